@@ -1,0 +1,141 @@
+"""The catalog: an immutable look-up of everything the installed plugins provide.
+
+A name that two distributions provide is a clash: it has to be asked for as `distribution:name`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+from zoo_core.discovery import PluginRecord, discover
+from zoo_core.errors import UsageError, did_you_mean
+from zoo_core.options import format_options, parse_options, split_name
+from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
+
+S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec)
+
+# The kind of thing a spec describes, as people say it, and the `zoo list` that shows all of them.
+KINDS: dict[type, tuple[str, str]] = {
+    BackboneSpec: ("backbone", "backbones"),
+    HeadSpec: ("head", "heads"),
+    FreezeSpec: ("strategy", "strategies"),
+    DatasetSpec: ("data set", "datasets"),
+}
+
+
+@dataclass(frozen=True)
+class Entry(Generic[S]):
+    """A spec and the distribution that provides it."""
+
+    spec: S
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Choice(Generic[S]):
+    """An entry, chosen by name, with its options read."""
+
+    entry: Entry[S]
+    options: Any
+
+    @property
+    def spec(self) -> S:
+        return self.entry.spec
+
+    def __str__(self) -> str:
+        """The text that chooses the same again."""
+        options = getattr(self.spec, "options", None)
+        return format_options(self.spec.name, self.options) if options else self.spec.name
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Everything there is to choose from."""
+
+    records: tuple[PluginRecord, ...]
+
+    def entries(self, kind: type[S]) -> tuple[Entry[S], ...]:
+        """All specs of one kind with their distributions, by name."""
+        found = [
+            Entry(spec, record.distribution, record.version)
+            for record in self.records
+            for spec in record.specs
+            if isinstance(spec, kind)
+        ]
+        return tuple(sorted(found, key=lambda entry: (entry.spec.name, entry.distribution)))
+
+    def choose(self, kind: type[S], text: str) -> Choice[S]:
+        """Find `"name"`, `"name:options"`, `"distribution:name"` or `"distribution:name:options"`.
+
+        Raises UsageError for an unknown or ambiguous name and for options that do not fit.
+        """
+        first, rest = split_name(text)
+        if first in self._distributions:
+            name, options = split_name(rest)
+            candidates = [entry for entry in self.entries(kind) if entry.distribution == first]
+        else:
+            name, options = first, rest
+            candidates = list(self.entries(kind))
+        matching = [entry for entry in candidates if entry.spec.name == name]
+        if not matching:
+            raise UsageError(self._unknown(kind, name, [entry.spec.name for entry in candidates]))
+        if len(matching) > 1:
+            raise UsageError(self._clash(kind, name, matching))
+        entry = matching[0]
+        options_type = getattr(entry.spec, "options", None)
+        if options_type is None:
+            return Choice(entry, None)
+        return Choice(entry, parse_options(name, options_type, options))
+
+    def backbone(self, text: str) -> Choice[BackboneSpec]:
+        return self.choose(BackboneSpec, text)
+
+    def head(self, text: str) -> Choice[HeadSpec]:
+        return self.choose(HeadSpec, text)
+
+    def strategy(self, text: str) -> Choice[FreezeSpec]:
+        return self.choose(FreezeSpec, text)
+
+    def dataset(self, text: str) -> Choice[DatasetSpec]:
+        return self.choose(DatasetSpec, text)
+
+    @cached_property
+    def _distributions(self) -> frozenset[str]:
+        return frozenset(record.distribution for record in self.records)
+
+    def _unknown(self, kind: type, name: str, names: Iterable[str]) -> str:
+        word, plural = KINDS[kind]
+        known = next((plugin for plugin in registry() if name in plugin.get(plural, ())), None)
+        if known:
+            distribution = known["distribution"]
+            return (
+                f"The {word} '{name}' is provided by {distribution}, which is not installed or failed to load. "
+                f"Install it with `pip install {distribution}`; `zoo plugins` shows what is there."
+            )
+        return f"No {word} '{name}'.{did_you_mean(name, names)} `zoo list {plural}` shows all."
+
+    def _clash(self, kind: type, name: str, entries: Iterable[Entry[Any]]) -> str:
+        owners = [entry.distribution for entry in entries]
+        return (
+            f"The {KINDS[kind][0]} '{name}' is provided by {' and by '.join(owners)}. "
+            f"Choose one: '{owners[0]}:{name}' or '{owners[1]}:{name}'."
+        )
+
+
+def open_catalog(*, with_plugins: bool = True) -> Catalog:
+    """Discover the installed plugins. `ZOO_DISABLE_PLUGINS=a,b` names distributions to leave out."""
+    disabled = [name.strip() for name in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if name.strip()]
+    return Catalog(discover(disabled=disabled, with_plugins=with_plugins))
+
+
+def registry() -> list[dict[str, Any]]:
+    """The plugins that are known to exist, installed or not."""
+    text = files("zoo_core").joinpath("resources/registry.json").read_text(encoding="utf-8")
+    return json.loads(text)["plugins"]  # type: ignore[no-any-return]

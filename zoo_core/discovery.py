@@ -1,0 +1,108 @@
+"""Finds installed plugins by entry point. A plugin that fails is recorded with its reason; the others go on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from zoo_core import builtin, hookspecs
+from zoo_core.hookspecs import PROJECT
+from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Spec
+from zoo_core.version import __version__
+
+CORE = "zoo-core"
+
+HOOKS: dict[str, type] = {
+    "zoo_backbones": BackboneSpec,
+    "zoo_heads": HeadSpec,
+    "zoo_strategies": FreezeSpec,
+    "zoo_datasets": DatasetSpec,
+}
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """What became of one entry point: the specs it registered, or why it was skipped."""
+
+    distribution: str
+    version: str
+    entry_point: str
+    specs: tuple[Spec, ...] = field(default=())
+    failure: str | None = None
+
+    def names(self, kind: type) -> list[str]:
+        """The names of the registered specs of one kind."""
+        return [spec.name for spec in self.specs if isinstance(spec, kind)]
+
+
+def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tuple[PluginRecord, ...]:
+    """Return a record for core and one for every entry point in the group `zoo`, ordered by distribution.
+
+    `disabled` names distributions that are not even imported.
+    """
+    records = [_collect(CORE, __version__, "builtin", lambda: builtin)]
+    found: Iterable[EntryPoint] = entry_points(group=PROJECT) if with_plugins else ()
+    for point in sorted(found, key=lambda point: (_distribution(point)[0], point.name)):
+        distribution, version = _distribution(point)
+        if distribution in disabled:
+            records.append(PluginRecord(distribution, version, point.name, failure="disabled by the user"))
+        else:
+            records.append(_collect(distribution, version, point.name, point.load))
+    return tuple(records)
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    if point.dist is None:
+        return "unknown", "unknown"
+    return point.dist.metadata["Name"], point.dist.version
+
+
+def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]) -> PluginRecord:
+    try:
+        specs = _specs_of(load())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may even raise SystemExit when it is imported
+        return PluginRecord(distribution, version, name, failure=_reason(error))
+    return PluginRecord(distribution, version, name, specs)
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _specs_of(plugin: ModuleType) -> tuple[Spec, ...]:
+    """Ask one plugin, in a manager of its own so that no other plugin is touched when it fails."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin)
+    manager.check_pending()
+    specs: list[Spec] = []
+    for hook, kind in HOOKS.items():
+        for answer in getattr(manager.hook, hook)():
+            for spec in answer:
+                if not isinstance(spec, kind):
+                    raise TypeError(f"{hook} returned {spec!r}, which is not a {kind.__name__}")
+                specs.append(spec)
+    for kind in HOOKS.values():
+        names = [spec.name for spec in specs if isinstance(spec, kind)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"it registers two {kind.__name__}s named {', '.join(twice)}")
+    if not specs:
+        raise ValueError(f"it implements none of the hooks {', '.join(HOOKS)}, or returned nothing")
+    return tuple(specs)
+
+
+def warn_of_failures(records: Iterable[PluginRecord], write: Callable[[str], object] = sys.stderr.write) -> None:
+    """Name every plugin that was skipped because it failed, one line each."""
+    for record in records:
+        if record.failure and record.failure != "disabled by the user":
+            write(f"warning: the plugin {record.distribution} was skipped: {record.failure}\n")

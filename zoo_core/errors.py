@@ -1,0 +1,40 @@
+"""The errors a user can meet. Each says what happened, what the options are and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """Something stopped the work and the user can do something about it. The command line exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(ZooError):
+    """The request itself is wrong: an unknown name, a bad option, a missing path. The command line exits with 2."""
+
+    exit_code = 2
+
+
+class PluginError(ZooError):
+    """A plugin handed over something that cannot be used; the message names its distribution."""
+
+
+class WeightsError(ZooError):
+    """Weights could not be found, fetched, verified or loaded."""
+
+
+class DataError(ZooError):
+    """The images cannot be used as they are."""
+
+
+class TrainingError(ZooError):
+    """The training had to stop."""
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest of `options`, or an empty string."""
+    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,96 @@
+"""A freeze plan: which stages learn, at which share of the learning rate, and for how long.
+
+A plan is data. It can be printed, saved, compared and tested without torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from zoo_core.errors import PluginError
+from zoo_core.specs import HEAD
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one stage does in one phase.
+
+    `lr` is its share of the learning rate, 0 when it is frozen; `parameters` says which of its parameters learn;
+    `statistics` whether its normalisation layers update their running statistics. A frozen stage never does.
+    """
+
+    lr: float = 0.0
+    parameters: Literal["all", "norm", "bias"] = "all"
+    statistics: Literal["update", "frozen"] = "frozen"
+
+    @property
+    def learns(self) -> bool:
+        return self.lr > 0
+
+    def __post_init__(self) -> None:
+        if self.lr < 0:
+            raise PluginError(f"a share of the learning rate cannot be negative, got {self.lr}")
+        if self.lr == 0 and self.statistics == "update":
+            raise PluginError("a frozen stage cannot update its normalisation statistics")
+
+
+FROZEN = Rule()
+LEARNING = Rule(lr=1.0, statistics="update")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A number of epochs under fixed rules: one rule for each stage, in order, and the last one for the head."""
+
+    epochs: int
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Phases over the stages of a conv base and its head."""
+
+    stages: tuple[str, ...]
+    phases: tuple[Phase, ...]
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise PluginError("a plan needs at least one phase")
+        for phase in self.phases:
+            if phase.epochs < 1:
+                raise PluginError(f"a phase needs at least one epoch, got {phase.epochs}")
+            if len(phase.rules) != len(self.stages) + 1:
+                raise PluginError(f"a phase needs {len(self.stages) + 1} rules, one a stage and one for the head")
+            if not any(rule.learns for rule in phase.rules):
+                raise PluginError("nothing learns in this phase")
+
+    @property
+    def epochs(self) -> int:
+        return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The names the rules stand for: the stages, then the head."""
+        return (*self.stages, HEAD)
+
+    def rules(self, phase: Phase) -> dict[str, Rule]:
+        """The rules of one phase by stage name."""
+        return dict(zip(self.rows, phase.rules, strict=True))
+
+    def learning(self, phase: Phase) -> tuple[str, ...]:
+        """The stages (and the head) that learn in a phase."""
+        return tuple(name for name, rule in self.rules(phase).items() if rule.learns)
+
+    def frozen(self, phase: Phase) -> tuple[str, ...]:
+        """The stages (and the head) that are frozen in a phase."""
+        return tuple(name for name, rule in self.rules(phase).items() if not rule.learns)
+
+    def front(self, phase: Phase) -> int:
+        """How many stages at the front of the chain are frozen: a fixed function of the image in this phase."""
+        learning = [position for position, rule in enumerate(phase.rules) if rule.learns]
+        return min(learning[0], len(self.stages))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain data for JSON."""
+        return {"stages": list(self.stages), "phases": [asdict(phase) for phase in self.phases]}

@@ -1,0 +1,1 @@
+"""The model: a chain of named stages, a head, and what joins them."""

@@ -1,0 +1,117 @@
+"""Backbone + head = model, and the rules of a plan's phase applied to it.
+
+Shapes: B batch, C channels, H height, W width, K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.catalog import Choice
+from zoo_core.errors import PluginError
+from zoo_core.freezing.plan import LEARNING, Rule
+from zoo_core.model.chain import NORMALISATION, Chain, hold_still
+from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, resolve
+
+class Model(nn.Module):
+    """A conv base and what answers from its feature map."""
+
+    def __init__(self, backbone: Chain, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.head_rule = LEARNING
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to outputs (B, K)."""
+        features_BCHW = self.backbone(images_BCHW)
+        hold_still(self.head, self.head_rule)
+        outputs_BK: Tensor = self.head(features_BCHW)
+        return outputs_BK
+
+    def train(self, mode: bool = True) -> Model:
+        """Set training mode for what learns; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        hold_still(self.head, self.head_rule)
+        return self
+
+    def part(self, name: str) -> nn.Module:
+        """The module of a stage, or the head."""
+        return self.head if name == HEAD else self.backbone.stage(name)
+
+    def apply_rules(self, rules: Mapping[str, Rule]) -> None:
+        """Freeze and unfreeze stages and head as a phase's rules say."""
+        for name, rule in rules.items():
+            part = self.part(name)
+            learning = {id(parameter) for parameter in learning_parameters(part, rule)}
+            for parameter in part.parameters():
+                parameter.requires_grad_(id(parameter) in learning)
+        self.backbone.rules = {name: rule for name, rule in rules.items() if name != HEAD}
+        self.head_rule = rules[HEAD]
+        self.train(self.training)
+
+    def named_saved(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor that is saved: the conv base under its published keys, the head under `head.`."""
+        yield from self.backbone.named_upstream()
+        for name, tensor in self.head.state_dict(keep_vars=True).items():
+            yield f"{HEAD}.{name}", tensor
+
+
+def learning_parameters(part: nn.Module, rule: Rule) -> Iterator[nn.Parameter]:
+    """The parameters of a stage or head that learn under a rule."""
+    if not rule.learns:
+        return
+    if rule.parameters == "norm":
+        for module in part.modules():
+            if isinstance(module, NORMALISATION):
+                yield from module.parameters(recurse=False)
+    else:
+        for name, parameter in part.named_parameters():
+            if rule.parameters == "all" or name.rpartition(".")[2] == "bias":
+                yield parameter
+
+
+def build_network(choice: Choice[BackboneSpec]) -> Chain:
+    """Build the whole published network as a chain, freshly initialised, on the current default device.
+
+    Raises PluginError when what the plugin builds is not what its spec says.
+    """
+    spec = choice.spec
+    owner = f"{choice.entry.distribution}: the backbone '{spec.name}'"
+    chain = resolve(spec.build)(choice.options)
+    if not isinstance(chain, Chain):
+        raise PluginError(f"{owner} built a {type(chain).__name__}; a builder returns a zoo_core.model.chain.Chain.")
+    base, _ = chain.split()
+    if base.stages != spec.stages:
+        raise PluginError(f"{owner} built the stages {base.stages}, and its spec says {spec.stages}.")
+    return chain
+
+
+def build_head(choice: Choice[HeadSpec], *, in_channels: int, num_outputs: int) -> nn.Module:
+    """Build a head for a feature map of `in_channels` channels and `num_outputs` answers."""
+    head = resolve(choice.spec.build)(choice.options, in_channels=in_channels, num_outputs=num_outputs)
+    if not isinstance(head, nn.Module):
+        raise PluginError(
+            f"{choice.entry.distribution}: the head '{choice.spec.name}' built a {type(head).__name__}, not a torch module."
+        )
+    return head
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many numbers a module's parameters hold."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def stage_shapes(chain: Chain, *, channels: int, size: int) -> dict[str, tuple[int, ...]]:
+    """The shape (C, H, W) that each stage puts out for one image, found on the meta device: nothing is computed."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    flow = torch.empty(1, channels, size, size, device="meta")
+    chain.eval()
+    with torch.no_grad():
+        for name, stage in chain.named_children():
+            flow = stage(flow)
+            shapes[name] = tuple(flow.shape[1:])
+    return shapes

@@ -1,0 +1,115 @@
+"""A network as a chain of named stages, from the image to the feature map and, where it has one, its classifier.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from zoo_core.errors import PluginError
+from zoo_core.freezing.plan import Rule
+from zoo_core.specs import CLASSIFIER
+
+NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+
+
+class Chain(nn.Sequential):
+    """Named stages, called one after the other.
+
+    Its parameters are named by stage (`stem.conv1.weight`); `upstream` translates such a name to the key that
+    published weights use (`conv1.weight`), so that they load and are saved under their own names.
+    """
+
+    def __init__(self, stages: Mapping[str, nn.Module], upstream: Mapping[str, str] | None = None) -> None:
+        super().__init__(OrderedDict(stages))
+        self.upstream_prefixes = dict(upstream or {})
+        self.rules: Mapping[str, Rule] = {}
+
+    @classmethod
+    def cut(cls, network: nn.Module, stages: Mapping[str, str | Sequence[str | nn.Module]]) -> Chain:
+        """Cut a network into stages by the paths of its modules, in the order in which it calls them.
+
+        A stage is one path (`"layer1"`: the stage is that module) or several (`("conv1", "bn1")`: a sequence, in
+        which a module that stands in no state dict, such as `nn.Flatten()`, may be given as it is).
+        """
+        modules: dict[str, nn.Module] = {}
+        prefixes: dict[str, str] = {}
+        for stage, parts in stages.items():
+            if isinstance(parts, str):
+                modules[stage] = network.get_submodule(parts)
+                prefixes[f"{stage}."] = f"{parts}."
+                continue
+            children: dict[str, nn.Module] = {}
+            for part in parts:
+                if isinstance(part, str):
+                    child = part.rpartition(".")[2]
+                    children[child] = network.get_submodule(part)
+                    prefixes[f"{stage}.{child}."] = f"{part}."
+                else:
+                    children[type(part).__name__.lower()] = part
+            if len(children) != len(parts):
+                raise PluginError(f"two parts of the stage '{stage}' have the same last name: {list(parts)}")
+            modules[stage] = nn.Sequential(OrderedDict(children))
+        return cls(modules, prefixes)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of the stages, in order."""
+        return tuple(self._modules)
+
+    def stage(self, name: str) -> nn.Module:
+        """The module of one stage."""
+        return self.get_submodule(name)
+
+    def upstream_name(self, name: str) -> str:
+        """The key that published weights use for one of this chain's parameters or buffers."""
+        for prefix, upstream in self.upstream_prefixes.items():
+            if name.startswith(prefix):
+                return upstream + name[len(prefix) :]
+        return name
+
+    def named_upstream(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter and persistent buffer under its published key."""
+        for name, tensor in self.state_dict(keep_vars=True).items():
+            yield self.upstream_name(name), tensor
+
+    def split(self, stage: str = CLASSIFIER) -> tuple[Chain, Chain | None]:
+        """Cut the chain before a stage: the conv base and the classifier, None when it has none."""
+        if stage not in self._modules:
+            return self, None
+        where = self.stages.index(stage)
+        return self._part(self.stages[:where]), self._part(self.stages[where:])
+
+    def _part(self, names: Sequence[str]) -> Chain:
+        prefixes = {key: value for key, value in self.upstream_prefixes.items() if key.split(".")[0] in names}
+        return Chain({name: self.stage(name) for name in names}, prefixes)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to the last stage's output."""
+        self.hold()
+        return super().forward(images_BCHW)  # type: ignore[no-any-return]
+
+    def train(self, mode: bool = True) -> Chain:
+        """Set training mode where the rules let a stage learn; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        self.hold()
+        return self
+
+    def hold(self) -> None:
+        """Keep still what the rules freeze, whoever called train() on a part of the chain."""
+        for name, rule in self.rules.items():
+            hold_still(self.stage(name), rule)
+
+
+def hold_still(part: nn.Module, rule: Rule) -> None:
+    """Put a frozen part in evaluation mode, or only its normalisation layers where just these are frozen."""
+    if not rule.learns:
+        part.eval()
+    elif rule.statistics == "frozen":
+        for module in part.modules():
+            if isinstance(module, NORMALISATION):
+                module.eval()

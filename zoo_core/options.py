@@ -1,0 +1,138 @@
+"""One grammar of options for backbones, heads and strategies: `mlp:hidden=512+128,dropout=0.3`, `last:2`.
+
+Options are the fields of a frozen dataclass. A field's type says how its text is read: int, float, bool, str,
+a Literal of words, a tuple of numbers (joined by `+`), or one of these `| None`. One value may stand without its
+name; it fills the first field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from zoo_core.errors import UsageError, did_you_mean
+
+O = TypeVar("O")  # an options dataclass  # noqa: E741
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """For whatever has nothing to set."""
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """Split `"name:options"` into its two halves; the second is empty when there are no options."""
+    name, _, options = text.partition(":")
+    return name.strip(), options.strip()
+
+
+def parse_options(owner: str, options: type[O], text: str) -> O:
+    """Read `text` (`key=value,key=value`) into an `options` dataclass.
+
+    Raises UsageError that names `owner`, the options there are and what was wrong with this one.
+    """
+    fields = {field.name: field for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    types_of = typing.get_type_hints(options)
+    values: dict[str, Any] = {}
+    for position, item in enumerate(part.strip() for part in text.split(",")) if text else ():
+        key, separator, raw = (part.strip() for part in item.partition("="))
+        if not separator and position == 0 and fields:
+            key, raw = next(iter(fields)), item
+        elif not separator:
+            raise UsageError(f"'{owner}': '{item}' is not key=value. {describe_options(owner, options)}")
+        if key not in fields:
+            raise UsageError(
+                f"'{owner}' has no option '{key}'.{did_you_mean(key, fields)} {describe_options(owner, options)}"
+            )
+        if key in values:
+            raise UsageError(f"'{owner}' sets the option '{key}' twice.")
+        values[key] = _read(owner, key, types_of[key], raw)
+    missing = [name for name, field in fields.items() if name not in values and _is_required(field)]
+    if missing:
+        raise UsageError(f"'{owner}' needs the option '{missing[0]}'. {describe_options(owner, options)}")
+    try:
+        return options(**values)
+    except ValueError as error:
+        raise UsageError(f"'{owner}': {error}.") from error
+
+
+def format_options(name: str, options: object) -> str:
+    """Write a name and its options so that reading them gives the same again; defaults are left out."""
+    fields = dataclasses.fields(options)  # type: ignore[arg-type]
+    parts = []
+    for position, field in enumerate(fields):
+        value = getattr(options, field.name)
+        if not _is_required(field) and value == field.default:
+            continue
+        positional = position == 0 and not (isinstance(value, str) and "=" in value)
+        parts.append(_write(value) if positional else f"{field.name}={_write(value)}")
+    return f"{name}:{','.join(parts)}" if parts else name
+
+
+def describe_options(owner: str, options: type) -> str:
+    """Say in one line which options there are, with their types and defaults."""
+    fields = dataclasses.fields(options)
+    if not fields:
+        return f"'{owner}' has no options."
+    types_of = typing.get_type_hints(options)
+    told = [
+        f"{field.name}=<{_type_name(types_of[field.name])}>"
+        + ("" if _is_required(field) else f" (default {_write(field.default)})")
+        for field in fields
+    ]
+    return f"Options of '{owner}': {', '.join(told)}."
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _write(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "+".join(str(part) for part in value)
+    return "none" if value is None else str(value)
+
+
+def _type_name(kind: Any) -> str:
+    if typing.get_origin(kind) is typing.Literal:
+        return "|".join(str(word) for word in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return f"{typing.get_args(kind)[0].__name__}+..."
+    if isinstance(kind, types.UnionType):
+        return "|".join(_type_name(part) for part in typing.get_args(kind))
+    return "none" if kind is type(None) else str(kind.__name__)
+
+
+def _read(owner: str, key: str, kind: Any, raw: str) -> Any:
+    try:
+        return _convert(kind, raw)
+    except ValueError:
+        raise UsageError(f"'{owner}': {key} must be {_type_name(kind)}, got '{raw}'.") from None
+
+
+def _convert(kind: Any, raw: str) -> Any:
+    if isinstance(kind, types.UnionType):
+        inner = [part for part in typing.get_args(kind) if part is not type(None)]
+        return None if raw.lower() == "none" else _convert(inner[0], raw)
+    if typing.get_origin(kind) is typing.Literal:
+        words = {str(word): word for word in typing.get_args(kind)}
+        if raw not in words:
+            raise ValueError(raw)
+        return words[raw]
+    if typing.get_origin(kind) is tuple:
+        return tuple(_convert(typing.get_args(kind)[0], part) for part in raw.split("+"))
+    if kind is bool:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if raw.lower() not in words:
+            raise ValueError(raw)
+        return words[raw.lower()]
+    if kind in (int, float, str):
+        if kind is str and not raw:
+            raise ValueError(raw)
+        return kind(raw)
+    raise TypeError(f"an option cannot have the type {kind!r}")

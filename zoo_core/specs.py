@@ -1,0 +1,282 @@
+"""The tables of facts that plugins hand over. Standard library only: listing a thousand specs imports nothing heavy.
+
+Code is named by import path (`"zoo_vgg.model:vgg16"`) and resolved when it is first needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zoo_core.errors import PluginError
+from zoo_core.options import NoOptions
+
+CLASSIFIER = "classifier"
+"""The name of a chain's last stage where the published network has one: the fully connected part that a head replaces."""
+
+HEAD = "head"
+"""The name under which the head stands in plans, tables and saved weights."""
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
+Task = Literal["classification", "multilabel", "regression"]
+
+
+def resolve(path: str) -> Callable[..., Any]:
+    """Import the object that `"package.module:name"` names. Raises PluginError when it is not there."""
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PluginError(f"'{path}' cannot be imported: {error}. Reinstall or update the plugin that names it.") from error
+    if not callable(found):
+        raise PluginError(f"'{path}' is not callable. A spec names a function or a class.")
+    return found  # type: ignore[no-any-return]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise PluginError(message)
+
+
+def _check_name(kind: str, name: str) -> None:
+    _require(
+        bool(NAME_PATTERN.fullmatch(name)),
+        f"the {kind} name {name!r} must be lower-case letters, digits, '-' and '_'",
+    )
+
+
+def _check_path(owner: str, path: str) -> None:
+    _require(bool(re.fullmatch(r"[\w.]+:\w+", path)), f"{owner}: {path!r} is not an import path like 'package.module:name'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """Where an architecture or a method was published."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    arxiv: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How an image becomes a tensor. It belongs to the weights: two weights of one architecture may differ.
+
+    The shorter side is resized to `size / crop` pixels and the centre of `size` x `size` is kept; values in 0..1
+    are then normalised with `mean` and `std`, one number a channel (1 = greyscale, 3 = RGB).
+    """
+
+    size: int
+    crop: float = 0.875
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _require(self.size >= 1, f"the image size must be at least 1, got {self.size}")
+        _require(0 < self.crop <= 1, f"the crop share must be in (0, 1], got {self.crop}")
+        _require(len(self.mean) == len(self.std), "mean and std must have one number a channel each")
+        _require(len(self.mean) in (1, 3), f"images have 1 or 3 channels, got {len(self.mean)}")
+        _require(all(value > 0 for value in self.std), f"std must be positive, got {self.std}")
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubFile:
+    """A safetensors file in a Hugging Face Hub repository."""
+
+    repo: str
+    file: str = "model.safetensors"
+    revision: str | None = None
+    sha256: str | None = None
+    keys: str | None = None
+    """Import path of a function from the file's state dict to the architecture's own key names."""
+
+    def __post_init__(self) -> None:
+        _require(bool(re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo)), f"{self.repo!r} is not a repository 'owner/name'")
+        _require(self.file.endswith(".safetensors"), f"{self.repo}: {self.file} is not a .safetensors file")
+        pinned = self.revision is None or bool(re.fullmatch(r"[0-9a-f]{40}", self.revision))
+        _require(pinned, f"{self.repo}: revision {self.revision!r} is not a commit of 40 hex digits")
+        _check_sha256(self.repo, self.sha256)
+
+    def __str__(self) -> str:
+        return f"hf:{self.repo}" + (f"@{self.revision[:8]}" if self.revision else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageFile:
+    """A weights file that an installed Python package carries. A PyTorch file is read with weights_only."""
+
+    package: str
+    file: str
+    sha256: str
+    keys: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_sha256(self.package, self.sha256)
+
+    def __str__(self) -> str:
+        return f"package:{self.package}/{self.file}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchFile:
+    """A PyTorch file on torchvision's own server, `NAME-<first hex digits of its sha256>.pth`."""
+
+    file: str
+    keys: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            bool(re.fullmatch(r"[\w-]+-[0-9a-f]{8,64}\.pth", self.file)),
+            f"{self.file!r} does not end in its hash, like 'vgg16-397923af.pth'",
+        )
+
+    @property
+    def sha256_prefix(self) -> str:
+        return self.file.removesuffix(".pth").rpartition("-")[2]
+
+    def __str__(self) -> str:
+        return f"torchvision:{self.file}"
+
+
+Source = HubFile | PackageFile | TorchFile
+
+
+def _check_sha256(owner: str, sha256: str | None) -> None:
+    known = sha256 is None or bool(re.fullmatch(r"[0-9a-f]{64}", sha256))
+    _require(known, f"{owner}: {sha256!r} is not a sha256 of 64 hex digits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsRef:
+    """Trained weights of one backbone: where they are, what they expect and what they are worth.
+
+    `sources` are tried in order. `classes` names the list of class names that the original classifier answers with:
+    a list in core (`"imagenet-1k"`) or the names themselves.
+    """
+
+    tag: str
+    sources: tuple[Source, ...]
+    preprocessing: Preprocessing
+    data: str
+    licence: str
+    classes: str | tuple[str, ...] | None = None
+    top1: float | None = None
+    top5: float | None = None
+    has_classifier: bool = True
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("weights", self.tag)
+        _require(bool(self.sources), f"weights {self.tag!r} name no source")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """One architecture, as a chain of named stages from the image to the feature map.
+
+    `build` names a function `(options) -> Chain`; `channels` and `stride` describe the feature map that the last
+    stage of the conv base puts out; `params` counts the whole published network, classifier included, and `gmacs`
+    its multiply-accumulates in billions at `preprocessing.size` pixels. The first weights are the default.
+    """
+
+    name: str
+    build: str
+    stages: tuple[str, ...]
+    channels: int
+    stride: int
+    min_size: int
+    year: int
+    paper: Paper
+    preprocessing: Preprocessing
+    params: int | None = None
+    gmacs: float | None = None
+    weights: tuple[WeightsRef, ...] = ()
+    ignored_keys: tuple[str, ...] = ()
+    """Prefixes of keys that published weights have and this chain has not, such as auxiliary classifiers."""
+    options: type = NoOptions
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("backbone", self.name)
+        _check_path(self.name, self.build)
+        _require(bool(self.stages), f"backbone '{self.name}' names no stages")
+        _require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
+        reserved = {CLASSIFIER, HEAD} & set(self.stages)
+        _require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage of the conv base")
+        for field in ("channels", "stride", "min_size"):
+            value = getattr(self, field)
+            _require(value >= 1, f"backbone '{self.name}': {field} must be at least 1, got {value}")
+        tags = [ref.tag for ref in self.weights]
+        _require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
+
+    def weights_named(self, tag: str) -> WeightsRef | None:
+        """Return the weights with this tag, or None."""
+        return next((ref for ref in self.weights if ref.tag == tag), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadSpec:
+    """A head: what turns the feature map into an answer.
+
+    `build` names a function `(options, *, in_channels: int, num_outputs: int) -> nn.Module` that maps
+    features (batch, in_channels, height, width) to outputs (batch, num_outputs).
+    """
+
+    name: str
+    build: str
+    summary: str
+    options: type = NoOptions
+    tasks: tuple[Task, ...] = ("classification",)
+    paper: Paper | None = None
+
+    def __post_init__(self) -> None:
+        _check_name("head", self.name)
+        _check_path(self.name, self.build)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreezeSpec:
+    """A freeze strategy: a pure function from stage names to a plan.
+
+    `plan` names a function `(options, *, stages: tuple[str, ...], epochs: int) -> Plan`. The name says what learns.
+    """
+
+    name: str
+    plan: str
+    summary: str
+    options: type = NoOptions
+    paper: Paper | None = None
+
+    def __post_init__(self) -> None:
+        _check_name("strategy", self.name)
+        _check_path(self.name, self.plan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """A data set that needs no download: `load` names a function `() -> zoo_core.data.sources.Source`."""
+
+    name: str
+    load: str
+    summary: str
+    images: int
+    classes: int
+    licence: str
+    url: str
+
+    def __post_init__(self) -> None:
+        _check_name("data set", self.name)
+        _check_path(self.name, self.load)
+
+
+Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec

@@ -1,0 +1,146 @@
+"""What every backbone must do. Each check builds the real network, at its smallest size where it computes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from zoo_core.catalog import Choice, Entry
+from zoo_core.freezing.plan import FROZEN, LEARNING
+from zoo_core.model.assemble import Model, build_network, count_parameters, stage_shapes
+from zoo_core.options import parse_options
+from zoo_core.specs import HEAD, BackboneSpec
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to check of one backbone; call it, and it raises AssertionError when the answer is no."""
+
+    name: str
+    run: Callable[[], None]
+
+    def __call__(self) -> None:
+        self.run()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def backbone_checks(plugin: ModuleType) -> list[Check]:
+    """All checks for all backbones of a plugin module."""
+    checks = [Check(f"{plugin.__name__}: facts import nothing heavy", lambda: _imports_nothing_heavy(plugin.__name__))]
+    for spec in plugin.zoo_backbones():
+        for function in BACKBONE_CHECKS:
+            title = function.__name__.lstrip("_").replace("_", " ")
+            checks.append(Check(f"{spec.name}: {title}", lambda spec=spec, function=function: function(spec)))
+    return checks
+
+
+def choice_of(spec: BackboneSpec, options: str = "") -> Choice[BackboneSpec]:
+    """The spec as the catalog would hand it out."""
+    return Choice(Entry(spec, "under test", "0"), parse_options(spec.name, spec.options, options))
+
+
+def same_outputs(ours: nn.Module, theirs: nn.Module, *, channels: int, size: int, batch: int = 2) -> float:
+    """The largest absolute difference of two networks' outputs on random images, both in evaluation mode."""
+    generator = torch.Generator().manual_seed(0)
+    images_BCHW = torch.randn(batch, channels, size, size, generator=generator)
+    with torch.inference_mode():
+        return (ours.eval()(images_BCHW) - theirs.eval()(images_BCHW)).abs().max().item()
+
+
+def _imports_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in ('torch', 'torchvision', 'numpy') if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]", f"importing {module} imports {answer.stdout.strip()}; import late, in the builder"
+
+
+def _puts_out_the_channels_and_stride_of_its_spec(spec: BackboneSpec) -> None:
+    base = _base_on_meta(spec)
+    for size in (spec.min_size, spec.preprocessing.size):
+        shape = list(stage_shapes(base, channels=spec.preprocessing.channels, size=size).values())[-1]
+        assert shape[0] == spec.channels, f"puts out {shape[0]} channels, the spec says {spec.channels}"
+        assert shape[1] == shape[2] >= 1, f"puts out {shape} at {size} pixels"
+    # Convolutions without padding lose a border, so the stride is what the map grows by, not what it measures.
+    near, far = (
+        list(stage_shapes(base, channels=spec.preprocessing.channels, size=size).values())[-1][1]
+        for size in (spec.preprocessing.size, spec.preprocessing.size + 8 * spec.stride)
+    )
+    assert far - near == 8, f"the feature map grows by {far - near} when the image grows by 8 strides of {spec.stride}"
+
+
+def _has_the_parameters_of_its_spec(spec: BackboneSpec) -> None:
+    with torch.device("meta"):
+        network = build_network(choice_of(spec))
+    if spec.params is not None:
+        assert count_parameters(network) == spec.params, f"{count_parameters(network)}, the spec says {spec.params}"
+
+
+def _costs_the_gmacs_of_its_spec(spec: BackboneSpec) -> None:
+    if spec.gmacs is None:
+        return
+    with torch.device("meta"):
+        network = build_network(choice_of(spec)).eval()
+        image = torch.empty(1, spec.preprocessing.channels, spec.preprocessing.size, spec.preprocessing.size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(image)
+    gmacs = counter.get_total_flops() / 2e9
+    assert abs(gmacs - spec.gmacs) <= 0.02 * spec.gmacs, f"{gmacs:.5g} GMAC, the spec says {spec.gmacs}"
+
+
+def _learns_everywhere_at_its_smallest_size(spec: BackboneSpec) -> None:
+    base, _ = build_network(choice_of(spec)).split()
+    base.train()
+    features_BCHW = base(_images(spec, batch=4))
+    features_BCHW.square().mean().backward()
+    still = [name for name, parameter in base.named_parameters() if parameter.grad is None]
+    assert not still, f"no gradient reaches {still}"
+
+
+def _keeps_frozen_stages_still(spec: BackboneSpec) -> None:
+    base, _ = build_network(choice_of(spec)).split()
+    model = Model(base, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(spec.channels, 2)))
+    model.apply_rules({**dict.fromkeys(spec.stages, FROZEN), HEAD: LEARNING})
+    before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    model.train()
+    for module in model.modules():
+        module.training = True  # the rudest way to ask for training mode
+    model(_images(spec, batch=4))
+    moved = [name for name, tensor in base.state_dict().items() if not torch.equal(tensor, before[name])]
+    assert not moved, f"frozen, and yet these moved: {moved}"
+
+
+def _has_one_published_key_for_each_tensor(spec: BackboneSpec) -> None:
+    with torch.device("meta"):
+        network = build_network(choice_of(spec))
+    keys = [key for key, _ in network.named_upstream()]
+    assert len(set(keys)) == len(keys), "two tensors have the same published key"
+    clash = [key for key in keys if key.startswith(spec.ignored_keys)] if spec.ignored_keys else []
+    assert not clash, f"ignored_keys would drop {clash}, which the network needs"
+
+
+BACKBONE_CHECKS: tuple[Callable[[BackboneSpec], None], ...] = (
+    _puts_out_the_channels_and_stride_of_its_spec,
+    _has_the_parameters_of_its_spec,
+    _costs_the_gmacs_of_its_spec,
+    _learns_everywhere_at_its_smallest_size,
+    _keeps_frozen_stages_still,
+    _has_one_published_key_for_each_tensor,
+)
+
+
+def _base_on_meta(spec: BackboneSpec) -> nn.Module:
+    with torch.device("meta"):
+        return build_network(choice_of(spec)).split()[0]
+
+
+def _images(spec: BackboneSpec, *, batch: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, spec.preprocessing.channels, spec.min_size, spec.min_size, generator=generator)
