@@ -1,0 +1,76 @@
+"""From a reference to a verified local safetensors file. Sources are tried in the order in which the spec names them."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo_core.errors import WeightsError
+from zoo_core.paths import cache_dir, sha256_of
+from zoo_core.specs import HubFile, PackageFile, Source, TorchFile, WeightsRef
+from zoo_core.weights.safe import read_torch_file, write_tensors
+
+
+@dataclass(frozen=True)
+class LocalWeights:
+    """A weights file on this machine, and where it came from: what a run writes down of its start."""
+
+    path: Path
+    source: str
+    sha256: str
+    revision: str | None = None
+    keys: str | None = None
+
+
+def fetch(owner: str, ref: WeightsRef) -> LocalWeights:
+    """Return the first source of `ref` that answers. Raises WeightsError that lists what every source said."""
+    reasons = []
+    for source in ref.sources:
+        try:
+            return fetch_source(source)
+        except WeightsError as error:
+            reasons.append(f"{source}: {error}")
+    raise WeightsError(
+        f"the weights '{ref.tag}' of {owner} could not be had.\n  "
+        + "\n  ".join(reasons)
+        + "\n`--weights none` starts from scratch; `--weights PATH` takes a safetensors file."
+    )
+
+
+def fetch_source(source: Source) -> LocalWeights:
+    """Return a verified local file for one source, fetching or converting it when it is not cached yet."""
+    match source:
+        case PackageFile():
+            return _from_package(source)
+        case HubFile() | TorchFile():
+            raise WeightsError("cannot be fetched yet")
+
+
+def _from_package(source: PackageFile) -> LocalWeights:
+    found = importlib.util.find_spec(source.package)
+    if found is None or not found.submodule_search_locations:
+        raise WeightsError(f"the package {source.package} is not installed.")
+    path = Path(found.submodule_search_locations[0]) / source.file
+    if not path.is_file():
+        raise WeightsError(f"the package {source.package} has no file {source.file}. Reinstall it.")
+    if path.suffix == ".safetensors":
+        _verify(path, source.sha256)
+        return LocalWeights(path, str(source), source.sha256, keys=source.keys)
+    return LocalWeights(converted(path, source.sha256), str(source), source.sha256, keys=source.keys)
+
+
+def converted(path: Path, sha256: str) -> Path:
+    """Convert a verified PyTorch file to safetensors, once: the cache keeps it under the sha256 of its origin."""
+    target = cache_dir() / "weights" / f"{sha256}.safetensors"
+    if not target.is_file():
+        _verify(path, sha256)
+        tensors = read_torch_file(path)
+        write_tensors(target, {key: tensor.clone() for key, tensor in tensors.items()}, {"converted_from": path.name})
+    return target
+
+
+def _verify(path: Path, sha256: str) -> None:
+    actual = sha256_of(path)
+    if actual != sha256:
+        raise WeightsError(f"{path.name} has the sha256 {actual[:12]}..., not {sha256[:12]}... as expected. Fetch it again.")

@@ -1,0 +1,116 @@
+"""Safetensors files from anywhere: the header is checked before anything is read, and nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zoo_core.errors import WeightsError
+from zoo_core.paths import written_whole
+
+MAX_HEADER_BYTES = 16 * 2**20  # a model of 20,000 tensors needs about 2 MiB
+MAX_TENSORS = 50_000
+PICKLE_MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise WeightsError when a file is a pickle, by its name or by its first bytes."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if path.suffix in {".pth", ".pt", ".bin", ".pkl", ".ckpt"} or start.startswith(PICKLE_MAGIC):
+        raise WeightsError(
+            f"{path} is a pickle, and loading it could run code. zoo reads safetensors only: "
+            "convert it with safetensors' own tools, in a place you trust."
+        )
+
+
+def check_header(path: Path) -> None:
+    """Raise WeightsError unless the file starts with a sane safetensors header that fits the file's length."""
+    try:
+        length = path.stat().st_size
+        with path.open("rb") as file:
+            prefix = file.read(8)
+            if len(prefix) < 8:
+                raise WeightsError(f"{path} is too short for a safetensors file: {length} bytes.")
+            (header_length,) = struct.unpack("<Q", prefix)
+            if header_length > MAX_HEADER_BYTES:
+                raise WeightsError(
+                    f"{path}: the header claims {header_length} bytes, more than the {MAX_HEADER_BYTES} that zoo "
+                    "accepts. The file is damaged or not a safetensors file."
+                )
+            text = file.read(header_length)
+    except OSError as error:
+        raise WeightsError(f"{path} could not be read: {error.strerror or error}.") from error
+    if len(text) < header_length:
+        raise WeightsError(f"{path} ends in the middle of its header. Fetch it again.")
+    # A tensor's entry holds one "dtype"; counting the word is cheap, where parsing a hostile header is not.
+    if text.count(b'"dtype"') > MAX_TENSORS:
+        raise WeightsError(f"{path} names more than {MAX_TENSORS} tensors; zoo does not load that.")
+    _check_extent(path, text, length - 8 - header_length)
+
+
+def _check_extent(path: Path, text: bytes, data_length: int) -> None:
+    try:
+        header = json.loads(text)
+        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"{path} has no readable safetensors header.") from error
+    if max(ends, default=0) != data_length:
+        raise WeightsError(
+            f"{path} should hold {max(ends, default=0)} bytes of tensors and holds {data_length}. "
+            "It is truncated or damaged; fetch it again."
+        )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Map a safetensors file into memory: the tensors share its pages and are read when they are used.
+
+    Raises WeightsError naming the file when it is a pickle, damaged or beyond the caps.
+    """
+    if not path.is_file():
+        raise WeightsError(f"there is no weights file {path}.")
+    refuse_pickle(path)
+    check_header(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}.") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The free-form metadata of a safetensors file."""
+    check_header(path)
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def write_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors to a safetensors file, whole or not at all."""
+    plain = {key: tensor.detach().to("cpu").contiguous() for key, tensor in tensors.items()}
+    with written_whole(target) as temporary:
+        try:
+            save_file(plain, temporary, metadata={"format": "pt", **(metadata or {})})
+        except SafetensorError as error:
+            raise WeightsError(f"{target} could not be written: {error}.") from error
+
+
+def read_torch_file(path: Path) -> dict[str, Tensor]:
+    """Read a PyTorch state dict with weights_only, so that no code in it can run.
+
+    Raises WeightsError when it holds anything but tensors.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for damaged or hostile files
+        raise WeightsError(f"{path} is not a plain PyTorch state dict: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} holds something else than tensors under names; zoo does not load that.")
+    return dict(state)
