@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,7 +70,7 @@ class Catalog:
             for spec in record.specs
             if isinstance(spec, kind)
         ]
-        return tuple(sorted(found, key=lambda entry: (entry.spec.name, entry.distribution)))
+        return tuple(sorted(found, key=lambda entry: (natural(entry.spec.name), entry.distribution)))
 
     def choose(self, kind: type[S], text: str) -> Choice[S]:
         """Find `"name"`, `"name:options"`, `"distribution:name"` or `"distribution:name:options"`.
@@ -127,6 +128,11 @@ class Catalog:
             f"The {KINDS[kind][0]} '{name}' is provided by {' and by '.join(owners)}. "
             f"Choose one: '{owners[0]}:{name}' or '{owners[1]}:{name}'."
         )
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A sort key by which resnet18 comes before resnet101."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def open_catalog(*, with_plugins: bool = True) -> Catalog:

@@ -17,20 +17,22 @@ class FinetuneConfig:
     """The settings of one fine-tune. Raises UsageError when one of them makes no sense.
 
     `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder or the name of
-    a data set; `size` the side of the square image in pixels, None for what the weights expect; `lr` is the rate of
-    the head, of which each stage gets the share that the plan says; `val_share` is what is held out when the data
-    brings no validation part; `device` is "auto", "cpu", "cuda" or "cuda:N"; `out` the run directory, None for a
-    new one under ./runs.
+    a data set; `strategy` "auto" is "head-only" for a pretrained base and "full" from scratch; `size` the side of
+    the square image in pixels, None for what the weights expect; `lr` is the highest rate of the head; the conv
+    base's stages get the share `base_lr` of it (None: 0.1 when pretrained, 1 from scratch), times what the plan says;
+    `val_share` is what is held out when the data brings no validation part; `device` is "auto", "cpu", "cuda" or
+    "cuda:N"; `out` the run directory, None for a new one under ./runs.
     """
 
     backbone: str
     head: str = "linear"
-    strategy: str = "head-only"
+    strategy: str = "auto"
     weights: str = "default"
     data: str = "fashion-small"
     epochs: int = 10
     batch_size: int = 32
     lr: float = 1e-3
+    base_lr: float | None = None
     weight_decay: float = 0.01
     warmup: float = 0.1
     optimizer: Optimizer = "adamw"
@@ -54,6 +56,8 @@ class FinetuneConfig:
         if self.workers is not None:
             _at_least("workers", self.workers, 1)
         _within("lr", self.lr, 0, 100, open_low=True)
+        if self.base_lr is not None:
+            _within("base_lr", self.base_lr, 0, 100, open_low=True)
         _within("weight_decay", self.weight_decay, 0, 10)
         _within("warmup", self.warmup, 0, 1)
         _within("label_smoothing", self.label_smoothing, 0, 0.99)
@@ -87,6 +91,7 @@ def _check_type(name: str, value: object, kind: Any) -> None:
         "seed": (int,),
         "size": (int, type(None)),
         "workers": (int, type(None)),
+        "base_lr": (int, float, type(None)),
         "out": (str, type(None)),
     }.get(name, (float, int) if kind is float else (str,))
     if not isinstance(value, allowed) or isinstance(value, bool):

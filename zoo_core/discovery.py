@@ -18,7 +18,7 @@ from zoo_core.version import __version__
 
 CORE = "zoo-core"
 
-HOOKS: dict[str, type] = {
+HOOKS: dict[str, type[Spec]] = {
     "zoo_backbones": BackboneSpec,
     "zoo_heads": HeadSpec,
     "zoo_strategies": FreezeSpec,

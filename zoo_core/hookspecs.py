@@ -25,21 +25,21 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def zoo_backbones() -> Sequence[BackboneSpec]:
     """Return the backbones that this plugin provides.
 
-        from zoo_core import BackboneSpec, Paper, Preprocessing, hookimpl
+    from zoo_core import BackboneSpec, Paper, Preprocessing, hookimpl
 
-        @hookimpl
-        def zoo_backbones():
-            return [
-                BackboneSpec(
-                    name="mynet",
-                    build="zoo_mynet.model:mynet",       # (options) -> zoo_core.model.chain.Chain
-                    stages=("stem", "block1", "block2"),  # the conv base, in order
-                    channels=256, stride=16, min_size=32,
-                    year=2026,
-                    paper=Paper(title="My Net", authors="A. Author", venue="My Conference", year=2026),
-                    preprocessing=Preprocessing(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-                )
-            ]
+    @hookimpl
+    def zoo_backbones():
+        return [
+            BackboneSpec(
+                name="mynet",
+                build="zoo_mynet.model:mynet",       # (options) -> zoo_core.model.chain.Chain
+                stages=("stem", "block1", "block2"),  # the conv base, in order
+                channels=256, stride=16, min_size=32,
+                year=2026,
+                paper=Paper(title="My Net", authors="A. Author", venue="My Conference", year=2026),
+                preprocessing=Preprocessing(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+            )
+        ]
     """
     raise NotImplementedError
 
@@ -48,23 +48,23 @@ def zoo_backbones() -> Sequence[BackboneSpec]:
 def zoo_heads() -> Sequence[HeadSpec]:
     """Return the heads that this plugin provides.
 
-        from dataclasses import dataclass
-        from zoo_core import HeadSpec, hookimpl
+    from dataclasses import dataclass
+    from zoo_core import HeadSpec, hookimpl
 
-        @dataclass(frozen=True)
-        class WideOptions:
-            hidden: int = 1024
+    @dataclass(frozen=True)
+    class WideOptions:
+        hidden: int = 1024
 
-        @hookimpl
-        def zoo_heads():
-            return [
-                HeadSpec(
-                    name="wide",
-                    build="zoo_wide.head:wide",  # (options, *, in_channels, num_outputs) -> nn.Module
-                    options=WideOptions,
-                    summary="one wide hidden layer",
-                )
-            ]
+    @hookimpl
+    def zoo_heads():
+        return [
+            HeadSpec(
+                name="wide",
+                build="zoo_wide.head:wide",  # (options, *, in_channels, num_outputs) -> nn.Module
+                options=WideOptions,
+                summary="one wide hidden layer",
+            )
+        ]
     """
     raise NotImplementedError
 
@@ -73,21 +73,21 @@ def zoo_heads() -> Sequence[HeadSpec]:
 def zoo_strategies() -> Sequence[FreezeSpec]:
     """Return the freeze strategies that this plugin provides.
 
-        from dataclasses import dataclass
-        from zoo_core import FreezeSpec, hookimpl
-        from zoo_core.freezing.plan import LEARNING, Phase, Plan, FROZEN
+    from dataclasses import dataclass
+    from zoo_core import FreezeSpec, hookimpl
+    from zoo_core.freezing.plan import LEARNING, Phase, Plan, FROZEN
 
-        @dataclass(frozen=True)
-        class OnlyOptions:
-            stage: str
+    @dataclass(frozen=True)
+    class OnlyOptions:
+        stage: str
 
-        def only(options, *, stages, epochs):
-            rules = tuple(LEARNING if name == options.stage else FROZEN for name in stages)
-            return Plan(stages=stages, phases=(Phase(epochs=epochs, rules=(*rules, LEARNING)),))
+    def only(options, *, stages, epochs):
+        rules = tuple(LEARNING if name == options.stage else FROZEN for name in stages)
+        return Plan(stages=stages, phases=(Phase(epochs=epochs, rules=(*rules, LEARNING)),))
 
-        @hookimpl
-        def zoo_strategies():
-            return [FreezeSpec(name="only", plan="zoo_only.plugin:only", options=OnlyOptions, summary="one stage")]
+    @hookimpl
+    def zoo_strategies():
+        return [FreezeSpec(name="only", plan="zoo_only.plugin:only", options=OnlyOptions, summary="one stage")]
     """
     raise NotImplementedError
 
@@ -96,16 +96,16 @@ def zoo_strategies() -> Sequence[FreezeSpec]:
 def zoo_datasets() -> Sequence[DatasetSpec]:
     """Return the data sets that this plugin carries.
 
-        from zoo_core import DatasetSpec, hookimpl
+    from zoo_core import DatasetSpec, hookimpl
 
-        @hookimpl
-        def zoo_datasets():
-            return [
-                DatasetSpec(
-                    name="my-photos", load="zoo_photos.data:photos",  # () -> zoo_core.data.sources.Source
-                    summary="200 photos of two pets", images=200, classes=2,
-                    licence="CC0-1.0", url="https://example.org",
-                )
-            ]
+    @hookimpl
+    def zoo_datasets():
+        return [
+            DatasetSpec(
+                name="my-photos", load="zoo_photos.data:photos",  # () -> zoo_core.data.sources.Source
+                summary="200 photos of two pets", images=200, classes=2,
+                licence="CC0-1.0", url="https://example.org",
+            )
+        ]
     """
     raise NotImplementedError

@@ -21,6 +21,7 @@ HEAD = "head"
 """The name under which the head stands in plans, tables and saved weights."""
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
+REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 Task = Literal["classification", "multilabel", "regression"]
 
 
@@ -30,7 +31,9 @@ def resolve(path: str) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise PluginError(f"'{path}' cannot be imported: {error}. Reinstall or update the plugin that names it.") from error
+        raise PluginError(
+            f"'{path}' cannot be imported: {error}. Reinstall or update the plugin that names it."
+        ) from error
     if not callable(found):
         raise PluginError(f"'{path}' is not callable. A spec names a function or a class.")
     return found  # type: ignore[no-any-return]
@@ -49,7 +52,9 @@ def _check_name(kind: str, name: str) -> None:
 
 
 def _check_path(owner: str, path: str) -> None:
-    _require(bool(re.fullmatch(r"[\w.]+:\w+", path)), f"{owner}: {path!r} is not an import path like 'package.module:name'")
+    _require(
+        bool(re.fullmatch(r"[\w.]+:\w+", path)), f"{owner}: {path!r} is not an import path like 'package.module:name'"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +106,7 @@ class HubFile:
     """Import path of a function from the file's state dict to the architecture's own key names."""
 
     def __post_init__(self) -> None:
-        _require(bool(re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo)), f"{self.repo!r} is not a repository 'owner/name'")
+        _require(bool(REPO_PATTERN.fullmatch(self.repo)), f"{self.repo!r} is not a repository 'owner/name'")
         _require(self.file.endswith(".safetensors"), f"{self.repo}: {self.file} is not a .safetensors file")
         pinned = self.revision is None or bool(re.fullmatch(r"[0-9a-f]{40}", self.revision))
         _require(pinned, f"{self.repo}: revision {self.revision!r} is not a commit of 40 hex digits")
@@ -137,7 +142,7 @@ class TorchFile:
     def __post_init__(self) -> None:
         _require(
             bool(re.fullmatch(r"[\w-]+-[0-9a-f]{8,64}\.pth", self.file)),
-            f"{self.file!r} does not end in its hash, like 'vgg16-397923af.pth'",
+            f"{self.file!r} does not end in its hash, like 'name-0123abcd.pth'",
         )
 
     @property

@@ -16,6 +16,7 @@ from zoo_core.freezing.plan import LEARNING, Rule
 from zoo_core.model.chain import NORMALISATION, Chain, hold_still
 from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, resolve
 
+
 class Model(nn.Module):
     """A conv base and what answers from its feature map."""
 
@@ -81,7 +82,11 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
     """
     spec = choice.spec
     owner = f"{choice.entry.distribution}: the backbone '{spec.name}'"
-    chain = resolve(spec.build)(choice.options)
+    builder = resolve(spec.build)
+    try:
+        chain = builder(choice.options)
+    except Exception as error:
+        raise PluginError(f"{owner} could not be built: {type(error).__name__}: {error}.") from error
     if not isinstance(chain, Chain):
         raise PluginError(f"{owner} built a {type(chain).__name__}; a builder returns a zoo_core.model.chain.Chain.")
     base, _ = chain.split()
@@ -92,11 +97,14 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
 
 def build_head(choice: Choice[HeadSpec], *, in_channels: int, num_outputs: int) -> nn.Module:
     """Build a head for a feature map of `in_channels` channels and `num_outputs` answers."""
-    head = resolve(choice.spec.build)(choice.options, in_channels=in_channels, num_outputs=num_outputs)
+    owner = f"{choice.entry.distribution}: the head '{choice.spec.name}'"
+    builder = resolve(choice.spec.build)
+    try:
+        head = builder(choice.options, in_channels=in_channels, num_outputs=num_outputs)
+    except Exception as error:
+        raise PluginError(f"{owner} could not be built: {type(error).__name__}: {error}.") from error
     if not isinstance(head, nn.Module):
-        raise PluginError(
-            f"{choice.entry.distribution}: the head '{choice.spec.name}' built a {type(head).__name__}, not a torch module."
-        )
+        raise PluginError(f"{owner} built a {type(head).__name__}, not a torch module.")
     return head
 
 

@@ -91,7 +91,7 @@ class Chain(nn.Sequential):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Map images (B, C, H, W) to the last stage's output."""
         self.hold()
-        return super().forward(images_BCHW)  # type: ignore[no-any-return]
+        return super().forward(images_BCHW)  # type: ignore[no-any-return, no-untyped-call]
 
     def train(self, mode: bool = True) -> Chain:
         """Set training mode where the rules let a stage learn; what is frozen stays in evaluation mode."""

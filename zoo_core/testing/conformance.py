@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_core.catalog import Choice, Entry
 from zoo_core.freezing.plan import FROZEN, LEARNING
 from zoo_core.model.assemble import Model, build_network, count_parameters, stage_shapes
+from zoo_core.model.chain import Chain
 from zoo_core.options import parse_options
 from zoo_core.specs import HEAD, BackboneSpec
+from zoo_core.weights.load import build_empty, load_chain
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ def backbone_checks(plugin: ModuleType) -> list[Check]:
     for spec in plugin.zoo_backbones():
         for function in BACKBONE_CHECKS:
             title = function.__name__.lstrip("_").replace("_", " ")
-            checks.append(Check(f"{spec.name}: {title}", lambda spec=spec, function=function: function(spec)))
+            checks.append(Check(f"{spec.name}: {title}", functools.partial(function, spec)))
     return checks
 
 
@@ -53,13 +58,40 @@ def same_outputs(ours: nn.Module, theirs: nn.Module, *, channels: int, size: int
     generator = torch.Generator().manual_seed(0)
     images_BCHW = torch.randn(batch, channels, size, size, generator=generator)
     with torch.inference_mode():
-        return (ours.eval()(images_BCHW) - theirs.eval()(images_BCHW)).abs().max().item()
+        return float((ours.eval()(images_BCHW) - theirs.eval()(images_BCHW)).abs().max())
+
+
+def stir(network: nn.Module) -> None:
+    """Give every tensor that is one number throughout (a fresh bias, a running variance) random numbers in 0.5..1.5.
+
+    A tensor that a fresh network has anyway would hide that it was never loaded.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point() and (tensor == tensor.flatten()[0]).all():
+            tensor.uniform_(0.5, 1.5, generator=generator)
+
+
+def difference_from(
+    upstream: nn.Module, spec: BackboneSpec, *, size: int, published: Mapping[str, Tensor] | None = None
+) -> float:
+    """The largest difference between the outputs of a published network and of the spec's, given its weights.
+
+    They are loaded as users' are, under their published names; `published` is what stands in the file when that is
+    not the network's own state dict. Raises WeightsError when they do not fit.
+    """
+    chain = build_empty(lambda: build_network(choice_of(spec)))
+    tensors = upstream.state_dict() if published is None else published
+    load_chain(chain, tensors, path=Path(spec.name), ignored=spec.ignored_keys, drop=None)
+    return same_outputs(chain, upstream, channels=spec.preprocessing.channels, size=size)
 
 
 def _imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print([name for name in ('torch', 'torchvision', 'numpy') if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[]", f"importing {module} imports {answer.stdout.strip()}; import late, in the builder"
+    assert answer.stdout.strip() == "[]", (
+        f"importing {module} imports {answer.stdout.strip()}; import late, in the builder"
+    )
 
 
 def _puts_out_the_channels_and_stride_of_its_spec(spec: BackboneSpec) -> None:
@@ -96,7 +128,7 @@ def _costs_the_gmacs_of_its_spec(spec: BackboneSpec) -> None:
 
 
 def _learns_everywhere_at_its_smallest_size(spec: BackboneSpec) -> None:
-    base, _ = build_network(choice_of(spec)).split()
+    base = _base(spec)
     base.train()
     features_BCHW = base(_images(spec, batch=4))
     features_BCHW.square().mean().backward()
@@ -105,7 +137,7 @@ def _learns_everywhere_at_its_smallest_size(spec: BackboneSpec) -> None:
 
 
 def _keeps_frozen_stages_still(spec: BackboneSpec) -> None:
-    base, _ = build_network(choice_of(spec)).split()
+    base = _base(spec)
     model = Model(base, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(spec.channels, 2)))
     model.apply_rules({**dict.fromkeys(spec.stages, FROZEN), HEAD: LEARNING})
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
@@ -136,7 +168,16 @@ BACKBONE_CHECKS: tuple[Callable[[BackboneSpec], None], ...] = (
 )
 
 
-def _base_on_meta(spec: BackboneSpec) -> nn.Module:
+def _base(spec: BackboneSpec) -> Chain:
+    return copy.deepcopy(_built_base(spec))
+
+
+@functools.lru_cache(maxsize=1)  # a large classifier takes seconds to initialise: the checks of a spec share it
+def _built_base(spec: BackboneSpec) -> Chain:
+    return build_network(choice_of(spec)).split()[0]
+
+
+def _base_on_meta(spec: BackboneSpec) -> Chain:
     with torch.device("meta"):
         return build_network(choice_of(spec)).split()[0]
 

@@ -73,4 +73,6 @@ def converted(path: Path, sha256: str) -> Path:
 def _verify(path: Path, sha256: str) -> None:
     actual = sha256_of(path)
     if actual != sha256:
-        raise WeightsError(f"{path.name} has the sha256 {actual[:12]}..., not {sha256[:12]}... as expected. Fetch it again.")
+        raise WeightsError(
+            f"{path.name} has the sha256 {actual[:12]}..., not {sha256[:12]}... as expected. Fetch it again."
+        )

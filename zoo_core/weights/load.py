@@ -17,7 +17,9 @@ from zoo_core.model.chain import Chain
 M = TypeVar("M", bound=nn.Module)
 
 _INITIALISERS = {
-    getattr(Tensor, name) for name in ("uniform_", "normal_", "trunc_normal_", "fill_", "zero_") if hasattr(Tensor, name)
+    getattr(Tensor, name)
+    for name in ("uniform_", "normal_", "trunc_normal_", "fill_", "zero_")
+    if hasattr(Tensor, name)
 }
 
 
@@ -64,13 +66,13 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     module.load_state_dict(ready, strict=True, assign=True)
 
 
-def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, what: str, ignored: tuple[str, ...] = ()) -> None:
+def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, what: str) -> None:
     """Raise WeightsError that lists every missing, unexpected and differently shaped tensor.
 
     The step counters of batch normalisation may be missing: nothing that is computed depends on them.
     """
     missing = [key for key in expected if key not in found and not key.endswith("num_batches_tracked")]
-    extra = [key for key in found if key not in expected and not key.startswith(ignored or ("\0",))]
+    extra = [key for key in found if key not in expected]
     shapes = [
         f"{key} is {tuple(found[key].shape)} and should be {tuple(expected[key].shape)}"
         for key in expected

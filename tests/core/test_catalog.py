@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import types
+
+import pytest
+
+from zoo_core import hookimpl
+from zoo_core.catalog import Catalog, registry
+from zoo_core.discovery import PluginRecord, _collect
+from zoo_core.errors import UsageError
+from zoo_core.freezing.strategies import DepthOptions
+from zoo_core.specs import FreezeSpec, HeadSpec
+
+FULL = FreezeSpec(name="full", plan="zoo_core.freezing.strategies:full", summary="everything")
+LAST = FreezeSpec(name="last", plan="zoo_core.freezing.strategies:last", options=DepthOptions, summary="the last n")
+
+
+def record(distribution: str, *specs: FreezeSpec) -> PluginRecord:
+    return PluginRecord(distribution, "1.0", "x", specs)
+
+
+def test_a_name_is_found_with_its_options_and_its_provider() -> None:
+    choice = Catalog((record("zoo-a", FULL, LAST),)).strategy("last:2")
+    assert (choice.spec, choice.options.n, choice.entry.distribution, str(choice)) == (LAST, 2, "zoo-a", "last:2")
+
+
+def test_a_name_that_two_distributions_provide_is_a_clash_that_names_both() -> None:
+    catalog = Catalog((record("zoo-a", FULL), record("zoo-b", FULL)))
+    with pytest.raises(UsageError, match="provided by zoo-a and by zoo-b. Choose one: 'zoo-a:full' or 'zoo-b:full'"):
+        catalog.strategy("full")
+    assert catalog.strategy("zoo-b:full").entry.distribution == "zoo-b"
+
+
+def test_a_distribution_can_be_named_with_options_behind_it() -> None:
+    catalog = Catalog((record("zoo-a", LAST), record("zoo-b", LAST)))
+    choice = catalog.strategy("zoo-b:last:3")
+    assert (choice.entry.distribution, choice.options.n) == ("zoo-b", 3)
+
+
+def test_an_unknown_name_gets_a_suggestion_and_the_next_step() -> None:
+    with pytest.raises(UsageError) as caught:
+        Catalog((record("zoo-a", FULL),)).strategy("ful")
+    assert str(caught.value) == "No strategy 'ful'. Did you mean 'full'? `zoo list strategies` shows all."
+
+
+def test_a_backbone_whose_plugin_is_not_installed_is_answered_with_the_install_command() -> None:
+    name, distribution = next(
+        (names["backbones"][0], names["distribution"]) for names in registry() if names.get("backbones")
+    )
+    with pytest.raises(UsageError, match=f"'{name}' is provided by {distribution}.*`pip install {distribution}`"):
+        Catalog(()).backbone(name)
+
+
+def plugin(**hooks: object) -> types.ModuleType:
+    module = types.ModuleType("plugin_under_test")
+    for name, value in hooks.items():
+        setattr(module, name, hookimpl(value) if callable(value) else value)
+    return module
+
+
+def collected(module: types.ModuleType) -> PluginRecord:
+    return _collect("zoo-x", "1.0", "x", lambda: module)
+
+
+def test_a_plugin_hands_over_its_specs() -> None:
+    assert collected(plugin(zoo_strategies=lambda: [FULL])).specs == (FULL,)
+
+
+def raising() -> list[FreezeSpec]:
+    raise RuntimeError("the disk is on fire")
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (plugin(zoo_strategies=raising), "RuntimeError: the disk is on fire"),
+        (plugin(zoo_strategies=lambda: ["full"]), "TypeError: zoo_strategies returned 'full', which is not a FreezeSpec"),
+        (plugin(zoo_heads=lambda: [FULL]), "TypeError: zoo_heads returned FreezeSpec"),
+        (plugin(zoo_strategys=lambda: [FULL]), "PluginValidationError: unknown hook 'zoo_strategys'"),
+        (plugin(zoo_strategies=lambda: [FULL, FULL]), "ValueError: it registers two FreezeSpecs named full"),
+        (plugin(), "ValueError: it implements none of the hooks"),
+        (plugin(zoo_strategies=lambda: [FreezeSpec(name="A B", plan="a:b", summary="")]), "PluginError: the strategy name"),
+    ],
+)
+def test_a_plugin_that_fails_is_recorded_with_its_reason(module: types.ModuleType, reason: str) -> None:
+    failed = collected(module)
+    assert failed.specs == ()
+    assert failed.failure is not None
+    assert failed.failure.startswith(reason)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), ImportError("no module named x"), SyntaxError("bad")])
+def test_a_plugin_that_cannot_be_imported_is_recorded_with_its_reason(error: BaseException) -> None:
+    def load() -> types.ModuleType:
+        raise error
+
+    assert _collect("zoo-x", "1.0", "x", load).failure == f"{type(error).__name__}: {error}"
+
+
+def test_core_brings_its_own_heads_and_strategies_through_the_same_hooks(catalog: Catalog) -> None:
+    core = catalog.records[0]
+    assert core.distribution == "zoo-core"
+    assert {"linear", "mlp"} <= set(core.names(HeadSpec))
+    assert {"head-only", "last", "full"} <= set(core.names(FreezeSpec))

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from zoo_core import HubFile, Paper, Preprocessing, TorchFile
+from zoo_core.errors import PluginError
+from zoo_core.specs import BackboneSpec, resolve
+
+SPEC = BackboneSpec(
+    name="net",
+    build="package.module:net",
+    stages=("stem", "body"),
+    channels=8,
+    stride=4,
+    min_size=16,
+    year=2026,
+    paper=Paper(title="T", authors="A", venue="V", year=2026),
+    preprocessing=Preprocessing(size=16, mean=(0.5,), std=(0.5,)),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channels": -1}, "channels must be at least 1, got -1"),
+        ({"stages": ()}, "names no stages"),
+        ({"stages": ("a", "a")}, "names a stage twice"),
+        ({"stages": ("a", "classifier")}, "cannot name a stage"),
+        ({"name": "My Net"}, "must be lower-case letters"),
+        ({"build": "package.module.net"}, "is not an import path"),
+    ],
+)
+def test_nonsense_in_a_backbone_spec_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        replace(SPEC, **change)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (HubFile, {"repo": "../x"}, "not a repository"),
+        (HubFile, {"repo": "a/b", "revision": "main"}, "is not a commit of 40 hex digits"),
+        (HubFile, {"repo": "a/b", "file": "model.bin"}, "is not a .safetensors file"),
+        (HubFile, {"repo": "a/b", "sha256": "12"}, "is not a sha256"),
+        (TorchFile, {"file": "vgg16.pth"}, "does not end in its hash"),
+        (Preprocessing, {"size": 0, "mean": (0.5,), "std": (0.5,)}, "size must be at least 1"),
+        (Preprocessing, {"size": 8, "mean": (0.5, 0.5), "std": (0.5, 0.5)}, "1 or 3 channels"),
+        (Preprocessing, {"size": 8, "mean": (0.5,), "std": (0.0,)}, "std must be positive"),
+    ],
+)
+def test_nonsense_in_a_source_or_preprocessing_is_refused(kind: type, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        kind(**settings)
+    assert message in str(caught.value)
+
+
+def test_a_builder_that_is_not_there_is_blamed_on_its_path() -> None:
+    with pytest.raises(PluginError, match="'zoo_core.nowhere:net' cannot be imported"):
+        resolve("zoo_core.nowhere:net")

@@ -1,0 +1,90 @@
+"""What the commands share: the catalog, JSON on standard output, tables, completion of names."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo_core.catalog import Catalog, open_catalog
+from zoo_core.discovery import warn_of_failures
+from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+JSON_VERSION = 1
+"""Every `--json` answer carries it; it grows when a field changes its meaning or goes."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
+
+
+def catalog_of(ctx: click.Context) -> Catalog:
+    """Open the catalog, warning on standard error of plugins that failed."""
+    catalog = open_catalog(with_plugins=ctx.obj["with_plugins"])
+    warn_of_failures(catalog.records, lambda text: click.echo(text, nl=False, err=True))
+    return catalog
+
+
+def print_json(data: dict[str, Any]) -> None:
+    click.echo(json.dumps({"version": JSON_VERSION, **data}, indent=2, ensure_ascii=False))
+
+
+def console(*, error: bool = False) -> Console:
+    """Where tables and progress go: standard output, or standard error. Wide tables are not cut in a pipe."""
+    from rich.console import Console
+
+    made = Console(stderr=error, highlight=False, soft_wrap=False)
+    return made if made.is_terminal else Console(stderr=error, highlight=False, width=max(made.width, 140))
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A plain table; the columns named in `right` are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def human_count(number: int | None) -> str:
+    """61706 -> "61.7 k", 25557032 -> "25.6 M"."""
+    if number is None:
+        return "-"
+    for limit, divisor, unit in ((10**9, 10**9, " G"), (10**6, 10**6, " M"), (10**3, 10**3, " k")):
+        if number >= limit:
+            return f"{number / divisor:.1f}{unit}"
+    return str(number)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def accuracy_text(accuracy: float, interval: tuple[float, float] | list[float], correct: int, images: int) -> str:
+    """An accuracy as zoo says it: with its interval and what it was counted on."""
+    low, high = interval
+    return f"{percent(accuracy)} ({correct} of {images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+
+
+class _Name(click.ParamType[str]):
+    """A name from the catalog, completed by the shell."""
+
+    def __init__(self, name: str, kind: type[Any]) -> None:
+        self.name = name
+        self.kind = kind
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        names = {entry.spec.name for entry in open_catalog().entries(self.kind)}
+        return [click.shell_completion.CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+BACKBONE = _Name("backbone", BackboneSpec)
+HEAD = _Name("head", HeadSpec)
+STRATEGY = _Name("strategy", FreezeSpec)

@@ -1,0 +1,161 @@
+"""`zoo info NAME`: all about one backbone, head or strategy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo_core.catalog import KINDS, Catalog, Choice
+from zoo_core.cli.common import catalog_of, console, human_count, json_option, print_json, table
+from zoo_core.errors import UsageError, did_you_mean
+from zoo_core.options import describe_options
+from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec, Paper
+
+
+@click.command()
+@click.argument("name")
+@json_option
+@click.pass_context
+def info(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Tell all about one backbone, head or strategy: paper, stages, options, weights with their licences.
+
+    \b
+    zoo info resnet50
+    zoo info last
+    """
+    catalog = catalog_of(ctx)
+    choice = _find(catalog, name)
+    facts = _backbone_facts(choice) if isinstance(choice.spec, BackboneSpec) else _other_facts(choice)
+    if as_json:
+        print_json(facts)
+    else:
+        _show(facts)
+
+
+SPEC_KINDS: tuple[type[Any], ...] = (BackboneSpec, HeadSpec, FreezeSpec)
+
+
+def _find(catalog: Catalog, name: str) -> Choice[Any]:
+    bare = name.rpartition(":")[2]
+    for kind in SPEC_KINDS:
+        if bare in {entry.spec.name for entry in catalog.entries(kind)}:
+            found = [entry for entry in catalog.entries(kind) if entry.spec.name == bare]
+            if ":" not in name and len(found) == 1:
+                return Choice(found[0], None)  # options that are required need not be given to be told about
+            chosen = [entry for entry in found if name == f"{entry.distribution}:{bare}"]
+            if chosen:
+                return Choice(chosen[0], None)
+            return catalog.choose(kind, name)
+    try:
+        return catalog.backbone(name)  # says which plugin has it, if one is known
+    except UsageError as error:
+        names = [entry.spec.name for kind in SPEC_KINDS for entry in catalog.entries(kind)]
+        if "provided by" in str(error):
+            raise
+        word = ", ".join(word for word, _ in list(KINDS.values())[:3])
+        raise UsageError(f"No {word} is called '{name}'.{did_you_mean(name, names)} `zoo list` shows all.") from None
+
+
+def _paper(paper: Paper | None) -> str | None:
+    if paper is None:
+        return None
+    link = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
+    return f"{paper.authors}: {paper.title}. {paper.venue} ({paper.year}){link}"
+
+
+def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
+    import torch
+
+    from zoo_core.model.assemble import build_network, count_parameters, stage_shapes
+    from zoo_core.options import parse_options
+    from zoo_core.weights.load import without_storage
+
+    spec = choice.spec
+    size, channels = spec.preprocessing.size, spec.preprocessing.channels
+    with without_storage():
+        network = build_network(Choice(choice.entry, parse_options(spec.name, spec.options, "")))
+    with torch.device("meta"):
+        shapes = stage_shapes(network, channels=channels, size=size)
+    return {
+        "kind": "backbone",
+        "name": spec.name,
+        "plugin": choice.entry.distribution,
+        "plugin_version": choice.entry.version,
+        "paper": _paper(spec.paper),
+        "note": spec.note,
+        "options": describe_options(spec.name, spec.options),
+        "params": spec.params,
+        "gmacs": spec.gmacs,
+        "smallest_image": spec.min_size,
+        "input": [channels, size, size],
+        "stages": [
+            {"name": name, "output": list(shapes[name]), "params": count_parameters(stage)}
+            for name, stage in network.named_children()
+        ],
+        "weights": [
+            {
+                "tag": ref.tag,
+                "data": ref.data,
+                "licence": ref.licence,
+                "top1": ref.top1,
+                "top5": ref.top5,
+                "size": ref.preprocessing.size,
+                "mean": ref.preprocessing.mean,
+                "std": ref.preprocessing.std,
+                "classifier": ref.has_classifier,
+                "sources": [str(source) for source in ref.sources],
+                "note": ref.note,
+            }
+            for ref in spec.weights
+        ],
+    }
+
+
+def _other_facts(choice: Choice[Any]) -> dict[str, Any]:
+    spec = choice.spec
+    return {
+        "kind": KINDS[type(spec)][0],
+        "name": spec.name,
+        "plugin": choice.entry.distribution,
+        "plugin_version": choice.entry.version,
+        "summary": spec.summary,
+        "paper": _paper(spec.paper),
+        "options": describe_options(spec.name, spec.options),
+    }
+
+
+def _show(facts: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    out = console()
+    out.print(f"[bold]{escape(facts['name'])}[/bold], a {facts['kind']} of {facts['plugin']} {facts['plugin_version']}")
+    for key in ("summary", "paper", "note", "options"):
+        if facts.get(key):
+            out.print(escape(facts[key]))
+    if facts["kind"] != "backbone":
+        return
+    size = " x ".join(str(number) for number in facts["input"])
+    out.print(
+        f"{human_count(facts['params'])} parameters, {facts['gmacs'] or '-'} GMACs; images {size} by default, "
+        f"at least {facts['smallest_image']} pixels"
+    )
+    stages = table("stage", "output", "params", right=("output", "params"))
+    for stage in facts["stages"]:
+        stages.add_row(
+            stage["name"], " x ".join(str(number) for number in stage["output"]), human_count(stage["params"])
+        )
+    out.print(stages)
+    if not facts["weights"]:
+        out.print("No pretrained weights are known: it starts from scratch.")
+        return
+    weights = table(
+        "weights", "top-1 %", "size", "trained on", "licence", "sources, in order", right=("top-1 %", "size")
+    )
+    for ref in facts["weights"]:
+        top1 = "-" if ref["top1"] is None else f"{ref['top1']:.2f}"
+        sources = "\n".join(ref["sources"]) + (f"\n{ref['note']}" if ref["note"] else "")
+        weights.add_row(
+            *(escape(str(v)) for v in (ref["tag"], top1, ref["size"], ref["data"], ref["licence"], sources))
+        )
+    out.print(weights)

@@ -1,0 +1,115 @@
+"""`zoo list`: what there is to choose from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo_core.catalog import Catalog
+from zoo_core.cli.common import catalog_of, console, human_count, json_option, print_json, table
+from zoo_core.options import describe_options
+from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+KINDS = ("backbones", "heads", "strategies", "datasets")
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(KINDS), default="backbones")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, kind: str, as_json: bool) -> None:
+    """Show what there is to choose from: backbones (the default), heads, strategies or datasets.
+
+    \b
+    zoo list
+    zoo list strategies
+    zoo list backbones --json
+    """
+    catalog = catalog_of(ctx)
+    rows, made = {
+        "backbones": _backbones,
+        "heads": _heads,
+        "strategies": _strategies,
+        "datasets": _datasets,
+    }[kind](catalog)
+    if as_json:
+        print_json({kind: rows})
+        return
+    for row in rows:
+        made.add_row(*_cells(kind, row))
+    console().print(made)
+
+
+Rows = list[dict[str, Any]]
+
+
+def _backbones(catalog: Catalog) -> tuple[Rows, Table]:
+    rows = [
+        {
+            "name": entry.spec.name,
+            "year": entry.spec.year,
+            "params": entry.spec.params,
+            "gmacs": entry.spec.gmacs,
+            "size": entry.spec.preprocessing.size,
+            "stages": list(entry.spec.stages),
+            "weights": [{"tag": ref.tag, "top1": ref.top1} for ref in entry.spec.weights],
+            "plugin": entry.distribution,
+            "plugin_version": entry.version,
+        }
+        for entry in catalog.entries(BackboneSpec)
+    ]
+    right = ("year", "params", "GMACs", "top-1 %")
+    return rows, table("name", "year", "params", "GMACs", "top-1 %", "weights", "plugin", right=right)
+
+
+def _heads(catalog: Catalog) -> tuple[Rows, Table]:
+    return _with_options(catalog, HeadSpec)
+
+
+def _strategies(catalog: Catalog) -> tuple[Rows, Table]:
+    return _with_options(catalog, FreezeSpec)
+
+
+def _with_options(catalog: Catalog, kind: type[Any]) -> tuple[Rows, Table]:
+    rows = [
+        {
+            "name": entry.spec.name,
+            "summary": entry.spec.summary,
+            "options": describe_options(entry.spec.name, entry.spec.options),
+            "plugin": entry.distribution,
+            "plugin_version": entry.version,
+        }
+        for entry in catalog.entries(kind)
+    ]
+    return rows, table("name", "what it is", "options", "plugin")
+
+
+def _datasets(catalog: Catalog) -> tuple[Rows, Table]:
+    rows = [
+        {
+            key: value
+            for key, value in {**asdict(entry.spec), "plugin": entry.distribution}.items()
+            if key not in ("load", "options")
+        }
+        for entry in catalog.entries(DatasetSpec)
+    ]
+    return rows, table("name", "what it is", "images", "classes", "licence", "plugin", right=("images", "classes"))
+
+
+def _cells(kind: str, row: dict[str, Any]) -> list[str]:
+    if kind == "backbones":
+        weights = row["weights"]
+        top1 = next((ref["top1"] for ref in weights if ref["top1"] is not None), None)
+        gmacs = "-" if row["gmacs"] is None else f"{row['gmacs']:.3g}"
+        tags = ", ".join(ref["tag"] for ref in weights) or "-"
+        shown = "-" if top1 is None else f"{top1:.1f}"
+        return [row["name"], str(row["year"]), human_count(row["params"]), gmacs, shown, tags, row["plugin"]]
+    if kind == "datasets":
+        return [str(row[key]) for key in ("name", "summary", "images", "classes", "licence", "plugin")]
+    options = row["options"].partition(": ")[2] or "-"
+    return [row["name"], row["summary"], options.rstrip("."), row["plugin"]]

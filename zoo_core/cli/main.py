@@ -1,0 +1,102 @@
+"""The command `zoo`: finds the command asked for, and turns every expected failure into one message."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from zoo_core.errors import ZooError
+from zoo_core.version import __version__
+
+# Each command with its one-line help, so that `zoo --help` imports none of them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "list": ("zoo_core.cli.list_:list_", "Show what there is to choose from."),
+    "info": ("zoo_core.cli.info:info", "Tell all about one backbone, head or strategy."),
+    "plugins": ("zoo_core.cli.plugins:plugins", "Show the plugins, and why one failed."),
+    "finetune": ("zoo_core.cli.finetune:finetune", "Fit a backbone and a head to your images."),
+    "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure a run on labelled images."),
+    "predict": ("zoo_core.cli.predict:predict", "Classify images."),
+    "completion": ("zoo_core.cli.completion:completion", "Print the completion script for your shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from zoo_core.errors import did_you_mean
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"No command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} `zoo --help` shows all.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="zoo")
+@click.option("--no-plugins", is_flag=True, help="Use only what zoo-core itself brings.")
+@click.pass_context
+def zoo(ctx: click.Context, no_plugins: bool) -> None:
+    """Any backbone x any head x any freeze strategy, fine-tuned on your own images.
+
+    \b
+    zoo list                                     what there is
+    zoo finetune --backbone lenet5               a first fine-tune, on bundled images
+    zoo finetune --backbone resnet50 --data DIR  on your own: one folder of images a class
+    zoo predict runs/lenet5-head-only-1 a.png    use what was trained
+
+    ZOO_DISABLE_PLUGINS=a,b leaves out the plugins of the distributions a and b; ZOO_CACHE is the cache folder.
+    """
+    ctx.obj = {"with_plugins": not no_plugins}
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 2 wrong usage, 1 anything else, 130 and 143 interrupted."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = zoo.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _say("interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except ZooError as error:
+        code = _say(f"error: {error}", error.exit_code)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        code = _say(f"error: {error}", 1)
+    except KeyboardInterrupt:
+        code = _say("interrupted", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminated(signum: int, frame: Any) -> None:
+    _say("terminated", 143)
+    sys.exit(143)
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(text, err=True)
+    return code

@@ -1,0 +1,48 @@
+"""`zoo plugins`: every plugin, what it registered, or why it failed."""
+
+from __future__ import annotations
+
+import click
+
+from zoo_core.catalog import KINDS, open_catalog
+from zoo_core.cli.common import console, json_option, print_json, table
+
+
+@click.command()
+@json_option
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool) -> None:
+    """Show every plugin with its version and what it registered, or why it was skipped.
+
+    \b
+    zoo plugins
+    ZOO_DISABLE_PLUGINS=zoo-vgg zoo plugins
+    """
+    records = open_catalog(with_plugins=ctx.obj["with_plugins"]).records
+    rows = [
+        {
+            "distribution": record.distribution,
+            "version": record.version,
+            "entry_point": record.entry_point,
+            "failure": record.failure,
+            **{plural: record.names(kind) for kind, (_, plural) in KINDS.items()},
+        }
+        for record in records
+    ]
+    if as_json:
+        print_json({"plugins": rows})
+        return
+    made = table("plugin", "version", "registered")
+    for record in records:
+        parts = [
+            f"{plural}: {', '.join(record.names(kind))}" for kind, (_, plural) in KINDS.items() if record.names(kind)
+        ]
+        told = f"[red]skipped:[/red] {_escaped(record.failure)}" if record.failure else _escaped("\n".join(parts))
+        made.add_row(_escaped(record.distribution), _escaped(record.version), told)
+    console().print(made)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,51 @@
+"""`zoo predict RUN|BACKBONE IMAGE...`: classify images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.common import catalog_of, console, json_option, percent, print_json, table
+
+
+@click.command()
+@click.argument("model", metavar="RUN|BACKBONE")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="How many answers for an image.")
+@click.option("--weights", default="default", help="Which weights of a backbone (its first).")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@json_option
+@click.pass_context
+def predict(
+    ctx: click.Context, model: str, images: tuple[Path, ...], top: int, weights: str, device: str, as_json: bool
+) -> None:
+    """Classify images with a run, or with a pretrained backbone and its original classifier.
+
+    \b
+    zoo predict runs/resnet50-head-only-1 photo.jpg
+    zoo predict efficientnet_lite0 *.jpg --top 3
+    """
+    catalog = catalog_of(ctx)
+    with console(error=True).status("loading the model"):
+        from zoo_core.library import load
+
+        predictor = load(model, weights=weights, device=device, catalog=catalog)
+        predictions = predictor.predict(images, top=top)
+    if as_json:
+        rows = [
+            {"image": one.image, "answers": [{"class": name, "probability": share} for name, share in one.answers]}
+            for one in predictions
+        ]
+        print_json({"model": model, "predictions": rows})
+        return
+    from rich.markup import escape
+
+    from zoo_core.data.sources import printable
+
+    made = table("image", "answer", "probability", right=("probability",))
+    for one in predictions:
+        for position, (name, share) in enumerate(one.answers):
+            image = escape(printable(one.image)) if position == 0 else ""
+            made.add_row(image, escape(printable(name)), percent(share))
+    console().print(made)

@@ -1,0 +1,65 @@
+"""Measures a fine-tuned run on labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo_core.catalog import Catalog
+from zoo_core.data.sources import Part, PartName, Source, printable
+from zoo_core.errors import DataError, UsageError
+from zoo_core.library import load
+from zoo_core.runs.schema import RunFacts
+from zoo_core.training.job import open_source
+from zoo_core.training.metrics import Evaluation
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation and what it was measured on."""
+
+    evaluation: Evaluation
+    title: str
+    part: str
+    classes: tuple[str, ...]
+
+
+def evaluate_run(run: str, *, data: str | None, device: str, catalog: Catalog) -> Measured:
+    """Measure a run on `data`, or on what was held out of its own data.
+
+    Raises DataError when the classes differ or when the run's own data are no longer what they were.
+    """
+    predictor = load(run, device=device, catalog=catalog)
+    if predictor.facts is None:
+        raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
+    if data is None:
+        source = open_source(predictor.facts.config.data, catalog)
+        part_name, part = _held_out(source, predictor.facts)
+    else:
+        source = open_source(data, catalog)
+        name: PartName = next(name for name in ("test", "val", "train") if name in source.parts)
+        part_name, part = ("all" if name == "train" else name), source.parts[name]
+    part = _relabelled(part, source, predictor.classes)
+    return Measured(predictor.evaluate(part), source.title, part_name, predictor.classes)
+
+
+def _held_out(source: Source, facts: RunFacts) -> tuple[str, Part]:
+    source = source.with_validation(share=facts.config.val_share, seed=facts.config.seed)
+    name: PartName = "test" if "test" in source.parts else "val"
+    if source.parts[name].digest() != facts.data.digests.get(name):
+        raise DataError(
+            f"the images in {source.title} are not those that the run held out: files or classes have changed since. "
+            f"Measure all of them with --data {source.title}, knowing that some may have trained the model."
+        )
+    return name, source.parts[name]
+
+
+def _relabelled(part: Part, source: Source, classes: tuple[str, ...]) -> Part:
+    """Labels as positions in the run's classes. Raises DataError for a class that the run does not know."""
+    unknown = [name for name in source.classes if name not in classes]
+    if unknown:
+        raise DataError(
+            f"{source.title} has the class '{printable(unknown[0])}', which the run does not know. "
+            f"Its classes: {', '.join(printable(name) for name in classes)}."
+        )
+    positions = [classes.index(name) for name in source.classes]
+    return Part(part.images, tuple(positions[label] for label in part.labels))

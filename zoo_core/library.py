@@ -1,0 +1,62 @@
+"""zoo as a library: the three functions that programs call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from zoo_core.catalog import Catalog, open_catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.errors import UsageError
+from zoo_core.model.assemble import Model, build_head
+from zoo_core.predict import Predictor, open_pretrained, open_run
+from zoo_core.training.job import Result, find_device, prepare
+from zoo_core.training.loop import Silent, Watcher
+from zoo_core.weights.choose import choose_start, load_base
+
+
+def create_model(
+    backbone: str,
+    *,
+    num_classes: int,
+    head: str = "linear",
+    weights: str = "default",
+    catalog: Catalog | None = None,
+) -> Model:
+    """Build a conv base with a new head: images (B, C, H, W) to outputs (B, num_classes).
+
+    `backbone` and `head` may have options (`"mlp:hidden=256"`); `weights` is a tag, "none", "default" or a path.
+    Raises UsageError for an unknown name and WeightsError when the weights cannot be had.
+    """
+    if num_classes < 1:
+        raise UsageError(f"num_classes must be at least 1, got {num_classes}")
+    catalog = catalog or open_catalog()
+    choice = catalog.backbone(backbone)
+    base, _ = load_base(choice, choose_start(choice, weights))
+    return Model(base, build_head(catalog.head(head), in_channels=choice.spec.channels, num_outputs=num_classes))
+
+
+def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, watcher: Watcher | None = None) -> Result:
+    """Fine-tune as `config` says and write a run directory.
+
+    Returns the directory, the history and the evaluation. Raises ZooError with what to do about it.
+    """
+    return prepare(config, catalog or open_catalog()).run(watcher or Silent())
+
+
+def load(
+    name: str | Path, *, weights: str = "default", device: str = "auto", catalog: Catalog | None = None
+) -> Predictor:
+    """Load what can classify: a run directory, or a pretrained backbone by its name.
+
+    Raises UsageError when there is no such run or backbone.
+    """
+    catalog = catalog or open_catalog()
+    place: torch.device = find_device(device)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return open_run(path, catalog, place)
+    if isinstance(name, Path) or "/" in name:
+        raise UsageError(f"there is no run directory {name}.")
+    return open_pretrained(catalog.backbone(name), weights, place)

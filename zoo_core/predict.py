@@ -1,0 +1,138 @@
+"""A model ready to classify: a fine-tuned run, or a pretrained backbone with its original classifier.
+
+Shapes: B batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from zoo_core.catalog import Catalog, Choice
+from zoo_core.data.batches import Batches, default_workers
+from zoo_core.data.decode import open_image
+from zoo_core.data.sources import FolderImages, Part
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.model.assemble import Model, build_head, build_network
+from zoo_core.runs.directory import read_run
+from zoo_core.runs.schema import RunFacts
+from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
+from zoo_core.training.loop import evaluate, normalised_outputs
+from zoo_core.training.metrics import Evaluation
+from zoo_core.weights.choose import choose_start, load_whole
+from zoo_core.weights.load import build_empty, compare, fill, load_chain
+from zoo_core.weights.safe import read_tensors
+
+BATCH_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most likely classes of one image with their probabilities, the likeliest first."""
+
+    image: str
+    answers: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network, what it expects and what its answers mean."""
+
+    title: str
+    network: nn.Module
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    device: torch.device
+    facts: RunFacts | None = None
+
+    def predict(self, images: Sequence[str | Path], *, top: int = 5) -> list[Prediction]:
+        """Classify image files. Raises DataError naming the first file that cannot be read."""
+        return list(self.predictions(images, top=top))
+
+    def predictions(self, images: Sequence[str | Path], *, top: int = 5) -> Iterator[Prediction]:
+        """Classify image files, batch by batch."""
+        paths = [Path(image) for image in images]
+        for path in paths:
+            if not path.is_file():
+                open_image(path)  # says what is wrong with it before any work is done
+        files = FolderImages(Path(), tuple(str(path) for path in paths))
+        batches = self._batches(Part(files, (0,) * len(paths)))
+        done = 0
+        self.network.eval()
+        for pixels_BCHW, _ in batches.in_order():
+            with torch.inference_mode():
+                outputs_BK = normalised_outputs(self.network, pixels_BCHW, self.preprocessing, self.device)
+            for shares_K in outputs_BK.softmax(1):
+                values, indices = shares_K.topk(min(top, len(self.classes)))
+                answers = tuple(
+                    (self.classes[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)
+                )
+                yield Prediction(str(images[done]), answers)
+                done += 1
+
+    def evaluate(self, part: Part) -> Evaluation:
+        """Classify labelled images whose labels are positions in `classes`, and count."""
+        return evaluate(self.network, self._batches(part), self.device)
+
+    def _batches(self, part: Part) -> Batches:
+        return Batches(part, self.preprocessing, BATCH_SIZE, default_workers())
+
+
+def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predictor:
+    """Load a run directory. Raises ZooError when it is damaged or was made by a plugin that is not here."""
+    run = read_run(directory)
+    facts = run.facts
+    backbone = catalog.backbone(_installed(facts.backbone.distribution, facts.backbone.name, catalog))
+    head = catalog.head(_installed(facts.head.distribution, facts.head.name, catalog))
+    channels, outputs = backbone.spec.channels, len(facts.classes)
+    tensors = read_tensors(run.weights_path)
+    base, _ = build_empty(lambda: build_network(backbone)).split()
+    module = build_empty(lambda: build_head(head, in_channels=channels, num_outputs=outputs))
+    load_chain(base, tensors, path=run.weights_path, ignored=(f"{HEAD}.",), drop=None)
+    own = {key.removeprefix(f"{HEAD}."): tensor for key, tensor in tensors.items() if key.startswith(f"{HEAD}.")}
+    compare(module.state_dict(keep_vars=True), own, what=f"the head in {run.weights_path}")
+    fill(module, own)
+    model = Model(base, module).eval().to(device)
+    return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, facts)
+
+
+def _installed(distribution: str, name: str, catalog: Catalog) -> str:
+    """The name to look up, with its distribution. Raises ZooError when that is not installed or failed to load."""
+    record = next((record for record in catalog.records if record.distribution == distribution), None)
+    if record is None:
+        raise ZooError(
+            f"the run needs '{name}' from {distribution}, which is not installed. `pip install {distribution}`"
+        )
+    if record.failure:
+        raise ZooError(f"the run needs '{name}' from {distribution}, which was skipped: {record.failure}.")
+    return f"{distribution}:{name}"
+
+
+def open_pretrained(choice: Choice[BackboneSpec], weights: str, device: torch.device) -> Predictor:
+    """Load a backbone with its original classifier. Raises UsageError when its weights have none."""
+    spec = choice.spec
+    start = choose_start(choice, weights)
+    if start.local is None or start.ref is None or not start.ref.has_classifier or start.ref.classes is None:
+        raise UsageError(
+            f"'{spec.name}' has no pretrained classifier to predict with. Fine-tune it first "
+            f"(`zoo finetune --backbone {spec.name} --data DIR`) and predict with the run directory."
+        )
+    network = load_whole(choice, start).eval().to(device)
+    classes = class_names(start.ref.classes)
+    return Predictor(f"{spec.name} ({start.tag})", network, start.preprocessing, classes, device)
+
+
+def class_names(classes: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The names that a classifier answers with. "imagenet-1k" are torchvision's for the ImageNet challenge."""
+    if isinstance(classes, tuple):
+        return classes
+    if classes == "imagenet-1k":
+        from torchvision.models import get_model_weights, list_models
+
+        any_weights = next(iter(get_model_weights(list_models()[0])))
+        return tuple(any_weights.meta["categories"])
+    raise ZooError(f"the class list '{classes}' is not known. Known: imagenet-1k, or the names themselves.")

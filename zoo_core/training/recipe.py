@@ -1,0 +1,83 @@
+"""The optimizer and the schedule: what each stage's learning rate is at each step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from zoo_core.config import FinetuneConfig
+from zoo_core.freezing.plan import Phase, Plan
+from zoo_core.model.assemble import Model, learning_parameters
+from zoo_core.specs import HEAD
+
+PRETRAINED_BASE_SHARE = 0.1
+"""A pretrained stage moves ten times slower than a new head, unless the config says otherwise."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The highest learning rate of each stage and the head in one phase."""
+
+    by_row: dict[str, float]
+
+    @classmethod
+    def of(cls, config: FinetuneConfig, plan: Plan, phase: Phase, *, pretrained: bool) -> Rates:
+        share = config.base_lr if config.base_lr is not None else (PRETRAINED_BASE_SHARE if pretrained else 1.0)
+        rules = plan.rules(phase)
+        return cls({row: config.lr * rule.lr * (1.0 if row == HEAD else share) for row, rule in rules.items()})
+
+
+def parameter_groups(
+    model: Model, plan: Plan, phase: Phase, rates: Rates, weight_decay: float
+) -> list[dict[str, object]]:
+    """One group a stage, and a second one for its norms and biases, which weight decay leaves alone."""
+    groups: list[dict[str, object]] = []
+    for row, rule in plan.rules(phase).items():
+        parameters = list(learning_parameters(model.part(row), rule))
+        for decay, members in (
+            (weight_decay, [parameter for parameter in parameters if parameter.ndim > 1]),
+            (0.0, [parameter for parameter in parameters if parameter.ndim <= 1]),
+        ):
+            if members:
+                rate = rates.by_row[row]
+                groups.append({"params": members, "lr": rate, "peak": rate, "weight_decay": decay, "row": row})
+    return groups
+
+
+def make_optimizer(
+    config: FinetuneConfig, groups: list[dict[str, object]], before: torch.optim.Optimizer | None
+) -> torch.optim.Optimizer:
+    """The optimizer of a phase; parameters that learnt in the phase before keep their state."""
+    optimizer: torch.optim.Optimizer
+    if config.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(groups, lr=config.lr)
+    else:
+        optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
+    if before is not None:
+        learning = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        for parameter, state in before.state.items():
+            if parameter in learning:
+                optimizer.state[parameter] = state
+    return optimizer
+
+
+def schedule(step: int, total: int, warmup: float) -> float:
+    """The share of the peak rate at a step: a linear warm-up over a share of all steps, then a cosine to zero."""
+    rising = max(1, round(warmup * total)) if warmup else 0
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Set every group's rate to a share of its peak."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * share
+
+
+def learning_in(optimizer: torch.optim.Optimizer) -> set[nn.Parameter]:
+    """The parameters an optimizer moves."""
+    return {parameter for group in optimizer.param_groups for parameter in group["params"]}

@@ -1,0 +1,100 @@
+"""What `--weights` says: a tag, "default", "none", a safetensors file or a run directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from zoo_core.catalog import Choice
+from zoo_core.errors import UsageError, WeightsError, did_you_mean
+from zoo_core.model.assemble import build_network
+from zoo_core.model.chain import Chain
+from zoo_core.options import split_name
+from zoo_core.paths import sha256_of
+from zoo_core.specs import HEAD, BackboneSpec, Preprocessing, WeightsRef, resolve
+from zoo_core.weights.fetch import LocalWeights, fetch
+from zoo_core.weights.load import build_empty, load_chain
+from zoo_core.weights.safe import read_tensors
+
+FROM_SCRATCH = "none"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a network starts from: verified weights on this machine, or nothing (`local` is None)."""
+
+    tag: str
+    preprocessing: Preprocessing
+    local: LocalWeights | None = None
+    ref: WeightsRef | None = None
+
+    @property
+    def pretrained(self) -> bool:
+        return self.local is not None
+
+
+def choose_start(choice: Choice[BackboneSpec], text: str) -> Start:
+    """Find the weights that `text` names, fetching them if need be.
+
+    "default" is the backbone's first weights, or from scratch when it has none. Raises UsageError for what is
+    neither a tag nor a path, and WeightsError when the weights cannot be had.
+    """
+    spec = choice.spec
+    if text == FROM_SCRATCH or (text == "default" and not spec.weights):
+        return Start(FROM_SCRATCH, spec.preprocessing)
+    ref = spec.weights[0] if text == "default" else spec.weights_named(text)
+    if ref is not None:
+        return Start(ref.tag, ref.preprocessing, fetch(spec.name, ref), ref)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _from_run(spec, path)
+    if path.is_file():
+        return Start(str(path), spec.preprocessing, LocalWeights(path, str(path), sha256_of(path)))
+    tags = [ref.tag for ref in spec.weights]
+    raise UsageError(
+        f"'{spec.name}' has no weights '{text}', and there is no such file or run directory."
+        f"{did_you_mean(text, tags)} Its weights: {', '.join([*tags, FROM_SCRATCH])}; `zoo info {spec.name}` tells more."
+    )
+
+
+def _from_run(spec: BackboneSpec, directory: Path) -> Start:
+    from zoo_core.runs.directory import read_run
+
+    run = read_run(directory)
+    name, _ = split_name(run.facts.backbone.name)
+    if name != spec.name:
+        raise WeightsError(f"{directory} was trained from '{name}', not from '{spec.name}'.")
+    path = run.weights_path
+    return Start(str(directory), run.facts.preprocessing, LocalWeights(path, str(path), sha256_of(path)))
+
+
+def load_base(choice: Choice[BackboneSpec], start: Start) -> tuple[Chain, tuple[str, ...]]:
+    """Build the conv base and fill it with what it starts from.
+
+    Returns the base and the keys of the weights that were dropped: the classifier that a head replaces, auxiliary
+    classifiers, another run's head. Raises WeightsError when names or shapes differ otherwise.
+    """
+    if start.local is None:
+        base, _ = build_network(choice).split()
+        return base, ()
+    base, classifier = build_empty(lambda: build_network(choice)).split()
+    ignored = (*choice.spec.ignored_keys, f"{HEAD}.")
+    dropped = load_chain(base, _tensors(start.local), path=start.local.path, ignored=ignored, drop=classifier)
+    return base, dropped
+
+
+def load_whole(choice: Choice[BackboneSpec], start: Start) -> Chain:
+    """Build the published network with its original classifier and fill it."""
+    network = build_empty(lambda: build_network(choice))
+    assert start.local is not None
+    tensors = _tensors(start.local)
+    load_chain(network, tensors, path=start.local.path, ignored=choice.spec.ignored_keys, drop=None)
+    return network
+
+
+def _tensors(local: LocalWeights) -> dict[str, Tensor]:
+    tensors = read_tensors(local.path)
+    translated: dict[str, Tensor] = resolve(local.keys)(tensors) if local.keys else tensors
+    return translated
