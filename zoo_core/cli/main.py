@@ -74,7 +74,7 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 wrong usage, 1 anything else, 130 and 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        code = zoo.main(standalone_mode=False)
+        code = zoo.main(prog_name="zoo", standalone_mode=False)
     except click.exceptions.Abort:
         code = _say("interrupted", 130)
     except click.ClickException as error:

@@ -99,6 +99,7 @@ class Loop:
                 started = time.perf_counter()
                 train_loss = self._train_epoch(optimizer, epoch, watcher)
                 result = evaluate(self.model, self.val, self.device)
+                self._finite(result.loss, epoch)
                 lr = self.config.lr * self._share(epoch * self.train.training_steps)
                 seconds = time.perf_counter() - started
                 report = EpochReport(epoch + 1, number + 1, lr, train_loss, result.loss, result.accuracy, seconds)
@@ -126,13 +127,15 @@ class Loop:
             optimizer.step()
             total += loss.detach().double() * len(labels_B)
             watcher.step(epoch + 1, step + 1, steps)
-        mean = total.item() / len(self.train.part)
-        if not math.isfinite(mean):
+        return self._finite(total.item() / len(self.train.part), epoch)
+
+    def _finite(self, loss: float, epoch: int) -> float:
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss is {mean} in epoch {epoch + 1}: the training diverged. Try a smaller --lr "
+                f"the loss is {loss} in epoch {epoch + 1}: the training diverged. Try a smaller --lr "
                 f"(now {self.config.lr:g}); the run directory has the epochs before."
             )
-        return mean
+        return loss
 
     def _share(self, step: int) -> float:
         return schedule(step, self.plan.epochs * self.train.training_steps, self.config.warmup)

@@ -1,0 +1,171 @@
+"""The command line as a user meets it: real processes, real files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Zoo, make_photos
+
+from zoo_core.catalog import open_catalog
+from zoo_core.specs import BackboneSpec
+
+EVERY_BACKBONE = [entry.spec for entry in open_catalog().entries(BackboneSpec)]
+
+
+def test_list_shows_every_backbone_with_its_plugin(zoo: Zoo) -> None:
+    answer = zoo("list")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    for spec in EVERY_BACKBONE:
+        assert spec.name in answer.stdout
+    rows = json.loads(zoo("list", "--json").stdout)["backbones"]
+    assert [row["name"] for row in rows] == [spec.name for spec in EVERY_BACKBONE]
+    assert {"params", "gmacs", "year", "weights", "plugin"} <= rows[0].keys()
+
+
+@pytest.mark.parametrize(("kind", "name"), [("heads", "mlp"), ("strategies", "head-only"), ("datasets", "fashion-small")])
+def test_list_shows_the_other_kinds(zoo: Zoo, kind: str, name: str) -> None:
+    assert name in zoo("list", kind).stdout
+    assert name in {row["name"] for row in json.loads(zoo("list", kind, "--json").stdout)[kind]}
+
+
+def test_info_tells_paper_stages_shapes_and_weights(zoo: Zoo) -> None:
+    facts = json.loads(zoo("info", "resnet50", "--json").stdout)
+    shapes = {stage["name"]: stage["output"] for stage in facts["stages"]}
+    assert shapes["layer4"] == [2048, 7, 7]
+    assert sum(stage["params"] for stage in facts["stages"]) == facts["params"]
+    assert all(ref["licence"] for ref in facts["weights"])
+    assert "arXiv:1512.03385" in zoo("info", "resnet50").stdout
+    assert "n=<int>" in zoo("info", "last").stdout
+
+
+def test_plugins_tells_what_each_registered(zoo: Zoo) -> None:
+    rows = json.loads(zoo("plugins", "--json").stdout)["plugins"]
+    by_name = {row["distribution"]: row for row in rows}
+    assert by_name["zoo-resnet"]["backbones"] == ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+    assert all(row["failure"] is None for row in rows)
+
+
+def test_plugins_can_be_left_out(zoo: Zoo) -> None:
+    assert "resnet18" not in zoo("--no-plugins", "list").stdout
+    assert "resnet18" not in zoo("list", env={"ZOO_DISABLE_PLUGINS": "zoo-resnet,zoo-vgg"}).stdout
+    assert "disabled by the user" in zoo("plugins", env={"ZOO_DISABLE_PLUGINS": "zoo-resnet"}).stdout
+
+
+def test_a_first_fine_tune_runs_on_bundled_images_and_its_run_can_be_used(zoo: Zoo, tmp_path: Path) -> None:
+    trained = zoo("finetune", "--backbone", "lenet5", "--epochs", 2, "--json")
+    assert trained.returncode == 0, trained.stderr
+    answer = json.loads(trained.stdout)
+    assert answer["run"] == "runs/lenet5-head-only-1"
+    for told in ("frozen: c1, c3, c5", "1000 train, 500 val", "Accuracy on the validation images", "zoo predict runs/"):
+        assert told in trained.stderr
+    measured = json.loads(zoo("evaluate", answer["run"], "--json").stdout)
+    assert (measured["accuracy"], measured["confusion"]) == (answer["result"]["accuracy"], answer["result"]["confusion"])
+    image = make_photos(tmp_path / "photos", count=1) / "red" / "0.jpg"
+    predicted = json.loads(zoo("predict", answer["run"], image, "--top", 3, "--json").stdout)
+    assert len(predicted["predictions"][0]["answers"]) == 3
+    again = json.loads(zoo("finetune", "--backbone", "lenet5", "--epochs", 1, "--json").stdout)
+    assert again["run"] == "runs/lenet5-head-only-2"
+
+
+def test_a_pretrained_backbone_classifies_with_its_original_classifier(zoo: Zoo, photos: Path) -> None:
+    answer = zoo("predict", "lenet5", photos / "red" / "0.jpg", "--json")
+    names = [one["class"] for one in json.loads(answer.stdout)["predictions"][0]["answers"]]
+    assert len(names) == 5
+    assert set(names) <= set("0123456789")
+
+
+def test_evaluate_takes_other_images_of_the_same_classes(zoo: Zoo, photos: Path, tmp_path: Path) -> None:
+    zoo("finetune", "--backbone", "lenet5", "--data", photos, "--epochs", 1, "--out", "run")
+    other = make_photos(tmp_path / "other", count=3)
+    assert json.loads(zoo("evaluate", "run", "--data", other, "--json").stdout)["images"] == 6
+    (photos / "red" / "0.jpg").unlink()
+    changed = zoo("evaluate", "run")
+    assert (changed.returncode, changed.stdout) == (1, "")
+    assert "are not those that the run held out" in changed.stderr
+    stranger = zoo("evaluate", "run", "--data", make_photos(tmp_path / "stranger", classes=("red", "green")))
+    assert "has the class 'green', which the run does not know" in stranger.stderr
+
+
+@pytest.mark.parametrize("spec", EVERY_BACKBONE, ids=lambda spec: spec.name)
+def test_every_backbone_fine_tunes_one_step_from_scratch_at_its_smallest_size(
+    zoo: Zoo, tmp_path: Path, spec: BackboneSpec
+) -> None:
+    data = make_photos(tmp_path / "photos", count=3)
+    answer = zoo(
+        *("finetune", "--backbone", spec.name, "--weights", "none", "--size", spec.min_size, "--data", data),
+        *("--epochs", 1, "--batch-size", 4, "--json"),
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["result"]["images"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["finetune", "--backbone", "resnet5"], 2, "error: No backbone 'resnet5'. Did you mean 'resnet50'?"),
+        (["finetune"], 2, "Missing option '--backbone'"),
+        (["finetune", "--backbone", "lenet5", "--epochs", "0"], 2, "error: epochs must be at least 1, got 0"),
+        (["finetune", "--backbone", "lenet5", "--epochs", "two"], 2, "'two' is not a valid integer"),
+        (["finetune", "--backbone", "lenet5", "--head", "mlp:hiden=3"], 2, "Did you mean 'hidden'?"),
+        (["finetune", "--backbone", "lenet5", "--strategy", "last"], 2, "'last' needs the option 'n'"),
+        (["finetune", "--backbone", "lenet5", "--strategy", "last:9"], 2, "this backbone has 3: c1, c3, c5"),
+        (["finetune", "--backbone", "lenet5", "--size", "8"], 2, "'lenet5' needs images of at least 32 pixels"),
+        (["finetune", "--backbone", "lenet5", "--data", "nowhere/"], 2, "the data folder nowhere does not exist"),
+        (["finetune", "--backbone", "lenet5", "--data", "fashion"], 2, "no folder and no data set 'fashion'"),
+        (["finetune", "--backbone", "lenet5", "--weights", "imagenet"], 2, "'lenet5' has no weights 'imagenet'"),
+        (["finetune", "--backbone", "lenet5", "--device", "cuda:9"], 2, "the device 'cuda:9' is not here"),
+        (["finetune", "--backbone", "lenet5", "--device", "tpu"], 2, "there is no device 'tpu'"),
+        (["fintune"], 2, "No command 'fintune'. Did you mean 'finetune'?"),
+        (["list", "cats"], 2, "'cats' is not one of"),
+        (["info", "resnet5"], 2, "is called 'resnet5'. Did you mean 'resnet50'?"),
+        (["evaluate", "nowhere/run"], 2, "there is no run directory nowhere/run"),
+        (["predict", "lenet5", "nowhere.png"], 1, "there is no image nowhere.png"),
+        (["predict", "zfnet", "nowhere.png"], 2, "'zfnet' has no pretrained classifier"),
+    ],
+)
+def test_wrong_input_ends_with_one_clear_message(zoo: Zoo, arguments: list[str], code: int, message: str) -> None:
+    answer = zoo(*arguments)
+    assert answer.returncode == code, answer.stderr
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert answer.stdout == ""
+
+
+def empty_class(photos: Path) -> None:
+    (photos / "green").mkdir()
+
+
+def unreadable_image(photos: Path) -> None:
+    (photos / "red" / "3.png").write_bytes(b"this is no image")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [(empty_class, "the class 'green' has no images"), (unreadable_image, "3.png is not an image that can be read")],
+)
+def test_spoilt_images_end_with_one_clear_message(zoo: Zoo, photos: Path, spoil, message: str) -> None:
+    spoil(photos)
+    answer = zoo("finetune", "--backbone", "lenet5", "--data", photos)
+    assert answer.returncode == 1
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_each_shell(zoo: Zoo, shell: str) -> None:
+    assert f"_ZOO_COMPLETE={shell}_complete" in zoo("completion", shell).stdout
+
+
+def test_the_shell_completes_names_of_backbones(zoo: Zoo) -> None:
+    words = {"COMP_WORDS": "zoo finetune --backbone resnet1", "COMP_CWORD": "3", "_ZOO_COMPLETE": "bash_complete"}
+    answer = zoo(env=words)
+    assert {line.partition(",")[2] for line in answer.stdout.split()} == {"resnet18", "resnet101", "resnet152"}
+
+
+def test_every_example_in_the_help_is_a_command_that_exists(zoo: Zoo) -> None:
+    commands = [line.split()[0] for line in zoo("--help").stdout.partition("Commands:")[2].splitlines() if line.split()]
+    for command in commands:
+        text = zoo(command, "--help").stdout
+        assert "zoo " in text or command == "completion", f"zoo {command} --help shows no example"

@@ -1,0 +1,153 @@
+"""A plugin of somebody else, written here and installed with pip; a broken one beside it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Zoo
+
+PYPROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "0.3"
+
+[project.entry-points.zoo]
+{module} = "{module}.plugin"
+"""
+
+PLUGIN = '''
+from zoo_core import BackboneSpec, FreezeSpec, HeadSpec, Paper, Preprocessing, hookimpl
+from zoo_core.freezing.plan import FROZEN, LEARNING, Phase, Plan
+
+
+def halves(options, *, stages, epochs):
+    """Head first, then everything."""
+    first = epochs // 2
+    return Plan(
+        stages=stages,
+        phases=(
+            Phase(epochs=first, rules=(*[FROZEN] * len(stages), LEARNING)),
+            Phase(epochs=epochs - first, rules=(LEARNING,) * (len(stages) + 1)),
+        ),
+    )
+
+
+@hookimpl
+def zoo_backbones():
+    half = (0.5, 0.5, 0.5)
+    return [
+        BackboneSpec(
+            name="mininet",
+            build="zoo_mini.model:mininet",
+            stages=("stem", "body"),
+            channels=8, stride=2, min_size=8, year=2026,
+            paper=Paper(title="Mini", authors="A. Author", venue="Here", year=2026),
+            preprocessing=Preprocessing(size=16, mean=half, std=half),
+        )
+    ]
+
+
+@hookimpl
+def zoo_heads():
+    return [HeadSpec(name="corner", build="zoo_mini.model:corner", summary="looks at one corner")]
+
+
+@hookimpl
+def zoo_strategies():
+    return [FreezeSpec(name="halves", plan="zoo_mini.plugin:halves", summary="head first, then everything")]
+'''
+
+MODEL = '''
+from torch import nn
+from zoo_core.model.chain import Chain
+
+
+def mininet(options):
+    body = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+    return Chain({"stem": nn.Conv2d(3, 4, 3, stride=2, padding=1), "body": body})
+
+
+class Corner(nn.Module):
+    def __init__(self, channels, outputs):
+        super().__init__()
+        self.output = nn.Linear(channels, outputs)
+
+    def forward(self, features_BCHW):
+        return self.output(features_BCHW[:, :, 0, 0])
+
+
+def corner(options, *, in_channels, num_outputs):
+    return Corner(in_channels, num_outputs)
+'''
+
+
+def write_plugin(folder: Path, name: str, files: dict[str, str]) -> Path:
+    module = name.replace("-", "_")
+    package = folder / name / module
+    package.mkdir(parents=True)
+    (folder / name / "pyproject.toml").write_text(PYPROJECT.format(name=name, module=module))
+    for file, text in {"__init__.py": "", **files}.items():
+        (package / file).write_text(text)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which pip installed a good plugin and three broken ones."""
+    root = tmp_path_factory.mktemp("plugins")
+    sources = [
+        write_plugin(root, "zoo-mini", {"plugin.py": PLUGIN, "model.py": MODEL}),
+        write_plugin(root, "zoo-broken", {"plugin.py": "import a_module_that_is_not_there"}),
+        write_plugin(root, "zoo-exiting", {"plugin.py": "raise SystemExit(0)"}),
+        write_plugin(root, "zoo-twin", {"plugin.py": PLUGIN.split("@hookimpl\ndef zoo_heads")[0]}),
+    ]
+    site = root / "site"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", site]
+    subprocess.run([*command, *sources], check=True)
+    return site
+
+
+def test_a_third_party_plugin_is_listed_as_soon_as_pip_has_installed_it(zoo: Zoo, site: Path) -> None:
+    here = {"PYTHONPATH": str(site), "ZOO_DISABLE_PLUGINS": "zoo-twin"}
+    assert "mininet" not in zoo("list").stdout
+    assert "mininet" in zoo("list", env=here).stdout
+    assert "corner" in zoo("list", "heads", env=here).stdout
+    assert "halves" in zoo("list", "strategies", env=here).stdout
+
+
+def test_its_backbone_head_and_strategy_fine_tune_and_predict(zoo: Zoo, site: Path, photos: Path) -> None:
+    here = {"PYTHONPATH": str(site), "ZOO_DISABLE_PLUGINS": "zoo-twin"}
+    chosen = ("--backbone", "mininet", "--head", "corner", "--strategy", "halves", "--epochs", 4)
+    trained = zoo("finetune", *chosen, "--data", photos, "--out", "run", env=here)
+    assert trained.returncode == 0, trained.stderr
+    assert "2 epochs: head learns; frozen: stem, body. Then 2 epochs: stem, body, head learn" in trained.stderr
+    assert zoo("predict", "run", photos / "red" / "0.jpg", env=here).returncode == 0
+    without = zoo("predict", "run", photos / "red" / "0.jpg")
+    assert without.returncode == 1
+    assert "needs 'mininet' from zoo-mini, which is not installed. `pip install zoo-mini`" in without.stderr
+
+
+def test_a_broken_plugin_beside_it_is_named_and_skipped(zoo: Zoo, site: Path) -> None:
+    answer = zoo("list", env={"PYTHONPATH": str(site)})
+    assert answer.returncode == 0
+    assert "the plugin zoo-broken was skipped: ModuleNotFoundError" in answer.stderr
+    assert "the plugin zoo-exiting was skipped: SystemExit: 0" in answer.stderr
+    table = zoo("plugins", env={"PYTHONPATH": str(site)}).stdout
+    assert "zoo-broken" in table
+    assert "No module named 'a_module_that_is_not_there'" in table
+
+
+def test_two_plugins_with_one_name_are_both_named_and_either_can_be_chosen(zoo: Zoo, site: Path, photos: Path) -> None:
+    here = {"PYTHONPATH": str(site)}
+    clash = zoo("finetune", "--backbone", "mininet", "--data", photos, env=here)
+    assert clash.returncode == 2
+    assert "provided by zoo-mini and by zoo-twin. Choose one: 'zoo-mini:mininet' or" in clash.stderr
+    chosen = zoo("finetune", "--backbone", "zoo-mini:mininet", "--data", photos, "--epochs", 1, env=here)
+    assert chosen.returncode == 0, chosen.stderr

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.freezing.plan import FROZEN, LEARNING, Phase, Plan, Rule
+from zoo_core.library import create_model
+from zoo_core.model.assemble import Model
+from zoo_core.training.job import make_plan
+from zoo_core.training.recipe import Rates, learning_in, make_optimizer, parameter_groups, schedule, set_rates
+
+CONFIG = FinetuneConfig(backbone="resnet18", lr=0.01)
+
+
+@pytest.fixture(scope="module")
+def model(catalog: Catalog) -> Model:
+    return create_model("resnet18", num_classes=3, weights="none", catalog=catalog)
+
+
+def optimizer_of(model: Model, plan: Plan, number: int = 0, before=None, *, pretrained: bool = True):
+    phase = plan.phases[number]
+    model.apply_rules(plan.rules(phase))
+    rates = Rates.of(CONFIG, plan, phase, pretrained=pretrained)
+    return make_optimizer(CONFIG, parameter_groups(model, plan, phase, rates, CONFIG.weight_decay), before)
+
+
+@pytest.mark.parametrize("text", ["head-only", "last:1", "last:3", "full"])
+def test_the_optimizer_moves_exactly_what_learns(catalog: Catalog, model: Model, text: str) -> None:
+    plan = make_plan(catalog.strategy(text), catalog.backbone("resnet18").spec, 3)
+    moved = learning_in(optimizer_of(model, plan))
+    assert moved == {parameter for parameter in model.parameters() if parameter.requires_grad}
+    planned = {p for row in plan.learning(plan.phases[0]) for p in model.part(row).parameters()}
+    assert moved == planned
+
+
+def test_each_stage_gets_its_share_and_norms_and_biases_no_decay(model: Model) -> None:
+    stages = ("stem", "layer1", "layer2", "layer3", "layer4")
+    rules = (FROZEN, FROZEN, FROZEN, Rule(lr=0.5, statistics="update"), LEARNING, LEARNING)
+    plan = Plan(stages=stages, phases=(Phase(1, rules),))
+    groups = optimizer_of(model, plan).param_groups
+    rates = {group["row"]: group["lr"] for group in groups}
+    assert rates == pytest.approx({"layer3": 0.01 * 0.1 * 0.5, "layer4": 0.01 * 0.1, "head": 0.01})
+    for group in groups:
+        flat = {parameter.ndim <= 1 for parameter in group["params"]}
+        assert flat == {group["weight_decay"] == 0.0}
+
+
+def test_from_scratch_the_base_learns_as_fast_as_the_head(catalog: Catalog, model: Model) -> None:
+    plan = make_plan(catalog.strategy("full"), catalog.backbone("resnet18").spec, 1)
+    groups = optimizer_of(model, plan, pretrained=False).param_groups
+    assert {group["lr"] for group in groups} == {0.01}
+
+
+def test_parameters_that_go_on_learning_keep_their_optimizer_state(model: Model) -> None:
+    stages = ("stem", "layer1", "layer2", "layer3", "layer4")
+    head_only = Phase(1, (FROZEN,) * 5 + (LEARNING,))
+    with_last = Phase(1, (FROZEN,) * 4 + (LEARNING, LEARNING))
+    plan = Plan(stages=stages, phases=(head_only, with_last))
+    first = optimizer_of(model, plan)
+    model(torch.randn(4, 3, 32, 32)).sum().backward()
+    first.step()
+    kept = {parameter: state["exp_avg"].clone() for parameter, state in first.state.items()}
+    second = optimizer_of(model, plan, 1, first)
+    assert set(kept) == set(model.head.parameters())
+    assert all(torch.equal(second.state[parameter]["exp_avg"], state) for parameter, state in kept.items())
+    assert learning_in(second) > set(kept)
+
+
+def test_the_schedule_rises_then_falls_as_a_cosine() -> None:
+    shares = [schedule(step, 100, 0.1) for step in range(100)]
+    assert shares[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert shares[10] == pytest.approx(1.0)
+    assert shares[55] == pytest.approx(0.5)
+    assert all(a > b for a, b in zip(shares[10:], shares[11:], strict=False))
+    assert 0 < shares[-1] < 0.001
+
+
+def test_rates_are_a_share_of_each_groups_peak(catalog: Catalog, model: Model) -> None:
+    plan = make_plan(catalog.strategy("last:1"), catalog.backbone("resnet18").spec, 1)
+    optimizer = optimizer_of(model, plan)
+    set_rates(optimizer, 0.25)
+    assert {group["row"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
+        {"layer4": 0.00025, "head": 0.0025}
+    )

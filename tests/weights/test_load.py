@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo_core import PackageFile, WeightsRef
+from zoo_core.catalog import Catalog, Choice, Entry
+from zoo_core.errors import UsageError, WeightsError
+from zoo_core.model.assemble import build_network
+from zoo_core.paths import sha256_of
+from zoo_core.weights.choose import choose_start, load_base, load_whole
+from zoo_core.weights.fetch import fetch, fetch_source
+from zoo_core.weights.load import build_empty
+from zoo_core.weights.safe import read_tensors, write_tensors
+
+TINY = "lenet5"
+
+
+def published_file(catalog: Catalog, path: Path, seed: int = 1) -> Path:
+    torch.manual_seed(seed)
+    write_tensors(path, dict(build_network(catalog.backbone(TINY)).named_upstream()))
+    return path
+
+
+def test_weights_from_a_file_land_where_they_belong_and_the_classifier_is_dropped(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    path = published_file(catalog, tmp_path / "w.safetensors")
+    choice = catalog.backbone(TINY)
+    base, dropped = load_base(choice, choose_start(choice, str(path)))
+    expected = read_tensors(path)
+    own = dict(base.named_upstream())
+    assert all(torch.equal(own[key], expected[key]) for key in own)
+    assert set(own) | set(dropped) == set(expected)
+    assert len(dropped) == 4, "two matrices and two biases of the classifier"
+
+
+def test_training_moves_memory_and_never_the_file(catalog: Catalog, tmp_path: Path) -> None:
+    path = published_file(catalog, tmp_path / "w.safetensors")
+    before = sha256_of(path)
+    choice = catalog.backbone(TINY)
+    base, _ = load_base(choice, choose_start(choice, str(path)))
+    with torch.no_grad():
+        for parameter in base.parameters():
+            parameter.add_(1)
+    assert sha256_of(path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("c3.conv.weight"), "missing: c3.conv.weight"),
+        (lambda tensors: tensors.update({"extra.weight": torch.zeros(1)}), "not expected: extra.weight"),
+        (
+            lambda tensors: tensors.update({"c1.conv.bias": torch.zeros(7)}),
+            "other shape: c1.conv.bias is (7,) and should be (6,)",
+        ),
+    ],
+)
+def test_a_difference_of_names_or_shapes_is_listed(catalog: Catalog, tmp_path: Path, change, message: str) -> None:
+    tensors = {key: tensor.clone() for key, tensor in read_tensors(published_file(catalog, tmp_path / "w.safetensors")).items()}
+    change(tensors)
+    write_tensors(tmp_path / "changed.safetensors", tensors)
+    choice = catalog.backbone(TINY)
+    with pytest.raises(WeightsError) as caught:
+        load_base(choice, choose_start(choice, str(tmp_path / "changed.safetensors")))
+    assert message in str(caught.value)
+
+
+def test_an_empty_build_has_shapes_and_no_numbers(catalog: Catalog) -> None:
+    network = build_empty(lambda: build_network(catalog.backbone("resnet18")))
+    assert all(tensor.is_meta for tensor in network.state_dict(keep_vars=True).values())
+
+
+def test_a_package_file_of_another_content_is_refused() -> None:
+    source = PackageFile(package="zoo_core", file="resources/registry.json", sha256="0" * 64)
+    with pytest.raises(WeightsError, match="has the sha256 .* not 000000000000... as expected"):
+        fetch_source(source)
+
+
+def test_when_no_source_answers_every_reason_is_told(catalog: Catalog) -> None:
+    gone = PackageFile(package="no_such_package", file="a.safetensors", sha256="0" * 64)
+    moved = PackageFile(package="zoo_core", file="gone.safetensors", sha256="0" * 64)
+    spec = catalog.backbone(TINY).spec
+    ref = WeightsRef(tag="t", sources=(gone, moved), preprocessing=spec.preprocessing, data="d", licence="l")
+    with pytest.raises(WeightsError) as caught:
+        fetch("net", ref)
+    for part in ("'t' of net", "no_such_package is not installed", "has no file gone.safetensors", "--weights none"):
+        assert part in str(caught.value)
+
+
+def test_a_torch_file_of_a_package_is_converted_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    (ref,) = catalog.backbone("efficientnet_lite0").spec.weights
+    first = fetch("lite0", ref)
+    changed = first.path.stat().st_mtime_ns
+    assert fetch("lite0", ref).path.stat().st_mtime_ns == changed
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == [f"{first.sha256}.safetensors"]
+
+
+def test_default_weights_are_the_first_and_none_is_from_scratch(catalog: Catalog) -> None:
+    choice = catalog.backbone(TINY)
+    assert choose_start(choice, "default").tag == choice.spec.weights[0].tag
+    assert not choose_start(choice, "none").pretrained
+    bare = Choice(Entry(replace(choice.spec, weights=()), "zoo-x", "1"), choice.options)
+    assert not choose_start(bare, "default").pretrained
+
+
+def test_weights_that_are_nowhere_are_answered_with_the_tags_there_are(catalog: Catalog) -> None:
+    with pytest.raises(UsageError, match="'lenet5' has no weights 'mnst'.*Did you mean 'mnist'.*Its weights: mnist, none"):
+        choose_start(catalog.backbone(TINY), "mnst")
+
+
+def test_a_whole_network_answers_with_its_original_classifier(catalog: Catalog) -> None:
+    choice = catalog.backbone(TINY)
+    network = load_whole(choice, choose_start(choice, "mnist"))
+    assert network.eval()(torch.zeros(1, 1, 32, 32)).shape == (1, 10)
