@@ -5,28 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from zoo_core.catalog import Catalog, open_catalog
 
 Zoo = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_cache_for_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests never touch the user's caches, nor reach a hub."""
-    root = tmp_path_factory.mktemp("caches")
-    settings = {"ZOO_CACHE": str(root / "zoo"), "HF_HOME": str(root / "hf"), "HF_HUB_OFFLINE": "1"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +27,9 @@ def catalog() -> Catalog:
 def zoo(tmp_path: Path) -> Zoo:
     """Call the real command line in a process of its own, in a folder of its own."""
 
-    def call(*arguments: object, env: dict[str, str] | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def call(
+        *arguments: object, env: dict[str, str] | None = None, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-W", "error", "-m", "zoo_core", *map(str, arguments)],
             cwd=tmp_path,
@@ -69,8 +59,3 @@ def make_photos(root: Path, *, classes: tuple[str, ...] = ("blue", "red"), count
             pixels[..., 2 * (label == 0)] += 120
             Image.fromarray(pixels).save(folder / f"{number}.{'png' if number % 2 else 'jpg'}")
     return root
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(2)

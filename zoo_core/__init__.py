@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from zoo_core.hookspecs import hookimpl
 from zoo_core.specs import (
     CLASSIFIER,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     BackboneSpec,
     DatasetSpec,
     FreezeSpec,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSIFIER",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "BackboneSpec",
     "DatasetSpec",
     "FinetuneConfig",

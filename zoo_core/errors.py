@@ -26,6 +26,14 @@ class WeightsError(ZooError):
     """Weights could not be found, fetched, verified or loaded."""
 
 
+class HubError(WeightsError):
+    """The Hub could not be reached, refused, or answered something that cannot be trusted."""
+
+
+class UnreachableError(HubError):
+    """Nobody answers: there is no network, or the server is down."""
+
+
 class DataError(ZooError):
     """The images cannot be used as they are."""
 
@@ -38,3 +46,8 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest of `options`, or an empty string."""
     near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def printable(name: str) -> str:
+    """A name from outside, in which nothing can steer a terminal."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo_core.catalog import Catalog
-from zoo_core.data.sources import Part, PartName, Source, printable
-from zoo_core.errors import DataError, UsageError
+from zoo_core.data.sources import Part, PartName, Source
+from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.library import load
 from zoo_core.runs.schema import RunFacts
 from zoo_core.training.job import open_source

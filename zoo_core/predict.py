@@ -23,7 +23,7 @@ from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
 from zoo_core.training.loop import evaluate, normalised_outputs
 from zoo_core.training.metrics import Evaluation
-from zoo_core.weights.choose import choose_start, load_whole
+from zoo_core.weights.choose import load_whole, named_weights
 from zoo_core.weights.load import build_empty, compare, fill, load_chain
 from zoo_core.weights.safe import read_tensors
 
@@ -115,15 +115,14 @@ def _installed(distribution: str, name: str, catalog: Catalog) -> str:
 def open_pretrained(choice: Choice[BackboneSpec], weights: str, device: torch.device) -> Predictor:
     """Load a backbone with its original classifier. Raises UsageError when its weights have none."""
     spec = choice.spec
-    start = choose_start(choice, weights)
-    if start.local is None or start.ref is None or not start.ref.has_classifier or start.ref.classes is None:
+    ref = named_weights(spec, weights)
+    if ref is None or not ref.has_classifier or ref.classes is None:
         raise UsageError(
             f"'{spec.name}' has no pretrained classifier to predict with. Fine-tune it first "
             f"(`zoo finetune --backbone {spec.name} --data DIR`) and predict with the run directory."
         )
-    network = load_whole(choice, start).eval().to(device)
-    classes = class_names(start.ref.classes)
-    return Predictor(f"{spec.name} ({start.tag})", network, start.preprocessing, classes, device)
+    network = load_whole(choice, ref).eval().to(device)
+    return Predictor(f"{spec.name} ({ref.tag})", network, ref.preprocessing, class_names(ref.classes), device)
 
 
 def class_names(classes: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -20,6 +20,10 @@ CLASSIFIER = "classifier"
 HEAD = "head"
 """The name under which the head stands in plans, tables and saved weights."""
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Mean and standard deviation by channel (RGB, 0..1) with which torchvision's ImageNet weights were trained."""
+
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 Task = Literal["classification", "multilabel", "regression"]

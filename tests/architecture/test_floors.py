@@ -75,7 +75,9 @@ def test_what_stands_above_the_line_imports_nothing_heavy(statement: str) -> Non
     assert answer.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["list", "strategies"], ["plugins"], ["--help"], ["finetune", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["list", "strategies"], ["plugins"], ["--help"], ["finetune", "--help"]]
+)
 def test_a_listing_command_never_imports_torch(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom zoo_core.cli.main import main\n"

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Zoo, make_photos
 
+from conftest import Zoo, make_photos
 from zoo_core.catalog import open_catalog
 from zoo_core.specs import BackboneSpec
 
@@ -24,7 +24,9 @@ def test_list_shows_every_backbone_with_its_plugin(zoo: Zoo) -> None:
     assert {"params", "gmacs", "year", "weights", "plugin"} <= rows[0].keys()
 
 
-@pytest.mark.parametrize(("kind", "name"), [("heads", "mlp"), ("strategies", "head-only"), ("datasets", "fashion-small")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("heads", "mlp"), ("strategies", "head-only"), ("datasets", "fashion-small")]
+)
 def test_list_shows_the_other_kinds(zoo: Zoo, kind: str, name: str) -> None:
     assert name in zoo("list", kind).stdout
     assert name in {row["name"] for row in json.loads(zoo("list", kind, "--json").stdout)[kind]}
@@ -61,7 +63,10 @@ def test_a_first_fine_tune_runs_on_bundled_images_and_its_run_can_be_used(zoo: Z
     for told in ("frozen: c1, c3, c5", "1000 train, 500 val", "Accuracy on the validation images", "zoo predict runs/"):
         assert told in trained.stderr
     measured = json.loads(zoo("evaluate", answer["run"], "--json").stdout)
-    assert (measured["accuracy"], measured["confusion"]) == (answer["result"]["accuracy"], answer["result"]["confusion"])
+    assert (measured["accuracy"], measured["confusion"]) == (
+        answer["result"]["accuracy"],
+        answer["result"]["confusion"],
+    )
     image = make_photos(tmp_path / "photos", count=1) / "red" / "0.jpg"
     predicted = json.loads(zoo("predict", answer["run"], image, "--top", 3, "--json").stdout)
     assert len(predicted["predictions"][0]["answers"]) == 3

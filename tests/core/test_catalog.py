@@ -74,12 +74,18 @@ def raising() -> list[FreezeSpec]:
     ("module", "reason"),
     [
         (plugin(zoo_strategies=raising), "RuntimeError: the disk is on fire"),
-        (plugin(zoo_strategies=lambda: ["full"]), "TypeError: zoo_strategies returned 'full', which is not a FreezeSpec"),
+        (
+            plugin(zoo_strategies=lambda: ["full"]),
+            "TypeError: zoo_strategies returned 'full', which is not a FreezeSpec",
+        ),
         (plugin(zoo_heads=lambda: [FULL]), "TypeError: zoo_heads returned FreezeSpec"),
         (plugin(zoo_strategys=lambda: [FULL]), "PluginValidationError: unknown hook 'zoo_strategys'"),
         (plugin(zoo_strategies=lambda: [FULL, FULL]), "ValueError: it registers two FreezeSpecs named full"),
         (plugin(), "ValueError: it implements none of the hooks"),
-        (plugin(zoo_strategies=lambda: [FreezeSpec(name="A B", plan="a:b", summary="")]), "PluginError: the strategy name"),
+        (
+            plugin(zoo_strategies=lambda: [FreezeSpec(name="A B", plan="a:b", summary="")]),
+            "PluginError: the strategy name",
+        ),
     ],
 )
 def test_a_plugin_that_fails_is_recorded_with_its_reason(module: types.ModuleType, reason: str) -> None:

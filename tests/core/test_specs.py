@@ -51,7 +51,9 @@ def test_nonsense_in_a_backbone_spec_is_refused(change: dict[str, object], messa
         (Preprocessing, {"size": 8, "mean": (0.5,), "std": (0.0,)}, "std must be positive"),
     ],
 )
-def test_nonsense_in_a_source_or_preprocessing_is_refused(kind: type, settings: dict[str, object], message: str) -> None:
+def test_nonsense_in_a_source_or_preprocessing_is_refused(
+    kind: type, settings: dict[str, object], message: str
+) -> None:
     with pytest.raises(PluginError) as caught:
         kind(**settings)
     assert message in str(caught.value)

@@ -29,7 +29,9 @@ def test_every_image_comes_once_in_order_in_evaluation() -> None:
 @pytest.mark.parametrize("augment", ["none", "flip", "crop-flip"])
 def test_a_shuffled_epoch_depends_on_seed_and_epoch_only(augment: str) -> None:
     def epoch(seed: int, number: int, workers: int) -> torch.Tensor:
-        return torch.cat([pixels for pixels, _ in batches(40, 16, workers).shuffled(seed=seed, epoch=number, augment=augment)])
+        return torch.cat(
+            [pixels for pixels, _ in batches(40, 16, workers).shuffled(seed=seed, epoch=number, augment=augment)]
+        )
 
     first = epoch(0, 0, 1)
     assert torch.equal(first, epoch(0, 0, 4))

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import make_photos
 
+from conftest import make_photos
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
 from zoo_core.errors import DataError, UsageError
@@ -16,7 +16,9 @@ def test_one_folder_of_classes_is_split_by_class_and_seed(photos: Path) -> None:
     assert (source.classes, len(source.parts["train"])) == (("blue", "red"), 20)
     assert [split.parts[name].labels.count(0) for name in ("train", "val")] == [7, 3]
     assert [split.parts[name].labels.count(1) for name in ("train", "val")] == [7, 3]
-    names = {part: {split.parts[part].images.name(i) for i in range(len(split.parts[part]))} for part in ("train", "val")}
+    names = {
+        part: {split.parts[part].images.name(i) for i in range(len(split.parts[part]))} for part in ("train", "val")
+    }
     assert not names["train"] & names["val"]
     again, other = (source.with_validation(share=0.3, seed=seed).parts["val"].digest() for seed in (0, 1))
     assert split.parts["val"].digest() == again != other

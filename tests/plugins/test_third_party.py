@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conftest import Zoo
 
 PYPROJECT = """
@@ -64,7 +65,7 @@ def zoo_strategies():
     return [FreezeSpec(name="halves", plan="zoo_mini.plugin:halves", summary="head first, then everything")]
 '''
 
-MODEL = '''
+MODEL = """
 from torch import nn
 from zoo_core.model.chain import Chain
 
@@ -85,7 +86,7 @@ class Corner(nn.Module):
 
 def corner(options, *, in_channels, num_outputs):
     return Corner(in_channels, num_outputs)
-'''
+"""
 
 
 def write_plugin(folder: Path, name: str, files: dict[str, str]) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_photos
 
 import zoo_core
+from conftest import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, UsageError, ZooError
@@ -52,7 +52,9 @@ def test_what_was_saved_answers_as_what_was_trained(config: FinetuneConfig, cata
     assert all(abs(sum(share for _, share in one.answers) - 1) < 1e-5 for one in predictions)
 
 
-def test_one_seed_gives_one_result_and_another_seed_another(config: FinetuneConfig, catalog: Catalog, tmp_path: Path) -> None:
+def test_one_seed_gives_one_result_and_another_seed_another(
+    config: FinetuneConfig, catalog: Catalog, tmp_path: Path
+) -> None:
     def digest(out: str, **changes: object) -> str:
         result = zoo_core.finetune(replace(config, out=str(tmp_path / out), **changes), catalog=catalog)
         return sha256_of(result.directory / "model.safetensors")
@@ -90,7 +92,9 @@ def test_a_run_goes_on_from_another_runs_weights(config: FinetuneConfig, catalog
         prepare(other, catalog)
 
 
-def test_the_test_part_is_what_the_result_is_measured_on(config: FinetuneConfig, catalog: Catalog, tmp_path: Path) -> None:
+def test_the_test_part_is_what_the_result_is_measured_on(
+    config: FinetuneConfig, catalog: Catalog, tmp_path: Path
+) -> None:
     for part, count in (("train", 6), ("val", 3), ("test", 5)):
         make_photos(tmp_path / "parts" / part, count=count)
     result = zoo_core.finetune(replace(config, data=str(tmp_path / "parts")), catalog=catalog)
@@ -124,7 +128,9 @@ def test_a_run_directory_that_is_not_empty_is_never_written_to(config: FinetuneC
         (lambda facts: facts["preprocessing"].update(size="big"), "'big' is not a number"),
     ],
 )
-def test_a_config_that_was_tampered_with_is_refused(config: FinetuneConfig, catalog: Catalog, change, message: str) -> None:
+def test_a_config_that_was_tampered_with_is_refused(
+    config: FinetuneConfig, catalog: Catalog, change, message: str
+) -> None:
     directory = zoo_core.finetune(replace(config, epochs=1), catalog=catalog).directory
     path = directory / "config.json"
     facts = json.loads(path.read_text())

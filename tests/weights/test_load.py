@@ -61,7 +61,9 @@ def test_training_moves_memory_and_never_the_file(catalog: Catalog, tmp_path: Pa
     ],
 )
 def test_a_difference_of_names_or_shapes_is_listed(catalog: Catalog, tmp_path: Path, change, message: str) -> None:
-    tensors = {key: tensor.clone() for key, tensor in read_tensors(published_file(catalog, tmp_path / "w.safetensors")).items()}
+    tensors = {
+        key: tensor.clone() for key, tensor in read_tensors(published_file(catalog, tmp_path / "w.safetensors")).items()
+    }
     change(tensors)
     write_tensors(tmp_path / "changed.safetensors", tensors)
     choice = catalog.backbone(TINY)
@@ -92,7 +94,9 @@ def test_when_no_source_answers_every_reason_is_told(catalog: Catalog) -> None:
         assert part in str(caught.value)
 
 
-def test_a_torch_file_of_a_package_is_converted_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_torch_file_of_a_package_is_converted_once(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     (ref,) = catalog.backbone("efficientnet_lite0").spec.weights
     first = fetch("lite0", ref)
@@ -110,7 +114,9 @@ def test_default_weights_are_the_first_and_none_is_from_scratch(catalog: Catalog
 
 
 def test_weights_that_are_nowhere_are_answered_with_the_tags_there_are(catalog: Catalog) -> None:
-    with pytest.raises(UsageError, match="'lenet5' has no weights 'mnst'.*Did you mean 'mnist'.*Its weights: mnist, none"):
+    with pytest.raises(
+        UsageError, match="'lenet5' has no weights 'mnst'.*Did you mean 'mnist'.*Its weights: mnist, none"
+    ):
         choose_start(catalog.backbone(TINY), "mnst")
 
 

@@ -33,7 +33,10 @@ GOOD = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
         (safetensors_bytes({"a": {"dtype": "F32"}}), "no readable safetensors header"),
         (safetensors_bytes(GOOD, b"1234"), "should hold 8 bytes of tensors and holds 4"),
         (safetensors_bytes(GOOD, b"1234567890"), "should hold 8 bytes of tensors and holds 10"),
-        (safetensors_bytes({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}, b"12345678"), "not a readable"),
+        (
+            safetensors_bytes({"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}, b"12345678"),
+            "not a readable",
+        ),
     ],
 )
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:

@@ -42,7 +42,7 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     made = table("class", "found", "images", "share", right=("found", "images", "share"))
     from rich.markup import escape
 
-    from zoo_core.data.sources import printable
+    from zoo_core.errors import printable
 
     for row in classes:
         share = percent(row["found"] / row["images"]) if row["images"] else "-"

@@ -41,7 +41,7 @@ def predict(
         return
     from rich.markup import escape
 
-    from zoo_core.data.sources import printable
+    from zoo_core.errors import printable
 
     made = table("image", "answer", "probability", right=("probability",))
     for one in predictions:

@@ -6,8 +6,8 @@ import os
 import unicodedata
 from pathlib import Path
 
-from zoo_core.data.sources import FolderImages, Part, PartName, Source, printable
-from zoo_core.errors import DataError, UsageError
+from zoo_core.data.sources import FolderImages, Part, PartName, Source
+from zoo_core.errors import DataError, UsageError, printable
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 PART_FOLDERS: dict[str, PartName] = {

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from zoo_core.data.decode import open_image
-from zoo_core.errors import DataError
+from zoo_core.errors import DataError, printable
 
 PartName = Literal["train", "val", "test"]
 
@@ -134,8 +134,3 @@ class Source:
         parts: dict[PartName, Part] = {**self.parts, "train": train.take(kept), "val": train.take(sorted(held_out))}
         split: dict[str, str | int | float] = {"kind": "stratified", "seed": seed, "val_share": share}
         return Source(self.title, self.classes, parts, self.ignored, split)
-
-
-def printable(name: str) -> str:
-    """A class or file name in which nothing can steer a terminal."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)

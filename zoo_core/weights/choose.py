@@ -1,8 +1,8 @@
-"""What `--weights` says: a tag, "default", "none", a safetensors file or a run directory."""
+"""What `--weights` says: a tag, "default", "none", a safetensors file, a run directory or `hf:owner/name`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -14,11 +14,13 @@ from zoo_core.model.chain import Chain
 from zoo_core.options import split_name
 from zoo_core.paths import sha256_of
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing, WeightsRef, resolve
-from zoo_core.weights.fetch import LocalWeights, fetch
+from zoo_core.weights.fetch import LocalWeights, fetch, fetch_source, nothing_found
 from zoo_core.weights.load import build_empty, load_chain
+from zoo_core.weights.pull import parse_address, pull
 from zoo_core.weights.safe import read_tensors
 
 FROM_SCRATCH = "none"
+HUB_PREFIX = "hf:"
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ def choose_start(choice: Choice[BackboneSpec], text: str) -> Start:
     neither a tag nor a path, and WeightsError when the weights cannot be had.
     """
     spec = choice.spec
-    if text == FROM_SCRATCH or (text == "default" and not spec.weights):
+    ref = named_weights(spec, text)
+    if text == FROM_SCRATCH or (text == "default" and ref is None):
         return Start(FROM_SCRATCH, spec.preprocessing)
-    ref = spec.weights[0] if text == "default" else spec.weights_named(text)
     if ref is not None:
         return Start(ref.tag, ref.preprocessing, fetch(spec.name, ref), ref)
+    if text.startswith(HUB_PREFIX):
+        return _from_hub(spec, text)
     path = Path(text).expanduser()
     if path.is_dir():
         return _from_run(spec, path)
@@ -59,6 +63,13 @@ def choose_start(choice: Choice[BackboneSpec], text: str) -> Start:
     )
 
 
+def named_weights(spec: BackboneSpec, text: str) -> WeightsRef | None:
+    """The weights of a tag; "default" is the first."""
+    if text == "default":
+        return spec.weights[0] if spec.weights else None
+    return spec.weights_named(text)
+
+
 def _from_run(spec: BackboneSpec, directory: Path) -> Start:
     from zoo_core.runs.directory import read_run
 
@@ -68,6 +79,18 @@ def _from_run(spec: BackboneSpec, directory: Path) -> Start:
         raise WeightsError(f"{directory} was trained from '{name}', not from '{spec.name}'.")
     path = run.weights_path
     return Start(str(directory), run.facts.preprocessing, LocalWeights(path, str(path), sha256_of(path)))
+
+
+def _from_hub(spec: BackboneSpec, text: str) -> Start:
+    """A published zoo model, or any repository whose model.safetensors has the architecture's own keys."""
+    from zoo_core.runs.directory import CONFIG, MODEL, is_run
+
+    repo, revision = parse_address(text.removeprefix(HUB_PREFIX))
+    model, *others = pull(repo, [MODEL], optional=[CONFIG], revision=revision, newest=True)
+    local = LocalWeights(model.path, f"{HUB_PREFIX}{repo}", model.sha256, model.commit)
+    if others and is_run(model.path.parent):
+        return replace(_from_run(spec, model.path.parent), tag=text, local=local)
+    return Start(text, spec.preprocessing, local)
 
 
 def load_base(choice: Choice[BackboneSpec], start: Start) -> tuple[Chain, tuple[str, ...]]:
@@ -85,13 +108,21 @@ def load_base(choice: Choice[BackboneSpec], start: Start) -> tuple[Chain, tuple[
     return base, dropped
 
 
-def load_whole(choice: Choice[BackboneSpec], start: Start) -> Chain:
-    """Build the published network with its original classifier and fill it."""
-    network = build_empty(lambda: build_network(choice))
-    assert start.local is not None
-    tensors = _tensors(start.local)
-    load_chain(network, tensors, path=start.local.path, ignored=choice.spec.ignored_keys, drop=None)
-    return network
+def load_whole(choice: Choice[BackboneSpec], ref: WeightsRef) -> Chain:
+    """Build the published network with its original classifier and fill it from the first source that has it whole.
+
+    Raises WeightsError that lists what every source said.
+    """
+    reasons = []
+    for source in ref.sources:
+        network = build_empty(lambda: build_network(choice))
+        try:
+            local = fetch_source(source)
+            load_chain(network, _tensors(local), path=local.path, ignored=choice.spec.ignored_keys, drop=None)
+            return network
+        except WeightsError as error:
+            reasons.append(f"{source}: {error}")
+    raise nothing_found(choice.spec.name, ref, reasons)
 
 
 def _tensors(local: LocalWeights) -> dict[str, Tensor]:

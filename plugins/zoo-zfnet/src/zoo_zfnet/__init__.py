@@ -1,0 +1,1 @@
+"""ZFNet for zoo."""

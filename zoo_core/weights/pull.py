@@ -1,0 +1,210 @@
+"""Files of Hub repositories into the Hub's own cache: resolved to a commit, hashed, compared, kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from zoo_core.errors import HubError, UnreachableError, UsageError, printable
+from zoo_core.paths import cache_dir, sha256_of, write_text
+from zoo_core.specs import REPO_PATTERN
+from zoo_core.weights.hub import COMMIT, SHA256, attempt, guarded_api, offline
+
+NOT_CACHED = "it is not in the cache, and HF_HUB_OFFLINE forbids the network."
+MAIN = "main"
+REVISION = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A verified file of a repository on this machine."""
+
+    path: Path
+    commit: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """What the Hub says of a file: the sha256 of a large one, the git object id of a small one."""
+
+    sha256: str | None
+    git: str | None
+
+    def check(self, path: Path, actual: str) -> bool:
+        if self.sha256 is not None:
+            return actual == self.sha256
+        return self.git is None or git_object_id(path) == self.git
+
+
+def cached(repo: str, file: str, revision: str | None) -> Pulled | None:
+    """A file from the cache, if it is there and its bytes are what they were when they were verified."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, file, revision=revision or MAIN)
+    if not isinstance(found, str):
+        return None
+    path = Path(found)
+    sha256 = _known_sha256(path)
+    return Pulled(path, _commit_of(path, file), sha256) if sha256 else None
+
+
+def parse_address(text: str) -> tuple[str, str | None]:
+    """Read `owner/name` or `owner/name@revision`. Raises UsageError when it is neither."""
+    repo, separator, revision = text.partition("@")
+    if not REPO_PATTERN.fullmatch(repo) or (separator and not REVISION.fullmatch(revision)):
+        raise UsageError(f"'{printable(text)}' is not a repository 'owner/name' or 'owner/name@revision'.")
+    return repo, revision or None
+
+
+def pull(
+    repo: str,
+    files: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    revision: str | None = None,
+    sha256: str | None = None,
+    newest: bool = False,
+) -> list[Pulled]:
+    """Have files of one commit of a repository in the cache, fetching what is missing.
+
+    `optional` files come along when the repository has them. Without `revision`, or with the name of a branch, the
+    Hub is asked once which commit that is; afterwards the cache answers, unless `newest` asks again while the Hub can
+    be reached. `sha256` pins the bytes of the first file. What is fetched is hashed and compared with what is pinned
+    and what the Hub states; a mismatch is fetched once more and then refused. Raises HubError.
+    """
+    what = f"hf:{repo}" + (f"@{revision[:12]}" if revision else "")
+    known = _cached_together(repo, files, optional, revision)
+    if known is not None and sha256 not in (None, known[0].sha256):
+        raise HubError(f"{what}: the cached {files[0]} has the sha256 {known[0].sha256[:12]}..., not the pinned one.")
+    fixed = revision is not None and COMMIT.fullmatch(revision)
+    if known is not None and (fixed or not newest or offline()):
+        return known
+    if offline():
+        raise HubError(f"{what}: {NOT_CACHED}")
+    try:
+        commit, stated = _resolve(repo, files, optional, revision, what)
+    except UnreachableError:
+        if known is not None:
+            return known
+        raise
+    if known is not None and known[0].commit == commit:
+        return known
+    pinned = stated[files[0]].sha256
+    if sha256 is not None and pinned is not None and pinned != sha256:
+        raise HubError(f"{what}: {files[0]} has the sha256 {pinned[:12]}... there, and {sha256[:12]}... is pinned.")
+    pulled = [_fetch(repo, file, commit, facts, what) for file, facts in stated.items()]
+    if sha256 is not None and pulled[0].sha256 != sha256:
+        raise HubError(f"{what}: {files[0]} has the sha256 {pulled[0].sha256[:12]}..., and {sha256[:12]}... is pinned.")
+    if revision != commit:
+        write_text(_repo_cache(pulled[0].path, files[0]) / "refs" / (revision or MAIN), commit)
+    return pulled
+
+
+def _cached_together(
+    repo: str, files: Sequence[str], optional: Sequence[str], revision: str | None
+) -> list[Pulled] | None:
+    """All files from one commit in the cache, with the optional ones that are there; None when one is missing."""
+    found = [cached(repo, file, revision) for file in files]
+    complete = [one for one in found if one is not None]
+    if len(complete) != len(files) or len({one.commit for one in complete}) != 1:
+        return None
+    others = [cached(repo, file, complete[0].commit) for file in optional]
+    return complete + [one for one in others if one is not None]
+
+
+def _resolve(
+    repo: str, files: Sequence[str], optional: Sequence[str], revision: str | None, what: str
+) -> tuple[str, dict[str, _Stated]]:
+    """The commit that a revision is, and what the Hub states of the files there."""
+    api = guarded_api()
+    info = attempt(what, lambda: api.model_info(repo, revision=revision, files_metadata=True))
+    commit = info.sha or ""
+    moved = revision is not None and COMMIT.fullmatch(revision) and commit != revision
+    if not COMMIT.fullmatch(commit) or moved:
+        raise HubError(f"{what}: the Hub names a commit that cannot be right. Do not trust {api.endpoint}.")
+    siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+    stated = {}
+    for file in (*files, *(file for file in optional if file in siblings)):
+        if file not in siblings:
+            raise HubError(f"{what}: the repository has no {file} at {commit[:8]}.")
+        large = siblings[file].lfs
+        if large is not None and not SHA256.fullmatch(large.sha256):
+            raise HubError(f"{what}: the Hub names a sha256 of {file} that is none. Do not trust {api.endpoint}.")
+        stated[file] = _Stated(large.sha256 if large else None, siblings[file].blob_id)
+    return commit, stated
+
+
+def _fetch(repo: str, file: str, commit: str, stated: _Stated, what: str) -> Pulled:
+    from huggingface_hub import hf_hub_download
+
+    for force in (False, True):
+        path = Path(attempt(what, partial(hf_hub_download, repo, file, revision=commit, force_download=force)))
+        _remove_orphans(path)
+        actual = sha256_of(path)
+        if stated.check(path, actual):
+            _remember(path, actual)
+            return Pulled(path, commit, actual)
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    raise HubError(
+        f"{what}: {file} was fetched twice and its bytes are not those that the Hub states. "
+        "Nothing was kept. Try again later, or from another network or mirror."
+    )
+
+
+def git_object_id(path: Path) -> str:
+    """The sha1 by which git names a file's content."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _repo_cache(path: Path, file: str) -> Path:
+    """models--owner--name, from .../snapshots/COMMIT/FILE."""
+    return path.parents[len(Path(file).parts) + 1]
+
+
+def _commit_of(path: Path, file: str) -> str:
+    return path.parents[len(Path(file).parts) - 1].name
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove what a killed download of the same content left behind; whoever waits for it finds it whole by now."""
+    blob = path.resolve()
+    for orphan in blob.parent.glob(f"{blob.name}*.incomplete"):
+        orphan.unlink(missing_ok=True)
+
+
+def _marker(path: Path) -> Path:
+    return cache_dir() / "verified" / f"{path.resolve().name}.json"
+
+
+def _remember(path: Path, sha256: str) -> None:
+    """Write down that these bytes were verified, so that they are not hashed at every start."""
+    facts = path.resolve().stat()
+    write_text(_marker(path), json.dumps({"sha256": sha256, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns}))
+
+
+def _known_sha256(path: Path) -> str | None:
+    """The sha256 of a cached file; None when its bytes are not those that its name in the cache stands for."""
+    blob = path.resolve()
+    facts = blob.stat()
+    try:
+        known = json.loads(_marker(path).read_text(encoding="utf-8"))
+        if (known["size"], known["mtime_ns"]) == (facts.st_size, facts.st_mtime_ns):
+            return str(known["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    actual = sha256_of(blob)
+    if SHA256.fullmatch(blob.name):
+        right = actual == blob.name
+    else:
+        right = not COMMIT.fullmatch(blob.name) or git_object_id(blob) == blob.name
+    if right:
+        _remember(path, actual)
+    return actual if right else None

@@ -1,0 +1,69 @@
+"""Files from torchvision's server: fetched, compared with the hash in their name, converted to safetensors once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from zoo_core.errors import HubError, WeightsError
+from zoo_core.paths import cache_dir, sha256_of
+from zoo_core.specs import TorchFile
+from zoo_core.weights.hub import attempt, guarded_api, offline, scrubbed
+from zoo_core.weights.pull import NOT_CACHED
+from zoo_core.weights.safe import read_torch_file, write_tensors
+
+ENDPOINT = "https://download.pytorch.org/models"
+ENDPOINT_VARIABLE = "ZOO_TORCH_ENDPOINT"
+
+
+def cached_torch_file(source: TorchFile) -> Path | None:
+    """torchvision's file as safetensors, if it was converted before. Its name is the sha256 of the original."""
+    found = sorted((cache_dir() / "weights").glob(f"{source.sha256_prefix}*.safetensors"))
+    return found[0] if found else None
+
+
+def pull_torch_file(source: TorchFile) -> Path:
+    """Have a file of torchvision's server as safetensors in the cache. `ZOO_TORCH_ENDPOINT` names a mirror.
+
+    Raises HubError when it cannot be had, and WeightsError when its hash is not the one in its name or when it holds
+    anything but tensors.
+    """
+    converted = cached_torch_file(source)
+    if converted is not None:
+        return converted
+    if offline():
+        raise HubError(f"{source}: {NOT_CACHED}")
+    folder = cache_dir() / "weights"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".torch-", dir=folder) as temporary:
+        path = Path(temporary) / source.file
+        sha256 = _fetch(source, path)
+        target = folder / f"{sha256}.safetensors"
+        write_tensors(target, read_torch_file(path), {"converted_from": source.file})
+    return target
+
+
+def _fetch(source: TorchFile, path: Path) -> str:
+    base = os.environ.get(ENDPOINT_VARIABLE, ENDPOINT)
+    for _ in range(2):
+        attempt(str(source), lambda: _stream(f"{base}/{source.file}", path), place=scrubbed(base))
+        sha256 = sha256_of(path)
+        if sha256.startswith(source.sha256_prefix):
+            return sha256
+    raise WeightsError(f"{source}: fetched twice, and its sha256 {sha256[:12]}... does not begin as its name says.")
+
+
+def _stream(url: str, path: Path) -> None:
+    """Fetch an address to a file through the guarded client, with a progress bar."""
+    from huggingface_hub.utils._http import get_session
+    from huggingface_hub.utils.tqdm import tqdm
+
+    guarded_api()
+    with get_session().stream("GET", url) as response, path.open("wb") as file:
+        response.raise_for_status()
+        total = int(response.headers.get("content-length", 0)) or None
+        with tqdm(total=total, unit="B", unit_scale=True, desc=path.name) as bar:  # type: ignore[no-untyped-call]
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+                bar.update(len(chunk))
