@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import UsageError
+from zoo_core.hub.load import is_address, pull_run
 from zoo_core.model.assemble import Model, build_head
 from zoo_core.predict import Predictor, open_pretrained, open_run
 from zoo_core.training.job import Result, find_device, prepare
@@ -48,15 +50,18 @@ def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, watcher:
 def load(
     name: str | Path, *, weights: str = "default", device: str = "auto", catalog: Catalog | None = None
 ) -> Predictor:
-    """Load what can classify: a run directory, or a pretrained backbone by its name.
+    """Load what can classify: a run directory, a published model (`owner/name[@revision]`), or a pretrained backbone.
 
-    Raises UsageError when there is no such run or backbone.
+    Nothing in a run or repository is executed or unpickled. Raises UsageError when there is no such run or backbone,
+    HubError when a repository cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
     """
     catalog = catalog or open_catalog()
     place: torch.device = find_device(device)
     path = Path(name).expanduser()
     if path.is_dir():
         return open_run(path, catalog, place)
-    if isinstance(name, Path) or "/" in name:
+    if isinstance(name, Path) or ("/" in name and (path.parent.is_dir() or not is_address(name))):
         raise UsageError(f"there is no run directory {name}.")
+    if "/" in name:
+        return replace(open_run(pull_run(name), catalog, place), title=name)
     return open_pretrained(catalog.backbone(name), weights, place)

@@ -25,7 +25,7 @@ FLOORS = (
     ("model", "data"),
     ("weights",),
     ("runs", "training"),
-    ("predict",),
+    ("predict", "hub"),
     ("library",),
     ("evaluation",),
     ("cli", "__main__"),

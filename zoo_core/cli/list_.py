@@ -15,7 +15,7 @@ from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 if TYPE_CHECKING:
     from rich.table import Table
 
-KINDS = ("backbones", "heads", "strategies", "datasets")
+KINDS = ("backbones", "heads", "strategies", "datasets", "weights")
 
 
 @click.command("list")
@@ -23,7 +23,7 @@ KINDS = ("backbones", "heads", "strategies", "datasets")
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, kind: str, as_json: bool) -> None:
-    """Show what there is to choose from: backbones (the default), heads, strategies or datasets.
+    """Show what there is to choose from: backbones (the default), heads, strategies, datasets or weights.
 
     \b
     zoo list
@@ -36,6 +36,7 @@ def list_(ctx: click.Context, kind: str, as_json: bool) -> None:
         "heads": _heads,
         "strategies": _strategies,
         "datasets": _datasets,
+        "weights": _weights,
     }[kind](catalog)
     if as_json:
         print_json({kind: rows})
@@ -101,6 +102,31 @@ def _datasets(catalog: Catalog) -> tuple[Rows, Table]:
     return rows, table("name", "what it is", "images", "classes", "licence", "plugin", right=("images", "classes"))
 
 
+def _weights(catalog: Catalog) -> tuple[Rows, Table]:
+    from zoo_core.weights.fetch import on_this_machine
+
+    rows: Rows = []
+    for entry in catalog.entries(BackboneSpec):
+        for ref in entry.spec.weights:
+            path = next((path for source in ref.sources if (path := on_this_machine(source))), None)
+            expected = None if entry.spec.params is None else 4 * entry.spec.params
+            rows.append(
+                {
+                    "backbone": entry.spec.name,
+                    "tag": ref.tag,
+                    "sources": [str(source) for source in ref.sources],
+                    "licence": ref.licence,
+                    "top1": ref.top1,
+                    "bytes": path.stat().st_size if path else expected,
+                    "bytes_are": "measured" if path else "expected",
+                    "cached": path is not None,
+                }
+            )
+    return rows, table(
+        "backbone", "weights", "sources", "size", "licence", "top-1 %", "here", right=("size", "top-1 %")
+    )
+
+
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:
     if kind == "backbones":
         weights = row["weights"]
@@ -109,6 +135,11 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
         tags = ", ".join(ref["tag"] for ref in weights) or "-"
         shown = "-" if top1 is None else f"{top1:.1f}"
         return [row["name"], str(row["year"]), human_count(row["params"]), gmacs, shown, tags, row["plugin"]]
+    if kind == "weights":
+        size = "-" if row["bytes"] is None else f"{'' if row['cached'] else '~'}{row['bytes'] / 1e6:.1f} MB"
+        top1 = "-" if row["top1"] is None else f"{row['top1']:.1f}"
+        here = "yes" if row["cached"] else "no"
+        return [row["backbone"], row["tag"], "\n".join(row["sources"]), size, row["licence"], top1, here]
     if kind == "datasets":
         return [str(row[key]) for key in ("name", "summary", "images", "classes", "licence", "plugin")]
     options = row["options"].partition(": ")[2] or "-"

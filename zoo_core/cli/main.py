@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("zoo_core.cli.list_:list_", "Show what there is to choose from."),
     "info": ("zoo_core.cli.info:info", "Tell all about one backbone, head or strategy."),
     "plugins": ("zoo_core.cli.plugins:plugins", "Show the plugins, and why one failed."),
+    "pull": ("zoo_core.cli.pull:pull", "Fetch weights for work without a network."),
     "finetune": ("zoo_core.cli.finetune:finetune", "Fit a backbone and a head to your images."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure a run on labelled images."),
     "predict": ("zoo_core.cli.predict:predict", "Classify images."),

@@ -121,7 +121,7 @@ def load_whole(choice: Choice[BackboneSpec], ref: WeightsRef) -> Chain:
             load_chain(network, _tensors(local), path=local.path, ignored=choice.spec.ignored_keys, drop=None)
             return network
         except WeightsError as error:
-            reasons.append(f"{source}: {error}")
+            reasons.append(str(error))
     raise nothing_found(choice.spec.name, ref, reasons)
 
 

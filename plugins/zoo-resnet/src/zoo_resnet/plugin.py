@@ -49,8 +49,9 @@ def _v1(depth: int, *, timm: HubFile | None = None, smp: str, torch_hash: str, t
     return WeightsRef(
         tag="imagenet-v1",
         sources=(
-            timm or HubFile(repo=f"timm/resnet{depth}.tv_in1k"),
+            *((timm,) if timm else ()),
             HubFile(repo=f"smp-hub/resnet{depth}.imagenet", revision=smp),
+            *(() if timm else (HubFile(repo=f"timm/resnet{depth}.tv_in1k"),)),
             TorchFile(file=f"resnet{depth}-{torch_hash}.pth"),
         ),
         preprocessing=PREPROCESSING,

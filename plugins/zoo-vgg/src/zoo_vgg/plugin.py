@@ -43,8 +43,9 @@ def _vgg(
     weights = WeightsRef(
         tag="imagenet-v1",
         sources=(
-            timm,
+            *((timm,) if timm_revision else ()),
             HubFile(repo=f"smp-hub/{name}.imagenet", revision=smp),
+            *(() if timm_revision else (timm,)),
             TorchFile(file=f"{name}-{torch_hash}.pth"),
         ),
         preprocessing=PREPROCESSING,

@@ -1,0 +1,34 @@
+"""A published model is a run, trimmed: its files are pulled, and the loader of runs opens them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.runs.directory import CONFIG, MODEL, is_run
+from zoo_core.weights.pull import parse_address, pull
+
+
+def is_address(text: str) -> bool:
+    """Whether a text reads as `owner/name` or `owner/name@revision`."""
+    try:
+        parse_address(text)
+    except UsageError:
+        return False
+    return True
+
+
+def pull_run(address: str) -> Path:
+    """Have a published model in the cache; return its folder, which opens like a run directory.
+
+    Raises HubError when the repository cannot be had and ZooError when it holds no zoo model.
+    """
+    repo, revision = parse_address(address)
+    config, _ = pull(repo, [CONFIG, MODEL], revision=revision, newest=True)
+    directory = config.path.parent
+    if not is_run(directory):
+        raise ZooError(
+            f"hf:{repo} is not a zoo model: its {CONFIG} is not that of a run. As a start for training, "
+            f"`zoo finetune --weights hf:{repo}` takes its weights if they fit the backbone."
+        )
+    return directory
