@@ -122,5 +122,5 @@ def test_weights_that_are_nowhere_are_answered_with_the_tags_there_are(catalog: 
 
 def test_a_whole_network_answers_with_its_original_classifier(catalog: Catalog) -> None:
     choice = catalog.backbone(TINY)
-    network = load_whole(choice, choose_start(choice, "mnist"))
+    network = load_whole(choice, choice.spec.weights[0])
     assert network.eval()(torch.zeros(1, 1, 32, 32)).shape == (1, 10)

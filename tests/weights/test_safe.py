@@ -67,6 +67,15 @@ def test_a_pickle_is_refused_by_its_name_or_its_first_bytes(tmp_path: Path, name
         read_tensors(path)
 
 
+@pytest.mark.parametrize("length", [0x280, 0x480])
+def test_a_header_whose_length_reads_like_a_pickle_is_no_pickle(tmp_path: Path, length: int) -> None:
+    header = json.dumps(GOOD).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors_bytes(header.ljust(length), b"12345678"))
+    assert path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x04")
+    assert read_tensors(path)["a"].shape == (2,)
+
+
 def test_a_pickle_that_holds_code_is_not_read_even_where_torch_files_are(tmp_path: Path) -> None:
     class Code:
         def __reduce__(self) -> tuple[object, tuple[str]]:

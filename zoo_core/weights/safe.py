@@ -17,14 +17,20 @@ from zoo_core.paths import written_whole
 
 MAX_HEADER_BYTES = 16 * 2**20  # a model of 20,000 tensors needs about 2 MiB
 MAX_TENSORS = 50_000
+PICKLE_ENDINGS = {".pth", ".pt", ".bin", ".pkl", ".ckpt"}
 PICKLE_MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def refuse_pickle(path: Path) -> None:
-    """Raise WeightsError when a file is a pickle, by its name or by its first bytes."""
+    """Raise WeightsError when a file is a pickle, by its name or by its first bytes.
+
+    A safetensors file starts with the length of its header, and 640 is written as the first bytes of a pickle are:
+    only where that length would be absurd do they mean one.
+    """
     with path.open("rb") as file:
-        start = file.read(4)
-    if path.suffix in {".pth", ".pt", ".bin", ".pkl", ".ckpt"} or start.startswith(PICKLE_MAGIC):
+        start = file.read(8)
+    absurd = len(start) < 8 or struct.unpack("<Q", start)[0] > MAX_HEADER_BYTES
+    if path.suffix in PICKLE_ENDINGS or (absurd and start.startswith(PICKLE_MAGIC)):
         raise WeightsError(
             f"{path} is a pickle, and loading it could run code. zoo reads safetensors only: "
             "convert it with safetensors' own tools, in a place you trust."
