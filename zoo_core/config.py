@@ -19,7 +19,7 @@ class FinetuneConfig:
     `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder or the name of
     a data set; `strategy` "auto" is "head-only" for a pretrained base and "full" from scratch; `size` the side of
     the square image in pixels, None for what the weights expect; `lr` is the highest rate of the head; the conv
-    base's stages get the share `base_lr` of it (None: 0.1 when pretrained, 1 from scratch), times what the plan says;
+    base's stages get the share `base_lr` of it (None: 0.1 when pretrained, 0.2 from scratch), times what the plan says;
     `val_share` is what is held out when the data brings no validation part; `device` is "auto", "cpu", "cuda" or
     "cuda:N"; `out` the run directory, None for a new one under ./runs.
     """
@@ -31,7 +31,7 @@ class FinetuneConfig:
     data: str = "fashion-small"
     epochs: int = 10
     batch_size: int = 32
-    lr: float = 1e-3
+    lr: float = 5e-3
     base_lr: float | None = None
     weight_decay: float = 0.01
     warmup: float = 0.1

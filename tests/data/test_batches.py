@@ -66,7 +66,7 @@ def test_a_random_box_lies_in_the_image_and_has_the_area_asked_for() -> None:
         left, top, right, bottom = random_box(60, 40, chance)
         assert 0 <= left < right <= 60
         assert 0 <= top < bottom <= 40
-        assert 0.3499 <= (right - left) * (bottom - top) / 2400 <= 1.0
+        assert 0.6999 <= (right - left) * (bottom - top) / 2400 <= 1.0
 
 
 def test_flipping_mirrors_left_and_right() -> None:

@@ -54,7 +54,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("epochs", "How often each image is seen.", type=int)
 @_option("batch_size", "Images a step.", type=int)
 @_option("lr", "Highest learning rate of the head.", type=float)
-@_option("base_lr", "Share of it for the conv base (0.1 when pretrained, 1 from scratch).", type=float)
+@_option("base_lr", "Share of it for the conv base (0.1 when pretrained, 0.2 from scratch).", type=float)
 @_option("weight_decay", "Weight decay; norms and biases have none.", type=float)
 @_option("warmup", "Share of all steps in which the learning rate rises.", type=float)
 @_option("optimizer", "adamw or sgd (with Nesterov momentum 0.9).")

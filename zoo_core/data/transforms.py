@@ -21,7 +21,7 @@ RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
-CROP_AREA = (0.35, 1.0)
+CROP_AREA = (0.7, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
 
 
@@ -48,7 +48,7 @@ def training_pixels(
 
 
 def random_box(width: int, height: int, chance: random.Random) -> tuple[float, float, float, float]:
-    """A random part of an image (left, top, right, bottom): 35 to 100 % of its area, ratio 3:4 to 4:3."""
+    """A random part of an image (left, top, right, bottom): 70 to 100 % of its area, ratio 3:4 to 4:3."""
     for _ in range(10):
         area = width * height * chance.uniform(*CROP_AREA)
         ratio = math.exp(chance.uniform(math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])))

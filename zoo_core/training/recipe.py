@@ -14,7 +14,8 @@ from zoo_core.model.assemble import Model, learning_parameters
 from zoo_core.specs import HEAD
 
 PRETRAINED_BASE_SHARE = 0.1
-"""A pretrained stage moves ten times slower than a new head, unless the config says otherwise."""
+SCRATCH_BASE_SHARE = 0.2
+"""How much slower than the head the conv base moves, unless the config says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,11 @@ class Rates:
 
     @classmethod
     def of(cls, config: FinetuneConfig, plan: Plan, phase: Phase, *, pretrained: bool) -> Rates:
-        share = config.base_lr if config.base_lr is not None else (PRETRAINED_BASE_SHARE if pretrained else 1.0)
+        share = (
+            config.base_lr
+            if config.base_lr is not None
+            else (PRETRAINED_BASE_SHARE if pretrained else SCRATCH_BASE_SHARE)
+        )
         rules = plan.rules(phase)
         return cls({row: config.lr * rule.lr * (1.0 if row == HEAD else share) for row, rule in rules.items()})
 

@@ -6,17 +6,21 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from zoo_core.errors import HubError, UnreachableError, UsageError, printable
+from zoo_core.errors import HubError, UnreachableError, UsageError, ZooError, printable
 from zoo_core.paths import cache_dir, sha256_of, write_text
 from zoo_core.specs import REPO_PATTERN
-from zoo_core.weights.hub import COMMIT, SHA256, attempt, guarded_api, offline
+from zoo_core.weights.guard import COMMIT, SHA256
+from zoo_core.weights.hub import attempt, endpoint, guarded_api, offline
 
 NOT_CACHED = "it is not in the cache, and HF_HUB_OFFLINE forbids the network."
 MAIN = "main"
+FILE = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9_][\w./-]{0,199}", re.ASCII)
+MAX_JSON_BYTES = 8 * 2**20  # no config is that long
 REVISION = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 
 
@@ -34,18 +38,20 @@ class _Stated:
     """What the Hub says of a file: the sha256 of a large one, the git object id of a small one."""
 
     sha256: str | None
-    git: str | None
+    git: str
 
-    def check(self, path: Path, actual: str) -> bool:
+    def fits(self, path: Path, actual: str) -> bool:
         if self.sha256 is not None:
             return actual == self.sha256
-        return self.git is None or git_object_id(path) == self.git
+        return git_object_id(path) == self.git
 
 
 def cached(repo: str, file: str, revision: str | None) -> Pulled | None:
     """A file from the cache, if it is there and its bytes are what they were when they were verified."""
     from huggingface_hub import try_to_load_from_cache
 
+    if not FILE.fullmatch(file):
+        return None
     found = try_to_load_from_cache(repo, file, revision=revision or MAIN)
     if not isinstance(found, str):
         return None
@@ -79,11 +85,18 @@ def pull(
     and what the Hub states; a mismatch is fetched once more and then refused. Raises HubError.
     """
     what = f"hf:{repo}" + (f"@{revision[:12]}" if revision else "")
+    if not REPO_PATTERN.fullmatch(repo) or not all(FILE.fullmatch(file) for file in (*files, *optional)):
+        raise HubError(f"{printable(what)}: a name of a repository or file is malformed.")
     known = _cached_together(repo, files, optional, revision)
+    fixed = revision is not None and COMMIT.fullmatch(revision) is not None
     if known is not None and sha256 not in (None, known[0].sha256):
-        raise HubError(f"{what}: the cached {files[0]} has the sha256 {known[0].sha256[:12]}..., not the pinned one.")
-    fixed = revision is not None and COMMIT.fullmatch(revision)
-    if known is not None and (fixed or not newest or offline()):
+        if fixed or offline():
+            raise HubError(
+                f"{what}: the cached {files[0]} has the sha256 {known[0].sha256[:12]}..., not the pinned one."
+            )
+        known = None
+    whole = known is not None and len(known) == len(files) + len(optional)
+    if known is not None and (offline() or (whole and (fixed or not newest))):
         return known
     if offline():
         raise HubError(f"{what}: {NOT_CACHED}")
@@ -93,7 +106,7 @@ def pull(
         if known is not None:
             return known
         raise
-    if known is not None and known[0].commit == commit:
+    if known is not None and known[0].commit == commit and len(known) == len(stated):
         return known
     pinned = stated[files[0]].sha256
     if sha256 is not None and pinned is not None and pinned != sha256:
@@ -124,44 +137,62 @@ def _resolve(
     """The commit that a revision is, and what the Hub states of the files there."""
     api = guarded_api()
     info = attempt(what, lambda: api.model_info(repo, revision=revision, files_metadata=True))
-    commit = info.sha or ""
+    commit = str(info.sha)
     moved = revision is not None and COMMIT.fullmatch(revision) and commit != revision
     if not COMMIT.fullmatch(commit) or moved:
-        raise HubError(f"{what}: the Hub names a commit that cannot be right. Do not trust {api.endpoint}.")
-    siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+        raise HubError(f"{what}: the Hub names a commit that cannot be right. Do not trust {endpoint()}.")
+    siblings = {str(sibling.rfilename): sibling for sibling in info.siblings or ()}
     stated = {}
     for file in (*files, *(file for file in optional if file in siblings)):
         if file not in siblings:
             raise HubError(f"{what}: the repository has no {file} at {commit[:8]}.")
-        large = siblings[file].lfs
-        if large is not None and not SHA256.fullmatch(large.sha256):
-            raise HubError(f"{what}: the Hub names a sha256 of {file} that is none. Do not trust {api.endpoint}.")
-        stated[file] = _Stated(large.sha256 if large else None, siblings[file].blob_id)
+        large, git, size = siblings[file].lfs, str(siblings[file].blob_id), siblings[file].size
+        if not (SHA256.fullmatch(str(large.sha256)) if large else COMMIT.fullmatch(git)):
+            raise HubError(f"{what}: the Hub names no hash of {file}. Do not trust {endpoint()}.")
+        if file.endswith(".json") and isinstance(size, int) and size > MAX_JSON_BYTES:
+            raise HubError(f"{what}: {file} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not fetch that.")
+        stated[file] = _Stated(large.sha256 if large else None, git)
     return commit, stated
 
 
 def _fetch(repo: str, file: str, commit: str, stated: _Stated, what: str) -> Pulled:
     from huggingface_hub import hf_hub_download
 
-    for force in (False, True):
-        path = Path(attempt(what, partial(hf_hub_download, repo, file, revision=commit, force_download=force)))
-        _remove_orphans(path)
-        actual = sha256_of(path)
-        if stated.check(path, actual):
-            _remember(path, actual)
-            return Pulled(path, commit, actual)
-    path.resolve().unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
+    path = None
+    try:
+        for force in (False, True):
+            path = Path(attempt(what, partial(hf_hub_download, repo, file, revision=commit, force_download=force)))
+            _remove_orphans(path)
+            actual = sha256_of(path)
+            if stated.fits(path, actual):
+                _remember(path, actual)
+                return Pulled(path, commit, actual)
+            if not path.is_symlink():  # the client replaces what a link points to, and nothing else
+                path.unlink(missing_ok=True)
+    except HubError:
+        _discard(path)
+        raise
+    _discard(path)
     raise HubError(
         f"{what}: {file} was fetched twice and its bytes are not those that the Hub states. "
         "Nothing was kept. Try again later, or from another network or mirror."
     )
 
 
+def _discard(path: Path | None) -> None:
+    """Take a file that failed its check out of the cache."""
+    if path is not None:
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
 def git_object_id(path: Path) -> str:
     """The sha1 by which git names a file's content."""
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _repo_cache(path: Path, file: str) -> Path:
@@ -174,20 +205,28 @@ def _commit_of(path: Path, file: str) -> str:
 
 
 def _remove_orphans(path: Path) -> None:
-    """Remove what a killed download of the same content left behind; whoever waits for it finds it whole by now."""
-    blob = path.resolve()
-    for orphan in blob.parent.glob(f"{blob.name}*.incomplete"):
-        orphan.unlink(missing_ok=True)
+    """Remove what killed downloads left in a repository's cache: whoever still downloads holds the client's lock."""
+    from huggingface_hub.utils._fixes import WeakFileLock
+
+    blobs = path.resolve().parent
+    locks = blobs.parent.parent / ".locks" / blobs.parent.name
+    for orphan in blobs.glob("*.incomplete"):
+        try:
+            with WeakFileLock(locks / f"{orphan.name.partition('.')[0]}.lock", timeout=0.01):
+                orphan.unlink(missing_ok=True)
+        except OSError:  # a time-out is one: somebody holds it
+            continue
 
 
 def _marker(path: Path) -> Path:
-    return cache_dir() / "verified" / f"{path.resolve().name}.json"
+    return cache_dir() / "verified" / f"{hashlib.sha256(bytes(path.resolve())).hexdigest()}.json"
 
 
 def _remember(path: Path, sha256: str) -> None:
     """Write down that these bytes were verified, so that they are not hashed at every start."""
     facts = path.resolve().stat()
-    write_text(_marker(path), json.dumps({"sha256": sha256, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns}))
+    with suppress(ZooError):  # it only saves time
+        write_text(_marker(path), json.dumps({"sha256": sha256, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns}))
 
 
 def _known_sha256(path: Path) -> str | None:
@@ -201,10 +240,7 @@ def _known_sha256(path: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     actual = sha256_of(blob)
-    if SHA256.fullmatch(blob.name):
-        right = actual == blob.name
-    else:
-        right = not COMMIT.fullmatch(blob.name) or git_object_id(blob) == blob.name
+    right = actual == blob.name if SHA256.fullmatch(blob.name) else git_object_id(blob) == blob.name
     if right:
         _remember(path, actual)
     return actual if right else None

@@ -14,6 +14,8 @@ from zoo_core.weights.pull import NOT_CACHED
 
 ENDPOINT = "https://download.pytorch.org/models"
 ENDPOINT_VARIABLE = "ZOO_TORCH_ENDPOINT"
+LOCK = ".torch.lock"
+PARTIAL = ".torch-"
 
 
 def cached_torch_file(source: TorchFile) -> Path | None:
@@ -28,31 +30,53 @@ def pull_torch_file(source: TorchFile) -> Path:
     Raises HubError when it cannot be had, and WeightsError when its hash is not the one in its name or when it holds
     anything but tensors.
     """
-    from zoo_core.weights.safe import read_torch_file, write_tensors
+    from huggingface_hub.utils._fixes import WeakFileLock
 
     converted = cached_torch_file(source)
     if converted is not None:
         return converted
     if offline():
         raise HubError(f"{source}: {NOT_CACHED}")
+    base = os.environ.get(ENDPOINT_VARIABLE, ENDPOINT).rstrip("/")
+    attempt(str(source), lambda: _ask(f"{base}/{source.file}"), place=scrubbed(base))
     folder = cache_dir() / "weights"
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".torch-", dir=folder) as temporary:
-        path = Path(temporary) / source.file
-        sha256 = _fetch(source, path)
+    with WeakFileLock(folder / LOCK):  # one process downloads; the others find what it converted
+        return cached_torch_file(source) or _fetch_and_convert(source, base, folder)
+
+
+def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
+    from zoo_core.weights.safe import read_torch_file, write_tensors
+
+    for orphan in folder.glob(f"{PARTIAL}*"):
+        orphan.unlink(missing_ok=True)  # of a killed process: a living one would hold the lock
+    with tempfile.NamedTemporaryFile(prefix=PARTIAL, dir=folder) as temporary:
+        path = Path(temporary.name)
+        sha256 = _fetch(source, base, path)
         target = folder / f"{sha256}.safetensors"
         write_tensors(target, read_torch_file(path), {"converted_from": source.file})
     return target
 
 
-def _fetch(source: TorchFile, path: Path) -> str:
-    base = os.environ.get(ENDPOINT_VARIABLE, ENDPOINT)
+def _fetch(source: TorchFile, base: str, path: Path) -> str:
     for _ in range(2):
         attempt(str(source), lambda: _stream(f"{base}/{source.file}", path), place=scrubbed(base))
         sha256 = sha256_of(path)
         if sha256.startswith(source.sha256_prefix):
             return sha256
-    raise WeightsError(f"{source}: fetched twice, and its sha256 {sha256[:12]}... does not begin as its name says.")
+    raise WeightsError(
+        f"{source}: fetched twice, and its sha256 {sha256[:12]}... does not begin as its name says. Nothing was kept. "
+        "Try again later, or from another network or mirror."
+    )
+
+
+def _ask(url: str) -> None:
+    """Ask whether the file is there, before anything is written."""
+    from huggingface_hub.utils._http import get_session
+
+    guarded_api()
+    with get_session().stream("GET", url, headers={"Range": "bytes=0-0"}) as response:
+        response.raise_for_status()
 
 
 def _stream(url: str, path: Path) -> None:
@@ -60,11 +84,10 @@ def _stream(url: str, path: Path) -> None:
     from huggingface_hub.utils._http import get_session
     from huggingface_hub.utils.tqdm import tqdm
 
-    guarded_api()
     with get_session().stream("GET", url) as response, path.open("wb") as file:
         response.raise_for_status()
         total = int(response.headers.get("content-length", 0)) or None
-        with tqdm(total=total, unit="B", unit_scale=True, desc=path.name) as bar:  # type: ignore[no-untyped-call]
+        with tqdm(total=total, unit="B", unit_scale=True, desc=url.rpartition("/")[2]) as bar:  # type: ignore[no-untyped-call]
             for chunk in response.iter_bytes():
                 file.write(chunk)
                 bar.update(len(chunk))
