@@ -21,6 +21,7 @@ from zoo_core.specs import (
     PackageFile,
     Paper,
     Preprocessing,
+    TimmTwin,
     TorchFile,
     WeightsRef,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "PackageFile",
     "Paper",
     "Preprocessing",
+    "TimmTwin",
     "TorchFile",
     "WeightsRef",
     "__version__",

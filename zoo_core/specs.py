@@ -190,6 +190,21 @@ class WeightsRef:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimmTwin:
+    """The same architecture in the library timm, so that a published model can be opened there too.
+
+    `classifier` is timm's name for the linear layer; where timm has more than that after the conv base, `export`
+    names a function `(base, weight, bias) -> tensors` that fills it. `size` is the only image size at which both
+    give the same answers, None where any does.
+    """
+
+    architecture: str
+    classifier: str = "fc"
+    export: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
     """One architecture, as a chain of named stages from the image to the feature map.
 
@@ -213,6 +228,7 @@ class BackboneSpec:
     ignored_keys: tuple[str, ...] = ()
     """Prefixes of keys that published weights have and this chain has not, such as auxiliary classifiers."""
     options: type = NoOptions
+    timm: TimmTwin | None = None
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -140,7 +140,7 @@ def test_finetune_starts_from_the_pinned_weights_of_the_hub_and_the_second_time_
 def test_finetune_without_a_network_says_so_once_and_soon_and_leaves_nothing(
     zoo: Zoo, photos: Path, tmp_path: Path
 ) -> None:
-    """Without the memory of who does not answer each of the sources was waited for; without the late run directory one stayed."""
+    """Without the question before the first write, torchvision's part of the cache was made and stayed."""
     env = {"HF_HOME": str(tmp_path / "hf"), "ZOO_CACHE": str(tmp_path / "zoo-cache")}
     started = time.monotonic()
     failed = zoo("finetune", "--backbone", "vgg16", "--data", photos, env=env)

@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "finetune": ("zoo_core.cli.finetune:finetune", "Fit a backbone and a head to your images."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure a run on labelled images."),
     "predict": ("zoo_core.cli.predict:predict", "Classify images."),
+    "publish": ("zoo_core.cli.publish:publish", "Put a run on the Hugging Face Hub."),
+    "search": ("zoo_core.cli.search:search", "Find published zoo models."),
     "completion": ("zoo_core.cli.completion:completion", "Print the completion script for your shell."),
 }
 

@@ -71,7 +71,7 @@ def attempt(what: str, ask: Callable[[], T], *, place: str | None = None) -> T:
                 raise type(error)(f"{what}: {error}") from None
             except Exception as error:
                 cause = _underlying(error)
-                if pause is None or not _may_pass(cause):
+                if pause is None or not transient(cause):
                     raise explained(what, cause, place) from None
                 response = getattr(cause, "response", None)
                 time.sleep(pause if response is None else max(pause, wait_asked(response)))
@@ -87,7 +87,8 @@ def _underlying(error: Exception) -> Exception:
     return _underlying(cause) if hidden and isinstance(cause, Exception) else error
 
 
-def _may_pass(error: Exception) -> bool:
+def transient(error: Exception) -> bool:
+    """Whether a failure of the client may pass by itself."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"ConnectError", "ConnectTimeout"}:
         return False  # nobody is there

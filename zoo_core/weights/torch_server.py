@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -49,9 +50,9 @@ def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
     from zoo_core.weights.safe import read_torch_file, write_tensors
 
     for orphan in folder.glob(f"{PARTIAL}*"):
-        orphan.unlink(missing_ok=True)  # of a killed process: a living one would hold the lock
-    with tempfile.NamedTemporaryFile(prefix=PARTIAL, dir=folder) as temporary:
-        path = Path(temporary.name)
+        shutil.rmtree(orphan, ignore_errors=True)  # of a killed process: a living one would hold the lock
+    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=folder) as temporary:
+        path = Path(temporary) / source.file  # so that an error names it
         sha256 = _fetch(source, base, path)
         target = folder / f"{sha256}.safetensors"
         write_tensors(target, read_torch_file(path), {"converted_from": source.file})

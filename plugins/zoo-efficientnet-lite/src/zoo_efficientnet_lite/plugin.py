@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo_core import BackboneSpec, PackageFile, Paper, Preprocessing, WeightsRef, hookimpl
+from zoo_core import BackboneSpec, PackageFile, Paper, Preprocessing, TimmTwin, WeightsRef, hookimpl
 
 PAPER = Paper(
     title="EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
@@ -50,6 +50,7 @@ def _lite(
         params=params,
         gmacs=gmacs,
         weights=(weights,),
+        timm=TimmTwin(architecture=f"tf_efficientnet_lite{number}", classifier="classifier"),
         note="the Lite variants appeared in 2020: no squeeze-and-excitation, ReLU6 for swish, a stem and a top of one width",
     )
 

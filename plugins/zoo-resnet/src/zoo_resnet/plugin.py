@@ -9,6 +9,7 @@ from zoo_core import (
     HubFile,
     Paper,
     Preprocessing,
+    TimmTwin,
     TorchFile,
     WeightsRef,
     hookimpl,
@@ -39,6 +40,7 @@ def _resnet(depth: int, *, channels: int, params: int, gmacs: float, weights: tu
         params=params,
         gmacs=gmacs,
         weights=weights,
+        timm=TimmTwin(architecture=f"resnet{depth}"),
         note=""
         if depth < 50
         else "the 3x3 convolution of a block carries the stride ('v1.5'), in the paper the first 1x1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 TIMM_CLASSIFIER = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
@@ -23,3 +24,27 @@ def from_timm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             translated[key] = tensor
     return translated
+
+
+def to_timm(base: Mapping[str, Tensor], weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    """Average pooling and one linear layer, written as timm's three: exact for feature maps of 7x7 (224 pixels).
+
+    `weight` is (classes, 512), `bias` (classes). The first convolution averages each channel over the map, the second
+    hands it on; the ReLUs between change nothing, since what block5 puts out is never negative.
+    """
+    channels = weight.shape[1]
+    average = torch.zeros(4096, channels, 7, 7)
+    average[range(channels), range(channels)] = 1 / 49
+    hand_on = torch.zeros(4096, 4096, 1, 1)
+    hand_on[range(channels), range(channels)] = 1
+    wide = torch.zeros(weight.shape[0], 4096)
+    wide[:, :channels] = weight
+    return {
+        **base,
+        "pre_logits.fc1.weight": average,
+        "pre_logits.fc1.bias": torch.zeros(4096),
+        "pre_logits.fc2.weight": hand_on,
+        "pre_logits.fc2.bias": torch.zeros(4096),
+        "head.fc.weight": wide,
+        "head.fc.bias": bias,
+    }

@@ -9,6 +9,7 @@ from zoo_core import (
     HubFile,
     Paper,
     Preprocessing,
+    TimmTwin,
     TorchFile,
     WeightsRef,
     hookimpl,
@@ -69,6 +70,7 @@ def _vgg(
         params=params,
         gmacs=gmacs,
         weights=(weights,),
+        timm=TimmTwin(architecture=name, export="zoo_vgg.keys:to_timm", size=224),
         note="with batch normalisation, which the paper's networks have not" if name.endswith("_bn") else "",
     )
 

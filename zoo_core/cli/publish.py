@@ -1,0 +1,77 @@
+"""`zoo publish RUN owner/name`: put a run on the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.common import catalog_of, console, json_option, print_json, table
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("repo", metavar="OWNER/NAME")
+@click.option("--private", is_flag=True, help="Make a new repository private.")
+@click.option("--update", is_flag=True, help="Replace what an existing repository holds.")
+@click.option("--pr", "pull_request", is_flag=True, help="Propose the change as a pull request.")
+@click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
+@click.option("--also", type=click.Choice(["timm"]), help="Also write what timm needs to open the model.")
+@click.option("--licence", "--license", help="Licence of the model (that of the weights it started from).")
+@click.option("--dataset", metavar="OWNER/NAME", help="The data set's id on the Hub, where it has one.")
+@json_option
+@click.pass_context
+def publish(
+    ctx: click.Context,
+    run: Path,
+    repo: str,
+    private: bool,
+    update: bool,
+    pull_request: bool,
+    dry_run: bool,
+    also: str | None,
+    licence: str | None,
+    dataset: str | None,
+    as_json: bool,
+) -> None:
+    """Publish a run on the Hugging Face Hub: weights, config, card with its pictures and results, in one commit.
+
+    The token comes from `hf auth login` or the environment variable HF_TOKEN.
+
+    \b
+    zoo publish runs/resnet50-head-only-1 alice/my-pets --dry-run
+    zoo publish runs/resnet50-head-only-1 alice/my-pets --private
+    zoo publish runs/resnet50-last-2 alice/my-pets --update --also timm
+    """
+    catalog = catalog_of(ctx)
+    with console(error=True).status("preparing" if dry_run else "publishing"):
+        from zoo_core.hub import bundle
+        from zoo_core.hub import publish as hub
+
+        done = hub.publish(
+            run,
+            repo,
+            catalog=catalog,
+            wishes=bundle.Wishes(licence=licence, dataset=dataset, also_timm=also == "timm"),
+            private=private,
+            update=update,
+            pull_request=pull_request,
+            dry_run=dry_run,
+        )
+    if as_json:
+        print_json({"repo": done.repo, "url": done.url, "commit": done.commit, "files": done.files})
+        return
+    out = console()
+    if dry_run:
+        out.print(done.card, markup=False)
+    made = table("file", "bytes", right=("bytes",))
+    for name, size in done.files.items():
+        made.add_row(name, f"{size:,}")
+    out.print(made)
+    if dry_run:
+        out.print(f"Nothing was sent. Without --dry-run this becomes {done.url}")
+    elif done.already_there:
+        out.print(f"{done.url} holds exactly this already; nothing was sent.")
+    else:
+        out.print(f"Published as {done.url} in the commit {str(done.commit)[:12]}.")
+        out.print(f"Anyone with the plugin can now: zoo predict {done.repo} IMAGE...")

@@ -1,0 +1,38 @@
+"""`zoo search [TEXT]`: published zoo models on the Hub."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from zoo_core.cli.common import console, json_option, percent, print_json, table
+
+
+@click.command()
+@click.argument("text", required=False)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
+@json_option
+def search(text: str | None, limit: int, as_json: bool) -> None:
+    """Find published zoo models on the Hugging Face Hub, the most downloaded first.
+
+    \b
+    zoo search
+    zoo search pets --limit 5
+    """
+    from zoo_core.hub.search import search as search_hub
+
+    found = search_hub(text, limit=limit)
+    if as_json:
+        print_json({"models": [asdict(model) for model in found]})
+        return
+    if not found:
+        console().print("No published zoo model was found.")
+        return
+    made = table("model", "backbone", "task", "accuracy", "downloads", right=("accuracy", "downloads"))
+    for model in found:
+        accuracy = "-" if model.accuracy is None else percent(model.accuracy)
+        downloads = "-" if model.downloads is None else f"{model.downloads:,}"
+        made.add_row(model.repo, model.backbone or "-", model.task or "-", accuracy, downloads)
+    console().print(made)
+    console().print("The accuracy is what each model's card says of its own images.")

@@ -1,0 +1,124 @@
+"""What is published of a run: its files without anything of the machine it was made on, and a card with metadata."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from zoo_core.catalog import Catalog
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.hub.twin import FILE as TWIN_FILE
+from zoo_core.hub.twin import timm_twin
+from zoo_core.runs.card import render_card
+from zoo_core.runs.directory import CARD, CONFIG, CONFUSION, CURVES, MODEL, Run, read_metrics
+from zoo_core.runs.schema import RunFacts
+from zoo_core.weights.choose import HUB_PREFIX
+from zoo_core.weights.safe import write_tensors
+
+LIBRARY = "zoo"
+PIPELINE = "image-classification"
+RESULTS = ".eval_results/zoo.yaml"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the publisher may say beside the run: a licence, the Hub's id of the data set, a twin for timm."""
+
+    licence: str | None = None
+    dataset: str | None = None
+    also_timm: bool = False
+
+
+def bundle(run: Run, repo: str, wishes: Wishes, catalog: Catalog, folder: Path) -> dict[str, Path]:
+    """Write the files to publish into `folder`; return them by their names in the repository.
+
+    Raises ZooError for a run that did not finish, UsageError for a wish that cannot be had.
+    """
+    result = next((line for line in read_metrics(run.directory) if line.get("event") == "result"), None)
+    if result is None:
+        raise ZooError(f"{run.directory} has no result: the run did not finish. Start it again with `zoo finetune`.")
+    facts = impersonal(run.facts)
+    config = facts.to_dict()
+    files: dict[str, Path] = {MODEL: run.weights_path}
+    if wishes.also_timm:
+        twin = timm_twin(run, catalog)
+        config |= twin.config
+        files[TWIN_FILE] = folder / TWIN_FILE
+        write_tensors(files[TWIN_FILE], twin.tensors)
+    for name in (CURVES, CONFUSION):
+        if (run.directory / name).is_file():
+            files[name] = run.directory / name
+    written = {
+        CONFIG: json.dumps(config, indent=2, ensure_ascii=False) + "\n",
+        CARD: _card(facts, result, repo, wishes),
+        **({RESULTS: _results(result, wishes.dataset)} if wishes.dataset else {}),
+    }
+    for name, text in written.items():
+        path = folder / name.replace("/", "-")
+        path.write_text(text, encoding="utf-8")
+        files[name] = path
+    return dict(sorted(files.items()))
+
+
+def impersonal(facts: RunFacts) -> RunFacts:
+    """The facts without paths: folders of the machine are named by their last part."""
+    start = facts.start
+    if start is not None and not start.source.startswith((HUB_PREFIX, "package:", "torchvision:")):
+        start = replace(start, tag=_last(start.tag), source=_last(start.source))
+    config = replace(facts.config, data=_last(facts.config.data), weights=_last_path(facts.config.weights), out=None)
+    return replace(facts, start=start, config=config, data=replace(facts.data, title=_last(facts.data.title)))
+
+
+def _last(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+
+
+def _last_path(weights: str) -> str:
+    return weights if weights.startswith(HUB_PREFIX) else _last(weights)
+
+
+def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, wishes: Wishes) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    base = (
+        facts.start.source.removeprefix(HUB_PREFIX)
+        if facts.start and facts.start.source.startswith(HUB_PREFIX)
+        else None
+    )
+    licence = wishes.licence or (facts.start.licence if facts.start else None)
+    measured = EvalResult(
+        task_type=PIPELINE,
+        dataset_type=wishes.dataset or "custom",
+        dataset_name=wishes.dataset or facts.data.title,
+        dataset_split={"val": "validation"}.get(result["part"], result["part"]),
+        metric_type="accuracy",
+        metric_value=result["accuracy"],
+    )
+    metadata = ModelCardData(
+        library_name=LIBRARY,
+        pipeline_tag=PIPELINE,
+        license=licence.lower() if licence else None,
+        base_model=base,
+        datasets=[wishes.dataset] if wishes.dataset else None,
+        tags=[LIBRARY, *(["timm"] if wishes.also_timm else []), facts.backbone.name.partition(":")[0]],
+        metrics=["accuracy"],
+        model_name=repo.partition("/")[2],
+        eval_results=[measured],
+        zoo={"backbone": facts.backbone.name, "head": facts.head.name, "strategy": facts.strategy.name},
+    )
+    return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo)}"
+
+
+def _results(result: Mapping[str, Any], dataset: str) -> str:
+    """The evaluation in the Hub's `.eval_results` form. JSON is YAML."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
+        raise UsageError(f"--dataset is the id of a data set on the Hub, 'owner/name', and '{dataset}' is none.")
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    notes = f"accuracy on {result['images']} images of the {result['part']} part"
+    entry = EvalResultEntry(dataset_id=dataset, task_id="image_classification", value=result["accuracy"], notes=notes)
+    return json.dumps(eval_result_entries_to_yaml([entry]), indent=2) + "\n"

@@ -1,0 +1,178 @@
+"""Publishes a run: one commit, made once, on the head that was seen."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo_core.catalog import Catalog
+from zoo_core.errors import HubError, UsageError
+from zoo_core.hub.bundle import Wishes, bundle
+from zoo_core.paths import sha256_of
+from zoo_core.runs.directory import CARD, read_run
+from zoo_core.specs import REPO_PATTERN
+from zoo_core.weights.hub import attempt, endpoint, explained, guarded_api, offline, transient
+from zoo_core.weights.pull import git_object_id
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import ModelInfo
+
+ATTEMPTS = 3
+BARE = {".gitattributes", CARD}
+"""A repository with nothing else was only just created: by the Hub's pages, or by a publish that was cut off."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published, or would be. `commit` is None after a dry run."""
+
+    repo: str
+    url: str
+    files: dict[str, int]
+    card: str
+    commit: str | None = None
+    already_there: bool = False
+
+
+def publish(
+    directory: Path,
+    repo: str,
+    *,
+    catalog: Catalog,
+    wishes: Wishes | None = None,
+    private: bool = False,
+    update: bool = False,
+    pull_request: bool = False,
+    dry_run: bool = False,
+) -> Published:
+    """Publish a run directory as the Hub repository `owner/name`, in one commit.
+
+    An existing model is only replaced with `update` and while nobody else has moved its head. What the repository
+    holds already, byte for byte, is not committed again: the same command completes a publish that was cut off.
+    Raises UsageError, or HubError when the Hub refuses or somebody else was faster.
+    """
+    if not REPO_PATTERN.fullmatch(repo):
+        raise UsageError(f"'{repo}' is not a repository 'owner/name' (letters, digits, '-', '_' and '.').")
+    run = read_run(directory)
+    with tempfile.TemporaryDirectory(prefix="zoo-publish-") as folder:
+        files = bundle(run, repo, wishes or Wishes(), catalog, Path(folder))
+        sizes = {name: path.stat().st_size for name, path in files.items()}
+        planned = Published(repo, f"{endpoint()}/{repo}", sizes, files[CARD].read_text(encoding="utf-8"))
+        if dry_run:
+            return planned
+        if offline():
+            raise HubError(f"publishing {repo}: HF_HUB_OFFLINE forbids the network.")
+        what = f"publishing {repo}"
+        api = guarded_api()
+        head = _head(api, repo, what) or _create(api, repo, what, private=private)
+        if _holds(head, files):
+            return _done(planned, head.sha, already_there=True)
+        existing = {file.rfilename for file in head.siblings or ()} - BARE
+        if existing and not (update or pull_request):
+            raise UsageError(
+                f"{repo} exists and holds {', '.join(sorted(existing)[:4])}. --update replaces it, --pr proposes the change."
+            )
+        commit = _commit(api, repo, files, head.sha, what, pull_request=pull_request)
+        return _done(planned, commit)
+
+
+def _done(planned: Published, commit: str | None, *, already_there: bool = False) -> Published:
+    return Published(planned.repo, planned.url, planned.files, planned.card, commit, already_there)
+
+
+def _head(api: HfApi, repo: str, what: str, revision: str | None = None) -> ModelInfo | None:
+    """What the repository holds now, None when there is none (or none that this token may see)."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    def ask() -> ModelInfo | None:
+        try:
+            return api.model_info(repo, revision=revision, files_metadata=True)
+        except RepositoryNotFoundError as error:
+            if getattr(error.response, "status_code", None) == 401 and api.token is None:
+                return None
+            if getattr(error.response, "status_code", None) == 404:
+                return None
+            raise
+
+    return attempt(what, ask)
+
+
+def _create(api: HfApi, repo: str, what: str, *, private: bool) -> ModelInfo:
+    attempt(what, lambda: api.create_repo(repo, private=private, exist_ok=True))
+    head = _head(api, repo, what)
+    if head is None:
+        raise HubError(f"{what}: the repository was created and cannot be read. Run the same command again.")
+    return head
+
+
+def _holds(head: ModelInfo, files: Mapping[str, Path]) -> bool:
+    """Whether a commit holds exactly these contents under these names."""
+    siblings = {file.rfilename: file for file in head.siblings or ()}
+    for name, path in files.items():
+        there = siblings.get(name)
+        if there is None:
+            return False
+        same = there.lfs.sha256 == sha256_of(path) if there.lfs else there.blob_id == git_object_id(path)
+        if not same:
+            return False
+    return True
+
+
+def _commit(
+    api: HfApi, repo: str, files: Mapping[str, Path], parent: str | None, what: str, *, pull_request: bool
+) -> str | None:
+    """Make the commit, once: before it is tried again, the head is looked at for what an unheard answer did."""
+    from huggingface_hub import CommitOperationAdd
+
+    def commit() -> str | None:
+        operations = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
+        made = api.create_commit(
+            repo,
+            operations,
+            commit_message="Publish a model fine-tuned with zoo",
+            parent_commit=parent,
+            create_pr=pull_request,
+        )
+        return made.oid
+
+    return _once(commit, lambda: _landed(api, repo, files, what, pull_request=pull_request), what, repo)
+
+
+def _once(commit: Callable[[], str | None], landed: Callable[[], str | None], what: str, repo: str) -> str | None:
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            return commit()
+        except HubError as error:
+            raise HubError(f"{what}: {error}") from None
+        except Exception as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            if status in (401, 403, 404):
+                raise explained(what, error, endpoint()) from None
+            done = landed()
+            if done is not None:
+                return done
+            if status in (409, 412):
+                raise HubError(
+                    f"{what}: somebody else has changed {repo} in the meantime. Nothing was overwritten; look at it, "
+                    "then publish again with --update."
+                ) from None
+            if not left or not transient(error):
+                raise explained(what, error, endpoint()) from None
+    raise AssertionError("unreachable")
+
+
+def _landed(api: HfApi, repo: str, files: Mapping[str, Path], what: str, *, pull_request: bool) -> str | None:
+    """The commit that holds these files, if the Hub made it and its answer was lost."""
+    revisions: list[str | None] = [None]
+    if pull_request:
+        refs = attempt(what, lambda: api.list_repo_refs(repo, include_pull_requests=True))
+        revisions = [ref.ref for ref in refs.pull_requests or ()]
+    for revision in revisions:
+        head = _head(api, repo, what, revision)
+        if head is not None and _holds(head, files):
+            return head.sha
+    return None

@@ -1,0 +1,1 @@
+"""A run is a directory: config.json, metrics.jsonl, model.safetensors, two pictures and a card."""

@@ -1,0 +1,60 @@
+"""The card of a run: what a person wants to know of the model, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from zoo_core.errors import printable
+from zoo_core.runs.schema import RunFacts
+
+
+def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | None = None) -> str:
+    """Write the card of a run from its facts and the last line of its metrics.
+
+    `address` is where it was published; without one the card speaks of the run directory.
+    """
+    environment = Environment(
+        loader=PackageLoader("zoo_core", "resources"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["inline"] = inline
+    return environment.get_template("card.md.j2").render(
+        facts=facts,
+        result=result,
+        address=address,
+        recalls=_recalls(facts.classes, result["confusion"]),
+        plan=plan_in_words(facts.plan),
+    )
+
+
+def inline(text: object) -> str:
+    """A text from outside as one harmless line of Markdown."""
+    line = printable(str(text))
+    for character in "\\`*_{}[]<>()#!|~":
+        line = line.replace(character, "\\" + character)
+    return line
+
+
+def plan_in_words(plan: Mapping[str, Any]) -> list[str]:
+    """Say what learns in each phase of a plan, a sentence a phase."""
+    names = [*plan["stages"], "head"]
+    sentences = []
+    for phase in plan["phases"]:
+        learning = [name for name, rule in zip(names, phase["rules"], strict=True) if rule["lr"] > 0]
+        frozen = [name for name in names if name not in learning]
+        epochs = "1 epoch" if phase["epochs"] == 1 else f"{phase['epochs']} epochs"
+        what = ", ".join(learning)
+        still = f"; frozen: {', '.join(frozen)}" if frozen else "; nothing is frozen"
+        sentences.append(f"{epochs}: {what} {'learns' if len(learning) == 1 else 'learn'}{still}.")
+    return sentences
+
+
+def _recalls(classes: tuple[str, ...], confusion: list[list[int]]) -> list[tuple[str, int, int]]:
+    """(class, images found, images) for each class."""
+    return [(name, row[index], sum(row)) for index, (name, row) in enumerate(zip(classes, confusion, strict=True))]

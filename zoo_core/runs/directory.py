@@ -1,0 +1,145 @@
+"""Reads and writes run directories. Every file appears whole under its name, or not at all."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zoo_core.catalog import Choice
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.paths import write_text
+from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts
+from zoo_core.weights.safe import write_tensors
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+MODEL = "model.safetensors"
+CURVES = "curves.png"
+CONFUSION = "confusion.png"
+CARD = "README.md"
+MAX_JSON_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory that was read: its facts and where its weights are."""
+
+    directory: Path
+    facts: RunFacts
+
+    @property
+    def weights_path(self) -> Path:
+        return self.directory / MODEL
+
+
+def read_run(directory: Path) -> Run:
+    """Read a run directory's facts. Raises UsageError when it is none, ZooError when it is damaged or not finished."""
+    path = directory / CONFIG
+    if not path.is_file():
+        raise UsageError(
+            f"{directory} is not a run directory: it has no {CONFIG}. `zoo finetune` makes one under ./runs."
+        )
+    run = Run(directory, parse_facts(read_json(path), str(path)))
+    if not run.weights_path.is_file():
+        raise ZooError(f"{directory} has no {MODEL}: the run did not finish. Start it again with `zoo finetune`.")
+    return run
+
+
+def is_run(directory: Path) -> bool:
+    """Whether a folder's config.json is that of a zoo run."""
+    data = read_json(directory / CONFIG)
+    return isinstance(data, dict) and data.get("format") == FORMAT
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of at most 8 MiB. Raises ZooError naming the file."""
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ZooError(f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not read that.")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ZooError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
+
+
+def read_metrics(directory: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics: epochs (`event` = "epoch"), then its results ("result")."""
+    path = directory / METRICS
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ZooError(f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not read that.")
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ZooError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
+    if not all(isinstance(line, dict) for line in lines):
+        raise ZooError(f"{path} holds lines that are not JSON objects.")
+    return lines
+
+
+class RunWriter:
+    """Writes one run directory, file by file, as the run goes on."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._metrics: list[dict[str, Any]] = []
+
+    @classmethod
+    def create(cls, out: str | None, name: str) -> RunWriter:
+        """Make the directory: `out`, which must be new or empty, or the next free ./runs/NAME-N."""
+        if out is not None:
+            directory = Path(out).expanduser()
+            if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+                raise UsageError(f"{directory} exists and is not empty. Give another --out, or remove it.")
+            _make(directory, exist_ok=True)
+            return cls(directory)
+        number = 1
+        while True:
+            directory = Path("runs") / f"{name}-{number}"
+            try:
+                _make(directory, exist_ok=False)
+            except FileExistsError:
+                number += 1
+                continue
+            return cls(directory)
+
+    def write_facts(self, facts: RunFacts) -> None:
+        write_text(self.directory / CONFIG, json.dumps(facts.to_dict(), indent=2, ensure_ascii=False) + "\n")
+
+    def add_metrics(self, line: Mapping[str, Any]) -> None:
+        self._metrics.append(dict(line))
+        write_text(self.directory / METRICS, "".join(json.dumps(one, allow_nan=False) + "\n" for one in self._metrics))
+
+    def write_model(self, tensors: Iterable[tuple[str, Tensor]], metadata: Mapping[str, str]) -> None:
+        write_tensors(self.directory / MODEL, dict(tensors), metadata)
+
+    def write_card(self, text: str) -> None:
+        write_text(self.directory / CARD, text)
+
+    def discard_if_empty(self) -> None:
+        """Remove the directory when nothing was written to it."""
+        if self.directory.is_dir() and not any(self.directory.iterdir()):
+            self.directory.rmdir()
+
+
+def _make(directory: Path, *, exist_ok: bool) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise ZooError(f"the run directory {directory} cannot be made: {error.strerror or error}.") from error
+
+
+def provider(choice: Choice[Any]) -> dict[str, str]:
+    """Who provided what was chosen, for the run's facts."""
+    return {"name": str(choice), "distribution": choice.entry.distribution, "version": choice.entry.version}
+
+
+def now() -> str:
+    """The time as ISO 8601 in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()

@@ -1,0 +1,66 @@
+"""The pictures of a run: how it learnt, and what it confuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from zoo_core.errors import printable
+from zoo_core.paths import written_whole
+from zoo_core.training.loop import EpochReport
+from zoo_core.training.metrics import Evaluation
+
+MAX_LABELLED_CLASSES = 40
+
+
+def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int) -> None:
+    """Draw losses and accuracy by epoch to a PNG file; a line marks the best epoch."""
+    numbers = [report.epoch for report in epochs]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    losses, accuracy = figure.subplots(1, 2)
+    losses.plot(numbers, [report.train_loss for report in epochs], marker="o", label="training")
+    losses.plot(numbers, [report.val_loss for report in epochs], marker="o", label="validation")
+    losses.set(xlabel="epoch", ylabel="cross-entropy", title="Loss")
+    losses.legend()
+    accuracy.plot(numbers, [100 * report.val_accuracy for report in epochs], marker="o", color="tab:green")
+    accuracy.axvline(best, color="grey", linestyle=":", label=f"best epoch: {best}")
+    accuracy.set(xlabel="epoch", ylabel="%", title="Validation accuracy")
+    accuracy.legend()
+    for axes in (losses, accuracy):
+        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _save(figure, target)
+
+
+def plot_confusion(target: Path, evaluation: Evaluation, classes: Sequence[str]) -> None:
+    """Draw the share of each class's images that was called each class to a PNG file."""
+    totals = evaluation.confusion.sum(axis=1, keepdims=True)
+    shares = evaluation.confusion / np.maximum(totals, 1)
+    side = min(14.0, max(4.5, 0.5 * len(classes) + 2))
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class's images")
+    axes.set(xlabel="answer", ylabel="true class", title=f"Accuracy {100 * evaluation.accuracy:.1f} %")
+    if len(classes) <= MAX_LABELLED_CLASSES:
+        # a dollar sign would start a formula
+        names = [printable(name)[:24].replace("$", r"\$") for name in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=90)
+        axes.set_yticks(range(len(classes)), names)
+    if len(classes) <= 20:
+        for (row, column), count in np.ndenumerate(evaluation.confusion):
+            if count:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    _save(figure, target)
+
+
+def _save(figure: Figure, target: Path) -> None:
+    FigureCanvasAgg(figure)
+    with written_whole(target) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
