@@ -1,0 +1,300 @@
+"""Publishing a run: one commit, made once, never over what somebody else did."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import make_photos
+from hub.support import Caches
+from hubserver import TestHub
+from huggingface_hub import constants
+
+import zoo_core
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.errors import HubError, UsageError, ZooError
+from zoo_core.hub.bundle import Wishes
+from zoo_core.hub.publish import Published, publish
+from zoo_core.hub.search import search
+from zoo_core.runs.directory import read_run
+
+REPO = "alice/pets"
+TOKEN = "hf_alicestoken"
+NAMES = {"README.md", "config.json", "confusion.png", "curves.png", "model.safetensors"}
+
+# The client's own upload of large files warns of itself.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def run_directory(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> Path:
+    """A finished run on photos in a folder whose path is nobody's business."""
+    root = tmp_path_factory.mktemp("secret-place")
+    config = FinetuneConfig(backbone="lenet5", data=str(make_photos(root / "pets")), epochs=2, out=str(root / "run"))
+    return zoo_core.finetune(config, catalog=catalog).directory
+
+
+@pytest.fixture
+def alice(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> TestHub:
+    """The Hub with a user who may write, and whose token is where tokens are."""
+    hub.add_token(TOKEN, user="alice")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
+    return hub
+
+
+@pytest.fixture
+def send(run_directory: Path, catalog: Catalog) -> Callable[..., Published]:
+    def call(directory: Path = run_directory, repo: str = REPO, **settings: object) -> Published:
+        return publish(directory, repo, catalog=catalog, **settings)
+
+    return call
+
+
+def commits(hub: TestHub, repo: str = REPO) -> list[str]:
+    return [commit.title for commit in hub.commits(repo)]
+
+
+def test_a_run_becomes_a_repository_in_one_commit(alice: TestHub, send: Callable[..., Published]) -> None:
+    done = send()
+    assert done.commit == alice.head(REPO)
+    assert commits(alice)[:-1] == ["Publish a model fine-tuned with zoo"], "one commit on top of the Hub's first"
+    assert set(alice.files(REPO)) - {".gitattributes"} == NAMES
+
+
+def test_what_was_published_answers_to_the_last_bit_from_another_cache(
+    alice: TestHub, send: Callable[..., Published], run_directory: Path, catalog: Catalog
+) -> None:
+    send()
+    images = sorted((run_directory.parent / "pets").rglob("*.png"))
+    here = zoo_core.load(run_directory, device="cpu", catalog=catalog).predict(images)
+    there = zoo_core.load(REPO, device="cpu", catalog=catalog).predict(images)
+    pinned = zoo_core.load(f"{REPO}@{alice.head(REPO)}", device="cpu", catalog=catalog).predict(images)
+    assert [one.answers for one in here] == [one.answers for one in there] == [one.answers for one in pinned]
+
+
+def test_nothing_of_the_machine_is_published(alice: TestHub, send: Callable[..., Published], run_directory: Path) -> None:
+    """Without the trimming of paths the folder of the photos stood in config.json and in the card."""
+    send()
+    everything = b"".join(alice.files(REPO).values())
+    assert str(run_directory.parent).encode() not in everything
+    assert b"secret-place" not in everything
+    assert TOKEN.encode() not in everything
+    assert json.loads(alice.files(REPO)["config.json"])["config"]["data"] == "pets"
+
+
+def test_the_card_says_what_a_person_and_the_hub_want_to_know(
+    alice: TestHub, send: Callable[..., Published], run_directory: Path
+) -> None:
+    send(wishes=Wishes(licence="MIT", dataset="alice/pet-photos"))
+    text = alice.files(REPO)["README.md"].decode()
+    front, _, body = text.removeprefix("---\n").partition("\n---\n")
+    metadata = yaml.safe_load(front)
+    assert (metadata["library_name"], metadata["pipeline_tag"]) == ("zoo", "image-classification")
+    assert (metadata["license"], metadata["datasets"]) == ("mit", ["alice/pet-photos"])
+    assert {"zoo", "lenet5"} <= set(metadata["tags"])
+    result = metadata["model-index"][0]["results"][0]
+    accuracy = json.loads((run_directory / "metrics.jsonl").read_text().splitlines()[-1])["accuracy"]
+    assert result["metrics"][0]["value"] == accuracy
+    for part in (f"zoo predict {REPO} photo.jpg", "| blue |", "95 % confidence", "curves.png", "head learns", "## Limits"):
+        assert part in body
+    (entry,) = yaml.safe_load(alice.files(REPO)[".eval_results/zoo.yaml"])
+    assert (entry["dataset"]["id"], entry["value"]) == ("alice/pet-photos", accuracy)
+
+
+def test_a_dry_run_sends_nothing(alice: TestHub, send: Callable[..., Published]) -> None:
+    planned = send(dry_run=True)
+    assert set(planned.files) == NAMES
+    assert planned.card.startswith("---\n")
+    assert alice.requests == []
+
+
+def test_an_existing_repository_needs_an_explicit_update(
+    alice: TestHub, send: Callable[..., Published]
+) -> None:
+    """Without the look at what is there the file of somebody else was replaced."""
+    alice.add_repo(REPO, {"model.safetensors": b"precious"})
+    with pytest.raises(UsageError, match="alice/pets exists and holds model.safetensors. --update replaces it"):
+        send()
+    assert alice.files(REPO)["model.safetensors"] == b"precious"
+    send(update=True)
+    assert len(alice.files(REPO)["model.safetensors"]) > 1000
+
+
+def test_the_same_command_again_makes_no_second_commit(alice: TestHub, send: Callable[..., Published]) -> None:
+    first = send()
+    again = send()
+    assert (again.already_there, again.commit) == (True, first.commit)
+    assert len(commits(alice)) == 2
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: Callable[..., Published]) -> None:
+    """Without the look at the head the commit was sent again, and the Hub answered that it had moved."""
+    alice.fault("POST", r"/commit/main", times=1, drop_answer=True)
+    done = send()
+    assert done.commit == alice.head(REPO)
+    assert len(commits(alice)) == 2
+
+
+def test_a_pull_request_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: Callable[..., Published]) -> None:
+    alice.add_repo(REPO, {"model.safetensors": b"precious"})
+    alice.fault("POST", r"/commit/main", times=1, drop_answer=True)
+    send(pull_request=True)
+    assert alice.files(REPO)["model.safetensors"] == b"precious"
+    assert len(alice.files(REPO, "refs/pr/1")["model.safetensors"]) > 1000
+    assert "refs/pr/2" not in [ref for ref in alice.store.repos[REPO].refs]
+
+
+def test_of_two_publishers_the_slower_gets_a_conflict(
+    alice: TestHub, send: Callable[..., Published], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the parent commit the slower one overwrote what the faster one had published."""
+    from zoo_core.hub import publish as module
+
+    alice.add_repo(REPO, {"model.safetensors": b"first"})
+    commit = module._commit
+
+    def slower(*arguments: object, **settings: object) -> str | None:
+        alice.commit(REPO, {"model.safetensors": b"somebody else's"})
+        return commit(*arguments, **settings)
+
+    monkeypatch.setattr(module, "_commit", slower)
+    with pytest.raises(HubError, match="somebody else has changed alice/pets in the meantime. Nothing was overwritten"):
+        send(update=True)
+    assert alice.files(REPO)["model.safetensors"] == b"somebody else's"
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_that_stumbles_is_asked_again(
+    alice: TestHub, send: Callable[..., Published], naps: list[float], status: int
+) -> None:
+    """Without the second attempt the publish ended with the server's first stumble."""
+    alice.fault("POST", r"/commit/main", times=1, status=status)
+    send()
+    assert len(commits(alice)) == 2
+
+
+def test_a_server_that_goes_on_failing_ends_with_one_message_and_nothing_changed(
+    alice: TestHub, send: Callable[..., Published], naps: list[float]
+) -> None:
+    alice.add_repo(REPO, {"model.safetensors": b"precious"})
+    alice.fault("POST", r"/commit/main", status=500)
+    with pytest.raises(HubError, match=r"publishing alice/pets: .* answers HTTP 500. Try again later."):
+        send(update=True)
+    assert alice.files(REPO)["model.safetensors"] == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [(None, "hf auth login"), ("hf_nobody", "hf auth login"), ("hf_bobstoken", "hf auth login")],
+)
+def test_a_missing_wrong_or_foreign_token_is_answered_with_what_to_do(
+    alice: TestHub, send: Callable[..., Published], monkeypatch: pytest.MonkeyPatch, token: str | None, message: str
+) -> None:
+    alice.add_token("hf_bobstoken", user="bob")
+    monkeypatch.delenv("HF_TOKEN")
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError, match=message) as caught:
+        send()
+    assert token is None or token not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("repo", ["pets", "../pets", "alice/../pets", "alice/pets/x", "-a/b", "alice/"])
+def test_a_repository_name_that_is_none_is_refused_before_anything_is_asked(
+    alice: TestHub, send: Callable[..., Published], repo: str
+) -> None:
+    with pytest.raises(UsageError, match="is not a repository 'owner/name'"):
+        send(repo=repo)
+    assert alice.requests == []
+
+
+def test_a_run_that_did_not_finish_is_not_published(
+    alice: TestHub, send: Callable[..., Published], run_directory: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run_directory, tmp_path / "run")
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    (tmp_path / "run" / "metrics.jsonl").write_text("\n".join(lines[:-1]))
+    with pytest.raises(ZooError, match="has no result: the run did not finish"):
+        send(tmp_path / "run")
+
+
+def test_a_private_repository_is_private(alice: TestHub, send: Callable[..., Published]) -> None:
+    send(private=True)
+    assert alice.store.repos[REPO].private
+
+
+def test_a_repository_that_was_only_created_is_completed_by_the_same_command(
+    alice: TestHub, send: Callable[..., Published]
+) -> None:
+    """Without the list of what a new repository holds the second command asked for --update."""
+    alice.add_repo(REPO, {".gitattributes": b"*.safetensors filter=lfs"})
+    assert send().commit == alice.head(REPO)
+
+
+@pytest.mark.parametrize("moment", [r"/preupload/", r"/objects/batch", r"/commit/main"])
+def test_a_publish_that_is_killed_changes_nothing_and_the_same_command_completes_it(
+    alice: TestHub, run_directory: Path, tmp_path: Path, moment: str
+) -> None:
+    """Without one commit for all files the repository kept the half of them that had arrived."""
+    alice.add_repo(REPO, {"model.safetensors": b"precious"})
+    fault = alice.fault("POST", moment, times=1, delay=60)
+    command = [sys.executable, "-m", "zoo_core", "publish", str(run_directory), REPO, "--update"]
+    env = {"HF_ENDPOINT": alice.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home")}
+    env |= {"PATH": "/usr/bin:/bin", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "0"}
+    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not fault.struck and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert fault.struck == 1, "the publish never came to this moment"
+    assert alice.files(REPO) == {"model.safetensors": b"precious"}
+    alice.clear_faults()
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+    assert len(alice.commits(REPO)) == 2
+    assert NAMES <= set(alice.files(REPO))
+
+
+def test_a_published_model_is_where_another_training_starts(
+    alice: TestHub, send: Callable[..., Published], catalog: Catalog, tmp_path: Path
+) -> None:
+    send()
+    data = str(make_photos(tmp_path / "more"))
+    config = FinetuneConfig(backbone="lenet5", weights=f"hf:{REPO}", data=data, epochs=1, out=str(tmp_path / "next"))
+    start = read_run(zoo_core.finetune(config, catalog=catalog).directory).facts.start
+    assert start is not None
+    assert (start.source, start.revision) == (f"hf:{REPO}", alice.head(REPO))
+    send(tmp_path / "next", "alice/next")
+    card = alice.files("alice/next")["README.md"].decode()
+    assert yaml.safe_load(card.removeprefix("---\n").partition("\n---\n")[0])["base_model"] == REPO
+
+
+def test_a_repository_whose_plugin_is_not_installed_names_it(
+    alice: TestHub, send: Callable[..., Published]
+) -> None:
+    send()
+    with pytest.raises(ZooError, match="needs 'lenet5' from zoo-lenet, which is not installed. `pip install zoo-lenet`"):
+        zoo_core.load(REPO, catalog=Catalog(()))
+
+
+def test_search_finds_what_was_published(alice: TestHub, send: Callable[..., Published], caches: Caches) -> None:
+    send()
+    alice.add_repo("bob/other", {"model.safetensors": b"x"}, tags=("timm",), downloads=5)
+    alice.add_repo("eve/odd", {"README.md": b"---\ntags: [zoo]\nzoo: 3\nmodel-index: nonsense\n---\n"})
+    found = {model.repo: model for model in search(None, limit=10)}
+    assert set(found) == {REPO, "eve/odd"}
+    assert (found[REPO].backbone, found[REPO].task) == ("lenet5", "image-classification")
+    assert found[REPO].accuracy is not None
+    assert (found["eve/odd"].backbone, found["eve/odd"].accuracy) == (None, None)
+    assert search("nothing-like-this", limit=10) == []

@@ -89,6 +89,7 @@ def _underlying(error: Exception) -> Exception:
 
 def transient(error: Exception) -> bool:
     """Whether a failure of the client may pass by itself."""
+    error = _root(error)
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"ConnectError", "ConnectTimeout"}:
         return False  # nobody is there
@@ -96,10 +97,18 @@ def transient(error: Exception) -> bool:
     return status in PASSING or bool(kinds & {"TimeoutException", "NetworkError", "RemoteProtocolError"})
 
 
+def _root(error: Exception) -> Exception:
+    """What an upload failed of: the client wraps it in a RuntimeError that only names the file."""
+    while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
 def explained(what: str, error: Exception, place: str) -> HubError:
     """Say what an error of the client means, in one line without anything secret in it."""
     from huggingface_hub import errors
 
+    error = _root(error)
     status = getattr(getattr(error, "response", None), "status_code", None)
     kinds = {kind.__name__ for kind in type(error).__mro__}
     server = _server_of(error, place)
