@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import make_photos
 from hub.support import Caches
 from hubserver import TestHub
 from huggingface_hub import constants
 
 import zoo_core
+from conftest import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import HubError, UsageError, ZooError
@@ -82,7 +82,9 @@ def test_what_was_published_answers_to_the_last_bit_from_another_cache(
     assert [one.answers for one in here] == [one.answers for one in there] == [one.answers for one in pinned]
 
 
-def test_nothing_of_the_machine_is_published(alice: TestHub, send: Callable[..., Published], run_directory: Path) -> None:
+def test_nothing_of_the_machine_is_published(
+    alice: TestHub, send: Callable[..., Published], run_directory: Path
+) -> None:
     """Without the trimming of paths the folder of the photos stood in config.json and in the card."""
     send()
     everything = b"".join(alice.files(REPO).values())
@@ -105,7 +107,14 @@ def test_the_card_says_what_a_person_and_the_hub_want_to_know(
     result = metadata["model-index"][0]["results"][0]
     accuracy = json.loads((run_directory / "metrics.jsonl").read_text().splitlines()[-1])["accuracy"]
     assert result["metrics"][0]["value"] == accuracy
-    for part in (f"zoo predict {REPO} photo.jpg", "| blue |", "95 % confidence", "curves.png", "head learns", "## Limits"):
+    for part in (
+        f"zoo predict {REPO} photo.jpg",
+        "| blue |",
+        "95 % confidence",
+        "curves.png",
+        "head learns",
+        "## Limits",
+    ):
         assert part in body
     (entry,) = yaml.safe_load(alice.files(REPO)[".eval_results/zoo.yaml"])
     assert (entry["dataset"]["id"], entry["value"]) == ("alice/pet-photos", accuracy)
@@ -118,9 +127,7 @@ def test_a_dry_run_sends_nothing(alice: TestHub, send: Callable[..., Published])
     assert alice.requests == []
 
 
-def test_an_existing_repository_needs_an_explicit_update(
-    alice: TestHub, send: Callable[..., Published]
-) -> None:
+def test_an_existing_repository_needs_an_explicit_update(alice: TestHub, send: Callable[..., Published]) -> None:
     """Without the look at what is there the file of somebody else was replaced."""
     alice.add_repo(REPO, {"model.safetensors": b"precious"})
     with pytest.raises(UsageError, match="alice/pets exists and holds model.safetensors. --update replaces it"):
@@ -138,7 +145,6 @@ def test_the_same_command_again_makes_no_second_commit(alice: TestHub, send: Cal
 
 
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: Callable[..., Published]) -> None:
-    """Without the look at the head the commit was sent again, and the Hub answered that it had moved."""
     alice.fault("POST", r"/commit/main", times=1, drop_answer=True)
     done = send()
     assert done.commit == alice.head(REPO)
@@ -146,12 +152,13 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: 
 
 
 def test_a_pull_request_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: Callable[..., Published]) -> None:
+    """Without the look at the pull requests there were two of them."""
     alice.add_repo(REPO, {"model.safetensors": b"precious"})
     alice.fault("POST", r"/commit/main", times=1, drop_answer=True)
     send(pull_request=True)
     assert alice.files(REPO)["model.safetensors"] == b"precious"
     assert len(alice.files(REPO, "refs/pr/1")["model.safetensors"]) > 1000
-    assert "refs/pr/2" not in [ref for ref in alice.store.repos[REPO].refs]
+    assert "refs/pr/2" not in alice.store.repos[REPO].refs
 
 
 def test_of_two_publishers_the_slower_gets_a_conflict(
@@ -246,7 +253,6 @@ def test_a_repository_that_was_only_created_is_completed_by_the_same_command(
 def test_a_publish_that_is_killed_changes_nothing_and_the_same_command_completes_it(
     alice: TestHub, run_directory: Path, tmp_path: Path, moment: str
 ) -> None:
-    """Without one commit for all files the repository kept the half of them that had arrived."""
     alice.add_repo(REPO, {"model.safetensors": b"precious"})
     fault = alice.fault("POST", moment, times=1, delay=60)
     command = [sys.executable, "-m", "zoo_core", "publish", str(run_directory), REPO, "--update"]
@@ -263,7 +269,7 @@ def test_a_publish_that_is_killed_changes_nothing_and_the_same_command_completes
     alice.clear_faults()
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
     assert len(alice.commits(REPO)) == 2
-    assert NAMES <= set(alice.files(REPO))
+    assert set(alice.files(REPO)) >= NAMES
 
 
 def test_a_published_model_is_where_another_training_starts(
@@ -280,11 +286,11 @@ def test_a_published_model_is_where_another_training_starts(
     assert yaml.safe_load(card.removeprefix("---\n").partition("\n---\n")[0])["base_model"] == REPO
 
 
-def test_a_repository_whose_plugin_is_not_installed_names_it(
-    alice: TestHub, send: Callable[..., Published]
-) -> None:
+def test_a_repository_whose_plugin_is_not_installed_names_it(alice: TestHub, send: Callable[..., Published]) -> None:
     send()
-    with pytest.raises(ZooError, match="needs 'lenet5' from zoo-lenet, which is not installed. `pip install zoo-lenet`"):
+    with pytest.raises(
+        ZooError, match="needs 'lenet5' from zoo-lenet, which is not installed. `pip install zoo-lenet`"
+    ):
         zoo_core.load(REPO, catalog=Catalog(()))
 
 

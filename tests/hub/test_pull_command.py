@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from hub.support import BODY, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies, published_weights, write_plugin
+from hub.support import BODY, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies, point_to, published_weights, write_plugin
 from hub.test_torch_server import TorchServer, server
 from hubserver import TestHub
 from huggingface_hub import constants
@@ -210,6 +210,7 @@ def everything_in(folder: Path) -> bytes:
         {"status": 503},
         {"status": 418},
         {"drop_answer": True},
+        {"method": "HEAD", "status": 302, "headers": {"Location": f"/{TOKEN}"}},
         {"method": "HEAD", "headers": {"Location": f"ftp://{TOKEN}@127.0.0.1/{TOKEN}"}},
         {"method": "HEAD", "headers": {"X-Linked-Etag": TOKEN}},
         {"method": "GET", "path": BODY, "flip_byte": 0},
@@ -237,6 +238,16 @@ def test_the_token_is_in_no_message_and_no_file_whatever_goes_wrong(
     said = "".join(traceback.format_exception(caught.value)) + printed.out + printed.err + caplog.text
     assert TOKEN not in said
     assert TOKEN.encode() not in everything_in(caches.hub.parent.parent)
+
+
+def test_the_password_in_an_address_is_in_no_message(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the scrubbing of the endpoint it stood in what is said of a bad answer."""
+    point_to(hub.url.replace("://", "://somebody:secret@"), monkeypatch)
+    hub.fault("GET", status=418)
+    with pytest.raises(WeightsError, match=r"answers HTTP 418") as caught:
+        pull(REPO, [LARGE])
+    assert "secret" not in str(caught.value)
+    assert "http://" in str(caught.value)
 
 
 @pytest.mark.parametrize("verbosity", [{}, {"HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug"}])

@@ -1,0 +1,91 @@
+"""What is published for timm as well opens with the real timm and answers the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from conftest import make_photos
+from hubserver import TestHub
+from huggingface_hub import constants
+
+import zoo_core
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.data.decode import open_image
+from zoo_core.data.transforms import evaluation_pixels
+from zoo_core.errors import UsageError
+from zoo_core.hub.bundle import Wishes
+from zoo_core.hub.publish import publish
+from zoo_core.model.assemble import build_network
+from zoo_core.weights.safe import write_tensors
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:timm"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:timm"),
+]
+
+
+@pytest.fixture
+def alice(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> TestHub:
+    hub.add_token("hf_alicestoken", user="alice")
+    monkeypatch.setenv("HF_TOKEN", "hf_alicestoken")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
+    return hub
+
+
+def trained(catalog: Catalog, folder: Path, backbone: str, size: int, **settings: object) -> Path:
+    """A run of one epoch of the head on a base of random, but not fresh, weights."""
+    torch.manual_seed(3)
+    tensors = {key: tensor.detach() for key, tensor in build_network(catalog.backbone(backbone)).named_upstream()}
+    write_tensors(folder / "start.safetensors", tensors)
+    config = FinetuneConfig(
+        backbone=backbone,
+        weights=str(folder / "start.safetensors"),
+        data=str(make_photos(folder / "photos", count=3)),
+        size=size,
+        epochs=1,
+        out=str(folder / "run"),
+    )
+    return zoo_core.finetune(replace(config, **settings), catalog=catalog).directory
+
+
+@pytest.mark.parametrize(("backbone", "size"), [("resnet18", 64), ("efficientnet_lite0", 64), ("vgg11", 224)])
+def test_timm_opens_the_published_model_and_gives_the_same_logits(
+    alice: TestHub, catalog: Catalog, tmp_path: Path, backbone: str, size: int
+) -> None:
+    run = trained(catalog, tmp_path, backbone, size)
+    publish(run, "alice/twin", catalog=catalog, wishes=Wishes(also_timm=True))
+    theirs = timm.create_model("hf-hub:alice/twin", pretrained=True).eval()
+    assert theirs.pretrained_cfg["label_names"] == ["blue", "red"]
+    ours = zoo_core.load("alice/twin", device="cpu", catalog=catalog)
+    pixels = evaluation_pixels(open_image(tmp_path / "photos" / "red" / "0.jpg"), ours.preprocessing)
+    image_BCHW = torch.from_numpy(np.ascontiguousarray(pixels))[None].float() / 255
+    mean, std = (torch.tensor(theirs.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    with torch.inference_mode():
+        logits_BK = theirs((image_BCHW - mean) / std)
+        expected_BK = ours.network((image_BCHW - mean) / std)
+    assert torch.allclose(logits_BK, expected_BK, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "head", "message"),
+    [
+        ("lenet5", 32, "linear", "'lenet5' has no twin in timm"),
+        ("resnet18", 32, "mlp:8", "timm has the head 'linear' with average pooling only"),
+        ("resnet18", 32, "linear:max", "timm has the head 'linear' with average pooling only"),
+        ("vgg11", 32, "linear", "gives the same answers at 224 pixels only"),
+    ],
+)
+def test_what_timm_cannot_hold_is_refused_with_the_reason(
+    alice: TestHub, catalog: Catalog, tmp_path: Path, backbone: str, size: int, head: str, message: str
+) -> None:
+    run = trained(catalog, tmp_path, backbone, size, head=head)
+    with pytest.raises(UsageError, match=message):
+        publish(run, "alice/twin", catalog=catalog, wishes=Wishes(also_timm=True))
+    assert alice.requests == []
