@@ -28,10 +28,10 @@ def zoo(tmp_path: Path) -> Zoo:
     """Call the real command line in a process of its own, in a folder of its own."""
 
     def call(
-        *arguments: object, env: dict[str, str] | None = None, timeout: float = 300
+        *arguments: object, env: dict[str, str] | None = None, timeout: float = 300, warnings: str = "error"
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "zoo_core", *map(str, arguments)],
+            [sys.executable, "-W", warnings, "-m", "zoo_core", *map(str, arguments)],
             cwd=tmp_path,
             env={**os.environ, **(env or {})},
             capture_output=True,
