@@ -156,6 +156,7 @@ def test_spoilt_images_end_with_one_clear_message(zoo: Zoo, photos: Path, spoil,
     assert answer.returncode == 1
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr
+    assert not list(Path(photos.parent).glob("runs/*")), "a run that failed at once left its directory"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

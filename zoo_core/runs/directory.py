@@ -120,10 +120,12 @@ class RunWriter:
     def write_card(self, text: str) -> None:
         write_text(self.directory / CARD, text)
 
-    def discard_if_empty(self) -> None:
-        """Remove the directory when nothing was written to it."""
-        if self.directory.is_dir() and not any(self.directory.iterdir()):
-            self.directory.rmdir()
+    def discard_unless_begun(self) -> None:
+        """Remove the directory when it holds no epoch yet: a run that failed at once leaves nothing behind."""
+        if not self._metrics:
+            (self.directory / CONFIG).unlink(missing_ok=True)
+            if not any(self.directory.iterdir()):
+                self.directory.rmdir()
 
 
 def _make(directory: Path, *, exist_ok: bool) -> None:

@@ -63,6 +63,13 @@ class Job:
     def run(self, watcher: Watcher) -> Result:
         """Train, evaluate, and write the run directory. Returns what came out."""
         writer = RunWriter.create(self.config.out, f"{self.backbone.spec.name}-{self.strategy.spec.name}")
+        try:
+            return self._run(watcher, writer)
+        except BaseException:
+            writer.discard_unless_begun()
+            raise
+
+    def _run(self, watcher: Watcher, writer: RunWriter) -> Result:
         facts = self.facts()
         writer.write_facts(facts)
         val = self.batches(self.source.parts["val"])
