@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
 from zoo_core.discovery import PluginRecord, discover
@@ -143,5 +142,7 @@ def open_catalog(*, with_plugins: bool = True) -> Catalog:
 
 def registry() -> list[dict[str, Any]]:
     """The plugins that are known to exist, installed or not."""
+    from importlib.resources import files  # costs a listing 13 ms, and only an error needs it
+
     text = files("zoo_core").joinpath("resources/registry.json").read_text(encoding="utf-8")
     return json.loads(text)["plugins"]  # type: ignore[no-any-return]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
@@ -13,10 +12,12 @@ import pluggy
 
 from zoo_core import builtin, hookspecs
 from zoo_core.hookspecs import PROJECT
+from zoo_core.installed import installed_plugins
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Spec
 from zoo_core.version import __version__
 
 CORE = "zoo-core"
+DISABLED = "disabled by the user"
 
 HOOKS: dict[str, type[Spec]] = {
     "zoo_backbones": BackboneSpec,
@@ -47,20 +48,12 @@ def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tu
     `disabled` names distributions that are not even imported.
     """
     records = [_collect(CORE, __version__, "builtin", lambda: builtin)]
-    found: Iterable[EntryPoint] = entry_points(group=PROJECT) if with_plugins else ()
-    for point in sorted(found, key=lambda point: (_distribution(point)[0], point.name)):
-        distribution, version = _distribution(point)
-        if distribution in disabled:
-            records.append(PluginRecord(distribution, version, point.name, failure="disabled by the user"))
+    for plugin in installed_plugins() if with_plugins else ():
+        if plugin.distribution in disabled:
+            records.append(PluginRecord(plugin.distribution, plugin.version, plugin.name, failure=DISABLED))
         else:
-            records.append(_collect(distribution, version, point.name, point.load))
+            records.append(_collect(plugin.distribution, plugin.version, plugin.name, plugin.load))
     return tuple(records)
-
-
-def _distribution(point: EntryPoint) -> tuple[str, str]:
-    if point.dist is None:
-        return "unknown", "unknown"
-    return point.dist.metadata["Name"], point.dist.version
 
 
 def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]) -> PluginRecord:
@@ -104,5 +97,5 @@ def _specs_of(plugin: ModuleType) -> tuple[Spec, ...]:
 def warn_of_failures(records: Iterable[PluginRecord], write: Callable[[str], object] = sys.stderr.write) -> None:
     """Name every plugin that was skipped because it failed, one line each."""
     for record in records:
-        if record.failure and record.failure != "disabled by the user":
+        if record.failure and record.failure != DISABLED:
             write(f"warning: the plugin {record.distribution} was skipped: {record.failure}\n")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +27,8 @@ def written_whole(target: Path) -> Iterator[Path]:
     What stands under the final name is complete at any moment: it is synced to disk before it is renamed.
     Raises ZooError when the file cannot be written.
     """
+    import tempfile
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
@@ -56,6 +56,8 @@ def write_text(target: Path, text: str) -> None:
 
 def sha256_of(path: Path, *, progress: Callable[[int], None] | None = None) -> str:
     """The sha256 of a file's bytes as 64 hex digits."""
+    import hashlib
+
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -19,7 +19,7 @@ FLOORS = (
     ("options", "paths"),
     ("specs",),
     ("hookspecs", "freezing"),
-    ("builtin",),
+    ("builtin", "installed"),
     ("discovery",),
     ("catalog", "config"),
     ("model", "data"),

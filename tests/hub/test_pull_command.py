@@ -241,25 +241,24 @@ def test_the_token_is_in_no_message_and_no_file_whatever_goes_wrong(
 
 
 def test_the_password_in_an_address_is_in_no_message(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the scrubbing of the endpoint it stood in what is said of a bad answer."""
-    point_to(hub.url.replace("://", "://somebody:secret@"), monkeypatch)
-    hub.fault("GET", status=418)
-    with pytest.raises(WeightsError, match=r"answers HTTP 418") as caught:
-        pull(REPO, [LARGE])
-    assert "secret" not in str(caught.value)
-    assert "http://" in str(caught.value)
+    """Without the scrubbing of the endpoint it stood in the second message, which is said without asking."""
+    point_to("http://somebody:secret@127.0.0.1:9", monkeypatch)
+    for _ in range(2):
+        with pytest.raises(WeightsError, match=r"http://.*127.0.0.1:9 cannot be reached") as caught:
+            pull(REPO, [LARGE])
+        assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("verbosity", [{}, {"HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug"}])
 def test_the_token_is_nowhere_in_what_the_command_line_prints_or_writes(
-    zoo: Zoo, hub: TestHub, catalog: Catalog, photos: Path, tmp_path: Path, verbosity: dict[str, str]
+    zoo: Zoo, hub: TestHub, catalog: Catalog, photos: Path, tmp_path: Path
 ) -> None:
-    """With the token in the message of a refusal, or with a client that prints its requests, it was found here."""
+    """With the token put into the message of a refusal on purpose it was found here."""
     sha256 = resnet18_on(hub, catalog, tmp_path)
     hub.add_token(TOKEN, user="acme")
     hub.fault("HEAD", times=1, status=503)
     hub.fault("GET", BODY, times=1, flip_byte=-1)
-    env = {**environment(hub, tmp_path), **verbosity, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "0"}
+    talkative = {"HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug"}
+    env = {**environment(hub, tmp_path), **talkative, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "0"}
     made = zoo(
         "finetune", "--backbone", "resnet18", "--data", photos, "--size", 32, "--epochs", 1, "--out", "run", env=env
     )

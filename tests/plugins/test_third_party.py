@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -109,10 +110,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_plugin(root, "zoo-exiting", {"plugin.py": "raise SystemExit(0)"}),
         write_plugin(root, "zoo-twin", {"plugin.py": PLUGIN.split("@hookimpl\ndef zoo_heads")[0]}),
     ]
-    site = root / "site"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", site]
+    pip_install(*sources, root / "site")
+    return root / "site"
+
+
+def pip_install(*sources_and_target: Path) -> None:
+    *sources, target = sources_and_target
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        target,
+    ]
     subprocess.run([*command, *sources], check=True)
-    return site
 
 
 def test_a_third_party_plugin_is_listed_as_soon_as_pip_has_installed_it(zoo: Zoo, site: Path) -> None:
@@ -152,3 +167,17 @@ def test_two_plugins_with_one_name_are_both_named_and_either_can_be_chosen(zoo: 
     assert "provided by zoo-mini and by zoo-twin. Choose one: 'zoo-mini:mininet' or" in clash.stderr
     chosen = zoo("finetune", "--backbone", "zoo-mini:mininet", "--data", photos, "--epochs", 1, env=here)
     assert chosen.returncode == 0, chosen.stderr
+
+
+def test_a_plugin_that_comes_or_goes_is_noticed_though_the_list_of_them_is_kept(zoo: Zoo, tmp_path: Path) -> None:
+    """Without the modification times of the folders in the index the second listing was that of the first."""
+    here = {"PYTHONPATH": str(tmp_path / "site"), "ZOO_CACHE": str(tmp_path / "cache")}
+    (tmp_path / "site").mkdir()
+    assert "mininet" not in zoo("list", env=here).stdout
+    assert list((tmp_path / "cache" / "plugins").iterdir()), "the list of plugins was not kept"
+    source = write_plugin(tmp_path, "zoo-mini", {"plugin.py": PLUGIN, "model.py": MODEL})
+    pip_install(source, tmp_path / "site")
+    assert "mininet" in zoo("list", env=here).stdout
+    for path in (tmp_path / "site").glob("zoo_mini*"):
+        shutil.rmtree(path)
+    assert "mininet" not in zoo("list", env=here).stdout
