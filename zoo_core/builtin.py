@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from zoo_core.freezing.strategies import DepthOptions, FullOptions
+from zoo_core.freezing.strategies import (
+    DepthOptions,
+    FullOptions,
+    GradualOptions,
+    LayerwiseOptions,
+    ProbeOptions,
+)
 from zoo_core.hookspecs import hookimpl
-from zoo_core.specs import DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.options import NoOptions
+from zoo_core.specs import DatasetSpec, FreezeSpec, HeadSpec, Paper
 
 Pooling = Literal["avg", "max"]
 
@@ -61,24 +68,58 @@ def zoo_heads() -> list[HeadSpec]:
 @hookimpl
 def zoo_strategies() -> list[FreezeSpec]:
     return [
-        FreezeSpec(
-            name="head-only",
-            plan="zoo_core.freezing.strategies:head_only",
-            summary="transfer learning: the conv base is frozen, a new head learns",
-        ),
-        FreezeSpec(
-            name="last",
-            plan="zoo_core.freezing.strategies:last",
-            options=DepthOptions,
-            summary="fine-tuning: the last n stages and the head learn (last:2)",
-        ),
-        FreezeSpec(
-            name="full",
-            plan="zoo_core.freezing.strategies:full",
-            options=FullOptions,
-            summary="everything learns",
-        ),
+        _strategy("head-only", NoOptions, "transfer learning: the conv base is frozen, a new head learns"),
+        _strategy("last", DepthOptions, "fine-tuning: the last n stages and the head learn (last:2)"),
+        _strategy("first", DepthOptions, "surgical: the first n stages and the head learn (first:1)", SURGICAL),
+        _strategy("full", FullOptions, "everything learns"),
+        _strategy("layerwise", LayerwiseOptions, "everything learns, the slower the further from the head"),
+        _strategy("gradual", GradualOptions, "the head first, then one stage more every few epochs", ULMFIT),
+        _strategy("lp-ft", ProbeOptions, "the head first, then everything", LP_FT),
+        _strategy("norm-only", FullOptions, "the normalisation layers' scales and shifts, and the head", NORM_ONLY),
+        _strategy("bias-only", FullOptions, "the biases, and the head", BITFIT),
     ]
+
+
+def _strategy(name: str, options: type, summary: str, paper: Paper | None = None) -> FreezeSpec:
+    function = name.replace("-", "_")
+    plan = f"zoo_core.freezing.strategies:{function}"
+    return FreezeSpec(name=name, plan=plan, options=options, summary=summary, paper=paper)
+
+
+SURGICAL = Paper(
+    title="Surgical Fine-Tuning Improves Adaptation to Distribution Shifts",
+    authors="Lee, Chen, Tajwar, Kumar, Yao, Liang, Finn",
+    venue="ICLR",
+    year=2023,
+    arxiv="2210.11466",
+)
+ULMFIT = Paper(
+    title="Universal Language Model Fine-tuning for Text Classification",
+    authors="Howard, Ruder",
+    venue="ACL",
+    year=2018,
+)
+LP_FT = Paper(
+    title="Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
+    authors="Kumar, Raghunathan, Jones, Ma, Liang",
+    venue="ICLR",
+    year=2022,
+    arxiv="2202.10054",
+)
+NORM_ONLY = Paper(
+    title="Training BatchNorm and Only BatchNorm: On the Expressive Power of Random Features in CNNs",
+    authors="Frankle, Schwab, Morcos",
+    venue="ICLR",
+    year=2021,
+    arxiv="2003.00152",
+)
+BITFIT = Paper(
+    title="BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models",
+    authors="Ben Zaken, Goldberg, Ravfogel",
+    venue="ACL",
+    year=2022,
+    arxiv="2106.10199",
+)
 
 
 @hookimpl

@@ -1,51 +1,153 @@
-"""The freeze strategies that core brings. A strategy's name says what learns."""
+"""The freeze strategies that core brings. A strategy's name says what learns; the head always does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import FROZEN, LEARNING, Phase, Plan, Rule
 from zoo_core.options import NoOptions
 
+Statistics = Literal["update", "frozen"]
+"""What the normalisation layers of learning stages do with their running statistics."""
+
 
 @dataclass(frozen=True)
 class DepthOptions:
-    """`n` stages, and what their normalisation statistics do."""
+    """`n` stages; each one further from the head learns at `decay` times the rate of the one after it."""
 
     n: int
-    statistics: Literal["update", "frozen"] = "update"
+    decay: float = 1.0
+    statistics: Statistics = "update"
 
     def __post_init__(self) -> None:
         if self.n < 1:
             raise ValueError(f"n must be at least 1, got {self.n}")
+        _check_decay(self.decay)
 
 
 @dataclass(frozen=True)
 class FullOptions:
-    statistics: Literal["update", "frozen"] = "update"
+    decay: float = 1.0
+    statistics: Statistics = "update"
+
+    def __post_init__(self) -> None:
+        _check_decay(self.decay)
+
+
+@dataclass(frozen=True)
+class LayerwiseOptions:
+    decay: float = 0.7
+    statistics: Statistics = "update"
+
+    def __post_init__(self) -> None:
+        _check_decay(self.decay)
+
+
+@dataclass(frozen=True)
+class GradualOptions:
+    """One stage more learns every `every` epochs."""
+
+    every: int = 1
+    decay: float = 1.0
+    statistics: Statistics = "update"
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every must be at least 1, got {self.every}")
+        _check_decay(self.decay)
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """The head alone learns for `probe` of all epochs."""
+
+    probe: float = 0.5
+    decay: float = 1.0
+    statistics: Statistics = "update"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.probe < 1:
+            raise ValueError(f"probe must be between 0 and 1, got {self.probe}")
+        _check_decay(self.decay)
+
+
+def _check_decay(decay: float) -> None:
+    if not 0 < decay <= 1:
+        raise ValueError(f"decay must be above 0 and at most 1, got {decay}")
 
 
 def head_only(options: NoOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
     """Transfer learning: the conv base is frozen and a new head learns."""
-    return _one_phase(stages, epochs, [FROZEN] * len(stages))
+    return Plan(stages, (_phase(epochs, [FROZEN] * len(stages)),))
 
 
 def last(options: DepthOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
     """Fine-tuning: the last n stages and the head learn."""
     _check_depth("last", options.n, stages)
-    learning = Rule(lr=1.0, statistics=options.statistics)
-    return _one_phase(stages, epochs, [FROZEN] * (len(stages) - options.n) + [learning] * options.n)
+    return Plan(stages, (_phase(epochs, _last(len(stages), options.n, options.decay, options.statistics)),))
+
+
+def first(options: DepthOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
+    """Surgical fine-tuning for images that look different: the first n stages and the head learn."""
+    _check_depth("first", options.n, stages)
+    learning = _last(options.n, options.n, options.decay, options.statistics)
+    return Plan(stages, (_phase(epochs, learning + [FROZEN] * (len(stages) - options.n)),))
 
 
 def full(options: FullOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
     """Everything learns."""
-    return _one_phase(stages, epochs, [Rule(lr=1.0, statistics=options.statistics)] * len(stages))
+    return Plan(stages, (_phase(epochs, _last(len(stages), len(stages), options.decay, options.statistics)),))
 
 
-def _one_phase(stages: tuple[str, ...], epochs: int, rules: list[Rule]) -> Plan:
-    return Plan(stages=stages, phases=(Phase(epochs=epochs, rules=(*rules, LEARNING)),))
+def layerwise(options: LayerwiseOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
+    """Everything learns, the slower the further from the head."""
+    return full(FullOptions(options.decay, options.statistics), stages=stages, epochs=epochs)
+
+
+def gradual(options: GradualOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
+    """The head learns first, then one stage more every few epochs, from the last to the first."""
+    phases = []
+    left = epochs
+    for depth in range(len(stages) + 1):
+        length = min(left, options.every) if depth < len(stages) else left
+        if length < 1:
+            break
+        phases.append(_phase(length, _last(len(stages), depth, options.decay, options.statistics)))
+        left -= length
+    return Plan(stages, tuple(phases))
+
+
+def lp_ft(options: ProbeOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
+    """The head learns alone (linear probing), then everything does (fine-tuning)."""
+    if epochs < 2:
+        raise UsageError("'lp-ft' needs at least 2 epochs: one for the head, one for everything.")
+    alone = min(max(1, round(options.probe * epochs)), epochs - 1)
+    together = _last(len(stages), len(stages), options.decay, options.statistics)
+    return Plan(stages, (_phase(alone, [FROZEN] * len(stages)), _phase(epochs - alone, together)))
+
+
+def norm_only(options: FullOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
+    """The scales and shifts of all normalisation layers learn, and the head."""
+    rules = _last(len(stages), len(stages), options.decay, options.statistics)
+    return Plan(stages, (_phase(epochs, [replace(rule, parameters="norm") for rule in rules]),))
+
+
+def bias_only(options: FullOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
+    """All biases learn, and the head."""
+    rules = _last(len(stages), len(stages), options.decay, options.statistics)
+    return Plan(stages, (_phase(epochs, [replace(rule, parameters="bias") for rule in rules]),))
+
+
+def _phase(epochs: int, rules: list[Rule]) -> Phase:
+    return Phase(epochs, (*rules, LEARNING))
+
+
+def _last(stages: int, learning: int, decay: float, statistics: Statistics) -> list[Rule]:
+    """Rules under which the last `learning` of the stages learn, each at `decay` times the rate of the next."""
+    rates = [decay**distance for distance in reversed(range(learning))]
+    return [FROZEN] * (stages - learning) + [Rule(lr=rate, statistics=statistics) for rate in rates]
 
 
 def _check_depth(name: str, n: int, stages: tuple[str, ...]) -> None:

@@ -17,7 +17,6 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model, build_head, learning_parameters
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CONFUSION, CURVES, RunWriter, now, provider
-from zoo_core.runs.plots import plot_confusion, plot_curves
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
 from zoo_core.training.loop import EpochReport, Loop, Trained, Watcher, evaluate
@@ -70,6 +69,8 @@ class Job:
             raise
 
     def _run(self, watcher: Watcher, writer: RunWriter) -> Result:
+        from zoo_core.runs.plots import plot_confusion, plot_curves  # matplotlib waits until there is something to draw
+
         facts = self.facts()
         writer.write_facts(facts)
         val = self.batches(self.source.parts["val"])

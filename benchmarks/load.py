@@ -1,0 +1,173 @@
+"""Loading resnet50 from a local safetensors file: zoo beside timm.
+
+    python benchmarks/load.py [--rounds 15]
+
+The file holds random weights under torchvision's key names, which timm's resnet50 has as well; it is made in a
+temporary folder and lies in memory (the page cache) when it is read. Each measurement is a fresh process. Imports, and
+in zoo's case the look for plugins, are done before the clock starts. Three ways take turns:
+
+    zoo              a path that a user gave (`--weights FILE`): zoo takes the sha256 of the whole file for the run's
+                     records, builds the network without storage and puts memory-mapped tensors in its places
+    zoo, hash known  the same without the sha256: weights that zoo fetched were hashed then, and not at every start
+    timm             timm.create_model("resnet50", checkpoint_path=FILE)
+
+Measured are the milliseconds until the whole network (classifier included) can be used, and the extra memory at its
+peak (resident set); then both again with the first forward pass of one image of 224 x 224 pixels, because what is
+memory-mapped is only read when it is used. All three must give the same outputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BACKBONE, SIZE = "resnet50", 224
+ZOO, KNOWN, TIMM = "zoo", "zoo, hash known", "timm"
+FIGURES = {"load_ms": "ms", "load_mb": "peak MB", "first_ms": "ms, 1st image", "first_mb": "peak MB, 1st image"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time and weigh the loading of resnet50 from a local file.")
+    parser.add_argument("--rounds", type=int, default=15, help="processes of each kind (default 15)")
+    parser.add_argument("--child", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments.child[0], Path(arguments.child[1]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "resnet50.safetensors"
+        make_weights(path)
+        megabytes = path.stat().st_size / 1e6
+        measured: dict[str, list[dict[str, Any]]] = {ZOO: [], KNOWN: [], TIMM: []}
+        for way in measured:  # one that does not count: libraries and the file into memory
+            measure(way, path)
+        for _ in range(arguments.rounds):
+            for way, results in measured.items():
+                results.append(measure(way, path))
+    report(measured, megabytes)
+
+
+def make_weights(path: Path) -> None:
+    """Write random weights of the right shapes."""
+    import torch
+    import torchvision
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    network = torchvision.models.get_model(BACKBONE)
+    save_file(network.state_dict(), path, metadata={"format": "pt"})
+
+
+def measure(way: str, path: Path) -> dict[str, Any]:
+    """Load in a fresh process, which prints what it measured as its last line."""
+    command = [sys.executable, __file__, "--child", way, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{way} failed:\n{done.stderr}")
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def child(way: str, path: Path) -> None:
+    """Load in one way, then classify one image; print the figures."""
+    import torch
+
+    load = timm_loader() if way == TIMM else zoo_loader(hash_known=way == KNOWN)
+    image_BCHW = torch.linspace(-2, 2, 3 * SIZE * SIZE).reshape(1, 3, SIZE, SIZE)
+    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
+    start = time.perf_counter()
+    network = load(path)
+    loaded, peak_loaded = time.perf_counter(), status("VmHWM")
+    again = time.perf_counter()
+    with torch.inference_mode():
+        outputs_BK = network(image_BCHW)
+    done = time.perf_counter()
+    figures = {
+        "load_ms": 1000 * (loaded - start),
+        "load_mb": peak_loaded - before,
+        "first_ms": 1000 * (loaded - start + done - again),
+        "first_mb": status("VmHWM") - before,
+        "outputs": outputs_BK[0, :8].tolist(),
+        "hash_ms": None,
+    }
+    if way == ZOO:
+        from zoo_core.paths import sha256_of
+
+        start = time.perf_counter()
+        sha256_of(path)
+        figures["hash_ms"] = 1000 * (time.perf_counter() - start)
+    print(json.dumps(figures))
+
+
+def zoo_loader(*, hash_known: bool) -> Callable[[Path], Any]:
+    from zoo_core.catalog import open_catalog
+    from zoo_core.model.assemble import build_network
+    from zoo_core.specs import resolve
+    from zoo_core.weights.choose import choose_start
+    from zoo_core.weights.load import build_empty, load_chain
+    from zoo_core.weights.safe import read_tensors
+
+    choice = open_catalog().backbone(BACKBONE)
+    resolve(choice.spec.build)  # imports the plugin's model and torchvision
+
+    def load(path: Path) -> Any:
+        if not hash_known:
+            path = choose_start(choice, str(path)).local.path
+        network = build_empty(lambda: build_network(choice))
+        load_chain(network, read_tensors(path), path=path, ignored=choice.spec.ignored_keys, drop=None)
+        return network.eval()
+
+    return load
+
+
+def timm_loader() -> Callable[[Path], Any]:
+    import timm
+
+    return lambda path: timm.create_model(BACKBONE, checkpoint_path=str(path)).eval()
+
+
+def status(name: str) -> float:
+    """A line of this process's memory status in MB (10^6 bytes)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kibibytes = next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return kibibytes * 1024 / 1e6
+
+
+def report(measured: dict[str, list[dict[str, Any]]], megabytes: float) -> None:
+    import timm
+    import torch
+
+    first = measured[ZOO][0]["outputs"]
+    for way, results in measured.items():
+        for one in results:
+            if max(abs(a - b) for a, b in zip(one["outputs"], first, strict=True)) > 1e-4 * max(map(abs, first)):
+                raise SystemExit(f"{way} gives other outputs than {ZOO}: the comparison means nothing.")
+    print(f"{BACKBONE}, a file of {megabytes:.0f} MB; {len(measured[ZOO])} rounds, {len(os.sched_getaffinity(0))} cores")
+    print(f"Python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}\n")
+    print(f"{'median':<18}" + "".join(f"{title:>20}" for title in FIGURES.values()))
+    for way, results in measured.items():
+        values = (statistics.median(one[figure] for one in results) for figure in FIGURES)
+        print(f"{way:<18}" + "".join(f"{value:>20.1f}" for value in values))
+    print(f"\nof zoo's: sha256 of the file {statistics.median(one['hash_ms'] for one in measured[ZOO]):.1f} ms\n")
+    print(f"{'timm / zoo':<18}" + "".join(f"{title:>20}" for title in FIGURES.values()))
+    for way in (ZOO, KNOWN):
+        pairs = [
+            statistics.median(theirs[figure] / ours[figure] for theirs, ours in zip(measured[TIMM], measured[way]))
+            for figure in FIGURES
+        ]
+        print(f"timm / {way}".ljust(18)[:24] + "".join(f"{ratio:>20.2f}" for ratio in pairs))
+
+
+if __name__ == "__main__":
+    main()
