@@ -175,3 +175,15 @@ def test_every_example_in_the_help_is_a_command_that_exists(zoo: Zoo) -> None:
     for command in commands:
         text = zoo(command, "--help").stdout
         assert "zoo " in text or command == "completion", f"zoo {command} --help shows no example"
+
+
+def test_plan_shows_what_a_strategy_would_do_and_draws_it(zoo: Zoo, tmp_path: Path) -> None:
+    chosen = ("plan", "--backbone", "resnet18", "--strategy", "gradual:2", "--epochs", 6)
+    shown = zoo(*chosen, "--picture", "plan.png")
+    assert shown.returncode == 0, shown.stderr
+    assert "epochs 5-6" in shown.stdout
+    assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
+    answer = json.loads(zoo(*chosen, "--json").stdout)
+    assert [phase["epochs"] for phase in answer["phases"]] == [2, 2, 2]
+    layer3, layer4 = 2_099_712, 8_393_728  # resnet18's last two stages
+    assert answer["learning_parameters"] == [0, layer4, layer3 + layer4]

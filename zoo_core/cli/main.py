@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "info": ("zoo_core.cli.info:info", "Tell all about one backbone, head or strategy."),
     "plugins": ("zoo_core.cli.plugins:plugins", "Show the plugins, and why one failed."),
     "pull": ("zoo_core.cli.pull:pull", "Fetch weights for work without a network."),
+    "plan": ("zoo_core.cli.plan:plan", "Show what a strategy would do, without training."),
     "finetune": ("zoo_core.cli.finetune:finetune", "Fit a backbone and a head to your images."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure a run on labelled images."),
     "predict": ("zoo_core.cli.predict:predict", "Classify images."),

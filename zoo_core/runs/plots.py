@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from zoo_core.errors import printable
+from zoo_core.freezing.plan import Plan
 from zoo_core.paths import written_whole
 from zoo_core.training.loop import EpochReport
 from zoo_core.training.metrics import Evaluation
@@ -64,3 +65,24 @@ def _save(figure: Figure, target: Path) -> None:
     FigureCanvasAgg(figure)
     with written_whole(target) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
+
+
+def plot_plan(target: Path, plan: Plan, title: str) -> None:
+    """Draw a freeze plan to a PNG file: stages by epochs, the darker the higher the share of the learning rate."""
+    shares = np.repeat(
+        [[rule.lr for rule in phase.rules] for phase in plan.phases], [p.epochs for p in plan.phases], axis=0
+    )
+    figure = Figure(
+        figsize=(max(5.0, 0.35 * plan.epochs + 3), max(2.5, 0.35 * len(plan.rows) + 1.5)), layout="constrained"
+    )
+    axes = figure.subplots()
+    image = axes.imshow(shares.T, cmap="Greens", vmin=0, vmax=max(1.0, shares.max()), aspect="auto")
+    figure.colorbar(image, ax=axes, label="share of the learning rate (0: frozen)")
+    axes.set(xlabel="epoch", title=title)
+    axes.set_xticks(range(plan.epochs), [str(epoch) for epoch in range(1, plan.epochs + 1)])
+    axes.set_yticks(range(len(plan.rows)), plan.rows)
+    axes.set_xticks(np.arange(-0.5, plan.epochs), minor=True)
+    axes.set_yticks(np.arange(-0.5, len(plan.rows)), minor=True)
+    axes.grid(which="minor", color="white")
+    axes.tick_params(which="minor", length=0)
+    _save(figure, target)
