@@ -153,20 +153,20 @@ def report(measured: dict[str, list[dict[str, Any]]], megabytes: float) -> None:
         for one in results:
             if max(abs(a - b) for a, b in zip(one["outputs"], first, strict=True)) > 1e-4 * max(map(abs, first)):
                 raise SystemExit(f"{way} gives other outputs than {ZOO}: the comparison means nothing.")
-    print(f"{BACKBONE}, a file of {megabytes:.0f} MB; {len(measured[ZOO])} rounds, {len(os.sched_getaffinity(0))} cores")
+    print(
+        f"{BACKBONE}, a file of {megabytes:.0f} MB; {len(measured[ZOO])} rounds, {len(os.sched_getaffinity(0))} cores"
+    )
     print(f"Python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}\n")
-    print(f"{'median':<18}" + "".join(f"{title:>20}" for title in FIGURES.values()))
+    print(f"{'median':<22}" + "".join(f"{title:>20}" for title in FIGURES.values()))
     for way, results in measured.items():
         values = (statistics.median(one[figure] for one in results) for figure in FIGURES)
-        print(f"{way:<18}" + "".join(f"{value:>20.1f}" for value in values))
+        print(f"{way:<22}" + "".join(f"{value:>20.1f}" for value in values))
     print(f"\nof zoo's: sha256 of the file {statistics.median(one['hash_ms'] for one in measured[ZOO]):.1f} ms\n")
-    print(f"{'timm / zoo':<18}" + "".join(f"{title:>20}" for title in FIGURES.values()))
+    print(f"{'ratio':<22}" + "".join(f"{title:>20}" for title in FIGURES.values()))
     for way in (ZOO, KNOWN):
-        pairs = [
-            statistics.median(theirs[figure] / ours[figure] for theirs, ours in zip(measured[TIMM], measured[way]))
-            for figure in FIGURES
-        ]
-        print(f"timm / {way}".ljust(18)[:24] + "".join(f"{ratio:>20.2f}" for ratio in pairs))
+        pairs = list(zip(measured[TIMM], measured[way], strict=True))
+        ratios = (statistics.median(theirs[name] / ours[name] for theirs, ours in pairs) for name in FIGURES)
+        print(f"timm / ({way})".ljust(22) + "".join(f"{ratio:>20.2f}" for ratio in ratios))
 
 
 if __name__ == "__main__":

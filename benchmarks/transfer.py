@@ -47,7 +47,9 @@ class Measured:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare a frozen pretrained base with the same network from scratch.")
     parser.add_argument("stamps", type=Path, help="the folder of classes that stamps.py made, or any other")
-    parser.add_argument("--backbone", default="efficientnet_lite0", help="a pretrained one (default efficientnet_lite0)")
+    parser.add_argument(
+        "--backbone", default="efficientnet_lite0", help="a pretrained one (default efficientnet_lite0)"
+    )
     parser.add_argument("--epochs", type=int, default=10, help="epochs of the frozen side (default 10)")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3: 0, 1, 2)")
     arguments = parser.parse_args()
@@ -81,9 +83,7 @@ def run(arguments: argparse.Namespace, seed: int, *, epochs: int, scratch: bool 
     with tempfile.TemporaryDirectory() as folder:
         result = finetune(arguments, seed, epochs=epochs, scratch=scratch, out=f"{folder}/run")
         last = read_metrics(result.directory)[-1]
-    return Measured(
-        epochs, last["correct"], last["images"], last["accuracy"], tuple(last["interval"]), last["seconds"]
-    )
+    return Measured(epochs, last["correct"], last["images"], last["accuracy"], tuple(last["interval"]), last["seconds"])
 
 
 def finetune(arguments: argparse.Namespace, seed: int, *, epochs: int, scratch: bool, out: str) -> Result:

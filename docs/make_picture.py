@@ -45,10 +45,9 @@ def main() -> None:
     # Without the web fonts that rich names: the picture asks nobody for anything, and any monospaced font will do.
     plain = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     console.save_svg(str(TARGET), title="zoo", code_format=plain, unique_id="zoo")
-    text = TARGET.read_text(encoding="utf-8").replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
-    text = SPACE_FIRST.sub(without_space_first, text)
+    text = SPACE_FIRST.sub(without_space_first, TARGET.read_text(encoding="utf-8"))
+    text = text.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
     TARGET.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n", encoding="utf-8")
-    print(f"written: {TARGET.name}")
 
 
 def run() -> str:
@@ -92,8 +91,8 @@ def screen(output: str) -> list[str]:
         elif letter == "B":
             row += first or 1
         elif letter == "K":
-            kept = {0: lambda at: at < column, 1: lambda at: at > column, 2: lambda at: False}[first or 0]
-            rows[row] = {at: cell for at, cell in rows[row].items() if kept(at)}
+            gone = {0: range(column, COLUMNS), 1: range(column + 1), 2: range(COLUMNS)}[first or 0]
+            rows[row] = {at: cell for at, cell in rows[row].items() if at not in gone}
         elif letter in ("h", "l"):  # the cursor is hidden or shown
             pass
         elif letter:

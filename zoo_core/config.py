@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_type_hints
 
 from zoo_core.errors import UsageError, did_you_mean
+from zoo_core.specs import MAX_SIZE
 
 Augment = Literal["none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
@@ -52,7 +53,7 @@ class FinetuneConfig:
         if self.seed >= 2**32:
             raise UsageError(f"seed must be below 2**32, got {self.seed}")
         if self.size is not None:
-            _at_least("size", self.size, 1)
+            _within("size", self.size, 1, MAX_SIZE)
         if self.workers is not None:
             _at_least("workers", self.workers, 1)
         _within("lr", self.lr, 0, 100, open_low=True)

@@ -26,6 +26,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+MAX_SIZE = 8192  # a float tensor of one RGB image of this size takes 805 MB
+FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
 Task = Literal["classification", "multilabel", "regression"]
 
 
@@ -87,7 +89,9 @@ class Preprocessing:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        _require(self.size >= 1, f"the image size must be at least 1, got {self.size}")
+        _require(
+            1 <= self.size <= MAX_SIZE, f"the image size must be at least 1 and at most {MAX_SIZE}, got {self.size}"
+        )
         _require(0 < self.crop <= 1, f"the crop share must be in (0, 1], got {self.crop}")
         _require(len(self.mean) == len(self.std), "mean and std must have one number a channel each")
         _require(len(self.mean) in (1, 3), f"images have 1 or 3 channels, got {len(self.mean)}")
@@ -111,7 +115,8 @@ class HubFile:
 
     def __post_init__(self) -> None:
         _require(bool(REPO_PATTERN.fullmatch(self.repo)), f"{self.repo!r} is not a repository 'owner/name'")
-        _require(self.file.endswith(".safetensors"), f"{self.repo}: {self.file} is not a .safetensors file")
+        inside = bool(FILE_PATTERN.fullmatch(self.file))
+        _require(inside, f"{self.repo}: {self.file!r} is not a .safetensors file inside the repository")
         pinned = self.revision is None or bool(re.fullmatch(r"[0-9a-f]{40}", self.revision))
         _require(pinned, f"{self.repo}: revision {self.revision!r} is not a commit of 40 hex digits")
         _check_sha256(self.repo, self.sha256)

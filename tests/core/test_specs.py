@@ -44,6 +44,7 @@ def test_nonsense_in_a_backbone_spec_is_refused(change: dict[str, object], messa
         (HubFile, {"repo": "../x"}, "not a repository"),
         (HubFile, {"repo": "a/b", "revision": "main"}, "is not a commit of 40 hex digits"),
         (HubFile, {"repo": "a/b", "file": "model.bin"}, "is not a .safetensors file"),
+        (HubFile, {"repo": "a/b", "file": "../x.safetensors"}, "is not a .safetensors file inside"),
         (HubFile, {"repo": "a/b", "sha256": "12"}, "is not a sha256"),
         (TorchFile, {"file": "vgg16.pth"}, "does not end in its hash"),
         (Preprocessing, {"size": 0, "mean": (0.5,), "std": (0.5,)}, "size must be at least 1"),

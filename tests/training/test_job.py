@@ -126,6 +126,7 @@ def test_a_run_directory_that_is_not_empty_is_never_written_to(config: FinetuneC
         (lambda facts: facts["backbone"].update(distribution="zoo-nowhere"), "zoo-nowhere, which is not installed"),
         (lambda facts: facts["backbone"].update(build="os:system"), "'build' is not known"),
         (lambda facts: facts["preprocessing"].update(size="big"), "'big' is not a number"),
+        (lambda facts: facts["preprocessing"].update(size=10**9), "must be at least 1 and at most 8192"),
     ],
 )
 def test_a_config_that_was_tampered_with_is_refused(

@@ -89,7 +89,7 @@ def test_a_pickle_that_holds_code_is_not_read_even_where_torch_files_are(tmp_pat
 
 def test_tensors_survive_a_round_trip_and_nothing_else_is_left_behind(tmp_path: Path) -> None:
     tensors = {"a": torch.randn(3, 4), "b": torch.arange(5)}
-    write_tensors(tmp_path / "x" / "model.safetensors", tensors, {"note": "hello"})
+    write_tensors(tmp_path / "x" / "model.safetensors", tensors)
     found = read_tensors(tmp_path / "x" / "model.safetensors")
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[key], tensors[key]) for key in tensors)

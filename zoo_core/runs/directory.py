@@ -63,7 +63,7 @@ def read_json(path: Path) -> Any:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ZooError(f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not read that.")
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, an endless number
         raise ZooError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
 
 
@@ -74,7 +74,7 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ZooError(f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not read that.")
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, an endless number
         raise ZooError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
     if not all(isinstance(line, dict) for line in lines):
         raise ZooError(f"{path} holds lines that are not JSON objects.")
@@ -114,8 +114,8 @@ class RunWriter:
         self._metrics.append(dict(line))
         write_text(self.directory / METRICS, "".join(json.dumps(one, allow_nan=False) + "\n" for one in self._metrics))
 
-    def write_model(self, tensors: Iterable[tuple[str, Tensor]], metadata: Mapping[str, str]) -> None:
-        write_tensors(self.directory / MODEL, dict(tensors), metadata)
+    def write_model(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        write_tensors(self.directory / MODEL, dict(tensors))
 
     def write_card(self, text: str) -> None:
         write_text(self.directory / CARD, text)

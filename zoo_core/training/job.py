@@ -80,7 +80,7 @@ class Job:
         part: PartName = "test" if "test" in self.source.parts else "val"
         evaluation = evaluate(self.model, self.batches(self.source.parts[part]), self.device)
         result = Result(writer.directory, trained, evaluation, part)
-        writer.write_model(self.model.named_saved(), {"format_of": "zoo-run"})
+        writer.write_model(self.model.named_saved())
         plot_curves(writer.directory / CURVES, trained.epochs, trained.best)
         plot_confusion(writer.directory / CONFUSION, evaluation, self.source.classes)
         writer.add_metrics(result_line(result))

@@ -103,7 +103,7 @@ def converted(path: Path, sha256: str) -> Path:
 
         _verify(path, sha256)
         tensors = read_torch_file(path)
-        write_tensors(target, tensors, {"converted_from": path.name})
+        write_tensors(target, tensors)
     return target
 
 

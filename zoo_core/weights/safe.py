@@ -91,19 +91,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is not a readable safetensors file: {error}.") from error
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The free-form metadata of a safetensors file."""
-    check_header(path)
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
-
-
-def write_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors to a safetensors file, whole or not at all."""
+def write_tensors(target: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors to a safetensors file, whole or not at all; the same tensors give the same bytes."""
     plain = {key: _plain(tensor) for key, tensor in tensors.items()}
     with written_whole(target) as temporary:
         try:
-            save_file(plain, temporary, metadata={"format": "pt", **(metadata or {})})
+            # One entry of metadata: of several, safetensors writes the order by chance.
+            save_file(plain, temporary, metadata={"format": "pt"})
         except SafetensorError as error:
             raise WeightsError(f"{target} could not be written: {error}.") from error
 

@@ -55,7 +55,7 @@ def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
         path = Path(temporary) / source.file  # so that an error names it
         sha256 = _fetch(source, base, path)
         target = folder / f"{sha256}.safetensors"
-        write_tensors(target, read_torch_file(path), {"converted_from": source.file})
+        write_tensors(target, read_torch_file(path))
     return target
 
 

@@ -1,0 +1,141 @@
+"""What the documents say is true: commands parse, files are there, examples work."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from conftest import Zoo
+from zoo_core.catalog import Catalog
+from zoo_core.cli.main import zoo as command_line
+
+ROOT = Path(__file__).parents[2]
+README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
+DOCUMENTS = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md", ROOT / "registry/README.md"]
+EXAMPLE = "zoo-nin"
+
+
+def blocks(path: Path, *languages: str) -> list[str]:
+    """The code blocks of a document in these languages."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for language, text in found if language in languages]
+
+
+def zoo_lines(path: Path) -> list[str]:
+    """Every zoo command of a document, from its blocks and from its text."""
+    parts = [part.strip() for text in blocks(path, "sh", "console") for part in re.split(r"\n|&&", text)]
+    commands = [part.removeprefix(".venv/bin/") for part in parts]
+    outside = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    commands += [" ".join(text.split()) for text in re.findall(r"`(zoo\s[^`]+)`", outside)]
+    return [command for command in commands if command.startswith("zoo ")]
+
+
+COMMANDS = [(path, line) for path in DOCUMENTS for line in zoo_lines(path)]
+
+
+@pytest.mark.parametrize(("path", "line"), COMMANDS, ids=[f"{path.name}: {line}" for path, line in COMMANDS])
+def test_a_command_in_a_document_parses_and_names_what_there_is(path: Path, line: str, catalog: Catalog) -> None:
+    name, *arguments = shlex.split(line, comments=True)[1:]
+    command = command_line.get_command(click.Context(command_line), name)
+    assert command is not None, f"there is no command '{name}'"
+    if not arguments:  # a command that is only spoken of
+        return
+    given = command.make_context(name, arguments).params  # raises for an option or an argument that it does not take
+    if given.get("backbone") not in (None, "nin"):
+        catalog.backbone(given["backbone"])
+    if given.get("head"):
+        catalog.head(given["head"])
+    if given.get("strategy") not in (None, "auto"):
+        catalog.strategy(given["strategy"])
+
+
+def test_commands_were_found_in_both_documents() -> None:
+    assert {path for path, _ in COMMANDS} >= {README, CONTRIBUTING}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_a_document_links_or_installs_from_is_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    linked = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("https://")]
+    required = re.findall(r"-r (\S+)", text)
+    scripts = re.findall(r"\b(?:python|bash) ([\w./]+\.py|\.ci/run)", text)
+    missing = [link for link in linked if not (path.parent / link).exists()]
+    missing += [name for name in (*required, *scripts) if not (ROOT / name).is_file()]
+    assert not missing
+
+
+@pytest.mark.parametrize("marker", ["first command", "test command"])
+def test_the_two_commands_stand_alone_after_their_markers(marker: str) -> None:
+    found = re.findall(rf"^<!-- {marker} -->\n```sh\n(.*)\n```$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(found) == 1
+    assert found[0].startswith("python3 -m venv .venv && .venv/bin/pip install -r requirements")
+
+
+def test_every_first_party_plugin_stands_in_the_readme_with_its_backbones(catalog: Catalog) -> None:
+    rows = dict(re.findall(r"^\| \[([\w-]+)\]\(plugins/[\w-]+\) \| (.*?) \|", README.read_text(), re.MULTILINE))
+    assert rows.keys() == {path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml")}
+    for record in catalog.records:
+        if record.distribution in rows:
+            told = set(re.findall(r"`([a-z0-9]\w*)`", rows[record.distribution]))
+            suffixes = re.findall(r"each also with `(_\w+)`", rows[record.distribution])
+            told |= {name + suffix for name in told for suffix in suffixes}
+            assert told == {spec.name for spec in record.specs}
+
+
+def test_the_library_example_of_the_readme_runs(photos: Path, tmp_path: Path) -> None:
+    (code,) = blocks(README, "python")
+    (photos / "red" / "0.jpg").rename(tmp_path / "photo.jpg")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Prediction(image='photo.jpg'" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The plugin that CONTRIBUTING writes, file by file: its folder, and the one into which pip installed it."""
+    root = tmp_path_factory.mktemp("example")
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    files = re.findall(rf"^`({EXAMPLE}/\S+)`\n\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(files) == 5
+    for name, content in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content, encoding="utf-8")
+    site = root / "site"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", site]
+    subprocess.run([*command, root / EXAMPLE], check=True)
+    return root / EXAMPLE, site
+
+
+def test_the_plugin_of_contributing_is_listed_once_it_is_installed(zoo: Zoo, example: tuple[Path, Path]) -> None:
+    answer = zoo("list", env={"PYTHONPATH": str(example[1])})
+    assert answer.stderr == ""
+    assert re.search(r"^ *nin .* zoo-nin *$", answer.stdout, re.MULTILINE)
+
+
+def test_the_plugin_of_contributing_passes_the_conformance_kit(example: tuple[Path, Path]) -> None:
+    folder, site = example
+    command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
+def test_the_plugin_of_contributing_is_written_as_the_project_writes(example: tuple[Path, Path]) -> None:
+    elsewhere = "TID253,I001"  # what depends on where in this checkout a file lies
+    for command in (["check", "--extend-ignore", elsewhere], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", str(ROOT / "pyproject.toml"), "."],
+            cwd=example[0],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
