@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Zoo, make_photos
+from helpers import Zoo, make_photos
 from zoo_core.catalog import open_catalog
 from zoo_core.specs import BackboneSpec
 

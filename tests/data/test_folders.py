@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_photos
+from helpers import make_photos
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
 from zoo_core.errors import DataError, UsageError

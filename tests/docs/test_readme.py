@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from conftest import Zoo
+from helpers import Zoo
 from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command_line
 

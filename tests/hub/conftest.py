@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub.support import CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, point_to
-from hubserver import TestHub
 from huggingface_hub import close_session, constants
 
+from hub.support import CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, point_to
+from hubserver import TestHub
 from zoo_core.weights import hub as asking
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hubserver import TestHub
 from huggingface_hub import constants
 from safetensors.torch import save
 
+from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.model.assemble import build_network
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hub.support import Caches
-from hubserver import TestHub
 from huggingface_hub import constants
 
 import zoo_core
-from conftest import make_photos
+from helpers import make_photos
+from hub.support import Caches
+from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import HubError, UsageError, ZooError

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 
 import httpx2
 import pytest
-from hub.support import BODY, CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies, point_to
-from hubserver import TestHub
 from huggingface_hub import close_session, constants
 
+from hub.support import BODY, CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies, point_to
+from hubserver import TestHub
 from zoo_core.errors import HubError, UsageError
 from zoo_core.weights import hub as asking
 from zoo_core.weights.fetch import HubFile, fetch_source

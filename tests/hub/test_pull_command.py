@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from hub.support import BODY, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies, point_to, published_weights, write_plugin
-from hub.test_torch_server import TorchServer, server
-from hubserver import TestHub
 from huggingface_hub import constants
 from safetensors.torch import load_file
 
-from conftest import Zoo
+from helpers import Zoo
+from hub.support import BODY, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies, point_to, published_weights, write_plugin
+from hub.test_torch_server import TorchServer, server
+from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command
 from zoo_core.errors import UsageError, WeightsError

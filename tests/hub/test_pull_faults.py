@@ -16,10 +16,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from hub.support import BODY, CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies
-from hubserver import TestHub
 from huggingface_hub import constants, hf_hub_download
 
+from hub.support import BODY, CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies
+from hubserver import TestHub
 from zoo_core.errors import HubError, UnreachableError
 from zoo_core.weights.guard import RESUME_STEP
 from zoo_core.weights.hub import explained

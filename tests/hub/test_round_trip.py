@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hub.support import published_weights
-from hubserver import TestHub
 from safetensors.torch import save
 
-from conftest import Zoo, make_photos
+from helpers import Zoo, make_photos
+from hub.support import published_weights
+from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.specs import HubFile
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import close_session, constants
+
 from hub.support import Caches, published_weights
 from hub.test_pull_faults import files_of_at_most, until
 from hubserver import TestHub
@@ -24,8 +26,6 @@ from hubserver.answers import HubError as NotThere
 from hubserver.calls import Call, route
 from hubserver.listener import Listener
 from hubserver.reading import ranged
-from huggingface_hub import close_session, constants
-
 from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.errors import HubError, WeightsError
 from zoo_core.specs import TorchFile

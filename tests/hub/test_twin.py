@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import timm
 import torch
-from hubserver import TestHub
 from huggingface_hub import constants
 
 import zoo_core
-from conftest import make_photos
+from helpers import make_photos
+from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.decode import open_image

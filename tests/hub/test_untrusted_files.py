@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from hub.support import BODY, LARGE, REPO, SMALL, WEIGHTS, Caches, published_weights
-from hubserver import TestHub
 
 import zoo_core
+from hub.support import BODY, LARGE, REPO, SMALL, WEIGHTS, Caches, published_weights
+from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.errors import HubError, WeightsError, ZooError
 from zoo_core.weights.choose import choose_start, load_base

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Zoo
+from helpers import Zoo
 
 PYPROJECT = """
 [build-system]

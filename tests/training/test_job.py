@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import zoo_core
-from conftest import make_photos
+from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, UsageError, ZooError
