@@ -176,9 +176,15 @@ def _show_result(screen: Console, result: Result) -> None:
     screen.print(f"\n[bold]Accuracy on the {part} images: {told}[/bold], best epoch {result.trained.best}.")
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), curves.png, confusion.png, model.safetensors.\n")
     screen.print("Next:")
-    screen.print(f"  zoo predict {run} IMAGE...        classify images with it")
-    screen.print(f"  zoo evaluate {run} --data DIR     measure it on other images")
-    screen.print("  zoo list strategies               what else could learn")
+    commands = {
+        f"zoo predict {run} IMAGE...": "classify images with it",
+        f"zoo evaluate {run} --data DIR": "measure it on other images",
+        f"zoo publish {run} OWNER/NAME": "put it on the Hub",
+        "zoo list strategies": "what else could learn",
+    }
+    width = max(map(len, commands))
+    for command, purpose in commands.items():
+        screen.print(f"  {command:<{width}}   {purpose}")
 
 
 def _json(result: Result) -> dict[str, Any]:
