@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from zoo_core.catalog import Catalog
@@ -23,8 +24,10 @@ class Measured:
     classes: tuple[str, ...]
 
 
-def evaluate_run(run: str, *, data: str | None, device: str, catalog: Catalog) -> Measured:
-    """Measure a run on `data`, or on what was held out of its own data.
+def evaluate_run(
+    run: str, *, data: str | None, device: str, catalog: Catalog, watch: Callable[[int, int], None] | None = None
+) -> Measured:
+    """Measure a run on `data`, or on what was held out of its own data; `watch` is told (images done, of how many).
 
     Raises DataError when the classes differ or when the run's own data are no longer what they were.
     """
@@ -39,7 +42,7 @@ def evaluate_run(run: str, *, data: str | None, device: str, catalog: Catalog) -
         name: PartName = next(name for name in ("test", "val", "train") if name in source.parts)
         part_name, part = ("all" if name == "train" else name), source.parts[name]
     part = _relabelled(part, source, predictor.classes)
-    return Measured(predictor.evaluate(part), source.title, part_name, predictor.classes)
+    return Measured(predictor.evaluate(part, watch), source.title, part_name, predictor.classes)
 
 
 def _held_out(source: Source, facts: RunFacts) -> tuple[str, Part]:

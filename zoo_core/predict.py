@@ -5,7 +5,7 @@ Shapes: B batch, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +74,9 @@ class Predictor:
                 yield Prediction(str(images[done]), answers)
                 done += 1
 
-    def evaluate(self, part: Part) -> Evaluation:
+    def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
         """Classify labelled images whose labels are positions in `classes`, and count."""
-        return evaluate(self.network, self._batches(part), self.device)
+        return evaluate(self.network, self._batches(part), self.device, watch)
 
     def _batches(self, part: Part) -> Batches:
         return Batches(part, self.preprocessing, BATCH_SIZE, default_workers())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,6 +40,24 @@ def console(*, error: bool = False) -> Console:
 
     made = Console(stderr=error, highlight=False, soft_wrap=False)
     return made if made.is_terminal else Console(stderr=error, highlight=False, width=max(made.width, 140))
+
+
+def announce(text: str) -> None:
+    """Say on a terminal what is being waited for. A line, not a spinner: downloads draw bars of their own below it."""
+    screen = console(error=True)
+    if screen.is_terminal:
+        screen.print(f"[dim]{text} ...[/dim]")
+
+
+@contextmanager
+def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, which goes when the work is done; call what it gives with (done, total)."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=console(error=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -6,7 +6,17 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.common import accuracy_text, catalog_of, console, json_option, percent, print_json, table
+from zoo_core.cli.common import (
+    accuracy_text,
+    announce,
+    catalog_of,
+    console,
+    json_option,
+    percent,
+    print_json,
+    progress_of,
+    table,
+)
 
 
 @click.command()
@@ -26,10 +36,11 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     zoo evaluate runs/resnet50-head-only-1 --data other-photos/ --json
     """
     catalog = catalog_of(ctx)
+    announce("loading the model")
     from zoo_core.evaluation import evaluate_run
 
-    with console(error=True).status("classifying the images"):
-        measured = evaluate_run(run, data=data, device=device, catalog=catalog)
+    with progress_of("classifying") as watch:
+        measured = evaluate_run(run, data=data, device=device, catalog=catalog, watch=watch)
     evaluation = measured.evaluation
     classes: list[dict[str, Any]] = [
         {"class": name, "found": int(row[index]), "images": int(row.sum())}

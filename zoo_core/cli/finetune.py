@@ -13,6 +13,7 @@ from zoo_core.cli.common import (
     HEAD,
     STRATEGY,
     accuracy_text,
+    announce,
     catalog_of,
     console,
     human_count,
@@ -83,10 +84,10 @@ def finetune(ctx: click.Context, /, as_json: bool, **settings: Any) -> None:
     if config.strategy != "auto":
         catalog.strategy(config.strategy)
     screen = console(error=True)
-    with screen.status("loading the engine, the weights and the list of images"):
-        from zoo_core.training.job import prepare
+    announce("loading the engine, the weights and the list of images")
+    from zoo_core.training.job import prepare
 
-        job = prepare(config, catalog)
+    job = prepare(config, catalog)
     show_job(screen, job)
     with _Progress(screen, job) as watcher:
         result = job.run(watcher)

@@ -28,14 +28,13 @@ def plan(ctx: click.Context, backbone: str, strategy: str, epochs: int, picture:
     """
     catalog = catalog_of(ctx)
     network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
-    with console(error=True).status("building the network without its weights"):
-        from zoo_core.model.assemble import build_network, learning_parameters
-        from zoo_core.training.job import make_plan
-        from zoo_core.weights.load import without_storage
+    from zoo_core.model.assemble import build_network, learning_parameters
+    from zoo_core.training.job import make_plan
+    from zoo_core.weights.load import without_storage
 
-        made = make_plan(wanted, network.spec, epochs)
-        with without_storage():
-            base, _ = build_network(network).split()
+    made = make_plan(wanted, network.spec, epochs)
+    with without_storage():
+        base, _ = build_network(network).split()
     learning = [
         sum(
             parameter.numel()

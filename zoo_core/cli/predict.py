@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.common import catalog_of, console, json_option, percent, print_json, table
+from zoo_core.cli.common import (
+    announce,
+    catalog_of,
+    console,
+    json_option,
+    percent,
+    print_json,
+    progress_of,
+    table,
+)
 
 
 @click.command()
@@ -27,11 +36,15 @@ def predict(
     zoo predict efficientnet_lite0 *.jpg --top 3
     """
     catalog = catalog_of(ctx)
-    with console(error=True).status("loading the model"):
-        from zoo_core.library import load
+    announce("loading the model")
+    from zoo_core.library import load
 
-        predictor = load(model, weights=weights, device=device, catalog=catalog)
-        predictions = predictor.predict(images, top=top)
+    predictor = load(model, weights=weights, device=device, catalog=catalog)
+    predictions = []
+    with progress_of("classifying") as watch:
+        for one in predictor.predictions(images, top=top):
+            predictions.append(one)
+            watch(len(predictions), len(images))
     if as_json:
         rows = [
             {"image": one.image, "answers": [{"class": name, "probability": share} for name, share in one.answers]}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.common import catalog_of, console, json_option, print_json, table
+from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, table
 
 
 @click.command()
@@ -44,20 +44,20 @@ def publish(
     zoo publish runs/resnet50-last-2 alice/my-pets --update --also timm
     """
     catalog = catalog_of(ctx)
-    with console(error=True).status("preparing" if dry_run else "publishing"):
-        from zoo_core.hub import bundle
-        from zoo_core.hub import publish as hub
+    announce("preparing" if dry_run else "publishing")
+    from zoo_core.hub import bundle
+    from zoo_core.hub import publish as hub
 
-        done = hub.publish(
-            run,
-            repo,
-            catalog=catalog,
-            wishes=bundle.Wishes(licence=licence, dataset=dataset, also_timm=also == "timm"),
-            private=private,
-            update=update,
-            pull_request=pull_request,
-            dry_run=dry_run,
-        )
+    done = hub.publish(
+        run,
+        repo,
+        catalog=catalog,
+        wishes=bundle.Wishes(licence=licence, dataset=dataset, also_timm=also == "timm"),
+        private=private,
+        update=update,
+        pull_request=pull_request,
+        dry_run=dry_run,
+    )
     if as_json:
         print_json({"repo": done.repo, "url": done.url, "commit": done.commit, "files": done.files})
         return

@@ -28,6 +28,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         facts=facts,
         result=result,
         address=address,
+        distributions=sorted({"zoo-core", facts.backbone.distribution, facts.head.distribution}),
         recalls=_recalls(facts.classes, result["confusion"]),
         plan=plan_in_words(facts.plan),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -167,15 +168,19 @@ def _restore(model: Model, state: dict[str, Tensor]) -> None:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, batches: Batches, device: torch.device) -> Evaluation:
-    """Classify every image once, in evaluation mode, and count."""
+def evaluate(
+    model: nn.Module, batches: Batches, device: torch.device, watch: Callable[[int, int], None] | None = None
+) -> Evaluation:
+    """Classify every image once, in evaluation mode, and count; `watch` is told (images done, of how many)."""
     model.eval()
-    answers = [
-        (normalised_outputs(model, pixels, batches.preprocessing, device), labels)
-        for pixels, labels in batches.in_order()
-    ]
-    outputs_NK = torch.cat([outputs for outputs, _ in answers])
-    labels_N = torch.cat([labels for _, labels in answers])
+    outputs, labels, done = [], [], 0
+    for pixels_BCHW, labels_B in batches.in_order():
+        outputs.append(normalised_outputs(model, pixels_BCHW, batches.preprocessing, device))
+        labels.append(labels_B)
+        done += len(labels_B)
+        if watch:
+            watch(done, len(batches.part))
+    outputs_NK, labels_N = torch.cat(outputs), torch.cat(labels)
     classes = outputs_NK.shape[1]
     confusion = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(confusion, (labels_N.numpy(), outputs_NK.argmax(1).numpy()), 1)
