@@ -9,7 +9,7 @@ import torch
 
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.config import FinetuneConfig
-from zoo_core.errors import UsageError
+from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.load import is_address, pull_run
 from zoo_core.model.assemble import Model, build_head
 from zoo_core.predict import Predictor, open_pretrained, open_run
@@ -63,5 +63,12 @@ def load(
     if isinstance(name, Path) or ("/" in name and (path.parent.is_dir() or not is_address(name))):
         raise UsageError(f"there is no run directory {name}.")
     if "/" in name:
-        return replace(open_run(pull_run(name), catalog, place), title=name)
+        return replace(open_run(_published(name), catalog, place), title=name)
     return open_pretrained(catalog.backbone(name), weights, place)
+
+
+def _published(name: str) -> Path:
+    try:
+        return pull_run(name)
+    except HubError as error:
+        raise HubError(f"there is no run directory {name}, and the Hub does not give it: {error}") from None

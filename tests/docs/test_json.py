@@ -10,7 +10,9 @@ import pytest
 
 from helpers import Zoo
 
-ROWS = re.findall(r"^\| (`zoo .*?) \| (.*) \|$", (Path(__file__).parents[2] / "docs" / "json.md").read_text(), re.MULTILINE)
+ROWS = re.findall(
+    r"^\| (`zoo .*?) \| (.*) \|$", (Path(__file__).parents[2] / "docs" / "json.md").read_text(), re.MULTILINE
+)
 COMMANDS = [
     "list backbones",
     "list heads",

@@ -20,11 +20,13 @@ def hub() -> Iterator[TestHub]:
 
 
 @pytest.fixture(autouse=True)
-def closed_client() -> Iterator[None]:
-    """Closes the client's connections after each test, so that none outlives its Hub."""
-    yield
-    from huggingface_hub import close_session
+def plain_client() -> Iterator[None]:
+    """The client as it comes, without zoo's guards; its connections are closed after each test."""
+    from huggingface_hub import close_session, set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
 
+    set_client_factory(default_client_factory)
+    yield
     close_session()
 
 
