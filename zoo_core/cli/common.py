@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,6 +72,39 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
+
+
+def print_columns(columns: tuple[str, ...], rows: list[list[str]], *, right: Collection[str]) -> None:
+    """Print a table without rich, whose import would take a third of a listing's time.
+
+    A cell may have several lines; the widest columns are wrapped until the table fits.
+    """
+    wide = [
+        max(len(line) for row in (columns, *rows) for line in row[place].split("\n")) for place in range(len(columns))
+    ]
+    room = (get_terminal_size().columns if sys.stdout.isatty() else 140) - 2 * (len(columns) - 1)
+    while sum(wide) > room and max(wide) > 12:
+        wide[wide.index(max(wide))] -= 1
+    click.echo("  ".join(_aligned(name, wide[place], name in right) for place, name in enumerate(columns)).rstrip())
+    click.echo("  ".join("─" * width for width in wide))
+    for row in rows:
+        cells = [_wrapped(text, wide[place]) for place, text in enumerate(row)]
+        for line in zip_longest(*cells, fillvalue=""):
+            parts = (_aligned(text, wide[place], columns[place] in right) for place, text in enumerate(line))
+            click.echo("  ".join(parts).rstrip())
+
+
+def _aligned(text: str, width: int, right: bool) -> str:
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = text.split("\n")
+    if all(len(line) <= width for line in lines):
+        return lines
+    from textwrap import wrap
+
+    return [part for line in lines for part in wrap(line, width)]
 
 
 def human_count(number: int | None) -> str:

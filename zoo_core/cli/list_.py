@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from zoo_core.catalog import Catalog
-from zoo_core.cli.common import catalog_of, console, human_count, json_option, print_json, table
+from zoo_core.cli.common import catalog_of, human_count, json_option, print_columns, print_json
 from zoo_core.options import describe_options
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-KINDS = ("backbones", "heads", "strategies", "datasets", "weights")
+COLUMNS = {
+    "backbones": ("name", "year", "params", "GMACs", "top-1 %", "weights", "plugin"),
+    "heads": ("name", "what it is", "options", "plugin"),
+    "strategies": ("name", "what it is", "options", "plugin"),
+    "datasets": ("name", "what it is", "images", "classes", "licence", "plugin"),
+    "weights": ("backbone", "weights", "sources", "size", "licence", "top-1 %", "here"),
+}
+RIGHT = {"year", "params", "GMACs", "top-1 %", "images", "classes", "size"}
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(KINDS), default="backbones")
+@click.argument("kind", type=click.Choice(list(COLUMNS)), default="backbones")
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, kind: str, as_json: bool) -> None:
@@ -31,7 +35,7 @@ def list_(ctx: click.Context, kind: str, as_json: bool) -> None:
     zoo list backbones --json
     """
     catalog = catalog_of(ctx)
-    rows, made = {
+    rows = {
         "backbones": _backbones,
         "heads": _heads,
         "strategies": _strategies,
@@ -41,15 +45,13 @@ def list_(ctx: click.Context, kind: str, as_json: bool) -> None:
     if as_json:
         print_json({kind: rows})
         return
-    for row in rows:
-        made.add_row(*_cells(kind, row))
-    console().print(made)
+    print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT)
 
 
 Rows = list[dict[str, Any]]
 
 
-def _backbones(catalog: Catalog) -> tuple[Rows, Table]:
+def _backbones(catalog: Catalog) -> Rows:
     rows = [
         {
             "name": entry.spec.name,
@@ -64,19 +66,18 @@ def _backbones(catalog: Catalog) -> tuple[Rows, Table]:
         }
         for entry in catalog.entries(BackboneSpec)
     ]
-    right = ("year", "params", "GMACs", "top-1 %")
-    return rows, table("name", "year", "params", "GMACs", "top-1 %", "weights", "plugin", right=right)
+    return rows
 
 
-def _heads(catalog: Catalog) -> tuple[Rows, Table]:
+def _heads(catalog: Catalog) -> Rows:
     return _with_options(catalog, HeadSpec)
 
 
-def _strategies(catalog: Catalog) -> tuple[Rows, Table]:
+def _strategies(catalog: Catalog) -> Rows:
     return _with_options(catalog, FreezeSpec)
 
 
-def _with_options(catalog: Catalog, kind: type[Any]) -> tuple[Rows, Table]:
+def _with_options(catalog: Catalog, kind: type[Any]) -> Rows:
     rows = [
         {
             "name": entry.spec.name,
@@ -87,10 +88,10 @@ def _with_options(catalog: Catalog, kind: type[Any]) -> tuple[Rows, Table]:
         }
         for entry in catalog.entries(kind)
     ]
-    return rows, table("name", "what it is", "options", "plugin")
+    return rows
 
 
-def _datasets(catalog: Catalog) -> tuple[Rows, Table]:
+def _datasets(catalog: Catalog) -> Rows:
     rows = [
         {
             key: value
@@ -99,10 +100,10 @@ def _datasets(catalog: Catalog) -> tuple[Rows, Table]:
         }
         for entry in catalog.entries(DatasetSpec)
     ]
-    return rows, table("name", "what it is", "images", "classes", "licence", "plugin", right=("images", "classes"))
+    return rows
 
 
-def _weights(catalog: Catalog) -> tuple[Rows, Table]:
+def _weights(catalog: Catalog) -> Rows:
     from zoo_core.weights.fetch import on_this_machine
 
     rows: Rows = []
@@ -122,9 +123,7 @@ def _weights(catalog: Catalog) -> tuple[Rows, Table]:
                     "cached": path is not None,
                 }
             )
-    return rows, table(
-        "backbone", "weights", "sources", "size", "licence", "top-1 %", "here", right=("size", "top-1 %")
-    )
+    return rows
 
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:
