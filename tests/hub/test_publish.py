@@ -145,6 +145,7 @@ def test_the_same_command_again_makes_no_second_commit(alice: TestHub, send: Cal
 
 
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: Callable[..., Published]) -> None:
+    """Here the client itself sees that nothing is left to change; the look at the head does not rest on that."""
     alice.fault("POST", r"/commit/main", times=1, drop_answer=True)
     done = send()
     assert done.commit == alice.head(REPO)
@@ -253,6 +254,7 @@ def test_a_repository_that_was_only_created_is_completed_by_the_same_command(
 def test_a_publish_that_is_killed_changes_nothing_and_the_same_command_completes_it(
     alice: TestHub, run_directory: Path, tmp_path: Path, moment: str
 ) -> None:
+    """With a commit for each file the repository had more than one new commit in the end."""
     alice.add_repo(REPO, {"model.safetensors": b"precious"})
     fault = alice.fault("POST", moment, times=1, delay=60)
     command = [sys.executable, "-m", "zoo_core", "publish", str(run_directory), REPO, "--update"]

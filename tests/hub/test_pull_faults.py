@@ -213,6 +213,7 @@ def test_a_download_that_is_always_cut_ends_with_an_error(
 def test_a_wrong_length_is_an_error_and_leaves_nothing(
     hub: TestHub, caches: Caches, naps: list[float], off: int
 ) -> None:
+    """Without the client's count of bytes it was only the comparison of hashes that refused the shorter one."""
     hub.fault("GET", BODY, wrong_length=off)
     message = refused(REPO, [LARGE])
     assert ("should be of size" if off < 0 else "breaks off") in message
