@@ -18,7 +18,8 @@ from zoo_core.cli.main import zoo as command_line
 
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
-DOCUMENTS = [README, CONTRIBUTING, ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md", ROOT / "registry/README.md"]
+OTHERS = ("CHANGELOG.md", "benchmarks/README.md", "docs/json.md", "registry/README.md")
+DOCUMENTS = [README, CONTRIBUTING, *(ROOT / name for name in OTHERS)]
 EXAMPLE = "zoo-nin"
 
 
@@ -30,7 +31,7 @@ def blocks(path: Path, *languages: str) -> list[str]:
 
 def zoo_lines(path: Path) -> list[str]:
     """Every zoo command of a document, from its blocks and from its text."""
-    parts = [part.strip() for text in blocks(path, "sh", "console") for part in re.split(r"\n|&&", text)]
+    parts = [part.strip() for text in blocks(path, "sh", "console") for part in re.split(r"\n|&&|\||2>", text)]
     commands = [part.removeprefix(".venv/bin/") for part in parts]
     outside = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     commands += [" ".join(text.split()) for text in re.findall(r"`(zoo\s[^`]+)`", outside)]

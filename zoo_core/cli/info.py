@@ -53,7 +53,7 @@ def _find(catalog: Catalog, name: str) -> Choice[Any]:
         names = [entry.spec.name for kind in SPEC_KINDS for entry in catalog.entries(kind)]
         if "provided by" in str(error):
             raise
-        word = ", ".join(word for word, _ in list(KINDS.values())[:3])
+        word = " or ".join(word for word, _ in list(KINDS.values())[:3])
         raise UsageError(f"No {word} is called '{name}'.{did_you_mean(name, names)} `zoo list` shows all.") from None
 
 
