@@ -21,7 +21,7 @@ from zoo_core.model.assemble import Model, build_head, build_network
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
-from zoo_core.training.loop import evaluate, normalised_outputs
+from zoo_core.training.evaluate import evaluate, normalised_outputs
 from zoo_core.training.metrics import Evaluation
 from zoo_core.weights.choose import load_whole, named_weights
 from zoo_core.weights.load import build_empty, compare, fill, load_chain

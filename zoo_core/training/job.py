@@ -19,7 +19,8 @@ from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CONFUSION, CURVES, RunWriter, now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
-from zoo_core.training.loop import EpochReport, Loop, Trained, Watcher, evaluate
+from zoo_core.training.evaluate import evaluate
+from zoo_core.training.loop import EpochReport, Loop, Trained, Watcher
 from zoo_core.training.metrics import Evaluation
 from zoo_core.version import __version__
 from zoo_core.weights.choose import Start, choose_start, load_base

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from zoo_core.config import FinetuneConfig
@@ -21,8 +19,7 @@ from zoo_core.data.batches import Batches, normalised
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
-from zoo_core.specs import Preprocessing
-from zoo_core.training.metrics import Evaluation
+from zoo_core.training.evaluate import evaluate
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
 
 
@@ -165,31 +162,3 @@ def _restore(model: Model, state: dict[str, Tensor]) -> None:
     for key, tensor in state.items():
         row, _, name = key.partition("/")
         model.part(row).state_dict(keep_vars=True)[name].copy_(tensor)
-
-
-@torch.inference_mode()
-def evaluate(
-    model: nn.Module, batches: Batches, device: torch.device, watch: Callable[[int, int], None] | None = None
-) -> Evaluation:
-    """Classify every image once, in evaluation mode, and count; `watch` is told (images done, of how many)."""
-    model.eval()
-    outputs, labels, done = [], [], 0
-    for pixels_BCHW, labels_B in batches.in_order():
-        outputs.append(normalised_outputs(model, pixels_BCHW, batches.preprocessing, device))
-        labels.append(labels_B)
-        done += len(labels_B)
-        if watch:
-            watch(done, len(batches.part))
-    outputs_NK, labels_N = torch.cat(outputs), torch.cat(labels)
-    classes = outputs_NK.shape[1]
-    confusion = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(confusion, (labels_N.numpy(), outputs_NK.argmax(1).numpy()), 1)
-    return Evaluation(confusion, functional.cross_entropy(outputs_NK, labels_N).item())
-
-
-def normalised_outputs(
-    model: nn.Module, pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.device
-) -> Tensor:
-    """A batch of bytes (B, C, H, W) to outputs (B, K) on the CPU."""
-    outputs_BK: Tensor = model(normalised(pixels_BCHW, preprocessing, device))
-    return outputs_BK.float().cpu()
