@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_type_hints
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from zoo_core.errors import UsageError, did_you_mean
 from zoo_core.specs import MAX_SIZE
 
 Augment = Literal["none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
+CacheType = Literal["float16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +23,12 @@ class FinetuneConfig:
     a data set; `strategy` "auto" is "head-only" for a pretrained base and "full" from scratch; `size` the side of
     the square image in pixels, None for what the weights expect; `lr` is the highest rate of the head; the conv
     base's stages get the share `base_lr` of it (None: 0.1 when pretrained, 0.2 from scratch), times what the plan says;
+    `views` is how many variants of each training image there are where the frozen front's features are kept (None:
+    chosen from the plan; 0: nothing is kept, every epoch sees fresh ones), `cache_gb` how many gigabytes may be kept on
+    disk and `cache_dtype` how; `patience` is after how many epochs without a better one a phase of the plan ends;
     `val_share` is what is held out when the data brings no validation part; `device` is "auto", "cpu", "cuda" or
-    "cuda:N"; `out` the run directory, None for a new one under ./runs.
+    "cuda:N"; `micro_batch` how many images of a batch go through the network together; `save_every` the seconds
+    between two checkpoints; `out` the run directory, None for a new one under ./runs.
     """
 
     backbone: str
@@ -39,11 +45,17 @@ class FinetuneConfig:
     optimizer: Optimizer = "adamw"
     label_smoothing: float = 0.0
     augment: Augment = "crop-flip"
+    views: int | None = None
+    cache_gb: float = 10.0
+    cache_dtype: CacheType = "float16"
+    patience: int | None = None
     size: int | None = None
     val_share: float = 0.2
     seed: int = 0
     device: str = "auto"
     workers: int | None = None
+    micro_batch: int | None = None
+    save_every: float = 30.0
     out: str | None = None
 
     def __post_init__(self) -> None:
@@ -54,8 +66,14 @@ class FinetuneConfig:
             raise UsageError(f"seed must be below 2**32, got {self.seed}")
         if self.size is not None:
             _within("size", self.size, 1, MAX_SIZE)
-        if self.workers is not None:
-            _at_least("workers", self.workers, 1)
+        for name in ("workers", "micro_batch", "patience"):
+            value = getattr(self, name)
+            if value is not None:
+                _at_least(name, value, 1)
+        if self.views is not None:
+            _within("views", self.views, 0, 1000)
+        _within("cache_gb", self.cache_gb, 0, 1e6)
+        _within("save_every", self.save_every, 0, 1e6)
         _within("lr", self.lr, 0, 100, open_low=True)
         if self.base_lr is not None:
             _within("base_lr", self.base_lr, 0, 100, open_low=True)
@@ -65,6 +83,7 @@ class FinetuneConfig:
         _within("val_share", self.val_share, 0.01, 0.9)
         _one_of("optimizer", self.optimizer, ("adamw", "sgd"))
         _one_of("augment", self.augment, ("none", "flip", "crop-flip"))
+        _one_of("cache_dtype", self.cache_dtype, ("float16", "float32"))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` gives an equal config again."""
@@ -86,17 +105,18 @@ class FinetuneConfig:
 
 
 def _check_type(name: str, value: object, kind: Any) -> None:
-    allowed: tuple[type, ...] = {
-        "epochs": (int,),
-        "batch_size": (int,),
-        "seed": (int,),
-        "size": (int, type(None)),
-        "workers": (int, type(None)),
-        "base_lr": (int, float, type(None)),
-        "out": (str, type(None)),
-    }.get(name, (float, int) if kind is float else (str,))
-    if not isinstance(value, allowed) or isinstance(value, bool):
-        raise UsageError(f"the setting '{name}' cannot be {value!r}.")
+    """Raise UsageError unless a value from JSON has the type of the setting."""
+    if isinstance(value, bool) or not isinstance(value, _plain_types(kind)):
+        raise UsageError(f"the setting '{name}' cannot be {value!r:.80}.")
+
+
+def _plain_types(kind: Any) -> tuple[type, ...]:
+    """What JSON may hold for a type: an integer will do for a float, a text for a Literal of words."""
+    if get_origin(kind) is Literal:
+        return (str,)
+    if isinstance(kind, UnionType):
+        return tuple(plain for part in get_args(kind) for plain in _plain_types(part))
+    return (int, float) if kind is float else (kind,)
 
 
 def _at_least(name: str, value: int, low: int) -> None:

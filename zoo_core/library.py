@@ -13,8 +13,9 @@ from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.load import is_address, pull_run
 from zoo_core.model.assemble import Model, build_head
 from zoo_core.predict import Predictor, open_pretrained, open_run
-from zoo_core.training.job import Result, find_device, prepare
-from zoo_core.training.loop import Silent, Watcher
+from zoo_core.training.job import find_device, prepare
+from zoo_core.training.run import Result, run_job
+from zoo_core.training.watcher import Silent, Watcher
 from zoo_core.weights.choose import choose_start, load_base
 
 
@@ -44,7 +45,7 @@ def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, watcher:
 
     Returns the directory, the history and the evaluation. Raises ZooError with what to do about it.
     """
-    return prepare(config, catalog or open_catalog()).run(watcher or Silent())
+    return run_job(prepare(config, catalog or open_catalog()), watcher or Silent())
 
 
 def load(

@@ -1,20 +1,28 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from zoo_core.data.batches import Batches, normalised
+from zoo_core.data import sources
+from zoo_core.data.batches import Batches, in_groups, normalised, small_store, training_groups, training_steps
 from zoo_core.data.bundled import fashion_small
-from zoo_core.data.transforms import evaluation_pixels, random_box, training_pixels
+from zoo_core.data.folders import read_folders
+from zoo_core.data.transforms import fresh_view, made_small, random_box, view_of
 from zoo_core.specs import Preprocessing
 
 GREY = Preprocessing(size=32, crop=1.0, mean=(0.5,), std=(0.25,))
 COLOUR = Preprocessing(size=24, crop=0.75, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
 VAL = fashion_small().parts["val"]
+
+
+def centre(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    return view_of(made_small(image, preprocessing), preprocessing, "none", 0, b"")
 
 
 def batches(count: int, batch_size: int, workers: int = 2) -> Batches:
@@ -27,37 +35,75 @@ def test_every_image_comes_once_in_order_in_evaluation() -> None:
 
 
 @pytest.mark.parametrize("augment", ["none", "flip", "crop-flip"])
-def test_a_shuffled_epoch_depends_on_seed_and_epoch_only(augment: str) -> None:
-    def epoch(seed: int, number: int, workers: int) -> torch.Tensor:
-        return torch.cat(
-            [pixels for pixels, _ in batches(40, 16, workers).shuffled(seed=seed, epoch=number, augment=augment)]
-        )
+def test_a_view_depends_on_its_number_and_the_image_only(augment: str) -> None:
+    def seen(view: int, workers: int) -> torch.Tensor:
+        made = replace(batches(20, 8, workers), augment=augment)
+        return torch.cat(list(made.of([[(index, view) for index in group] for group in ([3, 4, 5], [19])])))
 
-    first = epoch(0, 0, 1)
-    assert torch.equal(first, epoch(0, 0, 4))
-    assert not torch.equal(first, epoch(0, 1, 1))
-    assert not torch.equal(first, epoch(1, 0, 1))
+    assert torch.equal(seen(1, 1), seen(1, 4))
+    assert torch.equal(seen(fresh_view(0, 3), 1), seen(fresh_view(0, 3), 2))
+    assert torch.equal(seen(0, 1), seen(1, 1)) == (augment == "none")
+    assert torch.equal(seen(1, 1), seen(fresh_view(0, 0), 1)) == (augment == "none")
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(32, [16, 16]), (33, [16, 17]), (34, [16, 16, 2]), (1, [1])])
 def test_no_training_batch_is_left_with_a_single_image(count: int, sizes: list[int]) -> None:
-    made = batches(count, 16)
-    assert [len(labels) for _, labels in made.shuffled(seed=0, epoch=0, augment="none")] == sizes
-    assert made.training_steps == len(sizes)
+    groups = training_groups(count, 16, seed=0, epoch=0)
+    assert [len(group) for group in groups] == sizes
+    assert training_steps(count, 16) == len(sizes)
+    assert sorted(index for group in groups for index in group) == list(range(count))
+
+
+def test_the_order_of_an_epoch_depends_on_seed_and_epoch() -> None:
+    orders = [training_groups(40, 40, seed=seed, epoch=epoch)[0] for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2] != orders[3] != orders[0]
+
+
+def test_images_made_small_are_decoded_once(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = read_folders(photos).parts["train"]
+    opened: list[Path] = []
+    real = sources.open_image
+    monkeypatch.setattr(sources, "open_image", lambda path, **more: opened.append(path) or real(path, **more))
+    plain = Batches(part, COLOUR, 8, 2, "crop-flip")
+    groups = [[(index, view) for index in group] for view in (0, 1, 2) for group in in_groups(range(20), 8)]
+    expected = list(plain.of(groups))
+    opened.clear()
+    with small_store(tmp_path, COLOUR) as store:
+        found = [
+            tensor for view in range(3) for tensor in replace(plain, small=store).of(groups[3 * view : 3 * view + 3])
+        ]
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert len(opened) == 20
+    with small_store(tmp_path, COLOUR) as store:
+        again = list(replace(plain, small=store).of(groups))
+    assert all(torch.equal(one, other) for one, other in zip(again, expected, strict=True))
+    assert len(opened) == 20
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_and_looks_the_same(tmp_path: Path) -> None:
+    smooth = np.linspace(0, 255, 800 * 600 * 3).reshape(600, 800, 3).astype(np.uint8)
+    Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95)
+    whole, reduced = (sources.open_image(tmp_path / "a.jpg", at_least=size) for size in (None, 32))
+    assert whole.size == (800, 600)
+    assert reduced.size == (100, 75)
+    one, other = (made_small(image, COLOUR).astype(int) for image in (whole, reduced))
+    assert one.shape == other.shape == (32, 43, 3)
+    assert np.abs(one - other).mean() < 1
 
 
 def test_evaluation_is_resizing_the_shorter_side_and_keeping_the_centre() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 80, 3), dtype=np.uint8)
     image = Image.fromarray(noise)
     two_steps = image.resize((64, 32), Image.Resampling.BILINEAR).crop((20, 4, 44, 28))  # 24 / 0.75 = 32
-    ours = evaluation_pixels(image, COLOUR).astype(int)
-    assert np.abs(ours - np.asarray(two_steps).transpose(2, 0, 1).astype(int)).max() <= 1
+    ours = centre(image, COLOUR)
+    assert np.array_equal(ours, np.asarray(two_steps))
 
 
 def test_grey_images_come_with_one_channel_and_colour_with_three() -> None:
     image = VAL.images.read(0)
-    assert evaluation_pixels(image, GREY).shape == (1, 32, 32)
-    assert evaluation_pixels(image, COLOUR).shape == (3, 24, 24)
+    assert centre(image, GREY).shape == (32, 32, 1)
+    assert centre(image, COLOUR).shape == (24, 24, 3)
 
 
 def test_a_random_box_lies_in_the_image_and_is_no_smaller_than_its_centre_square() -> None:
@@ -70,9 +116,11 @@ def test_a_random_box_lies_in_the_image_and_is_no_smaller_than_its_centre_square
 
 
 def test_flipping_mirrors_left_and_right() -> None:
-    image = Image.fromarray(np.tile(np.arange(32, dtype=np.uint8), (32, 1)))
-    seen = {tuple(training_pixels(image, GREY, "flip", random.Random(seed))[0, 0]) for seed in range(20)}
-    assert seen == {tuple(range(32)), tuple(range(31, -1, -1))}
+    small = made_small(Image.fromarray(np.tile(np.arange(32, dtype=np.uint8), (32, 1))), GREY)
+    rows = [tuple(view_of(small, GREY, "flip", view, b"x")[0, :, 0]) for view in (0, 1, 2)]
+    assert rows == [tuple(range(32)), tuple(range(31, -1, -1)), tuple(range(32))]
+    fresh = {tuple(view_of(small, GREY, "flip", fresh_view(0, epoch), b"x")[0, :, 0]) for epoch in range(20)}
+    assert fresh == {tuple(range(32)), tuple(range(31, -1, -1))}
 
 
 def test_pixels_are_scaled_and_normalised_by_channel() -> None:

@@ -15,7 +15,8 @@ from zoo_core.errors import TrainingError, UsageError, ZooError
 from zoo_core.paths import sha256_of
 from zoo_core.runs.directory import read_metrics, read_run
 from zoo_core.training.job import prepare
-from zoo_core.training.loop import Silent
+from zoo_core.training.run import run_job
+from zoo_core.training.watcher import Silent
 
 QUICK = FinetuneConfig(backbone="resnet18", weights="none", strategy="last:1", epochs=2, batch_size=8, size=32)
 
@@ -41,7 +42,7 @@ def test_a_run_directory_holds_everything_and_opens_again(config: FinetuneConfig
 
 def test_what_was_saved_answers_as_what_was_trained(config: FinetuneConfig, catalog: Catalog, photos: Path) -> None:
     job = prepare(config, catalog)
-    result = job.run(Silent())
+    result = run_job(job, Silent())
     loaded = zoo_core.load(result.directory, device="cpu", catalog=catalog)
     saved, trained = loaded.network.state_dict(), job.model.state_dict()
     assert saved.keys() == trained.keys()
@@ -65,7 +66,7 @@ def test_one_seed_gives_one_result_and_another_seed_another(
 def test_only_what_the_plan_lets_learn_has_moved(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(config, catalog)
     before = {name: tensor.clone() for name, tensor in job.model.state_dict().items()}
-    job.run(Silent())
+    run_job(job, Silent())
     moved = {name for name, tensor in job.model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {name.split(".")[1] if name.startswith("backbone") else "head" for name in moved} == {"layer4", "head"}
     assert any("running_mean" in name for name in moved)
@@ -73,7 +74,7 @@ def test_only_what_the_plan_lets_learn_has_moved(config: FinetuneConfig, catalog
 
 def test_the_best_epochs_weights_are_kept(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(replace(config, epochs=4), catalog)
-    result = job.run(Silent())
+    result = run_job(job, Silent())
     best = result.trained.epochs[result.trained.best - 1]
     assert best.val_accuracy == max(report.val_accuracy for report in result.trained.epochs)
     assert (result.evaluation.accuracy, result.evaluation.loss) == pytest.approx((best.val_accuracy, best.val_loss))
@@ -102,7 +103,10 @@ def test_the_test_part_is_what_the_result_is_measured_on(
 
 
 def test_a_loss_that_is_no_number_stops_the_training(config: FinetuneConfig, catalog: Catalog) -> None:
-    with pytest.raises(TrainingError, match="the loss is .* the training diverged. Try a smaller --lr"):
+    with pytest.raises(
+        TrainingError,
+        match="the loss is .* in epoch 1, step 2 of 2: the training diverged and stopped there. Try a smaller --lr",
+    ):
         zoo_core.finetune(replace(config, strategy="full", lr=100.0, optimizer="sgd", epochs=20), catalog=catalog)
     assert not Path(str(config.out), "model.safetensors").exists()
 

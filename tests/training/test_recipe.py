@@ -25,7 +25,7 @@ def optimizer_of(model: Model, plan: Plan, number: int = 0, before=None, *, pret
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
     rates = Rates.of(CONFIG, plan, phase, pretrained=pretrained)
-    return make_optimizer(CONFIG, parameter_groups(model, plan, phase, rates, CONFIG.weight_decay), before)
+    return make_optimizer(CONFIG, parameter_groups(model, plan, number, rates, CONFIG.weight_decay), before)
 
 
 @pytest.mark.parametrize("text", ["head-only", "last:1", "last:3", "full"])
@@ -82,7 +82,20 @@ def test_the_schedule_rises_then_falls_as_a_cosine() -> None:
 def test_rates_are_a_share_of_each_groups_peak(catalog: Catalog, model: Model) -> None:
     plan = make_plan(catalog.strategy("last:1"), catalog.backbone("resnet18").spec, 1)
     optimizer = optimizer_of(model, plan)
-    set_rates(optimizer, 0.25)
+    set_rates(optimizer, 2, 100, 100, 0.1)
     assert {group["row"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
-        {"layer4": 0.00025, "head": 0.0025}
+        {"layer4": 0.0003, "head": 0.003}
     )
+
+
+def test_a_stage_that_joins_later_has_a_warm_up_of_its_own(catalog: Catalog, model: Model) -> None:
+    plan = make_plan(catalog.strategy("gradual:every=2"), catalog.backbone("resnet18").spec, 8)
+    optimizer = optimizer_of(model, plan, 1)
+    joined = {group["row"]: group["joined"] for group in optimizer.param_groups}
+    assert joined == {"layer4": 2, "head": 0}
+    set_rates(optimizer, 20, 80, 10, 0.1)  # the first step of the second phase; a warm-up takes 8
+    shares = {group["row"]: group["lr"] / group["peak"] for group in optimizer.param_groups}
+    assert shares["layer4"] == pytest.approx(shares["head"] / 8)
+    set_rates(optimizer, 27, 80, 10, 0.1)
+    shares = {group["row"]: group["lr"] / group["peak"] for group in optimizer.param_groups}
+    assert shares["layer4"] == shares["head"] == schedule(27, 80, 0.1)

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("zoo_core.cli.pull:pull", "Fetch weights for work without a network."),
     "plan": ("zoo_core.cli.plan:plan", "Show what a strategy would do, without training."),
     "finetune": ("zoo_core.cli.finetune:finetune", "Fit a backbone and a head to your images."),
+    "resume": ("zoo_core.cli.resume:resume", "Go on with a run that was interrupted."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure a run on labelled images."),
     "predict": ("zoo_core.cli.predict:predict", "Classify images."),
     "publish": ("zoo_core.cli.publish:publish", "Put a run on the Hugging Face Hub."),

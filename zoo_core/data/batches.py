@@ -1,4 +1,4 @@
-"""Batches of normalised images. Threads decode ahead; what is drawn at random depends on seed, epoch and image only.
+"""Images of a part as batches of bytes. Threads decode ahead; what was made small once is kept where a store is given.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -6,10 +6,13 @@ Shapes: B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,70 +20,135 @@ from torch import Tensor
 
 from zoo_core.config import Augment
 from zoo_core.data.sources import Part
-from zoo_core.data.transforms import Pixels, evaluation_pixels, training_pixels
+from zoo_core.data.store import Store
+from zoo_core.data.transforms import CENTRE, Pixels, made_small, shorter_side, view_of
 from zoo_core.specs import Preprocessing
 
+T = TypeVar("T")
 AHEAD = 3  # batches that are decoded while one is computed
+
+Seen = tuple[int, int]
+"""An image of a part by its position, and the number of its view."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """The images of a part, batch by batch."""
+    """The images of a part, as the network sees them."""
 
     part: Part
     preprocessing: Preprocessing
     batch_size: int
     workers: int
+    augment: Augment = "none"
+    small: Store | None = None
+    """Where images that were made small are kept, for later epochs and runs."""
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Each image once, as in evaluation: bytes (B, C, H, W) and labels (B)."""
-        return self._decoded(self._groups(range(len(self.part))), self._evaluation)
+        groups = [[(index, CENTRE) for index in group] for group in in_groups(range(len(self.part)), self.batch_size)]
+        for group, pixels_BCHW in zip(groups, self.of(groups), strict=True):
+            yield pixels_BCHW, self.labels([index for index, _ in group])
 
-    def shuffled(self, *, seed: int, epoch: int, augment: Augment) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each image once, in the order and with the augmentation that seed and epoch decide."""
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.part))
-        groups = self._groups([int(index) for index in order])
-        if len(groups) > 1 and len(groups[-1]) == 1:  # batch normalisation cannot learn from a single image
-            groups[-2:] = [[*groups[-2], *groups[-1]]]
-        return self._decoded(groups, lambda index: self._training(index, seed, epoch, augment))
+    def labels(self, indices: Sequence[int]) -> Tensor:
+        """The labels (B) of these images."""
+        return torch.tensor([self.part.labels[index] for index in indices])
 
-    @property
-    def training_steps(self) -> int:
-        """How many batches `shuffled` gives."""
-        full, rest = divmod(len(self.part), self.batch_size)
-        return max(1, full + (rest > 1 or (rest == 1 and full == 0)))
-
-    def _groups(self, order: Sequence[int]) -> list[Sequence[int]]:
-        return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
-
-    def _evaluation(self, index: int) -> Pixels:
-        return evaluation_pixels(self.part.images.read(index), self.preprocessing)
-
-    def _training(self, index: int, seed: int, epoch: int, augment: Augment) -> Pixels:
-        chance = random.Random(f"{seed}/{epoch}/{index}")
-        return training_pixels(self.part.images.read(index), self.preprocessing, augment, chance)
-
-    def _decoded(self, groups: list[Sequence[int]], decode: Callable[[int], Pixels]) -> Iterator[tuple[Tensor, Tensor]]:
+    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
+        """Bytes (B, C, H, W), in channels-last order, of each group; the next ones are decoded meanwhile."""
+        waiting: list[tuple[Sequence[Seen], list[Future[tuple[Pixels, Pixels | None]]]]] = []
+        coming = iter(groups)
         with ThreadPoolExecutor(self.workers, thread_name_prefix="zoo-decode") as pool:
-            pending: list[list[Future[Pixels]]] = []
             try:
-                for position, group in enumerate(groups):
-                    for coming in groups[position + len(pending) : position + AHEAD]:
-                        pending.append([pool.submit(decode, index) for index in coming])
-                    pixels = np.stack([future.result() for future in pending.pop(0)])
-                    labels = torch.tensor([self.part.labels[index] for index in group])
-                    yield torch.from_numpy(pixels), labels
+                while True:
+                    for group in islice(coming, AHEAD - len(waiting)):
+                        waiting.append((group, [pool.submit(self._seen, *one) for one in group]))
+                    if not waiting:
+                        break
+                    group, futures = waiting.pop(0)
+                    yield self._stacked(group, [future.result() for future in futures])
             finally:
-                for futures in pending:
+                for _, futures in waiting:
                     for future in futures:
                         future.cancel()
+        if self.small is not None:
+            self.small.commit()
+
+    def here(self, group: Sequence[Seen]) -> Tensor:
+        """Bytes (B, C, H, W) of one group, read in this thread; nothing is kept."""
+        read = {index: self._small(index) for index in {index for index, _ in group}}
+        return _batch([self._view(*read[index][:2], view) for index, view in group])
+
+    def _stacked(self, group: Sequence[Seen], results: list[tuple[Pixels, Pixels | None]]) -> Tensor:
+        if self.small is not None:
+            new = {index: small for (index, _), (_, small) in zip(group, results, strict=True) if small is not None}
+            if new:
+                self.small.add([self.part.images.digest(index) for index in new], list(new.values()))
+        return _batch([seen for seen, _ in results])
+
+    def _seen(self, index: int, view: int) -> tuple[Pixels, Pixels | None]:
+        """A view of an image, and the image made small where it was not in the store yet."""
+        small, digest, new = self._small(index)
+        return self._view(small, digest, view), small if new else None
+
+    def _view(self, small: Pixels, digest: bytes, view: int) -> Pixels:
+        return view_of(small, self.preprocessing, self.augment, view, digest)
+
+    def _small(self, index: int) -> tuple[Pixels, bytes, bool]:
+        """An image made small, its digest, and whether it is not in the store yet."""
+        digest = self.part.images.digest(index)
+        if self.small is not None:
+            entry, found = self.small.find([digest])
+            if found[0]:
+                return self.small.read(entry)[0], digest, False
+        image = self.part.images.read(index, at_least=shorter_side(self.preprocessing))
+        return made_small(image, self.preprocessing), digest, True
+
+
+def small_store(root: Path, preprocessing: Preprocessing) -> Store:
+    """Where images made small for this preprocessing are kept."""
+    side, how = shorter_side(preprocessing), preprocessing.interpolation
+    name = blake2b(f"1 {side} {how} {preprocessing.channels}".encode(), digest_size=16).hexdigest()
+    return Store(root / "pixels" / name, np.uint8)
+
+
+def _batch(pixels: Sequence[Pixels]) -> Tensor:
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+
+
+def in_groups(order: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Cut a sequence into groups of `size`; the last may be shorter."""
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def training_groups(count: int, size: int, *, seed: int, epoch: int) -> list[Sequence[int]]:
+    """The images of each step of an epoch: all of them once, in the order that seed and epoch decide.
+
+    A single image that is left over joins the step before it: batch normalisation cannot learn from one.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    groups = in_groups([int(index) for index in order], size)
+    if len(groups) > 1 and len(groups[-1]) == 1:
+        groups[-2:] = [[*groups[-2], *groups[-1]]]
+    return groups
+
+
+def training_steps(count: int, size: int) -> int:
+    """How many groups `training_groups` gives."""
+    full, rest = divmod(count, size)
+    return max(1, full + (rest > 1 or (rest == 1 and full == 0)))
 
 
 def normalised(pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Bytes to floats on `device`: scaled to 0..1, then normalised by channel."""
-    mean = torch.tensor(preprocessing.mean, device=device).view(1, -1, 1, 1)
-    std = torch.tensor(preprocessing.std, device=device).view(1, -1, 1, 1)
-    return (pixels_BCHW.to(device, non_blocking=True).float() / 255 - mean) / std
+    """Bytes to floats on `device`, in channels-last order: scaled to 0..1, then normalised by channel."""
+    pixels_BHWC = pixels_BCHW.to(device, non_blocking=True).permute(0, 2, 3, 1).contiguous()
+    batch, height, width, channels = pixels_BHWC.shape
+    # Over whole rows: a broadcast over the three channels alone is several times slower.
+    scale = torch.tensor([1 / (255 * std) for std in preprocessing.std], device=device).repeat(width)
+    shift = torch.tensor(
+        [-mean / std for mean, std in zip(preprocessing.mean, preprocessing.std, strict=True)], device=device
+    ).repeat(width)
+    rows = pixels_BHWC.view(batch, height, width * channels).float().mul_(scale).add_(shift)
+    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def default_workers() -> int:

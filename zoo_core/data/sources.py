@@ -23,8 +23,14 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, index: int) -> Image.Image:
-        """The image, upright, in mode RGB or L. Raises DataError naming what could not be read."""
+    def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
+        """The image, upright, in mode RGB or L, no smaller than `at_least` pixels where it was larger.
+
+        Raises DataError naming what could not be read.
+        """
+
+    def digest(self, index: int) -> bytes:
+        """16 bytes that stand for the image's content."""
 
     def name(self, index: int) -> str:
         """What tells a person, and the split, which image it is."""
@@ -40,8 +46,11 @@ class FolderImages:
     def __len__(self) -> int:
         return len(self.files)
 
-    def read(self, index: int) -> Image.Image:
-        return open_image(self.root / self.files[index])
+    def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
+        return open_image(self.root / self.files[index], at_least=at_least)
+
+    def digest(self, index: int) -> bytes:
+        return hashlib.blake2b((self.root / self.files[index]).read_bytes(), digest_size=16).digest()
 
     def name(self, index: int) -> str:
         return self.files[index]
@@ -57,8 +66,11 @@ class ArrayImages:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def read(self, index: int) -> Image.Image:
+    def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
         return Image.fromarray(self.pixels[index])
+
+    def digest(self, index: int) -> bytes:
+        return hashlib.blake2b(self.pixels[index].tobytes(), digest_size=16).digest()
 
     def name(self, index: int) -> str:
         return f"{self.title}/{index}"
@@ -74,8 +86,11 @@ class Subset:
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def read(self, index: int) -> Image.Image:
-        return self.images.read(self.chosen[index])
+    def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
+        return self.images.read(self.chosen[index], at_least=at_least)
+
+    def digest(self, index: int) -> bytes:
+        return self.images.digest(self.chosen[index])
 
     def name(self, index: int) -> str:
         return self.images.name(self.chosen[index])

@@ -1,4 +1,8 @@
-"""From an upright image to a square of bytes: the same way in evaluation, a seeded random way in training."""
+"""From an upright image to a square of bytes, in two steps: made small once, then seen in one of its views.
+
+View 0 is that of evaluation: the centre. Every other view is cropped and flipped by chance, and its number and the image's
+content decide how, so that it can be kept and seen again.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from zoo_core.data.decode import with_channels
 from zoo_core.specs import Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
-"""(C, H, W), 0 to 255."""
+"""(H, W, C), 0 to 255."""
 
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -23,28 +27,43 @@ RESAMPLING = {
 }
 CROP_AREA = (0.7, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
+CENTRE = 0
+FRESH = 2**32
+"""Views from this number on belong to one epoch of one seed; those below are seen again."""
 
 
-def evaluation_pixels(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Resize the shorter side to size / crop and keep the centre."""
+def fresh_view(seed: int, epoch: int) -> int:
+    """The number of the view that only this epoch of this seed has."""
+    return (seed + 1) * FRESH + epoch
+
+
+def shorter_side(preprocessing: Preprocessing) -> int:
+    """The length in pixels to which the shorter side of every image is resized."""
+    return max(preprocessing.size, round(preprocessing.size / preprocessing.crop))
+
+
+def made_small(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+    """Resize the shorter side to size / crop: all that training and evaluation look at."""
     image = with_channels(image, preprocessing.channels)
-    share = preprocessing.crop * min(image.size)
-    left, top = (image.width - share) / 2, (image.height - share) / 2
-    return _resized(image, (left, top, left + share, top + share), preprocessing)
+    share = shorter_side(preprocessing) / min(image.size)
+    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    if size != image.size:
+        image = image.resize(size, RESAMPLING[preprocessing.interpolation])
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def training_pixels(
-    image: Image.Image, preprocessing: Preprocessing, augment: Augment, chance: random.Random
-) -> Pixels:
-    """Crop and flip as `augment` says; every random number comes from `chance`."""
-    if augment == "none":
-        return evaluation_pixels(image, preprocessing)
+def view_of(small: Pixels, preprocessing: Preprocessing, augment: Augment, view: int, digest: bytes) -> Pixels:
+    """One view (size, size, C) of an image that was made small."""
+    if view == CENTRE or augment == "none":
+        return _centre(small, preprocessing.size)
+    chance = random.Random(f"{digest.hex()}/{view}")
+    flipped = chance.random() < 0.5 if view >= FRESH else view % 2 == 1
     if augment == "flip":
-        pixels = evaluation_pixels(image, preprocessing)
+        seen = _centre(small, preprocessing.size)
     else:
-        image = with_channels(image, preprocessing.channels)
-        pixels = _resized(image, random_box(image.width, image.height, chance), preprocessing)
-    return pixels[:, :, ::-1] if chance.random() < 0.5 else pixels
+        seen = _cropped(small, random_box(small.shape[1], small.shape[0], chance), preprocessing)
+    return seen[:, ::-1] if flipped else seen
 
 
 def random_box(width: int, height: int, chance: random.Random) -> tuple[float, float, float, float]:
@@ -61,10 +80,16 @@ def random_box(width: int, height: int, chance: random.Random) -> tuple[float, f
     return left, top, left + side, top + side
 
 
-def _resized(image: Image.Image, box: tuple[float, float, float, float], preprocessing: Preprocessing) -> Pixels:
-    size = (preprocessing.size, preprocessing.size)
+def _centre(small: Pixels, size: int) -> Pixels:
+    top, left = (small.shape[0] - size) // 2, (small.shape[1] - size) // 2
+    return small[top : top + size, left : left + size]
+
+
+def _cropped(small: Pixels, box: tuple[float, float, float, float], preprocessing: Preprocessing) -> Pixels:
     left, top, right, bottom = box
-    inside = (max(left, 0.0), max(top, 0.0), min(right, image.width), min(bottom, image.height))
-    square = image.resize(size, RESAMPLING[preprocessing.interpolation], box=inside)
-    pixels = np.asarray(square, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    inside = (max(left, 0.0), max(top, 0.0), min(right, small.shape[1]), min(bottom, small.shape[0]))
+    grey = small.shape[2] == 1
+    image = Image.fromarray(small[..., 0] if grey else small)
+    size = (preprocessing.size, preprocessing.size)
+    pixels = np.asarray(image.resize(size, RESAMPLING[preprocessing.interpolation], box=inside), dtype=np.uint8)
+    return pixels[..., None] if grey else pixels

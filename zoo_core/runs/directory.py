@@ -47,8 +47,16 @@ def read_run(directory: Path) -> Run:
         )
     run = Run(directory, parse_facts(read_json(path), str(path)))
     if not run.weights_path.is_file():
-        raise ZooError(f"{directory} has no {MODEL}: the run did not finish. Start it again with `zoo finetune`.")
+        raise ZooError(f"{directory} has no {MODEL}: the run did not finish. Go on with it: `zoo resume {directory}`.")
     return run
+
+
+def read_facts(directory: Path) -> RunFacts:
+    """Read what a run was asked to do, finished or not. Raises UsageError when the folder is no run directory."""
+    path = directory / CONFIG
+    if not path.is_file():
+        raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}. `zoo finetune` makes one.")
+    return parse_facts(read_json(path), str(path))
 
 
 def is_run(directory: Path) -> bool:
@@ -86,7 +94,12 @@ class RunWriter:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._metrics: list[dict[str, Any]] = []
+        self.metrics: list[dict[str, Any]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end: its weights are written last."""
+        return (self.directory / MODEL).is_file()
 
     @classmethod
     def create(cls, out: str | None, name: str) -> RunWriter:
@@ -111,8 +124,8 @@ class RunWriter:
         write_text(self.directory / CONFIG, json.dumps(facts.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
-        self._metrics.append(dict(line))
-        write_text(self.directory / METRICS, "".join(json.dumps(one, allow_nan=False) + "\n" for one in self._metrics))
+        self.metrics.append(dict(line))
+        write_text(self.directory / METRICS, "".join(json.dumps(one, allow_nan=False) + "\n" for one in self.metrics))
 
     def write_model(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
         write_tensors(self.directory / MODEL, dict(tensors))
@@ -122,7 +135,7 @@ class RunWriter:
 
     def discard_unless_begun(self) -> None:
         """Remove the directory when it holds no epoch yet: a run that failed at once leaves nothing behind."""
-        if not self._metrics:
+        if not self.metrics and not (self.directory / "checkpoints").exists():
             (self.directory / CONFIG).unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
                 self.directory.rmdir()

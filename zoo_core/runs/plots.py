@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from zoo_core.errors import printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.paths import written_whole
-from zoo_core.training.loop import EpochReport
 from zoo_core.training.metrics import Evaluation
+from zoo_core.training.watcher import EpochReport
 
 MAX_LABELLED_CLASSES = 40
 

@@ -68,6 +68,30 @@ class RunFacts:
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
 
 
+# What may differ when a run goes on: it decides when and where, not what comes out.
+FREE = ("created", "config.out", "config.workers", "config.save_every")
+
+
+def differences(before: RunFacts, now: RunFacts) -> list[str]:
+    """What two runs' facts do not share, a line each: the name, what it was and what it is."""
+    old, new = _flat(before.to_dict()), _flat(now.to_dict())
+    lines = []
+    for name in dict.fromkeys([*old, *new]):
+        one, other = old.get(name), new.get(name)
+        if name not in FREE and one != other:
+            lines.append(f"{name} was {one!r:.60} and is {other!r:.60}")
+    return lines
+
+
+def _flat(data: Any, name: str = "") -> dict[str, Any]:
+    """Plain data as values under dotted names."""
+    if isinstance(data, Mapping):
+        return {key: value for part, own in data.items() for key, value in _flat(own, f"{name}.{part}").items()}
+    if isinstance(data, list | tuple):
+        return {name.removeprefix("."): [_flat(item) if isinstance(item, Mapping) else item for item in data]}
+    return {name.removeprefix("."): data}
+
+
 def parse_facts(data: object, where: str) -> RunFacts:
     """Check plain data against the shape. Raises ZooError that names the file and what does not fit."""
     try:

@@ -30,7 +30,11 @@ def evaluate(
         done += len(labels_B)
         if watch:
             watch(done, len(batches.part))
-    outputs_NK, labels_N = torch.cat(outputs), torch.cat(labels)
+    return counted(torch.cat(outputs), torch.cat(labels))
+
+
+def counted(outputs_NK: Tensor, labels_N: Tensor) -> Evaluation:
+    """What outputs are worth against the labels, on the CPU."""
     classes = outputs_NK.shape[1]
     confusion = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(confusion, (labels_N.numpy(), outputs_NK.argmax(1).numpy()), 1)

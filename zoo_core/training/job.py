@@ -1,44 +1,37 @@
-"""A fine-tune from config to run directory: prepared first, so that it can be shown, then run."""
+"""A fine-tune made ready: all that a config names is chosen, checked and loaded, so that it can be shown, then run."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.config import FinetuneConfig
-from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.folders import read_folders
-from zoo_core.data.sources import Part, PartName, Source
+from zoo_core.data.sources import Source
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
-from zoo_core.model.assemble import Model, build_head, learning_parameters
-from zoo_core.runs.card import render_card
-from zoo_core.runs.directory import CONFUSION, CURVES, RunWriter, now, provider
+from zoo_core.model.assemble import Model, build_head, build_network, learning_parameters, stage_shapes
+from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
-from zoo_core.training.evaluate import evaluate
-from zoo_core.training.loop import EpochReport, Loop, Trained, Watcher
-from zoo_core.training.metrics import Evaluation
+from zoo_core.training.caching import Caching, cache_budget, choose_caching
+from zoo_core.training.front import Cut, cut_shapes
 from zoo_core.version import __version__
 from zoo_core.weights.choose import Start, choose_start, load_base
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came out of a run. `part` is the one that `evaluation` was measured on: "test" when the data has it."""
-
-    directory: Path
-    trained: Trained
-    evaluation: Evaluation
-    part: str
+from zoo_core.weights.load import without_storage
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything a fine-tune needs, checked and loaded; nothing is trained or written yet."""
+    """Everything a fine-tune needs, checked and loaded; nothing is trained or written yet.
+
+    `shapes` are those of one image at each place where the model may be cut, `caching` what will be kept there.
+    """
 
     config: FinetuneConfig
     backbone: Choice[BackboneSpec]
@@ -50,43 +43,14 @@ class Job:
     start: Start
     dropped: tuple[str, ...]
     model: Model
+    shapes: dict[Cut, tuple[int, ...]]
+    caching: Caching
     device: torch.device
-
-    def batches(self, part: Part) -> Batches:
-        return Batches(part, self.preprocessing, self.config.batch_size, self.config.workers or default_workers())
 
     def learning_count(self, phase: int) -> int:
         """How many parameters learn in a phase, head included."""
         rules = self.plan.rules(self.plan.phases[phase])
         return sum(p.numel() for row, rule in rules.items() for p in learning_parameters(self.model.part(row), rule))
-
-    def run(self, watcher: Watcher) -> Result:
-        """Train, evaluate, and write the run directory. Returns what came out."""
-        writer = RunWriter.create(self.config.out, f"{self.backbone.spec.name}-{self.strategy.spec.name}")
-        try:
-            return self._run(watcher, writer)
-        except BaseException:
-            writer.discard_unless_begun()
-            raise
-
-    def _run(self, watcher: Watcher, writer: RunWriter) -> Result:
-        from zoo_core.runs.plots import plot_confusion, plot_curves  # matplotlib waits until there is something to draw
-
-        facts = self.facts()
-        writer.write_facts(facts)
-        val = self.batches(self.source.parts["val"])
-        train = self.batches(self.source.parts["train"])
-        loop = Loop(self.model, self.plan, self.config, train, val, self.device, self.start.pretrained)
-        trained = loop.run(_Recording(watcher, writer))
-        part: PartName = "test" if "test" in self.source.parts else "val"
-        evaluation = evaluate(self.model, self.batches(self.source.parts[part]), self.device)
-        result = Result(writer.directory, trained, evaluation, part)
-        writer.write_model(self.model.named_saved())
-        plot_curves(writer.directory / CURVES, trained.epochs, trained.best)
-        plot_confusion(writer.directory / CONFUSION, evaluation, self.source.classes)
-        writer.add_metrics(result_line(result))
-        writer.write_card(render_card(facts, result_line(result)))
-        return result
 
     def facts(self) -> RunFacts:
         """What decides the result, to be written down."""
@@ -123,21 +87,6 @@ class Job:
         )
 
 
-@dataclass(frozen=True)
-class _Recording:
-    """Writes each epoch down before whoever watches is told."""
-
-    watcher: Watcher
-    writer: RunWriter
-
-    def step(self, epoch: int, step: int, steps: int) -> None:
-        self.watcher.step(epoch, step, steps)
-
-    def epoch(self, report: EpochReport) -> None:
-        self.writer.add_metrics(report.to_dict())
-        self.watcher.epoch(report)
-
-
 def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
     """Choose, check and load everything that a config names.
 
@@ -158,6 +107,12 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
     torch.manual_seed(config.seed)
     base, dropped = load_base(backbone, start)
     model = Model(base, build_head(head, in_channels=backbone.spec.channels, num_outputs=len(source.classes)))
+    shapes = shapes_at_cuts(backbone, model.head, preprocessing)
+    counts = {name: len(part) for name, part in source.parts.items()}
+    budget = cache_budget(config.cache_gb)
+    caching = choose_caching(
+        config, plan, shapes, preprocessing, train=counts["train"], val=counts["val"], budget=budget
+    )
     return Job(
         config=config,
         backbone=backbone,
@@ -169,8 +124,20 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
         start=start,
         dropped=dropped,
         model=model.to(device),
+        shapes=shapes,
+        caching=caching,
         device=device,
     )
+
+
+def shapes_at_cuts(
+    backbone: Choice[BackboneSpec], head: nn.Module, preprocessing: Preprocessing
+) -> dict[Cut, tuple[int, ...]]:
+    """The shape of one image at each place where the model may be cut. Nothing is computed."""
+    with without_storage():
+        base, _ = build_network(backbone).split()
+    found = stage_shapes(base, channels=preprocessing.channels, size=preprocessing.size)
+    return cut_shapes([found[stage] for stage in base.stages], head)
 
 
 def make_plan(strategy: Choice[FreezeSpec], backbone: BackboneSpec, epochs: int) -> Plan:
@@ -206,7 +173,9 @@ def sized(preprocessing: Preprocessing, size: int | None, spec: BackboneSpec) ->
 def find_device(text: str) -> torch.device:
     """The device that "auto", "cpu", "cuda" or "cuda:N" names. Raises UsageError when it is not there."""
     if text == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        text = "cuda" if torch.cuda.is_available() else "cpu"
+    if text == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun starts one process a device
+        text = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(text)
     except RuntimeError:
@@ -219,20 +188,3 @@ def find_device(text: str) -> torch.device:
             f"the device '{text}' is not here: {count} CUDA devices are visible. Use --device cpu or auto."
         )
     return device
-
-
-def result_line(result: Result) -> dict[str, object]:
-    """The last line of a run's metrics."""
-    low, high = result.evaluation.interval
-    return {
-        "event": "result",
-        "part": result.part,
-        "images": result.evaluation.images,
-        "correct": result.evaluation.correct,
-        "accuracy": result.evaluation.accuracy,
-        "interval": [low, high],
-        "loss": result.evaluation.loss,
-        "best_epoch": result.trained.best,
-        "seconds": sum(report.seconds for report in result.trained.epochs),
-        "confusion": result.evaluation.confusion.tolist(),
-    }

@@ -1,62 +1,47 @@
 """The training loop: phases of a plan, epochs, steps, evaluation; the best epoch's weights are kept.
 
-Shapes: B batch, C channels, H height, W width, K classes.
+Every number that decides what comes next stands in `Position`, in named tensors and in the seed, so that a checkpoint
+between any two steps is enough to go on as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import math
+import signal
 import time
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from zoo_core.config import FinetuneConfig
-from zoo_core.data.batches import Batches, normalised
+from zoo_core.data.batches import Seen, training_groups, training_steps
+from zoo_core.data.transforms import fresh_view
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
-from zoo_core.training.evaluate import evaluate
+from zoo_core.training.caching import view_in
+from zoo_core.training.checkpoint import Checkpoint
+from zoo_core.training.feeds import Feeds
+from zoo_core.training.front import Tail
+from zoo_core.training.interrupt import Interrupted, Wish
+from zoo_core.training.metrics import Evaluation
+from zoo_core.training.phase import PhaseWork
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
+from zoo_core.training.state import (
+    learnt_state,
+    load_learnt,
+    load_optimizer,
+    load_random,
+    optimizer_state,
+    prefixed,
+    random_state,
+    under,
+)
+from zoo_core.training.watcher import EpochReport, Watcher
 
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One line of a run's metrics. Losses are means over images, `lr` the head's rate at the epoch's first step."""
-
-    epoch: int
-    phase: int
-    lr: float
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"event": "epoch", **asdict(self)}
-
-
-class Watcher(Protocol):
-    """Who wants to see how the work goes on."""
-
-    def step(self, epoch: int, step: int, steps: int) -> None:
-        """A training step was done."""
-
-    def epoch(self, report: EpochReport) -> None:
-        """An epoch was done."""
-
-
-class Silent:
-    """A watcher that looks away."""
-
-    def step(self, epoch: int, step: int, steps: int) -> None:
-        pass
-
-    def epoch(self, report: EpochReport) -> None:
-        pass
+READ_EVERY = 16  # steps after which the loss is read from a device: reading it makes the device wait
 
 
 @dataclass(frozen=True)
@@ -67,98 +52,215 @@ class Trained:
     best: int
 
 
+@dataclass(frozen=True)
+class Position:
+    """How far a training is: epochs done; of the next one steps done, their summed loss, and seconds spent."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+
+
 @dataclass
 class Loop:
-    """Everything a training needs, as plain data and modules."""
+    """Everything a training needs, as plain data and modules. `save` writes a checkpoint under a number."""
 
     model: Model
     plan: Plan
     config: FinetuneConfig
-    train: Batches
-    val: Batches
-    device: torch.device
+    feeds: Feeds
     pretrained: bool
+    watcher: Watcher
+    wish: Wish
+    save: Callable[[int, Checkpoint], None]
+    at: Position = Position()
+    history: list[EpochReport] = field(default_factory=list)
+    best_state: dict[str, Tensor] = field(default_factory=dict)
 
-    def run(self, watcher: Watcher) -> Trained:
-        """Train as the plan says and leave the best epoch's weights in the model.
+    def __post_init__(self) -> None:
+        self.steps = training_steps(len(self.feeds.train.part), self.config.batch_size)
+        self.micro_batch = self.config.micro_batch
+        self._unread = torch.zeros((), device=self.feeds.device, dtype=torch.float64)
+        self._saved_at = time.monotonic()
+        self._work: PhaseWork | None = None
+        self._stop: int | None = None
 
-        Raises TrainingError when the loss stops being a finite number.
+    def run(self, start: Checkpoint | None = None) -> Trained:
+        """Train as the plan says, from a checkpoint where one is given, and leave the best epoch's weights in the model.
+
+        Raises TrainingError when the loss stops being a finite number, Interrupted when somebody asked to stop.
         """
-        history: list[EpochReport] = []
-        best_state: dict[str, Tensor] = {}
+        if start is not None:
+            self._restore(start)
         optimizer: torch.optim.Optimizer | None = None
-        epoch = 0
+        first = 0
         for number, phase in enumerate(self.plan.phases):
-            self.model.apply_rules(self.plan.rules(phase))
-            rates = Rates.of(self.config, self.plan, phase, pretrained=self.pretrained)
-            groups = parameter_groups(self.model, self.plan, phase, rates, self.config.weight_decay)
-            optimizer = make_optimizer(self.config, groups, optimizer)
-            for _ in range(phase.epochs):
-                started = time.perf_counter()
-                train_loss = self._train_epoch(optimizer, epoch, watcher)
-                result = evaluate(self.model, self.val, self.device)
-                self._finite(result.loss, epoch)
-                lr = self.config.lr * self._share(epoch * self.train.training_steps)
-                seconds = time.perf_counter() - started
-                report = EpochReport(epoch + 1, number + 1, lr, train_loss, result.loss, result.accuracy, seconds)
-                if not history or _better(report, history[self._best(history)]):
-                    best_state = _copy_of_learnt(self.model, self.plan)
-                history.append(report)
-                watcher.epoch(report)
-                epoch += 1
-        _restore(self.model, best_state)
-        return Trained(tuple(history), self._best(history) + 1)
+            end = first + phase.epochs
+            if self.at.epoch < end:
+                work = self._enter(number, optimizer)
+                optimizer = work.optimizer
+                if start is not None:
+                    load_optimizer(self.model, optimizer, under("optimizer", start.tensors))
+                    load_random(under(f"random{self.feeds.world.rank}", start.tensors))
+                    start = None
+                self._phase(work, first, end)
+            first = end
+        load_learnt(self.model, self.best_state)
+        return Trained(tuple(self.history), self._best.epoch)
 
-    def _train_epoch(self, optimizer: torch.optim.Optimizer, epoch: int, watcher: Watcher) -> float:
-        self.model.train()
-        steps = self.train.training_steps
-        total = torch.zeros((), device=self.device, dtype=torch.float64)
-        batches = self.train.shuffled(seed=self.config.seed, epoch=epoch, augment=self.config.augment)
-        for step, (pixels_BCHW, labels_B) in enumerate(batches):
-            set_rates(optimizer, self._share(epoch * steps + step))
-            images_BCHW = normalised(pixels_BCHW, self.train.preprocessing, self.device)
-            outputs_BK = self.model(images_BCHW)
-            labels_B = labels_B.to(self.device, non_blocking=True)
-            loss = functional.cross_entropy(outputs_BK, labels_B, label_smoothing=self.config.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.detach().double() * len(labels_B)
-            watcher.step(epoch + 1, step + 1, steps)
-        return self._finite(total.item() / len(self.train.part), epoch)
+    def _enter(self, number: int, before: torch.optim.Optimizer | None) -> PhaseWork:
+        started = time.perf_counter()
+        phase = self.plan.phases[number]
+        self.model.apply_rules(self.plan.rules(phase))
+        feed = self.feeds.enter(number, self._watch_preparing)
+        tail = Tail(self.model, feed.cut)
+        rates = Rates.of(self.config, self.plan, phase, pretrained=self.pretrained)
+        groups = parameter_groups(self.model, self.plan, number, rates, self.config.weight_decay)
+        optimizer = make_optimizer(self.config, groups, before)
+        self.at = replace(self.at, seconds=self.at.seconds + time.perf_counter() - started)
+        smoothing = self.config.label_smoothing
+        self._work = PhaseWork(number, tail, optimizer, self.feeds, feed, smoothing, self.micro_batch, self.watcher.say)
+        return self._work
 
-    def _finite(self, loss: float, epoch: int) -> float:
+    def _phase(self, work: PhaseWork, first: int, end: int) -> None:
+        while self.at.epoch < end:
+            self._epoch(work)
+            if self._out_of_patience(first):
+                self.watcher.say(f"no better epoch in the last {self.config.patience}: this phase ends here")
+                self.at = Position(end)
+            self._between_steps(work)
+
+    def _epoch(self, work: PhaseWork) -> None:
+        started = time.perf_counter() - self.at.seconds
+        epoch, part = self.at.epoch, self.feeds.train.part
+        groups = training_groups(len(part), self.config.batch_size, seed=self.config.seed, epoch=epoch)
+        seen = [[self._seen(index) for index in group] for group in groups[self.at.step :]]
+        for group, flow in work.train_flow(seen):
+            try:
+                self._step(work, group, flow)
+            except TrainingError:
+                self._keep_what_is_good(work)
+                raise
+            self.at = replace(self.at, step=self.at.step + 1, seconds=time.perf_counter() - started)
+            self.watcher.step(epoch + 1, self.at.step, self.steps)
+            if self.at.step < self.steps:
+                self._between_steps(work)
+        self._read_loss()
+        self._report(work.evaluate(), work.number, started)
+
+    def _step(self, work: PhaseWork, group: Sequence[Seen], flow: Tensor) -> None:
+        step = self.at.epoch * self.steps + self.at.step
+        set_rates(work.optimizer, step, self.plan.epochs * self.steps, self.steps, self.config.warmup)
+        self._unread += work.gradients(group, flow) * len(group)
+        self.micro_batch = work.micro_batch
+        on_cpu = self.feeds.device.type == "cpu"
+        if on_cpu or self.feeds.world.size > 1 or step % READ_EVERY == 0:
+            self._read_loss()
+        work.optimizer.step()
+
+    def _report(self, result: Evaluation, number: int, started: float) -> None:
+        epoch = self.at.epoch
+        self._finite(result.loss)
+        lr = self.config.lr * schedule(epoch * self.steps, self.plan.epochs * self.steps, self.config.warmup)
+        train_loss = self.at.loss_sum / len(self.feeds.train.part)
+        seconds = time.perf_counter() - started
+        report = EpochReport(epoch + 1, number + 1, lr, train_loss, result.loss, result.accuracy, seconds)
+        if not self.history or report.rank > self._best.rank:
+            self.best_state = learnt_state(self.model, self.plan)
+        self.history.append(report)
+        self.at = Position(epoch + 1)
+        self.watcher.epoch(report)
+
+    def _seen(self, index: int) -> Seen:
+        views = self.feeds.caching.views
+        epoch = self.at.epoch
+        return index, view_in(epoch, index, views) if views else fresh_view(self.config.seed, epoch)
+
+    def _read_loss(self) -> None:
+        """Add the losses of the steps since the last reading; all processes get the same sum and the same wish."""
+        mine = self._unread.item(), self.wish.signum or 0
+        everyone = self.feeds.world.gather(mine)
+        self._unread.zero_()
+        self._stop = max(signum for _, signum in everyone) or None
+        loss = sum(part for part, _ in everyone)
+        self._finite(loss)
+        self.at = replace(self.at, loss_sum=self.at.loss_sum + loss)
+
+    def _finite(self, loss: float) -> None:
         if not math.isfinite(loss):
+            where = f"epoch {self.at.epoch + 1}, step {min(self.at.step + 1, self.steps)} of {self.steps}"
             raise TrainingError(
-                f"the loss is {loss} in epoch {epoch + 1}: the training diverged. Try a smaller --lr "
-                f"(now {self.config.lr:g}); the run directory has the epochs before."
+                f"the loss is {loss} in {where}: the training diverged and stopped there. Try a smaller --lr "
+                f"(now {self.config.lr:g}); the epochs before are in the run directory."
             )
-        return loss
 
-    def _share(self, step: int) -> float:
-        return schedule(step, self.plan.epochs * self.train.training_steps, self.config.warmup)
+    def _between_steps(self, work: PhaseWork) -> None:
+        """Save where it is time to, and stop where somebody asked for it."""
+        signum = self._stop if self.feeds.world.size > 1 else self.wish.signum
+        due = time.monotonic() - self._saved_at >= self.config.save_every
+        if self.feeds.world.told(due) or signum is not None:
+            self._save(work)
+        if signum is not None:
+            raise Interrupted(
+                f"{'interrupted' if signum == signal.SIGINT else 'terminated'} in epoch "
+                f"{min(self.at.epoch + 1, self.plan.epochs)}; all that was done is saved.",
+                signum,
+            )
 
-    @staticmethod
-    def _best(history: list[EpochReport]) -> int:
-        return min(range(len(history)), key=lambda index: (-history[index].val_accuracy, history[index].val_loss))
+    def _save(self, work: PhaseWork) -> None:
+        self._read_loss()
+        state = {
+            "position": asdict(self.at),
+            "micro_batch": self.micro_batch,
+            "history": [asdict(report) for report in self.history],
+        }
+        tensors = {
+            **prefixed("now", learnt_state(self.model, self.plan)),
+            **prefixed("best", self.best_state),
+            **prefixed("optimizer", optimizer_state(self.model, work.optimizer)),
+        }
+        for rank, drawn in enumerate(self.feeds.world.gather(random_state())):
+            tensors |= prefixed(f"random{rank}", drawn)
+        if self.feeds.world.first:
+            self.save(self.at.epoch * self.steps + self.at.step, Checkpoint(tensors, state))
+        self._saved_at = time.monotonic()
 
+    def _keep_what_is_good(self, work: PhaseWork) -> None:
+        """Save the state before the step that failed; on a device, whose loss is read late, it may be spoilt already."""
+        self._unread.zero_()
+        if all(bool(tensor.isfinite().all()) for tensor in learnt_state(self.model, self.plan).values()):
+            self._save(work)
 
-def _better(one: EpochReport, other: EpochReport) -> bool:
-    return (one.val_accuracy, -one.val_loss) > (other.val_accuracy, -other.val_loss)
+    def _restore(self, start: Checkpoint) -> None:
+        self.at = Position(**start.state["position"])
+        self.micro_batch = start.state["micro_batch"]
+        self.history = [EpochReport(**report) for report in start.state["history"]]
+        self.best_state = under("best", start.tensors)
+        load_learnt(self.model, under("now", start.tensors))
 
+    def evaluate_best(self) -> Evaluation | None:
+        """Count on the validation images what `run` left in the model. None when what the last phase computes from is
+        not what these weights would give, or when no phase was entered."""
+        work = self._work
+        if work is None or any(self.plan.front(phase) < work.feed.cut.stages for phase in self.plan.phases):
+            return None
+        return work.evaluate()
 
-def _copy_of_learnt(model: Model, plan: Plan) -> dict[str, Tensor]:
-    """What the training may have moved so far: the state of every part that learns in some phase."""
-    rows = {row for phase in plan.phases for row in plan.learning(phase)}
-    return {
-        f"{row}/{name}": tensor.detach().clone()
-        for row in sorted(rows)
-        for name, tensor in model.part(row).state_dict().items()
-    }
+    def _watch_preparing(self, done: int, total: int) -> None:
+        self.watcher.preparing(done, total)
+        if self.wish.signum is not None and self.feeds.world.size == 1:
+            raise Interrupted(
+                "stopped while the frozen part was computed; what was computed is kept.", self.wish.signum
+            )
 
+    def _out_of_patience(self, first: int) -> bool:
+        """Whether the last epochs of this phase, as many as the patience, brought nothing better."""
+        if self.config.patience is None:
+            return False
+        last = self.history[-1].epoch
+        return last - max(self._best.epoch, first) >= self.config.patience
 
-@torch.no_grad()
-def _restore(model: Model, state: dict[str, Tensor]) -> None:
-    for key, tensor in state.items():
-        row, _, name = key.partition("/")
-        model.part(row).state_dict(keep_vars=True)[name].copy_(tensor)
+    @property
+    def _best(self) -> EpochReport:
+        return max(self.history, key=lambda report: (*report.rank, -report.epoch))

@@ -36,20 +36,29 @@ class Rates:
 
 
 def parameter_groups(
-    model: Model, plan: Plan, phase: Phase, rates: Rates, weight_decay: float
+    model: Model, plan: Plan, number: int, rates: Rates, weight_decay: float
 ) -> list[dict[str, object]]:
-    """One group a stage, and a second one for its norms and biases, which weight decay leaves alone."""
+    """The groups of a plan's phase: one a stage, and a second one for its norms and biases, which weight decay leaves
+    alone. `joined` is the epoch from which the stage has learnt without a break."""
     groups: list[dict[str, object]] = []
-    for row, rule in plan.rules(phase).items():
+    for row, rule in plan.rules(plan.phases[number]).items():
         parameters = list(learning_parameters(model.part(row), rule))
         for decay, members in (
             (weight_decay, [parameter for parameter in parameters if parameter.ndim > 1]),
             (0.0, [parameter for parameter in parameters if parameter.ndim <= 1]),
         ):
             if members:
-                rate = rates.by_row[row]
-                groups.append({"params": members, "lr": rate, "peak": rate, "weight_decay": decay, "row": row})
+                rate, joined = rates.by_row[row], joined_epoch(plan, number, row)
+                group = {"params": members, "lr": rate, "peak": rate, "weight_decay": decay, "row": row}
+                groups.append({**group, "joined": joined})
     return groups
+
+
+def joined_epoch(plan: Plan, number: int, row: str) -> int:
+    """The epoch (from 0) since which a row that learns in this phase has learnt in every phase."""
+    while number > 0 and plan.rules(plan.phases[number - 1])[row].learns:
+        number -= 1
+    return sum(phase.epochs for phase in plan.phases[:number])
 
 
 def make_optimizer(
@@ -69,18 +78,22 @@ def make_optimizer(
     return optimizer
 
 
-def schedule(step: int, total: int, warmup: float) -> float:
-    """The share of the peak rate at a step: a linear warm-up over a share of all steps, then a cosine to zero."""
+def schedule(step: int, total: int, warmup: float, joined: int = 0) -> float:
+    """The share of the peak rate at a step: a cosine from one to zero after a linear warm-up over a share of all steps.
+
+    What joins later, at the step `joined`, has a warm-up of the same length of its own.
+    """
     rising = max(1, round(warmup * total)) if warmup else 0
+    ramp = min(1.0, (step - joined + 1) / rising) if rising else 1.0
     if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
+        return ramp
+    return ramp * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
 
 
-def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Set every group's rate to a share of its peak."""
+def set_rates(optimizer: torch.optim.Optimizer, step: int, total: int, steps_per_epoch: int, warmup: float) -> None:
+    """Set every group's rate to its share of its peak at this step."""
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * share
+        group["lr"] = group["peak"] * schedule(step, total, warmup, group["joined"] * steps_per_epoch)
 
 
 def learning_in(optimizer: torch.optim.Optimizer) -> set[nn.Parameter]:

@@ -1,0 +1,232 @@
+"""What is computed once gives the same training as what is computed in every epoch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from helpers import make_photos
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.data.batches import Batches, normalised, training_groups
+from zoo_core.errors import TrainingError
+from zoo_core.training import features as features_module
+from zoo_core.training.caching import choose_caching, view_in
+from zoo_core.training.front import Cut, Front, folded, front_keys
+from zoo_core.training.job import Job, prepare
+from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, set_rates
+from zoo_core.training.run import Result, run_job
+from zoo_core.training.watcher import Silent
+
+BASE = FinetuneConfig(
+    backbone="resnet18",
+    weights="none",
+    epochs=3,
+    batch_size=8,
+    size=32,
+    augment="none",
+    cache_dtype="float32",
+    lr=1e-2,
+    optimizer="sgd",
+)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> FinetuneConfig:
+    return replace(BASE, data=str(make_photos(tmp_path / "photos", count=12)))
+
+
+def run(config: FinetuneConfig, catalog: Catalog, **changes: object) -> tuple[Job, Result]:
+    job = prepare(replace(config, **changes), catalog)
+    # A trained network's statistics are not 0 and 1: those of a new one would hide a wrong folding.
+    generator = torch.Generator().manual_seed(5)
+    for name, buffer in job.model.backbone.named_buffers():
+        if "running" in name:
+            buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+    return job, run_job(job, Silent())
+
+
+def naive(config: FinetuneConfig, catalog: Catalog) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """The loop of a tutorial: every epoch sends every image through the whole network."""
+    job = prepare(config, catalog)
+    generator = torch.Generator().manual_seed(5)
+    for name, buffer in job.model.backbone.named_buffers():
+        if "running" in name:
+            buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+    train = Batches(job.source.parts["train"], job.preprocessing, config.batch_size, 1)
+    optimizer, losses, epoch = None, [], 0
+    for number, phase in enumerate(job.plan.phases):
+        job.model.apply_rules(job.plan.rules(phase))
+        rates = Rates.of(config, job.plan, phase, pretrained=False)
+        optimizer = make_optimizer(config, parameter_groups(job.model, job.plan, number, rates, 0.01), optimizer)
+        for _ in range(phase.epochs):
+            job.model.train()
+            total, groups = 0.0, training_groups(len(train.part), config.batch_size, seed=0, epoch=epoch)
+            for step, group in enumerate(groups):
+                images = normalised(train.here([(index, 0) for index in group]), job.preprocessing, job.device)
+                set_rates(optimizer, epoch * len(groups) + step, config.epochs * len(groups), len(groups), 0.1)
+                loss = functional.cross_entropy(job.model(images), train.labels(group))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.item() * len(group)
+            losses.append(total / len(train.part))
+            epoch += 1
+    return {name: tensor.clone() for name, tensor in job.model.state_dict().items()}, losses
+
+
+@pytest.mark.parametrize("strategy", ["head-only", "last:2", "last:2,statistics=frozen", "lp-ft", "gradual"])
+@pytest.mark.parametrize("views", [None, 0])
+def test_losses_and_weights_are_those_of_the_naive_loop(
+    config: FinetuneConfig, catalog: Catalog, strategy: str, views: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, strategy=strategy, views=views)
+    expected, losses = naive(config, catalog)
+    # The best epoch's weights are put back at the end; here the last epoch's are compared.
+    monkeypatch.setattr("zoo_core.training.loop.load_learnt", lambda model, state: None)
+    job, result = run(config, catalog)
+    assert [report.train_loss for report in result.trained.epochs] == pytest.approx(losses, rel=1e-4)
+    found = job.model.state_dict()
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.allclose(found[name].float(), tensor.float(), rtol=1e-3, atol=2e-4), name
+    assert (result.forwards > 0) == (views is None)
+
+
+def test_a_second_run_with_another_head_or_strategy_computes_nothing_of_the_base(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, augment="crop-flip", views=2)
+    # One set of weights for all runs, as published ones would be.
+    _, first = run(config, catalog, strategy="head-only")
+    assert first.forwards == 20 * 2 + 4
+    calls: list[int] = []
+    real = Front.forward
+    monkeypatch.setattr(Front, "forward", lambda self, *more: calls.append(1) or real(self, *more))
+    for changes in ({"head": "mlp:hidden=16"}, {"lr": 1e-3, "batch_size": 4}, {"head": "linear:dropout=0.5"}):
+        _, second = run(config, catalog, strategy="head-only", **changes)
+        assert second.forwards == len(calls) == 0, changes
+    job, third = run(config, catalog, strategy="lp-ft", epochs=2)
+    assert [len(job.plan.frozen(phase)) for phase in job.plan.phases] == [5, 0]
+    assert third.forwards == len(calls) == 0
+
+
+def test_later_phases_are_computed_in_the_pass_of_the_first(config: FinetuneConfig, catalog: Catalog) -> None:
+    _, result = run(config, catalog, strategy="gradual", epochs=4)
+    assert result.forwards == 24
+
+
+def test_a_cut_further_back_starts_from_the_one_that_is_kept(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(config, catalog, strategy="last:1")
+    read: list[object] = []
+    monkeypatch.setattr(Batches, "here", lambda self, group: read.append(group))
+    _, result = run(config, catalog, strategy="head-only")
+    assert result.forwards == 24
+    assert read == []  # layer4 is computed from layer3's features: no image was opened
+
+
+@pytest.mark.parametrize("what", ["weights", "preprocessing", "image", "stages", "augment"])
+def test_what_decides_a_feature_decides_its_key(config: FinetuneConfig, catalog: Catalog, what: str) -> None:
+    run(config, catalog, strategy="head-only", augment="crop-flip", views=2)
+    changes: dict[str, object] = {}
+    if what == "weights":
+        changes["seed"] = 1  # other random weights
+    elif what == "preprocessing":
+        changes["size"] = 40
+    elif what == "augment":
+        changes["augment"] = "flip"
+    elif what == "stages":
+        changes["backbone"] = "resnet34"
+    else:
+        for path in Path(config.data).rglob("*.png"):
+            path.write_bytes(path.read_bytes() + b" ")
+    before = {"strategy": "head-only", "augment": "crop-flip", "views": 2} | changes
+    _, second = run(config, catalog, **before)
+    # half of the images are PNG files; the centre view is the same however the others are varied
+    least = {"image": 12, "augment": 20}.get(what, 44)
+    assert least <= second.forwards <= max(least, 24)
+
+
+def test_every_view_is_seen_and_each_epoch_sees_a_mixture() -> None:
+    for index in range(5):
+        assert {view_in(epoch, index, 3) for epoch in range(3)} == {0, 1, 2}
+    assert {view_in(0, index, 3) for index in range(5)} == {0, 1, 2}
+
+
+def test_over_the_budget_less_is_kept_and_it_is_said(config: FinetuneConfig, catalog: Catalog) -> None:
+    job = prepare(replace(config, strategy="last:1"), catalog)
+
+    def caching(budget: int, strategy: str = "last:1"):
+        job = prepare(replace(config, strategy=strategy), catalog)
+        return choose_caching(job.config, job.plan, job.shapes, job.preprocessing, train=20, val=4, budget=budget)
+
+    layer3 = 24 * 256 * 2 * 2 * 4
+    assert job.shapes[Cut(4)] == (256, 2, 2)
+    assert (caching(layer3).cuts, caching(layer3).sizes, caching(layer3).note) == ((Cut(4),), (layer3,), "")
+    little = caching(layer3 - 1)
+    assert (little.cuts, little.views) == ((None,), 0)
+    assert "the budget (--cache-gb) is too small" in little.note
+    head_only = caching(24 * 512 * 4, "head-only")
+    assert head_only.cuts == (Cut(5),)  # one pixel: the pooled features are no smaller
+    _, result = run(config, catalog, strategy="last:1", cache_gb=0.0)
+    assert result.forwards == 0
+
+
+def test_numbers_that_half_precision_cannot_hold_are_refused(config: FinetuneConfig, catalog: Catalog) -> None:
+    job = prepare(replace(config, strategy="head-only", cache_dtype="float16"), catalog)
+    with torch.no_grad():
+        job.model.backbone.stage("stem").get_submodule("bn1").weight.mul_(1e9)
+    with pytest.raises(TrainingError, match="numbers that float16 cannot hold. Give --cache-dtype float32"):
+        run_job(job, Silent())
+
+
+def test_a_stage_folds_to_the_same_function(catalog: Catalog) -> None:
+    torch.manual_seed(0)
+    from zoo_core.library import create_model
+
+    model = create_model("resnet18", num_classes=2, weights="none", catalog=catalog).eval()
+    for name, buffer in model.backbone.named_buffers():
+        if "running" in name:
+            buffer.copy_(torch.rand(buffer.shape) + 0.5)
+    flow = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        for name in model.backbone.stages:
+            stage = model.backbone.stage(name)
+            quick = folded(stage)
+            assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in quick.modules())
+            assert torch.allclose(quick(flow), stage(flow), rtol=1e-4, atol=1e-4)
+            flow = stage(flow)
+
+
+def test_the_front_is_computed_in_groups_of_one_size(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    real = Front.forward
+    monkeypatch.setattr(Front, "forward", lambda self, flow, start: sizes.append(len(flow)) or real(self, flow, start))
+    run(config, catalog, strategy="head-only")
+    assert sizes == [features_module.CPU_GROUP] * 3  # 24 images; other numbers of images are filled up
+    run(config, catalog, strategy="head-only", size=40, val_share=0.1)
+    assert set(sizes) == {features_module.CPU_GROUP}
+
+
+def test_keys_grow_stage_by_stage(config: FinetuneConfig, catalog: Catalog) -> None:
+    job = prepare(config, catalog)
+    before = front_keys(job.model, job.preprocessing, "x")
+    with torch.no_grad():
+        next(iter(job.model.backbone.stage("layer3").parameters())).add_(1)
+    after = front_keys(job.model, job.preprocessing, "x")
+    same = {cut.stages for cut in before if before[cut] == after[cut]}
+    assert same == {1, 2, 3}
+    assert set(front_keys(job.model, job.preprocessing, "y").values()).isdisjoint(after.values())

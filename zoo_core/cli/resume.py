@@ -1,0 +1,24 @@
+"""`zoo resume`: go on with a run that was interrupted."""
+
+from __future__ import annotations
+
+import click
+
+from zoo_core.cli.common import json_option
+from zoo_core.cli.running import resume_run
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@json_option
+@click.pass_context
+def resume(ctx: click.Context, run: str, as_json: bool) -> None:
+    """Go on with a run from its newest checkpoint.
+
+    The run ends as it would have without the interruption: on a CPU with the very same weights. It is refused when the
+    images, the classes, a plugin or a version are not those with which it began.
+
+    \b
+    zoo resume runs/resnet50-head-only-1
+    """
+    resume_run(ctx, run, {}, as_json=as_json)

@@ -1,0 +1,197 @@
+"""What the commands that train show: the job before it starts, its progress, and what came out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo_core.cli.common import accuracy_text, announce, catalog_of, console, human_count, percent, print_json, table
+from zoo_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from zoo_core.training.job import Job
+    from zoo_core.training.run import Result
+    from zoo_core.training.watcher import EpochReport
+
+
+def speaks() -> bool:
+    """Whether this process is the one that speaks, of those that train together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def start_together(devices: int) -> int:
+    """Run this very command in so many processes, as torchrun does. Returns its exit code."""
+    import subprocess
+
+    arguments = [*sys.argv[1:]]
+    place = arguments.index("--devices") if "--devices" in arguments else None
+    if place is None:
+        arguments = [one for one in arguments if not one.startswith("--devices=")]
+    else:
+        del arguments[place : place + 2]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
+    return subprocess.run([*torchrun, "-m", "zoo_core", *arguments], check=False).returncode
+
+
+def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:
+    """Go on with a run. Raises UsageError for a setting that is not the run's own."""
+    catalog = catalog_of(ctx)
+    announce("loading the engine, the weights and the list of images")
+    from zoo_core.runs.directory import read_facts
+    from zoo_core.training.run import resume
+
+    directory = Path(run).expanduser()
+    config = read_facts(directory).config
+    for name, value in given.items():
+        own = getattr(config, name)
+        if value != own:
+            raise UsageError(
+                f"the run {run} has {name} {own!r}, and cannot go on with {value!r}. Leave the option out."
+            )
+    with watching() as watcher:
+        result = resume(directory, catalog, watcher, watcher.show)
+    report(result, as_json=as_json)
+
+
+@contextmanager
+def watching() -> Iterator[TrainingScreen]:
+    """Show on standard error how a training goes on."""
+    watcher = TrainingScreen(console(error=True) if speaks() else None)
+    try:
+        yield watcher
+    finally:
+        watcher.close()
+
+
+class TrainingScreen:
+    """A bar while an epoch runs, a line of the table when it is done. Without a screen it shows nothing."""
+
+    def __init__(self, screen: Console | None) -> None:
+        self.screen = screen
+        self.bar: Progress | None = None
+        self.task: Any = None
+        self.epochs = 0
+
+    def show(self, job: Job) -> None:
+        """Say what will be done before it is done."""
+        self.epochs = job.plan.epochs
+        if self.screen is not None:
+            show_job(self.screen, job)
+            self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'val accuracy':>13} {'seconds':>8}")
+
+    def preparing(self, done: int, total: int) -> None:
+        self._move("computing what is frozen", done, total)
+        if done == total:
+            self.close()
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        self._move(f"epoch {epoch}/{self.epochs}", (epoch - 1) * steps + step, self.epochs * steps)
+
+    def epoch(self, report: EpochReport) -> None:
+        if self.screen is not None:
+            self.screen.print(
+                f"{report.epoch:>7} {report.train_loss:>11.4f} {report.val_loss:>9.4f} "
+                f"{percent(report.val_accuracy):>13} {report.seconds:>8.1f}"
+            )
+
+    def say(self, text: str) -> None:
+        if self.screen is not None:
+            self.screen.print(text, markup=False)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _move(self, what: str, done: int, total: int) -> None:
+        if self.screen is None:
+            return
+        if self.bar is None:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+            self.bar = Progress(*columns, TimeRemainingColumn(), console=self.screen, transient=True)
+            self.task = self.bar.add_task(what, total=total)
+            self.bar.start()
+        self.bar.update(self.task, total=total, completed=done, description=what)
+
+
+def report(result: Result, *, as_json: bool) -> None:
+    """Show what came out of a run, and print it as JSON where that was asked for."""
+    if not speaks():
+        return
+    _show_result(console(error=True), result)
+    if as_json:
+        print_json(_json(result))
+
+
+def show_job(screen: Console, job: Job) -> None:
+    """Say what will be done before it is done."""
+    from rich.markup import escape
+
+    from zoo_core.model.assemble import count_parameters
+    from zoo_core.runs.card import plan_in_words
+
+    parts = ", ".join(f"{len(part)} {name}" for name, part in job.source.parts.items())
+    size, channels = job.preprocessing.size, job.preprocessing.channels
+    start = f"{job.start.tag} ({job.start.local.source})" if job.start.local else "from scratch"
+    rows = [
+        ("backbone", f"{job.backbone} from {job.backbone.entry.distribution}, weights: {start}"),
+        ("head", f"{job.head}, for {len(job.source.classes)} classes"),
+        ("strategy", f"{job.strategy}. " + " Then ".join(plan_in_words(job.plan.to_dict()))),
+        ("parameters", _parameters(job, count_parameters(job.model))),
+        ("images", f"{parts}; {size} x {size}, {'greyscale' if channels == 1 else 'RGB'}, from {job.source.title}"),
+        ("device", str(job.device)),
+    ]
+    if job.dropped:
+        rows.insert(1, ("left out", ", ".join(job.dropped) + " (replaced by the head)"))
+    if job.source.ignored:
+        rows.append(("ignored", f"{job.source.ignored} files that are not images"))
+    made = table("", "")
+    made.show_header = False
+    for name, text in rows:
+        made.add_row(f"[bold]{name}[/bold]", escape(text))
+    screen.print(made)
+
+
+def _parameters(job: Job, total: int) -> str:
+    counts = [job.learning_count(phase) for phase in range(len(job.plan.phases))]
+    shares = [f"{human_count(count)} ({percent(count / total)})" for count in counts]
+    return f"{human_count(total)}, of which learn {', then '.join(shares)}"
+
+
+def _show_result(screen: Console, result: Result) -> None:
+    from rich.markup import escape
+
+    evaluation = result.evaluation
+    told = accuracy_text(evaluation.accuracy, evaluation.interval, evaluation.correct, evaluation.images)
+    part = {"val": "validation", "test": "test"}.get(result.part, result.part)
+    run = escape(str(result.directory))
+    screen.print(f"\n[bold]Accuracy on the {part} images: {told}[/bold], best epoch {result.trained.best}.")
+    screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), curves.png, confusion.png, model.safetensors.\n")
+    screen.print("Next:")
+    commands = {
+        f"zoo predict {run} IMAGE...": "classify images with it",
+        f"zoo evaluate {run} --data DIR": "measure it on other images",
+        f"zoo publish {run} OWNER/NAME": "put it on the Hub",
+        "zoo list strategies": "what else could learn",
+    }
+    width = max(map(len, commands))
+    for command, purpose in commands.items():
+        screen.print(f"  {command:<{width}}   {purpose}")
+
+
+def _json(result: Result) -> dict[str, Any]:
+    from zoo_core.training.run import result_line
+
+    epochs = [report.to_dict() for report in result.trained.epochs]
+    return {"run": str(result.directory), "epochs": epochs, "result": result_line(result)}

@@ -1,0 +1,113 @@
+"""What a run keeps of the frozen front: decided before any work from the plan, the shapes and a budget."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from zoo_core.config import FinetuneConfig
+from zoo_core.data.transforms import shorter_side
+from zoo_core.freezing.plan import Plan
+from zoo_core.paths import cache_dir
+from zoo_core.specs import Preprocessing
+from zoo_core.training.front import Cut
+
+DEFAULT_VIEWS = 4
+FREE_SHARE = 0.8  # of what the disk has left
+ITEM_BYTES = {"float16": 2, "float32": 4}
+
+
+def cache_budget(gigabytes: float) -> int:
+    """How many bytes of features and images may be kept: as many as asked for, and no more than the disk has room for."""
+    place = cache_dir()
+    while not place.exists():
+        place = place.parent
+    return min(int(gigabytes * 1e9), int(FREE_SHARE * shutil.disk_usage(place).free))
+
+
+@dataclass(frozen=True)
+class Caching:
+    """For each phase the cut at which features are kept, None where nothing is; how many views of a training image
+    there are (0: a fresh one in every epoch); and how many bytes each phase's features take.
+
+    `small` is about how many bytes the images take that are kept after decoding, 0 when none are: they are where a run
+    looks at an image more than once.
+    """
+
+    views: int
+    cuts: tuple[Cut | None, ...]
+    sizes: tuple[int, ...]
+    small: int = 0
+    note: str = ""
+
+    @property
+    def total(self) -> int:
+        """The bytes of all that is kept."""
+        return sum({cut: size for cut, size in zip(self.cuts, self.sizes, strict=True) if cut is not None}.values())
+
+
+def choose_caching(
+    config: FinetuneConfig,
+    plan: Plan,
+    shapes: Mapping[Cut, tuple[int, ...]],
+    preprocessing: Preprocessing,
+    *,
+    train: int,
+    val: int,
+    budget: int,
+) -> Caching:
+    """Choose the latest cut that the frozen front allows and the budget holds, for each phase.
+
+    `train` and `val` count images, `budget` bytes. Views of training images are for phases that keep something; where
+    the plan never freezes the front there is nothing to keep and every epoch sees a fresh view.
+    """
+    fronts = [plan.front(phase) for phase in plan.phases]
+    views = _views(config, plan)
+    rows = train * views + val
+    sizes = {cut: rows * prod(shape) * ITEM_BYTES[config.cache_dtype] for cut, shape in shapes.items()}
+    chosen: dict[Cut, int] = {}
+    cuts: list[Cut | None] = []
+    for front in fronts if views else ():
+        room = budget - sum(chosen.values())
+        fitting = [cut for cut in shapes if cut.stages <= front and (cut in chosen or sizes[cut] <= room)]
+        best = _best(fitting, front)
+        if best is not None:
+            chosen[best] = sizes[best]
+        cuts.append(best)
+    if not chosen:
+        views, cuts = 0, [None] * len(fronts)
+    small = _small_bytes(preprocessing, train + val)
+    again = None in cuts and plan.epochs > 1 and small <= budget - sum(chosen.values())
+    short = views != _views(config, plan) or any(
+        cut and cut != Cut(front) for cut, front in zip(cuts, fronts, strict=True)
+    )
+    note = "less is kept than could be: the budget (--cache-gb) is too small" if any(fronts) and short else ""
+    return Caching(views, tuple(cuts), tuple(chosen[cut] if cut else 0 for cut in cuts), small if again else 0, note)
+
+
+def _small_bytes(preprocessing: Preprocessing, images: int) -> int:
+    """About what images take that were made small, at a ratio of 4 to 3."""
+    return images * round(shorter_side(preprocessing) ** 2 * 4 / 3) * preprocessing.channels
+
+
+def _best(cuts: list[Cut], front: int) -> Cut | None:
+    """The end of the front if it is among the cuts, else what the head's pooling leaves of it, else the latest stage."""
+    if Cut(front) in cuts:
+        return Cut(front)
+    return max(cuts, default=None)
+
+
+def _views(config: FinetuneConfig, plan: Plan) -> int:
+    if config.views == 0 or not any(plan.front(phase) for phase in plan.phases):
+        return 0
+    if config.augment == "none":
+        return 1
+    most = 2 if config.augment == "flip" else plan.epochs
+    return min(config.views or DEFAULT_VIEWS, max(1, most))
+
+
+def view_in(epoch: int, index: int, views: int) -> int:
+    """Which view of a training image an epoch sees: each in turn, and in every epoch a mixture of all."""
+    return (epoch + index) % views

@@ -1,0 +1,122 @@
+"""Checkpoints of a run: everything a training needs to go on as if it had never stopped. Safetensors and JSON.
+
+A checkpoint is a folder `RUN/checkpoints/NUMBER` with `tensors.safetensors` and `state.json`. It is written aside, synced
+to disk and renamed, and state.json holds the hash of the tensors: what is under its final name and has the right hash is
+whole. The one before it is removed only then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zoo_core.errors import TrainingError, WeightsError, ZooError
+from zoo_core.paths import sha256_of
+from zoo_core.weights.safe import read_tensors
+
+FOLDER = "checkpoints"
+STATE = "state.json"
+TENSORS = "tensors.safetensors"
+VERSION = 1
+MAX_STATE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Named tensors and plain data."""
+
+    tensors: Mapping[str, Tensor]
+    state: Mapping[str, Any]
+
+
+def write_checkpoint(run: Path, number: int, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint whole or not at all, then remove the older ones. Raises TrainingError when it cannot be."""
+    root = run / FOLDER
+    target = root / f"{number:010d}"
+    aside = root / f".new-{number:010d}"
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}, aside / TENSORS
+        )
+        _sync(aside / TENSORS)
+        state = {"version": VERSION, "sha256": sha256_of(aside / TENSORS), **checkpoint.state}
+        (aside / STATE).write_text(json.dumps(state), encoding="utf-8")
+        _sync(aside / STATE)
+        _sync(aside)
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(aside, target)
+        _sync(root)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise _unwritable(root, error) from error
+    except Exception as error:  # safetensors wraps what the disk says in an error of its own
+        shutil.rmtree(aside, ignore_errors=True)
+        raise _unwritable(root, error) from error
+    for other in _numbered(root):
+        if other != target:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def newest_checkpoint(run: Path, *, clean: bool) -> Checkpoint | None:
+    """The newest whole checkpoint of a run, None when there is none; `clean` removes what is left of others."""
+    root = run / FOLDER
+    leftovers = list(root.glob(".new-*"))
+    found = None
+    for folder in reversed(_numbered(root)):
+        if found is None:
+            found = _read(folder)
+        if found is None:
+            leftovers.append(folder)
+    for folder in leftovers if clean else ():
+        shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
+def remove_checkpoints(run: Path) -> None:
+    """A finished run needs none."""
+    shutil.rmtree(run / FOLDER, ignore_errors=True)
+
+
+def _numbered(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("[0-9]*") if path.is_dir())
+
+
+def _read(folder: Path) -> Checkpoint | None:
+    try:
+        if (folder / STATE).stat().st_size > MAX_STATE_BYTES:
+            return None
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if not isinstance(state, dict) or state.get("sha256") != sha256_of(folder / TENSORS):
+            return None
+        if state.get("version") != VERSION:
+            raise TrainingError(f"{folder} was written by another zoo-core; resume with that version, or start again.")
+        # A copy: what is mapped from the file would change with it.
+        return Checkpoint({name: tensor.clone() for name, tensor in read_tensors(folder / TENSORS).items()}, state)
+    except (OSError, ValueError, RecursionError, WeightsError):
+        return None
+
+
+def _unwritable(root: Path, error: Exception) -> ZooError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or error
+    return TrainingError(
+        f"a checkpoint could not be written to {root}: {reason}. The one before it is untouched. Free space or make "
+        f"the folder writable, then go on with `zoo resume {root.parent}`."
+    )
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,74 @@
+"""Where each phase of a plan gets its numbers from: pixels, the frozen front computed anew, or what was kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from zoo_core.data.batches import Batches
+from zoo_core.data.transforms import CENTRE
+from zoo_core.freezing.plan import Plan
+from zoo_core.model.assemble import Model
+from zoo_core.training.caching import Caching
+from zoo_core.training.features import Computed, Features, Feed, Pixels
+from zoo_core.training.front import Cut, Front, front_keys
+from zoo_core.training.world import World
+
+
+@dataclass(frozen=True)
+class PhaseFeeds:
+    """What a phase computes with: features at a cut, of training and of validation images."""
+
+    cut: Cut
+    train: Feed
+    val: Feed
+
+
+@dataclass
+class Feeds:
+    """The images of a run as its phases see them."""
+
+    model: Model
+    plan: Plan
+    caching: Caching
+    features: Features
+    train: Batches
+    val: Batches
+    device: torch.device
+    world: World
+
+    def enter(self, number: int, watch: Callable[[int, int], None]) -> PhaseFeeds:
+        """Get ready for a phase: what its frozen front gives is computed and kept where the plan of caching says so."""
+        pixels = Pixels(self.train, self.device), Pixels(self.val, self.device)
+        front = self.plan.front(self.plan.phases[number])
+        cut = self.caching.cuts[number]
+        if front == 0:
+            return PhaseFeeds(Cut(0), *pixels)
+        if cut is None:
+            computing = Front(self.model, [Cut(front)])
+            return PhaseFeeds(Cut(front), *(Computed(one, computing, Cut(front)) for one in pixels))
+        self._build(number, watch)
+        seen = [(index, view) for index in range(len(self.train.part)) for view in range(self.caching.views)]
+        train = self.features.kept(cut, self.train, seen)
+        val = self.features.kept(cut, self.val, [(index, CENTRE) for index in range(len(self.val.part))])
+        return PhaseFeeds(cut, train, val)
+
+    def close(self) -> None:
+        """Close the files of what is kept."""
+        self.features.close()
+
+    def _build(self, number: int, watch: Callable[[int, int], None]) -> None:
+        """Compute what is missing at this phase's cut, and in the same pass at those of later phases."""
+        self.features.keys = front_keys(self.model, self.train.preprocessing, self.features.identity)
+        cuts = {cut for later, cut in enumerate(self.caching.cuts) if cut and self._still_until(cut, number, later)}
+        seen = [(index, view) for index in range(len(self.train.part)) for view in range(self.caching.views)]
+        rows = [(self.train, one) for one in seen]
+        rows += [(self.val, (index, CENTRE)) for index in range(len(self.val.part))]
+        self.features.build(lambda: Front(self.model, cuts), cuts, rows, self.world, watch)
+
+    def _still_until(self, cut: Cut, number: int, later: int) -> bool:
+        """Whether the stages before a later phase's cut stay as they are from this phase on until then."""
+        between = self.plan.phases[number : later + 1]
+        return later >= number and all(self.plan.front(phase) >= cut.stages for phase in between)

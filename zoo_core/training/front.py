@@ -1,0 +1,139 @@
+"""The frozen front of a model is a fixed function of the image: cut off, folded, and computed without gradients.
+
+Shapes: B batch, C channels, H height, W width, F features, K outputs.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+
+from zoo_core.model.assemble import Model
+from zoo_core.model.chain import hold_still
+from zoo_core.specs import Preprocessing
+
+VERSION = 1
+"""Grows when the same front would give other numbers: what was kept before is not found again."""
+
+# What stands at the beginning of a head and never learns, nor draws at random. A head's own module says so by `fixed`.
+FIXED = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Identity)
+
+
+@dataclass(frozen=True, order=True)
+class Cut:
+    """A place in a model: after the first `stages` of its conv base, or after the head's fixed beginning as well."""
+
+    stages: int
+    pooled: bool = False
+
+
+def fixed_beginning(head: nn.Module) -> list[nn.Module]:
+    """The modules at the beginning of a head that have nothing to learn, such as its pooling."""
+    found: list[nn.Module] = []
+    for module in head if isinstance(head, nn.Sequential) else ():
+        if not (isinstance(module, FIXED) or getattr(module, "fixed", False)):
+            break
+        found.append(module)
+    return found
+
+
+class Tail(nn.Module):
+    """What comes after a cut, with the very modules of the model: features there to outputs (B, K)."""
+
+    def __init__(self, model: Model, cut: Cut) -> None:
+        super().__init__()
+        names = model.backbone.stages[cut.stages :]
+        self.stages = nn.ModuleList(model.backbone.stage(name) for name in names)
+        self.rules = [model.backbone.rules[name] for name in names]
+        self.head = model.head[len(fixed_beginning(model.head)) :] if cut.pooled else model.head  # type: ignore[index]
+        self.head_rule = model.head_rule
+
+    def forward(self, flow: Tensor) -> Tensor:
+        for stage in self.stages:
+            flow = stage(flow)
+        outputs_BK: Tensor = self.head(flow)
+        return outputs_BK
+
+    def train(self, mode: bool = True) -> Tail:
+        """Set training mode for what learns; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for stage, rule in zip(self.stages, self.rules, strict=True):
+            hold_still(stage, rule)
+        hold_still(self.head, self.head_rule)
+        return self
+
+
+class Front(nn.Module):
+    """The part of a model before its last cut: normalised images (B, C, H, W) to what stands at each cut."""
+
+    def __init__(self, model: Model, cuts: Iterable[Cut]) -> None:
+        super().__init__()
+        self.cuts = tuple(sorted(cuts))
+        names = model.backbone.stages[: self.cuts[-1].stages]
+        self.stages = nn.ModuleList(folded(model.backbone.stage(name)) for name in names)
+        self.pool = nn.Sequential(*fixed_beginning(model.head)).eval()
+
+    @torch.inference_mode()
+    def forward(self, flow: Tensor, start: Cut = Cut(0)) -> dict[Cut, Tensor]:
+        """What stands at each cut, from normalised images or from what stood at an earlier cut."""
+        found: dict[Cut, Tensor] = {}
+        for place in range(start.stages, len(self.stages) + 1):
+            if place > start.stages:
+                flow = self.stages[place - 1](flow)
+            if Cut(place) in self.cuts:
+                found[Cut(place)] = flow
+            if Cut(place, pooled=True) in self.cuts:
+                found[Cut(place, pooled=True)] = self.pool(flow)
+        return found
+
+
+def folded(stage: nn.Module) -> nn.Module:
+    """The stage as it computes in evaluation, batch normalisation folded into the convolutions before it.
+
+    A stage that torch.fx cannot trace is taken as it is.
+    """
+    if not any(isinstance(module, nn.BatchNorm2d) for module in stage.modules()):
+        return stage
+    still = copy.deepcopy(stage).eval().requires_grad_(False)
+    try:
+        return fuse(still).to(memory_format=torch.channels_last)
+    except Exception:  # tracing runs the stage's own code, which may do anything
+        return still.to(memory_format=torch.channels_last)
+
+
+def front_keys(model: Model, preprocessing: Preprocessing, identity: str) -> dict[Cut, str]:
+    """A name for what stands at each cut: equal for equal preprocessing, code (`identity`), structure and weights."""
+    digest = hashlib.blake2b(f"{VERSION} {preprocessing} {identity}".encode(), digest_size=16)
+    keys = {}
+    for place, name in enumerate(model.backbone.stages, start=1):
+        stage = model.backbone.stage(name)
+        _add(digest, str(stage), stage.state_dict())
+        keys[Cut(place)] = digest.hexdigest()
+    for module in fixed_beginning(model.head):
+        _add(digest, f"{type(module).__qualname__} {module}", {})
+    keys[Cut(len(model.backbone.stages), pooled=True)] = digest.hexdigest()
+    return keys
+
+
+def _add(digest: hashlib.blake2b, structure: str, state: Mapping[str, Tensor]) -> None:
+    digest.update(structure.encode())
+    for name, tensor in state.items():
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def cut_shapes(shapes: Sequence[tuple[int, ...]], head: nn.Module) -> dict[Cut, tuple[int, ...]]:
+    """The shape of one image at each cut, from the shapes (C, H, W) that the stages put out."""
+    found = {Cut(place): shape for place, shape in enumerate(shapes, start=1)}
+    pool = nn.Sequential(*fixed_beginning(head))
+    if len(pool):
+        pooled = pool(torch.empty(1, *shapes[-1], device="meta"))
+        found[Cut(len(shapes), pooled=True)] = tuple(pooled.shape[1:])
+    return found

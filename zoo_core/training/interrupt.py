@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM as a wish: the step is finished and saved, then the run ends. A second one ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from zoo_core.errors import ZooError
+
+
+class Interrupted(ZooError):
+    """The run was stopped from outside; all that was done is saved. The command line exits with 130 or 143."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+
+class Wish:
+    """Whether somebody asked to stop, and by which signal."""
+
+    signum: int | None = None
+
+
+@contextmanager
+def listening(tell: Callable[[], None]) -> Iterator[Wish]:
+    """Take the first Ctrl-C or SIGTERM as a wish to stop (`tell` is called then), and leave at the second."""
+    wish = Wish()
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may listen to signals
+        yield wish
+        return
+
+    def heard(signum: int, frame: Any) -> None:
+        if wish.signum is not None:
+            if signum == signal.SIGINT:
+                raise KeyboardInterrupt
+            raise SystemExit(128 + signum)
+        wish.signum = signum
+        tell()
+
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield wish
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

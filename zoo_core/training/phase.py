@@ -1,0 +1,133 @@
+"""One phase of a plan at work: the tail that learns, its optimizer, its gradients and its evaluation.
+
+Shapes: B batch, K outputs; `flow` is what stands at the phase's cut: images, feature maps or pooled features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from zoo_core.data.batches import Seen, in_groups
+from zoo_core.data.transforms import CENTRE
+from zoo_core.errors import TrainingError
+from zoo_core.training.evaluate import counted
+from zoo_core.training.features import group_size
+from zoo_core.training.feeds import Feeds, PhaseFeeds
+from zoo_core.training.front import Tail
+from zoo_core.training.metrics import Evaluation
+
+HEAD_GROUP = 256  # images a pass in evaluation where only a head is left to compute
+
+
+@dataclass
+class PhaseWork:
+    """What one phase trains with. `micro_batch` is how many images go through the tail together: their gradients are
+    summed until the batch is complete. None: the whole batch, or less where that is faster and the same."""
+
+    number: int
+    tail: Tail
+    optimizer: torch.optim.Optimizer
+    feeds: Feeds
+    feed: PhaseFeeds
+    label_smoothing: float
+    micro_batch: int | None
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.tail.to(memory_format=torch.channels_last)
+        self.tail.train()
+        small = self.feeds.device.type == "cpu" and len(self.tail.stages) and not self._norms_learn()
+        if self.micro_batch is None and small:
+            self.micro_batch = group_size(self.feeds.device)
+        self._network: nn.Module = self.tail
+        if self.feeds.world.size > 1:
+            self._network = DistributedDataParallel(self.tail)
+
+    def _norms_learn(self) -> bool:
+        """Whether a batch normalisation takes its statistics from the batch: cutting that would change the result."""
+        norms = (module for module in self.tail.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+        return any(module.training for module in norms)
+
+    def train_flow(self, groups: Sequence[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
+        """Each group of images with what stands at the cut for this process's share of it."""
+        shares = [self._share(group) for group in groups]
+        yield from zip(groups, self.feed.train.of(shares), strict=True)
+
+    def _share(self, group: Sequence[Seen]) -> Sequence[Seen]:
+        """This process's images of a group. One that has none takes another's along, and counts it as nothing."""
+        return self.feeds.world.share(group) or group[:1]
+
+    def gradients(self, group: Sequence[Seen], flow: Tensor) -> Tensor:
+        """Fill the gradients of the batch's mean loss; return this process's part of that loss, in float64.
+
+        Where the memory is too small for all at once, smaller pieces are taken from then on. Raises TrainingError when
+        it is too small for a single image.
+        """
+        while True:
+            drawn = torch.get_rng_state()
+            try:
+                return self._gradients(group, flow)
+            except RuntimeError as error:  # torch's own error of a full device is one of these
+                if not is_out_of_memory(error):
+                    raise
+            self._take_smaller_pieces(len(flow))
+            torch.set_rng_state(drawn)
+
+    def _gradients(self, group: Sequence[Seen], flow: Tensor) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        world = self.feeds.world
+        mine = len(world.share(group))
+        labels = self.feeds.train.labels([index for index, _ in self._share(group)]).to(flow.device, non_blocking=True)
+        pieces = -(-len(flow) // (self.micro_batch or len(flow)))
+        total = torch.zeros((), device=flow.device, dtype=torch.float64)
+        parts = list(zip(flow.tensor_split(pieces), labels.tensor_split(pieces), strict=True))
+        for place, (part, own) in enumerate(parts):
+            last = place == len(parts) - 1
+            with nullcontext() if last or world.size == 1 else self._network.no_sync():  # type: ignore[operator]
+                loss = functional.cross_entropy(self._network(part), own, label_smoothing=self.label_smoothing)
+                share = len(own) / len(group) if mine else 0.0
+                (loss * share * world.size).backward()  # type: ignore[no-untyped-call]  # the processes' gradients are averaged
+                total += loss.detach().double() * share
+        return total
+
+    def _take_smaller_pieces(self, count: int) -> None:
+        before = min(self.micro_batch or count, count)
+        if before == 1:
+            raise TrainingError(
+                "the memory is too small for a single image. Give a smaller --size, a strategy that learns fewer stages, "
+                "or another --device."
+            )
+        self.micro_batch = before // 2
+        if self.feeds.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.say(
+            f"the memory is too small for {before} images at once: going on with {self.micro_batch} "
+            f"(--micro-batch {self.micro_batch}); the batch of the optimizer stays as it was"
+        )
+
+    @torch.inference_mode()
+    def evaluate(self) -> Evaluation:
+        """Count on the validation images, each once; every process gets the whole result."""
+        self.tail.eval()
+        world, val = self.feeds.world, self.feeds.val
+        for buffer in self.tail.buffers():
+            world.same(buffer)
+        size = group_size(self.feeds.device) if len(self.tail.stages) else HEAD_GROUP
+        groups = world.share(in_groups(range(len(val.part)), size))
+        flows = self.feed.val.of([[(index, CENTRE) for index in group] for group in groups])
+        mine = [(group, self.tail(flow).float().cpu()) for group, flow in zip(groups, flows, strict=True)]
+        answers = sorted((pair for share in world.gather(mine) for pair in share), key=lambda pair: pair[0][0])
+        self.tail.train()
+        return counted(torch.cat([outputs for _, outputs in answers]), val.labels(range(len(val.part))))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch says that memory is lacking: on a device by its own error, on a CPU only in words."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)

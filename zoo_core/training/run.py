@@ -1,0 +1,233 @@
+"""Runs a job: the run directory is made, the training goes its way, and what came out is written down.
+
+A run that was interrupted or killed goes on from its newest checkpoint, and ends with the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from zoo_core.catalog import Catalog
+from zoo_core.data.batches import Batches, default_workers, small_store
+from zoo_core.data.sources import PartName
+from zoo_core.data.store import make_room
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.paths import cache_dir
+from zoo_core.runs.card import render_card
+from zoo_core.runs.directory import CONFUSION, CURVES, RunWriter, read_facts
+from zoo_core.runs.schema import differences
+from zoo_core.training.caching import cache_budget
+from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
+from zoo_core.training.evaluate import evaluate
+from zoo_core.training.features import Features
+from zoo_core.training.feeds import Feeds
+from zoo_core.training.interrupt import Interrupted, Wish, listening
+from zoo_core.training.job import Job, prepare
+from zoo_core.training.loop import Loop, Trained
+from zoo_core.training.metrics import Evaluation
+from zoo_core.training.watcher import EpochReport, Watcher
+from zoo_core.training.world import World, join_world
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of a run. `part` is the one that `evaluation` was measured on: "test" when the data has it.
+
+    `forwards` counts the images that went through the frozen front to be kept: 0 when all of them were found.
+    """
+
+    directory: Path
+    trained: Trained
+    evaluation: Evaluation
+    part: str
+    forwards: int
+
+
+def run_job(job: Job, watcher: Watcher) -> Result:
+    """Train, evaluate, and write a new run directory. Returns what came out."""
+    world = join_world(job.device)
+    try:
+        name = f"{job.backbone.spec.name}-{job.strategy.spec.name}"
+        made = RunWriter.create(job.config.out, name).directory if world.first else None
+        writer = RunWriter(Path(world.told(made)))
+        try:
+            return _run(job, watcher, writer, world, resumed=False)
+        except Interrupted:
+            raise
+        except BaseException:
+            if world.first:
+                writer.discard_unless_begun()
+            raise
+    finally:
+        world.leave()
+
+
+def resume(
+    directory: Path, catalog: Catalog, watcher: Watcher, show: Callable[[Job], None] = lambda job: None
+) -> Result:
+    """Go on with a run from its newest checkpoint, or from its start where it has none.
+
+    Raises UsageError when there is nothing to go on with, and ZooError that names what differs when data, classes,
+    plugins or versions are not those of the run.
+    """
+    facts = read_facts(directory)
+    writer = RunWriter(directory)
+    if writer.finished:
+        raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
+    job = prepare(facts.config, catalog)
+    changed = differences(facts, job.facts())
+    if changed:
+        raise ZooError(
+            f"{directory} cannot go on, because not all is as it was:\n  " + "\n  ".join(changed) + "\n"
+            "Put it back as it was, or start a new run with `zoo finetune`."
+        )
+    show(job)
+    world = join_world(job.device)
+    try:
+        return _run(job, watcher, writer, world, resumed=True)
+    finally:
+        world.leave()
+
+
+def _run(job: Job, watcher: Watcher, writer: RunWriter, world: World, *, resumed: bool) -> Result:
+    with _alone(writer.directory, world), listening(lambda: _tell_of_wish(watcher)) as wish:
+        if world.first and not resumed:
+            writer.write_facts(job.facts())
+        start = newest_checkpoint(writer.directory, clean=world.first) if resumed else None
+        if start is not None:
+            writer.metrics = [EpochReport(**report).to_dict() for report in start.state["history"]]
+        feeds = _feeds(job, world)
+        try:
+            loop = _loop(job, feeds, _Recording(watcher, writer if world.first else None), wish, writer)
+            trained = loop.run(start)
+            return _finish(job, loop, trained, writer)
+        except Interrupted as stopped:
+            raise Interrupted(f"{stopped} Go on with: zoo resume {writer.directory}", stopped.exit_code - 128) from None
+        finally:
+            feeds.close()
+
+
+def _feeds(job: Job, world: World) -> Feeds:
+    config = job.config
+    workers = config.workers or default_workers()
+    root = cache_dir()
+    small = None
+    if world.first:
+        make_room(root, job.caching.total + job.caching.small, cache_budget(config.cache_gb))
+    if job.caching.small:
+        small = small_store(root, job.preprocessing)
+    train = Batches(job.source.parts["train"], job.preprocessing, config.batch_size, workers, config.augment, small)
+    val = Batches(job.source.parts["val"], job.preprocessing, config.batch_size, workers, "none", small)
+    entry = job.backbone.entry
+    features = Features(
+        root=root,
+        identity=f"{entry.distribution} {entry.version} {job.backbone}",
+        shapes=job.shapes,
+        augment=config.augment,
+        dtype=config.cache_dtype,
+        device=job.device,
+        lanes=workers,
+    )
+    return Feeds(job.model, job.plan, job.caching, features, train, val, job.device, world)
+
+
+def _loop(job: Job, feeds: Feeds, watcher: Watcher, wish: Wish, writer: RunWriter) -> Loop:
+    return Loop(
+        model=job.model,
+        plan=job.plan,
+        config=job.config,
+        feeds=feeds,
+        pretrained=job.start.pretrained,
+        watcher=watcher,
+        wish=wish,
+        save=lambda number, checkpoint: write_checkpoint(writer.directory, number, checkpoint),
+    )
+
+
+def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result:
+    """Measure the best epoch's weights and write everything down; the weights come last, for they mark a finished run."""
+    from zoo_core.runs.plots import plot_confusion, plot_curves  # matplotlib waits until there is something to draw
+
+    part: PartName = "test" if "test" in job.source.parts else "val"
+    evaluation = loop.evaluate_best() if part == "val" else None
+    if evaluation is None:
+        workers = job.config.workers or default_workers()
+        batches = Batches(job.source.parts[part], job.preprocessing, job.config.batch_size, workers)
+        evaluation = evaluate(job.model, batches, job.device)
+    result = Result(writer.directory, trained, evaluation, part, loop.feeds.features.forwards)
+    if loop.feeds.world.first:
+        line = result_line(result)
+        plot_curves(writer.directory / CURVES, trained.epochs, trained.best)
+        plot_confusion(writer.directory / CONFUSION, evaluation, job.source.classes)
+        writer.add_metrics(line)
+        writer.write_card(render_card(job.facts(), line))
+        writer.write_model(job.model.named_saved())
+        remove_checkpoints(writer.directory)
+    loop.feeds.world.barrier()
+    return result
+
+
+@contextmanager
+def _alone(directory: Path, world: World) -> Iterator[None]:
+    """Hold the run directory: two runs that write to one would spoil it."""
+    if not world.first:
+        yield
+        return
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ZooError(f"another process is writing to {directory}. Wait for it, or stop it first.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        (directory / ".lock").unlink(missing_ok=True)
+
+
+def _tell_of_wish(watcher: Watcher) -> None:
+    watcher.say("stopping: this step is finished and saved first (once more to leave at once)")
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """Writes each epoch down before whoever watches is told; only the first process writes."""
+
+    watcher: Watcher
+    writer: RunWriter | None
+
+    def preparing(self, done: int, total: int) -> None:
+        self.watcher.preparing(done, total)
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        self.watcher.step(epoch, step, steps)
+
+    def epoch(self, report: EpochReport) -> None:
+        if self.writer is not None:
+            self.writer.add_metrics(report.to_dict())
+        self.watcher.epoch(report)
+
+    def say(self, text: str) -> None:
+        self.watcher.say(text)
+
+
+def result_line(result: Result) -> dict[str, object]:
+    """The last line of a run's metrics."""
+    low, high = result.evaluation.interval
+    return {
+        "event": "result",
+        "part": result.part,
+        "images": result.evaluation.images,
+        "correct": result.evaluation.correct,
+        "accuracy": result.evaluation.accuracy,
+        "interval": [low, high],
+        "loss": result.evaluation.loss,
+        "best_epoch": result.trained.best,
+        "seconds": sum(report.seconds for report in result.trained.epochs),
+        "confusion": result.evaluation.confusion.tolist(),
+    }

@@ -1,0 +1,91 @@
+"""A training's tensors under names, for checkpoints and for the best epoch: weights, optimizer, random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from zoo_core.freezing.plan import Plan
+from zoo_core.model.assemble import Model
+
+
+def learnt_rows(plan: Plan) -> list[str]:
+    """The stages (and the head) that learn in some phase of a plan."""
+    return sorted({row for phase in plan.phases for row in plan.learning(phase)})
+
+
+def learnt_state(model: Model, plan: Plan) -> dict[str, Tensor]:
+    """A copy of all that the training may have moved: parameters and statistics of every part that learns."""
+    return {
+        f"{row}/{name}": tensor.detach().clone()
+        for row in learnt_rows(plan)
+        for name, tensor in model.part(row).state_dict().items()
+    }
+
+
+@torch.no_grad()
+def load_learnt(model: Model, state: Mapping[str, Tensor]) -> None:
+    """Put back what `learnt_state` gave."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        row, _, name = key.partition("/")
+        if row not in parts:
+            parts[row] = model.part(row).state_dict(keep_vars=True)
+        parts[row][name].copy_(tensor)
+
+
+def optimizer_state(model: Model, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers of each parameter, as tensors `row/parameter/what`."""
+    return {
+        f"{name}/{what}": torch.as_tensor(value).detach().clone()
+        for name, parameter in _named(model)
+        for what, value in optimizer.state.get(parameter, {}).items()
+        if value is not None
+    }
+
+
+def load_optimizer(model: Model, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_state` gave, for the parameters that the optimizer moves."""
+    moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        name, _, what = key.rpartition("/")
+        by_name.setdefault(name, {})[what] = tensor
+    for name, parameter in _named(model):
+        if parameter in moved and name in by_name:
+            own = optimizer.state[parameter]
+            for what, tensor in by_name[name].items():
+                own[what] = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+
+
+def _named(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
+    for row in (*model.backbone.stages, "head"):
+        for name, parameter in model.part(row).named_parameters():
+            yield f"{row}/{name}", parameter
+
+
+def random_state() -> dict[str, Tensor]:
+    """The state of the generators that dropout draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def load_random(state: Mapping[str, Tensor]) -> None:
+    """Put back what `random_state` gave."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under `prefix/name`."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that `prefixed` put under a prefix."""
+    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}

@@ -1,0 +1,59 @@
+"""What a training tells, and to whom."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One line of a run's metrics. Losses are means over images, `lr` the head's rate at the epoch's first step."""
+
+    epoch: int
+    phase: int
+    lr: float
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The higher, the better: accuracy first, then the loss."""
+        return self.val_accuracy, -self.val_loss
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"event": "epoch", **asdict(self)}
+
+
+class Watcher(Protocol):
+    """Who wants to see how the work goes on."""
+
+    def preparing(self, done: int, total: int) -> None:
+        """So many images of those that were missing went through the frozen front."""
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        """A training step was done."""
+
+    def epoch(self, report: EpochReport) -> None:
+        """An epoch was done."""
+
+    def say(self, text: str) -> None:
+        """Something happened that a person should know."""
+
+
+class Silent:
+    """A watcher that looks away."""
+
+    def preparing(self, done: int, total: int) -> None:
+        pass
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        pass
+
+    def epoch(self, report: EpochReport) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass

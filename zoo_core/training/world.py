@@ -1,0 +1,74 @@
+"""The processes that train together, one a device, as torchrun starts them. Alone, every call does nothing.
+
+`torchrun --nproc-per-node 2 -m zoo_core finetune ...` starts two; each takes its share of every batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """How many processes there are, and which one this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes the run and speaks."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's share of a sequence: every `size`-th item."""
+        return items[self.rank :: self.size]
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+    def gather(self, mine: Any) -> list[Any]:
+        """What each process has, by rank, for all of them."""
+        if self.size == 1:
+            return [mine]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, mine)
+        return found
+
+    def told(self, of_first: Any) -> Any:
+        """What the first process has, for all of them."""
+        return self.gather(of_first)[0]
+
+    def same(self, tensor: torch.Tensor) -> None:
+        """Give a tensor the first process's values everywhere."""
+        if self.size > 1:
+            dist.broadcast(tensor, 0)
+
+    def leave(self) -> None:
+        """End the group."""
+        if self.size > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def started_together() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def join_world(device: torch.device) -> World:
+    """Join the processes that torchrun started: over nccl on CUDA, over gloo else."""
+    if not started_together():
+        return World()
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return World(dist.get_rank(), dist.get_world_size())
