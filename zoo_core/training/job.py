@@ -14,6 +14,7 @@ from zoo_core.data.folders import read_folders
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
+from zoo_core.model.adapt import Merge, adapt
 from zoo_core.model.assemble import Model, build_head, learning_parameters
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CONFUSION, CURVES, RunWriter, now, provider
@@ -50,6 +51,7 @@ class Job:
     start: Start
     dropped: tuple[str, ...]
     model: Model
+    merge: Merge
     device: torch.device
 
     def batches(self, part: Part) -> Batches:
@@ -78,6 +80,7 @@ class Job:
         train = self.batches(self.source.parts["train"])
         loop = Loop(self.model, self.plan, self.config, train, val, self.device, self.start.pretrained)
         trained = loop.run(_Recording(watcher, writer))
+        self.merge()  # what is measured, drawn and written below is the merged model
         part: PartName = "test" if "test" in self.source.parts else "val"
         evaluation = evaluate(self.model, self.batches(self.source.parts[part]), self.device)
         result = Result(writer.directory, trained, evaluation, part)
@@ -158,6 +161,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
     torch.manual_seed(config.seed)
     base, dropped = load_base(backbone, start)
     model = Model(base, build_head(head, in_channels=backbone.spec.channels, num_outputs=len(source.classes)))
+    merge = adapt(strategy, base, plan)  # after the head: its first weights are the same under every strategy
     return Job(
         config=config,
         backbone=backbone,
@@ -169,6 +173,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
         start=start,
         dropped=dropped,
         model=model.to(device),
+        merge=merge,
         device=device,
     )
 
