@@ -279,6 +279,10 @@ class FreezeSpec:
     """A freeze strategy: a pure function from stage names to a plan.
 
     `plan` names a function `(options, *, stages: tuple[str, ...], epochs: int) -> Plan`. The name says what learns.
+
+    A strategy that adds parameters also has `adapt`: a function `(options, base: Chain, *, stages: tuple[str, ...])
+    -> Callable[[], None]`. It adds them, in place, to the stages in which its plan lets only "added" ones learn, and
+    returns a function that merges them into the base's own parameters, so that the published keys are there again.
     """
 
     name: str
@@ -286,10 +290,13 @@ class FreezeSpec:
     summary: str
     options: type = NoOptions
     paper: Paper | None = None
+    adapt: str | None = None
 
     def __post_init__(self) -> None:
         _check_name("strategy", self.name)
         _check_path(self.name, self.plan)
+        if self.adapt is not None:
+            _check_path(self.name, self.adapt)
 
 
 @dataclass(frozen=True, kw_only=True)

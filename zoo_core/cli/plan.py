@@ -28,6 +28,7 @@ def plan(ctx: click.Context, backbone: str, strategy: str, epochs: int, picture:
     """
     catalog = catalog_of(ctx)
     network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
+    from zoo_core.model.adapt import adapt
     from zoo_core.model.assemble import build_network, learning_parameters
     from zoo_core.training.job import make_plan
     from zoo_core.weights.load import without_storage
@@ -35,6 +36,8 @@ def plan(ctx: click.Context, backbone: str, strategy: str, epochs: int, picture:
     made = make_plan(wanted, network.spec, epochs)
     with without_storage():
         base, _ = build_network(network).split()
+    total = sum(parameter.numel() for parameter in base.parameters())
+    adapt(wanted, base, made)  # out here, so that nothing it imports is left without storage
     learning = [
         sum(
             parameter.numel()
@@ -52,7 +55,6 @@ def plan(ctx: click.Context, backbone: str, strategy: str, epochs: int, picture:
             {"backbone": str(network), "strategy": str(wanted), **made.to_dict(), "learning_parameters": learning}
         )
         return
-    total = sum(parameter.numel() for parameter in base.parameters())
     _show(made, learning, total)
     if picture is not None:
         console().print(f"The plan is drawn in {picture}.")

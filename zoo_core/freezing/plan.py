@@ -16,12 +16,13 @@ from zoo_core.specs import HEAD
 class Rule:
     """What one stage does in one phase.
 
-    `lr` is its share of the learning rate, 0 when it is frozen; `parameters` says which of its parameters learn;
-    `statistics` whether its normalisation layers update their running statistics. A frozen stage never does.
+    `lr` is its share of the learning rate, 0 when it is frozen; `parameters` says which of its parameters learn
+    ("added": those that the strategy added, and no others); `statistics` whether its normalisation layers update their
+    running statistics. A frozen stage never does.
     """
 
     lr: float = 0.0
-    parameters: Literal["all", "norm", "bias"] = "all"
+    parameters: Literal["all", "norm", "bias", "added"] = "all"
     statistics: Literal["update", "frozen"] = "frozen"
 
     @property

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoo_core.catalog import Choice
 from zoo_core.errors import PluginError
 from zoo_core.freezing.plan import LEARNING, Rule
+from zoo_core.model.adapt import ADDED
 from zoo_core.model.chain import NORMALISATION, Chain, hold_still
 from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, resolve
 
@@ -69,6 +70,10 @@ def learning_parameters(part: nn.Module, rule: Rule) -> Iterator[nn.Parameter]:
         for module in part.modules():
             if isinstance(module, NORMALISATION):
                 yield from module.parameters(recurse=False)
+    elif rule.parameters == "added":
+        for module in part.modules():
+            for name in getattr(module, ADDED, ()):
+                yield module.get_parameter(name)
     else:
         for name, parameter in part.named_parameters():
             if rule.parameters == "all" or name.rpartition(".")[2] == "bias":

@@ -47,11 +47,13 @@ def plan_in_words(plan: Mapping[str, Any]) -> list[str]:
     names = [*plan["stages"], "head"]
     sentences = []
     for phase in plan["phases"]:
-        learning = [name for name, rule in zip(names, phase["rules"], strict=True) if rule["lr"] > 0]
+        rules = dict(zip(names, phase["rules"], strict=True))
+        learning = [name for name in names if rules[name]["lr"] > 0]
         frozen = [name for name in names if name not in learning]
         epochs = "1 epoch" if phase["epochs"] == 1 else f"{phase['epochs']} epochs"
-        what = ", ".join(learning)
-        still = f"; frozen: {', '.join(frozen)}" if frozen else "; nothing is frozen"
+        partly = {name: f" ({rules[name]['parameters']})" for name in learning if rules[name]["parameters"] != "all"}
+        what = ", ".join(name + partly.get(name, "") for name in learning)
+        still = f"; frozen: {', '.join(frozen)}" if frozen else "" if partly else "; nothing is frozen"
         sentences.append(f"{epochs}: {what} {'learns' if len(learning) == 1 else 'learn'}{still}.")
     return sentences
 

@@ -15,6 +15,7 @@ from zoo_core.data.folders import read_folders
 from zoo_core.data.sources import Source
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
+from zoo_core.model.adapt import Merge, adapt
 from zoo_core.model.assemble import Model, build_head, build_network, learning_parameters, stage_shapes
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
@@ -45,6 +46,7 @@ class Job:
     model: Model
     shapes: dict[Cut, tuple[int, ...]]
     caching: Caching
+    merge: Merge | None
     device: torch.device
 
     def learning_count(self, phase: int) -> int:
@@ -113,6 +115,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
     caching = choose_caching(
         config, plan, shapes, preprocessing, train=counts["train"], val=counts["val"], budget=budget
     )
+    merge = adapt(strategy, base, plan)  # after the head: its first weights are the same under every strategy
     return Job(
         config=config,
         backbone=backbone,
@@ -126,6 +129,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
         model=model.to(device),
         shapes=shapes,
         caching=caching,
+        merge=merge,
         device=device,
     )
 

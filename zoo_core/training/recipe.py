@@ -20,7 +20,7 @@ SCRATCH_BASE_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Rates:
-    """The highest learning rate of each stage and the head in one phase."""
+    """The highest learning rate of each stage and the head in one phase; what is new learns at the head's."""
 
     by_row: dict[str, float]
 
@@ -32,7 +32,8 @@ class Rates:
             else (PRETRAINED_BASE_SHARE if pretrained else SCRATCH_BASE_SHARE)
         )
         rules = plan.rules(phase)
-        return cls({row: config.lr * rule.lr * (1.0 if row == HEAD else share) for row, rule in rules.items()})
+        new = {row for row, rule in rules.items() if row == HEAD or rule.parameters == "added"}
+        return cls({row: config.lr * rule.lr * (1.0 if row in new else share) for row, rule in rules.items()})
 
 
 def parameter_groups(

@@ -154,7 +154,9 @@ def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result
     from zoo_core.runs.plots import plot_confusion, plot_curves  # matplotlib waits until there is something to draw
 
     part: PartName = "test" if "test" in job.source.parts else "val"
-    evaluation = loop.evaluate_best() if part == "val" else None
+    evaluation = loop.evaluate_best() if part == "val" and job.merge is None else None
+    if job.merge is not None:
+        job.merge()  # what is measured, drawn and written below is the merged model
     if evaluation is None:
         workers = job.config.workers or default_workers()
         batches = Batches(job.source.parts[part], job.preprocessing, job.config.batch_size, workers)

@@ -1,0 +1,1 @@
+"""The freeze strategy lora for zoo."""
