@@ -7,22 +7,23 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_type_hints
 
 from zoo_core.errors import UsageError, did_you_mean
-from zoo_core.specs import MAX_SIZE
+from zoo_core.specs import MAX_SIZE, TASKS, Task
 
 Augment = Literal["none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
+TaskChoice = Task | Literal["auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
     """The settings of one fine-tune. Raises UsageError when one of them makes no sense.
 
-    `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder or the name of
-    a data set; `strategy` "auto" is "head-only" for a pretrained base and "full" from scratch; `size` the side of
-    the square image in pixels, None for what the weights expect; `lr` is the highest rate of the head; the conv
-    base's stages get the share `base_lr` of it (None: 0.1 when pretrained, 0.2 from scratch), times what the plan says;
-    `val_share` is what is held out when the data brings no validation part; `device` is "auto", "cpu", "cuda" or
-    "cuda:N"; `out` the run directory, None for a new one under ./runs.
+    `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder, a CSV file or
+    the name of a data set; `task` "auto" is what the data say; `strategy` "auto" is "head-only" for a pretrained base
+    and "full" from scratch; `size` the side of the square image in pixels, None for what the weights expect; `lr` is
+    the highest rate of the head; the conv base's stages get the share `base_lr` of it (None: 0.1 when pretrained, 0.2
+    from scratch), times what the plan says; `val_share` is what is held out when the data brings no validation part;
+    `device` is "auto", "cpu", "cuda" or "cuda:N"; `out` the run directory, None for a new one under ./runs.
     """
 
     backbone: str
@@ -30,6 +31,7 @@ class FinetuneConfig:
     strategy: str = "auto"
     weights: str = "default"
     data: str = "fashion-small"
+    task: TaskChoice = "auto"
     epochs: int = 10
     batch_size: int = 32
     lr: float = 5e-3
@@ -64,6 +66,7 @@ class FinetuneConfig:
         _within("label_smoothing", self.label_smoothing, 0, 0.99)
         _within("val_share", self.val_share, 0.01, 0.9)
         _one_of("optimizer", self.optimizer, ("adamw", "sgd"))
+        _one_of("task", self.task, ("auto", *TASKS))
         _one_of("augment", self.augment, ("none", "flip", "crop-flip"))
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from zoo_core.training.metrics import Evaluation, wilson
+from zoo_core.training.metrics import ClassEvaluation, wilson
 
 
 def test_accuracy_and_recalls_come_from_the_confusion_matrix() -> None:
-    evaluation = Evaluation(np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]]), 0.5)
+    evaluation = ClassEvaluation(np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]]), 0.5)
     assert (evaluation.images, evaluation.correct, evaluation.accuracy) == (20, 17, 0.85)
     assert evaluation.recalls()[:2] == [0.8, 0.9]
     assert math.isnan(evaluation.recalls()[2])

@@ -11,8 +11,8 @@ import click
 from zoo_core.cli.common import (
     BACKBONE,
     HEAD,
+    SHORT,
     STRATEGY,
-    accuracy_text,
     announce,
     catalog_of,
     console,
@@ -20,9 +20,12 @@ from zoo_core.cli.common import (
     json_option,
     percent,
     print_json,
+    score_text,
     table,
+    told,
 )
 from zoo_core.config import FinetuneConfig
+from zoo_core.specs import OUTPUTS, Task
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,7 +54,12 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("head", "What answers: a name from `zoo list heads`, with options (mlp:hidden=256+64).", type=HEAD)
 @_option("strategy", "What learns: head-only, last:2, full ... (auto: head-only, from scratch full).", type=STRATEGY)
 @_option("weights", "What to start from: a tag from `zoo info`, none, a .safetensors file or a run directory.")
-@_option("data", "Your images: train/val/[test] folders of classes, or one folder of classes; or a bundled data set.")
+@_option(
+    "data",
+    "Your images: a folder of classes, or train/val/[test] folders of such; a CSV file with a column 'path' and one of "
+    "classes, of labels joined by '|', or columns of 0 and 1, or of numbers; or a bundled data set.",
+)
+@_option("task", "classification, multilabel or regression (auto: what the data say).")
 @_option("epochs", "How often each image is seen.", type=int)
 @_option("batch_size", "Images a step.", type=int)
 @_option("lr", "Highest learning rate of the head.", type=float)
@@ -75,6 +83,7 @@ def finetune(ctx: click.Context, /, as_json: bool, **settings: Any) -> None:
     \b
     zoo finetune --backbone lenet5
     zoo finetune --backbone resnet50 --data photos/
+    zoo finetune --backbone resnet18 --data photos.csv --task regression
     zoo finetune --backbone vgg16 --strategy last:1 --head mlp:hidden=256 --data photos/ --epochs 20
     """
     config = FinetuneConfig(**settings)
@@ -91,7 +100,7 @@ def finetune(ctx: click.Context, /, as_json: bool, **settings: Any) -> None:
     show_job(screen, job)
     with _Progress(screen, job) as watcher:
         result = job.run(watcher)
-    _show_result(screen, result)
+    _show_result(screen, result, job.source.task)
     if as_json:
         print_json(_json(result))
 
@@ -108,7 +117,7 @@ def show_job(screen: Console, job: Job) -> None:
     start = f"{job.start.tag} ({job.start.local.source})" if job.start.local else "from scratch"
     rows = [
         ("backbone", f"{job.backbone} from {job.backbone.entry.distribution}, weights: {start}"),
-        ("head", f"{job.head}, for {len(job.source.classes)} classes"),
+        ("head", f"{job.head}, for {len(job.source.classes)} {OUTPUTS[job.source.task]}"),
         ("strategy", f"{job.strategy}. " + " Then ".join(plan_in_words(job.plan.to_dict()))),
         ("parameters", _parameters(job, count_parameters(job.model))),
         ("images", f"{parts}; {size} x {size}, {'greyscale' if channels == 1 else 'RGB'}, from {job.source.title}"),
@@ -136,13 +145,14 @@ class _Progress:
 
     def __init__(self, screen: Console, job: Job) -> None:
         self.screen = screen
+        self.metric = f"val {SHORT[job.source.task]}"
         self.epochs = job.plan.epochs
         self.bar: Progress | None = None
 
     def __enter__(self) -> _Progress:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'val accuracy':>13} {'seconds':>8}")
+        self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {self.metric:>13} {'seconds':>8}")
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         self.bar = Progress(*columns, TimeRemainingColumn(), console=self.screen, transient=True)
         self.task = self.bar.add_task("training", total=None)
@@ -163,22 +173,24 @@ class _Progress:
     def epoch(self, report: EpochReport) -> None:
         self.screen.print(
             f"{report.epoch:>7} {report.train_loss:>11.4f} {report.val_loss:>9.4f} "
-            f"{percent(report.val_accuracy):>13} {report.seconds:>8.1f}"
+            f"{score_text(report.metric, report.val_score):>13} {report.seconds:>8.1f}"
         )
 
 
-def _show_result(screen: Console, result: Result) -> None:
+def _show_result(screen: Console, result: Result, task: Task) -> None:
     from rich.markup import escape
 
-    evaluation = result.evaluation
-    told = accuracy_text(evaluation.accuracy, evaluation.interval, evaluation.correct, evaluation.images)
+    from zoo_core.runs.directory import PICTURES
+
     part = {"val": "validation", "test": "test"}.get(result.part, result.part)
     run = escape(str(result.directory))
-    screen.print(f"\n[bold]Accuracy on the {part} images: {told}[/bold], best epoch {result.trained.best}.")
-    screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), curves.png, confusion.png, model.safetensors.\n")
+    line = told(result.evaluation, f"on the {part} images")
+    screen.print(f"\n[bold]{line}[/bold], best epoch {result.trained.best}.")
+    pictures = f"curves.png, {PICTURES[task]}"
+    screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")
     commands = {
-        f"zoo predict {run} IMAGE...": "classify images with it",
+        f"zoo predict {run} IMAGE...": "use it on images",
         f"zoo evaluate {run} --data DIR": "measure it on other images",
         f"zoo publish {run} OWNER/NAME": "put it on the Hub",
         "zoo list strategies": "what else could learn",

@@ -33,7 +33,7 @@ class Batches:
     workers: int
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each image once, as in evaluation: bytes (B, C, H, W) and labels (B)."""
+        """Each image once, as in evaluation: bytes (B, C, H, W) and targets (B) or (B, K)."""
         return self._decoded(self._groups(range(len(self.part))), self._evaluation)
 
     def shuffled(self, *, seed: int, epoch: int, augment: Augment) -> Iterator[tuple[Tensor, Tensor]]:
@@ -68,8 +68,7 @@ class Batches:
                     for coming in groups[position + len(pending) : position + AHEAD]:
                         pending.append([pool.submit(decode, index) for index in coming])
                     pixels = np.stack([future.result() for future in pending.pop(0)])
-                    labels = torch.tensor([self.part.labels[index] for index in group])
-                    yield torch.from_numpy(pixels), labels
+                    yield torch.from_numpy(pixels), torch.from_numpy(self.part.targets[np.asarray(group)])
             finally:
                 for futures in pending:
                     for future in futures:

@@ -8,20 +8,23 @@ from pathlib import Path
 import torch
 
 from zoo_core.catalog import Catalog, Choice
-from zoo_core.config import FinetuneConfig
+from zoo_core.config import FinetuneConfig, TaskChoice
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.folders import read_folders
 from zoo_core.data.sources import Part, PartName, Source
+from zoo_core.data.tables import read_table
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
-from zoo_core.model.assemble import Model, build_head, learning_parameters
+from zoo_core.model.assemble import Model, build_head_for, learning_parameters
 from zoo_core.runs.card import render_card
-from zoo_core.runs.directory import CONFUSION, CURVES, RunWriter, now, provider
+from zoo_core.runs.directory import CURVES, RunWriter, now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
 from zoo_core.training.evaluate import evaluate
 from zoo_core.training.loop import EpochReport, Loop, Trained, Watcher
 from zoo_core.training.metrics import Evaluation
+from zoo_core.training.solve import shortened
+from zoo_core.training.tasks import check_task, objective_for
 from zoo_core.version import __version__
 from zoo_core.weights.choose import Start, choose_start, load_base
 
@@ -70,20 +73,21 @@ class Job:
             raise
 
     def _run(self, watcher: Watcher, writer: RunWriter) -> Result:
-        from zoo_core.runs.plots import plot_confusion, plot_curves  # matplotlib waits until there is something to draw
+        from zoo_core.runs.plots import plot_answers, plot_curves  # matplotlib waits until there is something to draw
 
         facts = self.facts()
         writer.write_facts(facts)
         val = self.batches(self.source.parts["val"])
         train = self.batches(self.source.parts["train"])
-        loop = Loop(self.model, self.plan, self.config, train, val, self.device, self.start.pretrained)
+        objective = objective_for(self.source.task, self.model.head, train.part.targets)
+        loop = Loop(self.model, self.plan, self.config, train, val, self.device, self.start.pretrained, objective)
         trained = loop.run(_Recording(watcher, writer))
         part: PartName = "test" if "test" in self.source.parts else "val"
-        evaluation = evaluate(self.model, self.batches(self.source.parts[part]), self.device)
+        evaluation = evaluate(self.model, self.batches(self.source.parts[part]), self.device, objective)
         result = Result(writer.directory, trained, evaluation, part)
         writer.write_model(self.model.named_saved())
         plot_curves(writer.directory / CURVES, trained.epochs, trained.best)
-        plot_confusion(writer.directory / CONFUSION, evaluation, self.source.classes)
+        plot_answers(writer.directory, evaluation, self.source.classes)
         writer.add_metrics(result_line(result))
         writer.write_card(render_card(facts, result_line(result)))
         return result
@@ -120,6 +124,7 @@ class Job:
                 split=self.source.split,
             ),
             plan=self.plan.to_dict(),
+            task=self.source.task,
         )
 
 
@@ -146,7 +151,8 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
     device = find_device(config.device)
-    source = open_source(config.data, catalog).with_validation(share=config.val_share, seed=config.seed)
+    source = open_source(config.data, catalog, config.task).with_validation(share=config.val_share, seed=config.seed)
+    check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     if config.strategy != "auto":
         make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs)  # a wrong one ends before a download
     start = choose_start(backbone, config.weights)
@@ -157,13 +163,14 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_base(backbone, start)
-    model = Model(base, build_head(head, in_channels=backbone.spec.channels, num_outputs=len(source.classes)))
+    outputs = len(source.classes)
+    model = Model(base, build_head_for(backbone, head, preprocessing, num_outputs=outputs, task=source.task))
     return Job(
         config=config,
         backbone=backbone,
         head=head,
         strategy=strategy,
-        plan=plan,
+        plan=shortened(plan, model.head),
         source=source,
         preprocessing=preprocessing,
         start=start,
@@ -180,8 +187,18 @@ def make_plan(strategy: Choice[FreezeSpec], backbone: BackboneSpec, epochs: int)
     return plan
 
 
-def open_source(data: str, catalog: Catalog) -> Source:
-    """A bundled or plugged-in data set by its name, or a folder."""
+def open_source(data: str, catalog: Catalog, task: TaskChoice = "auto") -> Source:
+    """A bundled or plugged-in data set by its name, a CSV file, or a folder. Raises UsageError for another task."""
+    path = Path(data).expanduser()
+    if path.suffix.lower() == ".csv":
+        return read_table(path, task)
+    source = _named_or_folder(data, catalog)
+    if task not in ("auto", source.task):
+        raise UsageError(f"{data} is for {source.task}. A CSV file can hold the targets for {task}: docs/data.md.")
+    return source
+
+
+def _named_or_folder(data: str, catalog: Catalog) -> Source:
     known = {entry.spec.name for entry in catalog.entries(DatasetSpec)}
     if data.split(":")[-1] in known and not Path(data).exists():
         source: Source = resolve(catalog.dataset(data).spec.load)()
@@ -189,7 +206,7 @@ def open_source(data: str, catalog: Catalog) -> Source:
     if not Path(data).exists() and "/" not in data and "\\" not in data:
         raise UsageError(
             f"There is no folder and no data set '{data}'. Give a folder with one folder of images for each class, "
-            f"or one of: {', '.join(sorted(known))}."
+            f"a CSV file that names images, or one of: {', '.join(sorted(known))}."
         )
     return read_folders(Path(data).expanduser())
 
@@ -223,16 +240,15 @@ def find_device(text: str) -> torch.device:
 
 def result_line(result: Result) -> dict[str, object]:
     """The last line of a run's metrics."""
-    low, high = result.evaluation.interval
+    evaluation = result.evaluation
     return {
         "event": "result",
         "part": result.part,
-        "images": result.evaluation.images,
-        "correct": result.evaluation.correct,
-        "accuracy": result.evaluation.accuracy,
-        "interval": [low, high],
-        "loss": result.evaluation.loss,
+        "images": evaluation.images,
+        "metric": evaluation.metric,
+        "score": evaluation.score,
+        "loss": evaluation.loss,
         "best_epoch": result.trained.best,
         "seconds": sum(report.seconds for report in result.trained.epochs),
-        "confusion": result.evaluation.confusion.tolist(),
+        **evaluation.figures(),
     }

@@ -12,27 +12,32 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import Batches, normalised
 from zoo_core.errors import TrainingError
-from zoo_core.freezing.plan import Plan
+from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model
+from zoo_core.model.solvers import Solvable
 from zoo_core.training.evaluate import evaluate
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
+from zoo_core.training.solve import only_solved, solve_head
+from zoo_core.training.tasks import Objective
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One line of a run's metrics. Losses are means over images, `lr` the head's rate at the epoch's first step."""
+    """One line of a run's metrics. Losses are means over images, `lr` the head's rate at the epoch's first step;
+    of two scores the higher is the better, and `metric` says what they are.
+    """
 
     epoch: int
     phase: int
     lr: float
     train_loss: float
     val_loss: float
-    val_accuracy: float
+    val_score: float
+    metric: str
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,6 +83,7 @@ class Loop:
     val: Batches
     device: torch.device
     pretrained: bool
+    objective: Objective
 
     def run(self, watcher: Watcher) -> Trained:
         """Train as the plan says and leave the best epoch's weights in the model.
@@ -95,12 +101,15 @@ class Loop:
             optimizer = make_optimizer(self.config, groups, optimizer)
             for _ in range(phase.epochs):
                 started = time.perf_counter()
-                train_loss = self._train_epoch(optimizer, epoch, watcher)
-                result = evaluate(self.model, self.val, self.device)
+                train_loss = self._solve(phase, epoch, watcher)
+                if train_loss is None:
+                    train_loss = self._train_epoch(optimizer, epoch, watcher)
+                result = evaluate(self.model, self.val, self.device, self.objective)
                 self._finite(result.loss, epoch)
                 lr = self.config.lr * self._share(epoch * self.train.training_steps)
                 seconds = time.perf_counter() - started
-                report = EpochReport(epoch + 1, number + 1, lr, train_loss, result.loss, result.accuracy, seconds)
+                score = (result.score, result.metric)
+                report = EpochReport(epoch + 1, number + 1, lr, train_loss, result.loss, *score, seconds)
                 if not history or _better(report, history[self._best(history)]):
                     best_state = _copy_of_learnt(self.model, self.plan)
                 history.append(report)
@@ -114,18 +123,30 @@ class Loop:
         steps = self.train.training_steps
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         batches = self.train.shuffled(seed=self.config.seed, epoch=epoch, augment=self.config.augment)
-        for step, (pixels_BCHW, labels_B) in enumerate(batches):
+        for step, (pixels_BCHW, targets_B) in enumerate(batches):
             set_rates(optimizer, self._share(epoch * steps + step))
             images_BCHW = normalised(pixels_BCHW, self.train.preprocessing, self.device)
             outputs_BK = self.model(images_BCHW)
-            labels_B = labels_B.to(self.device, non_blocking=True)
-            loss = functional.cross_entropy(outputs_BK, labels_B, label_smoothing=self.config.label_smoothing)
+            targets_B = targets_B.to(self.device, non_blocking=True)
+            loss = self.objective.loss(outputs_BK, targets_B, self.config.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            total += loss.detach().double() * len(labels_B)
+            total += loss.detach().double() * len(targets_B)
             watcher.step(epoch + 1, step + 1, steps)
         return self._finite(total.item() / len(self.train.part), epoch)
+
+    def _solve(self, phase: Phase, epoch: int, watcher: Watcher) -> float | None:
+        """Fit a head that is solved: at the start, and where nothing else learns. Returns its training loss if that was
+        all that the epoch had to do, else None.
+        """
+        alone = only_solved(self.plan, phase, self.model.head)
+        if alone or (epoch == 0 and isinstance(self.model.head, Solvable)):
+            solve_head(self.model, self.train, self.device, self.config.seed)
+        if not alone:
+            return None
+        watcher.step(epoch + 1, self.train.training_steps, self.train.training_steps)
+        return self._finite(evaluate(self.model, self.train, self.device, self.objective).loss, epoch)
 
     def _finite(self, loss: float, epoch: int) -> float:
         if not math.isfinite(loss):
@@ -140,11 +161,11 @@ class Loop:
 
     @staticmethod
     def _best(history: list[EpochReport]) -> int:
-        return min(range(len(history)), key=lambda index: (-history[index].val_accuracy, history[index].val_loss))
+        return min(range(len(history)), key=lambda index: (-history[index].val_score, history[index].val_loss))
 
 
 def _better(one: EpochReport, other: EpochReport) -> bool:
-    return (one.val_accuracy, -one.val_loss) > (other.val_accuracy, -other.val_loss)
+    return (one.val_score, -one.val_loss) > (other.val_score, -other.val_loss)
 
 
 def _copy_of_learnt(model: Model, plan: Plan) -> dict[str, Tensor]:

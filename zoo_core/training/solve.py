@@ -1,0 +1,42 @@
+"""Fits a head that is solved rather than trained, on the features of all training images.
+
+Shapes: B batch, C channels, H height, W width, F features, N images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from zoo_core.data.batches import Batches, normalised
+from zoo_core.freezing.plan import Phase, Plan
+from zoo_core.model.assemble import Model
+from zoo_core.model.solvers import Solvable
+from zoo_core.specs import HEAD
+
+
+@torch.no_grad()
+def solve_head(model: Model, train: Batches, device: torch.device, seed: int) -> None:
+    """Fit the head to the training images as they are in evaluation: once each, nothing varied."""
+    head = model.head
+    assert isinstance(head, Solvable)
+    model.eval()
+    reduced, targets = [], []
+    for pixels_BCHW, targets_B in train.in_order():
+        features_BCHW = model.backbone(normalised(pixels_BCHW, train.preprocessing, device))
+        reduced.append(head.reduce(features_BCHW).float().cpu())
+        targets.append(targets_B)
+    head.fit(torch.cat(reduced), torch.cat(targets), seed)
+
+
+def only_solved(plan: Plan, phase: Phase, head: nn.Module) -> bool:
+    """Whether a phase has nothing to train: only the head learns, and it is solved."""
+    return isinstance(head, Solvable) and plan.learning(phase) == (HEAD,)
+
+
+def shortened(plan: Plan, head: nn.Module) -> Plan:
+    """The plan with one epoch for each phase that has nothing to train."""
+    phases = (replace(phase, epochs=1) if only_solved(plan, phase, head) else phase for phase in plan.phases)
+    return replace(plan, phases=tuple(phases))
