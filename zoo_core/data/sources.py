@@ -162,7 +162,7 @@ class Source:
             if len(members) < 2:
                 raise DataError(
                     f"the class '{printable(name)}' has {len(members)} image, and one to train and one to validate are "
-                    "needed. Add images, or give train/ and val/ folders."
+                    "needed. Add images, or give train/ and val/ folders, or a column 'part' in a CSV file."
                 )
             held_out.update(int(index) for index in generator.permutation(members)[: _count(share, len(members))])
         return held_out
