@@ -11,6 +11,7 @@ import torch
 import zoo_core
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
+from zoo_core.errors import TrainingError
 from zoo_core.paths import sha256_of
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.loop import Silent
@@ -94,3 +95,11 @@ def test_one_seed_solves_to_the_same_bytes(config: FinetuneConfig, catalog: Cata
         return sha256_of(result.directory / "model.safetensors")
 
     assert digest(str(tmp_path / "a")) == digest(str(tmp_path / "b"))
+
+
+def test_features_that_are_no_numbers_are_not_searched(config: FinetuneConfig, catalog: Catalog) -> None:
+    job = prepare(replace(config, head="solved", strategy="head-only"), catalog)
+    with torch.no_grad():
+        next(job.model.backbone.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="the features of the training images are not finite numbers"):
+        job.run(Silent())

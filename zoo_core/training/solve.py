@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from zoo_core.data.batches import Batches, normalised
+from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model
 from zoo_core.model.solvers import Solvable
@@ -19,7 +20,10 @@ from zoo_core.specs import HEAD
 
 @torch.no_grad()
 def solve_head(model: Model, train: Batches, device: torch.device, seed: int) -> None:
-    """Fit the head to the training images as they are in evaluation: once each, nothing varied."""
+    """Fit the head to the training images as they are in evaluation: once each, nothing varied.
+
+    Raises TrainingError when their features are not finite numbers.
+    """
     head = model.head
     assert isinstance(head, Solvable)
     model.eval()
@@ -28,7 +32,10 @@ def solve_head(model: Model, train: Batches, device: torch.device, seed: int) ->
         features_BCHW = model.backbone(normalised(pixels_BCHW, train.preprocessing, device))
         reduced.append(head.reduce(features_BCHW).float().cpu())
         targets.append(targets_B)
-    head.fit(torch.cat(reduced), torch.cat(targets), seed)
+    reduced_NF = torch.cat(reduced)
+    if not torch.isfinite(reduced_NF).all():  # a solver would search on for long among them
+        raise TrainingError("the features of the training images are not finite numbers. Are the weights sound?")
+    head.fit(reduced_NF, torch.cat(targets), seed)
 
 
 def only_solved(plan: Plan, phase: Phase, head: nn.Module) -> bool:
