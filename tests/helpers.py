@@ -23,3 +23,15 @@ def make_photos(root: Path, *, classes: tuple[str, ...] = ("blue", "red"), count
             pixels[..., 2 * (label == 0)] += 120
             Image.fromarray(pixels).save(folder / f"{number}.{'png' if number % 2 else 'jpg'}")
     return root
+
+
+def make_table(root: Path, header: str, describe: Callable[[str, int], str], *, count: int = 12) -> Path:
+    """Write photos of two classes and a CSV file that says of each what `describe(class, number)` gives."""
+    make_photos(root, count=count, size=24)
+    lines = [header]
+    for name in ("blue", "red"):
+        for number in range(count):
+            lines.append(f"{name}/{number}.{'png' if number % 2 else 'jpg'},{describe(name, number)}")
+    file = root / "photos.csv"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file

@@ -14,9 +14,11 @@ from zoo_core.freezing.strategies import (
 )
 from zoo_core.hookspecs import hookimpl
 from zoo_core.options import NoOptions
-from zoo_core.specs import DatasetSpec, FreezeSpec, HeadSpec, Paper
+from zoo_core.specs import TASKS, DatasetSpec, FreezeSpec, HeadSpec, Paper
 
-Pooling = Literal["avg", "max"]
+FixedPooling = Literal["avg", "max", "avgmax"]
+Pooling = Literal["avg", "max", "avgmax", "gem"]
+Activation = Literal["relu", "gelu", "silu", "tanh"]
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,48 @@ class MlpOptions:
     hidden: tuple[int, ...] = (512,)
     dropout: float = 0.2
     batchnorm: bool = False
-    activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
+    activation: Activation = "relu"
     pool: Pooling = "avg"
 
     def __post_init__(self) -> None:
         _check_dropout(self.dropout)
-        if min(self.hidden) < 1:
-            raise ValueError(f"hidden must name at least one node a layer, got {min(self.hidden)}")
+        _check_hidden(self.hidden)
+
+
+@dataclass(frozen=True)
+class FlattenOptions:
+    hidden: tuple[int, ...] | None = None
+    dropout: float = 0.5
+    activation: Activation = "relu"
+
+    def __post_init__(self) -> None:
+        _check_dropout(self.dropout)
+        _check_hidden(self.hidden or (1,))
+
+
+@dataclass(frozen=True)
+class CosineOptions:
+    pool: Pooling = "avg"
+    scale: float = 16.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < 1e4:
+            raise ValueError(f"scale must be above 0 and below 10000, got {self.scale}")
+
+
+@dataclass(frozen=True)
+class FittedOptions:
+    pool: FixedPooling = "avg"
 
 
 def _check_dropout(dropout: float) -> None:
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+
+
+def _check_hidden(hidden: tuple[int, ...]) -> None:
+    if min(hidden) < 1:
+        raise ValueError(f"hidden must name at least one node a layer, got {min(hidden)}")
 
 
 @hookimpl
@@ -54,13 +86,41 @@ def zoo_heads() -> list[HeadSpec]:
             name="linear",
             build="zoo_core.model.heads:linear",
             options=LinearOptions,
+            tasks=TASKS,
             summary="global pooling and one linear layer",
         ),
         HeadSpec(
             name="mlp",
             build="zoo_core.model.heads:mlp",
             options=MlpOptions,
+            tasks=TASKS,
             summary="global pooling and hidden layers, as many and as wide as you say",
+        ),
+        HeadSpec(
+            name="flatten",
+            build="zoo_core.model.heads:flatten",
+            options=FlattenOptions,
+            tasks=TASKS,
+            needs_size=True,
+            summary="the whole feature map, hidden layers if you like; knows where things are, for one image size",
+        ),
+        HeadSpec(
+            name="cosine",
+            build="zoo_core.model.heads:cosine",
+            options=CosineOptions,
+            summary="the cosine between the features and a direction for each class, times a learnt scale",
+        ),
+        HeadSpec(
+            name="prototype",
+            build="zoo_core.model.solvers:prototype",
+            options=FittedOptions,
+            summary="the nearest class mean: computed in one pass, without gradients",
+        ),
+        HeadSpec(
+            name="solved",
+            build="zoo_core.model.solvers:solved",
+            options=FittedOptions,
+            summary="the best linear layer: logistic regression solved to its optimum, its decay cross-validated",
         ),
     ]
 

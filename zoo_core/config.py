@@ -8,27 +8,31 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from zoo_core.errors import UsageError, did_you_mean
-from zoo_core.specs import MAX_SIZE
+from zoo_core.specs import MAX_SIZE, TASKS, Task
 
 Augment = Literal["none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "float32"]
+TaskChoice = Task | Literal["auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
     """The settings of one fine-tune. Raises UsageError when one of them makes no sense.
 
-    `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder or the name of
-    a data set; `strategy` "auto" is "head-only" for a pretrained base and "full" from scratch; `size` the side of
-    the square image in pixels, None for what the weights expect; `lr` is the highest rate of the head; the conv
-    base's stages get the share `base_lr` of it (None: 0.1 when pretrained, 0.2 from scratch), times what the plan says;
-    `views` is how many variants of each training image there are where the frozen front's features are kept (None:
-    chosen from the plan; 0: nothing is kept, every epoch sees fresh ones), `cache_gb` how many gigabytes may be kept on
-    disk and `cache_dtype` how; `patience` is after how many epochs without a better one a phase of the plan ends;
-    `val_share` is what is held out when the data brings no validation part; `device` is "auto", "cpu", "cuda" or
-    "cuda:N"; `micro_batch` how many images of a batch go through the network together; `save_every` the seconds
-    between two checkpoints; `out` the run directory, None for a new one under ./runs.
+    `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder, a CSV file or
+    the name of a data set; `task` "auto" is what the data say; `strategy` "auto" is "head-only" for a pretrained base
+    and "full" from scratch; `size` the side of the square image in pixels, None for what the weights expect; `lr` is
+    the highest rate of the head ("auto": found by a range test); the conv base's stages get the share `base_lr` of it
+    (None: 0.1 when pretrained, 0.2 from scratch), times what the plan says; `mixup` and `cutmix` are the alphas by which
+    images are mixed (0: not), `l2_sp` how strongly the base is pulled back to its start, `ema` the decay of averaged
+    weights that are measured and kept instead of the last ones (0: none); `views` is how many variants of each training
+    image there are where the frozen front's features are kept (None: chosen from the plan; 0: nothing is kept, every
+    epoch sees fresh ones), `cache_gb` how many gigabytes may be kept on disk and `cache_dtype` how; `patience` is after
+    how many epochs without a better one a phase of the plan ends; `val_share` is what is held out when the data brings
+    no validation part; `device` is "auto", "cpu", "cuda" or "cuda:N"; `micro_batch` how many images of a batch go
+    through the network together; `save_every` the seconds between two checkpoints; `out` the run directory, None for a
+    new one under ./runs.
     """
 
     backbone: str
@@ -36,6 +40,7 @@ class FinetuneConfig:
     strategy: str = "auto"
     weights: str = "default"
     data: str = "fashion-small"
+    task: TaskChoice = "auto"
     epochs: int = 10
     batch_size: int = 32
     lr: float = 5e-3
@@ -82,6 +87,7 @@ class FinetuneConfig:
         _within("label_smoothing", self.label_smoothing, 0, 0.99)
         _within("val_share", self.val_share, 0.01, 0.9)
         _one_of("optimizer", self.optimizer, ("adamw", "sgd"))
+        _one_of("task", self.task, ("auto", *TASKS))
         _one_of("augment", self.augment, ("none", "flip", "crop-flip"))
         _one_of("cache_dtype", self.cache_dtype, ("float16", "float32"))
 

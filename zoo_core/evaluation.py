@@ -1,15 +1,18 @@
-"""Measures a fine-tuned run on labelled images."""
+"""Measures a fine-tuned run on images whose answers are known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from zoo_core.catalog import Catalog
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.library import load
 from zoo_core.runs.schema import RunFacts
+from zoo_core.specs import OUTPUTS, Task
 from zoo_core.training.job import open_source
 from zoo_core.training.metrics import Evaluation
 
@@ -22,6 +25,7 @@ class Measured:
     title: str
     part: str
     classes: tuple[str, ...]
+    task: Task
 
 
 def evaluate_run(
@@ -35,14 +39,14 @@ def evaluate_run(
     if predictor.facts is None:
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
     if data is None:
-        source = open_source(predictor.facts.config.data, catalog)
+        source = open_source(predictor.facts.config.data, catalog, predictor.facts.task)
         part_name, part = _held_out(source, predictor.facts)
     else:
-        source = open_source(data, catalog)
+        source = open_source(data, catalog, predictor.facts.task)
         name: PartName = next(name for name in ("test", "val", "train") if name in source.parts)
         part_name, part = ("all" if name == "train" else name), source.parts[name]
     part = _relabelled(part, source, predictor.classes)
-    return Measured(predictor.evaluate(part, watch), source.title, part_name, predictor.classes)
+    return Measured(predictor.evaluate(part, watch), source.title, part_name, predictor.classes, source.task)
 
 
 def _held_out(source: Source, facts: RunFacts) -> tuple[str, Part]:
@@ -56,13 +60,24 @@ def _held_out(source: Source, facts: RunFacts) -> tuple[str, Part]:
     return name, source.parts[name]
 
 
-def _relabelled(part: Part, source: Source, classes: tuple[str, ...]) -> Part:
-    """Labels as positions in the run's classes. Raises DataError for a class that the run does not know."""
-    unknown = [name for name in source.classes if name not in classes]
+def _relabelled(part: Part, source: Source, names: tuple[str, ...]) -> Part:
+    """Targets in the order of the run's names. A label that the data do not know is one that no image has.
+
+    Raises DataError for a class or label that the run does not know, and when numbers are not those of the run.
+    """
+    word = {"classification": "class", "multilabel": "label", "regression": "number"}[source.task]
+    unknown = [name for name in source.classes if name not in names]
     if unknown:
         raise DataError(
-            f"{source.title} has the class '{printable(unknown[0])}', which the run does not know. "
-            f"Its classes: {', '.join(printable(name) for name in classes)}."
+            f"{source.title} has the {word} '{printable(unknown[0])}', which the run does not know. "
+            f"Its {OUTPUTS[source.task]}: {', '.join(printable(name) for name in names)}."
         )
-    positions = [classes.index(name) for name in source.classes]
-    return Part(part.images, tuple(positions[label] for label in part.labels))
+    missing = [name for name in names if name not in source.classes]
+    if missing and source.task == "regression":
+        raise DataError(f"{source.title} has no column '{printable(missing[0])}', which the run predicts.")
+    positions = np.array([names.index(name) for name in source.classes])
+    if source.task == "classification":
+        return Part(part.images, positions[part.targets])
+    targets = np.zeros((len(part), len(names)), dtype=np.float32)
+    targets[:, positions] = part.targets
+    return Part(part.images, targets)

@@ -62,6 +62,7 @@ def zoo_heads() -> Sequence[HeadSpec]:
                 name="wide",
                 build="zoo_wide.head:wide",  # (options, *, in_channels, num_outputs) -> nn.Module
                 options=WideOptions,
+                tasks=("classification", "multilabel"),
                 summary="one wide hidden layer",
             )
         ]

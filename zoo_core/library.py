@@ -11,7 +11,7 @@ from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.load import is_address, pull_run
-from zoo_core.model.assemble import Model, build_head
+from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.predict import Predictor, open_pretrained, open_run
 from zoo_core.training.job import find_device, prepare
 from zoo_core.training.run import Result, run_job
@@ -30,14 +30,19 @@ def create_model(
     """Build a conv base with a new head: images (B, C, H, W) to outputs (B, num_classes).
 
     `backbone` and `head` may have options (`"mlp:hidden=256"`); `weights` is a tag, "none", "default" or a path.
+    A head that needs the feature map's size is built for images of the size that the weights expect.
     Raises UsageError for an unknown name and WeightsError when the weights cannot be had.
     """
     if num_classes < 1:
         raise UsageError(f"num_classes must be at least 1, got {num_classes}")
     catalog = catalog or open_catalog()
     choice = catalog.backbone(backbone)
-    base, _ = load_base(choice, choose_start(choice, weights))
-    return Model(base, build_head(catalog.head(head), in_channels=choice.spec.channels, num_outputs=num_classes))
+    start = choose_start(choice, weights)
+    base, _ = load_base(choice, start)
+    answers = build_head_for(
+        choice, catalog.head(head), start.preprocessing, num_outputs=num_classes, task="classification"
+    )
+    return Model(base, answers)
 
 
 def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, watcher: Watcher | None = None) -> Result:

@@ -1,4 +1,4 @@
-"""A model ready to classify: a fine-tuned run, or a pretrained backbone with its original classifier.
+"""A model ready to answer: a fine-tuned run, or a pretrained backbone with its original classifier.
 
 Shapes: B batch, C channels, H height, W width, K classes.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -17,12 +18,13 @@ from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.decode import open_image
 from zoo_core.data.sources import FolderImages, Part
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.model.assemble import Model, build_head, build_network
+from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
 from zoo_core.training.evaluate import evaluate, normalised_outputs
 from zoo_core.training.metrics import Evaluation
+from zoo_core.training.tasks import Objective, objective_for
 from zoo_core.weights.choose import load_whole, named_weights
 from zoo_core.weights.load import build_empty, compare, fill, load_chain
 from zoo_core.weights.safe import read_tensors
@@ -32,7 +34,7 @@ BATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most likely classes of one image with their probabilities, the likeliest first."""
+    """What a model says of one image: classes or labels with their probabilities, the likeliest first, or numbers."""
 
     image: str
     answers: tuple[tuple[str, float], ...]
@@ -47,36 +49,36 @@ class Predictor:
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     device: torch.device
+    objective: Objective
     facts: RunFacts | None = None
 
     def predict(self, images: Sequence[str | Path], *, top: int = 5) -> list[Prediction]:
-        """Classify image files. Raises DataError naming the first file that cannot be read."""
+        """Answer for image files. Raises DataError naming the first file that cannot be read.
+
+        Of classes the `top` likeliest are told, of labels those above a probability of 0.5, of numbers all.
+        """
         return list(self.predictions(images, top=top))
 
     def predictions(self, images: Sequence[str | Path], *, top: int = 5) -> Iterator[Prediction]:
-        """Classify image files, batch by batch."""
+        """Answer for image files, batch by batch."""
         paths = [Path(image) for image in images]
         for path in paths:
             if not path.is_file():
                 open_image(path)  # says what is wrong with it before any work is done
         files = FolderImages(Path(), tuple(str(path) for path in paths))
-        batches = self._batches(Part(files, (0,) * len(paths)))
+        batches = self._batches(Part(files, np.zeros(len(paths), dtype=np.int64)))
         done = 0
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
             with torch.inference_mode():
                 outputs_BK = normalised_outputs(self.network, pixels_BCHW, self.preprocessing, self.device)
-            for shares_K in outputs_BK.softmax(1):
-                values, indices = shares_K.topk(min(top, len(self.classes)))
-                answers = tuple(
-                    (self.classes[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True)
-                )
-                yield Prediction(str(images[done]), answers)
+            for outputs_K in outputs_BK:
+                yield Prediction(str(images[done]), self.objective.answers(outputs_K, self.classes, top))
                 done += 1
 
     def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
-        """Classify labelled images whose labels are positions in `classes`, and count."""
-        return evaluate(self.network, self._batches(part), self.device, watch)
+        """Measure on images whose targets stand in the order of `classes`."""
+        return evaluate(self.network, self._batches(part), self.device, self.objective, watch)
 
     def _batches(self, part: Part) -> Batches:
         return Batches(part, self.preprocessing, BATCH_SIZE, default_workers())
@@ -88,16 +90,19 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     facts = run.facts
     backbone = catalog.backbone(_installed(facts.backbone.distribution, facts.backbone.name, catalog))
     head = catalog.head(_installed(facts.head.distribution, facts.head.name, catalog))
-    channels, outputs = backbone.spec.channels, len(facts.classes)
     tensors = read_tensors(run.weights_path)
     base, _ = build_empty(lambda: build_network(backbone)).split()
-    module = build_empty(lambda: build_head(head, in_channels=channels, num_outputs=outputs))
+    outputs = len(facts.classes)
+    module = build_empty(
+        lambda: build_head_for(backbone, head, facts.preprocessing, num_outputs=outputs, task=facts.task)
+    )
     load_chain(base, tensors, path=run.weights_path, ignored=(f"{HEAD}.",), drop=None)
     own = {key.removeprefix(f"{HEAD}."): tensor for key, tensor in tensors.items() if key.startswith(f"{HEAD}.")}
     compare(module.state_dict(keep_vars=True), own, what=f"the head in {run.weights_path}")
     fill(module, own)
     model = Model(base, module).eval().to(device)
-    return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, facts)
+    objective = objective_for(facts.task, module)
+    return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts)
 
 
 def _installed(distribution: str, name: str, catalog: Catalog) -> str:
@@ -122,7 +127,10 @@ def open_pretrained(choice: Choice[BackboneSpec], weights: str, device: torch.de
             f"(`zoo finetune --backbone {spec.name} --data DIR`) and predict with the run directory."
         )
     network = load_whole(choice, ref).eval().to(device)
-    return Predictor(f"{spec.name} ({ref.tag})", network, ref.preprocessing, class_names(ref.classes), device)
+    objective = objective_for("classification", network)
+    return Predictor(
+        f"{spec.name} ({ref.tag})", network, ref.preprocessing, class_names(ref.classes), device, objective
+    )
 
 
 def class_names(classes: str | tuple[str, ...]) -> tuple[str, ...]:

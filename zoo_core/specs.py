@@ -9,7 +9,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from zoo_core.errors import PluginError
 from zoo_core.options import NoOptions
@@ -29,6 +29,9 @@ REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][
 MAX_SIZE = 8192  # a float tensor of one RGB image of this size takes 805 MB
 FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
 Task = Literal["classification", "multilabel", "regression"]
+TASKS: tuple[Task, ...] = get_args(Task)
+OUTPUTS: dict[Task, str] = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}
+"""What a model's outputs are called in each task."""
 
 
 def resolve(path: str) -> Callable[..., Any]:
@@ -259,7 +262,13 @@ class HeadSpec:
     """A head: what turns the feature map into an answer.
 
     `build` names a function `(options, *, in_channels: int, num_outputs: int) -> nn.Module` that maps
-    features (batch, in_channels, height, width) to outputs (batch, num_outputs).
+    features (batch, in_channels, height, width) to outputs (batch, num_outputs). With `needs_size` it is called with
+    `in_size: tuple[int, int]` as well, the height and width of the feature map. `tasks` are those it serves: outputs
+    are logits of classes or labels, or numbers (which zoo brings into the targets' units behind the head).
+
+    The module may bring its own loss, a method `loss(outputs, targets) -> Tensor` (a mean over images, the outputs in
+    the targets' units); otherwise it is the task's. One with the methods of `zoo_core.model.solvers.Solvable` is solved
+    rather than trained.
     """
 
     name: str
@@ -267,11 +276,14 @@ class HeadSpec:
     summary: str
     options: type = NoOptions
     tasks: tuple[Task, ...] = ("classification",)
+    needs_size: bool = False
     paper: Paper | None = None
 
     def __post_init__(self) -> None:
         _check_name("head", self.name)
         _check_path(self.name, self.build)
+        known = bool(self.tasks) and set(self.tasks) <= set(TASKS)
+        _require(known, f"head '{self.name}' serves the tasks {self.tasks!r}; there are {', '.join(TASKS)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ def batches(count: int, batch_size: int, workers: int = 2) -> Batches:
 
 def test_every_image_comes_once_in_order_in_evaluation() -> None:
     labels = torch.cat([labels for _, labels in batches(50, 16).in_order()])
-    assert labels.tolist() == list(VAL.labels[:50])
+    assert labels.tolist() == VAL.targets[:50].tolist()
 
 
 @pytest.mark.parametrize("augment", ["none", "flip", "crop-flip"])

@@ -14,8 +14,8 @@ def test_one_folder_of_classes_is_split_by_class_and_seed(photos: Path) -> None:
     source = read_folders(photos)
     split = source.with_validation(share=0.3, seed=0)
     assert (source.classes, len(source.parts["train"])) == (("blue", "red"), 20)
-    assert [split.parts[name].labels.count(0) for name in ("train", "val")] == [7, 3]
-    assert [split.parts[name].labels.count(1) for name in ("train", "val")] == [7, 3]
+    assert [(split.parts[name].targets == 0).sum() for name in ("train", "val")] == [7, 3]
+    assert [(split.parts[name].targets == 1).sum() for name in ("train", "val")] == [7, 3]
     names = {
         part: {split.parts[part].images.name(i) for i in range(len(split.parts[part]))} for part in ("train", "val")
     }
@@ -78,5 +78,5 @@ def test_a_class_of_one_image_cannot_be_split(tmp_path: Path) -> None:
 def test_the_bundled_images_are_what_they_say() -> None:
     source = fashion_small()
     assert {name: len(part) for name, part in source.parts.items()} == {"train": 1000, "val": 500}
-    assert {source.parts["train"].labels.count(label) for label in range(10)} == {100}
+    assert {(source.parts["train"].targets == label).sum() for label in range(10)} == {100}
     assert source.parts["val"].images.read(0).size == (28, 28)

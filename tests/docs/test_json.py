@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers import Zoo
+from helpers import Zoo, make_table
+from zoo_core.cli.common import JSON_VERSION
 
-ROWS = re.findall(
-    r"^\| (`zoo .*?) \| (.*) \|$", (Path(__file__).parents[2] / "docs" / "json.md").read_text(), re.MULTILINE
-)
+TEXT = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
+ROWS = re.findall(r"^\| (`zoo .*?) \| (.*) \|$", TEXT, re.MULTILINE)
 COMMANDS = [
     "list backbones",
     "list heads",
@@ -32,6 +32,17 @@ def documented(command: str) -> set[str]:
     return {word for code in re.findall(r"`([^`]*)`", row) for word in code.split()}
 
 
+TASKS = re.findall(r"^\| (\w+) \| `\w+` \| (.*) \| (.*) \| (.*) \|$", TEXT, re.MULTILINE)
+FIGURES, ROWS_OF_IT, ANSWER = 1, 2, 3
+COLUMNS = {"classification": "path,kind", "multilabel": "path,tags", "regression": "path,warmth"}
+
+
+def of_task(task: str, column: int) -> set[str]:
+    """All words that stand in code marks in a cell of a task's row."""
+    (row,) = [row for row in TASKS if row[0] == task]
+    return {word for code in re.findall(r"`([^`]*)`", row[column]) for word in code.split()}
+
+
 def printed(value: object) -> set[str]:
     """All keys in a JSON value, however deep; those of `files` are names."""
     if isinstance(value, list):
@@ -44,10 +55,36 @@ def printed(value: object) -> set[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_documented_fields_are_those_that_are_printed(zoo: Zoo, command: str) -> None:
     answer = json.loads(zoo(*command.split(), "--json").stdout)
-    assert answer.pop("version") == 1
+    assert answer.pop("version") == JSON_VERSION
     words = documented(command) - {"measured", "expected"}
     found = printed(answer) - {"event"}
+    if command.startswith("finetune"):
+        words |= of_task("classification", FIGURES)
     if command.startswith("list "):
         kind = command.removeprefix("list ")
         words -= {"heads", "strategies"} - {kind}
     assert found == words
+
+
+@pytest.mark.parametrize("task", COLUMNS)
+def test_the_documented_fields_of_a_task_are_those_that_are_printed(zoo: Zoo, tmp_path: Path, task: str) -> None:
+    describe = {"classification": "{kind}", "multilabel": "{kind}|any", "regression": "{number}.5"}[task]
+    data = make_table(
+        tmp_path / "photos", COLUMNS[task], lambda kind, number: describe.format(kind=kind, number=number), count=4
+    )
+    trained = zoo("finetune", "--backbone", "lenet5", "--data", data, "--epochs", 1, "--out", "run", "--json")
+    measured = zoo("evaluate", "run", "--data", data, "--json")
+    predicted = zoo("predict", "run", tmp_path / "photos" / "red" / "0.jpg", "--json")
+    for command, answer, cells in (
+        ("finetune", trained, (FIGURES,)),
+        ("evaluate", measured, (FIGURES, ROWS_OF_IT)),
+        ("predict", predicted, (ANSWER,)),
+    ):
+        words = documented(command).union(*(of_task(task, cell) for cell in cells))
+        found = printed(json.loads(answer.stdout)) - {"version", "event"}
+        told_nothing = task == "multilabel" and command == "predict" and found == documented(command)
+        assert found == words or told_nothing, command
+
+
+def test_the_version_in_the_document_is_the_one_that_is_printed() -> None:
+    assert f"`version` is {JSON_VERSION}:" in TEXT

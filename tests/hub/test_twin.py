@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import constants
 
 import zoo_core
-from helpers import make_photos
+from helpers import make_photos, make_table
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
@@ -55,11 +55,19 @@ def trained(catalog: Catalog, folder: Path, backbone: str, size: int, **settings
     return zoo_core.finetune(replace(config, **settings), catalog=catalog).directory
 
 
-@pytest.mark.parametrize(("backbone", "size"), [("resnet18", 64), ("efficientnet_lite0", 64), ("vgg11", 224)])
+@pytest.mark.parametrize(
+    ("backbone", "size", "head"),
+    [
+        ("resnet18", 64, "linear"),
+        ("resnet18", 64, "solved"),
+        ("efficientnet_lite0", 64, "linear"),
+        ("vgg11", 224, "linear"),
+    ],
+)
 def test_timm_opens_the_published_model_and_gives_the_same_logits(
-    alice: TestHub, catalog: Catalog, tmp_path: Path, backbone: str, size: int
+    alice: TestHub, catalog: Catalog, tmp_path: Path, backbone: str, size: int, head: str
 ) -> None:
-    run = trained(catalog, tmp_path, backbone, size)
+    run = trained(catalog, tmp_path, backbone, size, head=head)
     publish(run, "alice/twin", catalog=catalog, wishes=Wishes(also_timm=True))
     theirs = timm.create_model("hf-hub:alice/twin", pretrained=True).eval()
     assert theirs.pretrained_cfg["label_names"] == ["blue", "red"]
@@ -79,6 +87,8 @@ def test_timm_opens_the_published_model_and_gives_the_same_logits(
         ("lenet5", 32, "linear", "'lenet5' has no twin in timm"),
         ("resnet18", 32, "mlp:8", "timm has the head 'linear' with average pooling only"),
         ("resnet18", 32, "linear:max", "timm has the head 'linear' with average pooling only"),
+        ("resnet18", 32, "solved:avgmax", "timm has the head 'linear' with average pooling only"),
+        ("resnet18", 32, "prototype", "timm has the head 'linear' with average pooling only"),
         ("vgg11", 32, "linear", "gives the same answers at 224 pixels only"),
     ],
 )
@@ -89,3 +99,10 @@ def test_what_timm_cannot_hold_is_refused_with_the_reason(
     with pytest.raises(UsageError, match=message):
         publish(run, "alice/twin", catalog=catalog, wishes=Wishes(also_timm=True))
     assert alice.requests == []
+
+
+def test_what_does_not_classify_is_refused(alice: TestHub, catalog: Catalog, tmp_path: Path) -> None:
+    table = make_table(tmp_path / "table", "path,warmth", lambda kind, number: f"{number}.5")
+    run = trained(catalog, tmp_path, "resnet18", 32, data=str(table))
+    with pytest.raises(UsageError, match="timm's models classify, and this run is for regression"):
+        publish(run, "alice/twin", catalog=catalog, wishes=Wishes(also_timm=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import Zoo
+from helpers import Zoo, make_table
 
 PYPROJECT = """
 [build-system]
@@ -26,7 +28,14 @@ version = "0.3"
 
 PLUGIN = '''
 from zoo_core import BackboneSpec, FreezeSpec, HeadSpec, Paper, Preprocessing, hookimpl
+from dataclasses import dataclass
+
 from zoo_core.freezing.plan import FROZEN, LEARNING, Phase, Plan
+
+
+@dataclass(frozen=True)
+class Depth:
+    hidden: int = 4
 
 
 def halves(options, *, stages, epochs):
@@ -58,7 +67,13 @@ def zoo_backbones():
 
 @hookimpl
 def zoo_heads():
-    return [HeadSpec(name="corner", build="zoo_mini.model:corner", summary="looks at one corner")]
+    tasks = ("multilabel", "regression")
+    grid = "reads the whole map, with a loss of its own"
+    return [
+        HeadSpec(name="corner", build="zoo_mini.model:corner", summary="looks at one corner"),
+        HeadSpec(name="grid", build="zoo_mini.model:Grid", options=Depth, tasks=tasks, needs_size=True, summary=grid),
+        HeadSpec(name="centroid", build="zoo_mini.model:Centroid", summary="solved, not trained"),
+    ]
 
 
 @hookimpl
@@ -67,6 +82,7 @@ def zoo_strategies():
 '''
 
 MODEL = """
+import torch
 from torch import nn
 from zoo_core.model.chain import Chain
 
@@ -87,6 +103,36 @@ class Corner(nn.Module):
 
 def corner(options, *, in_channels, num_outputs):
     return Corner(in_channels, num_outputs)
+
+
+class Grid(nn.Module):
+    def __init__(self, options, *, in_channels, num_outputs, in_size):
+        super().__init__()
+        height, width = in_size
+        self.hidden = nn.Linear(in_channels * height * width, options.hidden)
+        self.output = nn.Linear(options.hidden, num_outputs)
+
+    def forward(self, features_BCHW):
+        return self.output(self.hidden(features_BCHW.flatten(1)).relu())
+
+    def loss(self, outputs, targets):
+        return 1000 + (outputs - targets).abs().mean()
+
+
+class Centroid(nn.Module):
+    def __init__(self, options, *, in_channels, num_outputs):
+        super().__init__()
+        self.centres = nn.Parameter(torch.zeros(num_outputs, in_channels))
+
+    def reduce(self, features_BCHW):
+        return features_BCHW.mean((2, 3))
+
+    def fit(self, reduced_NF, targets_N, seed):
+        for label, centre in enumerate(self.centres.data):
+            centre.copy_(reduced_NF[targets_N == label].mean(0))
+
+    def forward(self, features_BCHW):
+        return -torch.cdist(self.reduce(features_BCHW), self.centres)
 """
 
 
@@ -148,6 +194,42 @@ def test_its_backbone_head_and_strategy_fine_tune_and_predict(zoo: Zoo, site: Pa
     without = zoo("predict", "run", photos / "red" / "0.jpg")
     assert without.returncode == 1
     assert "needs 'mininet' from zoo-mini, which is not installed. `pip install zoo-mini`" in without.stderr
+
+
+def test_its_heads_and_strategies_work_in_every_command_and_in_the_library(
+    zoo: Zoo, site: Path, tmp_path: Path
+) -> None:
+    """A head that needs the map's size, has options, its own loss and other tasks; core does not know it."""
+    here = {"PYTHONPATH": str(site), "ZOO_DISABLE_PLUGINS": "zoo-twin"}
+    planned = json.loads(zoo("plan", "--backbone", "resnet18", "--strategy", "halves", "--json", env=here).stdout)
+    assert [phase["epochs"] for phase in planned["phases"]] == [5, 5]
+    file = make_table(tmp_path / "photos", "path,warmth", lambda kind, number: f"{(kind == 'red') * 2.5}")
+    chosen = ("--backbone", "lenet5", "--head", "grid:8", "--strategy", "halves", "--epochs", 2, "--size", 40)
+    trained = zoo("finetune", *chosen, "--data", file, "--out", "run", "--json", env=here)
+    assert trained.returncode == 0, trained.stderr
+    answer = json.loads(trained.stdout)
+    assert (answer["result"]["metric"], answer["result"]["loss"] > 1000) == ("r2", True), "its own loss was not used"
+    measured = json.loads(zoo("evaluate", "run", "--json", env=here).stdout)
+    assert measured["score"] == answer["result"]["score"]
+    image = tmp_path / "photos" / "red" / "0.jpg"
+    (predicted,) = json.loads(zoo("predict", "run", image, "--json", env=here).stdout)["predictions"]
+    code = f"import zoo_core; print(zoo_core.load('run').predict([{str(image)!r}])[0].answers)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **here}, capture_output=True, text=True
+    )
+    assert loaded.stdout.strip() == str((("warmth", predicted["answers"][0]["value"]),)), loaded.stderr
+    refused = zoo("finetune", *chosen, "--data", tmp_path / "photos", env=here)
+    assert "the head 'grid' is for multilabel and regression, and the data ask for classification." in refused.stderr
+    assert "Heads for it: centroid, corner, cosine, flatten, linear, mlp, prototype, solved." in refused.stderr
+
+
+def test_its_head_may_be_solved_rather_than_trained(zoo: Zoo, site: Path, photos: Path) -> None:
+    here = {"PYTHONPATH": str(site), "ZOO_DISABLE_PLUGINS": "zoo-twin"}
+    chosen = ("--backbone", "mininet", "--head", "centroid", "--strategy", "head-only", "--epochs", 5)
+    trained = zoo("finetune", *chosen, "--data", photos, "--out", "run", "--json", env=here)
+    assert trained.returncode == 0, trained.stderr
+    answer = json.loads(trained.stdout)
+    assert (len(answer["epochs"]), answer["result"]["accuracy"]) == (1, 1.0)
 
 
 def test_a_broken_plugin_beside_it_is_named_and_skipped(zoo: Zoo, site: Path) -> None:

@@ -74,7 +74,7 @@ def naive(config: FinetuneConfig, catalog: Catalog) -> tuple[dict[str, torch.Ten
             for step, group in enumerate(groups):
                 images = normalised(train.here([(index, 0) for index in group]), job.preprocessing, job.device)
                 set_rates(optimizer, epoch * len(groups) + step, config.epochs * len(groups), len(groups), 0.1)
-                loss = functional.cross_entropy(job.model(images), train.labels(group))
+                loss = functional.cross_entropy(job.model(images), train.targets(group))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

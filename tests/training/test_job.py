@@ -76,8 +76,8 @@ def test_the_best_epochs_weights_are_kept(config: FinetuneConfig, catalog: Catal
     job = prepare(replace(config, epochs=4), catalog)
     result = run_job(job, Silent())
     best = result.trained.epochs[result.trained.best - 1]
-    assert best.val_accuracy == max(report.val_accuracy for report in result.trained.epochs)
-    assert (result.evaluation.accuracy, result.evaluation.loss) == pytest.approx((best.val_accuracy, best.val_loss))
+    assert best.val_score == max(report.val_score for report in result.trained.epochs)
+    assert (result.evaluation.accuracy, result.evaluation.loss) == pytest.approx((best.val_score, best.val_loss))
 
 
 def test_a_run_goes_on_from_another_runs_weights(config: FinetuneConfig, catalog: Catalog, tmp_path: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.cli.common import (
-    accuracy_text,
     announce,
     catalog_of,
     console,
@@ -16,7 +15,12 @@ from zoo_core.cli.common import (
     print_json,
     progress_of,
     table,
+    told,
 )
+from zoo_core.specs import OUTPUTS
+
+if TYPE_CHECKING:
+    from zoo_core.evaluation import Measured
 
 
 @click.command()
@@ -26,10 +30,13 @@ from zoo_core.cli.common import (
 @json_option
 @click.pass_context
 def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_json: bool) -> None:
-    """Measure a run on labelled images: accuracy with its interval, and how well each class is found.
+    """Measure a run on images whose answers are known.
+
+    Classes: accuracy with its interval, and how well each class is found. Labels: average precision and F1. Numbers:
+    root mean squared error, mean absolute error and R2.
 
     Without --data: the part of the run's own data that was held out (test, else val). With --data: all images of the
-    folder, or its test (else val) part when it has parts.
+    folder or CSV file, or its test (else val) part when it has parts.
 
     \b
     zoo evaluate runs/lenet5-head-only-1
@@ -39,41 +46,45 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     announce("loading the model")
     from zoo_core.evaluation import evaluate_run
 
-    with progress_of("classifying") as watch:
+    with progress_of("measuring") as watch:
         measured = evaluate_run(run, data=data, device=device, catalog=catalog, watch=watch)
-    evaluation = measured.evaluation
-    classes: list[dict[str, Any]] = [
-        {"class": name, "found": int(row[index]), "images": int(row.sum())}
-        for index, (name, row) in enumerate(zip(measured.classes, evaluation.confusion, strict=True))
-    ]
+    rows = measured.evaluation.by_output(measured.classes)
     if as_json:
-        print_json(_json(run, measured, classes))
+        print_json(_json(run, measured, rows))
         return
-    out = console()
-    made = table("class", "found", "images", "share", right=("found", "images", "share"))
     from rich.markup import escape
 
     from zoo_core.errors import printable
 
-    for row in classes:
-        share = percent(row["found"] / row["images"]) if row["images"] else "-"
-        made.add_row(escape(printable(str(row["class"]))), str(row["found"]), str(row["images"]), share)
+    shown = [{key.replace("_", " "): value for key, value in row.items()} for row in rows]
+    if measured.task == "classification":
+        for row in shown:
+            row["share"] = percent(row["found"] / row["images"]) if row["images"] else "-"
+    name, *figures = shown[0]
+    made = table(name, *figures, right=tuple(figures))
+    for row in shown:
+        made.add_row(escape(printable(row[name])), *(_cell(row[figure]) for figure in figures))
+    out = console()
     out.print(made)
-    told = accuracy_text(evaluation.accuracy, evaluation.interval, evaluation.correct, evaluation.images)
-    out.print(f"Accuracy on {escape(measured.title)} ({measured.part}): {told}")
+    out.print(told(measured.evaluation, f"on {escape(measured.title)} ({measured.part})"))
 
 
-def _json(run: str, measured: Any, classes: list[dict[str, Any]]) -> dict[str, Any]:
+def _cell(figure: Any) -> str:
+    if figure is None:
+        return "-"
+    return f"{figure:.4g}" if isinstance(figure, float) else str(figure)
+
+
+def _json(run: str, measured: Measured, rows: list[dict[str, Any]]) -> dict[str, Any]:
     evaluation = measured.evaluation
     return {
         "run": run,
         "data": measured.title,
         "part": measured.part,
         "images": evaluation.images,
-        "correct": evaluation.correct,
-        "accuracy": evaluation.accuracy,
-        "interval": list(evaluation.interval),
+        "metric": evaluation.metric,
+        "score": evaluation.score,
         "loss": evaluation.loss,
-        "classes": classes,
-        "confusion": evaluation.confusion.tolist(),
+        OUTPUTS[measured.task]: rows,
+        **evaluation.figures(),
     }

@@ -32,7 +32,12 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("head", "What answers: a name from `zoo list heads`, with options (mlp:hidden=256+64).", type=HEAD)
 @_option("strategy", "What learns: head-only, last:2, full ... (auto: head-only, from scratch full).", type=STRATEGY)
 @_option("weights", "What to start from: a tag from `zoo info`, none, a .safetensors file or a run directory.")
-@_option("data", "Your images: train/val/[test] folders of classes, or one folder of classes; or a bundled data set.")
+@_option(
+    "data",
+    "Your images: a folder of classes, or train/val/[test] folders of such; a CSV file with a column 'path' and one of "
+    "classes, of labels joined by '|', or columns of 0 and 1, or of numbers; or a bundled data set.",
+)
+@_option("task", "classification, multilabel or regression (auto: what the data say).")
 @_option("epochs", "How often each image is seen.", type=int)
 @_option("batch_size", "Images a step.", type=int)
 @_option("lr", "Highest learning rate of the head.", type=float)
@@ -64,6 +69,7 @@ def finetune(ctx: click.Context, /, run: str | None, devices: int | None, as_jso
     \b
     zoo finetune --backbone lenet5
     zoo finetune --backbone resnet50 --data photos/
+    zoo finetune --backbone resnet18 --data photos.csv --task regression
     zoo finetune --backbone vgg16 --strategy last:1 --head mlp:hidden=256 --data photos/ --epochs 20
     """
     if devices is not None and devices > 1:

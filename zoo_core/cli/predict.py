@@ -1,4 +1,4 @@
-"""`zoo predict RUN|BACKBONE IMAGE...`: classify images."""
+"""`zoo predict RUN|BACKBONE IMAGE...`: what a model says of images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,22 @@ from zoo_core.cli.common import (
     progress_of,
     table,
 )
+from zoo_core.specs import Task
+
+WORDS: dict[Task, tuple[str, str]] = {
+    "classification": ("class", "probability"),
+    "multilabel": ("label", "probability"),
+    "regression": ("number", "value"),
+}
+"""What an answer names, and what it says of it."""
 
 
 @click.command()
 @click.argument("model", metavar="RUN|BACKBONE")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
-@click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="How many answers for an image.")
+@click.option(
+    "--top", default=5, show_default=True, type=click.IntRange(min=1), help="How many classes to name for an image."
+)
 @click.option("--weights", default="default", help="Which weights of a backbone (its first).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @json_option
@@ -29,7 +39,9 @@ from zoo_core.cli.common import (
 def predict(
     ctx: click.Context, model: str, images: tuple[Path, ...], top: int, weights: str, device: str, as_json: bool
 ) -> None:
-    """Classify images with a run, or with a pretrained backbone and its original classifier.
+    """Answer for images with a run, or classify them with a pretrained backbone and its original classifier.
+
+    A run says the likeliest classes, the labels with a probability above 0.5, or the numbers that it was trained for.
 
     \b
     zoo predict runs/resnet50-head-only-1 photo.jpg
@@ -41,13 +53,14 @@ def predict(
 
     predictor = load(model, weights=weights, device=device, catalog=catalog)
     predictions = []
-    with progress_of("classifying") as watch:
+    with progress_of("predicting") as watch:
         for one in predictor.predictions(images, top=top):
             predictions.append(one)
             watch(len(predictions), len(images))
+    word, value = WORDS[predictor.objective.task]
     if as_json:
         rows = [
-            {"image": one.image, "answers": [{"class": name, "probability": share} for name, share in one.answers]}
+            {"image": one.image, "answers": [{word: name, value: answer} for name, answer in one.answers]}
             for one in predictions
         ]
         print_json({"model": model, "predictions": rows})
@@ -56,9 +69,10 @@ def predict(
 
     from zoo_core.errors import printable
 
-    made = table("image", "answer", "probability", right=("probability",))
+    made = table("image", word, value, right=(value,))
     for one in predictions:
-        for position, (name, share) in enumerate(one.answers):
+        for position, (name, answer) in enumerate(one.answers or [("-", None)]):
             image = escape(printable(one.image)) if position == 0 else ""
-            made.add_row(image, escape(printable(name)), percent(share))
+            shown = "-" if answer is None else percent(answer) if value == "probability" else f"{answer:.6g}"
+            made.add_row(image, escape(printable(name)), shown)
     console().print(made)

@@ -11,8 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import accuracy_text, announce, catalog_of, console, human_count, percent, print_json, table
+from zoo_core.cli.common import (
+    SHORT,
+    announce,
+    catalog_of,
+    console,
+    human_count,
+    percent,
+    print_json,
+    score_text,
+    table,
+    told,
+)
 from zoo_core.errors import UsageError
+from zoo_core.specs import OUTPUTS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +98,8 @@ class TrainingScreen:
         self.epochs = job.plan.epochs
         if self.screen is not None:
             show_job(self.screen, job)
-            self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'val accuracy':>13} {'seconds':>8}")
+            metric = f"val {SHORT[job.source.task]}"
+            self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {metric:>13} {'seconds':>8}")
 
     def preparing(self, done: int, total: int) -> None:
         self._move("computing what is frozen", done, total)
@@ -100,7 +113,7 @@ class TrainingScreen:
         if self.screen is not None:
             self.screen.print(
                 f"{report.epoch:>7} {report.train_loss:>11.4f} {report.val_loss:>9.4f} "
-                f"{percent(report.val_accuracy):>13} {report.seconds:>8.1f}"
+                f"{score_text(report.metric, report.val_score):>13} {report.seconds:>8.1f}"
             )
 
     def say(self, text: str) -> None:
@@ -146,7 +159,7 @@ def show_job(screen: Console, job: Job) -> None:
     start = f"{job.start.tag} ({job.start.local.source})" if job.start.local else "from scratch"
     rows = [
         ("backbone", f"{job.backbone} from {job.backbone.entry.distribution}, weights: {start}"),
-        ("head", f"{job.head}, for {len(job.source.classes)} classes"),
+        ("head", f"{job.head}, for {len(job.source.classes)} {OUTPUTS[job.source.task]}"),
         ("strategy", f"{job.strategy}. " + " Then ".join(plan_in_words(job.plan.to_dict()))),
         ("parameters", _parameters(job, count_parameters(job.model))),
         ("images", f"{parts}; {size} x {size}, {'greyscale' if channels == 1 else 'RGB'}, from {job.source.title}"),
@@ -172,15 +185,15 @@ def _parameters(job: Job, total: int) -> str:
 def _show_result(screen: Console, result: Result) -> None:
     from rich.markup import escape
 
-    evaluation = result.evaluation
-    told = accuracy_text(evaluation.accuracy, evaluation.interval, evaluation.correct, evaluation.images)
     part = {"val": "validation", "test": "test"}.get(result.part, result.part)
     run = escape(str(result.directory))
-    screen.print(f"\n[bold]Accuracy on the {part} images: {told}[/bold], best epoch {result.trained.best}.")
-    screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), curves.png, confusion.png, model.safetensors.\n")
+    line = told(result.evaluation, f"on the {part} images")
+    screen.print(f"\n[bold]{line}[/bold], best epoch {result.trained.best}.")
+    pictures = ", ".join(sorted(path.name for path in result.directory.glob("*.png")))
+    screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")
     commands = {
-        f"zoo predict {run} IMAGE...": "classify images with it",
+        f"zoo predict {run} IMAGE...": "use it on images",
         f"zoo evaluate {run} --data DIR": "measure it on other images",
         f"zoo publish {run} OWNER/NAME": "put it on the Hub",
         "zoo list strategies": "what else could learn",

@@ -44,14 +44,14 @@ class Batches:
     """Where images that were made small are kept, for later epochs and runs."""
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each image once, as in evaluation: bytes (B, C, H, W) and labels (B)."""
+        """Each image once, as in evaluation: bytes (B, C, H, W), and targets (B) or (B, K)."""
         groups = [[(index, CENTRE) for index in group] for group in in_groups(range(len(self.part)), self.batch_size)]
         for group, pixels_BCHW in zip(groups, self.of(groups), strict=True):
-            yield pixels_BCHW, self.labels([index for index, _ in group])
+            yield pixels_BCHW, self.targets([index for index, _ in group])
 
-    def labels(self, indices: Sequence[int]) -> Tensor:
-        """The labels (B) of these images."""
-        return torch.tensor([self.part.labels[index] for index in indices])
+    def targets(self, indices: Sequence[int]) -> Tensor:
+        """The targets (B) or (B, K) of these images."""
+        return torch.from_numpy(self.part.targets[np.asarray(indices)])
 
     def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
         """Bytes (B, C, H, W), in channels-last order, of each group; the next ones are decoded meanwhile."""

@@ -25,6 +25,6 @@ FASHION_CLASSES = (
 def fashion_small() -> Source:
     """1,000 training and 500 validation images of Fashion-MNIST, 28x28 greyscale. Copyright Zalando SE, MIT licence."""
     with as_file(files("zoo_core").joinpath("resources/fashion_small.npz")) as path, np.load(path) as arrays:
-        train = Part(ArrayImages("train", arrays["x_train"]), tuple(int(label) for label in arrays["y_train"]))
-        val = Part(ArrayImages("val", arrays["x_val"]), tuple(int(label) for label in arrays["y_val"]))
+        train = Part(ArrayImages("train", arrays["x_train"]), arrays["y_train"].astype(np.int64))
+        val = Part(ArrayImages("val", arrays["x_val"]), arrays["y_val"].astype(np.int64))
     return Source("fashion-small", FASHION_CLASSES, {"train": train, "val": val})

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from pathlib import Path
 
-from zoo_core.data.sources import FolderImages, Part, PartName, Source
+import numpy as np
+
+from zoo_core.data.sources import PART_WORDS, FolderImages, Part, PartName, Source, refuse_twins
 from zoo_core.errors import DataError, UsageError, printable
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-PART_FOLDERS: dict[str, PartName] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
 
 
 def read_folders(root: Path) -> Source:
@@ -29,7 +23,7 @@ def read_folders(root: Path) -> Source:
         raise UsageError(
             f"the data folder {root} {kind}. Give a folder that holds one folder of images for each class."
         )
-    parts_found = {PART_FOLDERS[path.name]: path for path in _folders(root) if path.name in PART_FOLDERS}
+    parts_found = {PART_WORDS[path.name]: path for path in _folders(root) if path.name in PART_WORDS}
     if "train" not in parts_found:
         classes = _classes(root)
         part, ignored = _read_part(root, root, classes)
@@ -62,11 +56,7 @@ def _classes(root: Path) -> tuple[str, ...]:
     if len(names) < 2:
         found = f"only the class '{printable(names[0])}'" if names else "no class folder"
         raise DataError(f"{root} has {found}. At least two folders of images, one for each class, are needed.")
-    seen: dict[str, str] = {}
-    for name in names:
-        twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if twin != name:
-            raise DataError(f"{root} has the classes {twin!a} and {name!a}, which read the same. Rename or merge one.")
+    refuse_twins(root, names)
     return names
 
 
@@ -85,7 +75,7 @@ def _read_part(root: Path, folder: Path, classes: tuple[str, ...], *, may_be_emp
         ignored += others
     if not files:
         raise DataError(f"{folder} holds no images.")
-    return Part(FolderImages(root, tuple(files)), tuple(labels)), ignored
+    return Part(FolderImages(root, tuple(files)), np.asarray(labels, dtype=np.int64)), ignored
 
 
 def _images(folder: Path) -> tuple[list[Path], int]:

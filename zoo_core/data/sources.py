@@ -1,12 +1,16 @@
-"""Labelled images, whatever they come from: parts (train, val, test) over one list of classes."""
+"""Images with their targets, whatever they come from: parts (train, val, test) over one list of outputs.
+
+Shapes: N images, K labels or numbers.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +18,19 @@ from PIL import Image
 
 from zoo_core.data.decode import open_image
 from zoo_core.errors import DataError, printable
+from zoo_core.specs import Task
 
 PartName = Literal["train", "val", "test"]
+PART_WORDS: dict[str, PartName] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+Targets = npt.NDArray[Any]
+MAX_OUTPUTS = 100_000
+MAX_OUTPUT_NAME = 500
 
 
 class Images(Protocol):
@@ -96,56 +111,94 @@ class Subset:
         return self.images.name(self.chosen[index])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
-    """Images with one label each, a position in the list of classes."""
+    """Images with what is true of each.
+
+    `targets` are (N,) int64 positions in the list of classes, or (N, K) float32: 0 or 1 for each label, or numbers.
+    """
 
     images: Images
-    labels: tuple[int, ...]
+    targets: Targets
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     def take(self, chosen: Sequence[int]) -> Part:
         """Only these images."""
-        return Part(Subset(self.images, tuple(chosen)), tuple(self.labels[index] for index in chosen))
+        return Part(Subset(self.images, tuple(chosen)), self.targets[np.asarray(chosen, dtype=np.int64)])
 
     def digest(self) -> str:
-        """A sha256 over the names and labels: the same split has the same digest."""
-        lines = sorted(f"{self.images.name(index)}\0{label}" for index, label in enumerate(self.labels))
+        """A sha256 over the names and targets: the same split has the same digest."""
+        lines = sorted(f"{self.images.name(index)}\0{_told(target)}" for index, target in enumerate(self.targets))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _told(target: Any) -> str:
+    return " ".join(map(repr, target.tolist())) if target.ndim else str(int(target))
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: its classes and the parts it brings. One without "val" is split by `with_validation`."""
+    """A data set: the names of its outputs and the parts it brings. One without "val" is split by `with_validation`.
+
+    `classes` are the classes, labels or numbers that a model of the task puts out, in order.
+    """
 
     title: str
     classes: tuple[str, ...]
     parts: dict[PartName, Part]
     ignored: int = 0
     split: dict[str, str | int | float] = field(default_factory=lambda: {"kind": "given"})
+    task: Task = "classification"
 
     def with_validation(self, *, share: float, seed: int) -> Source:
-        """Hold out a share of each class for validation when the data brings no such part: stratified and seeded.
+        """Hold out a share of the images for validation when the data bring no such part, decided by the seed.
 
-        Raises DataError when a class has fewer than two images.
+        Of classes a share of each is held out, otherwise a share of all. Raises DataError when there are too few.
         """
+        if "train" not in self.parts:
+            raise DataError(f"{self.title} has no training images.")
         if "val" in self.parts:
             return self
         train = self.parts["train"]
+        stratified = self.task == "classification"
+        held_out = self._of_each_class(share, seed) if stratified else self._of_all(share, seed)
+        kept = [index for index in range(len(train)) if index not in held_out]
+        parts: dict[PartName, Part] = {**self.parts, "train": train.take(kept), "val": train.take(sorted(held_out))}
+        kind = "stratified" if stratified else "random"
+        return replace(self, parts=parts, split={"kind": kind, "seed": seed, "val_share": share})
+
+    def _of_each_class(self, share: float, seed: int) -> set[int]:
         generator = np.random.default_rng(seed)
         held_out: set[int] = set()
         for label, name in enumerate(self.classes):
-            members = [index for index, own in enumerate(train.labels) if own == label]
+            members = np.flatnonzero(self.parts["train"].targets == label)
             if len(members) < 2:
                 raise DataError(
                     f"the class '{printable(name)}' has {len(members)} image, and one to train and one to validate are "
-                    "needed. Add images, or give train/ and val/ folders."
+                    "needed. Add images, or give train/ and val/ folders, or a column 'part' in a CSV file."
                 )
-            count = min(max(1, round(share * len(members))), len(members) - 1)
-            held_out.update(int(index) for index in generator.permutation(members)[:count])
-        kept = [index for index in range(len(train)) if index not in held_out]
-        parts: dict[PartName, Part] = {**self.parts, "train": train.take(kept), "val": train.take(sorted(held_out))}
-        split: dict[str, str | int | float] = {"kind": "stratified", "seed": seed, "val_share": share}
-        return Source(self.title, self.classes, parts, self.ignored, split)
+            held_out.update(int(index) for index in generator.permutation(members)[: _count(share, len(members))])
+        return held_out
+
+    def _of_all(self, share: float, seed: int) -> set[int]:
+        images = len(self.parts["train"])
+        if images < 2:
+            raise DataError(f"{self.title} has {images} image; one to train and one to validate are needed.")
+        order = np.random.default_rng(seed).permutation(images)
+        return {int(index) for index in order[: _count(share, images)]}
+
+
+def _count(share: float, images: int) -> int:
+    """How many of so many images are held out: at least one, and never all."""
+    return min(max(1, round(share * images)), images - 1)
+
+
+def refuse_twins(where: object, names: Iterable[str], what: str = "classes") -> None:
+    """Raise DataError when two names read the same: they differ in case or in how an accent is written only."""
+    seen: dict[str, str] = {}
+    for name in names:
+        twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if twin != name:
+            raise DataError(f"{where} has the {what} {twin!a} and {name!a}, which read the same. Rename or merge one.")

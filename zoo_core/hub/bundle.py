@@ -13,14 +13,19 @@ from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.twin import FILE as TWIN_FILE
 from zoo_core.hub.twin import timm_twin
-from zoo_core.runs.card import render_card
-from zoo_core.runs.directory import CARD, CONFIG, CONFUSION, CURVES, MODEL, Run, read_metrics
+from zoo_core.runs.card import render_card, score_of
+from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, PICTURES, Run, read_metrics
 from zoo_core.runs.schema import RunFacts
+from zoo_core.specs import Task
 from zoo_core.weights.choose import HUB_PREFIX
 from zoo_core.weights.safe import write_tensors
 
 LIBRARY = "zoo"
-PIPELINE = "image-classification"
+PIPELINES: dict[Task, str | None] = {
+    "classification": "image-classification",
+    "multilabel": "image-classification",
+    "regression": None,  # the Hub has no such task
+}
 RESULTS = ".eval_results/zoo.yaml"
 
 
@@ -49,13 +54,13 @@ def bundle(run: Run, repo: str, wishes: Wishes, catalog: Catalog, folder: Path) 
         config |= twin.config
         files[TWIN_FILE] = folder / TWIN_FILE
         write_tensors(files[TWIN_FILE], twin.tensors)
-    for name in (CURVES, CONFUSION):
+    for name in (CURVES, PICTURES[facts.task]):
         if (run.directory / name).is_file():
             files[name] = run.directory / name
     written = {
         CONFIG: json.dumps(config, indent=2, ensure_ascii=False) + "\n",
         CARD: _card(facts, result, repo, wishes),
-        **({RESULTS: _results(result, wishes.dataset)} if wishes.dataset else {}),
+        **({RESULTS: _results(result, wishes.dataset, facts.task)} if wishes.dataset else {}),
     }
     for name, text in written.items():
         path = folder / name.replace("/", "-")
@@ -90,22 +95,24 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, wishes: Wishes)
         else None
     )
     licence = wishes.licence or (facts.start.licence if facts.start else None)
+    pipeline = PIPELINES[facts.task]
+    metric, score = score_of(result)
     measured = EvalResult(
-        task_type=PIPELINE,
+        task_type=pipeline or "image-regression",
         dataset_type=wishes.dataset or "custom",
         dataset_name=wishes.dataset or facts.data.title,
         dataset_split={"val": "validation"}.get(result["part"], result["part"]),
-        metric_type="accuracy",
-        metric_value=result["accuracy"],
+        metric_type=metric,
+        metric_value=score,
     )
     metadata = ModelCardData(
         library_name=LIBRARY,
-        pipeline_tag=PIPELINE,
+        pipeline_tag=pipeline,
         license=licence.lower() if licence else None,
         base_model=base,
         datasets=[wishes.dataset] if wishes.dataset else None,
         tags=[LIBRARY, *(["timm"] if wishes.also_timm else []), facts.backbone.name.partition(":")[0]],
-        metrics=["accuracy"],
+        metrics=[metric],
         model_name=repo.partition("/")[2],
         eval_results=[measured],
         zoo={"backbone": facts.backbone.name, "head": facts.head.name, "strategy": facts.strategy.name},
@@ -113,12 +120,14 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, wishes: Wishes)
     return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo)}"
 
 
-def _results(result: Mapping[str, Any], dataset: str) -> str:
+def _results(result: Mapping[str, Any], dataset: str, task: Task) -> str:
     """The evaluation in the Hub's `.eval_results` form. JSON is YAML."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
         raise UsageError(f"--dataset is the id of a data set on the Hub, 'owner/name', and '{dataset}' is none.")
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    notes = f"accuracy on {result['images']} images of the {result['part']} part"
-    entry = EvalResultEntry(dataset_id=dataset, task_id="image_classification", value=result["accuracy"], notes=notes)
+    task_id = "image_regression" if task == "regression" else "image_classification"
+    metric, score = score_of(result)
+    notes = f"{metric} on {result['images']} images of the {result['part']} part"
+    entry = EvalResultEntry(dataset_id=dataset, task_id=task_id, value=score, notes=notes)
     return json.dumps(eval_result_entries_to_yaml([entry]), indent=2) + "\n"

@@ -14,6 +14,8 @@ from zoo_core.specs import HEAD, resolve
 from zoo_core.weights.safe import read_tensors
 
 FILE = "timm.safetensors"
+LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:solved")
+"""The heads that are one linear layer, whatever set its numbers."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ def timm_twin(run: Run, catalog: Catalog) -> Twin:
     twin = spec.timm
     if twin is None:
         raise UsageError(f"'{spec.name}' has no twin in timm that its plugin knows of. Publish without --also timm.")
-    if head.spec.build != "zoo_core.model.heads:linear" or head.options.pool != "avg":
+    if facts.task != "classification":
+        raise UsageError(f"timm's models classify, and this run is for {facts.task}. Publish without --also timm.")
+    if head.spec.build not in LINEAR or head.options.pool != "avg":
         raise UsageError(f"timm has the head 'linear' with average pooling only, and this run has '{facts.head.name}'.")
     if twin.size is not None and facts.preprocessing.size != twin.size:
         raise UsageError(

@@ -15,7 +15,8 @@ from zoo_core.errors import PluginError
 from zoo_core.freezing.plan import LEARNING, Rule
 from zoo_core.model.adapt import ADDED
 from zoo_core.model.chain import NORMALISATION, Chain, hold_still
-from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, resolve
+from zoo_core.model.units import in_units
+from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, Preprocessing, Task, resolve
 
 
 class Model(nn.Module):
@@ -100,17 +101,51 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
     return chain
 
 
-def build_head(choice: Choice[HeadSpec], *, in_channels: int, num_outputs: int) -> nn.Module:
-    """Build a head for a feature map of `in_channels` channels and `num_outputs` answers."""
+def build_head(
+    choice: Choice[HeadSpec],
+    *,
+    in_channels: int,
+    num_outputs: int,
+    in_size: tuple[int, int] | None = None,
+    task: Task = "classification",
+) -> nn.Module:
+    """Build a head for a feature map of `in_channels` channels and `num_outputs` answers.
+
+    `in_size` is the map's height and width, which only a head that `needs_size` is told. For regression the outputs
+    are brought into the targets' units (`zoo_core.model.units`).
+    """
     owner = f"{choice.entry.distribution}: the head '{choice.spec.name}'"
     builder = resolve(choice.spec.build)
+    size = {"in_size": in_size} if choice.spec.needs_size else {}
     try:
-        head = builder(choice.options, in_channels=in_channels, num_outputs=num_outputs)
+        head = builder(choice.options, in_channels=in_channels, num_outputs=num_outputs, **size)
     except Exception as error:
         raise PluginError(f"{owner} could not be built: {type(error).__name__}: {error}.") from error
     if not isinstance(head, nn.Module):
         raise PluginError(f"{owner} built a {type(head).__name__}, not a torch module.")
-    return head
+    return in_units(head, num_outputs) if task == "regression" else head
+
+
+def build_head_for(
+    backbone: Choice[BackboneSpec],
+    head: Choice[HeadSpec],
+    preprocessing: Preprocessing,
+    *,
+    num_outputs: int,
+    task: Task,
+) -> nn.Module:
+    """Build a head for a backbone that is given images of this preprocessing."""
+    in_size = feature_size(backbone, preprocessing) if head.spec.needs_size else None
+    channels = backbone.spec.channels
+    return build_head(head, in_channels=channels, num_outputs=num_outputs, in_size=in_size, task=task)
+
+
+def feature_size(choice: Choice[BackboneSpec], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Height and width of the feature map that a backbone puts out, found on the meta device."""
+    with torch.device("meta"):
+        base, _ = build_network(choice).split()
+        *_, (_, height, width) = stage_shapes(base, channels=preprocessing.channels, size=preprocessing.size).values()
+    return height, width
 
 
 def count_parameters(module: nn.Module) -> int:

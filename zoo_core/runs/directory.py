@@ -15,13 +15,19 @@ from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.paths import write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts
+from zoo_core.specs import Task
 from zoo_core.weights.safe import write_tensors
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 MODEL = "model.safetensors"
 CURVES = "curves.png"
-CONFUSION = "confusion.png"
+PICTURES: dict[Task, str] = {
+    "classification": "confusion.png",
+    "multilabel": "precisions.png",
+    "regression": "scatter.png",
+}
+"""What the answers are like, as each task shows it."""
 CARD = "README.md"
 MAX_JSON_BYTES = 8 * 2**20
 

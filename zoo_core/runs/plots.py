@@ -1,4 +1,4 @@
-"""The pictures of a run: how it learnt, and what it confuses."""
+"""The pictures of a run: how it learnt, and how its answers compare with the truth."""
 
 from __future__ import annotations
 
@@ -13,33 +13,53 @@ from matplotlib.ticker import MaxNLocator
 from zoo_core.errors import printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.paths import written_whole
-from zoo_core.training.metrics import Evaluation
+from zoo_core.runs.directory import PICTURES
+from zoo_core.training.metrics import ClassEvaluation, Evaluation, LabelEvaluation, NumberEvaluation
 from zoo_core.training.watcher import EpochReport
 
-MAX_LABELLED_CLASSES = 40
+MAX_LABELLED = 40  # names that fit along an axis
+MAX_PANELS = 9
+SCORES = {
+    "accuracy": ("accuracy", "%", 100),
+    "mean_average_precision": ("mean average precision", "%", 100),
+    "r2": ("R2", "R2", 1),
+}
+"""How the score of each metric is named, its unit and the factor that gives it."""
 
 
 def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int) -> None:
-    """Draw losses and accuracy by epoch to a PNG file; a line marks the best epoch."""
+    """Draw losses and score by epoch to a PNG file; a line marks the best epoch."""
     numbers = [report.epoch for report in epochs]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    losses, accuracy = figure.subplots(1, 2)
+    losses, scores = figure.subplots(1, 2)
     losses.plot(numbers, [report.train_loss for report in epochs], marker="o", label="training")
     losses.plot(numbers, [report.val_loss for report in epochs], marker="o", label="validation")
-    losses.set(xlabel="epoch", ylabel="cross-entropy", title="Loss")
+    losses.set(xlabel="epoch", ylabel="loss", title="Loss")
     losses.legend()
-    accuracy.plot(numbers, [100 * report.val_accuracy for report in epochs], marker="o", color="tab:green")
-    accuracy.axvline(best, color="grey", linestyle=":", label=f"best epoch: {best}")
-    accuracy.set(xlabel="epoch", ylabel="%", title="Validation accuracy")
-    accuracy.legend()
-    for axes in (losses, accuracy):
+    name, unit, factor = SCORES[epochs[0].metric]
+    scores.plot(numbers, [factor * report.val_score for report in epochs], marker="o", color="tab:green")
+    scores.axvline(best, color="grey", linestyle=":", label=f"best epoch: {best}")
+    scores.set(xlabel="epoch", ylabel=unit, title=f"Validation {name}")
+    scores.legend()
+    for axes in (losses, scores):
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _save(figure, target)
 
 
-def plot_confusion(target: Path, evaluation: Evaluation, classes: Sequence[str]) -> None:
-    """Draw the share of each class's images that was called each class to a PNG file."""
+def plot_answers(directory: Path, evaluation: Evaluation, names: Sequence[str]) -> None:
+    """Draw what the answers are like to a PNG file, as the task shows it."""
+    match evaluation:
+        case ClassEvaluation():
+            _plot_confusion(directory / PICTURES["classification"], evaluation, names)
+        case LabelEvaluation():
+            _plot_precisions(directory / PICTURES["multilabel"], evaluation, names)
+        case NumberEvaluation():
+            _plot_scatter(directory / PICTURES["regression"], evaluation, names)
+
+
+def _plot_confusion(target: Path, evaluation: ClassEvaluation, classes: Sequence[str]) -> None:
+    """The share of each class's images that was called each class."""
     totals = evaluation.confusion.sum(axis=1, keepdims=True)
     shares = evaluation.confusion / np.maximum(totals, 1)
     side = min(14.0, max(4.5, 0.5 * len(classes) + 2))
@@ -48,17 +68,49 @@ def plot_confusion(target: Path, evaluation: Evaluation, classes: Sequence[str])
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class's images")
     axes.set(xlabel="answer", ylabel="true class", title=f"Accuracy {100 * evaluation.accuracy:.1f} %")
-    if len(classes) <= MAX_LABELLED_CLASSES:
-        # a dollar sign would start a formula
-        names = [printable(name)[:24].replace("$", r"\$") for name in classes]
-        axes.set_xticks(range(len(classes)), names, rotation=90)
-        axes.set_yticks(range(len(classes)), names)
+    if len(classes) <= MAX_LABELLED:
+        axes.set_xticks(range(len(classes)), _short(classes), rotation=90)
+        axes.set_yticks(range(len(classes)), _short(classes))
     if len(classes) <= 20:
         for (row, column), count in np.ndenumerate(evaluation.confusion):
             if count:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
     _save(figure, target)
+
+
+def _plot_precisions(target: Path, evaluation: LabelEvaluation, labels: Sequence[str]) -> None:
+    """A bar for each label's average precision, the best at the top."""
+    precisions = np.nan_to_num(evaluation.precisions)
+    order = np.argsort(precisions, kind="stable")
+    figure = Figure(figsize=(6, min(14.0, max(2.5, 0.3 * len(labels) + 1.5))), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(range(len(labels)), precisions[order], color="tab:blue")
+    axes.set(xlim=(0, 1), xlabel="average precision", title=f"Mean average precision {100 * evaluation.score:.1f} %")
+    axes.set_yticks([])
+    if len(labels) <= MAX_LABELLED:
+        axes.set_yticks(range(len(labels)), _short([labels[index] for index in order]))
+    _save(figure, target)
+
+
+def _plot_scatter(target: Path, evaluation: NumberEvaluation, names: Sequence[str]) -> None:
+    """Predicted against true numbers, a panel a column, the first nine; on the line they agree."""
+    shown = min(len(names), MAX_PANELS)
+    across = min(shown, 3)
+    down = -(-shown // across)
+    figure = Figure(figsize=(3.6 * across, 3.4 * down), layout="constrained")
+    for place, name in enumerate(_short(names[:shown])):
+        axes = figure.add_subplot(down, across, place + 1)
+        true_N, predicted_N = evaluation.true[:, place], evaluation.predicted[:, place]
+        ends = [min(true_N.min(), predicted_N.min()), max(true_N.max(), predicted_N.max())]
+        axes.plot(ends, ends, color="grey", linestyle=":")
+        axes.scatter(true_N, predicted_N, s=9, alpha=0.6)
+        axes.set(xlabel="true", ylabel="predicted", title=f"{name}: R2 {evaluation.r2[place]:.3f}")
+    _save(figure, target)
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    return [printable(name)[:24].replace("$", r"\$") for name in names]  # a dollar sign would start a formula
 
 
 def _save(figure: Figure, target: Path) -> None:

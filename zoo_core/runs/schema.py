@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from zoo_core.config import FinetuneConfig
+from zoo_core.data.sources import MAX_OUTPUT_NAME, MAX_OUTPUTS
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.specs import Preprocessing
+from zoo_core.specs import TASKS, Preprocessing, Task
 
 FORMAT = "zoo-run"
 VERSION = 1
-MAX_CLASSES = 100_000
-MAX_CLASS_NAME = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,7 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """Everything that decides a run's result."""
+    """Everything that decides a run's result. `classes` name the outputs: classes, labels or numbers."""
 
     created: str
     zoo_core: str
@@ -63,6 +62,7 @@ class RunFacts:
     preprocessing: Preprocessing
     data: DataFacts
     plan: dict[str, Any]
+    task: Task = "classification"
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
@@ -122,11 +122,14 @@ def parse_facts(data: object, where: str) -> RunFacts:
             ),
             data=DataFacts(**_keys(data["data"], DataFacts)),
             plan=_mapping(data["plan"]),
+            task=data.get("task", "classification"),  # runs of zoo 0.1 name none
         )
     except KeyError as error:
         raise ZooError(f"{where} has no {error}.") from error
     except (TypeError, ValueError, UsageError) as error:
         raise ZooError(f"{where} does not fit the shape of a run's config: {error}") from error
+    if facts.task not in TASKS:
+        raise ZooError(f"{where} names the task {facts.task!r:.80}, which zoo does not have.")
     if facts.preprocessing.interpolation not in ("nearest", "bilinear", "bicubic"):
         raise ZooError(
             f"{where} names the interpolation {facts.preprocessing.interpolation!r}, which zoo does not have."
@@ -169,9 +172,9 @@ def _provided(value: object) -> Provided:
 
 
 def _classes(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_CLASSES:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_OUTPUTS:
         raise TypeError("classes are not a list of names")
     names = tuple(_text(name) for name in value)
-    if any(len(name) > MAX_CLASS_NAME for name in names):
+    if any(len(name) > MAX_OUTPUT_NAME for name in names):
         raise TypeError("a class name is too long")
     return names

@@ -1,44 +1,39 @@
-"""Classifies every image of a part and counts.
+"""Runs a model over every image of a part and measures it.
 
-Shapes: B batch, C channels, H height, W width, K classes, N images.
+Shapes: B batch, C channels, H height, W width, K outputs, N images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from zoo_core.data.batches import Batches, normalised
 from zoo_core.specs import Preprocessing
 from zoo_core.training.metrics import Evaluation
+from zoo_core.training.tasks import Objective
 
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, batches: Batches, device: torch.device, watch: Callable[[int, int], None] | None = None
+    model: nn.Module,
+    batches: Batches,
+    device: torch.device,
+    objective: Objective,
+    watch: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Classify every image once, in evaluation mode, and count; `watch` is told (images done, of how many)."""
+    """See every image once, in evaluation mode, and measure; `watch` is told (images done, of how many)."""
     model.eval()
-    outputs, labels, done = [], [], 0
-    for pixels_BCHW, labels_B in batches.in_order():
+    outputs, targets, done = [], [], 0
+    for pixels_BCHW, targets_B in batches.in_order():
         outputs.append(normalised_outputs(model, pixels_BCHW, batches.preprocessing, device))
-        labels.append(labels_B)
-        done += len(labels_B)
+        targets.append(targets_B)
+        done += len(targets_B)
         if watch:
             watch(done, len(batches.part))
-    return counted(torch.cat(outputs), torch.cat(labels))
-
-
-def counted(outputs_NK: Tensor, labels_N: Tensor) -> Evaluation:
-    """What outputs are worth against the labels, on the CPU."""
-    classes = outputs_NK.shape[1]
-    confusion = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(confusion, (labels_N.numpy(), outputs_NK.argmax(1).numpy()), 1)
-    return Evaluation(confusion, functional.cross_entropy(outputs_NK, labels_N).item())
+    return objective.measure(torch.cat(outputs), torch.cat(targets))
 
 
 def normalised_outputs(

@@ -16,6 +16,7 @@ from torch.fx.experimental.optimization import fuse
 
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import hold_still
+from zoo_core.model.solvers import Solvable
 from zoo_core.specs import Preprocessing
 
 VERSION = 1
@@ -51,14 +52,25 @@ class Tail(nn.Module):
         names = model.backbone.stages[cut.stages :]
         self.stages = nn.ModuleList(model.backbone.stage(name) for name in names)
         self.rules = [model.backbone.rules[name] for name in names]
-        self.head = model.head[len(fixed_beginning(model.head)) :] if cut.pooled else model.head  # type: ignore[index]
+        begun = len(fixed_beginning(model.head)) if cut.pooled else 0
+        self.head = nn.Sequential(*list(model.head.children())[begun:]) if begun else model.head
         self.head_rule = model.head_rule
+        self.whole_head = (model.head,)  # in a tuple: its modules must not be counted twice
+        self.pooled = cut.pooled
 
     def forward(self, flow: Tensor) -> Tensor:
         for stage in self.stages:
             flow = stage(flow)
         outputs_BK: Tensor = self.head(flow)
         return outputs_BK
+
+    def reduced(self, flow: Tensor) -> Tensor:
+        """The features (B, F) that a head is solved on."""
+        for stage in self.stages:
+            flow = stage(flow)
+        (head,) = self.whole_head
+        assert isinstance(head, Solvable)
+        return flow if self.pooled else head.reduce(flow)
 
     def train(self, mode: bool = True) -> Tail:
         """Set training mode for what learns; what is frozen stays in evaluation mode."""

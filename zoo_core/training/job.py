@@ -10,18 +10,21 @@ import torch
 from torch import nn
 
 from zoo_core.catalog import Catalog, Choice
-from zoo_core.config import FinetuneConfig
+from zoo_core.config import FinetuneConfig, TaskChoice
 from zoo_core.data.folders import read_folders
 from zoo_core.data.sources import Source
+from zoo_core.data.tables import read_table
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.adapt import Merge, adapt
-from zoo_core.model.assemble import Model, build_head, build_network, learning_parameters, stage_shapes
+from zoo_core.model.assemble import Model, build_head_for, build_network, learning_parameters, stage_shapes
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
 from zoo_core.training.caching import Caching, cache_budget, choose_caching
 from zoo_core.training.front import Cut, cut_shapes
+from zoo_core.training.solve import shortened
+from zoo_core.training.tasks import check_task
 from zoo_core.version import __version__
 from zoo_core.weights.choose import Start, choose_start, load_base
 from zoo_core.weights.load import without_storage
@@ -86,6 +89,7 @@ class Job:
                 split=self.source.split,
             ),
             plan=self.plan.to_dict(),
+            task=self.source.task,
         )
 
 
@@ -97,18 +101,21 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
     device = find_device(config.device)
-    source = open_source(config.data, catalog).with_validation(share=config.val_share, seed=config.seed)
+    source = open_source(config.data, catalog, config.task).with_validation(share=config.val_share, seed=config.seed)
+    check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     if config.strategy != "auto":
         make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs)  # a wrong one ends before a download
     start = choose_start(backbone, config.weights)
     strategy = catalog.strategy(
         ("head-only" if start.pretrained else "full") if config.strategy == "auto" else config.strategy
     )
-    plan = make_plan(strategy, backbone.spec, config.epochs)
+    planned = make_plan(strategy, backbone.spec, config.epochs)
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_base(backbone, start)
-    model = Model(base, build_head(head, in_channels=backbone.spec.channels, num_outputs=len(source.classes)))
+    outputs = len(source.classes)
+    model = Model(base, build_head_for(backbone, head, preprocessing, num_outputs=outputs, task=source.task))
+    plan = shortened(planned, model.head)
     shapes = shapes_at_cuts(backbone, model.head, preprocessing)
     counts = {name: len(part) for name, part in source.parts.items()}
     budget = cache_budget(config.cache_gb)
@@ -151,8 +158,18 @@ def make_plan(strategy: Choice[FreezeSpec], backbone: BackboneSpec, epochs: int)
     return plan
 
 
-def open_source(data: str, catalog: Catalog) -> Source:
-    """A bundled or plugged-in data set by its name, or a folder."""
+def open_source(data: str, catalog: Catalog, task: TaskChoice = "auto") -> Source:
+    """A bundled or plugged-in data set by its name, a CSV file, or a folder. Raises UsageError for another task."""
+    path = Path(data).expanduser()
+    if path.suffix.lower() == ".csv":
+        return read_table(path, task)
+    source = _named_or_folder(data, catalog)
+    if task not in ("auto", source.task):
+        raise UsageError(f"{data} is for {source.task}. A CSV file can hold the targets for {task}: docs/data.md.")
+    return source
+
+
+def _named_or_folder(data: str, catalog: Catalog) -> Source:
     known = {entry.spec.name for entry in catalog.entries(DatasetSpec)}
     if data.split(":")[-1] in known and not Path(data).exists():
         source: Source = resolve(catalog.dataset(data).spec.load)()
@@ -160,7 +177,7 @@ def open_source(data: str, catalog: Catalog) -> Source:
     if not Path(data).exists() and "/" not in data and "\\" not in data:
         raise UsageError(
             f"There is no folder and no data set '{data}'. Give a folder with one folder of images for each class, "
-            f"or one of: {', '.join(sorted(known))}."
+            f"a CSV file that names images, or one of: {', '.join(sorted(known))}."
         )
     return read_folders(Path(data).expanduser())
 

@@ -21,6 +21,7 @@ from zoo_core.data.transforms import fresh_view
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
+from zoo_core.model.solvers import Solvable
 from zoo_core.training.caching import view_in
 from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.feeds import Feeds
@@ -29,6 +30,7 @@ from zoo_core.training.interrupt import Interrupted, Wish
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import PhaseWork
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
+from zoo_core.training.solve import only_solved
 from zoo_core.training.state import (
     learnt_state,
     load_learnt,
@@ -39,6 +41,7 @@ from zoo_core.training.state import (
     random_state,
     under,
 )
+from zoo_core.training.tasks import Objective
 from zoo_core.training.watcher import EpochReport, Watcher
 
 READ_EVERY = 16  # steps after which the loss is read from a device: reading it makes the device wait
@@ -71,6 +74,7 @@ class Loop:
     config: FinetuneConfig
     feeds: Feeds
     pretrained: bool
+    objective: Objective
     watcher: Watcher
     wish: Wish
     save: Callable[[int, Checkpoint], None]
@@ -119,13 +123,28 @@ class Loop:
         groups = parameter_groups(self.model, self.plan, number, rates, self.config.weight_decay)
         optimizer = make_optimizer(self.config, groups, before)
         self.at = replace(self.at, seconds=self.at.seconds + time.perf_counter() - started)
-        smoothing = self.config.label_smoothing
-        self._work = PhaseWork(number, tail, optimizer, self.feeds, feed, smoothing, self.micro_batch, self.watcher.say)
+        self._work = PhaseWork(
+            number=number,
+            tail=tail,
+            optimizer=optimizer,
+            feeds=self.feeds,
+            feed=feed,
+            objective=self.objective,
+            label_smoothing=self.config.label_smoothing,
+            micro_batch=self.micro_batch,
+            say=self.watcher.say,
+        )
         return self._work
 
     def _phase(self, work: PhaseWork, first: int, end: int) -> None:
+        alone = only_solved(self.plan, self.plan.phases[work.number], self.model.head)
+        if isinstance(self.model.head, Solvable) and (alone or self.at == Position(seconds=self.at.seconds)):
+            work.solve(self.config.seed)
         while self.at.epoch < end:
-            self._epoch(work)
+            if alone:
+                self._solved(work)
+            else:
+                self._epoch(work)
             if self._out_of_patience(first):
                 self.watcher.say(f"no better epoch in the last {self.config.patience}: this phase ends here")
                 self.at = Position(end)
@@ -149,6 +168,13 @@ class Loop:
         self._read_loss()
         self._report(work.evaluate(), work.number, started)
 
+    def _solved(self, work: PhaseWork) -> None:
+        """The one epoch of a phase in which the head was solved and nothing else learns."""
+        started = time.perf_counter() - self.at.seconds
+        self.at = replace(self.at, loss_sum=work.training_loss() * len(self.feeds.train.part))
+        self.watcher.step(self.at.epoch + 1, self.steps, self.steps)
+        self._report(work.evaluate(), work.number, started)
+
     def _step(self, work: PhaseWork, group: Sequence[Seen], flow: Tensor) -> None:
         step = self.at.epoch * self.steps + self.at.step
         set_rates(work.optimizer, step, self.plan.epochs * self.steps, self.steps, self.config.warmup)
@@ -165,7 +191,8 @@ class Loop:
         lr = self.config.lr * schedule(epoch * self.steps, self.plan.epochs * self.steps, self.config.warmup)
         train_loss = self.at.loss_sum / len(self.feeds.train.part)
         seconds = time.perf_counter() - started
-        report = EpochReport(epoch + 1, number + 1, lr, train_loss, result.loss, result.accuracy, seconds)
+        score = result.score, result.metric
+        report = EpochReport(epoch + 1, number + 1, lr, train_loss, result.loss, *score, seconds)
         if not self.history or report.rank > self._best.rank:
             self.best_state = learnt_state(self.model, self.plan)
         self.history.append(report)

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from zoo_core.data.batches import Seen, in_groups
+from zoo_core.data.batches import Batches, Seen, in_groups
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import TrainingError
-from zoo_core.training.evaluate import counted
-from zoo_core.training.features import group_size
+from zoo_core.training.features import Feed, group_size
 from zoo_core.training.feeds import Feeds, PhaseFeeds
 from zoo_core.training.front import Tail
 from zoo_core.training.metrics import Evaluation
+from zoo_core.training.solve import fit_head
+from zoo_core.training.tasks import Objective
 
 HEAD_GROUP = 256  # images a pass in evaluation where only a head is left to compute
 
@@ -36,6 +36,7 @@ class PhaseWork:
     optimizer: torch.optim.Optimizer
     feeds: Feeds
     feed: PhaseFeeds
+    objective: Objective
     label_smoothing: float
     micro_batch: int | None
     say: Callable[[str], None]
@@ -84,14 +85,16 @@ class PhaseWork:
         self.optimizer.zero_grad(set_to_none=True)
         world = self.feeds.world
         mine = len(world.share(group))
-        labels = self.feeds.train.labels([index for index, _ in self._share(group)]).to(flow.device, non_blocking=True)
+        targets = self.feeds.train.targets([index for index, _ in self._share(group)]).to(
+            flow.device, non_blocking=True
+        )
         pieces = -(-len(flow) // (self.micro_batch or len(flow)))
         total = torch.zeros((), device=flow.device, dtype=torch.float64)
-        parts = list(zip(flow.tensor_split(pieces), labels.tensor_split(pieces), strict=True))
+        parts = list(zip(flow.tensor_split(pieces), targets.tensor_split(pieces), strict=True))
         for place, (part, own) in enumerate(parts):
             last = place == len(parts) - 1
             with nullcontext() if last or world.size == 1 else self._network.no_sync():  # type: ignore[operator]
-                loss = functional.cross_entropy(self._network(part), own, label_smoothing=self.label_smoothing)
+                loss = self.objective.loss(self._network(part), own, self.label_smoothing)
                 share = len(own) / len(group) if mine else 0.0
                 (loss * share * world.size).backward()  # type: ignore[no-untyped-call]  # the processes' gradients are averaged
                 total += loss.detach().double() * share
@@ -114,18 +117,37 @@ class PhaseWork:
 
     @torch.inference_mode()
     def evaluate(self) -> Evaluation:
-        """Count on the validation images, each once; every process gets the whole result."""
+        """Measure on the validation images, each once; every process gets the whole result."""
+        return self._measured(self.feed.val, self.feeds.val)
+
+    @torch.inference_mode()
+    def solve(self, seed: int) -> None:
+        """Fit a head that is solved rather than trained to the training images as they are in evaluation."""
+        features = self._over(self.feed.train, self.feeds.train, self.tail.reduced)
+        fit_head(self.tail.whole_head[0], features, self.feeds.train.targets(range(len(self.feeds.train.part))), seed)
+
+    def training_loss(self) -> float:
+        """The loss on the training images as they are in evaluation."""
+        with torch.inference_mode():
+            return self._measured(self.feed.train, self.feeds.train).loss
+
+    def _measured(self, feed: Feed, batches: Batches) -> Evaluation:
+        outputs_NK = self._over(feed, batches, self.tail)
+        return self.objective.measure(outputs_NK, batches.targets(range(len(batches.part))))
+
+    def _over(self, feed: Feed, batches: Batches, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """What a function gives for each image as it is in evaluation, in order, computed by all processes together."""
         self.tail.eval()
-        world, val = self.feeds.world, self.feeds.val
+        world = self.feeds.world
         for buffer in self.tail.buffers():
             world.same(buffer)
         size = group_size(self.feeds.device) if len(self.tail.stages) else HEAD_GROUP
-        groups = world.share(in_groups(range(len(val.part)), size))
-        flows = self.feed.val.of([[(index, CENTRE) for index in group] for group in groups])
-        mine = [(group, self.tail(flow).float().cpu()) for group, flow in zip(groups, flows, strict=True)]
+        groups = world.share(in_groups(range(len(batches.part)), size))
+        flows = feed.of([[(index, CENTRE) for index in group] for group in groups])
+        mine = [(group, function(flow).float().cpu()) for group, flow in zip(groups, flows, strict=True)]
         answers = sorted((pair for share in world.gather(mine) for pair in share), key=lambda pair: pair[0][0])
         self.tail.train()
-        return counted(torch.cat([outputs for _, outputs in answers]), val.labels(range(len(val.part))))
+        return torch.cat([outputs for _, outputs in answers])
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -19,7 +19,7 @@ from zoo_core.data.store import make_room
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.paths import cache_dir
 from zoo_core.runs.card import render_card
-from zoo_core.runs.directory import CONFUSION, CURVES, RunWriter, read_facts
+from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.schema import differences
 from zoo_core.training.caching import cache_budget
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
@@ -30,6 +30,7 @@ from zoo_core.training.interrupt import Interrupted, Wish, listening
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.loop import Loop, Trained
 from zoo_core.training.metrics import Evaluation
+from zoo_core.training.tasks import objective_for
 from zoo_core.training.watcher import EpochReport, Watcher
 from zoo_core.training.world import World, join_world
 
@@ -143,6 +144,7 @@ def _loop(job: Job, feeds: Feeds, watcher: Watcher, wish: Wish, writer: RunWrite
         config=job.config,
         feeds=feeds,
         pretrained=job.start.pretrained,
+        objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
         watcher=watcher,
         wish=wish,
         save=lambda number, checkpoint: write_checkpoint(writer.directory, number, checkpoint),
@@ -151,7 +153,7 @@ def _loop(job: Job, feeds: Feeds, watcher: Watcher, wish: Wish, writer: RunWrite
 
 def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result:
     """Measure the best epoch's weights and write everything down; the weights come last, for they mark a finished run."""
-    from zoo_core.runs.plots import plot_confusion, plot_curves  # matplotlib waits until there is something to draw
+    from zoo_core.runs.plots import plot_answers, plot_curves  # matplotlib waits until there is something to draw
 
     part: PartName = "test" if "test" in job.source.parts else "val"
     evaluation = loop.evaluate_best() if part == "val" and job.merge is None else None
@@ -160,12 +162,12 @@ def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result
     if evaluation is None:
         workers = job.config.workers or default_workers()
         batches = Batches(job.source.parts[part], job.preprocessing, job.config.batch_size, workers)
-        evaluation = evaluate(job.model, batches, job.device)
+        evaluation = evaluate(job.model, batches, job.device, loop.objective)
     result = Result(writer.directory, trained, evaluation, part, loop.feeds.features.forwards)
     if loop.feeds.world.first:
         line = result_line(result)
         plot_curves(writer.directory / CURVES, trained.epochs, trained.best)
-        plot_confusion(writer.directory / CONFUSION, evaluation, job.source.classes)
+        plot_answers(writer.directory, evaluation, job.source.classes)
         writer.add_metrics(line)
         writer.write_card(render_card(job.facts(), line))
         writer.write_model(job.model.named_saved())
@@ -220,16 +222,15 @@ class _Recording:
 
 def result_line(result: Result) -> dict[str, object]:
     """The last line of a run's metrics."""
-    low, high = result.evaluation.interval
+    evaluation = result.evaluation
     return {
         "event": "result",
         "part": result.part,
-        "images": result.evaluation.images,
-        "correct": result.evaluation.correct,
-        "accuracy": result.evaluation.accuracy,
-        "interval": [low, high],
-        "loss": result.evaluation.loss,
+        "images": evaluation.images,
+        "metric": evaluation.metric,
+        "score": evaluation.score,
+        "loss": evaluation.loss,
         "best_epoch": result.trained.best,
         "seconds": sum(report.seconds for report in result.trained.epochs),
-        "confusion": result.evaluation.confusion.tolist(),
+        **evaluation.figures(),
     }

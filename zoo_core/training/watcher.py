@@ -15,13 +15,14 @@ class EpochReport:
     lr: float
     train_loss: float
     val_loss: float
-    val_accuracy: float
+    val_score: float
+    metric: str
     seconds: float
 
     @property
     def rank(self) -> tuple[float, float]:
-        """The higher, the better: accuracy first, then the loss."""
-        return self.val_accuracy, -self.val_loss
+        """The higher, the better: the metric's score first, then the loss."""
+        return self.val_score, -self.val_loss
 
     def to_dict(self) -> dict[str, Any]:
         return {"event": "epoch", **asdict(self)}

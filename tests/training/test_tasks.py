@@ -1,0 +1,220 @@
+"""Each task from a CSV file to an answer, through the real command line, and what a task asks of a head."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import zoo_core
+from helpers import Zoo, make_table
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.errors import DataError, UsageError
+from zoo_core.evaluation import evaluate_run
+from zoo_core.model.units import in_units, units_of
+from zoo_core.runs.directory import read_run
+from zoo_core.training.job import prepare
+from zoo_core.training.loop import Silent
+from zoo_core.training.tasks import Objective, objective_for
+from zoo_core.weights.safe import read_tensors
+
+DESCRIPTIONS = {
+    "classification": ("path,kind", lambda kind, number: kind),
+    "multilabel": ("path,tags", lambda kind, number: f"{kind}|even" if number % 2 == 0 else kind),
+    "regression": ("path,warmth,size", lambda kind, number: f"{(kind == 'red') * 40 + 100.5},{7 + number % 2}"),
+}
+SCORES = {"classification": "accuracy", "multilabel": "mean_average_precision", "regression": "r2"}
+PICTURES = {"classification": "confusion.png", "multilabel": "precisions.png", "regression": "scatter.png"}
+WORDS = {
+    "classification": ("class", "probability", "classes"),
+    "multilabel": ("label", "probability", "labels"),
+    "regression": ("number", "value", "numbers"),
+}
+
+
+def table_of(root: Path, task: str) -> Path:
+    return make_table(root, *DESCRIPTIONS[task])
+
+
+@pytest.mark.parametrize("task", DESCRIPTIONS)
+def test_a_task_goes_from_a_csv_file_to_answers(zoo: Zoo, tmp_path: Path, task: str) -> None:
+    file = table_of(tmp_path / "photos", task)
+    chosen = ("--backbone", "lenet5", "--strategy", "full", "--epochs", 12, "--lr", 0.02, "--augment", "none")
+    trained = zoo("finetune", *chosen, "--data", file, "--out", "run", "--json")
+    assert trained.returncode == 0, trained.stderr
+    assert f"linear, for {len(read_run(tmp_path / 'run').facts.classes)} {WORDS[task][2]}" in trained.stderr
+    answer = json.loads(trained.stdout)
+    assert {epoch["metric"] for epoch in answer["epochs"]} == {answer["result"]["metric"]} == {SCORES[task]}
+    best = answer["epochs"][answer["result"]["best_epoch"] - 1]
+    assert best["val_score"] == pytest.approx(answer["result"]["score"])
+    assert best["val_score"] == max(epoch["val_score"] for epoch in answer["epochs"])
+    assert (tmp_path / "run" / PICTURES[task]).read_bytes().startswith(b"\x89PNG")
+    assert f"]({PICTURES[task]})" in (tmp_path / "run" / "README.md").read_text()
+
+    measured = json.loads(zoo("evaluate", "run", "--json").stdout)
+    assert (measured["score"], measured["metric"]) == (answer["result"]["score"], SCORES[task])
+    everything = json.loads(zoo("evaluate", "run", "--data", file, "--json").stdout)
+    assert (everything["part"], everything["images"]) == ("all", 24)
+    assert [row[WORDS[task][0]] for row in everything[WORDS[task][2]]] == list(read_run(tmp_path / "run").facts.classes)
+    shown = zoo("evaluate", "run", env={"COLUMNS": "500"})
+    assert shown.returncode == 0, shown.stderr
+    assert f"on {file} (val): " in " ".join(shown.stdout.split())
+
+    images = [tmp_path / "photos" / name for name in ("red/0.jpg", "blue/0.jpg")]
+    predicted = json.loads(zoo("predict", "run", *images, "--json").stdout)["predictions"]
+    told = [{row[WORDS[task][0]]: row[WORDS[task][1]] for row in one["answers"]} for one in predicted]
+    if task == "classification":
+        assert sum(told[0].values()) == pytest.approx(1)
+    elif task == "multilabel":
+        assert all(value > 0.5 for one in told for value in one.values())
+    else:
+        assert told[0].keys() == {"warmth", "size"}
+        assert 60 < told[1]["warmth"] < told[0]["warmth"] < 180, "numbers come in the user's units"
+    assert zoo("predict", "run", *images).returncode == 0
+
+
+def test_a_run_knows_its_task_and_one_without_reads_as_classification(catalog: Catalog, tmp_path: Path) -> None:
+    directory = finetuned(catalog, tmp_path, "multilabel").directory
+    assert read_run(directory).facts.task == "multilabel"
+    path = directory / "config.json"
+    facts = json.loads(path.read_text())
+    facts.pop("task")
+    facts["config"].pop("task")
+    path.write_text(json.dumps(facts))
+    assert read_run(directory).facts.task == "classification"
+    assert read_run(directory).facts.config.task == "auto"
+
+
+def finetuned(catalog: Catalog, tmp_path: Path, task: str, **settings: object):
+    config = FinetuneConfig(
+        backbone="resnet18",
+        weights="none",
+        size=32,
+        epochs=1,
+        data=str(table_of(tmp_path / "photos", task)),
+        out=str(tmp_path / "run"),
+    )
+    return zoo_core.finetune(replace(config, **settings), catalog=catalog)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+@pytest.mark.parametrize("head", ["linear:gem", "mlp:hidden=8,pool=avgmax,batchnorm=yes", "flatten:hidden=8"])
+def test_the_heads_for_all_tasks_train_and_open_again(catalog: Catalog, tmp_path: Path, task: str, head: str) -> None:
+    result = finetuned(catalog, tmp_path, task, head=head)
+    again = evaluate_run(str(result.directory), data=None, device="cpu", catalog=catalog)
+    assert again.evaluation.figures() == result.evaluation.figures()
+
+
+def test_a_regression_is_standardised_by_the_training_images_alone(catalog: Catalog, tmp_path: Path) -> None:
+    config = FinetuneConfig(
+        backbone="lenet5", data=str(table_of(tmp_path / "photos", "regression")), epochs=1, out=str(tmp_path / "run")
+    )
+    job = prepare(config, catalog)
+    job.run(Silent())
+    targets = job.source.parts["train"].targets.astype(np.float64)
+    saved = read_tensors(tmp_path / "run" / "model.safetensors")
+    assert saved["head.units.mean"].tolist() == pytest.approx(targets.mean(0).tolist(), rel=1e-6)
+    assert saved["head.units.std"].tolist() == pytest.approx(targets.std(0).tolist(), rel=1e-6)
+
+
+def test_each_task_has_its_loss() -> None:
+    outputs = torch.tensor([[2.0, -1.0], [0.5, 0.0]])
+    labels, numbers = torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([[3.0, 1.0], [0.5, -2.0]])
+    classes = torch.tensor([0, 1])
+    head: nn.Module = nn.Sequential(nn.Flatten())
+    expected = functional.cross_entropy(outputs, classes, label_smoothing=0.1)
+    assert Objective("classification", head).loss(outputs, classes, 0.1) == expected
+    by_hand = -(torch.tensor([2.0, 1.0]).sigmoid().log().sum() + torch.tensor([0.5, 0.0]).sigmoid().log().sum()) / 4
+    assert Objective("multilabel", head).loss(outputs, labels).item() == pytest.approx(by_hand.item())
+    softened = functional.binary_cross_entropy_with_logits(outputs, torch.tensor([[0.9, 0.1], [0.9, 0.9]]))
+    assert Objective("multilabel", head).loss(outputs, labels, 0.2).item() == pytest.approx(softened.item())
+    measuring = objective_for("regression", in_units(head, 2), np.array([[0.0, 10.0], [4.0, 10.0]], dtype=np.float32))
+    units = units_of(measuring.head)
+    assert units is not None
+    assert units.std.tolist() == [2.0, 1.0]
+    assert measuring.loss(outputs, numbers).item() == pytest.approx(((1 / 2) ** 2 + 2**2 + 0 + 2**2) / 4)
+
+
+class WithLoss(nn.Module):
+    def forward(self, features_BCHW: torch.Tensor) -> torch.Tensor:
+        return features_BCHW.mean((2, 3))
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return (outputs - targets).abs().mean()
+
+
+def test_a_head_may_bring_its_own_loss() -> None:
+    outputs, numbers = torch.tensor([[2.0], [0.5]]), torch.tensor([[3.0], [0.0]])
+    assert Objective("regression", in_units(WithLoss(), 1)).loss(outputs, numbers).item() == 0.75
+    assert Objective("multilabel", WithLoss()).loss(outputs, numbers).item() == 0.75
+    assert Objective("multilabel", WithLoss()).measure(outputs, numbers).loss == 0.75
+
+
+@pytest.mark.parametrize(
+    ("task", "outputs", "expected"),
+    [
+        ("classification", [1.0, 3.0, 2.0], ["b", "c"]),
+        ("multilabel", [1.0, 3.0, -0.1], ["b", "a"]),
+        ("multilabel", [-1.0, -3.0, -0.1], []),
+        ("regression", [1.0, 3.0, -0.1], ["a", "b", "c"]),
+    ],
+)
+def test_each_task_has_its_answers(task, outputs: list[float], expected: list[str]) -> None:
+    answers = Objective(task, nn.Identity()).answers(torch.tensor(outputs), ("a", "b", "c"), 2)
+    assert [name for name, _ in answers] == expected
+    assert all(math.isfinite(value) for _, value in answers)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"head": "solved"}, "the head 'solved' is for classification, and the data ask for multilabel. Heads for it:"),
+        ({"head": "cosine", "task": "multilabel"}, "Heads for it: flatten, linear, mlp"),
+        ({"task": "regression", "data": "photos"}, "is for classification. A CSV file can hold the targets"),
+        ({"task": "regression", "data": "fashion-small"}, "fashion-small is for classification"),
+        ({"task": "detection"}, "task must be one of auto, classification, multilabel, regression"),
+    ],
+)
+def test_what_does_not_fit_a_task_is_refused(catalog: Catalog, tmp_path: Path, settings, message: str) -> None:
+    file = table_of(tmp_path / "photos", "multilabel")
+    data = {"photos": str(file.parent)}.get(settings.get("data"), settings.get("data", str(file)))
+    with pytest.raises(UsageError) as caught:
+        prepare(FinetuneConfig(backbone="lenet5", **{**settings, "data": data}), catalog)
+    assert message in str(caught.value)
+
+
+def test_numbers_are_not_smoothed(catalog: Catalog, tmp_path: Path) -> None:
+    file = table_of(tmp_path / "photos", "regression")
+    with pytest.raises(UsageError, match="leave out --label-smoothing"):
+        prepare(FinetuneConfig(backbone="lenet5", data=str(file), label_smoothing=0.1), catalog)
+
+
+def test_other_data_are_brought_into_the_order_of_the_run(catalog: Catalog, tmp_path: Path) -> None:
+    run = str(finetuned(catalog, tmp_path, "multilabel").directory)
+
+    def measured(*lines: str):
+        file = tmp_path / "photos" / "other.csv"
+        file.write_text("\n".join(lines))
+        return evaluate_run(run, data=str(file), device="cpu", catalog=catalog)
+
+    swapped = measured("path,red,even", "red/0.jpg,1,0", "blue/0.jpg,0,1", "red/1.png,1,0")
+    assert swapped.classes == ("blue", "even", "red")
+    assert swapped.evaluation.figures()["positives"] == [0, 1, 2]
+    with pytest.raises(DataError, match="has the label 'green', which the run does not know. Its labels: blue, even"):
+        measured("path,tags", "red/0.jpg,green|red")
+
+
+def test_a_regression_is_measured_on_all_of_its_numbers(catalog: Catalog, tmp_path: Path) -> None:
+    run = str(finetuned(catalog, tmp_path, "regression").directory)
+    file = tmp_path / "photos" / "other.csv"
+    file.write_text("path,size\nred/0.jpg,1\nblue/0.jpg,2\n")
+    with pytest.raises(DataError, match="has no column 'warmth', which the run predicts"):
+        evaluate_run(run, data=str(file), device="cpu", catalog=catalog)

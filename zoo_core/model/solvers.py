@@ -1,0 +1,186 @@
+"""Heads that are solved rather than trained: `prototype` and `solved`.
+
+Shapes: B batch, C channels, H height, W width, N images, F features, K classes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo_core.builtin import FittedOptions
+from zoo_core.model.heads import pooled
+
+DECAYS = tuple(10.0**power for power in range(1, -7, -1))
+"""The L2 penalties that are tried, from the strongest. On standardised features and a mean loss, 10 leaves next to
+nothing of the weights and 1e-6 next to nothing of the penalty."""
+FOLDS = 5
+
+
+@runtime_checkable
+class Solvable(Protocol):
+    """A head that is fitted to all training images at once.
+
+    It is fitted when the training starts. A phase in which nothing but the head learns lasts one epoch and does
+    nothing else; where stages learn too, the fitted head then learns on by gradient.
+    """
+
+    def reduce(self, features_BCHW: Tensor) -> Tensor:
+        """The part of the head that has no parameters: a feature map to (B, F)."""
+
+    def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
+        """Set the parameters from the reduced features of all training images. What is random comes from the seed."""
+
+
+class _Fitted(nn.Sequential):
+    """Pooling without parameters, then one layer that is fitted."""
+
+    pool: nn.Module
+    flatten: nn.Module
+
+    def __init__(
+        self, options: FittedOptions, in_channels: int, make_output: type[nn.Module], num_outputs: int
+    ) -> None:
+        layers, width = pooled(options.pool, in_channels)
+        super().__init__(OrderedDict([*layers, ("output", make_output(width, num_outputs))]))
+
+    def reduce(self, features_BCHW: Tensor) -> Tensor:
+        reduced_BF: Tensor = self.flatten(self.pool(features_BCHW))
+        return reduced_BF
+
+
+class Solved(_Fitted):
+    """One linear layer at the optimum of multinomial logistic regression; the L2 penalty is cross-validated."""
+
+    output: nn.Linear
+
+    @torch.no_grad()
+    def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
+        """Solve in double precision on standardised features, and fold the standardisation into the layer."""
+        features_NF, targets_N = reduced_NF.cpu().double(), targets_N.cpu()
+        std_F, mean_F = torch.std_mean(features_NF, dim=0, correction=0)
+        std_F = torch.where(std_F > 1e-12, std_F, torch.ones_like(std_F))  # a feature that never changes says nothing
+        features_NF = (features_NF - mean_F) / std_F
+        classes = self.output.out_features
+        decay = best_decay(features_NF, targets_N, classes, seed)
+        weight_KF, bias_K = solve(features_NF, targets_N, classes, decay)
+        weight_KF = weight_KF / std_F
+        self.output.weight.copy_(weight_KF)
+        self.output.bias.copy_(bias_K - weight_KF @ mean_F)
+
+
+def solve(
+    features_NF: Tensor,
+    targets_N: Tensor,
+    classes: int,
+    decay: float,
+    *,
+    start: Tensor | None = None,
+    tolerance: float = 1e-8,
+) -> tuple[Tensor, Tensor]:
+    """Minimise the mean cross-entropy + decay / 2 * |weight|^2 by L-BFGS, until no slope is steeper than `tolerance`.
+
+    `start` is (K, F + 1), weights and biases; zeros without one. Returns weight (K, F) and bias (K).
+    """
+    if start is None:
+        start = features_NF.new_zeros(classes, features_NF.shape[1] + 1)
+    both = start.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [both],
+        max_iter=5000,  # a strictly convex problem of this kind ends long before
+        history_size=20,
+        tolerance_grad=tolerance,
+        tolerance_change=0.0,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        with torch.enable_grad():
+            outputs_NK = functional.linear(features_NF, both[:, :-1], both[:, -1])
+            value = functional.cross_entropy(outputs_NK, targets_N) + decay / 2 * both[:, :-1].square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    found = both.detach()
+    return found[:, :-1], found[:, -1]
+
+
+def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int) -> float:
+    """The penalty of DECAYS with the smallest cross-entropy on images that were held out, over stratified folds.
+
+    The folds are drawn from the seed. Where no class has two images nothing can be held out, and 1 is taken.
+    """
+    fold_N = _folds(targets_N, classes, seed)
+    folds = [fold for fold in range(FOLDS) if (fold_N == fold).any()]
+    if not folds:
+        return 1.0
+    totals = torch.zeros(len(DECAYS), dtype=torch.float64)
+    for fold in folds:
+        held_N = fold_N == fold
+        start = None
+        for position, decay in enumerate(DECAYS):
+            kept = features_NF[~held_N], targets_N[~held_N]
+            weight_KF, bias_K = solve(*kept, classes, decay, start=start, tolerance=1e-4)
+            start = torch.cat((weight_KF, bias_K[:, None]), dim=1)
+            outputs_NK = functional.linear(features_NF[held_N], weight_KF, bias_K)
+            totals[position] += functional.cross_entropy(outputs_NK, targets_N[held_N], reduction="sum")
+    return DECAYS[int(totals.argmin())]
+
+
+def _folds(targets_N: Tensor, classes: int, seed: int) -> Tensor:
+    """A fold for each image, the images of a class dealt out in turn; -1, never held out, for a class's only one."""
+    generator = torch.Generator().manual_seed(seed)
+    fold_N = torch.full_like(targets_N, -1)
+    for label in range(classes):
+        members = (targets_N == label).nonzero()[:, 0]
+        if len(members) > 1:
+            order = torch.randperm(len(members), generator=generator)
+            fold_N[members[order]] = torch.arange(len(members)) % FOLDS
+    return fold_N
+
+
+class Means(nn.Module):
+    """Logits by the distance to a mean for each class: equal round Gaussians, `precision` is 1 / variance."""
+
+    def __init__(self, in_features: int, num_outputs: int) -> None:
+        super().__init__()
+        self.means = nn.Parameter(torch.zeros(num_outputs, in_features))
+        self.precision = nn.Parameter(torch.ones(1))
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        """(B, F) to minus half the squared distance in standard deviations, (B, K)."""
+        distances_BK = torch.cdist(features_BF, self.means, compute_mode="donot_use_mm_for_euclid_dist")
+        return -self.precision / 2 * distances_BK.square()
+
+
+class Prototypes(_Fitted):
+    """The nearest class mean."""
+
+    output: Means
+
+    @torch.no_grad()
+    def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
+        """Take the mean of each class, and the variance around them over all classes and features."""
+        features_NF, targets_N = reduced_NF.cpu().double(), targets_N.cpu()
+        counts_K = torch.bincount(targets_N, minlength=len(self.output.means))
+        sums_KF = features_NF.new_zeros(self.output.means.shape).index_add_(0, targets_N, features_NF)
+        means_KF = sums_KF / counts_K.clamp(min=1)[:, None]
+        variance = (features_NF - means_KF[targets_N]).square().mean()
+        self.output.means.copy_(means_KF)
+        self.output.precision.fill_(1 / variance.clamp(min=1e-12).item())
+
+
+def solved(options: FittedOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
+    """Global pooling and the best linear layer, a plain `nn.Linear`."""
+    return Solved(options, in_channels, nn.Linear, num_outputs)
+
+
+def prototype(options: FittedOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
+    """Global pooling and the distance to each class's mean."""
+    return Prototypes(options, in_channels, Means, num_outputs)
