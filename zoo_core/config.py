@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, fields
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from zoo_core.errors import UsageError, did_you_mean
 from zoo_core.specs import MAX_SIZE, TASKS, Task
@@ -43,12 +43,16 @@ class FinetuneConfig:
     task: TaskChoice = "auto"
     epochs: int = 10
     batch_size: int = 32
-    lr: float = 5e-3
+    lr: float | Literal["auto"] = 5e-3
     base_lr: float | None = None
     weight_decay: float = 0.01
     warmup: float = 0.1
     optimizer: Optimizer = "adamw"
     label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    l2_sp: float = 0.0
+    ema: float = 0.0
     augment: Augment = "crop-flip"
     views: int | None = None
     cache_gb: float = 10.0
@@ -79,12 +83,17 @@ class FinetuneConfig:
             _within("views", self.views, 0, 1000)
         _within("cache_gb", self.cache_gb, 0, 1e6)
         _within("save_every", self.save_every, 0, 1e6)
-        _within("lr", self.lr, 0, 100, open_low=True)
+        if self.lr != "auto":
+            _within("lr", self.lr, 0, 100, open_low=True)
         if self.base_lr is not None:
             _within("base_lr", self.base_lr, 0, 100, open_low=True)
         _within("weight_decay", self.weight_decay, 0, 10)
         _within("warmup", self.warmup, 0, 1)
         _within("label_smoothing", self.label_smoothing, 0, 0.99)
+        _within("mixup", self.mixup, 0, 100)
+        _within("cutmix", self.cutmix, 0, 100)
+        _within("l2_sp", self.l2_sp, 0, 100)
+        _within("ema", self.ema, 0, 0.999999)
         _within("val_share", self.val_share, 0.01, 0.9)
         _one_of("optimizer", self.optimizer, ("adamw", "sgd"))
         _one_of("task", self.task, ("auto", *TASKS))
@@ -120,7 +129,7 @@ def _plain_types(kind: Any) -> tuple[type, ...]:
     """What JSON may hold for a type: an integer will do for a float, a text for a Literal of words."""
     if get_origin(kind) is Literal:
         return (str,)
-    if isinstance(kind, UnionType):
+    if get_origin(kind) in (Union, UnionType):
         return tuple(plain for part in get_args(kind) for plain in _plain_types(part))
     return (int, float) if kind is float else (kind,)
 

@@ -14,8 +14,9 @@ from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError
 from zoo_core.paths import sha256_of
 from zoo_core.training.job import Job, prepare
-from zoo_core.training.loop import Silent
+from zoo_core.training.run import run_job
 from zoo_core.training.solve import solve_head
+from zoo_core.training.watcher import Silent
 from zoo_core.weights.safe import read_tensors
 
 
@@ -43,7 +44,7 @@ def test_where_only_the_head_learns_it_is_solved_in_one_epoch(
 ) -> None:
     job = prepare(replace(config, head=head, strategy="head-only"), catalog)
     before = {name: tensor.clone() for name, tensor in job.model.backbone.state_dict().items()}
-    result = job.run(Silent())
+    result = run_job(job, Silent())
     assert [report.epoch for report in result.trained.epochs] == [1]
     assert all(torch.equal(tensor, before[name]) for name, tensor in job.model.backbone.state_dict().items())
     features, targets = reduced(job)
@@ -68,7 +69,7 @@ def test_where_only_the_head_learns_it_is_solved_in_one_epoch(
 def test_a_solved_probe_is_followed_by_fine_tuning(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(replace(config, head="solved", strategy="lp-ft"), catalog)
     assert [phase.epochs for phase in job.plan.phases] == [1, 2]
-    result = job.run(Silent())
+    result = run_job(job, Silent())
     assert [report.phase for report in result.trained.epochs] == [1, 2, 2]
     assert result.trained.epochs[0].seconds >= 0
 
@@ -85,7 +86,7 @@ def test_where_stages_learn_the_fitted_head_is_where_the_gradient_starts(
     for lr, stays in ((1e-12, True), (1e-2, False)):
         out = f"{config.out}-{lr}"
         job = prepare(replace(config, head="prototype", strategy=strategy, epochs=1, lr=lr, out=out), catalog)
-        job.run(Silent())
+        run_job(job, Silent())
         assert torch.allclose(job.model.head.output.means, means, atol=1e-5) == stays
 
 
@@ -101,5 +102,5 @@ def test_features_that_are_no_numbers_are_not_searched(config: FinetuneConfig, c
     job = prepare(replace(config, head="solved", strategy="head-only"), catalog)
     with torch.no_grad():
         next(job.model.backbone.parameters()).fill_(float("nan"))
-    with pytest.raises(TrainingError, match="the features of the training images are not finite numbers"):
-        job.run(Silent())
+    with pytest.raises(TrainingError, match="the features of the images are not finite numbers"):
+        run_job(job, Silent())

@@ -22,8 +22,9 @@ from zoo_core.evaluation import evaluate_run
 from zoo_core.model.units import in_units, units_of
 from zoo_core.runs.directory import read_run
 from zoo_core.training.job import prepare
-from zoo_core.training.loop import Silent
+from zoo_core.training.run import run_job
 from zoo_core.training.tasks import Objective, objective_for
+from zoo_core.training.watcher import Silent
 from zoo_core.weights.safe import read_tensors
 
 DESCRIPTIONS = {
@@ -118,7 +119,7 @@ def test_a_regression_is_standardised_by_the_training_images_alone(catalog: Cata
         backbone="lenet5", data=str(table_of(tmp_path / "photos", "regression")), epochs=1, out=str(tmp_path / "run")
     )
     job = prepare(config, catalog)
-    job.run(Silent())
+    run_job(job, Silent())
     targets = job.source.parts["train"].targets.astype(np.float64)
     saved = read_tensors(tmp_path / "run" / "model.safetensors")
     assert saved["head.units.mean"].tolist() == pytest.approx(targets.mean(0).tolist(), rel=1e-6)

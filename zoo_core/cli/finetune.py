@@ -17,6 +17,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULTS = {name: p.default for name, p in inspect.signature(FinetuneConfig).parameters.items()}
 
 
+class Rate(click.ParamType[Any]):
+    """A number, or "auto"."""
+
+    name = "float|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else click.FLOAT.convert(value, param, ctx)
+
+
 def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
     """An option named after a setting of FinetuneConfig, with that setting's default."""
     default = DEFAULTS[name]
@@ -40,12 +49,16 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("task", "classification, multilabel or regression (auto: what the data say).")
 @_option("epochs", "How often each image is seen.", type=int)
 @_option("batch_size", "Images a step.", type=int)
-@_option("lr", "Highest learning rate of the head.", type=float)
+@_option("lr", "Highest learning rate of the head; auto finds one by a range test.", type=Rate())
 @_option("base_lr", "Share of it for the conv base (0.1 when pretrained, 0.2 from scratch).", type=float)
 @_option("weight_decay", "Weight decay; norms and biases have none.", type=float)
 @_option("warmup", "Share of all steps in which the learning rate rises.", type=float)
 @_option("optimizer", "adamw or sgd (with Nesterov momentum 0.9).")
 @_option("label_smoothing", "How far labels are softened.", type=float)
+@_option("mixup", "Alpha by which pairs of images are blended (0: not).", type=float)
+@_option("cutmix", "Alpha by which boxes of one image are pasted into another (0: not).", type=float)
+@_option("l2_sp", "How strongly the base is pulled back to its start, in place of its weight decay.", type=float)
+@_option("ema", "Decay of averaged weights, which are kept instead of the last ones (0: none).", type=float)
 @_option("augment", "What varies the training images: crop-flip, flip or none.")
 @_option("views", "Variants of each image where features of the frozen part are kept (0: keep nothing).", type=int)
 @_option("cache_gb", "Gigabytes of features and images that may be kept in the cache folder.", type=float)

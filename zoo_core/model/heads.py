@@ -106,7 +106,7 @@ class Cosine(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(num_outputs, in_features))
         self.scale = nn.Parameter(torch.full((1,), scale))
-        nn.init.normal_(self.weight)  # directions drawn evenly; their lengths play no part
+        nn.init.normal_(self.weight, std=in_features**-0.5)  # directions drawn evenly, short enough to turn
 
     def forward(self, features_BF: Tensor) -> Tensor:
         """(B, F) to (B, K), each between -scale and scale."""

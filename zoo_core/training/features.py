@@ -225,6 +225,8 @@ class Features:
         ordered = output.permute(0, 2, 3, 1) if output.ndim == 4 else output.flatten(1)[:, None, None]
         kept = ordered.to(getattr(torch, self.dtype)).cpu().contiguous().numpy()
         if not np.isfinite(kept).all():
+            if not output.isfinite().all():
+                raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
             raise TrainingError(
                 f"the frozen part of the network gives numbers that {self.dtype} cannot hold. "
                 "Give --cache-dtype float32, or --views 0 to keep nothing."

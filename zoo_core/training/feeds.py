@@ -36,6 +36,7 @@ class Feeds:
     features: Features
     train: Batches
     val: Batches
+    classes: tuple[str, ...]
     device: torch.device
     world: World
 

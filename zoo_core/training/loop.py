@@ -10,6 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
@@ -29,7 +30,9 @@ from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Interrupted, Wish
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import PhaseWork
+from zoo_core.training.range_test import range_test
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
+from zoo_core.training.regularise import L2SP, Ema, Mixing
 from zoo_core.training.solve import only_solved
 from zoo_core.training.state import (
     learnt_state,
@@ -88,6 +91,9 @@ class Loop:
         self._unread = torch.zeros((), device=self.feeds.device, dtype=torch.float64)
         self._saved_at = time.monotonic()
         self._work: PhaseWork | None = None
+        self._pull: L2SP | None = None
+        self._ema: Ema | None = None
+        self.lr = None if self.config.lr == "auto" else self.config.lr
         self._stop: int | None = None
 
     def run(self, start: Checkpoint | None = None) -> Trained:
@@ -95,6 +101,10 @@ class Loop:
 
         Raises TrainingError when the loss stops being a finite number, Interrupted when somebody asked to stop.
         """
+        if self.config.l2_sp:
+            self._pull = L2SP(self.model, self.plan, self.config.l2_sp)
+        if self.config.ema:
+            self._ema = Ema(self.model, self.plan, self.config.ema)
         if start is not None:
             self._restore(start)
         optimizer: torch.optim.Optimizer | None = None
@@ -120,7 +130,11 @@ class Loop:
         feed = self.feeds.enter(number, self._watch_preparing)
         tail = Tail(self.model, feed.cut)
         rates = Rates.of(self.config, self.plan, phase, pretrained=self.pretrained)
-        groups = parameter_groups(self.model, self.plan, number, rates, self.config.weight_decay)
+        decay, base_decays = (
+            self.config.weight_decay,
+            not self.config.l2_sp,
+        )  # two pulls at the base would be one too many
+        groups = parameter_groups(self.model, self.plan, number, rates, decay, base_decays=base_decays)
         optimizer = make_optimizer(self.config, groups, before)
         self.at = replace(self.at, seconds=self.at.seconds + time.perf_counter() - started)
         self._work = PhaseWork(
@@ -131,6 +145,7 @@ class Loop:
             feed=feed,
             objective=self.objective,
             label_smoothing=self.config.label_smoothing,
+            mixing=Mixing(self.config.mixup, self.config.cutmix),
             micro_batch=self.micro_batch,
             say=self.watcher.say,
         )
@@ -140,6 +155,8 @@ class Loop:
         alone = only_solved(self.plan, self.plan.phases[work.number], self.model.head)
         if isinstance(self.model.head, Solvable) and (alone or self.at == Position(seconds=self.at.seconds)):
             work.solve(self.config.seed)
+        if not alone:
+            self._set_peaks(work)
         while self.at.epoch < end:
             if alone:
                 self._solved(work)
@@ -149,6 +166,21 @@ class Loop:
                 self.watcher.say(f"no better epoch in the last {self.config.patience}: this phase ends here")
                 self.at = Position(end)
             self._between_steps(work)
+
+    def _set_peaks(self, work: PhaseWork) -> None:
+        """Where the rates are shares of one that a range test finds, find it once and multiply."""
+        if self.config.lr != "auto":
+            return
+        if self.lr is None:
+            count, size = len(self.feeds.train.part), self.config.batch_size
+            groups = training_groups(count, size, seed=self.config.seed, epoch=self.at.epoch)
+            seen = [[self._seen(index) for index in group] for group in groups]
+            self.lr = range_test(
+                self.model, self.plan, work, seen, lambda loss: sum(self.feeds.world.gather(loss.item()))
+            )
+            self.watcher.say(f"learning rate by a range test: {self.lr:.2g}")
+        for group in work.optimizer.param_groups:
+            group["peak"] *= self.lr
 
     def _epoch(self, work: PhaseWork) -> None:
         started = time.perf_counter() - self.at.seconds
@@ -166,7 +198,7 @@ class Loop:
             if self.at.step < self.steps:
                 self._between_steps(work)
         self._read_loss()
-        self._report(work.evaluate(), work.number, started)
+        self._measure(work, started)
 
     def _solved(self, work: PhaseWork) -> None:
         """The one epoch of a phase in which the head was solved and nothing else learns."""
@@ -183,12 +215,21 @@ class Loop:
         on_cpu = self.feeds.device.type == "cpu"
         if on_cpu or self.feeds.world.size > 1 or step % READ_EVERY == 0:
             self._read_loss()
+        if self._pull is not None:
+            self._pull.add_gradients()
         work.optimizer.step()
+        if self._ema is not None:
+            self._ema.update()
+
+    def _measure(self, work: PhaseWork, started: float) -> None:
+        """Evaluate what the epoch gave, or the averaged weights where there are any."""
+        with nullcontext() if self._ema is None else self._ema.swapped():
+            self._report(work.evaluate(), work.number, started)
 
     def _report(self, result: Evaluation, number: int, started: float) -> None:
         epoch = self.at.epoch
         self._finite(result.loss)
-        lr = self.config.lr * schedule(epoch * self.steps, self.plan.epochs * self.steps, self.config.warmup)
+        lr = (self.lr or 0.0) * schedule(epoch * self.steps, self.plan.epochs * self.steps, self.config.warmup)
         train_loss = self.at.loss_sum / len(self.feeds.train.part)
         seconds = time.perf_counter() - started
         score = result.score, result.metric
@@ -219,7 +260,7 @@ class Loop:
             where = f"epoch {self.at.epoch + 1}, step {min(self.at.step + 1, self.steps)} of {self.steps}"
             raise TrainingError(
                 f"the loss is {loss} in {where}: the training diverged and stopped there. Try a smaller --lr "
-                f"(now {self.config.lr:g}); the epochs before are in the run directory."
+                f"(now {self.lr or 0:g}); the epochs before are in the run directory."
             )
 
     def _between_steps(self, work: PhaseWork) -> None:
@@ -240,12 +281,14 @@ class Loop:
         state = {
             "position": asdict(self.at),
             "micro_batch": self.micro_batch,
+            "lr": self.lr,
             "history": [asdict(report) for report in self.history],
         }
         tensors = {
             **prefixed("now", learnt_state(self.model, self.plan)),
             **prefixed("best", self.best_state),
             **prefixed("optimizer", optimizer_state(self.model, work.optimizer)),
+            **prefixed("average", {} if self._ema is None else self._ema.state_dict()),
         }
         for rank, drawn in enumerate(self.feeds.world.gather(random_state())):
             tensors |= prefixed(f"random{rank}", drawn)
@@ -262,9 +305,12 @@ class Loop:
     def _restore(self, start: Checkpoint) -> None:
         self.at = Position(**start.state["position"])
         self.micro_batch = start.state["micro_batch"]
+        self.lr = start.state["lr"]
         self.history = [EpochReport(**report) for report in start.state["history"]]
         self.best_state = under("best", start.tensors)
         load_learnt(self.model, under("now", start.tensors))
+        if self._ema is not None:
+            self._ema.load_state_dict(under("average", start.tensors))
 
     def evaluate_best(self) -> Evaluation | None:
         """Count on the validation images what `run` left in the model. None when what the last phase computes from is

@@ -20,6 +20,7 @@ from zoo_core.training.features import Feed, group_size
 from zoo_core.training.feeds import Feeds, PhaseFeeds
 from zoo_core.training.front import Tail
 from zoo_core.training.metrics import Evaluation
+from zoo_core.training.regularise import Mixing
 from zoo_core.training.solve import fit_head
 from zoo_core.training.tasks import Objective
 
@@ -38,6 +39,7 @@ class PhaseWork:
     feed: PhaseFeeds
     objective: Objective
     label_smoothing: float
+    mixing: Mixing
     micro_batch: int | None
     say: Callable[[str], None]
 
@@ -88,6 +90,7 @@ class PhaseWork:
         targets = self.feeds.train.targets([index for index, _ in self._share(group)]).to(
             flow.device, non_blocking=True
         )
+        flow, targets = self.mixing(flow, targets, len(self.feeds.classes))
         pieces = -(-len(flow) // (self.micro_batch or len(flow)))
         total = torch.zeros((), device=flow.device, dtype=torch.float64)
         parts = list(zip(flow.tensor_split(pieces), targets.tensor_split(pieces), strict=True))
@@ -115,12 +118,10 @@ class PhaseWork:
             f"(--micro-batch {self.micro_batch}); the batch of the optimizer stays as it was"
         )
 
-    @torch.inference_mode()
     def evaluate(self) -> Evaluation:
         """Measure on the validation images, each once; every process gets the whole result."""
         return self._measured(self.feed.val, self.feeds.val)
 
-    @torch.inference_mode()
     def solve(self, seed: int) -> None:
         """Fit a head that is solved rather than trained to the training images as they are in evaluation."""
         features = self._over(self.feed.train, self.feeds.train, self.tail.reduced)
@@ -128,8 +129,7 @@ class PhaseWork:
 
     def training_loss(self) -> float:
         """The loss on the training images as they are in evaluation."""
-        with torch.inference_mode():
-            return self._measured(self.feed.train, self.feeds.train).loss
+        return self._measured(self.feed.train, self.feeds.train).loss
 
     def _measured(self, feed: Feed, batches: Batches) -> Evaluation:
         outputs_NK = self._over(feed, batches, self.tail)
@@ -144,10 +144,13 @@ class PhaseWork:
         size = group_size(self.feeds.device) if len(self.tail.stages) else HEAD_GROUP
         groups = world.share(in_groups(range(len(batches.part)), size))
         flows = feed.of([[(index, CENTRE) for index in group] for group in groups])
-        mine = [(group, function(flow).float().cpu()) for group, flow in zip(groups, flows, strict=True)]
+        mine = []
+        for group, flow in zip(groups, flows, strict=True):
+            with torch.inference_mode():
+                mine.append((group, function(flow).float().cpu()))
         answers = sorted((pair for share in world.gather(mine) for pair in share), key=lambda pair: pair[0][0])
         self.tail.train()
-        return torch.cat([outputs for _, outputs in answers])
+        return torch.cat([outputs for _, outputs in answers]).clone()
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -26,6 +26,8 @@ class Rates:
 
     @classmethod
     def of(cls, config: FinetuneConfig, plan: Plan, phase: Phase, *, pretrained: bool) -> Rates:
+        """The rates under a config. Where a range test is to find the head's, they are shares of it."""
+        lr = 1.0 if config.lr == "auto" else config.lr
         share = (
             config.base_lr
             if config.base_lr is not None
@@ -33,19 +35,23 @@ class Rates:
         )
         rules = plan.rules(phase)
         new = {row for row, rule in rules.items() if row == HEAD or rule.parameters == "added"}
-        return cls({row: config.lr * rule.lr * (1.0 if row in new else share) for row, rule in rules.items()})
+        return cls({row: lr * rule.lr * (1.0 if row in new else share) for row, rule in rules.items()})
 
 
 def parameter_groups(
-    model: Model, plan: Plan, number: int, rates: Rates, weight_decay: float
+    model: Model, plan: Plan, number: int, rates: Rates, weight_decay: float, *, base_decays: bool = True
 ) -> list[dict[str, object]]:
     """The groups of a plan's phase: one a stage, and a second one for its norms and biases, which weight decay leaves
-    alone. `joined` is the epoch from which the stage has learnt without a break."""
+    alone, as it does the whole base unless `base_decays`. `joined` is the epoch since which the stage has learnt without
+    a break."""
     groups: list[dict[str, object]] = []
     for row, rule in plan.rules(plan.phases[number]).items():
         parameters = list(learning_parameters(model.part(row), rule))
         for decay, members in (
-            (weight_decay, [parameter for parameter in parameters if parameter.ndim > 1]),
+            (
+                weight_decay if base_decays or row == HEAD else 0.0,
+                [parameter for parameter in parameters if parameter.ndim > 1],
+            ),
             (0.0, [parameter for parameter in parameters if parameter.ndim <= 1]),
         ):
             if members:
@@ -68,9 +74,9 @@ def make_optimizer(
     """The optimizer of a phase; parameters that learnt in the phase before keep their state."""
     optimizer: torch.optim.Optimizer
     if config.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        optimizer = torch.optim.AdamW(groups)
     else:
-        optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
+        optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True)
     if before is not None:
         learning = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         for parameter, state in before.state.items():

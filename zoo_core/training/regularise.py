@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from zoo_core.errors import TrainingError
@@ -68,6 +70,27 @@ def _span(size: int, share: float, generator: torch.Generator) -> slice:
     length = round(share * size)
     start = int(torch.randint(size, (), generator=generator)) - length // 2
     return slice(max(0, start), min(size, start + length))
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Which mixture a batch gets: by `mixup`, by `cutmix`, by either in turn of chance where both alphas are above 0."""
+
+    mixup: float
+    cutmix: float
+
+    def __call__(self, flow: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+        """Mix what a batch trains on, images or features, and its targets; labels (B) become shares (B, classes)."""
+        if not (self.mixup or self.cutmix):
+            return flow, targets
+        shares = functional.one_hot(targets, classes).float() if targets.ndim == 1 else targets
+        generator = torch.default_generator
+        cut = bool(self.cutmix) and flow.ndim == 4
+        if cut and self.mixup:
+            cut = bool(torch.rand((), generator=generator) < 0.5)
+        if cut:
+            return cutmix(flow, shares, alpha=self.cutmix, generator=generator)
+        return mixup(flow, shares, alpha=self.mixup or self.cutmix, generator=generator)
 
 
 class L2SP:

@@ -134,7 +134,7 @@ def _feeds(job: Job, world: World) -> Feeds:
         device=job.device,
         lanes=workers,
     )
-    return Feeds(job.model, job.plan, job.caching, features, train, val, job.device, world)
+    return Feeds(job.model, job.plan, job.caching, features, train, val, job.source.classes, job.device, world)
 
 
 def _loop(job: Job, feeds: Feeds, watcher: Watcher, wish: Wish, writer: RunWriter) -> Loop:
