@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_type_hints
 
-from zoo_core.errors import UsageError, did_you_mean
+from zoo_core.errors import UsageError, did_you_mean, printable, short
 from zoo_core.specs import MAX_SIZE
 
 Augment = Literal["none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
+BadImages = Literal["fail", "skip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,8 @@ class FinetuneConfig:
     a data set; `strategy` "auto" is "head-only" for a pretrained base and "full" from scratch; `size` the side of
     the square image in pixels, None for what the weights expect; `lr` is the highest rate of the head; the conv
     base's stages get the share `base_lr` of it (None: 0.1 when pretrained, 0.2 from scratch), times what the plan says;
-    `val_share` is what is held out when the data brings no validation part; `device` is "auto", "cpu", "cuda" or
+    `val_share` is what is held out when the data brings no validation part; `bad_images` what is
+    done about images that cannot be read: "fail" names them, "skip" leaves them out; `device` is "auto", "cpu", "cuda" or
     "cuda:N"; `out` the run directory, None for a new one under ./runs.
     """
 
@@ -41,6 +42,7 @@ class FinetuneConfig:
     augment: Augment = "crop-flip"
     size: int | None = None
     val_share: float = 0.2
+    bad_images: BadImages = "fail"
     seed: int = 0
     device: str = "auto"
     workers: int | None = None
@@ -51,7 +53,7 @@ class FinetuneConfig:
         _at_least("batch_size", self.batch_size, 1)
         _at_least("seed", self.seed, 0)
         if self.seed >= 2**32:
-            raise UsageError(f"seed must be below 2**32, got {self.seed}")
+            raise UsageError(f"seed must be below 2**32, got {short(self.seed)}")
         if self.size is not None:
             _within("size", self.size, 1, MAX_SIZE)
         if self.workers is not None:
@@ -64,6 +66,7 @@ class FinetuneConfig:
         _within("label_smoothing", self.label_smoothing, 0, 0.99)
         _within("val_share", self.val_share, 0.01, 0.9)
         _one_of("optimizer", self.optimizer, ("adamw", "sgd"))
+        _one_of("bad_images", self.bad_images, ("fail", "skip"))
         _one_of("augment", self.augment, ("none", "flip", "crop-flip"))
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,7 +79,7 @@ class FinetuneConfig:
         known = {field.name for field in fields(cls)}
         for name in data:
             if name not in known:
-                raise UsageError(f"a config has no setting '{name}'.{did_you_mean(name, known)}")
+                raise UsageError(f"a config has no setting '{printable(name[:80])}'.{did_you_mean(name, known)}")
         if "backbone" not in data:
             raise UsageError("a config needs the setting 'backbone'.")
         types_of = get_type_hints(cls)
@@ -96,20 +99,21 @@ def _check_type(name: str, value: object, kind: Any) -> None:
         "out": (str, type(None)),
     }.get(name, (float, int) if kind is float else (str,))
     if not isinstance(value, allowed) or isinstance(value, bool):
-        raise UsageError(f"the setting '{name}' cannot be {value!r}.")
+        raise UsageError(f"the setting '{name}' cannot be {short(value)}.")
 
 
 def _at_least(name: str, value: int, low: int) -> None:
     if value < low:
-        raise UsageError(f"{name} must be at least {low}, got {value}")
+        raise UsageError(f"{name} must be at least {low}, got {short(value)}")
 
 
 def _within(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
-    if not math.isfinite(value) or value < low or value > high or (open_low and value == low):
+    if not low <= value <= high or (open_low and value == low):  # NaN is not
         bounds = f"above {low}" if open_low else f"at least {low}"
-        raise UsageError(f"{name} must be {bounds} and at most {high}, got {value}")
+        raise UsageError(f"{name} must be {bounds} and at most {high}, got {short(value)}")
 
 
 def _one_of(name: str, value: str, words: tuple[str, ...]) -> None:
     if value not in words:
-        raise UsageError(f"{name} must be one of {', '.join(words)}, got '{value}'.{did_you_mean(value, words)}")
+        meant = did_you_mean(value[:80], words)
+        raise UsageError(f"{name} must be one of {', '.join(words)}, got '{printable(value[:80])}'.{meant}")

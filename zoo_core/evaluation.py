@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zoo_core.catalog import Catalog
+from zoo_core.data.scan import check_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.library import load
@@ -35,10 +36,11 @@ def evaluate_run(
     if predictor.facts is None:
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
     if data is None:
-        source = open_source(predictor.facts.config.data, catalog)
+        own = predictor.facts.config
+        source = check_images(open_source(own.data, catalog), bad_images=own.bad_images)
         part_name, part = _held_out(source, predictor.facts)
     else:
-        source = open_source(data, catalog)
+        source = check_images(open_source(data, catalog))
         name: PartName = next(name for name in ("test", "val", "train") if name in source.parts)
         part_name, part = ("all" if name == "train" else name), source.parts[name]
     part = _relabelled(part, source, predictor.classes)
@@ -49,9 +51,10 @@ def _held_out(source: Source, facts: RunFacts) -> tuple[str, Part]:
     source = source.with_validation(share=facts.config.val_share, seed=facts.config.seed)
     name: PartName = "test" if "test" in source.parts else "val"
     if source.parts[name].digest() != facts.data.digests.get(name):
+        title = printable(source.title)
         raise DataError(
-            f"the images in {source.title} are not those that the run held out: files or classes have changed since. "
-            f"Measure all of them with --data {source.title}, knowing that some may have trained the model."
+            f"the images in {title} are not those that the run held out: files or classes have changed since. "
+            f"Measure all of them with --data {title}, knowing that some may have trained the model."
         )
     return name, source.parts[name]
 
@@ -61,7 +64,7 @@ def _relabelled(part: Part, source: Source, classes: tuple[str, ...]) -> Part:
     unknown = [name for name in source.classes if name not in classes]
     if unknown:
         raise DataError(
-            f"{source.title} has the class '{printable(unknown[0])}', which the run does not know. "
+            f"{printable(source.title)} has the class '{printable(unknown[0])}', which the run does not know. "
             f"Its classes: {', '.join(printable(name) for name in classes)}."
         )
     positions = [classes.index(name) for name in source.classes]

@@ -15,6 +15,7 @@ from zoo_core.cli.common import (
     percent,
     print_json,
     progress_of,
+    shown,
     table,
 )
 
@@ -51,16 +52,12 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
         return
     out = console()
     made = table("class", "found", "images", "share", right=("found", "images", "share"))
-    from rich.markup import escape
-
-    from zoo_core.errors import printable
-
     for row in classes:
         share = percent(row["found"] / row["images"]) if row["images"] else "-"
-        made.add_row(escape(printable(str(row["class"]))), str(row["found"]), str(row["images"]), share)
+        made.add_row(shown(row["class"]), str(row["found"]), str(row["images"]), share)
     out.print(made)
     told = accuracy_text(evaluation.accuracy, evaluation.interval, evaluation.correct, evaluation.images)
-    out.print(f"Accuracy on {escape(measured.title)} ({measured.part}): {told}")
+    out.print(f"Accuracy on {shown(measured.title)} ({measured.part}): {told}")
 
 
 def _json(run: str, measured: Any, classes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from zoo_core.cli.common import (
     json_option,
     percent,
     print_json,
+    progress_of,
+    shown,
     table,
 )
 from zoo_core.config import FinetuneConfig
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from zoo_core.training.job import Job, Result
     from zoo_core.training.loop import EpochReport
+
+MOST_KINDS = 6  # of ignored things that are told one by one
 
 DEFAULTS = {name: p.default for name, p in inspect.signature(FinetuneConfig).parameters.items()}
 
@@ -63,6 +67,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("augment", "What varies the training images: crop-flip, flip or none.")
 @_option("size", "Side of the square images in pixels (what the weights expect).", type=int)
 @_option("val_share", "Share of each class that is held out when there is no val folder.", type=float)
+@_option("bad_images", "Images that cannot be read: fail names them and stops, skip leaves them out.")
 @_option("seed", "Decides the split, the head's first weights, order and augmentation.", type=int)
 @_option("device", "auto, cpu, cuda or cuda:N.")
 @_option("workers", "Threads that decode images (one a core).", type=int)
@@ -87,7 +92,8 @@ def finetune(ctx: click.Context, /, as_json: bool, **settings: Any) -> None:
     announce("loading the engine, the weights and the list of images")
     from zoo_core.training.job import prepare
 
-    job = prepare(config, catalog)
+    with progress_of("looking at the images") as watch:
+        job = prepare(config, catalog, watch)
     show_job(screen, job)
     with _Progress(screen, job) as watcher:
         result = job.run(watcher)
@@ -97,9 +103,7 @@ def finetune(ctx: click.Context, /, as_json: bool, **settings: Any) -> None:
 
 
 def show_job(screen: Console, job: Job) -> None:
-    """Say what will be done before it is done."""
-    from rich.markup import escape
-
+    """Say what will be done before it is done, and what was found out about the images."""
     from zoo_core.model.assemble import count_parameters
     from zoo_core.runs.card import plan_in_words
 
@@ -117,11 +121,16 @@ def show_job(screen: Console, job: Job) -> None:
     if job.dropped:
         rows.insert(1, ("left out", ", ".join(job.dropped) + " (replaced by the head)"))
     if job.source.ignored:
-        rows.append(("ignored", f"{job.source.ignored} files that are not images"))
+        kinds = sorted(job.source.ignored.items(), key=lambda kind: -kind[1])
+        told = [f"{count} {kind}" for kind, count in kinds[:MOST_KINDS]]
+        rows.append(("ignored", ", ".join(told) + (" and others" if len(kinds) > MOST_KINDS else "")))
+    if job.source.skipped:
+        rows.append(("skipped", f"{job.source.skipped} images that cannot be read"))
+    rows += [("note", finding) for finding in job.findings]
     made = table("", "")
     made.show_header = False
     for name, text in rows:
-        made.add_row(f"[bold]{name}[/bold]", escape(text))
+        made.add_row(f"[bold]{name}[/bold]", shown(text))
     screen.print(made)
 
 
@@ -168,12 +177,10 @@ class _Progress:
 
 
 def _show_result(screen: Console, result: Result) -> None:
-    from rich.markup import escape
-
     evaluation = result.evaluation
     told = accuracy_text(evaluation.accuracy, evaluation.interval, evaluation.correct, evaluation.images)
     part = {"val": "validation", "test": "test"}.get(result.part, result.part)
-    run = escape(str(result.directory))
+    run = shown(result.directory)
     screen.print(f"\n[bold]Accuracy on the {part} images: {told}[/bold], best epoch {result.trained.best}.")
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), curves.png, confusion.png, model.safetensors.\n")
     screen.print("Next:")

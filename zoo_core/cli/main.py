@@ -102,5 +102,7 @@ def _terminated(signum: int, frame: Any) -> None:
 
 
 def _say(text: str, code: int) -> int:
-    click.echo(text, err=True)
+    from zoo_core.errors import printable
+
+    click.echo("\n".join(printable(line) for line in text.split("\n")), err=True)
     return code

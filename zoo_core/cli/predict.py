@@ -14,6 +14,7 @@ from zoo_core.cli.common import (
     percent,
     print_json,
     progress_of,
+    shown,
     table,
 )
 
@@ -52,13 +53,9 @@ def predict(
         ]
         print_json({"model": model, "predictions": rows})
         return
-    from rich.markup import escape
-
-    from zoo_core.errors import printable
-
     made = table("image", "answer", "probability", right=("probability",))
     for one in predictions:
         for position, (name, share) in enumerate(one.answers):
-            image = escape(printable(one.image)) if position == 0 else ""
-            made.add_row(image, escape(printable(name)), percent(share))
+            image = shown(one.image) if position == 0 else ""
+            made.add_row(image, shown(name), percent(share))
     console().print(made)

@@ -1,53 +1,84 @@
 """Reads image files into the one form that zoo works with: 8-bit RGB or greyscale, upright.
 
-The rules: the EXIF orientation is applied; 16-bit values are scaled to 8 bits; what is transparent is laid on white;
-of an animation the first frame counts; CMYK and palettes become RGB.
+The rules: the EXIF orientation is applied; 16-bit greyscale is scaled to 8 bits, and of 16-bit colour the high byte
+counts; what is transparent is laid on white; of an animation the first frame counts; CMYK and palettes become RGB,
+and colour profiles are not applied. Numbers without a known range (32-bit and floating-point pixels) are refused.
+A file is what its bytes say, whatever its name ends in, and is one of FORMATS.
 """
 
 from __future__ import annotations
 
+import io
+import stat
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zoo_core.errors import DataError
+from zoo_core.errors import DataError, printable
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # of Pillow's others, some start external programs
 MAX_PIXELS = 80_000_000  # an 8-bit RGB image of this size takes 240 MB
+MAX_BYTES = 2**30  # 80 million uncompressed 16-bit RGBA pixels take 640 MB
 
 
 def open_image(path: Path) -> Image.Image:
     """Read a file completely and return it upright, in mode RGB or L.
 
-    Raises DataError naming the file when it is unreadable, truncated or has more than 80 million pixels.
+    Raises DataError naming the file when it is missing, unreadable, truncated or beyond the limits.
     """
+    try:
+        return decode(read_file(path))
+    except DataError as error:
+        raise DataError(f"{printable(str(path))} {error}.") from error.__cause__
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file. Raises DataError with what is wrong, which the caller puts after a name."""
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise DataError("is not a file")
+        if facts.st_size > MAX_BYTES:
+            raise DataError(f"has {facts.st_size:,} bytes, more than {MAX_BYTES:,}. Make it smaller")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError("is not there") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise DataError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def decode(content: bytes) -> Image.Image:
+    """An image file's bytes as an upright image in mode RGB or L.
+
+    Raises DataError with what is wrong, which the caller puts after a name.
+    """
+    if not content:
+        raise DataError("is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what is checked here, or tolerated on purpose
-            with Image.open(path) as image:
-                check_size(path, image)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                check_size(image)
                 image.load()
                 return upright(image)
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError(f"{path} is not an image that can be read.") from None
-    except FileNotFoundError:
-        raise DataError(f"there is no image {path}.") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is damaged or unreadable: {error}.") from error
+        raise DataError(f"is not an image that can be read ({', '.join(FORMATS)})") from None
+    except Exception as error:  # on damaged files Pillow raises nearly everything there is
+        reason = printable(" ".join(str(error).split()))[:200]
+        raise DataError(f"is damaged or unreadable: {reason or type(error).__name__}") from error
 
 
-def check_size(path: Path, image: Image.Image) -> None:
+def check_size(image: Image.Image) -> None:
     """Raise DataError when an image has no pixels or too many."""
     width, height = image.size
     if width * height == 0:
-        raise DataError(f"{path} has no pixels.")
+        raise DataError("has no pixels")
     if width * height > MAX_PIXELS:
-        raise DataError(
-            f"{path} has {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million. Make it smaller."
-        )
+        raise DataError(f"has {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million. Make it smaller")
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -55,14 +86,16 @@ def upright(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.float64)
-        return Image.fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8), "L")
+        if values.size and (values.min() < 0 or values.max() > 65535):
+            raise DataError("has 32-bit values, whose range is not known. Save it with 8 or 16 bits")
+        return Image.fromarray((values / 257).round().astype(np.uint8))
     if image.mode == "F":
-        return image.convert("L")
+        raise DataError("has floating-point values, whose range is not known. Save it with 8 or 16 bits")
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
         white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
         flat = Image.alpha_composite(white, coloured).convert("RGB")
-        return flat.convert("L") if image.mode in ("LA", "La") else flat
+        return flat.convert("L") if image.mode in ("LA", "La", "L", "1") else flat
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo_core.data.decode import open_image
+from zoo_core.data.decode import open_image, read_file
 from zoo_core.errors import DataError, printable
 
 PartName = Literal["train", "val", "test"]
@@ -29,13 +29,22 @@ class Images(Protocol):
     def name(self, index: int) -> str:
         """What tells a person, and the split, which image it is."""
 
+    def digest(self, index: int) -> bytes:
+        """16 bytes that are the same for the same content."""
+
+
+def content_digest(content: bytes) -> bytes:
+    """The digest of an image's bytes."""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Images in files."""
+    """Images in files. `digests` are those that a scan found; without one, each is read when it is asked for."""
 
     root: Path
     files: tuple[str, ...]
+    digests: tuple[bytes, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -45,6 +54,11 @@ class FolderImages:
 
     def name(self, index: int) -> str:
         return self.files[index]
+
+    def digest(self, index: int) -> bytes:
+        if self.digests is not None:
+            return self.digests[index]
+        return content_digest(read_file(self.root / self.files[index]))
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,9 @@ class ArrayImages:
     def name(self, index: int) -> str:
         return f"{self.title}/{index}"
 
+    def digest(self, index: int) -> bytes:
+        return content_digest(self.pixels[index].tobytes())
+
 
 @dataclass(frozen=True)
 class Subset:
@@ -80,6 +97,9 @@ class Subset:
     def name(self, index: int) -> str:
         return self.images.name(self.chosen[index])
 
+    def digest(self, index: int) -> bytes:
+        return self.images.digest(self.chosen[index])
+
 
 @dataclass(frozen=True)
 class Part:
@@ -96,19 +116,26 @@ class Part:
         return Part(Subset(self.images, tuple(chosen)), tuple(self.labels[index] for index in chosen))
 
     def digest(self) -> str:
-        """A sha256 over the names and labels: the same split has the same digest."""
-        lines = sorted(f"{self.images.name(index)}\0{label}" for index, label in enumerate(self.labels))
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """A sha256 over names, labels and content: the same split of the same images has the same digest."""
+        lines = sorted(
+            f"{self.images.name(index)}\0{label}\0{self.images.digest(index).hex()}"
+            for index, label in enumerate(self.labels)
+        )
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: its classes and the parts it brings. One without "val" is split by `with_validation`."""
+    """A data set: its classes and the parts it brings. One without "val" is split by `with_validation`.
+
+    `ignored` counts by kind what lay beside the images; `skipped` the images that could not be read.
+    """
 
     title: str
     classes: tuple[str, ...]
     parts: dict[PartName, Part]
-    ignored: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
     split: dict[str, str | int | float] = field(default_factory=lambda: {"kind": "given"})
 
     def with_validation(self, *, share: float, seed: int) -> Source:
@@ -133,4 +160,4 @@ class Source:
         kept = [index for index in range(len(train)) if index not in held_out]
         parts: dict[PartName, Part] = {**self.parts, "train": train.take(kept), "val": train.take(sorted(held_out))}
         split: dict[str, str | int | float] = {"kind": "stratified", "seed": seed, "val_share": share}
-        return Source(self.title, self.classes, parts, self.ignored, split)
+        return replace(self, parts=parts, split=split)
