@@ -125,7 +125,7 @@ def show_job(screen: Console, job: Job) -> None:
         told = [f"{count} {kind}" for kind, count in kinds[:MOST_KINDS]]
         rows.append(("ignored", ", ".join(told) + (" and others" if len(kinds) > MOST_KINDS else "")))
     if job.source.skipped:
-        rows.append(("skipped", f"{job.source.skipped} images that cannot be read"))
+        rows.append(("skipped", f"{job.source.skipped} that cannot be read"))
     rows += [("note", finding) for finding in job.findings]
     made = table("", "")
     made.show_header = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,7 +64,10 @@ def plot_confusion(target: Path, evaluation: Evaluation, classes: Sequence[str])
 
 def _save(figure: Figure, target: Path) -> None:
     FigureCanvasAgg(figure)
-    with written_whole(target) as temporary:
+    with written_whole(target) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing from font"
+        )  # a box is drawn where the font has no such sign
         figure.savefig(temporary, format="png", dpi=110)
 
 
