@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from zoo_core.config import FinetuneConfig
-from zoo_core.errors import PluginError, UsageError, ZooError, short
+from zoo_core.errors import PluginError, UsageError, ZooError, printable, short
 from zoo_core.freezing.plan import Plan
 from zoo_core.specs import Preprocessing
 
@@ -104,7 +104,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
     except KeyError as error:
         raise ZooError(f"{where} has no {short(error.args[0])}.") from error
     except (TypeError, ValueError, UsageError, PluginError) as error:
-        raise ZooError(f"{where} does not fit the shape of a run's config: {error}") from error
+        raise ZooError(f"{where} does not fit the shape of a run's config: {printable(str(error))}") from error
 
 
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
     except KeyError as error:
         raise ZooError(f"the result in {where} has no {short(error.args[0])}.") from error
     except (TypeError, ValueError) as error:
-        raise ZooError(f"the result in {where} is not one of a run: {error}") from error
+        raise ZooError(f"the result in {where} is not one of a run: {printable(str(error))}") from error
 
 
 def _preprocessing(value: dict[str, Any]) -> Preprocessing:
