@@ -9,6 +9,7 @@ A file is what its bytes say, whatever its name ends in, and is one of FORMATS.
 from __future__ import annotations
 
 import io
+import logging
 import stat
 import warnings
 from pathlib import Path
@@ -21,6 +22,8 @@ from zoo_core.errors import DataError, printable
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # of Pillow's others, some start external programs
 MAX_PIXELS = 80_000_000  # an 8-bit RGB image of this size takes 240 MB
 MAX_BYTES = 2**30  # 80 million uncompressed 16-bit RGBA pixels take 640 MB
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or it complains on the screen; our error says it all
 
 
 def open_image(path: Path) -> Image.Image:
@@ -85,10 +88,13 @@ def upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation and the rules for modes."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64)
-        if values.size and (values.min() < 0 or values.max() > 65535):
+        given = np.asarray(image)
+        if given.min() < 0 or given.max() > 65535:
             raise DataError("has 32-bit values, whose range is not known. Save it with 8 or 16 bits")
-        return Image.fromarray((values / 257).round().astype(np.uint8))
+        values = given.astype(np.uint32)
+        values += 128
+        values //= 257  # in whole numbers and in place: a large image takes gigabytes otherwise
+        return Image.fromarray(values.astype(np.uint8))
     if image.mode == "F":
         raise DataError("has floating-point values, whose range is not known. Save it with 8 or 16 bits")
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:

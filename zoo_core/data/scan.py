@@ -19,7 +19,7 @@ import PIL
 from zoo_core.config import BadImages
 from zoo_core.data.batches import default_workers
 from zoo_core.data.decode import decode, read_file
-from zoo_core.data.sources import FolderImages, Part, PartName, Source, content_digest
+from zoo_core.data.sources import DIGEST_BYTES, FolderImages, Part, PartName, Source, content_digest
 from zoo_core.errors import DataError, ZooError, printable
 from zoo_core.paths import cache_dir, write_text
 
@@ -40,11 +40,11 @@ class Seen:
     problem: str | None
 
     def __post_init__(self) -> None:
-        """Raises TypeError when a damaged cache hands over something else."""
-        if [type(value) for value in (self.digest, self.width, self.height)] != [str, int, int]:
-            raise TypeError("not a digest and a size")
-        if not isinstance(self.problem, str | None):
-            raise TypeError("not a problem")
+        """Raises TypeError or ValueError when a damaged cache hands over something else."""
+        if len(bytes.fromhex(self.digest)) not in (0, DIGEST_BYTES):
+            raise ValueError("not a digest")
+        if not (isinstance(self.width, int) and isinstance(self.height, int) and isinstance(self.problem, str | None)):
+            raise TypeError("not a size and a problem")
 
 
 Stamp = tuple[int, int]

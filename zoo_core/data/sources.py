@@ -15,6 +15,7 @@ from PIL import Image
 from zoo_core.data.decode import open_image, read_file
 from zoo_core.errors import DataError, printable
 
+DIGEST_BYTES = 16
 PartName = Literal["train", "val", "test"]
 
 
@@ -35,7 +36,7 @@ class Images(Protocol):
 
 def content_digest(content: bytes) -> bytes:
     """The digest of an image's bytes."""
-    return hashlib.blake2b(content, digest_size=16).digest()
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 @dataclass(frozen=True)
