@@ -139,7 +139,7 @@ def _images(folder: Path, ignored: Counter[str]) -> list[Path]:
         links = [name for name in subfolders if name not in passed and Path(directory, name).is_symlink()]
         ignored.update(_kind(name, is_folder=True) for name in passed)
         ignored.update("link to a folder" for _ in links)
-        subfolders[:] = sorted(set(subfolders) - set(passed) - set(links))
+        subfolders[:] = sorted(set(subfolders) - set(passed))  # os.walk does not follow links
         for name in sorted(names):
             path = Path(directory, name)
             if _is_system(name) or path.suffix.lower() not in IMAGE_ENDINGS:
