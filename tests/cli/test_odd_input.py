@@ -87,6 +87,12 @@ def test_a_folder_that_is_no_run_is_said_to_be_none(where: str, catalog: Catalog
         zoo_core.load(where, catalog=catalog)
 
 
+def test_a_name_of_the_users_own_steers_no_terminal(zoo: Zoo) -> None:
+    """Without the escape the message cleared the screen on which it should have been read."""
+    refused = zoo("info", "\x1b[2J")
+    assert (refused.returncode, "\x1b" in refused.stderr, "'\\x1b[2J'" in refused.stderr) == (2, False, True)
+
+
 def test_the_command_says_so_too(zoo: Zoo, photos: Path) -> None:
     refused = zoo("predict", "../../etc", photos / "red" / "0.jpg")
     assert (refused.returncode, "there is no run directory ../../etc" in refused.stderr) == (2, True)

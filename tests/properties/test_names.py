@@ -73,6 +73,7 @@ def test_folders_with_any_names_are_classes_or_an_error_that_can_be_shown(names:
 
 @settings(max_examples=12)  # each draws a picture
 @given(names=st.lists(NAMES, min_size=2, max_size=4, unique=True))
+@example(names=["$\\frac$", "b"])  # a formula that cannot be drawn, were it taken for one
 def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]) -> None:
     try:
         check_classes(names, "here")

@@ -65,9 +65,7 @@ def plot_confusion(target: Path, evaluation: Evaluation, classes: Sequence[str])
 def _save(figure: Figure, target: Path) -> None:
     FigureCanvasAgg(figure)
     with written_whole(target) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing from font"
-        )  # a box is drawn where the font has no such sign
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box in its place
         figure.savefig(temporary, format="png", dpi=110)
 
 
