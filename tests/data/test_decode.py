@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import tracemalloc
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,12 @@ def test_a_name_that_steers_a_terminal_is_escaped_in_the_message(tmp_path: Path)
         open_image(path)
     assert str(caught.value).isprintable()
     assert "\\x1b[31mred\\u202e.png" in str(caught.value)
+
+
+def test_threads_that_decode_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    """With a catch_warnings in each thread all warnings of the process were ignored after this."""
+    Image.effect_noise((300, 300), 50).save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(open_image, [tmp_path / "a.png"] * 300))) == 300
+    assert warnings.filters == before

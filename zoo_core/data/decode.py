@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import logging
 import stat
+import threading
 import warnings
 from pathlib import Path
 
@@ -24,6 +25,35 @@ MAX_PIXELS = 80_000_000  # an 8-bit RGB image of this size takes 240 MB
 MAX_BYTES = 2**30  # 80 million uncompressed 16-bit RGBA pixels take 640 MB
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # or it complains on the screen; our error says it all
+
+
+class _Quiet:
+    """Drops Pillow's warnings, which are of what is checked here or tolerated on purpose, while any thread decodes.
+
+    One catch_warnings a thread would not do: each puts back the filters that it found, which may be another's, and all
+    warnings of the process were ignored from then on.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.threads == 0:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.filterwarnings("ignore", module="PIL")
+            self.threads += 1
+
+    def __exit__(self, *failure: object) -> None:
+        with self.lock:
+            self.threads -= 1
+            if self.threads == 0:
+                self.filters.__exit__(None, None, None)
+
+
+PILLOW_IS_QUIET = _Quiet()
 
 
 def open_image(path: Path) -> Image.Image:
@@ -60,12 +90,10 @@ def decode(content: bytes) -> Image.Image:
     if not content:
         raise DataError("is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what is checked here, or tolerated on purpose
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                check_size(image)
-                image.load()
-                return upright(image)
+        with PILLOW_IS_QUIET, Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            check_size(image)
+            image.load()
+            return upright(image)
     except DataError:
         raise
     except UnidentifiedImageError:
