@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from zoo_core.discovery import PluginRecord, discover
-from zoo_core.errors import UsageError, did_you_mean
+from zoo_core.discovery import DISABLING, PluginRecord, discover, warnings_of
+from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of
 from zoo_core.options import format_options, parse_options, split_name
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 
@@ -57,9 +58,10 @@ class Choice(Generic[S]):
 
 @dataclass(frozen=True)
 class Catalog:
-    """Everything there is to choose from."""
+    """Everything there is to choose from. `warnings` tell which plugins were skipped, and why."""
 
     records: tuple[PluginRecord, ...]
+    warnings: tuple[str, ...] = ()
 
     def entries(self, kind: type[S]) -> tuple[Entry[S], ...]:
         """All specs of one kind with their distributions, by name."""
@@ -129,6 +131,18 @@ class Catalog:
         )
 
 
+@contextmanager
+def blaming(entry: Entry[Any]) -> Iterator[None]:
+    """Turn whatever a plugin's code raises into a PluginError that names its distribution; zoo's own errors pass."""
+    try:
+        yield
+    except ZooError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"the {KINDS[type(entry.spec)][0]} '{entry.spec.name}'"
+        raise PluginError(f"{printable(entry.distribution)}: {what} failed: {reason_of(error)}.") from error
+
+
 def natural(name: str) -> list[tuple[int, str]]:
     """A sort key by which resnet18 comes before resnet101."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
@@ -136,8 +150,9 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def open_catalog(*, with_plugins: bool = True) -> Catalog:
     """Discover the installed plugins. `ZOO_DISABLE_PLUGINS=a,b` names distributions to leave out."""
-    disabled = [name.strip() for name in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if name.strip()]
-    return Catalog(discover(disabled=disabled, with_plugins=with_plugins))
+    disabled = [name.strip() for name in os.environ.get(DISABLING, "").split(",") if name.strip()]
+    records = discover(disabled=disabled, with_plugins=with_plugins)
+    return Catalog(records, warnings_of(records, disabled if with_plugins else ()))
 
 
 def registry() -> list[dict[str, Any]]:

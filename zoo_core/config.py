@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from zoo_core.errors import UsageError, did_you_mean
+from zoo_core.errors import UsageError, did_you_mean, printable, short
 from zoo_core.specs import MAX_SIZE, TASKS, Task
 
 Augment = Literal["none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "float32"]
+BadImages = Literal["fail", "skip"]
 TaskChoice = Task | Literal["auto"]
 
 
@@ -30,7 +30,8 @@ class FinetuneConfig:
     image there are where the frozen front's features are kept (None: chosen from the plan; 0: nothing is kept, every
     epoch sees fresh ones), `cache_gb` how many gigabytes may be kept on disk and `cache_dtype` how; `patience` is after
     how many epochs without a better one a phase of the plan ends; `val_share` is what is held out when the data brings
-    no validation part; `device` is "auto", "cpu", "cuda" or "cuda:N"; `micro_batch` how many images of a batch go
+    no validation part; `bad_images` what is done about images that cannot be read: "fail" names them, "skip" leaves
+    them out; `device` is "auto", "cpu", "cuda" or "cuda:N"; `micro_batch` how many images of a batch go
     through the network together; `save_every` the seconds between two checkpoints; `out` the run directory, None for a
     new one under ./runs.
     """
@@ -60,6 +61,7 @@ class FinetuneConfig:
     patience: int | None = None
     size: int | None = None
     val_share: float = 0.2
+    bad_images: BadImages = "fail"
     seed: int = 0
     device: str = "auto"
     workers: int | None = None
@@ -72,7 +74,7 @@ class FinetuneConfig:
         _at_least("batch_size", self.batch_size, 1)
         _at_least("seed", self.seed, 0)
         if self.seed >= 2**32:
-            raise UsageError(f"seed must be below 2**32, got {self.seed}")
+            raise UsageError(f"seed must be below 2**32, got {short(self.seed)}")
         if self.size is not None:
             _within("size", self.size, 1, MAX_SIZE)
         for name in ("workers", "micro_batch", "patience"):
@@ -97,6 +99,7 @@ class FinetuneConfig:
         _within("val_share", self.val_share, 0.01, 0.9)
         _one_of("optimizer", self.optimizer, ("adamw", "sgd"))
         _one_of("task", self.task, ("auto", *TASKS))
+        _one_of("bad_images", self.bad_images, ("fail", "skip"))
         _one_of("augment", self.augment, ("none", "flip", "crop-flip"))
         _one_of("cache_dtype", self.cache_dtype, ("float16", "float32"))
 
@@ -110,7 +113,7 @@ class FinetuneConfig:
         known = {field.name for field in fields(cls)}
         for name in data:
             if name not in known:
-                raise UsageError(f"a config has no setting '{name}'.{did_you_mean(name, known)}")
+                raise UsageError(f"a config has no setting '{printable(name[:80])}'.{did_you_mean(name, known)}")
         if "backbone" not in data:
             raise UsageError("a config needs the setting 'backbone'.")
         types_of = get_type_hints(cls)
@@ -122,7 +125,7 @@ class FinetuneConfig:
 def _check_type(name: str, value: object, kind: Any) -> None:
     """Raise UsageError unless a value from JSON has the type of the setting."""
     if isinstance(value, bool) or not isinstance(value, _plain_types(kind)):
-        raise UsageError(f"the setting '{name}' cannot be {value!r:.80}.")
+        raise UsageError(f"the setting '{name}' cannot be {short(value)}.")
 
 
 def _plain_types(kind: Any) -> tuple[type, ...]:
@@ -136,15 +139,16 @@ def _plain_types(kind: Any) -> tuple[type, ...]:
 
 def _at_least(name: str, value: int, low: int) -> None:
     if value < low:
-        raise UsageError(f"{name} must be at least {low}, got {value}")
+        raise UsageError(f"{name} must be at least {low}, got {short(value)}")
 
 
 def _within(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
-    if not math.isfinite(value) or value < low or value > high or (open_low and value == low):
+    if not low <= value <= high or (open_low and value == low):  # NaN is not
         bounds = f"above {low}" if open_low else f"at least {low}"
-        raise UsageError(f"{name} must be {bounds} and at most {high}, got {value}")
+        raise UsageError(f"{name} must be {bounds} and at most {high}, got {short(value)}")
 
 
 def _one_of(name: str, value: str, words: tuple[str, ...]) -> None:
     if value not in words:
-        raise UsageError(f"{name} must be one of {', '.join(words)}, got '{value}'.{did_you_mean(value, words)}")
+        meant = did_you_mean(value[:80], words)
+        raise UsageError(f"{name} must be one of {', '.join(words)}, got '{printable(value[:80])}'.{meant}")

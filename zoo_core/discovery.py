@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -11,6 +11,7 @@ from typing import Any
 import pluggy
 
 from zoo_core import builtin, hookspecs
+from zoo_core.errors import did_you_mean, printable, reason_of, short
 from zoo_core.hookspecs import PROJECT
 from zoo_core.installed import installed_plugins
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Spec
@@ -18,6 +19,7 @@ from zoo_core.version import __version__
 
 CORE = "zoo-core"
 DISABLED = "disabled by the user"
+DISABLING = "ZOO_DISABLE_PLUGINS"
 
 HOOKS: dict[str, type[Spec]] = {
     "zoo_backbones": BackboneSpec,
@@ -47,9 +49,10 @@ def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tu
 
     `disabled` names distributions that are not even imported.
     """
+    left_out = {normalised(name) for name in disabled}
     records = [_collect(CORE, __version__, "builtin", lambda: builtin)]
     for plugin in installed_plugins() if with_plugins else ():
-        if plugin.distribution in disabled:
+        if normalised(plugin.distribution) in left_out:
             records.append(PluginRecord(plugin.distribution, plugin.version, plugin.name, failure=DISABLED))
         else:
             records.append(_collect(plugin.distribution, plugin.version, plugin.name, plugin.load))
@@ -62,13 +65,8 @@ def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even raise SystemExit when it is imported
-        return PluginRecord(distribution, version, name, failure=_reason(error))
+        return PluginRecord(distribution, version, name, failure=reason_of(error))
     return PluginRecord(distribution, version, name, specs)
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _specs_of(plugin: ModuleType) -> tuple[Spec, ...]:
@@ -80,9 +78,11 @@ def _specs_of(plugin: ModuleType) -> tuple[Spec, ...]:
     specs: list[Spec] = []
     for hook, kind in HOOKS.items():
         for answer in getattr(manager.hook, hook)():
+            if not isinstance(answer, Iterable):
+                raise TypeError(f"{hook} returned {short(answer)}, which is not a list of {kind.__name__}s")
             for spec in answer:
                 if not isinstance(spec, kind):
-                    raise TypeError(f"{hook} returned {spec!r}, which is not a {kind.__name__}")
+                    raise TypeError(f"{hook} returned {short(spec)}, which is not a {kind.__name__}")
                 specs.append(spec)
     for kind in HOOKS.values():
         names = [spec.name for spec in specs if isinstance(spec, kind)]
@@ -94,8 +94,23 @@ def _specs_of(plugin: ModuleType) -> tuple[Spec, ...]:
     return tuple(specs)
 
 
-def warn_of_failures(records: Iterable[PluginRecord], write: Callable[[str], object] = sys.stderr.write) -> None:
-    """Name every plugin that was skipped because it failed, one line each."""
-    for record in records:
-        if record.failure and record.failure != DISABLED:
-            write(f"warning: the plugin {record.distribution} was skipped: {record.failure}\n")
+def warnings_of(records: Iterable[PluginRecord], disabled: Collection[str] = ()) -> tuple[str, ...]:
+    """A line for every plugin that was skipped because it failed, and for every disabled one that is not there."""
+    failed = [
+        f"the plugin {printable(record.distribution)} was skipped: {record.failure}"
+        for record in records
+        if record.failure and record.failure != DISABLED
+    ]
+    here = {normalised(record.distribution): record.distribution for record in records}
+    unknown = [
+        f"{DISABLING} names {printable(name)}, and no such plugin is installed."
+        f"{did_you_mean(normalised(name), here)} `zoo plugins` shows all."
+        for name in disabled
+        if normalised(name) not in here
+    ]
+    return (*failed, *unknown)
+
+
+def normalised(distribution: str) -> str:
+    """A distribution's name as pip compares it: zoo_vgg is zoo-vgg."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()

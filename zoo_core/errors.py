@@ -51,3 +51,21 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 def printable(name: str) -> str:
     """A name from outside, in which nothing can steer a terminal."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)
+
+
+def short(value: object) -> str:
+    """A value from outside for a message, however long or deep it is."""
+    try:
+        return printable(repr(value)[:80])
+    except Exception:  # lists in lists, a number of 4,300 digits, or a plugin's own repr that fails
+        return f"a {type(value).__name__} that cannot be shown"
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of somebody else's code says, in one line that can be shown: "KeyError: 'a'"."""
+    try:
+        text = printable(" ".join(str(error).split()))
+    except Exception:  # even that is somebody else's code
+        text = ""
+    text = text if len(text) <= 300 else f"{text[:300]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

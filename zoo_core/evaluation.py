@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo_core.catalog import Catalog
+from zoo_core.data.scan import check_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.library import load
@@ -39,10 +40,11 @@ def evaluate_run(
     if predictor.facts is None:
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
     if data is None:
-        source = open_source(predictor.facts.config.data, catalog, predictor.facts.task)
+        own = predictor.facts.config
+        source = check_images(open_source(own.data, catalog, predictor.facts.task), bad_images=own.bad_images)
         part_name, part = _held_out(source, predictor.facts)
     else:
-        source = open_source(data, catalog, predictor.facts.task)
+        source = check_images(open_source(data, catalog, predictor.facts.task))
         name: PartName = next(name for name in ("test", "val", "train") if name in source.parts)
         part_name, part = ("all" if name == "train" else name), source.parts[name]
     part = _relabelled(part, source, predictor.classes)
@@ -53,9 +55,10 @@ def _held_out(source: Source, facts: RunFacts) -> tuple[str, Part]:
     source = source.with_validation(share=facts.config.val_share, seed=facts.config.seed)
     name: PartName = "test" if "test" in source.parts else "val"
     if source.parts[name].digest() != facts.data.digests.get(name):
+        title = printable(source.title)
         raise DataError(
-            f"the images in {source.title} are not those that the run held out: files or classes have changed since. "
-            f"Measure all of them with --data {source.title}, knowing that some may have trained the model."
+            f"the images in {title} are not those that the run held out: files or classes have changed since. "
+            f"Measure all of them with --data {title}, knowing that some may have trained the model."
         )
     return name, source.parts[name]
 
@@ -69,7 +72,7 @@ def _relabelled(part: Part, source: Source, names: tuple[str, ...]) -> Part:
     unknown = [name for name in source.classes if name not in names]
     if unknown:
         raise DataError(
-            f"{source.title} has the {word} '{printable(unknown[0])}', which the run does not know. "
+            f"{printable(source.title)} has the {word} '{printable(unknown[0])}', which the run does not know. "
             f"Its {OUTPUTS[source.task]}: {', '.join(printable(name) for name in names)}."
         )
     missing = [name for name in names if name not in source.classes]

@@ -13,11 +13,14 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from zoo_core.errors import ZooError
+from zoo_core.errors import PluginError, ZooError, reason_of
 from zoo_core.paths import cache_dir, write_text
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 GROUP = "zoo"
 
@@ -30,9 +33,12 @@ class InstalledPlugin:
     value: str
     distribution: str
     version: str
+    damage: str = ""
 
     def load(self) -> Any:
-        """Import what the entry point names, a module or something in it."""
+        """Import what the entry point names, a module or something in it. Raises whatever that raises."""
+        if self.damage:
+            raise PluginError(f"its metadata are damaged: {self.damage}")
         module, _, attribute = self.value.partition(":")
         found: Any = importlib.import_module(module.strip())
         for part in filter(None, attribute.strip().split(".")):
@@ -75,10 +81,34 @@ def _read(index: Path, folders: dict[str, int]) -> list[InstalledPlugin] | None:
 
 
 def _scan() -> list[InstalledPlugin]:
-    from importlib.metadata import entry_points
+    """Ask each distribution by itself: damaged metadata of one, whoever's it is, must not hide the others."""
+    from importlib.metadata import distributions
 
-    found = []
-    for point in entry_points(group=GROUP):
-        name, version = (point.dist.metadata["Name"], point.dist.version) if point.dist else ("unknown", "unknown")
-        found.append(InstalledPlugin(point.name, point.value, name, version))
-    return found
+    found: dict[str, list[InstalledPlugin]] = {}
+    for distribution in distributions():
+        try:
+            points = [point for point in distribution.entry_points if point.group == GROUP]
+            damage = ""
+        except Exception as error:
+            points, damage = [], reason_of(error)
+        if points or (damage and _names_group(distribution)):
+            name, version = _identity(distribution)
+            own = [InstalledPlugin(point.name, point.value, name, version) for point in points]
+            found.setdefault(
+                name, own or [InstalledPlugin("unknown", "", name, version, damage)]
+            )  # the first on the path
+    return [plugin for own in found.values() for plugin in own]
+
+
+def _names_group(distribution: Distribution) -> bool:
+    try:
+        return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
+    except Exception:  # not even text: nobody can tell whose it is
+        return False
+
+
+def _identity(distribution: Distribution) -> tuple[str, str]:
+    try:
+        return distribution.metadata["Name"] or "unknown", distribution.version or "unknown"
+    except Exception:
+        return "unknown", "unknown"

@@ -94,7 +94,7 @@ def _write(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return "+".join(str(part) for part in value)
+        return "+".join(str(part).replace("e+", "e") for part in value)  # 1e+16 is 1e16
     return "none" if value is None else str(value)
 
 

@@ -54,6 +54,14 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_text(data: object) -> str:
+    """Indented JSON that every file and terminal can take: what is no Unicode, as in odd file names, is escaped."""
+    import json
+
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n"
+
+
 def sha256_of(path: Path, *, progress: Callable[[int], None] | None = None) -> str:
     """The sha256 of a file's bytes as 64 hex digits."""
     import hashlib

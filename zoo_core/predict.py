@@ -110,7 +110,8 @@ def _installed(distribution: str, name: str, catalog: Catalog) -> str:
     record = next((record for record in catalog.records if record.distribution == distribution), None)
     if record is None:
         raise ZooError(
-            f"the run needs '{name}' from {distribution}, which is not installed. `pip install {distribution}`"
+            f"the run needs '{name}' from {distribution}, which is not installed. `pip install {distribution}`, "
+            "if you trust that package: a plugin is code."
         )
     if record.failure:
         raise ZooError(f"the run needs '{name}' from {distribution}, which was skipped: {record.failure}.")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from zoo_core.errors import PluginError
+from zoo_core.errors import PluginError, reason_of, short
 from zoo_core.options import NoOptions
 
 CLASSIFIER = "classifier"
@@ -26,6 +26,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+STAGE_PATTERN = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
+MAX_NAME = 100
+MAX_TEXT = 1000
+MAX_CHANNELS = 2**20  # a linear head for two classes on them takes 8 MB
 MAX_SIZE = 8192  # a float tensor of one RGB image of this size takes 805 MB
 FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
 Task = Literal["classification", "multilabel", "regression"]
@@ -39,9 +43,9 @@ def resolve(path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # the plugin's module runs when it is imported
         raise PluginError(
-            f"'{path}' cannot be imported: {error}. Reinstall or update the plugin that names it."
+            f"'{path}' cannot be imported: {reason_of(error)}. Reinstall or update the plugin that names it."
         ) from error
     if not callable(found):
         raise PluginError(f"'{path}' is not callable. A spec names a function or a class.")
@@ -55,8 +59,8 @@ def _require(condition: bool, message: str) -> None:
 
 def _check_name(kind: str, name: str) -> None:
     _require(
-        bool(NAME_PATTERN.fullmatch(name)),
-        f"the {kind} name {name!r} must be lower-case letters, digits, '-' and '_'",
+        isinstance(name, str) and len(name) <= MAX_NAME and bool(NAME_PATTERN.fullmatch(name)),
+        f"the {kind} name {short(name)} must be lower-case letters, digits, '-' and '_', at most {MAX_NAME}",
     )
 
 
@@ -64,6 +68,19 @@ def _check_path(owner: str, path: str) -> None:
     _require(
         bool(re.fullmatch(r"[\w.]+:\w+", path)), f"{owner}: {path!r} is not an import path like 'package.module:name'"
     )
+
+
+def _check_texts(owner: str, **texts: str | None) -> None:
+    """Texts are shown in tables: they are short lines, or not there."""
+    for field, text in texts.items():
+        fits = text is None or (isinstance(text, str) and len(text) <= MAX_TEXT)
+        _require(fits, f"{owner}: {field} must be a text of at most {MAX_TEXT} characters, got {short(text)}")
+
+
+def _check_numbers(owner: str, low: float, high: float, **numbers: float | None) -> None:
+    for field, number in numbers.items():
+        fits = number is None or (isinstance(number, int | float) and low <= number <= high)  # NaN does not
+        _require(fits, f"{owner}: {field} must be between {low} and {high}, got {short(number)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +92,9 @@ class Paper:
     venue: str
     year: int
     arxiv: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_texts("a paper", title=self.title, authors=self.authors, venue=self.venue, arxiv=self.arxiv)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +112,13 @@ class Preprocessing:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        _require(
-            1 <= self.size <= MAX_SIZE, f"the image size must be at least 1 and at most {MAX_SIZE}, got {self.size}"
-        )
+        whole = isinstance(self.size, int) and 1 <= self.size <= MAX_SIZE
+        _require(whole, f"the image size must be at least 1 and at most {MAX_SIZE}, got {short(self.size)}")
         _require(0 < self.crop <= 1, f"the crop share must be in (0, 1], got {self.crop}")
         _require(len(self.mean) == len(self.std), "mean and std must have one number a channel each")
         _require(len(self.mean) in (1, 3), f"images have 1 or 3 channels, got {len(self.mean)}")
-        _require(all(value > 0 for value in self.std), f"std must be positive, got {self.std}")
+        _require(all(0 < value < 1e6 for value in self.std), f"std must be positive, got {short(self.std)}")
+        _require(all(abs(value) < 1e6 for value in self.mean), f"mean must be finite, got {short(self.mean)}")
 
     @property
     def channels(self) -> int:
@@ -194,6 +214,9 @@ class WeightsRef:
 
     def __post_init__(self) -> None:
         _check_name("weights", self.tag)
+        owner = f"weights '{self.tag}'"
+        _check_texts(owner, data=self.data, licence=self.licence, note=self.note)
+        _check_numbers(owner, 0, 100, top1=self.top1, top5=self.top5)
         _require(bool(self.sources), f"weights {self.tag!r} name no source")
 
 
@@ -243,12 +266,19 @@ class BackboneSpec:
         _check_name("backbone", self.name)
         _check_path(self.name, self.build)
         _require(bool(self.stages), f"backbone '{self.name}' names no stages")
+        odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]
+        _require(not odd, f"backbone '{self.name}': {short(odd and odd[0])} cannot be the name of a stage")
         _require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
         reserved = {CLASSIFIER, HEAD} & set(self.stages)
         _require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage of the conv base")
-        for field in ("channels", "stride", "min_size"):
+        for field, high in (("channels", MAX_CHANNELS), ("stride", MAX_SIZE), ("min_size", MAX_SIZE)):
             value = getattr(self, field)
-            _require(value >= 1, f"backbone '{self.name}': {field} must be at least 1, got {value}")
+            whole = isinstance(value, int) and 1 <= value <= high
+            _require(
+                whole, f"backbone '{self.name}': {field} must be at least 1 and at most {high}, got {short(value)}"
+            )
+        _check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
+        _check_texts(f"backbone '{self.name}'", note=self.note)
         tags = [ref.tag for ref in self.weights]
         _require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
 
@@ -281,6 +311,7 @@ class HeadSpec:
 
     def __post_init__(self) -> None:
         _check_name("head", self.name)
+        _check_texts(f"head '{self.name}'", summary=self.summary)
         _check_path(self.name, self.build)
         known = bool(self.tasks) and set(self.tasks) <= set(TASKS)
         _require(known, f"head '{self.name}' serves the tasks {self.tasks!r}; there are {', '.join(TASKS)}")
@@ -306,6 +337,7 @@ class FreezeSpec:
 
     def __post_init__(self) -> None:
         _check_name("strategy", self.name)
+        _check_texts(f"strategy '{self.name}'", summary=self.summary)
         _check_path(self.name, self.plan)
         if self.adapt is not None:
             _check_path(self.name, self.adapt)
@@ -325,6 +357,9 @@ class DatasetSpec:
 
     def __post_init__(self) -> None:
         _check_name("data set", self.name)
+        owner = f"data set '{self.name}'"
+        _check_texts(owner, summary=self.summary, licence=self.licence, url=self.url)
+        _check_numbers(owner, 0, 1e15, images=self.images, classes=self.classes)
         _check_path(self.name, self.load)
 
 

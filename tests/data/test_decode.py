@@ -1,56 +1,23 @@
+"""Files that cannot be used (rows 24 and 25 of docs/reliability.md).
+
+Seen to fail without their guards: without check_size the bomb was decoded; without the check of the file's kind the pipe
+hung; without FORMATS the PostScript file started an external program.
+"""
+
 from __future__ import annotations
 
+import os
+import subprocess
+import tracemalloc
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from zoo_core.data.decode import open_image, with_channels
 from zoo_core.errors import DataError
-
-
-def saved(path: Path, image: Image.Image, **settings: object) -> Image.Image:
-    image.save(path, **settings)
-    return open_image(path)
-
-
-def test_what_is_transparent_is_laid_on_white(tmp_path: Path) -> None:
-    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    image.putpixel((1, 1), (255, 0, 0, 255))
-    read = saved(tmp_path / "a.png", image)
-    assert (read.mode, read.getpixel((0, 0)), read.getpixel((1, 1))) == ("RGB", (255, 255, 255), (255, 0, 0))
-
-
-def test_a_palette_with_a_transparent_entry_is_laid_on_white(tmp_path: Path) -> None:
-    image = Image.new("P", (4, 4), 0)
-    image.putpalette([10, 20, 30, 200, 100, 50])
-    image.putpixel((1, 1), 1)
-    read = saved(tmp_path / "a.png", image, transparency=0)
-    assert (read.getpixel((0, 0)), read.getpixel((1, 1))) == ((255, 255, 255), (200, 100, 50))
-
-
-def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
-    values = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
-    read = saved(tmp_path / "a.png", Image.fromarray(values))
-    assert (read.mode, list(np.asarray(read)[0])) == ("L", [0, 1, 128, 255])
-
-
-def test_the_exif_orientation_is_applied(tmp_path: Path) -> None:
-    image = Image.new("RGB", (8, 4))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned by 90 degrees
-    assert saved(tmp_path / "a.jpg", image, exif=exif).size == (4, 8)
-
-
-def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
-    assert saved(tmp_path / "a.jpg", Image.new("CMYK", (4, 4))).mode == "RGB"
-
-
-def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert open_image(tmp_path / "a.gif").convert("RGB").getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_grey_and_colour_become_what_the_weights_expect(tmp_path: Path) -> None:
@@ -61,7 +28,7 @@ def test_grey_and_colour_become_what_the_weights_expect(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not an image that can be read"),
+        (b"", "is empty"),
         (b"hello", "is not an image that can be read"),
         (None, "is damaged or unreadable"),
     ],
@@ -83,3 +50,57 @@ def test_an_image_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     assert (tmp_path / "bomb.png").stat().st_size < 100_000
     with pytest.raises(DataError, match="10000 x 9500 pixels, more than 80 million"):
         open_image(tmp_path / "bomb.png")
+
+
+def test_an_image_bomb_of_the_same_size_in_memory_is_never_allocated(tmp_path: Path) -> None:
+    """The 95 million pixels of the file above would take 285 MB as RGB."""
+    Image.new("1", (10_000, 9_500)).save(tmp_path / "bomb.png")
+    tracemalloc.start()
+    with pytest.raises(DataError):
+        open_image(tmp_path / "bomb.png")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("pipe.png", "folder.png"):
+        with pytest.raises(DataError, match=f"{name} is not a file."):
+            open_image(tmp_path / name)
+    with pytest.raises(DataError, match="missing.png is not there"):
+        open_image(tmp_path / "missing.png")
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(2**30 + 1)  # a sparse file: nothing is written
+    with pytest.raises(DataError, match="has 1,073,741,825 bytes, more than 1,073,741,824. Make it smaller"):
+        open_image(tmp_path / "a.png")
+
+
+def test_postscript_under_an_images_name_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "check_call", lambda *command, **_: pytest.fail(f"{command} was started"))
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n")
+    with pytest.raises(DataError, match="is not an image that can be read"):
+        open_image(tmp_path / "a.png")
+
+
+def test_a_name_that_steers_a_terminal_is_escaped_in_the_message(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[31mred\u202e.png"
+    path.write_bytes(b"x")
+    with pytest.raises(DataError) as caught:
+        open_image(path)
+    assert str(caught.value).isprintable()
+    assert "\\x1b[31mred\\u202e.png" in str(caught.value)
+
+
+def test_threads_that_decode_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    """With a catch_warnings in each thread all warnings of the process were ignored after this."""
+    Image.effect_noise((300, 300), 50).save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(open_image, [tmp_path / "a.png"] * 300))) == 300
+    assert warnings.filters == before

@@ -149,7 +149,7 @@ GOOD = "a/0.jpg,x"
         (["path,kind", GOOD, "b/0.jpg,"], "auto", "line 3: the column 'kind' is empty"),
         (["path,kind", GOOD, "b/0.jpg,x"], "auto", "has only the class 'x'"),
         (["path,kind", "a/0.jpg,Cat", "b/0.jpg,cat"], "auto", "which read the same"),
-        (["path,kind", GOOD, f"b/0.jpg,{'y' * 501}"], "auto", "is longer than 500 letters"),
+        (["path,kind", GOOD, f"b/0.jpg,{'y' * 501}"], "auto", "whose name has more than 200 characters"),
         (
             ["path,kind,part", "a/0.jpg,x,train", "b/0.jpg,y,train", "a/1.png,z,val"],
             "auto",

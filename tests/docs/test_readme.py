@@ -18,7 +18,15 @@ from zoo_core.cli.main import zoo as command_line
 
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
-OTHERS = ("CHANGELOG.md", "benchmarks/README.md", "docs/data.md", "docs/json.md", "registry/README.md")
+OTHERS = (
+    "CHANGELOG.md",
+    "benchmarks/README.md",
+    "docs/data.md",
+    "docs/images.md",
+    "docs/json.md",
+    "docs/reliability.md",
+    "registry/README.md",
+)
 DOCUMENTS = [README, CONTRIBUTING, *(ROOT / name for name in OTHERS)]
 EXAMPLE = "zoo-nin"
 

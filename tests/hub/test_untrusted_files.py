@@ -247,7 +247,7 @@ GOOD_RUN: dict[str, Any] = {
     "classes": ["a", "b"],
     "preprocessing": {"size": 32, "crop": 1.0, "interpolation": "bilinear", "mean": [0.5], "std": [0.5]},
     "data": {"title": "t", "images": {}, "digests": {}, "split": {}},
-    "plan": {},
+    "plan": {"stages": ["s"], "phases": [{"epochs": 1, "rules": [{"lr": 0}, {"lr": 1.0}]}]},
 }
 
 

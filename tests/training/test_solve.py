@@ -11,11 +11,12 @@ import torch
 import zoo_core
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
+from zoo_core.data.batches import Batches, normalised
 from zoo_core.errors import TrainingError
 from zoo_core.paths import sha256_of
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import run_job
-from zoo_core.training.solve import solve_head
+from zoo_core.training.solve import fit_head
 from zoo_core.training.watcher import Silent
 from zoo_core.weights.safe import read_tensors
 
@@ -23,15 +24,19 @@ from zoo_core.weights.safe import read_tensors
 @pytest.fixture
 def config(photos: Path, tmp_path: Path) -> FinetuneConfig:
     return FinetuneConfig(
-        backbone="resnet18", weights="none", size=32, epochs=4, data=str(photos), out=str(tmp_path / "run")
+        backbone="resnet18",
+        weights="none",
+        size=32,
+        epochs=4,
+        data=str(photos),
+        cache_dtype="float32",
+        out=str(tmp_path / "run"),
     )
 
 
 def reduced(job: Job) -> tuple[torch.Tensor, torch.Tensor]:
     """The features of the training images and their classes, by another way than the loop's."""
-    from zoo_core.data.batches import normalised
-
-    pixels, targets = zip(*job.batches(job.source.parts["train"]).in_order(), strict=True)
+    pixels, targets = zip(*Batches(job.source.parts["train"], job.preprocessing, 8, 1).in_order(), strict=True)
     job.model.eval()
     with torch.no_grad():
         images_BCHW = normalised(torch.cat(pixels), job.preprocessing, torch.device("cpu"))
@@ -81,7 +86,7 @@ def test_where_stages_learn_the_fitted_head_is_where_the_gradient_starts(
     """With a learning rate of next to nothing the head stays where it was fitted; with a usual one it moves on."""
     fitted = prepare(replace(config, head="prototype", strategy=strategy), catalog)
     assert fitted.plan.epochs == 4
-    solve_head(fitted.model, fitted.batches(fitted.source.parts["train"]), fitted.device, config.seed)
+    fit_head(fitted.model.head, *reduced(fitted), config.seed)
     means = fitted.model.head.output.means.detach().clone()
     for lr, stays in ((1e-12, True), (1e-2, False)):
         out = f"{config.out}-{lr}"

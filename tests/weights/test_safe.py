@@ -48,6 +48,19 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes, messa
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("end", ["8", None, [8], {}, True, 1e400, -8, 10**30, 8.5])
+@pytest.mark.parametrize("shape", [[2], ["2"], None, [-2], [2**62, 2**62], [[2]]])
+def test_a_header_with_numbers_that_are_none_is_refused(tmp_path: Path, end: object, shape: object) -> None:
+    """Without the comparison inside the same guard as the parsing, a mixture of types ended in a TypeError."""
+    header = {
+        "a": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]},
+        "b": {"dtype": "F32", "shape": [0], "data_offsets": [8, 8]},
+    }
+    (tmp_path / "a.safetensors").write_bytes(safetensors_bytes(header, bytes(8)))
+    with pytest.raises(WeightsError, match=r"a\.safetensors"):
+        read_tensors(tmp_path / "a.safetensors")
+
+
 def test_a_file_of_very_many_tensors_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     entry = '"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.catalog import Catalog, open_catalog
-from zoo_core.discovery import warn_of_failures
+from zoo_core.errors import printable
+from zoo_core.paths import json_text
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec, Task
 
 if TYPE_CHECKING:
@@ -31,12 +31,20 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON t
 def catalog_of(ctx: click.Context) -> Catalog:
     """Open the catalog, warning on standard error of plugins that failed."""
     catalog = open_catalog(with_plugins=ctx.obj["with_plugins"])
-    warn_of_failures(catalog.records, lambda text: click.echo(text, nl=False, err=True))
+    for warning in catalog.warnings:
+        click.echo(f"warning: {warning}", err=True)
     return catalog
 
 
 def print_json(data: dict[str, Any]) -> None:
-    click.echo(json.dumps({"version": JSON_VERSION, **data}, indent=2, ensure_ascii=False))
+    click.echo(json_text({"version": JSON_VERSION, **data}), nl=False)
+
+
+def shown(text: object) -> str:
+    """A text from outside for rich: nothing in it can steer a terminal or is read as markup. Its lines stay."""
+    from rich.markup import escape
+
+    return escape("\n".join(printable(line) for line in str(text).split("\n")))
 
 
 def console(*, error: bool = False) -> Console:
@@ -56,13 +64,23 @@ def announce(text: str) -> None:
 
 @contextmanager
 def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, which goes when the work is done; call what it gives with (done, total)."""
+    """A bar on standard error; call what it gives with (done, total). It comes with the first call and goes with the last."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), console=console(error=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, TimeRemainingColumn(), console=console(error=True), transient=True)
+    task = bar.add_task(what, total=None)
+
+    def told(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+        if done == total:
+            bar.stop()  # so that what follows, say a download, can draw bars of its own
+
+    try:
+        yield told
+    finally:
+        bar.stop()
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -77,10 +95,11 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def print_columns(columns: tuple[str, ...], rows: list[list[str]], *, right: Collection[str]) -> None:
-    """Print a table without rich, whose import would take a third of a listing's time.
+    """Print a table without rich, whose import would take a third of a listing's time; its texts are made printable.
 
     A cell may have several lines; the widest columns are wrapped until the table fits.
     """
+    rows = [["\n".join(printable(line) for line in text.split("\n")) for text in row] for row in rows]
     wide = [
         max(len(line) for row in (columns, *rows) for line in row[place].split("\n")) for place in range(len(columns))
     ]
@@ -117,6 +136,11 @@ def human_count(number: int | None) -> str:
         if number >= limit:
             return f"{number / divisor:.1f}{unit}"
     return str(number)
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes, as a person says it."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def percent(share: float) -> str:

@@ -14,6 +14,7 @@ from zoo_core.cli.common import (
     percent,
     print_json,
     progress_of,
+    shown,
     table,
     told,
 )
@@ -52,21 +53,17 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     if as_json:
         print_json(_json(run, measured, rows))
         return
-    from rich.markup import escape
-
-    from zoo_core.errors import printable
-
-    shown = [{key.replace("_", " "): value for key, value in row.items()} for row in rows]
+    told_rows = [{key.replace("_", " "): value for key, value in row.items()} for row in rows]
     if measured.task == "classification":
-        for row in shown:
+        for row in told_rows:
             row["share"] = percent(row["found"] / row["images"]) if row["images"] else "-"
-    name, *figures = shown[0]
+    name, *figures = told_rows[0]
     made = table(name, *figures, right=tuple(figures))
-    for row in shown:
-        made.add_row(escape(printable(row[name])), *(_cell(row[figure]) for figure in figures))
+    for row in told_rows:
+        made.add_row(shown(row[name]), *(_cell(row[figure]) for figure in figures))
     out = console()
     out.print(made)
-    out.print(told(measured.evaluation, f"on {escape(measured.title)} ({measured.part})"))
+    out.print(told(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
 
 
 def _cell(figure: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, announce, catalog_of, json_option
+from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, announce, catalog_of, json_option, progress_of
 from zoo_core.cli.running import report, resume_run, start_together, watching
 from zoo_core.config import FinetuneConfig
 
@@ -66,6 +66,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("patience", "Epochs without a better one after which a phase of the plan ends.", type=int)
 @_option("size", "Side of the square images in pixels (what the weights expect).", type=int)
 @_option("val_share", "Share of each class that is held out when there is no val folder.", type=float)
+@_option("bad_images", "Images that cannot be read: fail names them and stops, skip leaves them out.")
 @_option("seed", "Decides the split, the head's first weights, order and augmentation.", type=int)
 @_option("device", "auto, cpu, cuda or cuda:N.")
 @_option("workers", "Threads that decode images (one a core).", type=int)
@@ -103,7 +104,8 @@ def finetune(ctx: click.Context, /, run: str | None, devices: int | None, as_jso
     from zoo_core.training.job import prepare
     from zoo_core.training.run import run_job
 
-    job = prepare(config, catalog)
+    with progress_of("looking at the images") as watch:
+        job = prepare(config, catalog, watch)
     with watching() as watcher:
         watcher.show(job)
         result = run_job(job, watcher)

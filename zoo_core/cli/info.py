@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo_core.catalog import KINDS, Catalog, Choice
-from zoo_core.cli.common import catalog_of, console, human_count, json_option, print_json, table
+from zoo_core.cli.common import catalog_of, console, human_count, json_option, print_json, shown, table
 from zoo_core.errors import UsageError, did_you_mean
 from zoo_core.options import describe_options
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec, Paper
@@ -126,13 +126,13 @@ def _other_facts(choice: Choice[Any]) -> dict[str, Any]:
 
 
 def _show(facts: dict[str, Any]) -> None:
-    from rich.markup import escape
-
     out = console()
-    out.print(f"[bold]{escape(facts['name'])}[/bold], a {facts['kind']} of {facts['plugin']} {facts['plugin_version']}")
+    out.print(
+        f"[bold]{shown(facts['name'])}[/bold], a {facts['kind']} of {shown(facts['plugin'])} {shown(facts['plugin_version'])}"
+    )
     for key in ("summary", "paper", "note", "options"):
         if facts.get(key):
-            out.print(escape(facts[key]))
+            out.print(shown(facts[key]))
     if facts["kind"] != "backbone":
         return
     size = " x ".join(str(number) for number in facts["input"])
@@ -155,7 +155,5 @@ def _show(facts: dict[str, Any]) -> None:
     for ref in facts["weights"]:
         top1 = "-" if ref["top1"] is None else f"{ref['top1']:.2f}"
         sources = "\n".join(ref["sources"]) + (f"\n{ref['note']}" if ref["note"] else "")
-        weights.add_row(
-            *(escape(str(v)) for v in (ref["tag"], top1, ref["size"], ref["data"], ref["licence"], sources))
-        )
+        weights.add_row(*(shown(v) for v in (ref["tag"], top1, ref["size"], ref["data"], ref["licence"], sources)))
     out.print(weights)

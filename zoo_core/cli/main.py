@@ -78,6 +78,8 @@ def zoo(ctx: click.Context, no_plugins: bool) -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 wrong usage, 1 anything else, 130 and 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminated)
+    # Threads of a small network wait for each other all the time; on a busy machine, spinning takes it all to a crawl.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = zoo.main(prog_name="zoo", standalone_mode=False)
     except click.exceptions.Abort:
@@ -103,5 +105,7 @@ def _terminated(signum: int, frame: Any) -> None:
 
 
 def _say(text: str, code: int) -> int:
-    click.echo(text, err=True)
+    from zoo_core.errors import printable
+
+    click.echo("\n".join(printable(line) for line in text.split("\n")), err=True)
     return code

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import BACKBONE, STRATEGY, catalog_of, console, human_count, json_option, print_json, table
+from zoo_core.cli.common import (
+    BACKBONE,
+    HEAD,
+    STRATEGY,
+    catalog_of,
+    console,
+    human_count,
+    json_option,
+    megabytes,
+    print_json,
+    progress_of,
+    table,
+)
+from zoo_core.config import FinetuneConfig
+
+if TYPE_CHECKING:
+    from zoo_core.training.estimate import Estimate
 
 
 @click.command()
@@ -16,26 +32,42 @@ from zoo_core.cli.common import BACKBONE, STRATEGY, catalog_of, console, human_c
 @click.option(
     "--epochs", default=10, show_default=True, type=click.IntRange(min=1), help="How many epochs to plan for."
 )
+@click.option("--data", help="Your images: time and memory are estimated for them, by a try on this machine.")
+@click.option("--head", default="linear", show_default=True, type=HEAD, help="The head to estimate with.")
+@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="Images a step.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the plan to this PNG file.")
 @json_option
 @click.pass_context
-def plan(ctx: click.Context, backbone: str, strategy: str, epochs: int, picture: Path | None, as_json: bool) -> None:
+def plan(
+    ctx: click.Context,
+    backbone: str,
+    strategy: str,
+    epochs: int,
+    data: str | None,
+    head: str,
+    batch_size: int,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
     """Show what a strategy would do: which stages learn in which epochs, at which share of the learning rate.
 
     \b
     zoo plan --backbone resnet50 --strategy last:2
+    zoo plan --backbone resnet50 --strategy last:2 --data photos/
     zoo plan --backbone vgg16 --strategy gradual:every=2 --epochs 12 --picture plan.png
     """
     catalog = catalog_of(ctx)
     network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
     from zoo_core.model.adapt import adapt
-    from zoo_core.model.assemble import build_network, learning_parameters
+    from zoo_core.model.assemble import build_network, learning_parameters, stage_shapes
     from zoo_core.training.job import make_plan
     from zoo_core.weights.load import without_storage
 
     made = make_plan(wanted, network.spec, epochs)
     with without_storage():
         base, _ = build_network(network).split()
+    expected = network.spec.weights[0].preprocessing if network.spec.weights else network.spec.preprocessing
+    shapes = stage_shapes(base, channels=expected.channels, size=expected.size)
     total = sum(parameter.numel() for parameter in base.parameters())
     adapt(wanted, base, made)  # out here, so that nothing it imports is left without storage
     learning = [
@@ -46,21 +78,52 @@ def plan(ctx: click.Context, backbone: str, strategy: str, epochs: int, picture:
         )
         for phase in made.phases
     ]
+    kept = [_kept_bytes(made.stages[: made.front(phase)], shapes) for phase in made.phases]
+    estimates = None
+    if data is not None:
+        config = FinetuneConfig(
+            backbone=backbone,
+            strategy=strategy,
+            head=head,
+            data=data,
+            epochs=epochs,
+            batch_size=batch_size,
+            weights="none",  # the time does not depend on them
+            size=expected.size,
+        )
+        estimates = _estimates(config, catalog)
     if picture is not None:
         from zoo_core.runs.plots import plot_plan
 
         plot_plan(picture, made, f"{network} with {wanted}")
     if as_json:
-        print_json(
-            {"backbone": str(network), "strategy": str(wanted), **made.to_dict(), "learning_parameters": learning}
-        )
+        facts = {"learning_parameters": learning, "bytes_kept_per_image": kept}
+        estimated = None if estimates is None else [vars(one) for one in estimates]
+        shown = {"backbone": str(network), "strategy": str(wanted), **made.to_dict(), **facts, "estimates": estimated}
+        print_json(shown)
         return
-    _show(made, learning, total)
+    _show(made, learning, kept, estimates, total)
     if picture is not None:
         console().print(f"The plan is drawn in {picture}.")
 
 
-def _show(made: Any, learning: list[int], total: int) -> None:
+def _kept_bytes(front: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> int:
+    """The bytes of what stands behind the frozen front for one view of one image, in half precision."""
+    from math import prod
+
+    return 2 * prod(shapes[front[-1]]) if front else 0
+
+
+def _estimates(config: FinetuneConfig, catalog: Any) -> list[Estimate]:
+    from zoo_core.training.estimate import estimate
+    from zoo_core.training.job import prepare
+
+    with progress_of("looking at the images") as watch:
+        job = prepare(config, catalog, watch)
+    return estimate(job)
+
+
+def _show(made: Any, learning: list[int], kept: list[int], estimates: list[Estimate] | None, total: int) -> None:
     spans = []
     start = 1
     for phase in made.phases:
@@ -74,10 +137,27 @@ def _show(made: Any, learning: list[int], total: int) -> None:
     shown.add_row("learning in the base", *(human_count(count) for count in learning))
     fronts = [made.front(phase) for phase in made.phases]
     shown.add_row("frozen front", *("-" if front == 0 else f"{front} of {len(made.stages)} stages" for front in fronts))
+    shown.add_row("kept, 1,000 views", *("-" if not size else megabytes(1000 * size) for size in kept))
+    if estimates is not None:
+        shown.add_section()
+        shown.add_row("computed once", *(_seconds(one.once) for one in estimates))
+        shown.add_row("each epoch", *(_seconds(one.epoch) for one in estimates))
+        shown.add_row("memory", *(megabytes(one.memory) for one in estimates))
     out = console()
     out.print(shown)
     out.print(f"The conv base has {human_count(total)} parameters; the head comes on top and always learns.")
+    if estimates is not None:
+        out.print(
+            "Time and memory are estimates from a few images on this machine; what is kept already costs nothing."
+        )
     out.print("A number is the share of the learning rate; * means that normalisation statistics stay frozen.")
+
+
+def _seconds(seconds: float) -> str:
+    """A duration as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _cell(rule: Any) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from zoo_core.catalog import KINDS, open_catalog
-from zoo_core.cli.common import console, json_option, print_json, table
+from zoo_core.catalog import KINDS
+from zoo_core.cli.common import catalog_of, console, json_option, print_json, shown, table
 
 
 @click.command()
@@ -18,7 +18,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     zoo plugins
     ZOO_DISABLE_PLUGINS=zoo-vgg zoo plugins
     """
-    records = open_catalog(with_plugins=ctx.obj["with_plugins"]).records
+    records = catalog_of(ctx).records
     rows = [
         {
             "distribution": record.distribution,
@@ -37,12 +37,6 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         parts = [
             f"{plural}: {', '.join(record.names(kind))}" for kind, (_, plural) in KINDS.items() if record.names(kind)
         ]
-        told = f"[red]skipped:[/red] {_escaped(record.failure)}" if record.failure else _escaped("\n".join(parts))
-        made.add_row(_escaped(record.distribution), _escaped(record.version), told)
+        told = f"[red]skipped:[/red] {shown(record.failure)}" if record.failure else shown("\n".join(parts))
+        made.add_row(shown(record.distribution), shown(record.version), told)
     console().print(made)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -14,6 +14,7 @@ from zoo_core.cli.common import (
     percent,
     print_json,
     progress_of,
+    shown,
     table,
 )
 from zoo_core.specs import Task
@@ -65,14 +66,10 @@ def predict(
         ]
         print_json({"model": model, "predictions": rows})
         return
-    from rich.markup import escape
-
-    from zoo_core.errors import printable
-
     made = table("image", word, value, right=(value,))
     for one in predictions:
         for position, (name, answer) in enumerate(one.answers or [("-", None)]):
-            image = escape(printable(one.image)) if position == 0 else ""
-            shown = "-" if answer is None else percent(answer) if value == "probability" else f"{answer:.6g}"
-            made.add_row(image, escape(printable(name)), shown)
+            image = shown(one.image) if position == 0 else ""
+            text = "-" if answer is None else percent(answer) if value == "probability" else f"{answer:.6g}"
+            made.add_row(image, shown(name), text)
     console().print(made)

@@ -17,9 +17,11 @@ from zoo_core.cli.common import (
     catalog_of,
     console,
     human_count,
+    megabytes,
     percent,
     print_json,
     score_text,
+    shown,
     table,
     told,
 )
@@ -30,9 +32,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from zoo_core.training.caching import Caching
     from zoo_core.training.job import Job
     from zoo_core.training.run import Result
     from zoo_core.training.watcher import EpochReport
+
+
+MOST_KINDS = 6  # of ignored things that are told one by one
 
 
 def speaks() -> bool:
@@ -149,8 +155,6 @@ def report(result: Result, *, as_json: bool) -> None:
 
 def show_job(screen: Console, job: Job) -> None:
     """Say what will be done before it is done."""
-    from rich.markup import escape
-
     from zoo_core.model.assemble import count_parameters
     from zoo_core.runs.card import plan_in_words
 
@@ -163,17 +167,37 @@ def show_job(screen: Console, job: Job) -> None:
         ("strategy", f"{job.strategy}. " + " Then ".join(plan_in_words(job.plan.to_dict()))),
         ("parameters", _parameters(job, count_parameters(job.model))),
         ("images", f"{parts}; {size} x {size}, {'greyscale' if channels == 1 else 'RGB'}, from {job.source.title}"),
+        ("kept", kept_in_words(job.caching, job.plan.stages)),
         ("device", str(job.device)),
     ]
     if job.dropped:
         rows.insert(1, ("left out", ", ".join(job.dropped) + " (replaced by the head)"))
     if job.source.ignored:
-        rows.append(("ignored", f"{job.source.ignored} files that are not images"))
+        kinds = sorted(job.source.ignored.items(), key=lambda kind: -kind[1])
+        told_kinds = [f"{count} {kind}" for kind, count in kinds[:MOST_KINDS]]
+        rows.append(("ignored", ", ".join(told_kinds) + (" and others" if len(kinds) > MOST_KINDS else "")))
+    if job.source.skipped:
+        rows.append(("skipped", f"{job.source.skipped} that cannot be read"))
+    rows += [("note", finding) for finding in job.findings]
     made = table("", "")
     made.show_header = False
     for name, text in rows:
-        made.add_row(f"[bold]{name}[/bold]", escape(text))
+        made.add_row(f"[bold]{name}[/bold]", shown(text))
     screen.print(made)
+
+
+def kept_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
+    """Say what is computed once and kept, how large it is, and what else becomes of the images."""
+    cuts = dict.fromkeys(cut for cut in caching.cuts if cut is not None)
+    if cuts:
+        places = [f"{stages[cut.stages - 1]}{', pooled' if cut.pooled else ''}" for cut in cuts]
+        views = "each image as it is" if caching.views == 1 else f"{caching.views} views of each image"
+        text = f"{views} after {' and '.join(places)}, at most {megabytes(caching.total)} in the cache folder"
+    elif caching.small:
+        text = f"images made small, about {megabytes(caching.small)} in the cache folder; every epoch sees fresh views"
+    else:
+        text = "nothing; every epoch sees fresh views"
+    return f"{text}. {caching.note}" if caching.note else text
 
 
 def _parameters(job: Job, total: int) -> str:
@@ -183,10 +207,8 @@ def _parameters(job: Job, total: int) -> str:
 
 
 def _show_result(screen: Console, result: Result) -> None:
-    from rich.markup import escape
-
     part = {"val": "validation", "test": "test"}.get(result.part, result.part)
-    run = escape(str(result.directory))
+    run = shown(result.directory)
     line = told(result.evaluation, f"on the {part} images")
     screen.print(f"\n[bold]{line}[/bold], best epoch {result.trained.best}.")
     pictures = ", ".join(sorted(path.name for path in result.directory.glob("*.png")))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from zoo_core.cli.common import console, json_option, percent, print_json, table
+from zoo_core.cli.common import console, json_option, percent, print_json, shown, table
 
 
 @click.command()
@@ -33,6 +33,6 @@ def search(text: str | None, limit: int, as_json: bool) -> None:
     for model in found:
         accuracy = "-" if model.accuracy is None else percent(model.accuracy)
         downloads = "-" if model.downloads is None else f"{model.downloads:,}"
-        made.add_row(model.repo, model.backbone or "-", model.task or "-", accuracy, downloads)
+        made.add_row(shown(model.repo), shown(model.backbone or "-"), shown(model.task or "-"), accuracy, downloads)
     console().print(made)
     console().print("The accuracy is what each model's card says of its own images.")

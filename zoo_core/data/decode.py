@@ -1,20 +1,59 @@
 """Reads image files into the one form that zoo works with: 8-bit RGB or greyscale, upright.
 
-The rules: the EXIF orientation is applied; 16-bit values are scaled to 8 bits; what is transparent is laid on white;
-of an animation the first frame counts; CMYK and palettes become RGB.
+The rules: the EXIF orientation is applied; 16-bit greyscale is scaled to 8 bits, and of 16-bit colour the high byte
+counts; what is transparent is laid on white; of an animation the first frame counts; CMYK and palettes become RGB,
+and colour profiles are not applied. Numbers without a known range (32-bit and floating-point pixels) are refused.
+A file is what its bytes say, whatever its name ends in, and is one of FORMATS.
 """
 
 from __future__ import annotations
 
+import io
+import logging
+import stat
+import threading
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zoo_core.errors import DataError
+from zoo_core.errors import DataError, printable
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # of Pillow's others, some start external programs
 MAX_PIXELS = 80_000_000  # an 8-bit RGB image of this size takes 240 MB
+MAX_BYTES = 2**30  # 80 million uncompressed 16-bit RGBA pixels take 640 MB
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or it complains on the screen; our error says it all
+
+
+class _Quiet:
+    """Drops Pillow's warnings, which are of what is checked here or tolerated on purpose, while any thread decodes.
+
+    One catch_warnings a thread would not do: each puts back the filters that it found, which may be another's, and all
+    warnings of the process were ignored from then on.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.threads == 0:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.filterwarnings("ignore", module="PIL")
+            self.threads += 1
+
+    def __exit__(self, *failure: object) -> None:
+        with self.lock:
+            self.threads -= 1
+            if self.threads == 0:
+                self.filters.__exit__(None, None, None)
+
+
+PILLOW_IS_QUIET = _Quiet()
 
 
 def open_image(path: Path, *, at_least: int | None = None) -> Image.Image:
@@ -23,51 +62,79 @@ def open_image(path: Path, *, at_least: int | None = None) -> Image.Image:
     With `at_least`, a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as both sides keep
     this many pixels: several times faster for large photos.
 
-    Raises DataError naming the file when it is unreadable, truncated or has more than 80 million pixels.
+    Raises DataError naming the file when it is missing, unreadable, truncated or beyond the limits.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what is checked here, or tolerated on purpose
-            with Image.open(path) as image:
-                check_size(path, image)
-                if at_least is not None and image.format == "JPEG":
-                    image.draft(image.mode, (at_least, at_least))
-                image.load()
-                return upright(image)
+        return decode(read_file(path), at_least=at_least)
+    except DataError as error:
+        raise DataError(f"{printable(str(path))} {error}.") from error.__cause__
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file. Raises DataError with what is wrong, which the caller puts after a name."""
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise DataError("is not a file")
+        if facts.st_size > MAX_BYTES:
+            raise DataError(f"has {facts.st_size:,} bytes, more than {MAX_BYTES:,}. Make it smaller")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError("is not there") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise DataError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
+    """An image file's bytes as an upright image in mode RGB or L, made smaller as `open_image` says.
+
+    Raises DataError with what is wrong, which the caller puts after a name.
+    """
+    if not content:
+        raise DataError("is empty")
+    try:
+        with PILLOW_IS_QUIET, Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            check_size(image)
+            if at_least is not None and image.format == "JPEG":
+                image.draft(image.mode, (at_least, at_least))
+            image.load()
+            return upright(image)
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError(f"{path} is not an image that can be read.") from None
-    except FileNotFoundError:
-        raise DataError(f"there is no image {path}.") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} is damaged or unreadable: {error}.") from error
+        raise DataError(f"is not an image that can be read ({', '.join(FORMATS)})") from None
+    except Exception as error:  # on damaged files Pillow raises nearly everything there is
+        reason = printable(" ".join(str(error).split()))[:200]
+        raise DataError(f"is damaged or unreadable: {reason or type(error).__name__}") from error
 
 
-def check_size(path: Path, image: Image.Image) -> None:
+def check_size(image: Image.Image) -> None:
     """Raise DataError when an image has no pixels or too many."""
     width, height = image.size
     if width * height == 0:
-        raise DataError(f"{path} has no pixels.")
+        raise DataError("has no pixels")
     if width * height > MAX_PIXELS:
-        raise DataError(
-            f"{path} has {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million. Make it smaller."
-        )
+        raise DataError(f"has {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million. Make it smaller")
 
 
 def upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation and the rules for modes."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64)
-        return Image.fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8), "L")
+        given = np.asarray(image)
+        if given.min() < 0 or given.max() > 65535:
+            raise DataError("has 32-bit values, whose range is not known. Save it with 8 or 16 bits")
+        values = given.astype(np.uint32)
+        values += 128
+        values //= 257  # in whole numbers and in place: a large image takes gigabytes otherwise
+        return Image.fromarray(values.astype(np.uint8))
     if image.mode == "F":
-        return image.convert("L")
+        raise DataError("has floating-point values, whose range is not known. Save it with 8 or 16 bits")
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
         white = Image.new("RGBA", coloured.size, (255, 255, 255, 255))
         flat = Image.alpha_composite(white, coloured).convert("RGB")
-        return flat.convert("L") if image.mode in ("LA", "La") else flat
+        return flat.convert("L") if image.mode in ("LA", "La", "L", "1") else flat
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")

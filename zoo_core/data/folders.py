@@ -1,93 +1,154 @@
-"""Folders of classes as a data set: DIR/CLASS/IMAGE, or DIR/train/CLASS/IMAGE with val/ and test/ beside it."""
+"""Folders of classes as a data set: DIR/CLASS/IMAGE, or DIR/train/CLASS/IMAGE with val/ and test/ beside it.
+
+Links: one that stands for an image or for a class is followed wherever it leads, so that a split may be made of links.
+A folder that is a link below a class is passed over, and a class that leads back to its own data is refused: nothing
+goes round in circles. What is passed over is counted by kind.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from zoo_core.data.sources import PART_WORDS, FolderImages, Part, PartName, Source, refuse_twins
+from zoo_core.data.classes import check_classes
+from zoo_core.data.sources import PART_WORDS, FolderImages, Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+SYSTEM_NAMES = {"thumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "__macosx"}
+MAX_ENDING = 10  # characters of a file's ending by which it is counted; what is longer is none
 
 
 def read_folders(root: Path) -> Source:
-    """Scan a folder of classes, or of train/val/test folders of classes. Nothing is opened yet.
+    """List a folder of classes, or of train/val/test folders of classes. Nothing is opened yet.
 
     Raises UsageError when the folder is not there and DataError when its classes make no sense.
     """
+    where = printable(str(root))
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
         raise UsageError(
-            f"the data folder {root} {kind}. Give a folder that holds one folder of images for each class."
+            f"the data folder {where} {kind}. Give a folder that holds one folder of images for each class."
         )
-    parts_found = {PART_WORDS[path.name]: path for path in _folders(root) if path.name in PART_WORDS}
-    if "train" not in parts_found:
-        classes = _classes(root)
-        part, ignored = _read_part(root, root, classes)
-        return Source(str(root), classes, {"train": part}, ignored)
-    classes = _classes(parts_found["train"])
+    ignored: Counter[str] = Counter()
+    folders = _folders(root, ignored)
+    found = _parts(folders, where)
+    if "train" not in found:
+        classes = _classes(root, folders)
+        return Source(str(root), classes, {"train": _read_part(root, root, classes, ignored)}, dict(ignored))
+    ignored.update(f"folder {printable(path.name)}" for path in folders if path not in found.values())
+    inside = {name: _folders(folder, ignored) for name, folder in found.items()}
+    classes = _classes(found["train"], inside["train"])
     parts: dict[PartName, Part] = {}
-    ignored = 0
-    for name, folder in parts_found.items():
-        extra = sorted(set(_classes(folder)) - set(classes))
+    for name, folder in found.items():
+        extra = sorted(set(_classes(folder, inside[name])) - set(classes))
         if extra:
-            raise DataError(f"{folder} has the class '{printable(extra[0])}', which the training images do not have.")
-        parts[name], own_ignored = _read_part(root, folder, classes, may_be_empty=name != "train")
-        ignored += own_ignored
-    return Source(str(root), classes, parts, ignored)
+            raise DataError(
+                f"{printable(str(folder))} has the class '{printable(extra[0])}', which the training images do not have."
+            )
+        parts[name] = _read_part(root, folder, classes, ignored, may_be_empty=name != "train")
+    return Source(str(root), classes, parts, dict(ignored))
 
 
-def _folders(root: Path) -> list[Path]:
+def _parts(folders: list[Path], where: str) -> dict[PartName, Path]:
+    found: dict[PartName, Path] = {}
+    for path in folders:
+        name = PART_WORDS.get(path.name.lower())
+        if name in found:
+            raise DataError(f"{where} has '{found[name].name}' and '{path.name}', which are one part. Merge them.")
+        if name:
+            found[name] = path
+    return found
+
+
+def _folders(root: Path, ignored: Counter[str]) -> list[Path]:
+    """The folders in a folder, by name; what else lies there is counted."""
+    found = []
     try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and not _is_system(path.name))
+        for path in root.iterdir():
+            is_folder = path.is_dir()
+            if is_folder and not _is_system(path.name):
+                found.append(path)
+            else:
+                ignored[_kind(path.name, is_folder=is_folder)] += 1
     except OSError as error:
-        raise DataError(f"the data folder {root} cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"the data folder {printable(str(root))} cannot be read: {error.strerror or error}.") from error
+    return sorted(found)
 
 
 def _is_system(name: str) -> bool:
-    return name.startswith((".", "__MACOSX")) or name.lower() in {"thumbs.db", "desktop.ini", "$recycle.bin", "@eadir"}
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
-def _classes(root: Path) -> tuple[str, ...]:
-    names = tuple(path.name for path in _folders(root))
-    if len(names) < 2:
-        found = f"only the class '{printable(names[0])}'" if names else "no class folder"
-        raise DataError(f"{root} has {found}. At least two folders of images, one for each class, are needed.")
-    refuse_twins(root, names)
+def _kind(name: str, *, is_folder: bool = False) -> str:
+    """What a thing that is passed over is counted as: by its name when it is the system's, else by its ending."""
+    if is_folder:
+        return f"folder {printable(name)}"
+    if name.startswith("._"):
+        return "._*"
+    if _is_system(name):
+        return printable(name)
+    ending = Path(name).suffix.lower()
+    return f"*{printable(ending)}" if 1 < len(ending) <= MAX_ENDING else "without an ending"
+
+
+def _classes(root: Path, folders: list[Path]) -> tuple[str, ...]:
+    names = tuple(path.name for path in folders)
+    check_classes(names, printable(str(root)))
+    for path in folders:
+        if path.is_symlink() and root.resolve().is_relative_to(path.resolve()):
+            raise DataError(
+                f"the class '{printable(path.name)}' is a link that leads back to {printable(str(root))}. Remove it."
+            )
     return names
 
 
-def _read_part(root: Path, folder: Path, classes: tuple[str, ...], *, may_be_empty: bool = False) -> tuple[Part, int]:
+def _read_part(
+    root: Path, folder: Path, classes: tuple[str, ...], ignored: Counter[str], *, may_be_empty: bool = False
+) -> Part:
     files: list[str] = []
     labels: list[int] = []
-    ignored = 0
     for label, name in enumerate(classes):
-        found, others = _images(folder / name)
+        found = _images(folder / name, ignored)
         if not found and not may_be_empty:
             raise DataError(
-                f"the class '{printable(name)}' has no images in {folder / printable(name)}. Add images or remove the folder."
+                f"the class '{printable(name)}' has no images in {printable(str(folder / name))}. "
+                "Add images or remove the folder."
             )
         files += [str(path.relative_to(root)) for path in found]
         labels += [label] * len(found)
-        ignored += others
     if not files:
-        raise DataError(f"{folder} holds no images.")
-    return Part(FolderImages(root, tuple(files)), np.asarray(labels, dtype=np.int64)), ignored
+        raise DataError(f"{printable(str(folder))} holds no images.")
+    return Part(FolderImages(root, tuple(files)), np.asarray(labels, dtype=np.int64))
 
 
-def _images(folder: Path) -> tuple[list[Path], int]:
-    """The image files in a class's folder and below it, and how many other files were passed over."""
+def _images(folder: Path, ignored: Counter[str]) -> list[Path]:
+    """The image files in a class's folder and below it; every other thing is counted."""
     found: list[Path] = []
-    ignored = 0
     for directory, subfolders, names in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if not _is_system(name))
+        passed = [name for name in subfolders if _is_system(name)]
+        links = [name for name in subfolders if name not in passed and Path(directory, name).is_symlink()]
+        ignored.update(_kind(name, is_folder=True) for name in passed)
+        ignored.update("link to a folder" for _ in links)
+        subfolders[:] = sorted(set(subfolders) - set(passed))  # os.walk does not follow links
         for name in sorted(names):
-            path = Path(directory) / name
-            if not _is_system(name) and path.suffix.lower() in IMAGE_ENDINGS:
-                found.append(path)
+            path = Path(directory, name)
+            if _is_system(name) or path.suffix.lower() not in IMAGE_ENDINGS:
+                ignored[_kind(name)] += 1
+            elif _is_special(path):
+                ignored["special file"] += 1
             else:
-                ignored += 1
-    return found, ignored
+                found.append(path)
+    return found
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a path is a pipe, socket or device, which might never answer. A link to nothing counts as an image."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False

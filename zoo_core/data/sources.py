@@ -6,8 +6,7 @@ Shapes: N images, K labels or numbers.
 from __future__ import annotations
 
 import hashlib
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo_core.data.decode import open_image
+from zoo_core.data.decode import open_image, read_file
 from zoo_core.errors import DataError, printable
 from zoo_core.specs import Task
 
+DIGEST_BYTES = 16
 PartName = Literal["train", "val", "test"]
 PART_WORDS: dict[str, PartName] = {
     "train": "train",
@@ -51,12 +51,18 @@ class Images(Protocol):
         """What tells a person, and the split, which image it is."""
 
 
+def content_digest(content: bytes) -> bytes:
+    """The digest of an image's bytes."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
 @dataclass(frozen=True)
 class FolderImages:
-    """Images in files."""
+    """Images in files. `digests` are those that a scan found; without one, each is read when it is asked for."""
 
     root: Path
     files: tuple[str, ...]
+    digests: tuple[bytes, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -64,11 +70,13 @@ class FolderImages:
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
         return open_image(self.root / self.files[index], at_least=at_least)
 
-    def digest(self, index: int) -> bytes:
-        return hashlib.blake2b((self.root / self.files[index]).read_bytes(), digest_size=16).digest()
-
     def name(self, index: int) -> str:
         return self.files[index]
+
+    def digest(self, index: int) -> bytes:
+        if self.digests is not None:
+            return self.digests[index]
+        return content_digest(read_file(self.root / self.files[index]))
 
 
 @dataclass(frozen=True)
@@ -84,11 +92,11 @@ class ArrayImages:
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
         return Image.fromarray(self.pixels[index])
 
-    def digest(self, index: int) -> bytes:
-        return hashlib.blake2b(self.pixels[index].tobytes(), digest_size=16).digest()
-
     def name(self, index: int) -> str:
         return f"{self.title}/{index}"
+
+    def digest(self, index: int) -> bytes:
+        return content_digest(self.pixels[index].tobytes())
 
 
 @dataclass(frozen=True)
@@ -104,11 +112,11 @@ class Subset:
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
         return self.images.read(self.chosen[index], at_least=at_least)
 
-    def digest(self, index: int) -> bytes:
-        return self.images.digest(self.chosen[index])
-
     def name(self, index: int) -> str:
         return self.images.name(self.chosen[index])
+
+    def digest(self, index: int) -> bytes:
+        return self.images.digest(self.chosen[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +137,12 @@ class Part:
         return Part(Subset(self.images, tuple(chosen)), self.targets[np.asarray(chosen, dtype=np.int64)])
 
     def digest(self) -> str:
-        """A sha256 over the names and targets: the same split has the same digest."""
-        lines = sorted(f"{self.images.name(index)}\0{_told(target)}" for index, target in enumerate(self.targets))
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """A sha256 over names, targets and content: the same split of the same images has the same digest."""
+        lines = sorted(
+            f"{self.images.name(index)}\0{_told(target)}\0{self.images.digest(index).hex()}"
+            for index, target in enumerate(self.targets)
+        )
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _told(target: Any) -> str:
@@ -142,13 +153,15 @@ def _told(target: Any) -> str:
 class Source:
     """A data set: the names of its outputs and the parts it brings. One without "val" is split by `with_validation`.
 
-    `classes` are the classes, labels or numbers that a model of the task puts out, in order.
+    `classes` are the classes, labels or numbers that a model of the task puts out, in order. `ignored` counts by kind
+    what lay beside the images; `skipped` the images that could not be read.
     """
 
     title: str
     classes: tuple[str, ...]
     parts: dict[PartName, Part]
-    ignored: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
     split: dict[str, str | int | float] = field(default_factory=lambda: {"kind": "given"})
     task: Task = "classification"
 
@@ -193,12 +206,3 @@ class Source:
 def _count(share: float, images: int) -> int:
     """How many of so many images are held out: at least one, and never all."""
     return min(max(1, round(share * images)), images - 1)
-
-
-def refuse_twins(where: object, names: Iterable[str], what: str = "classes") -> None:
-    """Raise DataError when two names read the same: they differ in case or in how an accent is written only."""
-    seen: dict[str, str] = {}
-    for name in names:
-        twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if twin != name:
-            raise DataError(f"{where} has the {what} {twin!a} and {name!a}, which read the same. Rename or merge one.")

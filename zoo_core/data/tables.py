@@ -16,16 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from zoo_core.config import TaskChoice
+from zoo_core.data.classes import check_names
 from zoo_core.data.csvfile import Row, Table, find_images, listed, read_rows
 from zoo_core.data.sources import (
-    MAX_OUTPUT_NAME,
     MAX_OUTPUTS,
     FolderImages,
     Part,
     PartName,
     Source,
     Targets,
-    refuse_twins,
 )
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.specs import Task
@@ -165,10 +164,7 @@ def _is_whole(value: str) -> bool:
 def _check_names(table: Table, names: tuple[str, ...]) -> None:
     if len(names) > MAX_OUTPUTS:
         raise DataError(f"{table.file} has {len(names)} classes or labels; zoo takes {MAX_OUTPUTS} at most.")
-    long = next((name for name in names if len(name) > MAX_OUTPUT_NAME), None)
-    if long is not None:
-        raise DataError(f"{table.file}: the name '{printable(long[:40])}...' is longer than {MAX_OUTPUT_NAME} letters.")
-    refuse_twins(table.file, names, "names")
+    check_names(names, str(table.file), one="name", many="names")
 
 
 def _check_cells(table: Table, width: int) -> None:

@@ -5,11 +5,14 @@ A plan is data. It can be printed, saved, compared and tested without torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from zoo_core.errors import PluginError
+from zoo_core.errors import PluginError, short
 from zoo_core.specs import HEAD
+
+MAX_SHARE = 1000  # a stage that learns a thousand times as fast as the head is a mistake
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,12 @@ class Rule:
         return self.lr > 0
 
     def __post_init__(self) -> None:
-        if self.lr < 0:
-            raise PluginError(f"a share of the learning rate cannot be negative, got {self.lr}")
+        if not (isinstance(self.lr, int | float) and 0 <= self.lr <= MAX_SHARE):  # NaN is not
+            raise PluginError(f"a share of the learning rate must be between 0 and {MAX_SHARE}, got {short(self.lr)}")
+        if self.parameters not in ("all", "norm", "bias", "added") or self.statistics not in ("update", "frozen"):
+            raise PluginError(
+                "a rule's parameters are all, norm, bias or added, and its statistics are update or frozen"
+            )
         if self.lr == 0 and self.statistics == "update":
             raise PluginError("a frozen stage cannot update its normalisation statistics")
 
@@ -59,8 +66,8 @@ class Plan:
         if not self.phases:
             raise PluginError("a plan needs at least one phase")
         for phase in self.phases:
-            if phase.epochs < 1:
-                raise PluginError(f"a phase needs at least one epoch, got {phase.epochs}")
+            if not isinstance(phase.epochs, int) or phase.epochs < 1:
+                raise PluginError(f"a phase needs at least one epoch, got {short(phase.epochs)}")
             if len(phase.rules) != len(self.stages) + 1:
                 raise PluginError(f"a phase needs {len(self.stages) + 1} rules, one a stage and one for the head")
             if not any(rule.learns for rule in phase.rules):
@@ -95,3 +102,12 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data for JSON."""
         return {"stages": list(self.stages), "phases": [asdict(phase) for phase in self.phases]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Plan:
+        """Read what `to_dict` wrote. Raises KeyError, TypeError or PluginError for anything else."""
+        stages = data["stages"]
+        if not isinstance(stages, list) or not all(isinstance(name, str) for name in stages):
+            raise TypeError("the stages of a plan are not a list of names")
+        phases = [Phase(phase["epochs"], tuple(Rule(**rule) for rule in phase["rules"])) for phase in data["phases"]]
+        return cls(tuple(stages), tuple(phases))

@@ -145,9 +145,13 @@ def _phase(epochs: int, rules: list[Rule]) -> Phase:
 
 
 def _last(stages: int, learning: int, decay: float, statistics: Statistics) -> list[Rule]:
-    """Rules under which the last `learning` of the stages learn, each at `decay` times the rate of the next."""
+    """Rules under which the last `learning` of the stages learn, each at `decay` times the rate of the next.
+
+    Where that is too small for a number, a stage is frozen.
+    """
     rates = [decay**distance for distance in reversed(range(learning))]
-    return [FROZEN] * (stages - learning) + [Rule(lr=rate, statistics=statistics) for rate in rates]
+    learners = [Rule(lr=rate, statistics=statistics) if rate > 0 else FROZEN for rate in rates]
+    return [FROZEN] * (stages - learning) + learners
 
 
 def _check_depth(name: str, n: int, stages: tuple[str, ...]) -> None:

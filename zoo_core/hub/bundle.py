@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.catalog import Catalog
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.data.findings import without_examples
+from zoo_core.errors import UsageError
 from zoo_core.hub.twin import FILE as TWIN_FILE
 from zoo_core.hub.twin import timm_twin
+from zoo_core.paths import json_text
 from zoo_core.runs.card import render_card, score_of
-from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, PICTURES, Run, read_metrics
+from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, PICTURES, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import Task
 from zoo_core.weights.choose import HUB_PREFIX
@@ -43,9 +45,7 @@ def bundle(run: Run, repo: str, wishes: Wishes, catalog: Catalog, folder: Path) 
 
     Raises ZooError for a run that did not finish, UsageError for a wish that cannot be had.
     """
-    result = next((line for line in read_metrics(run.directory) if line.get("event") == "result"), None)
-    if result is None:
-        raise ZooError(f"{run.directory} has no result: the run did not finish. Start it again with `zoo finetune`.")
+    result = read_result(run)
     facts = impersonal(run.facts)
     config = facts.to_dict()
     files: dict[str, Path] = {MODEL: run.weights_path}
@@ -55,10 +55,10 @@ def bundle(run: Run, repo: str, wishes: Wishes, catalog: Catalog, folder: Path) 
         files[TWIN_FILE] = folder / TWIN_FILE
         write_tensors(files[TWIN_FILE], twin.tensors)
     for name in (CURVES, PICTURES[facts.task]):
-        if (run.directory / name).is_file():
+        if file_of(run.directory, name).is_file():
             files[name] = run.directory / name
     written = {
-        CONFIG: json.dumps(config, indent=2, ensure_ascii=False) + "\n",
+        CONFIG: json_text(config),
         CARD: _card(facts, result, repo, wishes),
         **({RESULTS: _results(result, wishes.dataset, facts.task)} if wishes.dataset else {}),
     }
@@ -70,12 +70,14 @@ def bundle(run: Run, repo: str, wishes: Wishes, catalog: Catalog, folder: Path) 
 
 
 def impersonal(facts: RunFacts) -> RunFacts:
-    """The facts without paths: folders of the machine are named by their last part."""
+    """The facts without paths: folders of the machine are named by their last part, images not at all."""
     start = facts.start
     if start is not None and not start.source.startswith((HUB_PREFIX, "package:", "torchvision:")):
         start = replace(start, tag=_last(start.tag), source=_last(start.source))
     config = replace(facts.config, data=_last(facts.config.data), weights=_last_path(facts.config.weights), out=None)
-    return replace(facts, start=start, config=config, data=replace(facts.data, title=_last(facts.data.title)))
+    findings = tuple(without_examples(finding) for finding in facts.data.findings)
+    data = replace(facts.data, title=_last(facts.data.title), findings=findings)
+    return replace(facts, start=start, config=config, data=data)
 
 
 def _last(path: str) -> str:

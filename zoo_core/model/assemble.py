@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.catalog import Choice
-from zoo_core.errors import PluginError
+from zoo_core.errors import PluginError, reason_of
 from zoo_core.freezing.plan import LEARNING, Rule
 from zoo_core.model.adapt import ADDED
 from zoo_core.model.chain import NORMALISATION, Chain, hold_still
@@ -91,8 +91,8 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
     builder = resolve(spec.build)
     try:
         chain = builder(choice.options)
-    except Exception as error:
-        raise PluginError(f"{owner} could not be built: {type(error).__name__}: {error}.") from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{owner} could not be built: {reason_of(error)}.") from error
     if not isinstance(chain, Chain):
         raise PluginError(f"{owner} built a {type(chain).__name__}; a builder returns a zoo_core.model.chain.Chain.")
     base, _ = chain.split()
@@ -119,8 +119,8 @@ def build_head(
     size = {"in_size": in_size} if choice.spec.needs_size else {}
     try:
         head = builder(choice.options, in_channels=in_channels, num_outputs=num_outputs, **size)
-    except Exception as error:
-        raise PluginError(f"{owner} could not be built: {type(error).__name__}: {error}.") from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{owner} could not be built: {reason_of(error)}.") from error
     if not isinstance(head, nn.Module):
         raise PluginError(f"{owner} built a {type(head).__name__}, not a torch module.")
     return in_units(head, num_outputs) if task == "regression" else head

@@ -1,20 +1,23 @@
-"""Reads and writes run directories. Every file appears whole under its name, or not at all."""
+"""Reads and writes run directories. Every file appears whole under its name, or not at all.
+
+A run may come from anywhere, and it may be published: a file of it that is a link out of it is not followed.
+"""
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from zoo_core.catalog import Choice
-from zoo_core.errors import UsageError, ZooError
-from zoo_core.paths import write_text
-from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts
+from zoo_core.errors import UsageError, ZooError, reason_of
+from zoo_core.paths import json_text, write_text
+from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.specs import Task
 from zoo_core.weights.safe import write_tensors
 
@@ -31,6 +34,8 @@ PICTURES: dict[Task, str] = {
 CARD = "README.md"
 MAX_JSON_BYTES = 8 * 2**20
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -44,22 +49,41 @@ class Run:
         return self.directory / MODEL
 
 
+def file_of(directory: Path, name: str) -> Path:
+    """The path of a run's file. Raises ZooError when it is a link that leads out of the run.
+
+    The Hub's cache keeps the contents of a snapshot in the folder `blobs` beside `snapshots`; links into that are
+    its way of storing files.
+    """
+    path = directory / name
+    try:
+        target = path.resolve()
+        homes = [directory.resolve()]
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
+        raise ZooError(f"{path} cannot be read: {error}.") from error
+    if homes[0].parent.name == "snapshots":
+        homes.append(homes[0].parent.parent / "blobs")
+    if not any(target.is_relative_to(home) for home in homes):
+        raise ZooError(f"{path} is a link that leads out of the run, to {target}. Put the file itself there.")
+    return path
+
+
 def read_run(directory: Path) -> Run:
     """Read a run directory's facts. Raises UsageError when it is none, ZooError when it is damaged or not finished."""
-    path = directory / CONFIG
+    path = file_of(directory, CONFIG)
     if not path.is_file():
         raise UsageError(
             f"{directory} is not a run directory: it has no {CONFIG}. `zoo finetune` makes one under ./runs."
         )
     run = Run(directory, parse_facts(read_json(path), str(path)))
-    if not run.weights_path.is_file():
+    if not file_of(directory, MODEL).is_file():
         raise ZooError(f"{directory} has no {MODEL}: the run did not finish. Go on with it: `zoo resume {directory}`.")
     return run
 
 
 def read_facts(directory: Path) -> RunFacts:
     """Read what a run was asked to do, finished or not. Raises UsageError when the folder is no run directory."""
-    path = directory / CONFIG
+    path = file_of(directory, CONFIG)
     if not path.is_file():
         raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}. `zoo finetune` makes one.")
     return parse_facts(read_json(path), str(path))
@@ -67,32 +91,41 @@ def read_facts(directory: Path) -> RunFacts:
 
 def is_run(directory: Path) -> bool:
     """Whether a folder's config.json is that of a zoo run."""
-    data = read_json(directory / CONFIG)
+    data = read_json(file_of(directory, CONFIG))
     return isinstance(data, dict) and data.get("format") == FORMAT
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file of at most 8 MiB. Raises ZooError naming the file."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ZooError(f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not read that.")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, an endless number
-        raise ZooError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
+    return _parsed(path, json.loads)
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
     """The lines of a run's metrics: epochs (`event` = "epoch"), then its results ("result")."""
-    path = directory / METRICS
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ZooError(f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not read that.")
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, an endless number
-        raise ZooError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
+    path = file_of(directory, METRICS)
+    lines = _parsed(path, lambda text: [json.loads(line) for line in text.splitlines() if line.strip()])
     if not all(isinstance(line, dict) for line in lines):
         raise ZooError(f"{path} holds lines that are not JSON objects.")
     return lines
+
+
+def read_result(run: Run) -> dict[str, Any]:
+    """The result in a run's metrics, checked. Raises ZooError when there is none."""
+    found = next((line for line in read_metrics(run.directory) if line.get("event") == "result"), None)
+    if found is None:
+        raise ZooError(f"{run.directory} has no result: the run did not finish. Start it again with `zoo finetune`.")
+    return parse_result(found, run.facts, str(run.directory / METRICS))
+
+
+def _parsed(path: Path, parse: Callable[[str], T]) -> T:
+    try:
+        if not path.is_file():  # a pipe would never end
+            raise ZooError(f"there is no file {path}.")
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ZooError(f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not read that.")
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, an endless number
+        raise ZooError(f"{path} cannot be read: {reason_of(error)}.") from error
 
 
 class RunWriter:
@@ -127,7 +160,7 @@ class RunWriter:
             return cls(directory)
 
     def write_facts(self, facts: RunFacts) -> None:
-        write_text(self.directory / CONFIG, json.dumps(facts.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_text(self.directory / CONFIG, json_text(facts.to_dict()))
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
         self.metrics.append(dict(line))

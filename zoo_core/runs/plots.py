@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,7 +116,8 @@ def _short(names: Sequence[str]) -> list[str]:
 
 def _save(figure: Figure, target: Path) -> None:
     FigureCanvasAgg(figure)
-    with written_whole(target) as temporary:
+    with written_whole(target) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box in its place
         figure.savefig(temporary, format="png", dpi=110)
 
 

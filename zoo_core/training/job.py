@@ -9,12 +9,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from zoo_core.catalog import Catalog, Choice
+from zoo_core.catalog import Catalog, Choice, blaming
 from zoo_core.config import FinetuneConfig, TaskChoice
+from zoo_core.data.classes import check_classes
+from zoo_core.data.findings import findings
 from zoo_core.data.folders import read_folders
+from zoo_core.data.scan import Watch, check_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
-from zoo_core.errors import UsageError
+from zoo_core.errors import UsageError, short
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.adapt import Merge, adapt
 from zoo_core.model.assemble import Model, build_head_for, build_network, learning_parameters, stage_shapes
@@ -46,6 +49,7 @@ class Job:
     preprocessing: Preprocessing
     start: Start
     dropped: tuple[str, ...]
+    findings: tuple[str, ...]
     model: Model
     shapes: dict[Cut, tuple[int, ...]]
     caching: Caching
@@ -87,22 +91,26 @@ class Job:
                 images={name: len(part) for name, part in parts.items()},
                 digests={name: part.digest() for name, part in parts.items()},
                 split=self.source.split,
+                skipped=self.source.skipped,
+                findings=self.findings,
             ),
             plan=self.plan.to_dict(),
             task=self.source.task,
         )
 
 
-def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
-    """Choose, check and load everything that a config names.
+def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Job:
+    """Choose, check and load everything that a config names; `watch` is told how many images are looked at.
 
     Raises UsageError for what the config gets wrong, DataError and WeightsError for what it finds.
     """
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
     device = find_device(config.device)
-    source = open_source(config.data, catalog, config.task).with_validation(share=config.val_share, seed=config.seed)
+    source = open_source(config.data, catalog, config.task)
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
+    source = check_images(source, bad_images=config.bad_images, watch=watch)
+    source = source.with_validation(share=config.val_share, seed=config.seed)
     if config.strategy != "auto":
         make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs)  # a wrong one ends before a download
     start = choose_start(backbone, config.weights)
@@ -133,6 +141,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog) -> Job:
         preprocessing=preprocessing,
         start=start,
         dropped=dropped,
+        findings=findings(source),
         model=model.to(device),
         shapes=shapes,
         caching=caching,
@@ -152,9 +161,12 @@ def shapes_at_cuts(
 
 
 def make_plan(strategy: Choice[FreezeSpec], backbone: BackboneSpec, epochs: int) -> Plan:
-    """Ask a strategy for its plan over a backbone's stages."""
-    plan = resolve(strategy.spec.plan)(strategy.options, stages=backbone.stages, epochs=epochs)
-    assert isinstance(plan, Plan)
+    """Ask a strategy for its plan over a backbone's stages. Raises PluginError when what comes back is none."""
+    function = resolve(strategy.spec.plan)
+    with blaming(strategy.entry):
+        plan = function(strategy.options, stages=backbone.stages, epochs=epochs)
+        if not isinstance(plan, Plan) or plan.stages != backbone.stages or plan.epochs != epochs:
+            raise TypeError(f"it gave {short(plan)}, not a Plan of {epochs} epochs for {', '.join(backbone.stages)}")
     return plan
 
 
@@ -172,7 +184,13 @@ def open_source(data: str, catalog: Catalog, task: TaskChoice = "auto") -> Sourc
 def _named_or_folder(data: str, catalog: Catalog) -> Source:
     known = {entry.spec.name for entry in catalog.entries(DatasetSpec)}
     if data.split(":")[-1] in known and not Path(data).exists():
-        source: Source = resolve(catalog.dataset(data).spec.load)()
+        choice = catalog.dataset(data)
+        load = resolve(choice.spec.load)
+        with blaming(choice.entry):
+            source = load()
+            if not isinstance(source, Source):
+                raise TypeError(f"it gave {short(source)}, not a Source")
+        check_classes(source.classes, f"the data set '{data}'")
         return source
     if not Path(data).exists() and "/" not in data and "\\" not in data:
         raise UsageError(

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo_core.errors import WeightsError
+from zoo_core.errors import WeightsError, short
 from zoo_core.paths import written_whole
 
 MAX_HEADER_BYTES = 16 * 2**20  # a model of 20,000 tensors needs about 2 MiB
@@ -66,11 +66,12 @@ def _check_extent(path: Path, text: bytes, data_length: int) -> None:
     try:
         header = json.loads(text)
         ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        end = max(ends, default=0)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path} has no readable safetensors header.") from error
-    if max(ends, default=0) != data_length:
+    if end != data_length:
         raise WeightsError(
-            f"{path} should hold {max(ends, default=0)} bytes of tensors and holds {data_length}. "
+            f"{path} should hold {short(end)} bytes of tensors and holds {data_length}. "
             "It is truncated or damaged; fetch it again."
         )
 

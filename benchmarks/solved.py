@@ -1,0 +1,99 @@
+"""The head that is solved against a trained linear one, on the same frozen features.
+
+    python benchmarks/stamps.py STAMPS
+    python benchmarks/solved.py STAMPS [--backbone efficientnet_lite0] [--seeds 3] [--epochs 10]
+
+For each seed a fifth of each class is kept aside as test images, which decide nothing: not the epoch whose weights the
+trained head keeps, nor the penalty of the solved one. Both heads get the same training images and the same features,
+which are computed before the first of them and kept; the seconds are those of what comes after that, the epochs of the
+one and the single fit of the other, with their measurements.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import zoo_core
+from zoo_core.data.folders import read_folders
+from zoo_core.errors import ZooError
+from zoo_core.runs.directory import read_metrics
+
+HEADS = ("linear", "solved")
+WARM_UP = "linear:dropout=0"  # computes the features that both are given
+TEST_SHARE = 0.2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare the heads 'solved' and 'linear' on frozen features.")
+    parser.add_argument("stamps", type=Path, help="the folder of classes that stamps.py made, or any other")
+    parser.add_argument("--backbone", default="efficientnet_lite0", help="a pretrained one")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of the trained head (default 10)")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3: 0, 1, 2)")
+    arguments = parser.parse_args()
+    print(f"zoo {zoo_core.__version__}, {arguments.backbone}, {arguments.stamps.name}\n")
+    print(f"{'seed':<6}{'head':<10}{'test accuracy':>14}{'correct':>10}{'seconds':>10}")
+    found: dict[str, list[tuple[int, int, float]]] = {head: [] for head in HEADS}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            images = Path(folder) / "images"  # paths in a CSV file may not lead out of its folder
+            shutil.copytree(arguments.stamps, images)
+            for seed in range(arguments.seeds):
+                table = with_test_part(images, images / f"{seed}.csv", seed)
+                for head in (WARM_UP, *HEADS):
+                    correct, count, seconds = measure(arguments, table, seed, head, Path(folder))
+                    if head == WARM_UP:
+                        continue
+                    found[head].append((correct, count, seconds))
+                    line = f"{seed:<6}{head:<10}{100 * correct / count:>12.1f} %{f'{correct}/{count}':>10}"
+                    print(f"{line}{seconds:>10.2f}", flush=True)
+        except ZooError as error:
+            raise SystemExit(f"error: {error}") from None
+    print()
+    for head, runs in found.items():
+        correct, total = sum(one[0] for one in runs), sum(one[1] for one in runs)
+        print(f"{head}: {100 * correct / total:.1f} % ({correct}/{total}), median {median(runs):.2f} s")
+    print(f"The trained head takes {median(found['linear']) / median(found['solved']):.1f} times as long.")
+
+
+def median(runs: list[tuple[int, int, float]]) -> float:
+    return statistics.median(seconds for _, _, seconds in runs)
+
+
+def with_test_part(root: Path, table: Path, seed: int) -> Path:
+    """Write a CSV file that names each image, its class, and which of them are test images."""
+    source = read_folders(root)
+    part = source.parts["train"]
+    generator = np.random.default_rng(seed)
+    test: set[int] = set()
+    for label in range(len(source.classes)):
+        members = np.flatnonzero(part.targets == label)
+        test.update(generator.permutation(members)[: round(TEST_SHARE * len(members))].tolist())
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "class", "part"])
+        for index, target in enumerate(part.targets):
+            writer.writerow([part.images.name(index), source.classes[target], "test" if index in test else "train"])
+    return table
+
+
+def measure(arguments: argparse.Namespace, table: Path, seed: int, head: str, folder: Path) -> tuple[int, int, float]:
+    """Fine-tune with a head; return correct answers on the test images, their number and the seconds it took."""
+    out = folder / f"{seed}-{head}"
+    config = zoo_core.FinetuneConfig(
+        backbone=arguments.backbone, head=head, data=str(table), epochs=arguments.epochs, seed=seed, out=str(out)
+    )
+    zoo_core.finetune(config)
+    last = read_metrics(out)[-1]
+    assert last["part"] == "test"
+    return last["correct"], last["images"], last["seconds"]
+
+
+if __name__ == "__main__":
+    main()

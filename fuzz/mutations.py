@@ -1,0 +1,135 @@
+"""Ways to damage a file. All chance comes from the generator that is handed in, so a number names an input."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+from zlib import crc32
+
+EDGES = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1]
+ODD_VALUES: list[Any] = [
+    *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf")),
+    *("", "x", "\x00\x1b[2J", "\ud800", "../../etc/passwd", "os:system", "a" * 20_000, [], {}, [[]], {"": None}),
+]
+MOST_STEPS = 4
+DEEPEST = 12  # a run's facts are six deep
+
+Mutation = Callable[[bytearray, random.Random], None]
+
+
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    """One to four steps of damage."""
+    data = bytearray(content)
+    for _ in range(chance.randint(1, MOST_STEPS)):
+        chance.choice(STEPS)(data, chance)
+    return bytes(data)
+
+
+def damaged_json(content: bytes, chance: random.Random) -> bytes:
+    """Another value somewhere in it, or, one time in three, damaged bytes."""
+    if chance.random() < 1 / 3:
+        return damaged(content, chance)
+    lines = [json.loads(line) for line in _documents(content)]
+    for _ in range(chance.randint(1, MOST_STEPS)):
+        holder, key = chance.choice(_places(lines))
+        action = chance.random()
+        if action < 0.2 and isinstance(holder, dict):
+            holder.pop(key)
+        elif action < 0.3 and isinstance(holder, dict):
+            holder[str(chance.choice(ODD_VALUES))[:20]] = holder[key]
+        else:
+            holder[key] = _odd(chance)
+        if not _places(lines):
+            break
+    return "\n".join(json.dumps(line) for line in lines).encode()
+
+
+def damaged_png(content: bytes, chance: random.Random) -> bytes:
+    """A PNG file of which one chunk is damaged and has a check sum that fits, or damaged anywhere."""
+    if chance.random() < 1 / 3:
+        return damaged(content, chance)
+    chunks, position = [], 8
+    while position < len(content):
+        length = int.from_bytes(content[position : position + 4], "big")
+        chunks.append((content[position + 4 : position + 8], content[position + 8 : position + 8 + length]))
+        position += 12 + length
+    chosen = chance.randrange(len(chunks))
+    kind, data = chunks[chosen]
+    chunks[chosen] = (kind, damaged(data, chance))
+    written = (
+        len(data).to_bytes(4, "big") + kind + data + crc32(kind + data).to_bytes(4, "big") for kind, data in chunks
+    )
+    return content[:8] + b"".join(written)
+
+
+def damaged_header(content: bytes, chance: random.Random) -> bytes:
+    """A safetensors file whose header is damaged and whose length still fits it, or damaged anywhere."""
+    if chance.random() < 1 / 3:
+        return damaged(content, chance)
+    length = int.from_bytes(content[:8], "little")
+    header = damaged_json(content[8 : 8 + length], chance)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
+
+
+def _documents(content: bytes) -> Sequence[bytes]:
+    """The lines of a JSON-lines file, or the one document of another."""
+    lines = content.splitlines()
+    return lines if all(line.startswith(b"{") and line.endswith(b"}") for line in lines) else [content]
+
+
+def _places(value: Any, depth: int = 0) -> list[tuple[Any, Any]]:
+    """Every place in a JSON value: what holds it, and under which key; not deeper than damage could follow."""
+    if depth == DEEPEST:
+        return []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, inner in items for place in [(value, key), *_places(inner, depth + 1)]]
+
+
+def _odd(chance: random.Random) -> Any:
+    value = copy.deepcopy(chance.choice(ODD_VALUES))
+    for _ in range(chance.choice([0, 0, 0, 1, 2, 20, 200])):
+        value = [value]
+    return value
+
+
+def _flip(data: bytearray, chance: random.Random) -> None:
+    for _ in range(chance.randint(1, 8)):
+        if data:
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+
+
+def _edge(data: bytearray, chance: random.Random) -> None:
+    width, value = chance.choice([1, 2, 4, 8]), chance.choice(EDGES)
+    start = chance.randrange(len(data) + 1)
+    order = chance.choice(["little", "big"])
+    data[start : start + width] = (value % 256**width).to_bytes(width, order)  # type: ignore[arg-type]
+
+
+def _remove(data: bytearray, chance: random.Random) -> None:
+    start = chance.randrange(len(data) + 1)
+    del data[start : start + chance.randint(1, 64)]
+
+
+def _repeat(data: bytearray, chance: random.Random) -> None:
+    start = chance.randrange(len(data) + 1)
+    data[start:start] = data[start : start + chance.randint(1, 64)] * chance.choice([1, 2, 100])
+
+
+def _insert(data: bytearray, chance: random.Random) -> None:
+    start = chance.randrange(len(data) + 1)
+    data[start:start] = chance.randbytes(chance.randint(1, 16))
+
+
+def _move(data: bytearray, chance: random.Random) -> None:
+    source, target, length = chance.randrange(len(data) + 1), chance.randrange(len(data) + 1), chance.randint(1, 64)
+    data[target : target + length] = data[source : source + length]
+
+
+def _cut(data: bytearray, chance: random.Random) -> None:
+    del data[chance.randrange(len(data) + 1) :]
+
+
+STEPS: list[Mutation] = [_flip, _flip, _edge, _edge, _remove, _repeat, _insert, _move, _cut]

@@ -1,0 +1,98 @@
+"""Odd names and bad images through the whole command: nothing breaks, nothing steers the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import zoo_core
+from helpers import Zoo, make_photos
+from zoo_core.catalog import Catalog
+from zoo_core.errors import UsageError
+
+QUICK = ("--backbone", "lenet5", "--weights", "none", "--epochs", 1, "--size", 32)
+ODD = ("猫 $x_1$", "[bold]red", "a|b`c`<img src=x>", "etc\\..\\..")
+
+
+def test_odd_class_names_come_through_facts_card_pictures_and_answers(zoo: Zoo, tmp_path: Path) -> None:
+    """Without the escapes the card had a broken table, the picture a formula, and the terminal bold letters."""
+    photos = make_photos(tmp_path / "photos", classes=ODD, count=4)
+    done = zoo("finetune", *QUICK, "--data", photos, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["classes"] == sorted(ODD)
+    rows = [line for line in (tmp_path / "run" / "README.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) == 5
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 4 for row in rows)
+    assert "\\[bold\\]red" in "".join(rows)
+    answer = zoo("predict", "run", photos / ODD[1] / "0.jpg", "--top", 4)
+    assert "[bold]red" in answer.stdout
+    assert "猫 $x_1$" in answer.stdout
+    assert "a|b`c`<img src=x>" in zoo("evaluate", "run").stdout
+
+
+def test_names_of_files_and_folders_that_are_no_text_break_nothing(zoo: Zoo, tmp_path: Path) -> None:
+    """Without the escapes the facts could not be written, and neither could any message with such a name."""
+    photos = os.fsdecode(bytes(make_photos(tmp_path / "photos", count=4)) + b"\xff\x1b[2J")
+    (tmp_path / "photos").rename(photos)
+    Path(photos, "red", "1.png").rename(os.fsdecode(os.fsencode(photos) + b"/red/\xfe\n.png"))
+    done = zoo("finetune", *QUICK, "--data", photos, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b[2J" not in done.stderr
+    assert "\\udcff\\x1b[2J" in done.stderr.replace("\n", "")
+    measured = zoo("evaluate", "run", "--json")
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["data"] == photos
+    Path(photos, "red", "0.jpg").write_bytes(b"")
+    refused = zoo("finetune", *QUICK, "--data", photos)
+    assert (refused.returncode, "\x1b" in refused.stderr) == (1, False)
+    assert "red/0.jpg is empty" in refused.stderr
+
+
+def test_bad_images_end_the_command_before_it_begins_and_are_skipped_on_demand(
+    zoo: Zoo, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "red" / "0.jpg").write_bytes(b"")
+    shutil.copy(photos / "red" / "1.png", photos / "blue" / "copy.png")
+    (photos / ".git").mkdir()
+    refused = zoo("finetune", *QUICK, "--data", photos)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(
+        f"error: 1 image in {photos} cannot be used:\n  red/0.jpg is empty.\n"
+        "Repair or remove them, or add --bad-images skip.\n".replace("empty.", "empty")
+    )
+    assert not (tmp_path / "runs").exists()
+    done = zoo("finetune", *QUICK, "--data", photos, "--bad-images", "skip", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stderr.split())
+    assert "ignored 1 folder .git" in told
+    assert "skipped 1 that cannot be read" in told
+    assert "note Contradiction" in told or "note Leakage" in told
+    data = json.loads((tmp_path / "run" / "config.json").read_text())["data"]
+    assert data["skipped"] == 1
+    assert len(data["findings"]) == 1
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "- Images that could not be read and were left out: 1." in card
+    assert data["findings"][0].split(":")[0] in card.partition("## Limits")[2]
+    assert zoo("evaluate", "run").returncode == 0  # the same images are left out again
+
+
+@pytest.mark.parametrize("where", ["../../etc", "/etc", "..", "."])
+def test_a_folder_that_is_no_run_is_said_to_be_none(where: str, catalog: Catalog) -> None:
+    with pytest.raises(UsageError, match="is not a run directory|there is no run directory"):
+        zoo_core.load(where, catalog=catalog)
+
+
+def test_a_name_of_the_users_own_steers_no_terminal(zoo: Zoo) -> None:
+    """Without the escape the message cleared the screen on which it should have been read."""
+    refused = zoo("info", "\x1b[2J")
+    assert (refused.returncode, "\x1b" in refused.stderr, "'\\x1b[2J'" in refused.stderr) == (2, False, True)
+
+
+def test_the_command_says_so_too(zoo: Zoo, photos: Path) -> None:
+    refused = zoo("predict", "../../etc", photos / "red" / "0.jpg")
+    assert (refused.returncode, "there is no run directory ../../etc" in refused.stderr) == (2, True)

@@ -1,0 +1,230 @@
+"""The look at every image before the training (row 24 of docs/reliability.md).
+
+Seen to fail without their guards: without the scan the training stopped in mid-epoch, after the split was made; without
+the stamp a changed file kept its old look; without the check of shapes a damaged cache ended in a TypeError.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from helpers import make_photos
+from zoo_core.data import scan
+from zoo_core.data.bundled import fashion_small
+from zoo_core.data.folders import read_folders
+from zoo_core.data.scan import check_images
+from zoo_core.data.sources import Source
+from zoo_core.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "scans"
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the files that were decoded, not taken from the cache."""
+    lengths: list[int] = []
+    decode = scan.decode
+
+    def counted(content: bytes) -> Image.Image:
+        lengths.append(len(content))
+        return decode(content)
+
+    monkeypatch.setattr(scan, "decode", counted)
+    return lengths
+
+
+def told(source: Source) -> object:
+    """All that a scan decides of a source, to be compared."""
+    parts = {name: (len(part), part.digest()) for name, part in source.parts.items()}
+    return source.classes, parts, source.skipped, source.ignored
+
+
+def spoil(photos: Path) -> None:
+    """One file of each kind of damage."""
+    whole = (photos / "red" / "0.jpg").read_bytes()
+    (photos / "red" / "0.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "red" / "1.png").write_bytes(b"")
+    (photos / "red" / "2.jpg").write_text("<html>not found</html>")
+    Image.new("1", (10_000, 9_500)).save(photos / "blue" / "3.png")
+    (photos / "blue" / "4.jpg").unlink()
+    (photos / "blue" / "4.jpg").symlink_to("nowhere.jpg")
+
+
+def test_all_bad_images_are_named_in_one_error_with_the_next_step(photos: Path) -> None:
+    spoil(photos)
+    with pytest.raises(DataError) as caught:
+        check_images(read_folders(photos))
+    first, *lines, last = str(caught.value).split("\n")
+    assert first == f"5 images in {photos} cannot be used:"
+    assert [line.split(": ")[0].split(", more")[0] for line in lines] == [
+        "  blue/3.png has 10000 x 9500 pixels",
+        "  blue/4.jpg is not there",
+        "  red/0.jpg is damaged or unreadable",
+        "  red/1.png is empty",
+        "  red/2.jpg is not an image that can be read (JPEG, PNG, WEBP, GIF, BMP, TIFF, PPM)",
+    ]
+    assert last == "Repair or remove them, or add --bad-images skip."
+
+
+def test_many_bad_images_are_named_up_to_twenty_and_then_counted(tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos", count=15)
+    for path in photos.rglob("*.*"):
+        path.write_bytes(b"x")
+    with pytest.raises(DataError) as caught:
+        check_images(read_folders(photos))
+    lines = str(caught.value).split("\n")
+    assert (lines[0], len(lines), lines[-2]) == (f"30 images in {photos} cannot be used:", 23, "  ... and 10 more")
+
+
+def test_skipped_images_leave_their_parts_and_are_counted(photos: Path) -> None:
+    spoil(photos)
+    source = check_images(read_folders(photos), bad_images="skip")
+    train = source.parts["train"]
+    assert (len(train), source.skipped) == (15, 5)
+    names = {train.images.name(index) for index in range(len(train))}
+    assert not names & {"red/0.jpg", "red/1.png", "red/2.jpg", "blue/3.png", "blue/4.jpg"}
+    assert all(train.images.read(index).size == (40, 40) for index in range(len(train)))
+    assert [source.classes[label] for label in train.targets] == [train.images.name(i).split("/")[0] for i in range(15)]
+
+
+def test_a_class_of_which_nothing_is_left_is_an_error(photos: Path) -> None:
+    for path in (photos / "red").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="no image of the class 'red' can be read. Repair them or remove the folder."):
+        check_images(read_folders(photos), bad_images="skip")
+
+
+def test_a_part_of_which_nothing_is_left_is_an_error(tmp_path: Path) -> None:
+    make_photos(tmp_path / "data" / "train")
+    for path in make_photos(tmp_path / "data" / "val", count=1).rglob("*.*"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="no image of the val part"):
+        check_images(read_folders(tmp_path / "data"), bad_images="skip")
+
+
+def test_an_unchanged_folder_is_only_asked_for_sizes_and_times(photos: Path, decoded: list[int]) -> None:
+    source = check_images(read_folders(photos))
+    assert len(decoded) == 20
+    again = check_images(read_folders(photos))
+    assert len(decoded) == 20
+    assert told(again) == told(source)
+    Image.new("RGB", (9, 9), "red").save(photos / "red" / "1.png")
+    changed = check_images(read_folders(photos))
+    assert len(decoded) == 21
+    assert changed.parts["train"].digest() != source.parts["train"].digest()
+
+
+def test_a_file_of_the_same_size_with_another_time_is_looked_at_again(photos: Path, decoded: list[int]) -> None:
+    check_images(read_folders(photos))
+    path = photos / "red" / "1.png"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    os.utime(path, ns=(0, path.stat().st_mtime_ns))
+    path.write_bytes(content)
+    os.utime(path, ns=(0, 1))
+    with pytest.raises(DataError, match="red/1.png is damaged"):
+        check_images(read_folders(photos))
+    with pytest.raises(DataError, match="red/1.png is damaged"):  # what is bad is kept as well
+        check_images(read_folders(photos))
+    assert len(decoded) == 21
+
+
+def with_column(text: str, column: int, value: object) -> str:
+    """The cache's file with one column of every row replaced; the stamps still fit."""
+    kept = json.loads(text)
+    for row in kept["files"].values():
+        row[column] = value
+    return json.dumps(kept)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: "[" * 100_000,
+        lambda text: json.dumps({"reader": "another", "files": {}}),
+        lambda text: json.dumps({"reader": scan.READER, "files": {"red/1.png": [1, 2]}}),
+        lambda text: with_column(text, 2, None),
+        lambda text: with_column(text, 2, "no hex"),
+        lambda text: with_column(text, 2, "00"),
+        lambda text: with_column(text, 3, "wide"),
+        lambda text: with_column(text, 5, 7),
+        lambda text: json.dumps({"reader": scan.READER, "files": {"red/1.png": "x"}}),
+        lambda text: json.dumps({"reader": scan.READER, "files": None}),
+    ],
+)
+def test_a_damaged_cache_is_ignored_and_made_anew(photos: Path, cache: Path, decoded: list[int], damage) -> None:
+    source = check_images(read_folders(photos))
+    (index,) = cache.iterdir()
+    index.write_text(damage(index.read_text()))
+    assert told(check_images(read_folders(photos))) == told(source)
+    assert len(decoded) == 40
+    assert told(check_images(read_folders(photos))) == told(source)
+    assert len(decoded) == 40
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", "/dev/null/cache")
+    assert len(check_images(read_folders(photos)).parts["train"]) == 20
+
+
+def test_two_folders_have_a_cache_each(tmp_path: Path, cache: Path) -> None:
+    for name in ("a", "b"):
+        check_images(read_folders(make_photos(tmp_path / name)))
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_progress_is_told_image_by_image(photos: Path) -> None:
+    told: list[tuple[int, int]] = []
+    check_images(read_folders(photos), watch=lambda done, total: told.append((done, total)))
+    assert told == [(done, 20) for done in range(1, 21)]
+
+
+def test_file_names_that_are_no_text_are_read_and_kept(photos: Path, decoded: list[int]) -> None:
+    (photos / "red" / "1.png").rename(os.fsdecode(bytes(photos / "red") + b"/\xff\xfe.png"))
+    source = check_images(read_folders(photos))
+    assert told(check_images(read_folders(photos))) == told(source)
+    assert len(decoded) == 20
+    assert source.parts["train"].digest() != ""
+
+
+def test_images_in_arrays_need_no_look(decoded: list[int]) -> None:
+    assert check_images(fashion_small()).parts["val"].images is not None
+    assert decoded == []
+
+
+def test_the_digest_of_a_part_covers_names_labels_and_content(photos: Path) -> None:
+    """Without the content in it, a run went on with other pixels under the same names."""
+    part = read_folders(photos).parts["train"]
+    assert part.digest() == check_images(read_folders(photos)).parts["train"].digest()  # scanned or not
+    digests = {part.digest()}
+    path = photos / "red" / "1.png"
+    with Image.open(path) as image:
+        image.load()
+    image.putpixel((0, 0), (1, 2, 3))
+    image.save(path)
+    digests.add(read_folders(photos).parts["train"].digest())
+    path.rename(photos / "red" / "10.png")
+    digests.add(read_folders(photos).parts["train"].digest())
+    (photos / "red" / "10.png").rename(photos / "blue" / "10.png")
+    digests.add(read_folders(photos).parts["train"].digest())
+    assert len(digests) == 4
+
+
+def test_images_of_an_array_have_digests_of_their_pixels() -> None:
+    train = fashion_small().parts["train"]
+    digests = {train.images.digest(index) for index in range(100)}
+    assert {len(digest) for digest in digests} == {16}
+    assert len(digests) == 100
+    assert train.take([5]).images.digest(0) == train.images.digest(5)

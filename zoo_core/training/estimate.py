@@ -1,0 +1,135 @@
+"""About what a plan takes on this machine: a few images are sent through it, nothing is learnt.
+
+Shapes: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from zoo_core.data.batches import Batches, default_workers, normalised
+from zoo_core.data.transforms import CENTRE
+from zoo_core.model.assemble import learning_parameters
+from zoo_core.training.front import Cut, Front, Tail
+from zoo_core.training.job import Job
+from zoo_core.training.tasks import objective_for
+
+TRIED = 8  # images; as many as go through the front together on a CPU
+STATES = {"adamw": 2, "sgd": 1}  # numbers that an optimizer remembers of each parameter
+QUICK = 0.3  # seconds
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a phase takes: seconds `once` for what is computed and kept before its first epoch, seconds an `epoch`, and
+    bytes of `memory` for weights, gradients, the optimizer and what a step keeps for its gradients."""
+
+    once: float
+    epoch: float
+    memory: int
+
+
+def estimate(job: Job) -> list[Estimate]:
+    """Estimate each phase of a job. The model's weights are left as they were; time and memory are those of a CPU or
+    device that does nothing else."""
+    part = job.source.parts["train"]
+    workers = job.config.workers or default_workers()
+    batches = Batches(part, job.preprocessing, job.config.batch_size, workers)
+    group = [(index % len(part), CENTRE) for index in range(TRIED)]
+    decode, pixels_BCHW = _timed(lambda: batches.here(group))
+    images_BCHW = normalised(pixels_BCHW, job.preprocessing, job.device)
+    found: list[Estimate] = []
+    for number, phase in enumerate(job.plan.phases):
+        job.model.apply_rules(job.plan.rules(phase))
+        cut = job.caching.cuts[number] or Cut(job.plan.front(phase))
+        front, flow = _front(job, cut, images_BCHW)
+        front_and_decode = (front + decode / workers) / TRIED
+        step, forward, kept = _tail(job, cut, flow)
+        counts = {name: len(one) for name, one in job.source.parts.items()}
+        epoch = (counts["train"] * step + counts["val"] * forward) / TRIED
+        once = 0.0
+        if job.caching.cuts[number] is None:
+            epoch += (counts["train"] + counts["val"]) * front_and_decode
+        elif not any(one.once for one in found):  # what later phases need is computed in the same pass
+            once = (counts["train"] * job.caching.views + counts["val"]) * front_and_decode
+        found.append(Estimate(once, epoch, _memory(job, number, kept)))
+    return found
+
+
+def _front(job: Job, cut: Cut, images_BCHW: Tensor) -> tuple[float, Tensor]:
+    """Seconds for the tried images up to a cut, with all lanes at work, and what stands there."""
+    if cut == Cut(0):
+        return 0.0, images_BCHW
+    front = Front(job.model, [cut])
+    if job.device.type != "cpu":
+        seconds, outputs = _timed(lambda: front(images_BCHW))
+        return seconds, outputs[cut].clone()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a lane has one thread, and there are as many lanes as threads
+    try:
+        seconds, outputs = _timed(lambda: front(images_BCHW))
+    finally:
+        torch.set_num_threads(threads)
+    return seconds / (job.config.workers or default_workers()), outputs[cut].clone()
+
+
+def _tail(job: Job, cut: Cut, flow: Tensor) -> tuple[float, float, int]:
+    """Seconds of a step and of a forward pass over the tried images, and the bytes kept for the gradients of one."""
+    tail = Tail(job.model, cut).eval()  # statistics stay as they are
+    targets = torch.from_numpy(job.source.parts["train"].targets[[0] * TRIED]).to(job.device)
+    objective = objective_for(job.source.task, job.model.head)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = {parameter.untyped_storage().data_ptr() for parameter in tail.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = objective.loss(tail(flow), targets)
+    del loss
+    bytes_kept = sum(count for place, count in kept.items() if place not in weights)
+    with torch.inference_mode():
+        forward, _ = _timed(lambda: tail(flow))
+
+    def step() -> None:
+        objective.loss(tail(flow), targets).backward()  # type: ignore[no-untyped-call]
+
+    seconds, _ = _timed(step)
+    for parameter in tail.parameters():
+        parameter.grad = None
+    return seconds, forward, bytes_kept // TRIED
+
+
+def _memory(job: Job, number: int, kept: int) -> int:
+    """Bytes of all weights, of gradients and optimizer for those that learn, and of what the images of a step keep."""
+    rules = job.plan.rules(job.plan.phases[number])
+    weights = sum(parameter.nbytes for parameter in job.model.parameters())
+    learning = sum(
+        parameter.nbytes for row, rule in rules.items() for parameter in learning_parameters(job.model.part(row), rule)
+    )
+    together = min(job.config.micro_batch or job.config.batch_size, len(job.source.parts["train"]))
+    return weights + learning * (1 + STATES[job.config.optimizer]) + kept * together
+
+
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Seconds that work takes, and what it gives. What is quick is done once more: the first time costs extra."""
+    started = time.perf_counter()
+    result = work()
+    once = time.perf_counter() - started
+    if once > QUICK:
+        return once, result
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started, result
