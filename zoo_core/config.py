@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from zoo_core.errors import UsageError, did_you_mean, printable, short
 from zoo_core.specs import MAX_SIZE, TASKS, Task
 
-Augment = Literal["none", "flip", "crop-flip"]
+Augment = Literal["auto", "none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "float32"]
 BadImages = Literal["fail", "skip"]
@@ -21,10 +21,10 @@ class FinetuneConfig:
     """The settings of one fine-tune. Raises UsageError when one of them makes no sense.
 
     `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder, a CSV file or
-    the name of a data set; `task` "auto" is what the data say; `strategy` "auto" is "head-only" for a pretrained base
-    and "full" from scratch; `size` the side of the square image in pixels, None for what the weights expect; `lr` is
-    the highest rate of the head ("auto": found by a range test); the conv base's stages get the share `base_lr` of it
-    (None: 0.1 when pretrained, 0.2 from scratch), times what the plan says; `mixup` and `cutmix` are the alphas by which
+    the name of a data set; `task` "auto" is what the data say; `strategy`, `augment`, `epochs`
+    and `base_lr` are decided by zoo_core.training.defaults where they are "auto" or None; `size` the side of the square image in pixels, None for what the weights expect; `lr` is
+    the highest rate of the head ("auto": found by a range test); the conv base's stages get the share `base_lr` of it,
+    times what the plan says; `mixup` and `cutmix` are the alphas by which
     images are mixed (0: not), `l2_sp` how strongly the base is pulled back to its start, `ema` the decay of averaged
     weights that are measured and kept instead of the last ones (0: none); `views` is how many variants of each training
     image there are where the frozen front's features are kept (None: chosen from the plan; 0: nothing is kept, every
@@ -42,9 +42,9 @@ class FinetuneConfig:
     weights: str = "default"
     data: str = "fashion-small"
     task: TaskChoice = "auto"
-    epochs: int = 10
+    epochs: int | None = None
     batch_size: int = 32
-    lr: float | Literal["auto"] = 5e-3
+    lr: float | Literal["auto"] = 1e-2
     base_lr: float | None = None
     weight_decay: float = 0.01
     warmup: float = 0.1
@@ -54,7 +54,7 @@ class FinetuneConfig:
     cutmix: float = 0.0
     l2_sp: float = 0.0
     ema: float = 0.0
-    augment: Augment = "crop-flip"
+    augment: Augment = "auto"
     views: int | None = None
     cache_gb: float = 10.0
     cache_dtype: CacheType = "float16"
@@ -70,14 +70,13 @@ class FinetuneConfig:
     out: str | None = None
 
     def __post_init__(self) -> None:
-        _at_least("epochs", self.epochs, 1)
         _at_least("batch_size", self.batch_size, 1)
         _at_least("seed", self.seed, 0)
         if self.seed >= 2**32:
             raise UsageError(f"seed must be below 2**32, got {short(self.seed)}")
         if self.size is not None:
             _within("size", self.size, 1, MAX_SIZE)
-        for name in ("workers", "micro_batch", "patience"):
+        for name in ("epochs", "workers", "micro_batch", "patience"):
             value = getattr(self, name)
             if value is not None:
                 _at_least(name, value, 1)
@@ -100,7 +99,7 @@ class FinetuneConfig:
         _one_of("optimizer", self.optimizer, ("adamw", "sgd"))
         _one_of("task", self.task, ("auto", *TASKS))
         _one_of("bad_images", self.bad_images, ("fail", "skip"))
-        _one_of("augment", self.augment, ("none", "flip", "crop-flip"))
+        _one_of("augment", self.augment, ("auto", "none", "flip", "crop-flip"))
         _one_of("cache_dtype", self.cache_dtype, ("float16", "float32"))
 
     def to_dict(self) -> dict[str, Any]:

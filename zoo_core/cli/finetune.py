@@ -39,7 +39,11 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @click.command()
 @click.option("--backbone", type=BACKBONE, help="What sees: a name from `zoo list`.  [required]")
 @_option("head", "What answers: a name from `zoo list heads`, with options (mlp:hidden=256+64).", type=HEAD)
-@_option("strategy", "What learns: head-only, last:2, full ... (auto: head-only, from scratch full).", type=STRATEGY)
+@_option(
+    "strategy",
+    "What learns: head-only, last:2, full ... (auto: head-only, or full with very many images).",
+    type=STRATEGY,
+)
 @_option("weights", "What to start from: a tag from `zoo info`, none, a .safetensors file or a run directory.")
 @_option(
     "data",
@@ -47,10 +51,10 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
     "classes, of labels joined by '|', or columns of 0 and 1, or of numbers; or a bundled data set.",
 )
 @_option("task", "classification, multilabel or regression (auto: what the data say).")
-@_option("epochs", "How often each image is seen.", type=int)
+@_option("epochs", "How often each image is seen (30 where an epoch costs next to nothing, else 10).", type=int)
 @_option("batch_size", "Images a step.", type=int)
 @_option("lr", "Highest learning rate of the head; auto finds one by a range test.", type=Rate())
-@_option("base_lr", "Share of it for the conv base (0.1 when pretrained, 0.2 from scratch).", type=float)
+@_option("base_lr", "Share of it for the conv base (0.1, or 0.2 from scratch and with very many images).", type=float)
 @_option("weight_decay", "Weight decay; norms and biases have none.", type=float)
 @_option("warmup", "Share of all steps in which the learning rate rises.", type=float)
 @_option("optimizer", "adamw or sgd (with Nesterov momentum 0.9).")
@@ -59,7 +63,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("cutmix", "Alpha by which boxes of one image are pasted into another (0: not).", type=float)
 @_option("l2_sp", "How strongly the base is pulled back to its start, in place of its weight decay.", type=float)
 @_option("ema", "Decay of averaged weights, which are kept instead of the last ones (0: none).", type=float)
-@_option("augment", "What varies the training images: crop-flip, flip or none.")
+@_option("augment", "What varies the training images: crop-flip, flip or none (auto: small ones are flipped only).")
 @_option("views", "Variants of each image where features of the frozen part are kept (0: keep nothing).", type=int)
 @_option("cache_gb", "Gigabytes of features and images that may be kept in the cache folder.", type=float)
 @_option("cache_dtype", "How features are kept: float16 or float32.")

@@ -20,11 +20,19 @@ from zoo_core.data.tables import read_table
 from zoo_core.errors import UsageError, short
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.adapt import Merge, adapt
-from zoo_core.model.assemble import Model, build_head_for, build_network, learning_parameters, stage_shapes
+from zoo_core.model.assemble import (
+    Model,
+    build_head_for,
+    build_network,
+    count_parameters,
+    learning_parameters,
+    stage_shapes,
+)
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
 from zoo_core.training.caching import Caching, cache_budget, choose_caching
+from zoo_core.training.defaults import FEW_EPOCHS, completed
 from zoo_core.training.front import Cut, cut_shapes
 from zoo_core.training.solve import shortened
 from zoo_core.training.tasks import check_task
@@ -111,16 +119,16 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = check_images(source, bad_images=config.bad_images, watch=watch)
     source = source.with_validation(share=config.val_share, seed=config.seed)
-    if config.strategy != "auto":
-        make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs)  # a wrong one ends before a download
+    if config.strategy != "auto":  # a wrong one ends before a download
+        make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs or FEW_EPOCHS)
     start = choose_start(backbone, config.weights)
-    strategy = catalog.strategy(
-        ("head-only" if start.pretrained else "full") if config.strategy == "auto" else config.strategy
-    )
-    planned = make_plan(strategy, backbone.spec, config.epochs)
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_base(backbone, start)
+    train, parameters = source.parts["train"], count_parameters(base)
+    config = completed(config, backbone.spec, train, preprocessing, parameters=parameters, pretrained=start.pretrained)
+    strategy = catalog.strategy(config.strategy)
+    planned = make_plan(strategy, backbone.spec, config.epochs or FEW_EPOCHS)
     outputs = len(source.classes)
     model = Model(base, build_head_for(backbone, head, preprocessing, num_outputs=outputs, task=source.task))
     plan = shortened(planned, model.head)
