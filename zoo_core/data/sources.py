@@ -111,8 +111,11 @@ class Part:
         return Part(Subset(self.images, tuple(chosen)), tuple(self.labels[index] for index in chosen))
 
     def digest(self) -> str:
-        """A sha256 over the names and labels: the same split has the same digest."""
-        lines = sorted(f"{self.images.name(index)}\0{label}" for index, label in enumerate(self.labels))
+        """A sha256 over names, labels and content: the same images in the same split have the same digest."""
+        lines = sorted(
+            f"{self.images.name(index)}\0{label}\0{self.images.digest(index).hex()}"
+            for index, label in enumerate(self.labels)
+        )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -39,7 +39,7 @@ class StartFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """The images: their number a part, and a digest of each part's names and labels."""
+    """The images: their number a part, and a digest of each part's names, labels and content."""
 
     title: str
     images: dict[str, int]

@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Interrupted, Wish
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import PhaseWork
+from zoo_core.training.progress import Position, Progress
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
 from zoo_core.training.state import (
     learnt_state,
@@ -50,16 +51,6 @@ class Trained:
 
     epochs: tuple[EpochReport, ...]
     best: int
-
-
-@dataclass(frozen=True)
-class Position:
-    """How far a training is: epochs done; of the next one steps done, their summed loss, and seconds spent."""
-
-    epoch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    seconds: float = 0.0
 
 
 @dataclass
@@ -85,14 +76,13 @@ class Loop:
         self._saved_at = time.monotonic()
         self._work: PhaseWork | None = None
         self._stop: int | None = None
+        self._start: Checkpoint | None = None
 
-    def run(self, start: Checkpoint | None = None) -> Trained:
-        """Train as the plan says, from a checkpoint where one is given, and leave the best epoch's weights in the model.
+    def run(self) -> Trained:
+        """Train as the plan says, on from where the training stands, and leave the best epoch's weights in the model.
 
         Raises TrainingError when the loss stops being a finite number, Interrupted when somebody asked to stop.
         """
-        if start is not None:
-            self._restore(start)
         optimizer: torch.optim.Optimizer | None = None
         first = 0
         for number, phase in enumerate(self.plan.phases):
@@ -100,12 +90,14 @@ class Loop:
             if self.at.epoch < end:
                 work = self._enter(number, optimizer)
                 optimizer = work.optimizer
-                if start is not None:
-                    load_optimizer(self.model, optimizer, under("optimizer", start.tensors))
-                    load_random(under(f"random{self.feeds.world.rank}", start.tensors))
-                    start = None
+                if self._start is not None:
+                    load_optimizer(self.model, optimizer, under("optimizer", self._start.tensors))
+                    load_random(under(f"random{self.feeds.world.rank}", self._start.tensors))
+                    self._start = None
                 self._phase(work, first, end)
             first = end
+        if self._work is None:  # it was stopped after its last epoch: it is measured as it would have been then
+            self._enter(len(self.plan.phases) - 1, None)
         load_learnt(self.model, self.best_state)
         return Trained(tuple(self.history), self._best.epoch)
 
@@ -210,11 +202,7 @@ class Loop:
 
     def _save(self, work: PhaseWork) -> None:
         self._read_loss()
-        state = {
-            "position": asdict(self.at),
-            "micro_batch": self.micro_batch,
-            "history": [asdict(report) for report in self.history],
-        }
+        progress = Progress(self.at, self.micro_batch, tuple(self.history), self.feeds.world.size)
         tensors = {
             **prefixed("now", learnt_state(self.model, self.plan)),
             **prefixed("best", self.best_state),
@@ -223,21 +211,28 @@ class Loop:
         for rank, drawn in enumerate(self.feeds.world.gather(random_state())):
             tensors |= prefixed(f"random{rank}", drawn)
         if self.feeds.world.first:
-            self.save(self.at.epoch * self.steps + self.at.step, Checkpoint(tensors, state))
+            self.save(self.at.epoch * self.steps + self.at.step, Checkpoint(tensors, progress.to_dict()))
         self._saved_at = time.monotonic()
 
     def _keep_what_is_good(self, work: PhaseWork) -> None:
         """Save the state before the step that failed; on a device, whose loss is read late, it may be spoilt already."""
         self._unread.zero_()
+        work.undo_forward()
         if all(bool(tensor.isfinite().all()) for tensor in learnt_state(self.model, self.plan).values()):
             self._save(work)
 
-    def _restore(self, start: Checkpoint) -> None:
-        self.at = Position(**start.state["position"])
-        self.micro_batch = start.state["micro_batch"]
-        self.history = [EpochReport(**report) for report in start.state["history"]]
+    def restore(self, start: Checkpoint) -> None:
+        """Stand where a checkpoint was written. Raises TrainingError when it is not one of this training."""
+        progress = Progress.of(start.state, epochs=self.plan.epochs, steps=self.steps)
+        if progress.processes != self.feeds.world.size:
+            raise TrainingError(
+                f"this run was trained in {progress.processes} processes, and these are {self.feeds.world.size}. "
+                f"Go on with `zoo resume RUN --devices {progress.processes}`."
+            )
+        self.at, self.micro_batch, self.history = progress.position, progress.micro_batch, list(progress.history)
         self.best_state = under("best", start.tensors)
         load_learnt(self.model, under("now", start.tensors))
+        self._start = start
 
     def evaluate_best(self) -> Evaluation | None:
         """Count on the validation images what `run` left in the model. None when what the last phase computes from is
@@ -249,7 +244,7 @@ class Loop:
 
     def _watch_preparing(self, done: int, total: int) -> None:
         self.watcher.preparing(done, total)
-        if self.wish.signum is not None and self.feeds.world.size == 1:
+        if self.wish.signum is not None:
             raise Interrupted(
                 "stopped while the frozen part was computed; what was computed is kept.", self.wish.signum
             )
