@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from zoo_core.cli.common import json_option
-from zoo_core.cli.running import resume_run
+from zoo_core.cli.running import devices_option, resume_run
 
 
 @click.command()
 @click.argument("run", type=click.Path())
+@devices_option
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, run: str, as_json: bool) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zoo_core.cli.common import accuracy_text, announce, catalog_of, console, human_count, percent, print_json, table
+from zoo_core.cli.together import is_one_of_several, run_together
 from zoo_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,23 +23,28 @@ if TYPE_CHECKING:
     from zoo_core.training.watcher import EpochReport
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
 def speaks() -> bool:
     """Whether this process is the one that speaks, of those that train together."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def start_together(devices: int) -> int:
-    """Run this very command in so many processes, as torchrun does. Returns its exit code."""
-    import subprocess
+def devices_option(command: F) -> F:
+    """The option --devices, which runs the command in so many processes that train together."""
 
-    arguments = [*sys.argv[1:]]
-    place = arguments.index("--devices") if "--devices" in arguments else None
-    if place is None:
-        arguments = [one for one in arguments if not one.startswith("--devices=")]
-    else:
-        del arguments[place : place + 2]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
-    return subprocess.run([*torchrun, "-m", "zoo_core", *arguments], check=False).returncode
+    def start(ctx: click.Context, parameter: click.Parameter, devices: int | None) -> None:
+        if devices is not None and devices > 1 and not is_one_of_several():
+            raise SystemExit(run_together(devices))
+
+    return click.option(
+        "--devices",
+        type=click.IntRange(min=1),
+        callback=start,
+        expose_value=False,
+        help="Train on so many GPUs, or processes on a CPU, together.",
+    )(command)
 
 
 def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:

@@ -122,8 +122,8 @@ class Features:
         if missing:
             start = self._start(ordered[0], missing)
             groups = world.share(in_groups(missing, group_size(self.device)))
-            self._keep(make_front(), start, groups, watch)
-            world.barrier()
+            with world.as_one():
+                self._keep(make_front(), start, groups, watch)
             for cut in ordered:
                 self.store(cut).refresh()
 

@@ -16,7 +16,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.batches import Batches, default_workers, small_store
 from zoo_core.data.sources import PartName
 from zoo_core.data.store import make_room
-from zoo_core.errors import TrainingError, UsageError, ZooError
+from zoo_core.errors import LostError, TrainingError, UsageError, ZooError
 from zoo_core.paths import cache_dir
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CONFUSION, CURVES, RunWriter, read_facts
@@ -114,8 +114,10 @@ def _run(job: Job, watcher: Watcher, writer: RunWriter, world: World, *, resumed
             trained = loop.run()
             return _finish(job, loop, trained, writer)
         except Interrupted as stopped:
-            raise Interrupted(f"{stopped} Go on with: {go_on}", stopped.exit_code - 128) from None
+            raise Interrupted(f"{stopped} Go on with: {go_on}", stopped.signum) from None
         except RuntimeError as error:
+            if world.is_lost(error):
+                raise LostError("another process of this training ended.") from error
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
