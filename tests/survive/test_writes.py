@@ -38,4 +38,4 @@ def test_a_run_killed_at_any_write_ends_with_the_same_bytes(forks: Forks, tmp_pa
             assert weights_of(cwd / "run") == weights_of(tmp_path / "whole" / "run"), number
             assert history_of(cwd / "run") == history_of(tmp_path / "whole" / "run"), number
         shutil.rmtree(cwd)
-    assert begun > whole.writes - 10
+    assert begun > 0.7 * whole.writes  # the others came before the run's first file
