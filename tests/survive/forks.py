@@ -19,7 +19,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-NEEDED = ("zoo_core.cli.finetune", "zoo_core.cli.resume", "zoo_core.training.run", "zoo_core.runs.plots", "rich.progress")
+NEEDED = (
+    "zoo_core.cli.finetune",
+    "zoo_core.cli.resume",
+    "zoo_core.training.run",
+    "zoo_core.runs.plots",
+    "rich.progress",
+)
 
 
 def warm_up() -> None:

@@ -27,7 +27,9 @@ from zoo_core.training.job import prepare
 from zoo_core.training.run import Result, resume, run_job
 from zoo_core.training.watcher import Silent, Watcher
 
-LENET = FinetuneConfig(backbone="lenet5", head="mlp:hidden=8,dropout=0.5", epochs=4, batch_size=5, micro_batch=2, seed=2)
+LENET = FinetuneConfig(
+    backbone="lenet5", head="mlp:hidden=8,dropout=0.5", epochs=4, batch_size=5, micro_batch=2, seed=2
+)
 RESNET = replace(LENET, backbone="resnet18", weights="none", size=32, epochs=2, batch_size=6)
 CASES = {
     "head-only": replace(LENET, strategy="head-only"),

@@ -115,9 +115,7 @@ def test_a_run_that_another_process_writes_is_refused(run: Path, catalog: Catalo
         f"lock = filelock.FileLock({str(run / '.lock')!r}); lock.acquire()\n"
         "print('held', flush=True); sys.stdin.read()"
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    other = subprocess.Popen([sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
     with pytest.raises(ZooError, match="another process is writing to .*run. Wait for it, or stop it first."):

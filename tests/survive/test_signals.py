@@ -7,6 +7,7 @@ at the first signal.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import Zoo
-from survive.support import history_of, weights_of
+from survive.support import Forks, history_of, weights_of
 
-LONG = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 4, "--epochs", 60, "--save-every", 1000)
+LONG = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 4, "--epochs", 20, "--save-every", 1000)
 TRAINING = (*LONG, "--strategy", "full", "--head", "mlp:hidden=8,dropout=0.5")
 
 
@@ -61,9 +61,9 @@ def epochs_in(run: Path) -> int:
     ("signum", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
 def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
-    zoo: Zoo, place: Path, start, signum: int, code: int, word: str
+    forks: Forks, place: Path, start, signum: int, code: int, word: str
 ) -> None:
-    assert zoo("finetune", *TRAINING, "--out", "whole").returncode == 0
+    assert forks.zoo("finetune", *TRAINING, "--out", "whole", cwd=place).code == 0
     process = start("finetune", *TRAINING, "--out", "run")
     wait_for(process, lambda: epochs_in(place / "run") >= 2)
     process.send_signal(signum)
@@ -74,8 +74,8 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     assert "all that was done is saved. Go on with: zoo resume run" in words
     assert "Traceback" not in words
     assert len(list((place / "run" / "checkpoints").iterdir())) == 1
-    resumed = zoo("resume", "run")
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = forks.zoo("resume", "run", cwd=place)
+    assert resumed.code == 0, resumed.text
     assert weights_of(place / "run") == weights_of(place / "whole")
     assert history_of(place / "run") == history_of(place / "whole")
 
@@ -95,10 +95,10 @@ Loop._step = step
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_second_signal_leaves_at_once_and_nothing_is_lost(
-    zoo: Zoo, place: Path, start, signum: int, code: int
+    forks: Forks, place: Path, start, signum: int, code: int
 ) -> None:
     settings = (*TRAINING, "--epochs", 3)
-    assert zoo("finetune", *settings, "--out", "whole").returncode == 0
+    assert forks.zoo("finetune", *settings, "--out", "whole", cwd=place).code == 0
     process = start("finetune", *settings, "--out", "run", slow=SLOW_STEP)
     wait_for(process, (place / "slow").exists)
     for _ in range(2):
@@ -107,8 +107,8 @@ def test_a_second_signal_leaves_at_once_and_nothing_is_lost(
     _, words = process.communicate(timeout=10)  # the step would take ten minutes
     assert process.returncode == code, words
     assert "Traceback" not in words
-    resumed = zoo("resume", "run")
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = forks.zoo("resume", "run", cwd=place)
+    assert resumed.code == 0, resumed.text
     assert weights_of(place / "run") == weights_of(place / "whole")
 
 
@@ -120,7 +120,7 @@ Features._through = lambda self, *more: (time.sleep(0.3), real(self, *more))[1]
 """
 
 
-def test_a_signal_while_features_are_computed_keeps_those_that_are_done(zoo: Zoo, place: Path, start) -> None:
+def test_a_signal_while_features_are_computed_keeps_those_that_are_done(forks: Forks, place: Path, start) -> None:
     settings = (*LONG, "--epochs", 2, "--strategy", "head-only", "--views", 4, "--workers", 1)
     process = start("finetune", *settings, "--out", "run", slow=SLOW_FRONT)
     wait_for(process, lambda: any(path.stat().st_size for path in (place / "cache").glob("features/*/rows")))
@@ -131,6 +131,7 @@ def test_a_signal_while_features_are_computed_keeps_those_that_are_done(zoo: Zoo
     assert "Traceback" not in words
     (index,) = (place / "cache").glob("features/*/index")
     assert 0 < index.stat().st_size < (16 * 2 + 4) * 40  # two epochs see two views; 40 bytes an entry
-    assert zoo("resume", "run").returncode == 0
-    assert zoo("finetune", *settings, "--out", "whole", env={"ZOO_CACHE": str(place / "other")}).returncode == 0
+    assert forks.zoo("resume", "run", cwd=place).code == 0
+    shutil.rmtree(place / "cache")
+    assert forks.zoo("finetune", *settings, "--out", "whole", cwd=place).code == 0
     assert weights_of(place / "run") == weights_of(place / "whole")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from tempfile import TemporaryFile
 from types import FrameType
 from typing import IO
@@ -33,7 +34,12 @@ def run_together(devices: int) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    said: list[IO[bytes] | None] = [None, *(TemporaryFile() for _ in range(1, devices))]
+    with ExitStack() as files:
+        said = [files.enter_context(TemporaryFile()) for _ in range(1, devices)]
+        return _run(devices, port, [None, *said])
+
+
+def _run(devices: int, port: int, said: list[IO[bytes] | None]) -> int:
     processes = [_start(rank, devices, port, said[rank]) for rank in range(devices)]
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
@@ -43,11 +49,12 @@ def run_together(devices: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
     failed = _wait(processes)
-    for rank, words in enumerate(said):
-        if words is not None and rank == failed:
-            words.seek(0)
-            click.echo(words.read().decode(errors="replace").rstrip(), err=True)
-    code = 0 if failed is None else processes[failed].returncode
+    if failed is None:
+        return 0
+    words, code = said[failed], processes[failed].returncode
+    if words is not None:
+        words.seek(0)
+        click.echo(words.read().decode(errors="replace").rstrip(), err=True)
     return code if code >= 0 else 128 - code
 
 

@@ -50,7 +50,11 @@ class FolderImages:
         return open_image(self.root / self.files[index], at_least=at_least)
 
     def digest(self, index: int) -> bytes:
-        return hashlib.blake2b((self.root / self.files[index]).read_bytes(), digest_size=16).digest()
+        path = self.root / self.files[index]
+        try:
+            return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+        except OSError as error:
+            raise DataError(f"the image {printable(str(path))} cannot be read: {error.strerror or error}.") from error
 
     def name(self, index: int) -> str:
         return self.files[index]

@@ -125,7 +125,9 @@ class RunWriter:
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
         if not (self.directory / CONFIG).is_file():
-            raise ZooError(f"the run directory {self.directory} is gone, and nothing can be saved there. Start a new run.")
+            raise ZooError(
+                f"the run directory {self.directory} is gone, and nothing can be saved there. Start a new run."
+            )
         self.metrics.append(dict(line))
         write_text(self.directory / METRICS, "".join(json.dumps(one, allow_nan=False) + "\n" for one in self.metrics))
 

@@ -117,7 +117,9 @@ def _read(folder: Path) -> Checkpoint | None:
 
 def _unwritable(root: Path, error: Exception) -> ZooError:
     if not root.parent.is_dir():
-        return TrainingError(f"the run directory {root.parent} is gone, and nothing can be saved there. Start a new run.")
+        return TrainingError(
+            f"the run directory {root.parent} is gone, and nothing can be saved there. Start a new run."
+        )
     reason = (error.strerror if isinstance(error, OSError) else None) or error
     return TrainingError(
         f"a checkpoint could not be written to {root}: {reason}. The one before it is untouched. Free space or make "

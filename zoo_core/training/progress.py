@@ -61,7 +61,11 @@ class Progress:
         at, done = self.position, [report.epoch for report in self.history]
         if not (0 <= at.epoch <= epochs and 0 <= at.step < (steps if at.epoch < epochs else 1)):
             raise ValueError(f"epoch {at.epoch}, step {at.step} is not in it")
-        if done != sorted(set(done)) or not all(1 <= epoch <= at.epoch for epoch in done) or bool(at.epoch) > bool(done):
+        if (
+            done != sorted(set(done))
+            or not all(1 <= epoch <= at.epoch for epoch in done)
+            or bool(at.epoch) > bool(done)
+        ):
             raise ValueError(f"its history does not lead to epoch {at.epoch}")
         for name, count in (("micro_batch", self.micro_batch), ("processes", self.processes)):
             if not (_is(int, count) and count >= 1) and not (name == "micro_batch" and count is None):  # type: ignore[operator]

@@ -108,7 +108,9 @@ def load_base(choice: Choice[BackboneSpec], start: Start) -> tuple[Chain, tuple[
     dropped = load_chain(base, _tensors(start.local), path=start.local.path, ignored=ignored, drop=classifier)
     for name, tensor in base.named_upstream():
         if not tensor.isfinite().all():
-            raise WeightsError(f"{start.local.path} holds numbers in {name} that are not finite. Fetch or make it again.")
+            raise WeightsError(
+                f"{start.local.path} holds numbers in {name} that are not finite. Fetch or make it again."
+            )
     return base, dropped
 
 
