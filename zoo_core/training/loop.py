@@ -65,7 +65,7 @@ class Loop:
     watcher: Watcher
     wish: Wish
     save: Callable[[int, Checkpoint], None]
-    at: Position = Position()
+    at: Position = field(default_factory=Position)
     history: list[EpochReport] = field(default_factory=list)
     best_state: dict[str, Tensor] = field(default_factory=dict)
 

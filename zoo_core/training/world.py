@@ -56,9 +56,9 @@ class World:
             yield
         except ZooError as error:
             failed = error
-        for error in self.gather(failed):
-            if error is not None:
-                raise error
+        for one in self.gather(failed):
+            if one is not None:
+                raise one
 
     def told(self, of_first: Any) -> Any:
         """What the first process has, for all of them."""
