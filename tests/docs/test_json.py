@@ -51,3 +51,11 @@ def test_the_documented_fields_are_those_that_are_printed(zoo: Zoo, command: str
         kind = command.removeprefix("list ")
         words -= {"heads", "strategies"} - {kind}
     assert found == words
+
+
+def test_a_run_that_goes_on_prints_what_a_new_one_does(zoo: Zoo, tmp_path: Path) -> None:
+    zoo("finetune", "--backbone", "lenet5", "--epochs", 1, "--out", "run")
+    (tmp_path / "run" / "model.safetensors").unlink()  # it is not finished without its weights
+    answer = json.loads(zoo("resume", "run", "--json").stdout)
+    assert answer.pop("version") == 1
+    assert printed(answer) - {"event"} == documented("resume") == documented("finetune")
