@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, announce, catalog_of, json_option
-from zoo_core.cli.running import devices_option, report, resume_run, watching
+from zoo_core.cli.running import devices_option, report, resume_run, start_together, watching
 from zoo_core.config import FinetuneConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,7 +58,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @devices_option
 @json_option
 @click.pass_context
-def finetune(ctx: click.Context, /, run: str | None, as_json: bool, **settings: Any) -> None:
+def finetune(ctx: click.Context, /, run: str | None, devices: int | None, as_json: bool, **settings: Any) -> None:
     """Fit a backbone and a head to your images; make a run directory.
 
     \b
@@ -66,6 +66,7 @@ def finetune(ctx: click.Context, /, run: str | None, as_json: bool, **settings: 
     zoo finetune --backbone resnet50 --data photos/
     zoo finetune --backbone vgg16 --strategy last:1 --head mlp:hidden=256 --data photos/ --epochs 20
     """
+    start_together(devices)
     given = {name: value for name, value in settings.items() if _was_given(ctx, name)}
     if run is not None:
         resume_run(ctx, run, given, as_json=as_json)

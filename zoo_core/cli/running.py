@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,28 +23,20 @@ if TYPE_CHECKING:
     from zoo_core.training.watcher import EpochReport
 
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
 def speaks() -> bool:
     """Whether this process is the one that speaks, of those that train together."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def devices_option(command: F) -> F:
-    """The option --devices, which runs the command in so many processes that train together."""
+devices_option = click.option(
+    "--devices", type=click.IntRange(min=1), help="Train on so many GPUs, or processes on a CPU, together."
+)
 
-    def start(ctx: click.Context, parameter: click.Parameter, devices: int | None) -> None:
-        if devices is not None and devices > 1 and not is_one_of_several():
-            raise SystemExit(run_together(devices))
 
-    return click.option(
-        "--devices",
-        type=click.IntRange(min=1),
-        callback=start,
-        expose_value=False,
-        help="Train on so many GPUs, or processes on a CPU, together.",
-    )(command)
+def start_together(devices: int | None) -> None:
+    """Where more than one process is asked for, run this very command in so many instead, and end as they do."""
+    if devices is not None and devices > 1 and not is_one_of_several():
+        raise SystemExit(run_together(devices))
 
 
 def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:
