@@ -1,7 +1,7 @@
 """Row 6: a disk that is full or read-only, an image or a run directory that vanishes. One message, and the run goes on.
 
-Seen to fail: with a checkpoint written over the one before it; with a folder that is made again where the run was; without
-`except SafetensorError` (a traceback).
+Seen to fail: where the one before is removed first; where the run's folder is made again with the checkpoint's; where the
+error of safetensors is not known.
 """
 
 from __future__ import annotations

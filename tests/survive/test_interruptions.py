@@ -1,8 +1,8 @@
 """Row 5: whatever learns, and wherever it is interrupted, the run goes on and ends with the same bytes.
 
 Each run is stopped once in each phase of its plan, in the middle of an epoch and between two, by the wish that a signal
-makes. Seen to fail: without the optimizer's state, the random numbers, the summed loss or the micro-batch in the checkpoint;
-without the best weights in it (where a later epoch is worse).
+makes. Seen to fail: without the optimizer's state, the random numbers or the summed loss in the checkpoint, or with the
+newest weights in it in place of the best.
 """
 
 from __future__ import annotations

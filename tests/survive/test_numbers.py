@@ -1,7 +1,8 @@
 """Rows 20 and 21: a loss that is no number, weights that are none, and memory that is too small.
 
 Seen to fail: without the check before the optimizer's step (the weights were spoilt), without putting back what the failed
-forward pass had moved (other statistics), with the words of a full CPU unknown (a traceback).
+forward pass had moved, after a loss that is no number and after memory that was too small; without the check of the first
+weights; without the words of a full CPU; without the size of the pieces in the checkpoint.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows 4 and 10: a run goes on only with what it began with, once at a time; what was tampered with is named.
 
 Seen to fail: without `differences` (the changed run went on), without the content in a part's digest (changed pixels),
-without the lock (two runs wrote to one directory), without `Progress.of` (a traceback).
+without the lock (two runs wrote to one directory), without the checks of `Progress` (a traceback, or no error at all).
 """
 
 from __future__ import annotations
