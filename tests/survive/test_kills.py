@@ -1,7 +1,6 @@
-"""Rows 1 and 2: a run that was killed anywhere goes on, and ends with the bytes of one that was not.
+"""Row 1: a run that was killed anywhere goes on, and ends with the bytes of one that was not.
 
-Seen to fail: without the optimizer's state or the random numbers in the checkpoint (every kill in mid-training ended with
-other weights); with a checkpoint written under its final name at once, or without its hash (kills inside a checkpoint).
+Seen to fail: where the random numbers of the checkpoint are not put back.
 """
 
 from __future__ import annotations

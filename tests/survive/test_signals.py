@@ -1,7 +1,7 @@
 """Row 3: Ctrl-C and SIGTERM finish the step, save and say how to go on; a second one leaves at once, and nothing is lost.
 
-Real processes without a terminal. Seen to fail: without the handler (a traceback, nothing saved), and with one that leaves
-at the first signal.
+Real processes without a terminal. Seen to fail: where a second signal is not heeded, and where features are not kept when
+a signal stops their computing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Row 9 of what must survive: two processes that train together over gloo, as `--devices 2` starts them.
 
-Seen to fail: without the share of a batch's mean (uneven batches), with the validation images counted by every process,
-with signals that reach a process twice, with torchrun's exit code in place of the processes' own.
+Seen to fail: without a process's share in the mean of an uneven batch, with the validation images counted by every process,
+and with signals that reach a process twice.
 """
 
 from __future__ import annotations
