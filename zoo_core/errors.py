@@ -42,6 +42,16 @@ class TrainingError(ZooError):
     """The training had to stop."""
 
 
+LOST = 75
+"""The exit code of a process whose partner in a training ended: what the partner said is what counts."""
+
+
+class LostError(TrainingError):
+    """Another process of the same training ended."""
+
+    exit_code = LOST
+
+
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest of `options`, or an empty string."""
     near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)

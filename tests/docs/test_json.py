@@ -88,3 +88,12 @@ def test_the_documented_fields_of_a_task_are_those_that_are_printed(zoo: Zoo, tm
 
 def test_the_version_in_the_document_is_the_one_that_is_printed() -> None:
     assert f"`version` is {JSON_VERSION}:" in TEXT
+
+
+def test_a_run_that_goes_on_prints_what_a_new_one_does(zoo: Zoo, tmp_path: Path) -> None:
+    zoo("finetune", "--backbone", "lenet5", "--epochs", 1, "--out", "run")
+    (tmp_path / "run" / "model.safetensors").unlink()  # it is not finished without its weights
+    answer = json.loads(zoo("resume", "run", "--json").stdout)
+    assert answer.pop("version") == JSON_VERSION
+    assert printed(answer) - {"event"} == documented("resume") | of_task("classification", FIGURES)
+    assert documented("resume") == documented("finetune")

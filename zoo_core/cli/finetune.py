@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, announce, catalog_of, json_option, progress_of
-from zoo_core.cli.running import report, resume_run, start_together, watching
+from zoo_core.cli.running import devices_option, report, resume_run, start_together, watching
 from zoo_core.config import FinetuneConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -78,7 +78,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("save_every", "Seconds between two checkpoints.", type=float)
 @_option("out", "The run directory to make (the next free one under ./runs).", type=click.Path())
 @click.option("--resume", "run", type=click.Path(), help="Go on with a run that was interrupted (as `zoo resume RUN`).")
-@click.option("--devices", type=click.IntRange(min=1), help="Train on so many GPUs, or processes on a CPU, together.")
+@devices_option
 @json_option
 @click.pass_context
 def finetune(ctx: click.Context, /, run: str | None, devices: int | None, as_json: bool, **settings: Any) -> None:
@@ -90,8 +90,7 @@ def finetune(ctx: click.Context, /, run: str | None, devices: int | None, as_jso
     zoo finetune --backbone resnet18 --data photos.csv --task regression
     zoo finetune --backbone vgg16 --strategy last:1 --head mlp:hidden=256 --data photos/ --epochs 20
     """
-    if devices is not None and devices > 1:
-        raise SystemExit(start_together(devices))
+    start_together(devices)
     given = {name: value for name, value in settings.items() if _was_given(ctx, name)}
     if run is not None:
         resume_run(ctx, run, given, as_json=as_json)

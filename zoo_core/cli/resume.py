@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from zoo_core.cli.common import json_option
-from zoo_core.cli.running import resume_run
+from zoo_core.cli.running import devices_option, resume_run, start_together
 
 
 @click.command()
 @click.argument("run", type=click.Path())
+@devices_option
 @json_option
 @click.pass_context
-def resume(ctx: click.Context, run: str, as_json: bool) -> None:
+def resume(ctx: click.Context, run: str, devices: int | None, as_json: bool) -> None:
     """Go on with a run from its newest checkpoint.
 
     The run ends as it would have without the interruption: on a CPU with the very same weights. It is refused when the
@@ -21,4 +22,5 @@ def resume(ctx: click.Context, run: str, as_json: bool) -> None:
     \b
     zoo resume runs/resnet50-head-only-1
     """
+    start_together(devices)
     resume_run(ctx, run, {}, as_json=as_json)

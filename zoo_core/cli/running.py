@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from zoo_core.cli.common import (
     table,
     told,
 )
+from zoo_core.cli.together import is_one_of_several, run_together
 from zoo_core.errors import UsageError
 from zoo_core.specs import OUTPUTS
 
@@ -46,18 +46,15 @@ def speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def start_together(devices: int) -> int:
-    """Run this very command in so many processes, as torchrun does. Returns its exit code."""
-    import subprocess
+devices_option = click.option(
+    "--devices", type=click.IntRange(min=1), help="Train on so many GPUs, or processes on a CPU, together."
+)
 
-    arguments = [*sys.argv[1:]]
-    place = arguments.index("--devices") if "--devices" in arguments else None
-    if place is None:
-        arguments = [one for one in arguments if not one.startswith("--devices=")]
-    else:
-        del arguments[place : place + 2]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
-    return subprocess.run([*torchrun, "-m", "zoo_core", *arguments], check=False).returncode
+
+def start_together(devices: int | None) -> None:
+    """Where more than one process is asked for, run this very command in so many instead, and end as they do."""
+    if devices is not None and devices > 1 and not is_one_of_several():
+        raise SystemExit(run_together(devices))
 
 
 def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:

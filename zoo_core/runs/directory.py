@@ -163,6 +163,10 @@ class RunWriter:
         write_text(self.directory / CONFIG, json_text(facts.to_dict()))
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
+        if not (self.directory / CONFIG).is_file():
+            raise ZooError(
+                f"the run directory {self.directory} is gone, and nothing can be saved there. Start a new run."
+            )
         self.metrics.append(dict(line))
         write_text(self.directory / METRICS, "".join(json.dumps(one, allow_nan=False) + "\n" for one in self.metrics))
 
@@ -172,9 +176,15 @@ class RunWriter:
     def write_card(self, text: str) -> None:
         write_text(self.directory / CARD, text)
 
+    def remove_leftovers(self) -> None:
+        """Remove what a process that was killed had begun to write."""
+        for name in (CONFIG, METRICS, MODEL, CURVES, *PICTURES.values(), CARD):
+            for path in self.directory.glob(f".{name}.*"):
+                path.unlink(missing_ok=True)
+
     def discard_unless_begun(self) -> None:
         """Remove the directory when it holds no epoch yet: a run that failed at once leaves nothing behind."""
-        if not self.metrics and not (self.directory / "checkpoints").exists():
+        if self.directory.is_dir() and not self.metrics and not (self.directory / "checkpoints").exists():
             (self.directory / CONFIG).unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
                 self.directory.rmdir()

@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `RUN/checkpoints/NUMBER` with `tensors.safetensors` and `state.json`. It is written aside, synced
 to disk and renamed, and state.json holds the hash of the tensors: what is under its final name and has the right hash is
-whole. The one before it is removed only then.
+whole. The one before it is removed only then. Equal numbers mean equal states: what has its name is never written again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -42,9 +43,12 @@ def write_checkpoint(run: Path, number: int, checkpoint: Checkpoint) -> None:
     root = run / FOLDER
     target = root / f"{number:010d}"
     aside = root / f".new-{number:010d}"
+    if target.exists():
+        return
     try:
+        root.mkdir(exist_ok=True)
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        aside.mkdir()
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}, aside / TENSORS
         )
@@ -53,13 +57,9 @@ def write_checkpoint(run: Path, number: int, checkpoint: Checkpoint) -> None:
         (aside / STATE).write_text(json.dumps(state), encoding="utf-8")
         _sync(aside / STATE)
         _sync(aside)
-        shutil.rmtree(target, ignore_errors=True)
         os.rename(aside, target)
         _sync(root)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise _unwritable(root, error) from error
-    except Exception as error:  # safetensors wraps what the disk says in an error of its own
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise _unwritable(root, error) from error
     for other in _numbered(root):
@@ -68,16 +68,25 @@ def write_checkpoint(run: Path, number: int, checkpoint: Checkpoint) -> None:
 
 
 def newest_checkpoint(run: Path, *, clean: bool) -> Checkpoint | None:
-    """The newest whole checkpoint of a run, None when there is none; `clean` removes what is left of others."""
+    """The newest whole checkpoint of a run, None when none was ever written; `clean` removes what is left of others.
+
+    Raises TrainingError when there are checkpoints, and all of them were damaged.
+    """
     root = run / FOLDER
-    leftovers = list(root.glob(".new-*"))
+    numbered = _numbered(root)
+    damaged: list[Path] = []
     found = None
-    for folder in reversed(_numbered(root)):
-        if found is None:
-            found = _read(folder)
-        if found is None:
-            leftovers.append(folder)
-    for folder in leftovers if clean else ():
+    for folder in reversed(numbered):
+        found = _read(folder)
+        if found is not None:
+            break
+        damaged.append(folder)
+    if numbered and found is None:
+        raise TrainingError(
+            f"the checkpoint {numbered[-1]} is damaged, and there is no other. Remove {root} to start this run again "
+            f"from its beginning: `zoo resume {run}`."
+        )
+    for folder in (*damaged, *root.glob(".new-*")) if clean else ():
         shutil.rmtree(folder, ignore_errors=True)
     return found
 
@@ -107,6 +116,10 @@ def _read(folder: Path) -> Checkpoint | None:
 
 
 def _unwritable(root: Path, error: Exception) -> ZooError:
+    if not root.parent.is_dir():
+        return TrainingError(
+            f"the run directory {root.parent} is gone, and nothing can be saved there. Start a new run."
+        )
     reason = (error.strerror if isinstance(error, OSError) else None) or error
     return TrainingError(
         f"a checkpoint could not be written to {root}: {reason}. The one before it is untouched. Free space or make "

@@ -122,8 +122,8 @@ class Features:
         if missing:
             start = self._start(ordered[0], missing)
             groups = world.share(in_groups(missing, group_size(self.device)))
-            self._keep(make_front(), start, groups, watch)
-            world.barrier()
+            with world.as_one():
+                self._keep(make_front(), start, groups, watch)
             for cut in ordered:
                 self.store(cut).refresh()
 
@@ -169,7 +169,10 @@ class Features:
         return list(first.values())
 
     def _start(self, first: Cut, missing: Rows) -> Cut:
-        """The latest cut up to the first of those asked for at which all missing rows are kept already."""
+        """The latest cut up to the first of those asked for at which all missing rows are kept already, and exactly:
+        what comes out must not depend on what happened to be there."""
+        if self.dtype != "float32":
+            return Cut(0)
         keys = [self.key(*row) for row in missing]
         for stages in range(first.stages, 0, -1):
             cut = Cut(stages)

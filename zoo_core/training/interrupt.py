@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from zoo_core.errors import ZooError
@@ -16,7 +16,11 @@ class Interrupted(ZooError):
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
+        self.signum = signum
         self.exit_code = 128 + signum
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[str, int]]:
+        return Interrupted, (str(self), self.signum)
 
 
 class Wish:
@@ -39,7 +43,8 @@ def listening(tell: Callable[[], None]) -> Iterator[Wish]:
                 raise KeyboardInterrupt
             raise SystemExit(128 + signum)
         wish.signum = signum
-        tell()
+        with suppress(RuntimeError):  # the signal may have come in the middle of another print to the same stream
+            tell()
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

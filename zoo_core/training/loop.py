@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Interrupted, Wish
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import PhaseWork
+from zoo_core.training.progress import Position, Progress
 from zoo_core.training.range_test import range_test
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
 from zoo_core.training.regularise import L2SP, Ema, Mixing
@@ -58,16 +59,6 @@ class Trained:
     best: int
 
 
-@dataclass(frozen=True)
-class Position:
-    """How far a training is: epochs done; of the next one steps done, their summed loss, and seconds spent."""
-
-    epoch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    seconds: float = 0.0
-
-
 @dataclass
 class Loop:
     """Everything a training needs, as plain data and modules. `save` writes a checkpoint under a number."""
@@ -81,7 +72,7 @@ class Loop:
     watcher: Watcher
     wish: Wish
     save: Callable[[int, Checkpoint], None]
-    at: Position = Position()
+    at: Position = field(default_factory=Position)
     history: list[EpochReport] = field(default_factory=list)
     best_state: dict[str, Tensor] = field(default_factory=dict)
 
@@ -91,22 +82,18 @@ class Loop:
         self._unread = torch.zeros((), device=self.feeds.device, dtype=torch.float64)
         self._saved_at = time.monotonic()
         self._work: PhaseWork | None = None
-        self._pull: L2SP | None = None
-        self._ema: Ema | None = None
+        # Both look at the model as it is before anything was learnt or restored.
+        self._pull = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
+        self._ema = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
         self.lr = None if self.config.lr == "auto" else self.config.lr
         self._stop: int | None = None
+        self._start: Checkpoint | None = None
 
-    def run(self, start: Checkpoint | None = None) -> Trained:
-        """Train as the plan says, from a checkpoint where one is given, and leave the best epoch's weights in the model.
+    def run(self) -> Trained:
+        """Train as the plan says, on from where the training stands, and leave the best epoch's weights in the model.
 
         Raises TrainingError when the loss stops being a finite number, Interrupted when somebody asked to stop.
         """
-        if self.config.l2_sp:
-            self._pull = L2SP(self.model, self.plan, self.config.l2_sp)
-        if self.config.ema:
-            self._ema = Ema(self.model, self.plan, self.config.ema)
-        if start is not None:
-            self._restore(start)
         optimizer: torch.optim.Optimizer | None = None
         first = 0
         for number, phase in enumerate(self.plan.phases):
@@ -114,12 +101,14 @@ class Loop:
             if self.at.epoch < end:
                 work = self._enter(number, optimizer)
                 optimizer = work.optimizer
-                if start is not None:
-                    load_optimizer(self.model, optimizer, under("optimizer", start.tensors))
-                    load_random(under(f"random{self.feeds.world.rank}", start.tensors))
-                    start = None
+                if self._start is not None:
+                    load_optimizer(self.model, optimizer, under("optimizer", self._start.tensors))
+                    load_random(under(f"random{self.feeds.world.rank}", self._start.tensors))
+                    self._start = None
                 self._phase(work, first, end)
             first = end
+        if self._work is None:  # it was stopped after its last epoch: it is measured as it would have been then
+            self._enter(len(self.plan.phases) - 1, None)
         load_learnt(self.model, self.best_state)
         return Trained(tuple(self.history), self._best.epoch)
 
@@ -130,10 +119,8 @@ class Loop:
         feed = self.feeds.enter(number, self._watch_preparing)
         tail = Tail(self.model, feed.cut)
         rates = Rates.of(self.config, self.plan, phase, pretrained=self.pretrained)
-        decay, base_decays = (
-            self.config.weight_decay,
-            not self.config.l2_sp,
-        )  # two pulls at the base would be one too many
+        # Where the base is pulled back to its start, a pull to zero would be one too many.
+        decay, base_decays = self.config.weight_decay, not self.config.l2_sp
         groups = parameter_groups(self.model, self.plan, number, rates, decay, base_decays=base_decays)
         optimizer = make_optimizer(self.config, groups, before)
         self.at = replace(self.at, seconds=self.at.seconds + time.perf_counter() - started)
@@ -278,12 +265,7 @@ class Loop:
 
     def _save(self, work: PhaseWork) -> None:
         self._read_loss()
-        state = {
-            "position": asdict(self.at),
-            "micro_batch": self.micro_batch,
-            "lr": self.lr,
-            "history": [asdict(report) for report in self.history],
-        }
+        progress = Progress(self.at, self.micro_batch, self.lr, tuple(self.history), self.feeds.world.size)
         tensors = {
             **prefixed("now", learnt_state(self.model, self.plan)),
             **prefixed("best", self.best_state),
@@ -293,24 +275,31 @@ class Loop:
         for rank, drawn in enumerate(self.feeds.world.gather(random_state())):
             tensors |= prefixed(f"random{rank}", drawn)
         if self.feeds.world.first:
-            self.save(self.at.epoch * self.steps + self.at.step, Checkpoint(tensors, state))
+            self.save(self.at.epoch * self.steps + self.at.step, Checkpoint(tensors, progress.to_dict()))
         self._saved_at = time.monotonic()
 
     def _keep_what_is_good(self, work: PhaseWork) -> None:
         """Save the state before the step that failed; on a device, whose loss is read late, it may be spoilt already."""
         self._unread.zero_()
+        work.undo_forward()
         if all(bool(tensor.isfinite().all()) for tensor in learnt_state(self.model, self.plan).values()):
             self._save(work)
 
-    def _restore(self, start: Checkpoint) -> None:
-        self.at = Position(**start.state["position"])
-        self.micro_batch = start.state["micro_batch"]
-        self.lr = start.state["lr"]
-        self.history = [EpochReport(**report) for report in start.state["history"]]
+    def restore(self, start: Checkpoint) -> None:
+        """Stand where a checkpoint was written. Raises TrainingError when it is not one of this training."""
+        progress = Progress.of(start.state, epochs=self.plan.epochs, steps=self.steps)
+        if progress.processes != self.feeds.world.size:
+            raise TrainingError(
+                f"this run was trained in {progress.processes} processes, and these are {self.feeds.world.size}. "
+                f"Go on with `zoo resume RUN --devices {progress.processes}`."
+            )
+        self.at, self.micro_batch, self.history = progress.position, progress.micro_batch, list(progress.history)
+        self.lr = progress.lr
         self.best_state = under("best", start.tensors)
         load_learnt(self.model, under("now", start.tensors))
         if self._ema is not None:
             self._ema.load_state_dict(under("average", start.tensors))
+        self._start = start
 
     def evaluate_best(self) -> Evaluation | None:
         """Count on the validation images what `run` left in the model. None when what the last phase computes from is
@@ -322,7 +311,7 @@ class Loop:
 
     def _watch_preparing(self, done: int, total: int) -> None:
         self.watcher.preparing(done, total)
-        if self.wish.signum is not None and self.feeds.world.size == 1:
+        if self.wish.signum is not None:
             raise Interrupted(
                 "stopped while the frozen part was computed; what was computed is kept.", self.wish.signum
             )

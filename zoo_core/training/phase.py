@@ -22,9 +22,16 @@ from zoo_core.training.front import Tail
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.regularise import Mixing
 from zoo_core.training.solve import fit_head
+from zoo_core.training.state import before_forward
 from zoo_core.training.tasks import Objective
 
 HEAD_GROUP = 256  # images a pass in evaluation where only a head is left to compute
+NO_MEMORY = (  # of a CPU on Linux and on Windows, and of CUDA's libraries
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 @dataclass
@@ -49,6 +56,7 @@ class PhaseWork:
         small = self.feeds.device.type == "cpu" and len(self.tail.stages) and not self._norms_learn()
         if self.micro_batch is None and small:
             self.micro_batch = group_size(self.feeds.device)
+        self.undo_forward = before_forward(self.tail)
         self._network: nn.Module = self.tail
         if self.feeds.world.size > 1:
             self._network = DistributedDataParallel(self.tail)
@@ -74,14 +82,14 @@ class PhaseWork:
         it is too small for a single image.
         """
         while True:
-            drawn = torch.get_rng_state()
+            self.undo_forward = before_forward(self.tail)
             try:
                 return self._gradients(group, flow)
             except RuntimeError as error:  # torch's own error of a full device is one of these
                 if not is_out_of_memory(error):
                     raise
             self._take_smaller_pieces(len(flow))
-            torch.set_rng_state(drawn)
+            self.undo_forward()
 
     def _gradients(self, group: Sequence[Seen], flow: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
@@ -154,5 +162,5 @@ class PhaseWork:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch says that memory is lacking: on a device by its own error, on a CPU only in words."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    """Whether torch says that memory is lacking: on a device by its own error, else only in words."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY)

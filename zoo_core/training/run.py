@@ -16,7 +16,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.batches import Batches, default_workers, small_store
 from zoo_core.data.sources import PartName
 from zoo_core.data.store import make_room
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.errors import LostError, TrainingError, UsageError, ZooError
 from zoo_core.paths import cache_dir
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
@@ -30,6 +30,7 @@ from zoo_core.training.interrupt import Interrupted, Wish, listening
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.loop import Loop, Trained
 from zoo_core.training.metrics import Evaluation
+from zoo_core.training.phase import is_out_of_memory
 from zoo_core.training.tasks import objective_for
 from zoo_core.training.watcher import EpochReport, Watcher
 from zoo_core.training.world import World, join_world
@@ -79,6 +80,8 @@ def resume(
     facts = read_facts(directory)
     writer = RunWriter(directory)
     if writer.finished:
+        with _alone(directory, World()):
+            remove_checkpoints(directory)  # it may have been killed before it came to that
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
     job = prepare(facts.config, catalog)
     changed = differences(facts, job.facts())
@@ -96,19 +99,32 @@ def resume(
 
 
 def _run(job: Job, watcher: Watcher, writer: RunWriter, world: World, *, resumed: bool) -> Result:
+    go_on = f"zoo resume {writer.directory}" + (f" --devices {world.size}" if world.size > 1 else "")
     with _alone(writer.directory, world), listening(lambda: _tell_of_wish(watcher)) as wish:
+        if world.first and resumed:
+            writer.remove_leftovers()
         if world.first and not resumed:
             writer.write_facts(job.facts())
         start = newest_checkpoint(writer.directory, clean=world.first) if resumed else None
-        if start is not None:
-            writer.metrics = [EpochReport(**report).to_dict() for report in start.state["history"]]
         feeds = _feeds(job, world)
         try:
             loop = _loop(job, feeds, _Recording(watcher, writer if world.first else None), wish, writer)
-            trained = loop.run(start)
+            if start is not None:
+                loop.restore(start)
+                writer.metrics = [report.to_dict() for report in loop.history]
+            trained = loop.run()
             return _finish(job, loop, trained, writer)
         except Interrupted as stopped:
-            raise Interrupted(f"{stopped} Go on with: zoo resume {writer.directory}", stopped.exit_code - 128) from None
+            raise Interrupted(f"{stopped} Go on with: {go_on}", stopped.signum) from None
+        except RuntimeError as error:
+            if world.is_lost(error):
+                raise LostError("another process of this training ended.") from error
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"the memory is too small: {str(error).splitlines()[0]} Give a smaller --batch-size or --size, or free "
+                f"memory and go on with: {go_on}"
+            ) from error
         finally:
             feeds.close()
 

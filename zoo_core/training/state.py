@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,20 @@ def load_random(state: Mapping[str, Tensor]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+def before_forward(module: nn.Module) -> Callable[[], None]:
+    """Remember what a forward pass moves, statistics and random numbers. Returns what puts them back."""
+    drawn = random_state()
+    buffers = [buffer for part in module.modules() if part.training for buffer in part.buffers(recurse=False)]
+    copies = [buffer.clone() for buffer in buffers]
+
+    def put_back() -> None:
+        load_random(drawn)
+        for buffer, copy in zip(buffers, copies, strict=True):
+            buffer.copy_(copy)
+
+    return put_back
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

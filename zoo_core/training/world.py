@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+from zoo_core.errors import ZooError
 
 T = TypeVar("T")
 
@@ -45,6 +48,18 @@ class World:
         dist.all_gather_object(found, mine)
         return found
 
+    @contextmanager
+    def as_one(self) -> Iterator[None]:
+        """What stops one process in this block stops all of them at its end. Raises the first one's error."""
+        failed: ZooError | None = None
+        try:
+            yield
+        except ZooError as error:
+            failed = error
+        for one in self.gather(failed):
+            if one is not None:
+                raise one
+
     def told(self, of_first: Any) -> Any:
         """What the first process has, for all of them."""
         return self.gather(of_first)[0]
@@ -53,6 +68,10 @@ class World:
         """Give a tensor the first process's values everywhere."""
         if self.size > 1:
             dist.broadcast(tensor, 0)
+
+    def is_lost(self, error: RuntimeError) -> bool:
+        """Whether an error means that another process has gone: gloo says so only in words."""
+        return self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error))
 
     def leave(self) -> None:
         """End the group."""
@@ -67,6 +86,8 @@ def started_together() -> bool:
 
 def join_world(device: torch.device) -> World:
     """Join the processes that torchrun started: over nccl on CUDA, over gloo else."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)  # what is gathered, and random numbers, belong to the current device
     if not started_together():
         return World()
     if not dist.is_initialized():

@@ -97,7 +97,8 @@ def load_base(choice: Choice[BackboneSpec], start: Start) -> tuple[Chain, tuple[
     """Build the conv base and fill it with what it starts from.
 
     Returns the base and the keys of the weights that were dropped: the classifier that a head replaces, auxiliary
-    classifiers, another run's head. Raises WeightsError when names or shapes differ otherwise.
+    classifiers, another run's head. Raises WeightsError when names or shapes differ otherwise, or when a weight is no
+    finite number.
     """
     if start.local is None:
         base, _ = build_network(choice).split()
@@ -105,6 +106,11 @@ def load_base(choice: Choice[BackboneSpec], start: Start) -> tuple[Chain, tuple[
     base, classifier = build_empty(lambda: build_network(choice)).split()
     ignored = (*choice.spec.ignored_keys, f"{HEAD}.")
     dropped = load_chain(base, _tensors(start.local), path=start.local.path, ignored=ignored, drop=classifier)
+    for name, tensor in base.named_upstream():
+        if not tensor.isfinite().all():
+            raise WeightsError(
+                f"{start.local.path} holds numbers in {name} that are not finite. Fetch or make it again."
+            )
     return base, dropped
 
 

@@ -1,0 +1,128 @@
+"""A server of warm processes: it has torch and zoo imported, and forks one child for each command line it is given.
+
+It has computed nothing before it forks, so that no child inherits the threads of a pool. Run with OMP_NUM_THREADS=1.
+
+Requests and answers are JSON, a line each. A request: `arguments`, `cwd`, `cache`, `kill_after` (seconds after the run's
+config.json appears; null: never), `die_at` (the number of the write at which the child kills itself; null: never). The
+answer: `code` (negative: the signal), `text` (both output streams), `seconds` since config.json, `writes`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+NEEDED = (
+    "zoo_core.cli.finetune",
+    "zoo_core.cli.resume",
+    "zoo_core.training.run",
+    "zoo_core.runs.plots",
+    "rich.progress",
+)
+
+
+def warm_up() -> None:
+    """Have torch import what it needs for shapes alone, which takes it two seconds; nothing is computed."""
+    import torch
+
+    flow = torch.empty(1, 1, 8, 8, device="meta")
+    torch.nn.Tanh()(torch.nn.functional.conv2d(flow, torch.empty(1, 1, 3, 3, device="meta")))
+
+
+def count_writes(die_at: int | None, counter: Path) -> None:
+    """Count every call that makes bytes or names last, in this process; before the one numbered `die_at`, kill it."""
+    done = 0
+
+    def counted(real: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal done
+            done += 1
+            if done == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            counter.write_bytes(str(done).encode()) if die_at is None else None
+            return real(*arguments, **named)
+
+        return call
+
+    import shutil
+
+    from zoo_core import paths
+    from zoo_core.training import checkpoint
+    from zoo_core.weights import safe
+
+    for owner, name in (
+        (os, "fsync"),
+        (os, "rename"),
+        (os, "mkdir"),
+        (Path, "mkdir"),
+        (Path, "replace"),
+        (Path, "write_text"),
+        (shutil, "rmtree"),
+        (checkpoint, "save_file"),
+        (safe, "save_file"),
+    ):
+        setattr(owner, name, counted(getattr(owner, name)))
+    assert paths.os is os
+
+
+def child(request: dict[str, Any], output: int, counter: Path) -> None:
+    os.setsid()
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.chdir(request["cwd"])
+    os.environ["ZOO_CACHE"] = request["cache"]
+    sys.argv = ["zoo", *request["arguments"]]
+    from zoo_core.cli.main import main
+
+    if request.get("count"):
+        count_writes(request["die_at"], counter)
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    run = Path(request["cwd"]) / request["run"]
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as folder:
+        counter = Path(folder) / "writes"
+        pid = os.fork()
+        if pid == 0:
+            child(request, output.fileno(), counter)
+        begun: float | None = None
+        while True:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                break
+            if begun is None and (run / "config.json").exists():
+                begun = time.monotonic()
+            if begun is not None and request["kill_after"] is not None:
+                time.sleep(max(0.0, begun + request["kill_after"] - time.monotonic()))
+                os.kill(pid, signal.SIGKILL)
+                request["kill_after"] = None
+            time.sleep(0.002)
+        output.seek(0)
+        return {
+            "code": os.waitstatus_to_exitcode(status),
+            "text": output.read().decode(errors="replace"),
+            "seconds": 0.0 if begun is None else time.monotonic() - begun,
+            "writes": int(counter.read_text()) if counter.exists() else 0,
+        }
+
+
+if __name__ == "__main__":
+    for needed in NEEDED:
+        importlib.import_module(needed)
+    warm_up()
+    for line in sys.stdin:
+        print(json.dumps(serve(json.loads(line))), flush=True)

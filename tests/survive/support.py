@@ -1,0 +1,73 @@
+"""What the tests of this folder share: commands in warm processes, and runs that are compared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo_core.paths import sha256_of
+
+FINISHED = ["README.md", "config.json", "confusion.png", "curves.png", "metrics.jsonl", "model.safetensors"]
+
+
+@dataclass
+class Ended:
+    """How a command ended: `code` is negative when a signal killed it; `seconds` count from the run's first file."""
+
+    code: int
+    text: str
+    seconds: float
+    writes: int
+
+
+class Forks:
+    """Calls `zoo` in forks of a process that has everything imported: a run takes tenths of a second to start."""
+
+    def __init__(self) -> None:
+        self.server = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("forks.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def zoo(
+        self,
+        *arguments: object,
+        cwd: Path,
+        run: str = "run",
+        kill_after: float | None = None,
+        count: bool = False,
+        die_at: int | None = None,
+    ) -> Ended:
+        """Call it, with a cache beside the run; kill it so many seconds after the run began, or at a write."""
+        request: dict[str, Any] = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "cache": str(cwd / "cache")}
+        request |= {"run": run, "kill_after": kill_after, "count": count, "die_at": die_at}
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.write(json.dumps(request) + "\n")
+        self.server.stdin.flush()
+        return Ended(**json.loads(self.server.stdout.readline()))
+
+    def close(self) -> None:
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        self.server.stdin.close()
+        self.server.stdout.close()
+        self.server.wait()
+
+
+def weights_of(run: Path) -> str:
+    """The hash of a finished run's weights; there must be nothing else in it than a finished run holds."""
+    assert sorted(path.name for path in run.iterdir()) == FINISHED
+    return sha256_of(run / "model.safetensors")
+
+
+def history_of(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics without the time they took."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]

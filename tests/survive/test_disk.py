@@ -1,0 +1,147 @@
+"""Row 6: a disk that is full or read-only, an image or a run directory that vanishes. One message, and the run goes on.
+
+Seen to fail: where the one before is removed first; where the run's folder is made again with the checkpoint's; where the
+error of safetensors is not known.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from helpers import Zoo
+from survive.support import weights_of
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.errors import DataError, TrainingError, ZooError
+from zoo_core.training import checkpoint
+from zoo_core.training.job import prepare
+from zoo_core.training.run import resume, run_job
+from zoo_core.training.watcher import Silent
+
+CONFIG = FinetuneConfig(backbone="lenet5", strategy="full", epochs=3, batch_size=4, save_every=0, views=0, workers=1)
+
+
+@pytest.fixture
+def config(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FinetuneConfig:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return replace(CONFIG, data=str(photos), out=str(tmp_path / "run"))
+
+
+class At(Silent):
+    """Does something after a step, counted from the beginning of the run."""
+
+    def __init__(self, at: int, act) -> None:
+        self.at = at
+        self.act = act
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        if (epoch - 1) * steps + step == self.at:
+            self.act()
+
+
+def ends_as_if_nothing_had_happened(config: FinetuneConfig, tmp_path: Path, catalog: Catalog) -> None:
+    """Resume the run and compare it with one that was never stopped."""
+    resume(tmp_path / "run", catalog, Silent())
+    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), Silent())
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("name", ["save_file", "sha256_of", "_sync"])
+def test_what_the_disk_refuses_is_said_and_the_checkpoint_before_is_intact(
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch, pytest.raises(TrainingError) as caught:
+        run_job(prepare(config, catalog), At(6, lambda: patch.setattr(checkpoint, name, refuse)))
+    assert str(caught.value) == (
+        f"a checkpoint could not be written to {tmp_path}/run/checkpoints: {os.strerror(number)}. The one before it is "
+        f"untouched. Free space or make the folder writable, then go on with `zoo resume {tmp_path}/run`."
+    )
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["0000000005"]
+    ends_as_if_nothing_had_happened(config, tmp_path, catalog)
+
+
+def test_a_file_that_may_not_grow_any_further_ends_with_one_message(
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog
+) -> None:
+    """A real refusal by the kernel, in the midst of safetensors' own writing."""
+    limited = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from zoo_core.training import loop\n"
+        "real = loop.Loop._save\n"
+        "def save(self, work):\n"
+        "    if self.at.epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "    real(self, work)\n"
+        "loop.Loop._save = save\n"
+        "from zoo_core.cli.main import main\n"
+        "sys.argv = ['zoo', *sys.argv[1:]]\n"
+        "main()\n"
+    )
+    arguments = ["finetune", "--backbone", "lenet5", "--strategy", "full", "--epochs", "3", "--batch-size", "4"]
+    arguments += ["--save-every", "0", "--views", "0", "--workers", "1", "--data", config.data, "--out", config.out]
+    ended = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert f"error: a checkpoint could not be written to {config.out}/checkpoints: " in ended.stderr
+    assert "File too large" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
+    ends_as_if_nothing_had_happened(config, tmp_path, catalog)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "README.md", "model.safetensors"])
+def test_a_full_disk_at_the_end_of_a_run_costs_nothing(
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(ZooError, match=f"{name} could not be written: No space left"):
+        run_job(prepare(config, catalog), At(12, lambda: patch.setattr(Path, "replace", refuse)))
+    ends_as_if_nothing_had_happened(config, tmp_path, catalog)
+
+
+def test_an_image_that_vanishes_is_named_and_the_run_goes_on_when_it_is_back(
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog, photos: Path
+) -> None:
+    moved = photos / "red"
+    with pytest.raises(DataError, match=r"the image .*red/\d\.(jpg|png) cannot be read: No such file"):
+        run_job(prepare(replace(config, cache_gb=0), catalog), At(5, lambda: moved.rename(tmp_path / "away")))
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
+    with pytest.raises(ZooError):
+        resume(tmp_path / "run", catalog, Silent())
+    (tmp_path / "away").rename(moved)
+    ends_as_if_nothing_had_happened(replace(config, cache_gb=0), tmp_path, catalog)
+
+
+@pytest.mark.parametrize("save_every", [0, 1000])
+def test_a_run_directory_that_was_removed_is_said_and_not_made_again(
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog, save_every: int
+) -> None:
+    config = replace(config, save_every=save_every)
+    with pytest.raises(ZooError, match=f"the run directory {tmp_path}/run is gone, and nothing can be saved there"):
+        run_job(prepare(config, catalog), At(5, lambda: shutil.rmtree(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_message_reaches_the_command_line(zoo: Zoo, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    answer = zoo("finetune", "--backbone", "lenet5", "--data", photos, "--out", tmp_path / "file" / "run")
+    assert answer.returncode == 1
+    assert "cannot be made: Not a directory" in answer.stderr
+    assert "Traceback" not in answer.stderr

@@ -1,0 +1,137 @@
+"""Row 3: Ctrl-C and SIGTERM finish the step, save and say how to go on; a second one leaves at once, and nothing is lost.
+
+Real processes without a terminal. Seen to fail: where a second signal is not heeded, and where features are not kept when
+a signal stops their computing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from survive.support import Forks, history_of, weights_of
+
+LONG = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 4, "--epochs", 20, "--save-every", 1000)
+TRAINING = (*LONG, "--strategy", "full", "--head", "mlp:hidden=8,dropout=0.5")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    def call(*arguments: object, slow: str = "") -> subprocess.Popen[str]:
+        """`slow` is code that runs before the command line does."""
+        code = f"import sys\n{slow}\nfrom zoo_core.cli.main import main\nsys.argv[0] = 'zoo'\nmain()"
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ),
+        )
+
+    return call
+
+
+def wait_for(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
+    while not there():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def epochs_in(run: Path) -> int:
+    path = run / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.parametrize(
+    ("signum", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
+    forks: Forks, place: Path, start, signum: int, code: int, word: str
+) -> None:
+    assert forks.zoo("finetune", *TRAINING, "--out", "whole", cwd=place).code == 0
+    process = start("finetune", *TRAINING, "--out", "run")
+    wait_for(process, lambda: epochs_in(place / "run") >= 2)
+    process.send_signal(signum)
+    _, words = process.communicate(timeout=30)
+    assert process.returncode == code, words
+    assert "stopping: this step is finished and saved first (once more to leave at once)" in words
+    assert f"error: {word} in epoch " in words
+    assert "all that was done is saved. Go on with: zoo resume run" in words
+    assert "Traceback" not in words
+    assert len(list((place / "run" / "checkpoints").iterdir())) == 1
+    resumed = forks.zoo("resume", "run", cwd=place)
+    assert resumed.code == 0, resumed.text
+    assert weights_of(place / "run") == weights_of(place / "whole")
+    assert history_of(place / "run") == history_of(place / "whole")
+
+
+SLOW_STEP = """
+import time
+from zoo_core.training.loop import Loop
+real = Loop._step
+def step(self, *more):
+    real(self, *more)
+    if self.at.epoch == 1:
+        open('slow', 'w').close()
+        time.sleep(600)
+Loop._step = step
+"""
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_second_signal_leaves_at_once_and_nothing_is_lost(
+    forks: Forks, place: Path, start, signum: int, code: int
+) -> None:
+    settings = (*TRAINING, "--epochs", 3)
+    assert forks.zoo("finetune", *settings, "--out", "whole", cwd=place).code == 0
+    process = start("finetune", *settings, "--out", "run", slow=SLOW_STEP)
+    wait_for(process, (place / "slow").exists)
+    for _ in range(2):
+        process.send_signal(signum)
+        time.sleep(0.3)
+    _, words = process.communicate(timeout=10)  # the step would take ten minutes
+    assert process.returncode == code, words
+    assert "Traceback" not in words
+    resumed = forks.zoo("resume", "run", cwd=place)
+    assert resumed.code == 0, resumed.text
+    assert weights_of(place / "run") == weights_of(place / "whole")
+
+
+SLOW_FRONT = """
+import time
+from zoo_core.training.features import Features
+real = Features._through
+Features._through = lambda self, *more: (time.sleep(0.3), real(self, *more))[1]
+"""
+
+
+def test_a_signal_while_features_are_computed_keeps_those_that_are_done(forks: Forks, place: Path, start) -> None:
+    settings = (*LONG, "--epochs", 2, "--strategy", "head-only", "--views", 4, "--workers", 1)
+    process = start("finetune", *settings, "--out", "run", slow=SLOW_FRONT)
+    wait_for(process, lambda: any(path.stat().st_size for path in (place / "cache").glob("features/*/rows")))
+    process.send_signal(signal.SIGTERM)
+    _, words = process.communicate(timeout=30)
+    assert process.returncode == 143, words
+    assert "stopped while the frozen part was computed; what was computed is kept. Go on with: zoo resume run" in words
+    assert "Traceback" not in words
+    (index,) = (place / "cache").glob("features/*/index")
+    assert 0 < index.stat().st_size < (16 * 2 + 4) * 40  # two epochs see two views; 40 bytes an entry
+    assert forks.zoo("resume", "run", cwd=place).code == 0
+    shutil.rmtree(place / "cache")
+    assert forks.zoo("finetune", *settings, "--out", "whole", cwd=place).code == 0
+    assert weights_of(place / "run") == weights_of(place / "whole")

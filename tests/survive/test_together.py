@@ -1,0 +1,118 @@
+"""Row 9 of what must survive: two processes that train together over gloo, as `--devices 2` starts them.
+
+Seen to fail: without a process's share in the mean of an uneven batch, with the validation images counted by every process,
+and with signals that reach a process twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers import Zoo, make_photos
+from survive.support import Forks, history_of, weights_of
+
+TINY = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 5, "--epochs", 2, "--seed", 1)
+LOSSES = 1e-5  # relative: the processes' gradients are summed in another order than those of one
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """18 images to train, which batches of 5 divide unevenly, and 5 to validate, which two processes do."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    make_photos(tmp_path / "photos" / "train", count=9)
+    make_photos(tmp_path / "photos" / "val", count=2)
+    extra = tmp_path / "photos" / "val" / "red" / "5.png"
+    extra.write_bytes((tmp_path / "photos" / "train" / "red" / "1.png").read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ("--strategy", "full"),
+        ("--strategy", "lp-ft", "--views", 2),
+        ("--backbone", "resnet18", "--weights", "none", "--size", 32, "--strategy", "last:1,statistics=frozen"),
+    ],
+    ids=lambda chosen: " ".join(map(str, chosen)),
+)
+def test_two_processes_have_the_losses_of_one(zoo: Zoo, forks: Forks, place: Path, chosen: tuple[object, ...]) -> None:
+    alone = forks.zoo("finetune", *TINY, *chosen, "--out", "alone", cwd=place)
+    assert alone.code == 0, alone.text
+    shutil.rmtree(place / "cache", ignore_errors=True)
+    together = zoo("finetune", *TINY, *chosen, "--devices", 2, "--out", "together", "--json")
+    assert together.returncode == 0, together.stderr
+    answer = json.loads(together.stdout)
+    assert answer["result"]["images"] == 5
+    for one, other in zip(history_of(place / "alone"), history_of(place / "together"), strict=True):
+        losses = {name: one.pop(name) for name in ("train_loss", "val_loss", "loss") if name in one}
+        assert losses == pytest.approx({name: other.pop(name) for name in losses}, rel=LOSSES)
+        assert one == other  # epochs, phases, rates, and what was counted
+    assert together.stderr.count("Accuracy on the validation images") == 1
+    assert sorted(path.name for path in place.iterdir()) == ["alone", "cache", "photos", "together"]
+
+
+def test_features_are_computed_once_in_all(zoo: Zoo, forks: Forks, place: Path) -> None:
+    chosen = (*TINY, "--strategy", "head-only", "--views", 2)
+    assert zoo("finetune", *chosen, "--devices", 2, "--out", "two").returncode == 0
+    (index,) = (place / "cache").glob("features/*/index")
+    of_two = index.stat().st_size
+    assert forks.zoo("finetune", *chosen, "--out", "after", cwd=place).code == 0
+    assert index.stat().st_size == of_two, "one process found something missing"
+    shutil.rmtree(place / "cache")
+    assert forks.zoo("finetune", *chosen, "--out", "one", cwd=place).code == 0
+    assert index.stat().st_size == of_two, "two processes computed something twice"
+    assert weights_of(place / "one") == weights_of(place / "after")
+
+
+def test_two_processes_that_are_terminated_go_on_and_end_with_the_same_bytes(zoo: Zoo, place: Path) -> None:
+    chosen = (*TINY, "--epochs", 12, "--strategy", "last:1", "--head", "mlp:hidden=8,dropout=0.5", "--devices", 2)
+    whole = zoo("finetune", *chosen, "--out", "whole")
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo_core", "finetune", *map(str, chosen), "--out", "run"],
+        cwd=place,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
+    metrics = place / "run" / "metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 143, words
+    assert words.count("terminated in epoch") == 1
+    assert "Go on with: zoo resume run --devices 2" in words
+    assert "Traceback" not in words
+    alone = zoo("resume", "run")
+    assert alone.returncode == 1
+    assert "was trained in 2 processes, and these are 1. Go on with `zoo resume RUN --devices 2`" in alone.stderr
+    resumed = zoo("resume", "run", "--devices", 2)
+    assert resumed.returncode == 0, resumed.stderr
+    assert weights_of(place / "run") == weights_of(place / "whole")
+    assert history_of(place / "run") == history_of(place / "whole")
+
+
+def test_what_stops_one_process_is_said_once_with_its_exit_code(zoo: Zoo, place: Path) -> None:
+    wrong = zoo("finetune", *TINY, "--head", "nose", "--devices", 2)
+    assert wrong.returncode == 2
+    assert wrong.stderr.count("No head 'nose'") == 1
+    (place / "photos" / "train" / "red" / "3.png").write_bytes(b"no image")
+    spoilt = zoo("finetune", *TINY, "--devices", 2)
+    assert spoilt.returncode == 1, spoilt.stderr
+    assert spoilt.stderr.count("3.png is not an image that can be read") == 1
+    assert "Traceback" not in spoilt.stderr
+    late = zoo("finetune", *TINY, "--strategy", "full", "--devices", 2)
+    assert late.returncode == 1, late.stderr
+    assert late.stderr.count("3.png is not an image that can be read") == 1
+    assert "Traceback" not in late.stderr
