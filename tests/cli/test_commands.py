@@ -188,3 +188,13 @@ def test_plan_shows_what_a_strategy_would_do_and_draws_it(zoo: Zoo, tmp_path: Pa
     assert [phase["epochs"] for phase in answer["phases"]] == [2, 2, 2]
     layer3, layer4 = 2_099_712, 8_393_728  # resnet18's last two stages
     assert answer["learning_parameters"] == [0, layer4, layer3 + layer4]
+
+
+def test_the_cache_is_shown_and_cleared(zoo: Zoo, tmp_path: Path) -> None:
+    own = {"ZOO_CACHE": str(tmp_path / "cache")}
+    zoo("finetune", "--backbone", "lenet5", "--strategy", "head-only", "--epochs", 1, env=own)
+    before = {one["kind"]: one["bytes"] for one in json.loads(zoo("cache", "--json", env=own).stdout)["kept"]}
+    assert before["features"] > 1500 * 2 * 100, "every image's feature map, in half precision"
+    assert "features" in zoo("cache", "--clear", env=own).stdout
+    after = {one["kind"]: one["bytes"] for one in json.loads(zoo("cache", "--json", env=own).stdout)["kept"]}
+    assert (after["features"], after["plugins"]) == (0, before["plugins"])

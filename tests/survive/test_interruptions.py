@@ -47,6 +47,9 @@ CASES = {
     "frozen statistics": replace(RESNET, strategy="last:2,statistics=frozen", augment="none", optimizer="sgd"),
     "gradual norms": replace(RESNET, strategy="gradual", epochs=3, cache_dtype="float32"),
     "lora": replace(RESNET, strategy="lora"),
+    "averages and mixtures": replace(LENET, strategy="lp-ft", ema=0.9, mixup=0.4, cutmix=1.0, l2_sp=0.1),
+    "range test": replace(LENET, strategy="lp-ft", lr="auto"),
+    "solved, then trained": replace(LENET, strategy="last:1", head="solved"),
 }
 
 

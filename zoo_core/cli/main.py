@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("zoo_core.cli.predict:predict", "Classify images."),
     "publish": ("zoo_core.cli.publish:publish", "Put a run on the Hugging Face Hub."),
     "search": ("zoo_core.cli.search:search", "Find published zoo models."),
+    "cache": ("zoo_core.cli.cache:cache", "Show what is kept between runs, or clear it."),
     "completion": ("zoo_core.cli.completion:completion", "Print the completion script for your shell."),
 }
 

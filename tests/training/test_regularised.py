@@ -1,0 +1,134 @@
+"""Regularisers, the range test and patience at work in the loop. What each does by itself is held by their own tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.errors import UsageError
+from zoo_core.training import loop as loops
+from zoo_core.training.job import prepare
+from zoo_core.training.range_test import LOWEST, steepest
+from zoo_core.training.run import Result, run_job
+from zoo_core.training.watcher import Silent
+
+
+@pytest.fixture
+def config(photos: Path, tmp_path: Path) -> FinetuneConfig:
+    return FinetuneConfig(
+        backbone="lenet5", strategy="last:2", epochs=3, batch_size=4, data=str(photos), out=str(tmp_path / "run")
+    )
+
+
+class Listening(Silent):
+    """Keeps what a training says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def run(config: FinetuneConfig, catalog: Catalog, **changes: object) -> tuple[dict[str, torch.Tensor], Result]:
+    """The weights at the end and the result; each run has a folder of its own."""
+    out = f"{config.out}-{len(list(Path(str(config.out)).parent.glob('run*')))}"
+    job = prepare(replace(config, out=out, **changes), catalog)
+    result = run_job(job, Silent())
+    return {name: tensor.clone() for name, tensor in job.model.state_dict().items()}, result
+
+
+@pytest.mark.parametrize("setting", ["mixup", "cutmix", "l2_sp", "ema"])
+def test_each_regulariser_changes_what_is_learnt(config: FinetuneConfig, catalog: Catalog, setting: str) -> None:
+    plain, first = run(config, catalog)
+    again, _ = run(config, catalog)
+    regular, second = run(config, catalog, **{setting: 0.9})
+    assert all(torch.equal(plain[name], again[name]) for name in plain), "otherwise the difference would mean nothing"
+    assert any(not torch.equal(plain[name], regular[name]) for name in plain)
+    assert first.trained.epochs[0].train_loss != second.trained.epochs[0].train_loss or setting == "ema"
+
+
+def test_a_strong_pull_keeps_the_base_where_it_started(config: FinetuneConfig, catalog: Catalog) -> None:
+    start = {name: tensor.clone() for name, tensor in prepare(config, catalog).model.backbone.state_dict().items()}
+
+    def moved(**changes: object) -> float:
+        weights, _ = run(replace(config, optimizer="sgd", lr=0.05), catalog, **changes)
+        return sum((weights[f"backbone.{name}"] - tensor).square().sum().item() for name, tensor in start.items())
+
+    assert 0 < moved(l2_sp=50.0) < 0.5 * moved()
+
+
+def test_the_averages_are_what_is_measured_and_kept(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[loops.Ema] = []
+    real = loops.Ema
+    monkeypatch.setattr(loops, "Ema", lambda *arguments: made.append(real(*arguments)) or made[-1])
+    weights, result = run(config, catalog, ema=0.99, epochs=1)
+    assert result.trained.best == 1
+    averages = {name: tensor for name, tensor in made[0].averages.items() if name.startswith("head/")}
+    assert averages
+    for name, average in averages.items():
+        assert torch.equal(weights[name.replace("/", ".")], average)
+
+
+def test_the_range_test_leaves_the_model_as_it_was_and_tells_what_it_found(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+    states: list[dict[str, torch.Tensor]] = []
+    real = loops.range_test
+
+    def looked_at(model, *arguments: object) -> float:
+        states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        found.append(real(model, *arguments))
+        states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return found[-1]
+
+    monkeypatch.setattr(loops, "range_test", looked_at)
+    watcher = Listening()
+    job = prepare(replace(config, lr="auto", strategy="lp-ft"), catalog)
+    result = run_job(job, watcher)
+    assert len(found) == 1, "once for the whole training"
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert LOWEST <= found[0] <= 1
+    assert watcher.said == [f"learning rate by a range test: {found[0]:.2g}"]
+    warm = round(0.1 * 3 * 4) or 1
+    assert result.trained.epochs[0].lr == pytest.approx(found[0] / warm)
+
+
+def test_the_steepest_fall_is_found() -> None:
+    rates = [10.0**power for power in range(-5, 1)]
+    assert steepest(rates, [2.0, 2.0, 1.9, 1.2, 0.2, 0.1]) == pytest.approx(1e-2)
+    assert steepest(rates[:2], [1.0, 0.5]) == LOWEST
+
+
+def test_patience_ends_a_phase_and_the_next_one_begins(config: FinetuneConfig, catalog: Catalog) -> None:
+    watcher = Listening()
+    # A rate of next to nothing: no epoch is better than the first.
+    job = prepare(replace(config, lr=1e-12, strategy="lp-ft", epochs=8, patience=2), catalog)
+    result = run_job(job, watcher)
+    told = [(report.phase, report.epoch) for report in result.trained.epochs]
+    assert {phase for phase, _ in told} == {1, 2}
+    assert len(told) < 8
+    assert watcher.said == ["no better epoch in the last 2: this phase ends here"] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mixup": -1.0}, "mixup must be at least 0"),
+        ({"ema": 1.0}, "ema must be at least 0 and at most 0.999999"),
+        ({"patience": 0}, "patience must be at least 1, got 0"),
+        ({"views": -1}, "views must be at least 0"),
+        ({"save_every": float("nan")}, "save_every must be at least 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(config: FinetuneConfig, changes: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(config, **changes)
