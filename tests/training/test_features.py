@@ -158,6 +158,24 @@ def test_what_decides_a_feature_decides_its_key(config: FinetuneConfig, catalog:
     assert least <= second.forwards <= max(least, 24)
 
 
+def test_where_only_the_head_learns_its_pooled_features_are_kept(config: FinetuneConfig, catalog: Catalog) -> None:
+    job = prepare(replace(config, strategy="head-only", size=64), catalog)
+    assert job.shapes[Cut(5)] == (512, 2, 2)
+    assert job.caching.cuts == (Cut(5, pooled=True),)
+    assert job.caching.total == 24 * 512 * 4
+
+
+def test_every_file_is_hashed_once_in_a_run(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: read.append(self) or real(self))
+    run(config, catalog, strategy="head-only", augment="crop-flip", views=3)
+    photos = [path for path in read if Path(config.data) in path.parents]
+    assert len(photos) == len(set(photos)) == 24
+
+
 def test_every_view_is_seen_and_each_epoch_sees_a_mixture() -> None:
     for index in range(5):
         assert {view_in(epoch, index, 3) for epoch in range(3)} == {0, 1, 2}
@@ -178,7 +196,7 @@ def test_over_the_budget_less_is_kept_and_it_is_said(config: FinetuneConfig, cat
     assert (little.cuts, little.views) == ((None,), 0)
     assert "the budget (--cache-gb) is too small" in little.note
     head_only = caching(24 * 512 * 4, "head-only")
-    assert head_only.cuts == (Cut(5),)  # one pixel: the pooled features are no smaller
+    assert head_only.cuts == (Cut(5, pooled=True),)
     _, result = run(config, catalog, strategy="last:1", cache_gb=0.0)
     assert result.forwards == 0
 
