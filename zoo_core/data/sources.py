@@ -38,10 +38,14 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Images in files."""
+    """Images in files. Each file's content is hashed once, when it is first asked for."""
 
     root: Path
     files: tuple[str, ...]
+    _digests: npt.NDArray[np.void] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_digests", np.zeros(len(self.files), "V16"))
 
     def __len__(self) -> int:
         return len(self.files)
@@ -50,7 +54,12 @@ class FolderImages:
         return open_image(self.root / self.files[index], at_least=at_least)
 
     def digest(self, index: int) -> bytes:
-        return hashlib.blake2b((self.root / self.files[index]).read_bytes(), digest_size=16).digest()
+        known: bytes = self._digests[index].tobytes()
+        if known.strip(b"\0"):
+            return known
+        digest = hashlib.blake2b((self.root / self.files[index]).read_bytes(), digest_size=16).digest()
+        self._digests[index] = digest
+        return digest
 
     def name(self, index: int) -> str:
         return self.files[index]
