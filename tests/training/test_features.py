@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -12,15 +14,21 @@ from torch.nn import functional
 from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
+from zoo_core.data import scan, sources
 from zoo_core.data.batches import Batches, normalised, training_groups
+from zoo_core.data.sources import ArrayImages, Part
+from zoo_core.data.store import ENTRY
 from zoo_core.errors import TrainingError
+from zoo_core.specs import Preprocessing
 from zoo_core.training import features as features_module
 from zoo_core.training.caching import choose_caching, view_in
+from zoo_core.training.features import Features, Rows
 from zoo_core.training.front import Cut, Front, folded, front_keys
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, set_rates
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.watcher import Silent
+from zoo_core.training.world import World
 
 BASE = FinetuneConfig(
     backbone="resnet18",
@@ -158,6 +166,45 @@ def test_what_decides_a_feature_decides_its_key(config: FinetuneConfig, catalog:
     assert least <= second.forwards <= max(least, 24)
 
 
+def test_where_only_the_head_learns_its_pooled_features_are_kept(config: FinetuneConfig, catalog: Catalog) -> None:
+    job = prepare(replace(config, strategy="head-only", size=64), catalog)
+    assert job.shapes[Cut(5)] == (512, 2, 2)
+    assert job.caching.cuts == (Cut(5, pooled=True),)
+    assert job.caching.total == 24 * 512 * 4
+
+
+def test_every_file_is_hashed_once_in_a_run(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+    for module in (scan, sources):
+        real = module.content_digest
+        monkeypatch.setattr(
+            module, "content_digest", lambda content, real=real: hashed.append(content) or real(content)
+        )
+    run(config, catalog, strategy="head-only", augment="crop-flip", views=3)
+    assert len(hashed) == len(set(hashed)) == 24
+
+
+def test_a_row_takes_no_more_memory_than_its_entry_in_the_index(tmp_path: Path) -> None:
+    count, views, cut = 5000, 4, Cut(1)
+    pixels = np.arange(count, dtype="<u4").view(np.uint8).reshape(count, 2, 2)
+    preprocessing = Preprocessing(size=2, mean=(0.5,), std=(0.5,))
+    batches = Batches(Part(ArrayImages("numbers", pixels), (0,) * count), preprocessing, 8, 1, "crop-flip")
+    features = Features(tmp_path, "", {cut: (1, 1, 1)}, "crop-flip", "float32", torch.device("cpu"), 1, {cut: "key"})
+    rows = Rows(((batches, views),))
+    features.store(cut).add([features.key(*row) for row in rows], [np.zeros((1, 1, 1))] * len(rows))
+    features.store(cut).commit()
+    tracemalloc.start()
+    features.build(lambda: pytest.fail("all is kept"), [cut], rows, World(), lambda done, total: None)
+    kept = features.kept(cut, batches, views)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    features.close()
+    assert kept.entries.shape == (count, views)
+    assert peak < 5 * ENTRY.itemsize * len(rows)  # a few copies while they are looked for
+
+
 def test_every_view_is_seen_and_each_epoch_sees_a_mixture() -> None:
     for index in range(5):
         assert {view_in(epoch, index, 3) for epoch in range(3)} == {0, 1, 2}
@@ -178,7 +225,7 @@ def test_over_the_budget_less_is_kept_and_it_is_said(config: FinetuneConfig, cat
     assert (little.cuts, little.views) == ((None,), 0)
     assert "the budget (--cache-gb) is too small" in little.note
     head_only = caching(24 * 512 * 4, "head-only")
-    assert head_only.cuts == (Cut(5),)  # one pixel: the pooled features are no smaller
+    assert head_only.cuts == (Cut(5, pooled=True),)
     _, result = run(config, catalog, strategy="last:1", cache_gb=0.0)
     assert result.forwards == 0
 

@@ -18,7 +18,9 @@ from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
 from zoo_core.training.watcher import Silent
 
-QUICK = FinetuneConfig(backbone="resnet18", weights="none", strategy="last:1", epochs=2, batch_size=8, size=32)
+QUICK = FinetuneConfig(
+    backbone="resnet18", weights="none", strategy="last:1", epochs=2, batch_size=8, size=32, augment="flip", base_lr=0.2
+)
 
 
 @pytest.fixture

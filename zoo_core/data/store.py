@@ -67,9 +67,9 @@ class Store:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, keys: Sequence[bytes]) -> tuple[Array, npt.NDArray[np.bool_]]:
+    def find(self, keys: Iterable[bytes]) -> tuple[Array, npt.NDArray[np.bool_]]:
         """The entries of these keys, for `read`, and which of them are there."""
-        wanted = np.frombuffer(b"".join(keys), "<u8").reshape(-1, 2)
+        wanted = np.fromiter(keys, f"S{KEY_BYTES}").view("<u8").reshape(-1, 2)
         entries = self._entries  # another thread may commit meanwhile
         if not len(entries):
             return np.zeros(len(wanted), ENTRY), np.zeros(len(wanted), np.bool_)

@@ -60,6 +60,7 @@ def choose_caching(
 ) -> Caching:
     """Choose the latest cut that the frozen front allows and the budget holds, for each phase.
 
+    Where the whole base is frozen that is after the head's pooling: 49 times smaller than before it, at 224 pixels.
     `train` and `val` count images, `budget` bytes. Views of training images are for phases that keep something; where
     the plan never freezes the front there is nothing to keep and every epoch sees a fresh view.
     """
@@ -72,7 +73,7 @@ def choose_caching(
     for front in fronts if views else ():
         room = budget - sum(chosen.values())
         fitting = [cut for cut in shapes if cut.stages <= front and (cut in chosen or sizes[cut] <= room)]
-        best = _best(fitting, front)
+        best = max(fitting, default=None)
         if best is not None:
             chosen[best] = sizes[best]
         cuts.append(best)
@@ -81,7 +82,7 @@ def choose_caching(
     small = _small_bytes(preprocessing, train + val)
     again = None in cuts and plan.epochs > 1 and small <= budget - sum(chosen.values())
     short = views != _views(config, plan) or any(
-        cut and cut != Cut(front) for cut, front in zip(cuts, fronts, strict=True)
+        cut and cut.stages != front for cut, front in zip(cuts, fronts, strict=True)
     )
     note = "less is kept than could be: the budget (--cache-gb) is too small" if any(fronts) and short else ""
     return Caching(views, tuple(cuts), tuple(chosen[cut] if cut else 0 for cut in cuts), small if again else 0, note)
@@ -90,13 +91,6 @@ def choose_caching(
 def _small_bytes(preprocessing: Preprocessing, images: int) -> int:
     """About what images take that were made small, at a ratio of 4 to 3."""
     return images * round(shorter_side(preprocessing) ** 2 * 4 / 3) * preprocessing.channels
-
-
-def _best(cuts: list[Cut], front: int) -> Cut | None:
-    """The end of the front if it is among the cuts, else what the head's pooling leaves of it, else the latest stage."""
-    if Cut(front) in cuts:
-        return Cut(front)
-    return max(cuts, default=None)
 
 
 def _views(config: FinetuneConfig, plan: Plan) -> int:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from zoo_core.config import Augment
-from zoo_core.data.batches import Batches, Seen, in_groups, normalised
+from zoo_core.data.batches import Batches, Seen, normalised
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import TrainingError
@@ -28,8 +29,35 @@ from zoo_core.training.world import World
 CPU_GROUP = 8  # images that go through the front together: what is between two layers stays in the processor's cache
 DEVICE_GROUP = 64
 
-Rows = Sequence[tuple[Batches, Seen]]
+Row = tuple[Batches, Seen]
 Watch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is to be kept, one after the other: so many views of every image of each part.
+
+    Rows have numbers and are made when they are looked at: a list of a million would take more memory than the network.
+    """
+
+    parts: tuple[tuple[Batches, int], ...]
+
+    def __len__(self) -> int:
+        return sum(len(batches.part) * views for batches, views in self.parts)
+
+    def __getitem__(self, number: int) -> Row:
+        for batches, views in self.parts:
+            count = len(batches.part) * views
+            if number < count:
+                return batches, divmod(number, views)
+            number -= count
+        raise IndexError(number)
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self[number] for number in range(len(self)))
+
+
+Numbers = npt.NDArray[np.int64]
 
 
 class Feed(Protocol):
@@ -68,10 +96,10 @@ class Computed:
 
 @dataclass(frozen=True)
 class Kept:
-    """What was kept at a cut."""
+    """What was kept at a cut; `entries` (images, views) are the places in the store."""
 
     store: Store
-    entries: dict[Seen, Any]
+    entries: npt.NDArray[Any]
     device: torch.device
     flat: bool
 
@@ -119,18 +147,21 @@ class Features:
         ordered = sorted(cuts)
         missing = self._missing(ordered, rows)
         world.barrier()  # nobody adds before everybody has looked
-        if missing:
-            start = self._start(ordered[0], missing)
-            groups = world.share(in_groups(missing, group_size(self.device)))
+        if len(missing):
+            start = self._start(ordered[0], rows, missing)
+            size = group_size(self.device)
+            groups = world.share([missing[place : place + size] for place in range(0, len(missing), size)])
             with world.as_one():
-                self._keep(make_front(), start, groups, watch)
+                self._keep(make_front(), start, rows, groups, watch)
             for cut in ordered:
                 self.store(cut).refresh()
 
-    def _keep(self, front: Front, start: Cut, groups: Sequence[Rows], watch: Watch) -> None:
+    def _keep(self, front: Front, start: Cut, rows: Rows, groups: Sequence[Numbers], watch: Watch) -> None:
         done, total = 0, sum(map(len, groups))
         try:
-            for group, outputs in self._outputs(front, start, groups):
+            for group, outputs in self._outputs(
+                front, start, ([rows[int(number)] for number in group] for group in groups)
+            ):
                 keys = [self.key(*row) for row in group]
                 for cut, arrays in outputs.items():
                     self.store(cut).add(keys, list(arrays))
@@ -141,13 +172,12 @@ class Features:
             for cut in front.cuts:
                 self.store(cut).commit()
 
-    def kept(self, cut: Cut, batches: Batches, seen: Sequence[Seen]) -> Kept:
-        """The feed of rows that were built."""
-        entries, found = self.store(cut).find([self.key(batches, one) for one in seen])
+    def kept(self, cut: Cut, batches: Batches, views: int) -> Kept:
+        """The feed of a part's rows, which were built."""
+        entries, found = self.store(cut).find(self.key(*row) for row in Rows(((batches, views),)))
         if not found.all():
             raise TrainingError(f"the cache {self.folder(cut)} was removed or changed during the run. Start again.")
-        flat = len(self.shapes[cut]) == 1
-        return Kept(self.store(cut), dict(zip(seen, entries, strict=True)), self.device, flat)
+        return Kept(self.store(cut), entries.reshape(-1, views), self.device, flat=len(self.shapes[cut]) == 1)
 
     def key(self, batches: Batches, seen: Seen) -> bytes:
         """The key of one image's view: its content, and for all but the centre how it was varied."""
@@ -157,23 +187,20 @@ class Features:
             return digest
         return hashlib.blake2b(digest + f"{self.augment} {view}".encode(), digest_size=16).digest()
 
-    def _missing(self, cuts: Iterable[Cut], rows: Rows) -> Rows:
-        if not rows:
-            return rows
-        keys = [self.key(*row) for row in rows]
+    def _missing(self, cuts: Sequence[Cut], rows: Rows) -> Numbers:
+        """The numbers of the rows that are not kept at all of these cuts; of equal images only the first."""
+        keys = np.fromiter((self.key(*row) for row in rows), "S16", len(rows))
         there = np.logical_and.reduce([self.store(cut).find(keys)[1] for cut in cuts])
-        first: dict[bytes, tuple[Batches, Seen]] = {}
-        for key, row, found in zip(keys, rows, there, strict=True):
-            if not found:
-                first.setdefault(key, row)  # equal images are computed once
-        return list(first.values())
+        missing = np.flatnonzero(~there)
+        _, first = np.unique(keys[missing], return_index=True)
+        return missing[np.sort(first)]
 
-    def _start(self, first: Cut, missing: Rows) -> Cut:
+    def _start(self, first: Cut, rows: Rows, missing: Numbers) -> Cut:
         """The latest cut up to the first of those asked for at which all missing rows are kept already, and exactly:
         what comes out must not depend on what happened to be there."""
         if self.dtype != "float32":
             return Cut(0)
-        keys = [self.key(*row) for row in missing]
+        keys = np.fromiter((self.key(*rows[int(number)]) for number in missing), "S16", len(missing))
         for stages in range(first.stages, 0, -1):
             cut = Cut(stages)
             if cut <= first and self.folder(cut).is_dir() and self.store(cut).find(keys)[1].all():
@@ -181,15 +208,15 @@ class Features:
         return Cut(0)
 
     def _outputs(
-        self, front: Front, start: Cut, groups: Sequence[Rows]
-    ) -> Iterator[tuple[Rows, dict[Cut, np.ndarray[Any, Any]]]]:
+        self, front: Front, start: Cut, groups: Iterable[Sequence[Row]]
+    ) -> Iterator[tuple[Sequence[Row], dict[Cut, np.ndarray[Any, Any]]]]:
         """Each group with what stands at each cut, in order. On a CPU each lane decodes and computes with one thread."""
         if self.device.type != "cpu":
             yield from ((group, self._through(front, start, group)) for group in groups)
             return
         threads = torch.get_num_threads()
         with ThreadPoolExecutor(self.lanes, "zoo-front", initializer=lambda: torch.set_num_threads(1)) as pool:
-            waiting: list[tuple[Rows, Future[dict[Cut, np.ndarray[Any, Any]]]]] = []
+            waiting: list[tuple[Sequence[Row], Future[dict[Cut, np.ndarray[Any, Any]]]]] = []
             coming = iter(groups)
             try:
                 while True:
@@ -205,7 +232,7 @@ class Features:
                 pool.shutdown()
                 torch.set_num_threads(threads)
 
-    def _through(self, front: Front, start: Cut, group: Rows) -> dict[Cut, np.ndarray[Any, Any]]:
+    def _through(self, front: Front, start: Cut, group: Sequence[Row]) -> dict[Cut, np.ndarray[Any, Any]]:
         flow = self._begin(start, group)
         # Always as many images at once: the last bits of a result may depend on their number.
         padding = group_size(self.device) - len(group)
@@ -214,7 +241,7 @@ class Features:
         outputs = front(flow.contiguous(memory_format=torch.channels_last), start)
         return {cut: self._as_kept(output[: len(group)]) for cut, output in outputs.items() if cut != start}
 
-    def _begin(self, start: Cut, group: Rows) -> Tensor:
+    def _begin(self, start: Cut, group: Sequence[Row]) -> Tensor:
         if start.stages:
             store = self.store(start)
             entries, _ = store.find([self.key(*row) for row in group])

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from zoo_core.data.batches import Batches
-from zoo_core.data.transforms import CENTRE
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.training.caching import Caching
-from zoo_core.training.features import Computed, Features, Feed, Pixels
+from zoo_core.training.features import Computed, Features, Feed, Pixels, Rows
 from zoo_core.training.front import Cut, Front, front_keys
 from zoo_core.training.world import World
+
+VIEWS_OF_VAL = 1  # the centre
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,8 @@ class Feeds:
             computing = Front(self.model, [Cut(front)])
             return PhaseFeeds(Cut(front), *(Computed(one, computing, Cut(front)) for one in pixels))
         self._build(number, watch)
-        seen = [(index, view) for index in range(len(self.train.part)) for view in range(self.caching.views)]
-        train = self.features.kept(cut, self.train, seen)
-        val = self.features.kept(cut, self.val, [(index, CENTRE) for index in range(len(self.val.part))])
-        return PhaseFeeds(cut, train, val)
+        train = self.features.kept(cut, self.train, self.caching.views)
+        return PhaseFeeds(cut, train, self.features.kept(cut, self.val, VIEWS_OF_VAL))
 
     def close(self) -> None:
         """Close the files of what is kept."""
@@ -64,9 +63,7 @@ class Feeds:
         """Compute what is missing at this phase's cut, and in the same pass at those of later phases."""
         self.features.keys = front_keys(self.model, self.train.preprocessing, self.features.identity)
         cuts = {cut for later, cut in enumerate(self.caching.cuts) if cut and self._still_until(cut, number, later)}
-        seen = [(index, view) for index in range(len(self.train.part)) for view in range(self.caching.views)]
-        rows = [(self.train, one) for one in seen]
-        rows += [(self.val, (index, CENTRE)) for index in range(len(self.val.part))]
+        rows = Rows(((self.train, self.caching.views), (self.val, VIEWS_OF_VAL)))
         self.features.build(lambda: Front(self.model, cuts), cuts, rows, self.world, watch)
 
     def _still_until(self, cut: Cut, number: int, later: int) -> bool:

@@ -22,6 +22,8 @@ from zoo_core.specs import Preprocessing
 VERSION = 1
 """Grows when the same front would give other numbers: what was kept before is not found again."""
 
+KEY_LETTERS = 32  # of a sha256: 128 bits
+
 # What stands at the beginning of a head and never learns, nor draws at random. A head's own module says so by `fixed`.
 FIXED = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Identity)
 
@@ -121,19 +123,19 @@ def folded(stage: nn.Module) -> nn.Module:
 
 def front_keys(model: Model, preprocessing: Preprocessing, identity: str) -> dict[Cut, str]:
     """A name for what stands at each cut: equal for equal preprocessing, code (`identity`), structure and weights."""
-    digest = hashlib.blake2b(f"{VERSION} {preprocessing} {identity}".encode(), digest_size=16)
+    digest = hashlib.sha256(f"{VERSION} {preprocessing} {identity}".encode())  # processors compute it fastest
     keys = {}
     for place, name in enumerate(model.backbone.stages, start=1):
         stage = model.backbone.stage(name)
         _add(digest, str(stage), stage.state_dict())
-        keys[Cut(place)] = digest.hexdigest()
+        keys[Cut(place)] = digest.hexdigest()[:KEY_LETTERS]
     for module in fixed_beginning(model.head):
         _add(digest, f"{type(module).__qualname__} {module}", {})
-    keys[Cut(len(model.backbone.stages), pooled=True)] = digest.hexdigest()
+    keys[Cut(len(model.backbone.stages), pooled=True)] = digest.hexdigest()[:KEY_LETTERS]
     return keys
 
 
-def _add(digest: hashlib.blake2b, structure: str, state: Mapping[str, Tensor]) -> None:
+def _add(digest: hashlib._Hash, structure: str, state: Mapping[str, Tensor]) -> None:
     digest.update(structure.encode())
     for name, tensor in state.items():
         plain = tensor.detach().cpu().contiguous()

@@ -71,12 +71,15 @@ def joined_epoch(plan: Plan, number: int, row: str) -> int:
 def make_optimizer(
     config: FinetuneConfig, groups: list[dict[str, object]], before: torch.optim.Optimizer | None
 ) -> torch.optim.Optimizer:
-    """The optimizer of a phase; parameters that learnt in the phase before keep their state."""
+    """The optimizer of a phase; parameters that learnt in the phase before keep their state.
+
+    Fused: one pass over the memory instead of a dozen, which is what a step costs.
+    """
     optimizer: torch.optim.Optimizer
     if config.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(groups)
+        optimizer = torch.optim.AdamW(groups, fused=True)
     else:
-        optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+        optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
     if before is not None:
         learning = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         for parameter, state in before.state.items():

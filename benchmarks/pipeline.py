@@ -1,0 +1,93 @@
+"""Images per second from files to normalised batches, zoo beside torchvision's folders with PyTorch's DataLoader.
+
+    python benchmarks/pipeline.py PHOTOS [--rounds 3]
+
+PHOTOS is a folder; JPEGs of 500 x 375 and of 4000 x 3000 pixels are made in it where it has none. Every image is brought
+to 256 pixels on its shorter side, cut to 224 x 224 at the centre, and normalised. Nobody computes anything meanwhile.
+Each way is a fresh process that goes once through the images, with as many workers as there are cores; they take turns:
+
+    torchvision      ImageFolder, PIL, torchvision's transforms, and a DataLoader whose workers are processes
+    zoo              threads; a large JPEG is decoded at a half or a quarter of its size ("draft") where that is enough
+    zoo, seen before the same where the images were read once before: what was made small is kept on disk
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from measuring import in_child, make_photos, told
+from rivals import SHORTER, SIZE, WORKERS, Task, torchvision_folders
+
+TORCHVISION, ZOO, KEPT = "torchvision", "zoo", "zoo, seen before"
+SIZES = {"500 x 375": (500, 375, 200), "4000 x 3000": (4000, 3000, 12)}  # width, height, how many
+BATCH = 4  # a dozen photos are several batches, so that several workers have work
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Images per second of input pipelines.")
+    parser.add_argument("photos", type=Path, help="a folder of JPEGs, made where there are none")
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each kind (default 3)")
+    parser.add_argument("--child", metavar="WAY", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments.child, arguments.photos)
+        return
+    print(told("torch", "torchvision", "pillow"), f"{arguments.rounds} rounds", sep=", ")
+    print(f"{'median images per second':<26}{TORCHVISION:>18}{ZOO:>18}{KEPT:>18}")
+    for title, (width, height, count) in SIZES.items():
+        photos = make_photos(arguments.photos / f"{width}", train=count, val=4, width=width, height=height)
+        rates: dict[str, list[float]] = {TORCHVISION: [], ZOO: [], KEPT: []}
+        for _ in range(arguments.rounds):
+            with tempfile.TemporaryDirectory() as cache:
+                for way, own in rates.items():
+                    own.append(in_child(__file__, way, str(photos), environment={"ZOO_CACHE": cache})["rate"])
+        print(f"{title:<26}" + "".join(f"{statistics.median(own):>18.1f}" for own in rates.values()))
+        ratios = {
+            way: statistics.median(a / b for a, b in zip(rates[way], rates[TORCHVISION], strict=True)) for way in rates
+        }
+        print(f"{'  times torchvision':<26}" + "".join(f"{ratio:>18.2f}" for ratio in ratios.values()), flush=True)
+
+
+def child(way: str, photos: Path) -> None:
+    """Go once through the training images and print how many came out in a second."""
+    import torch
+
+    torch.set_num_threads(1)  # the workers have the cores
+    batches = torchvision_batches(photos) if way == TORCHVISION else zoo_batches(photos)
+    start = time.perf_counter()
+    count = sum(len(images_BCHW) for images_BCHW in batches)
+    print(json.dumps({"rate": count / (time.perf_counter() - start)}))
+
+
+def torchvision_batches(photos: Path) -> Any:
+    from torch.utils.data import DataLoader
+
+    train, _ = torchvision_folders(Task(photos, photos, "", "full", 1))
+    return (images_BCHW for images_BCHW, _ in DataLoader(train, BATCH, num_workers=WORKERS))
+
+
+def zoo_batches(photos: Path) -> Any:
+    import torch
+
+    from zoo_core import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+    from zoo_core.data.batches import Batches, in_groups, normalised, small_store
+    from zoo_core.data.folders import read_folders
+    from zoo_core.data.transforms import CENTRE
+    from zoo_core.paths import cache_dir
+
+    preprocessing = Preprocessing(size=SIZE, crop=SIZE / SHORTER, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    part = read_folders(photos).parts["train"]
+    store = small_store(cache_dir(), preprocessing)
+    batches = Batches(part, preprocessing, BATCH, WORKERS, small=store)
+    groups = in_groups([(index, CENTRE) for index in range(len(part))], BATCH)
+    return (normalised(pixels_BCHW, preprocessing, torch.device("cpu")) for pixels_BCHW in batches.of(groups))
+
+
+if __name__ == "__main__":
+    main()
