@@ -141,6 +141,8 @@ def zoo_training(task: Task, settings: dict[str, Any]) -> Train:
                 data=str(task.photos),
                 strategy=task.strategy,
                 epochs=task.epochs,
+                lr=task.lr,
+                base_lr=1.0,  # as the others: the base learns at the head's rate
                 out=f"{folder}/run",
                 **settings,
             )
