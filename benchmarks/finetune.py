@@ -11,7 +11,7 @@ is a fresh process; they take turns, and ratios are medians over the rounds. zoo
     zoo              --views 1 --augment none, with an empty cache: the same training as the others', which do not vary
                      their images either
     zoo, warm cache  the same again, as a second run on the same images finds it
-    zoo, usual       as `zoo finetune` does when nothing is said: four varied views of each image, with an empty cache
+    zoo, usual       four varied views of each image (--views 4 --augment crop-flip), with an empty cache
 
 zoo's seconds also hold what the others do not do: its run directory with metrics, pictures and weights. CPU seconds are
 those of the process and its workers on all cores: what other work on the machine disturbs least.
@@ -33,11 +33,11 @@ from typing import Any
 from measuring import in_child, make_photos, told
 from rivals import RIVALS, Outcome, Task, Train
 
-COLD, WARM, USUAL = "zoo", "zoo, warm cache", "zoo, usual"
+COLD, WARM, VARIED = "zoo", "zoo, warm cache", "zoo, 4 views"
 ZOO: dict[str, dict[str, Any]] = {
     COLD: {"views": 1, "augment": "none"},
     WARM: {"views": 1, "augment": "none"},
-    USUAL: {},
+    VARIED: {"views": 4, "augment": "crop-flip"},
 }
 LINE = "{:<18}{:>8}{:>13}{:>10}{:>10}{:>10}{:>10}"
 
@@ -101,7 +101,7 @@ def make_weights(path: Path, backbone: str, photos: Path) -> None:
 
 def measure(way: str, arguments: argparse.Namespace, weights: Path, folder: Path) -> dict[str, Any]:
     """Train in a fresh process. In a round, the two ways of zoo with one training share a cache."""
-    cache = folder / ("usual" if way == USUAL else "cache")
+    cache = folder / ("usual" if way == VARIED else "cache")
     settings = ("--backbone", arguments.backbone, "--strategy", arguments.strategy, "--epochs", str(arguments.epochs))
     given = (way, str(arguments.photos), "--weights", str(weights), *settings)
     return in_child(__file__, *given, environment={"ZOO_CACHE": str(cache)})

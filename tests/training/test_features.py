@@ -277,3 +277,23 @@ def test_keys_grow_stage_by_stage(config: FinetuneConfig, catalog: Catalog) -> N
     same = {cut.stages for cut in before if before[cut] == after[cut]}
     assert same == {1, 2, 3}
     assert set(front_keys(job.model, job.preprocessing, "y").values()).isdisjoint(after.values())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "augment", "given", "views"),
+    [
+        ("head-only", "crop-flip", None, 1),
+        ("lp-ft", "crop-flip", None, 1),
+        ("last:1", "crop-flip", None, 3),  # no more than there are epochs
+        ("last:1", "flip", None, 2),
+        ("last:1", "none", None, 1),
+        ("head-only", "crop-flip", 2, 2),
+        ("head-only", "crop-flip", 0, 0),
+        ("full", "crop-flip", None, 0),
+    ],
+)
+def test_the_views_follow_from_the_plan_unless_somebody_says(
+    config: FinetuneConfig, catalog: Catalog, strategy: str, augment: str, given: int | None, views: int
+) -> None:
+    job = prepare(replace(config, strategy=strategy, augment=augment, views=given), catalog)
+    assert job.caching.views == views
