@@ -56,7 +56,7 @@ def test_plugins_can_be_left_out(zoo: Zoo) -> None:
 
 
 def test_a_first_fine_tune_runs_on_bundled_images_and_its_run_can_be_used(zoo: Zoo, tmp_path: Path) -> None:
-    trained = zoo("finetune", "--backbone", "lenet5", "--epochs", 2, "--json")
+    trained = zoo("finetune", "--backbone", "lenet5", "--strategy", "head-only", "--epochs", 2, "--json")
     assert trained.returncode == 0, trained.stderr
     answer = json.loads(trained.stdout)
     assert answer["run"] == "runs/lenet5-head-only-1"
@@ -70,7 +70,9 @@ def test_a_first_fine_tune_runs_on_bundled_images_and_its_run_can_be_used(zoo: Z
     image = make_photos(tmp_path / "photos", count=1) / "red" / "0.jpg"
     predicted = json.loads(zoo("predict", answer["run"], image, "--top", 3, "--json").stdout)
     assert len(predicted["predictions"][0]["answers"]) == 3
-    again = json.loads(zoo("finetune", "--backbone", "lenet5", "--epochs", 1, "--json").stdout)
+    again = json.loads(
+        zoo("finetune", "--backbone", "lenet5", "--strategy", "head-only", "--epochs", 1, "--json").stdout
+    )
     assert again["run"] == "runs/lenet5-head-only-2"
 
 
@@ -127,7 +129,7 @@ def test_every_backbone_fine_tunes_one_step_from_scratch_at_its_smallest_size(
         (["info", "resnet5"], 2, "is called 'resnet5'. Did you mean 'resnet50'?"),
         (["evaluate", "runs/../x"], 2, "there is no run directory runs/../x"),
         (["evaluate", "nowhere/run"], 1, "there is no run directory nowhere/run, and the Hub does not give it"),
-        (["predict", "lenet5", "nowhere.png"], 1, "there is no image nowhere.png"),
+        (["predict", "lenet5", "nowhere.png"], 1, "nowhere.png is not there"),
         (["predict", "zfnet", "nowhere.png"], 2, "'zfnet' has no pretrained classifier"),
     ],
 )

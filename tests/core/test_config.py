@@ -19,7 +19,7 @@ from zoo_core.errors import UsageError
         ("size", 0, "size must be at least 1"),
         ("seed", -1, "seed must be at least 0"),
         ("optimizer", "adamW", "Did you mean 'adamw'?"),
-        ("augment", "crops", "augment must be one of none, flip, crop-flip"),
+        ("augment", "crops", "augment must be one of auto, none, flip, crop-flip"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_at_birth(setting: str, value: object, message: str) -> None:

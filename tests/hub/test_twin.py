@@ -17,7 +17,7 @@ from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.decode import open_image
-from zoo_core.data.transforms import evaluation_pixels
+from zoo_core.data.transforms import made_small, view_of
 from zoo_core.errors import UsageError
 from zoo_core.hub.bundle import Wishes
 from zoo_core.hub.publish import publish
@@ -72,8 +72,9 @@ def test_timm_opens_the_published_model_and_gives_the_same_logits(
     theirs = timm.create_model("hf-hub:alice/twin", pretrained=True).eval()
     assert theirs.pretrained_cfg["label_names"] == ["blue", "red"]
     ours = zoo_core.load("alice/twin", device="cpu", catalog=catalog)
-    pixels = evaluation_pixels(open_image(tmp_path / "photos" / "red" / "0.jpg"), ours.preprocessing)
-    image_BCHW = torch.from_numpy(np.ascontiguousarray(pixels))[None].float() / 255
+    small = made_small(open_image(tmp_path / "photos" / "red" / "0.jpg"), ours.preprocessing)
+    pixels_HWC = np.ascontiguousarray(view_of(small, ours.preprocessing, "none", 0, b""))
+    image_BCHW = torch.from_numpy(pixels_HWC).permute(2, 0, 1)[None].float() / 255
     mean, std = (torch.tensor(theirs.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     with torch.inference_mode():
         logits_BK = theirs((image_BCHW - mean) / std)

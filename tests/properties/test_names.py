@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from hypothesis import assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -20,9 +20,9 @@ from zoo_core.data.folders import read_folders
 from zoo_core.errors import DataError, printable, short
 from zoo_core.paths import json_text
 from zoo_core.runs.card import inline, render_card
-from zoo_core.runs.plots import plot_confusion
+from zoo_core.runs.plots import plot_answers
 from zoo_core.runs.schema import parse_facts
-from zoo_core.training.metrics import Evaluation
+from zoo_core.training.metrics import ClassEvaluation
 
 
 @given(text=ODD)
@@ -71,7 +71,7 @@ def test_folders_with_any_names_are_classes_or_an_error_that_can_be_shown(names:
         assert message.isprintable()
 
 
-@settings(max_examples=12)  # each draws a picture
+@settings(max_examples=12, suppress_health_check=[HealthCheck.filter_too_much])  # each draws a picture
 @given(names=st.lists(NAMES, min_size=2, max_size=4, unique=True))
 @example(names=["$\\frac$", "b"])  # a formula that cannot be drawn, were it taken for one
 def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]) -> None:
@@ -82,7 +82,7 @@ def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]
     facts = replace(parse_facts(GOOD_RUN, "x"), classes=tuple(names))
     assert parse_facts(json.loads(json_text(facts.to_dict())), "x").classes == tuple(names)
     confusion = np.eye(len(names), dtype=np.int64)
-    evaluation = Evaluation(confusion=confusion, loss=1.0)
+    evaluation = ClassEvaluation(confusion=confusion, loss=1.0)
     result = {
         "part": "val",
         "images": len(names),
@@ -96,4 +96,4 @@ def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]
     assert len(rows) == len(names) + 1
     assert all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) == 4 for row in rows)
     with tempfile.TemporaryDirectory() as folder:
-        plot_confusion(Path(folder) / "confusion.png", evaluation, names)
+        plot_answers(Path(folder), evaluation, names)

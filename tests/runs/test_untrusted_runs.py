@@ -109,7 +109,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "other parameters": (
         lambda f: f["plan"]["phases"][0]["rules"][0].update(parameters="weights"),
-        "a rule's parameters are all, norm or bias",
+        "a rule's parameters are all, norm, bias or added",
     ),
     "a start of a text": (lambda f: f.update(start="x"), "'x' is not an object"),
     "half a start": (lambda f: f.update(start={"tag": "x"}), "missing 2 required"),
