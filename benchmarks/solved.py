@@ -1,12 +1,13 @@
 """The head that is solved against a trained linear one, on the same frozen features.
 
     python benchmarks/stamps.py STAMPS
-    python benchmarks/solved.py STAMPS [--backbone efficientnet_lite0] [--seeds 3] [--epochs 10]
+    python benchmarks/solved.py STAMPS [--backbone efficientnet_lite0] [--seeds 3]
 
-For each seed a fifth of each class is kept aside as test images, which decide nothing: not the epoch whose weights the
-trained head keeps, nor the penalty of the solved one. Both heads get the same training images and the same features,
-which are computed before the first of them and kept; the seconds are those of what comes after that, the epochs of the
-one and the single fit of the other, with their measurements.
+For each seed each class is dealt out into five parts, and each part in turn is kept aside as test images, which decide
+nothing: not the epoch whose weights the trained head keeps, nor the penalty of the solved one. So every image is a test
+image once a seed. Both heads get the same training images and the same features, which are computed before the first of
+them and kept; the seconds are those of what comes after that, the epochs of the one and the single fit of the other, with
+their measurements.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from zoo_core.runs.directory import read_metrics
 
 HEADS = ("linear", "solved")
 WARM_UP = "linear:dropout=0"  # computes the features that both are given
-TEST_SHARE = 0.2
+FOLDS = 5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the heads 'solved' and 'linear' on frozen features.")
     parser.add_argument("stamps", type=Path, help="the folder of classes that stamps.py made, or any other")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="a pretrained one")
-    parser.add_argument("--epochs", type=int, default=10, help="epochs of the trained head (default 10)")
+    parser.add_argument("--epochs", type=int, help="epochs of the trained head (those of zoo finetune)")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3: 0, 1, 2)")
     arguments = parser.parse_args()
     print(f"zoo {zoo_core.__version__}, {arguments.backbone}, {arguments.stamps.name}\n")
@@ -45,12 +46,14 @@ def main() -> None:
             images = Path(folder) / "images"  # paths in a CSV file may not lead out of its folder
             shutil.copytree(arguments.stamps, images)
             for seed in range(arguments.seeds):
-                table = with_test_part(images, images / f"{seed}.csv", seed)
+                tables = with_test_parts(images, seed)
                 for head in (WARM_UP, *HEADS):
-                    correct, count, seconds = measure(arguments, table, seed, head, Path(folder))
+                    runs = [measure(arguments, table, seed, head, Path(folder)) for table in tables]
                     if head == WARM_UP:
                         continue
-                    found[head].append((correct, count, seconds))
+                    correct, count = sum(one[0] for one in runs), sum(one[1] for one in runs)
+                    seconds = median(runs)
+                    found[head] += runs
                     line = f"{seed:<6}{head:<10}{100 * correct / count:>12.1f} %{f'{correct}/{count}':>10}"
                     print(f"{line}{seconds:>10.2f}", flush=True)
         except ZooError as error:
@@ -66,26 +69,29 @@ def median(runs: list[tuple[int, int, float]]) -> float:
     return statistics.median(seconds for _, _, seconds in runs)
 
 
-def with_test_part(root: Path, table: Path, seed: int) -> Path:
-    """Write a CSV file that names each image, its class, and which of them are test images."""
+def with_test_parts(root: Path, seed: int) -> list[Path]:
+    """Write CSV files that name each image, its class, and which of them are test images: another fifth in each."""
     source = read_folders(root)
     part = source.parts["train"]
     generator = np.random.default_rng(seed)
-    test: set[int] = set()
+    fold = np.zeros(len(part), np.int64)
     for label in range(len(source.classes)):
         members = np.flatnonzero(part.targets == label)
-        test.update(generator.permutation(members)[: round(TEST_SHARE * len(members))].tolist())
-    with table.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "class", "part"])
-        for index, target in enumerate(part.targets):
-            writer.writerow([part.images.name(index), source.classes[target], "test" if index in test else "train"])
-    return table
+        fold[generator.permutation(members)] = np.arange(len(members)) % FOLDS
+    tables = [root / f"{seed}-{number}.csv" for number in range(FOLDS)]
+    for number, table in enumerate(tables):
+        with table.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "class", "part"])
+            for index, target in enumerate(part.targets):
+                name = "test" if fold[index] == number else "train"
+                writer.writerow([part.images.name(index), source.classes[target], name])
+    return tables
 
 
 def measure(arguments: argparse.Namespace, table: Path, seed: int, head: str, folder: Path) -> tuple[int, int, float]:
     """Fine-tune with a head; return correct answers on the test images, their number and the seconds it took."""
-    out = folder / f"{seed}-{head}"
+    out = folder / f"{table.stem}-{head}"
     config = zoo_core.FinetuneConfig(
         backbone=arguments.backbone, head=head, data=str(table), epochs=arguments.epochs, seed=seed, out=str(out)
     )

@@ -82,7 +82,7 @@ def test_folds_are_stratified_seeded_and_never_hold_out_the_only_image_of_a_clas
     assert best_decay(torch.eye(2).double(), torch.tensor([0, 1]), 2, 0) == 1.0
 
 
-def test_a_solved_head_is_a_plain_layer_with_the_standardisation_folded_in() -> None:
+def test_a_solved_head_is_a_plain_layer_with_centre_and_scale_folded_in() -> None:
     """The last feature never changes: its weight must be zero, and nothing may become infinite."""
     features, targets = points()
     features = torch.cat((features, torch.full((60, 1), 3.0)), dim=1)
@@ -92,7 +92,8 @@ def test_a_solved_head_is_a_plain_layer_with_the_standardisation_folded_in() -> 
     assert torch.allclose(reduced, features)
     head.fit(reduced, targets, 0)
     assert type(head.output) is torch.nn.Linear
-    inside = standardised(features[:, :6])
+    centred = features.double() - features.double().mean(0)
+    inside = centred[:, :6] / centred.square().mean().sqrt()  # one scale for all features, the still one included
     decay = best_decay(torch.cat((inside, torch.zeros(60, 1)), 1), targets, 3, 0)
     weight, bias = solve(inside, targets, 3, decay)
     expected = (inside @ weight.T + bias).float()

@@ -16,7 +16,7 @@ from zoo_core.builtin import FittedOptions
 from zoo_core.model.heads import pooled
 
 DECAYS = tuple(10.0**power for power in range(1, -7, -1))
-"""The L2 penalties that are tried, from the strongest. On standardised features and a mean loss, 10 leaves next to
+"""The L2 penalties that are tried, from the strongest. On features of unit scale and a mean loss, 10 leaves next to
 nothing of the weights and 1e-6 next to nothing of the penalty."""
 FOLDS = 5
 
@@ -60,15 +60,19 @@ class Solved(_Fitted):
 
     @torch.no_grad()
     def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
-        """Solve in double precision on standardised features, and fold the standardisation into the layer."""
+        """Solve in double precision on centred features of one common scale, and fold both into the layer.
+
+        One scale for all: a pretrained network's features have one unit, and one that hardly moves says little.
+        """
         features_NF, targets_N = reduced_NF.cpu().double(), targets_N.cpu()
-        std_F, mean_F = torch.std_mean(features_NF, dim=0, correction=0)
-        std_F = torch.where(std_F > 1e-12, std_F, torch.ones_like(std_F))  # a feature that never changes says nothing
-        features_NF = (features_NF - mean_F) / std_F
+        mean_F = features_NF.mean(0)
+        features_NF = features_NF - mean_F
+        scale = features_NF.square().mean().sqrt().clamp(min=1e-12)  # 0 where no feature ever changes
+        features_NF = features_NF / scale
         classes = self.output.out_features
         decay = best_decay(features_NF, targets_N, classes, seed)
         weight_KF, bias_K = solve(features_NF, targets_N, classes, decay)
-        weight_KF = weight_KF / std_F
+        weight_KF = weight_KF / scale
         self.output.weight.copy_(weight_KF)
         self.output.bias.copy_(bias_K - weight_KF @ mean_F)
 
