@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3: 0, 1, 2)")
     arguments = parser.parse_args()
     cases = (
-        Case(arguments.stamps.name, arguments.backbone, str(arguments.stamps), ("head-only", "last:1", "last:2")),
+        Case(arguments.stamps.name, arguments.backbone, str(arguments.stamps), ("head-only", "last:1")),
         Case("bundled", "lenet5", "fashion-small", ("head-only", "last:1", "full")),
     )
     try:
