@@ -17,6 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import zoo_core
 from zoo_core.errors import ZooError
@@ -65,7 +66,7 @@ def compare(case: Case, seeds: int) -> None:
     print(f"the best by hand: {best}; the defaults are {abs(gap):.1f} points {'below' if gap > 0 else 'above'} it")
 
 
-def measured(title: str, case: Case, seeds: int, **settings: object) -> float:
+def measured(title: str, case: Case, seeds: int, **settings: Any) -> float:
     """The accuracy over all seeds of one set of settings."""
     correct, images, started = 0, 0, time.perf_counter()
     for seed in range(seeds):
@@ -74,7 +75,7 @@ def measured(title: str, case: Case, seeds: int, **settings: object) -> float:
                 backbone=case.backbone, data=case.data, seed=seed, out=f"{folder}/run", **settings
             )
             evaluation = zoo_core.finetune(config).evaluation
-        correct, images = correct + evaluation.correct, images + evaluation.images
+        correct, images = correct + round(evaluation.score * evaluation.images), images + evaluation.images
     share = correct / images
     seconds = time.perf_counter() - started
     print(f"{title:<34}{100 * share:>8.1f} %{f'{correct}/{images}':>12}{seconds:>9.1f}", flush=True)

@@ -147,7 +147,7 @@ def zoo_training(task: Task, settings: dict[str, Any]) -> Train:
                 **settings,
             )
             last = zoo_core.finetune(config, catalog=catalog).trained.epochs[-1]
-        return Outcome(last.val_accuracy, last.val_loss)
+        return Outcome(last.val_score, last.val_loss)
 
     return train
 
@@ -167,7 +167,7 @@ def report(measured: dict[str, list[dict[str, Any]]]) -> None:
 
 def paired(theirs: list[dict[str, Any]], ours: list[dict[str, Any]], what: str) -> float:
     """The median over the rounds of how many times as much they take."""
-    return statistics.median(their[what] / our[what] for their, our in zip(theirs, ours, strict=True))
+    return statistics.median(float(their[what] / our[what]) for their, our in zip(theirs, ours, strict=True))
 
 
 if __name__ == "__main__":

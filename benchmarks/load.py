@@ -123,7 +123,9 @@ def zoo_loader(*, hash_known: bool) -> Callable[[Path], Any]:
 
     def load(path: Path) -> Any:
         if not hash_known:
-            path = choose_start(choice, str(path)).local.path
+            local = choose_start(choice, str(path)).local
+            assert local is not None
+            path = local.path
         network = build_empty(lambda: build_network(choice))
         load_chain(network, read_tensors(path), path=path, ignored=choice.spec.ignored_keys, drop=None)
         return network.eval()

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 NOTHING, ZOO, TIMM = "python -c pass", "zoo list", "timm.list_models()"
@@ -67,7 +68,7 @@ def report(seconds: dict[str, list[float]], rounds: int) -> None:
         print(f"`{TIMM}` takes {ratio:.1f} times as long as `zoo list`.")
 
 
-def paired(left: list[float], right: list[float], compare) -> float:
+def paired(left: list[float], right: list[float], compare: Callable[[float, float], float]) -> float:
     """The median over the rounds: each compares two processes that ran one after the other."""
     return statistics.median(compare(one, other) for one, other in zip(left, right, strict=True))
 

@@ -19,6 +19,7 @@ import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -75,7 +76,7 @@ def epochs_within(seconds: float, arguments: argparse.Namespace, seed: int) -> i
     with tempfile.TemporaryDirectory() as folder:
         tried = finetune(arguments, seed, epochs=2, scratch=True, out=f"{folder}/run")
         lines = read_metrics(tried.directory)
-    one = [line["seconds"] for line in lines if line["event"] == "epoch"][-1]
+    one: float = [line["seconds"] for line in lines if line["event"] == "epoch"][-1]
     return max(1, math.floor(seconds / one))
 
 
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace, seed: int, *, epochs: int, scratch: bool 
 
 
 def finetune(arguments: argparse.Namespace, seed: int, *, epochs: int, scratch: bool, out: str) -> Result:
-    settings = {"weights": "none", "strategy": "full"} if scratch else {}
+    settings: dict[str, Any] = {"weights": "none", "strategy": "full"} if scratch else {}
     config = zoo_core.FinetuneConfig(
         backbone=arguments.backbone, data=str(arguments.stamps), epochs=epochs, seed=seed, out=out, **settings
     )

@@ -56,9 +56,13 @@ RUN: dict[str, Any] = {
     },
 }
 METRICS: list[dict[str, Any]] = [
-    {"event": "epoch", "epoch": 1, "phase": 1, "lr": 0.1, "train_loss": 0.7, "val_loss": 0.7, "val_accuracy": 0.5},
     {
-        **{"event": "result", "part": "val", "images": 2, "correct": 1, "accuracy": 0.5, "interval": [0.1, 0.9]},
+        **{"event": "epoch", "epoch": 1, "phase": 1, "lr": 0.1, "train_loss": 0.7, "val_loss": 0.7},
+        **{"val_score": 0.5, "metric": "accuracy", "seconds": 1.0},
+    },
+    {
+        **{"event": "result", "part": "val", "images": 2, "metric": "accuracy", "score": 0.5, "correct": 1},
+        **{"accuracy": 0.5, "interval": [0.1, 0.9]},
         **{"loss": 0.7, "best_epoch": 1, "seconds": 1.0, "confusion": [[1, 0], [1, 0]]},
     },
 ]

@@ -13,6 +13,8 @@ Augment = Literal["auto", "none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "float32"]
 BadImages = Literal["fail", "skip"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Compile = Literal["auto", "on", "off"]
 TaskChoice = Task | Literal["auto"]
 
 
@@ -21,18 +23,22 @@ class FinetuneConfig:
     """The settings of one fine-tune. Raises UsageError when one of them makes no sense.
 
     `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder, a CSV file or
-    the name of a data set; `task` "auto" is what the data say; `strategy`, `augment`, `epochs` and `base_lr` are decided
-    by zoo_core.training.defaults where they are "auto" or None; `size` is the side of the square image in pixels, None
-    for what the weights expect; `lr` the highest rate of the head ("auto": found by a range test); the conv base's
-    stages get the share `base_lr` of it, times what the plan says; `mixup` and `cutmix` are the alphas by which images
-    are mixed (0: not), `l2_sp` how strongly the base is pulled back to its start, `ema` the decay of averaged weights
-    that are measured and kept instead of the last ones (0: none); `views` is how many variants of each training image
-    there are where the frozen front's features are kept (None: chosen from the plan; 0: nothing is kept, every epoch
-    sees fresh ones), `cache_gb` how many gigabytes may be kept on disk and `cache_dtype` how; `patience` is after how
-    many epochs without a better one a phase of the plan ends; `val_share` is what is held out when the data brings no
-    validation part; `bad_images` what is done about images that cannot be read: "fail" names them, "skip" leaves them
-    out; `device` is "auto", "cpu", "cuda" or "cuda:N"; `micro_batch` how many images of a batch go through the network
-    together; `save_every` the seconds between two checkpoints; `out` the run directory, None for a new one under ./runs.
+    the name of a data set; `task` "auto" is what the data say; `strategy`, `augment`, `epochs` and `base_lr` are
+    decided by zoo_core.training.defaults where they are "auto" or None; `size` is the side of the square image in
+    pixels, None for what the weights expect; `lr` the highest rate of the head ("auto": found by a range test); the
+    conv base's stages get the share `base_lr` of it, times what the plan says; `mixup` and `cutmix` are the alphas by
+    which images are mixed (0: not), `l2_sp` how strongly the base is pulled back to its start, `ema` the decay of
+    averaged weights that are measured and kept instead of the last ones (0: none); `views` is how many variants of
+    each training image there are where the frozen front's features are kept (None: chosen from the plan; 0: nothing
+    is kept, every epoch sees fresh ones), `cache_gb` how many gigabytes may be kept on disk and `cache_dtype` how;
+    `patience` is after how many epochs without a better one a phase of the plan ends; `val_share` is what is held out
+    when the data brings no validation part; `bad_images` what is done about images that cannot be read: "fail" names
+    them, "skip" leaves them out; `device` is "auto", "cpu", "cuda" or "cuda:N"; `batch_size` how many images a step
+    sees ("auto": the fastest that the device's memory holds) and `micro_batch` how many of them go through the
+    network together; `gradient_checkpointing` computes what the stages give a second time rather than keep it;
+    `precision` is that of the forward pass ("auto": bfloat16 where the device has units for it) and `compile` whether
+    the learning part is compiled ("auto": where that saves more time than it takes); `save_every` the seconds between
+    two checkpoints; `out` the run directory, None for a new one under ./runs.
     """
 
     backbone: str
@@ -42,7 +48,7 @@ class FinetuneConfig:
     data: str = "fashion-small"
     task: TaskChoice = "auto"
     epochs: int | None = None
-    batch_size: int = 32
+    batch_size: int | Literal["auto"] = 32
     lr: float | Literal["auto"] = 1e-2
     base_lr: float | None = None
     weight_decay: float = 0.01
@@ -65,11 +71,15 @@ class FinetuneConfig:
     device: str = "auto"
     workers: int | None = None
     micro_batch: int | None = None
+    gradient_checkpointing: bool = False
+    precision: Precision = "auto"
+    compile: Compile = "auto"
     save_every: float = 30.0
     out: str | None = None
 
     def __post_init__(self) -> None:
-        _at_least("batch_size", self.batch_size, 1)
+        if self.batch_size != "auto":
+            _at_least("batch_size", self.batch_size, 1)
         _at_least("seed", self.seed, 0)
         if self.seed >= 2**32:
             raise UsageError(f"seed must be below 2**32, got {short(self.seed)}")
@@ -100,6 +110,15 @@ class FinetuneConfig:
         _one_of("bad_images", self.bad_images, ("fail", "skip"))
         _one_of("augment", self.augment, ("auto", "none", "flip", "crop-flip"))
         _one_of("cache_dtype", self.cache_dtype, ("float16", "float32"))
+        _one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
+        _one_of("compile", self.compile, ("auto", "on", "off"))
+
+    @property
+    def images_a_step(self) -> int:
+        """The batch size. Raises UsageError while it is "auto": a job knows it."""
+        if self.batch_size == "auto":
+            raise UsageError("the batch size is 'auto', and nothing has found one yet")
+        return self.batch_size
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` gives an equal config again."""
@@ -122,7 +141,7 @@ class FinetuneConfig:
 
 def _check_type(name: str, value: object, kind: Any) -> None:
     """Raise UsageError unless a value from JSON has the type of the setting."""
-    if isinstance(value, bool) or not isinstance(value, _plain_types(kind)):
+    if isinstance(value, bool) is not (kind is bool) or not isinstance(value, _plain_types(kind)):
         raise UsageError(f"the setting '{name}' cannot be {short(value)}.")
 
 

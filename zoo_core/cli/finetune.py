@@ -17,13 +17,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULTS = {name: p.default for name, p in inspect.signature(FinetuneConfig).parameters.items()}
 
 
-class Rate(click.ParamType[Any]):
+class OrAuto(click.ParamType[Any]):
     """A number, or "auto"."""
 
-    name = "float|auto"
+    def __init__(self, number: click.ParamType[Any]) -> None:
+        self.number = number
+        self.name = f"{number.name}|auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == "auto" else click.FLOAT.convert(value, param, ctx)
+        return value if value == "auto" else self.number.convert(value, param, ctx)
 
 
 def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
@@ -52,8 +54,8 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 )
 @_option("task", "classification, multilabel or regression (auto: what the data say).")
 @_option("epochs", "How often each image is seen (30 where an epoch costs next to nothing, else 10).", type=int)
-@_option("batch_size", "Images a step.", type=int)
-@_option("lr", "Highest learning rate of the head; auto finds one by a range test.", type=Rate())
+@_option("batch_size", "Images a step; auto finds the fastest that a GPU holds.", type=OrAuto(click.INT))
+@_option("lr", "Highest learning rate of the head; auto finds one by a range test.", type=OrAuto(click.FLOAT))
 @_option("base_lr", "Share of it for the conv base (0.1, or 0.2 from scratch and with very many images).", type=float)
 @_option("weight_decay", "Weight decay; norms and biases have none.", type=float)
 @_option("warmup", "Share of all steps in which the learning rate rises.", type=float)
@@ -75,6 +77,13 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("device", "auto, cpu, cuda or cuda:N.")
 @_option("workers", "Threads that decode images (one a core).", type=int)
 @_option("micro_batch", "Images of a batch that go through the network together (fewer take less memory).", type=int)
+@_option(
+    "gradient_checkpointing",
+    "Compute what the stages give twice rather than keep it: less memory, more time, the same result.",
+    is_flag=True,
+)
+@_option("precision", "float32 or bfloat16 (auto: bfloat16 where the device has units for it).")
+@_option("compile", "Compile what learns: on, off (auto: on where it saves more time than it takes).")
 @_option("save_every", "Seconds between two checkpoints.", type=float)
 @_option("out", "The run directory to make (the next free one under ./runs).", type=click.Path())
 @click.option("--resume", "run", type=click.Path(), help="Go on with a run that was interrupted (as `zoo resume RUN`).")

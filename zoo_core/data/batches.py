@@ -138,9 +138,16 @@ def training_steps(count: int, size: int) -> int:
     return max(1, full + (rest > 1 or (rest == 1 and full == 0)))
 
 
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device; a GPU fetches it while the processor goes on."""
+    if device.type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def normalised(pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.device) -> Tensor:
     """Bytes to floats on `device`, in channels-last order: scaled to 0..1, then normalised by channel."""
-    pixels_BHWC = pixels_BCHW.to(device, non_blocking=True).permute(0, 2, 3, 1).contiguous()
+    pixels_BHWC = moved(pixels_BCHW, device).permute(0, 2, 3, 1).contiguous()
     batch, height, width, channels = pixels_BHWC.shape
     # Over whole rows: a broadcast over the three channels alone is several times slower.
     scale = torch.tensor([1 / (255 * std) for std in preprocessing.std], device=device).repeat(width)

@@ -20,6 +20,7 @@ from zoo_core.training.watcher import EpochReport
 
 MAX_LABELLED = 40  # names that fit along an axis
 MAX_PANELS = 9
+CHARACTER = 0.085  # inches, about what one takes beside an axis
 SCORES = {
     "accuracy": ("accuracy", "%", 100),
     "mean_average_precision": ("mean average precision", "%", 100),
@@ -61,18 +62,20 @@ def plot_answers(directory: Path, evaluation: Evaluation, names: Sequence[str]) 
 
 
 def _plot_confusion(target: Path, evaluation: ClassEvaluation, classes: Sequence[str]) -> None:
-    """The share of each class's images that was called each class."""
+    """The share of each class's images that was called each class: white is none, the darkest blue all."""
     totals = evaluation.confusion.sum(axis=1, keepdims=True)
     shares = evaluation.confusion / np.maximum(totals, 1)
     side = min(14.0, max(4.5, 0.5 * len(classes) + 2))
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = Figure(figsize=(side, side))
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class's images")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = _short(classes) if len(classes) <= MAX_LABELLED else ["0000"]
+    room = (0.6 + CHARACTER * max(map(len, names))) / side
+    figure.subplots_adjust(left=room, right=0.97, bottom=room, top=0.93)
     axes.set(xlabel="answer", ylabel="true class", title=f"Accuracy {100 * evaluation.accuracy:.1f} %")
     if len(classes) <= MAX_LABELLED:
-        axes.set_xticks(range(len(classes)), _short(classes), rotation=90)
-        axes.set_yticks(range(len(classes)), _short(classes))
+        axes.set_xticks(range(len(classes)), names, rotation=90)
+        axes.set_yticks(range(len(classes)), names)
     if len(classes) <= 20:
         for (row, column), count in np.ndenumerate(evaluation.confusion):
             if count:

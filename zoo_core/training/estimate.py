@@ -28,11 +28,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a phase takes: seconds `once` for what is computed and kept before its first epoch, seconds an `epoch`, and
-    bytes of `memory` for weights, gradients, the optimizer and what a step keeps for its gradients."""
+    """What a phase takes: seconds `once` for what is computed and kept before its first epoch, seconds an `epoch`, of
+    which `steps` are those of what learns, and bytes of `memory` for weights, gradients, the optimizer and what a step
+    keeps for its gradients."""
 
     once: float
     epoch: float
+    steps: float
     memory: int
 
 
@@ -41,7 +43,7 @@ def estimate(job: Job) -> list[Estimate]:
     device that does nothing else."""
     part = job.source.parts["train"]
     workers = job.config.workers or default_workers()
-    batches = Batches(part, job.preprocessing, job.config.batch_size, workers)
+    batches = Batches(part, job.preprocessing, job.config.images_a_step, workers)
     group = [(index % len(part), CENTRE) for index in range(TRIED)]
     decode, pixels_BCHW = _timed(lambda: batches.here(group))
     images_BCHW = normalised(pixels_BCHW, job.preprocessing, job.device)
@@ -53,13 +55,14 @@ def estimate(job: Job) -> list[Estimate]:
         front_and_decode = (front + decode / workers) / TRIED
         step, forward, kept = _tail(job, cut, flow)
         counts = {name: len(one) for name, one in job.source.parts.items()}
-        epoch = (counts["train"] * step + counts["val"] * forward) / TRIED
+        steps = counts["train"] * step / TRIED
+        epoch = steps + counts["val"] * forward / TRIED
         once = 0.0
         if job.caching.cuts[number] is None:
             epoch += (counts["train"] + counts["val"]) * front_and_decode
         elif not any(one.once for one in found):  # what later phases need is computed in the same pass
             once = (counts["train"] * job.caching.views + counts["val"]) * front_and_decode
-        found.append(Estimate(once, epoch, _memory(job, number, kept)))
+        found.append(Estimate(once, epoch, steps, _memory(job, number, kept)))
     return found
 
 
@@ -67,7 +70,7 @@ def _front(job: Job, cut: Cut, images_BCHW: Tensor) -> tuple[float, Tensor]:
     """Seconds for the tried images up to a cut, with all lanes at work, and what stands there."""
     if cut == Cut(0):
         return 0.0, images_BCHW
-    front = Front(job.model, [cut])
+    front = Front(job.model, [cut], job.config.precision)
     if job.device.type != "cpu":
         seconds, outputs = _timed(lambda: front(images_BCHW))
         return seconds, outputs[cut].clone()
@@ -82,7 +85,8 @@ def _front(job: Job, cut: Cut, images_BCHW: Tensor) -> tuple[float, Tensor]:
 
 def _tail(job: Job, cut: Cut, flow: Tensor) -> tuple[float, float, int]:
     """Seconds of a step and of a forward pass over the tried images, and the bytes kept for the gradients of one."""
-    tail = Tail(job.model, cut).eval()  # statistics stay as they are
+    recompute = job.config.gradient_checkpointing
+    tail = Tail(job.model, cut, job.config.precision, recompute=recompute).eval()  # statistics stay as they are
     targets = torch.from_numpy(job.source.parts["train"].targets[[0] * TRIED]).to(job.device)
     objective = objective_for(job.source.task, job.model.head)
     kept: dict[int, int] = {}
@@ -115,7 +119,7 @@ def _memory(job: Job, number: int, kept: int) -> int:
     learning = sum(
         parameter.nbytes for row, rule in rules.items() for parameter in learning_parameters(job.model.part(row), rule)
     )
-    together = min(job.config.micro_batch or job.config.batch_size, len(job.source.parts["train"]))
+    together = min(job.config.micro_batch or job.config.images_a_step, len(job.source.parts["train"]))
     return weights + learning * (1 + STATES[job.config.optimizer]) + kept * together
 
 

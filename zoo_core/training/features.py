@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.config import Augment
-from zoo_core.data.batches import Batches, Seen, normalised
+from zoo_core.data.batches import Batches, Seen, moved, normalised
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import TrainingError
@@ -106,7 +106,7 @@ class Kept:
     def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
         for group in groups:
             rows = self.store.read(self.entries[one] for one in group)
-            flow = torch.from_numpy(np.stack(rows)).to(self.device, non_blocking=True).float()
+            flow = moved(torch.from_numpy(np.stack(rows)), self.device).float()
             yield flow.flatten(1) if self.flat else flow.permute(0, 3, 1, 2)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from zoo_core.config import Precision
 from zoo_core.data.batches import Batches
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
@@ -40,6 +41,7 @@ class Feeds:
     classes: tuple[str, ...]
     device: torch.device
     world: World
+    precision: Precision = "float32"
 
     def enter(self, number: int, watch: Callable[[int, int], None]) -> PhaseFeeds:
         """Get ready for a phase: what its frozen front gives is computed and kept where the plan of caching says so."""
@@ -49,7 +51,7 @@ class Feeds:
         if front == 0:
             return PhaseFeeds(Cut(0), *pixels)
         if cut is None:
-            computing = Front(self.model, [Cut(front)])
+            computing = Front(self.model, [Cut(front)], self.precision)
             return PhaseFeeds(Cut(front), *(Computed(one, computing, Cut(front)) for one in pixels))
         self._build(number, watch)
         train = self.features.kept(cut, self.train, self.caching.views)
@@ -64,7 +66,7 @@ class Feeds:
         self.features.keys = front_keys(self.model, self.train.preprocessing, self.features.identity)
         cuts = {cut for later, cut in enumerate(self.caching.cuts) if cut and self._still_until(cut, number, later)}
         rows = Rows(((self.train, self.caching.views), (self.val, VIEWS_OF_VAL)))
-        self.features.build(lambda: Front(self.model, cuts), cuts, rows, self.world, watch)
+        self.features.build(lambda: Front(self.model, cuts, self.precision), cuts, rows, self.world, watch)
 
     def _still_until(self, cut: Cut, number: int, later: int) -> bool:
         """Whether the stages before a later phase's cut stay as they are from this phase on until then."""

@@ -8,16 +8,21 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
+from torch.utils.checkpoint import checkpoint
 
+from zoo_core.config import Precision
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import hold_still
 from zoo_core.model.solvers import Solvable
 from zoo_core.specs import Preprocessing
+from zoo_core.training.precision import computing
+from zoo_core.training.state import statistics_stay
 
 VERSION = 1
 """Grows when the same front would give other numbers: what was kept before is not found again."""
@@ -49,8 +54,10 @@ def fixed_beginning(head: nn.Module) -> list[nn.Module]:
 class Tail(nn.Module):
     """What comes after a cut, with the very modules of the model: features there to outputs (B, K)."""
 
-    def __init__(self, model: Model, cut: Cut) -> None:
+    def __init__(self, model: Model, cut: Cut, precision: Precision = "float32", *, recompute: bool = False) -> None:
         super().__init__()
+        self.precision = precision
+        self.recompute = recompute
         names = model.backbone.stages[cut.stages :]
         self.stages = nn.ModuleList(model.backbone.stage(name) for name in names)
         self.rules = [model.backbone.rules[name] for name in names]
@@ -61,18 +68,31 @@ class Tail(nn.Module):
         self.pooled = cut.pooled
 
     def forward(self, flow: Tensor) -> Tensor:
-        for stage in self.stages:
-            flow = stage(flow)
-        outputs_BK: Tensor = self.head(flow)
-        return outputs_BK
+        with computing(self.precision, flow.device):
+            for stage in self.stages:
+                flow = self._recomputed(stage, flow) if self.recompute and torch.is_grad_enabled() else stage(flow)
+            outputs_BK: Tensor = self.head(flow)
+        return outputs_BK.float()
+
+    def _recomputed(self, stage: nn.Module, flow: Tensor) -> Tensor:
+        """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): what the stage computes on its way is not kept but
+        computed again for the gradients, with the same random numbers; its statistics move once."""
+
+        def contexts() -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
+            return nullcontext(), statistics_stay(stage)
+
+        output: Tensor = checkpoint(stage, flow, use_reentrant=False, context_fn=contexts)
+        return output
 
     def reduced(self, flow: Tensor) -> Tensor:
         """The features (B, F) that a head is solved on."""
-        for stage in self.stages:
-            flow = stage(flow)
         (head,) = self.whole_head
         assert isinstance(head, Solvable)
-        return flow if self.pooled else head.reduce(flow)
+        with computing(self.precision, flow.device):
+            for stage in self.stages:
+                flow = stage(flow)
+            features_BF = flow if self.pooled else head.reduce(flow)
+        return features_BF.float()
 
     def train(self, mode: bool = True) -> Tail:
         """Set training mode for what learns; what is frozen stays in evaluation mode."""
@@ -86,8 +106,9 @@ class Tail(nn.Module):
 class Front(nn.Module):
     """The part of a model before its last cut: normalised images (B, C, H, W) to what stands at each cut."""
 
-    def __init__(self, model: Model, cuts: Iterable[Cut]) -> None:
+    def __init__(self, model: Model, cuts: Iterable[Cut], precision: Precision = "float32") -> None:
         super().__init__()
+        self.precision = precision
         self.cuts = tuple(sorted(cuts))
         names = model.backbone.stages[: self.cuts[-1].stages]
         self.stages = nn.ModuleList(folded(model.backbone.stage(name)) for name in names)
@@ -97,13 +118,14 @@ class Front(nn.Module):
     def forward(self, flow: Tensor, start: Cut = Cut(0)) -> dict[Cut, Tensor]:
         """What stands at each cut, from normalised images or from what stood at an earlier cut."""
         found: dict[Cut, Tensor] = {}
-        for place in range(start.stages, len(self.stages) + 1):
-            if place > start.stages:
-                flow = self.stages[place - 1](flow)
-            if Cut(place) in self.cuts:
-                found[Cut(place)] = flow
-            if Cut(place, pooled=True) in self.cuts:
-                found[Cut(place, pooled=True)] = self.pool(flow)
+        with computing(self.precision, flow.device):
+            for place in range(start.stages, len(self.stages) + 1):
+                if place > start.stages:
+                    flow = self.stages[place - 1](flow)
+                if Cut(place) in self.cuts:
+                    found[Cut(place)] = flow
+                if Cut(place, pooled=True) in self.cuts:
+                    found[Cut(place, pooled=True)] = self.pool(flow)
         return found
 
 

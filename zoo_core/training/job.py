@@ -34,6 +34,7 @@ from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Prep
 from zoo_core.training.caching import Caching, cache_budget, choose_caching
 from zoo_core.training.defaults import FEW_EPOCHS, completed
 from zoo_core.training.front import Cut, cut_shapes
+from zoo_core.training.precision import chosen_precision
 from zoo_core.training.solve import shortened
 from zoo_core.training.tasks import check_task
 from zoo_core.version import __version__
@@ -127,6 +128,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     base, dropped = load_base(backbone, start)
     train, parameters = source.parts["train"], count_parameters(base)
     config = completed(config, backbone.spec, train, preprocessing, parameters=parameters, pretrained=start.pretrained)
+    config = replace(config, precision=chosen_precision(config.precision, device))
     strategy = catalog.strategy(config.strategy)
     planned = make_plan(strategy, backbone.spec, config.epochs or FEW_EPOCHS)
     outputs = len(source.classes)

@@ -77,7 +77,7 @@ class Loop:
     best_state: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.steps = training_steps(len(self.feeds.train.part), self.config.batch_size)
+        self.steps = training_steps(len(self.feeds.train.part), self.config.images_a_step)
         self.micro_batch = self.config.micro_batch
         self._unread = torch.zeros((), device=self.feeds.device, dtype=torch.float64)
         self._saved_at = time.monotonic()
@@ -117,7 +117,7 @@ class Loop:
         phase = self.plan.phases[number]
         self.model.apply_rules(self.plan.rules(phase))
         feed = self.feeds.enter(number, self._watch_preparing)
-        tail = Tail(self.model, feed.cut)
+        tail = Tail(self.model, feed.cut, self.config.precision, recompute=self.config.gradient_checkpointing)
         rates = Rates.of(self.config, self.plan, phase, pretrained=self.pretrained)
         # Where the base is pulled back to its start, a pull to zero would be one too many.
         decay, base_decays = self.config.weight_decay, not self.config.l2_sp
@@ -134,6 +134,7 @@ class Loop:
             label_smoothing=self.config.label_smoothing,
             mixing=Mixing(self.config.mixup, self.config.cutmix),
             micro_batch=self.micro_batch,
+            compiled=self.config.compile == "on",
             say=self.watcher.say,
         )
         return self._work
@@ -159,7 +160,7 @@ class Loop:
         if self.config.lr != "auto":
             return
         if self.lr is None:
-            count, size = len(self.feeds.train.part), self.config.batch_size
+            count, size = len(self.feeds.train.part), self.config.images_a_step
             groups = training_groups(count, size, seed=self.config.seed, epoch=self.at.epoch)
             seen = [[self._seen(index) for index in group] for group in groups]
             self.lr = range_test(
@@ -172,7 +173,7 @@ class Loop:
     def _epoch(self, work: PhaseWork) -> None:
         started = time.perf_counter() - self.at.seconds
         epoch, part = self.at.epoch, self.feeds.train.part
-        groups = training_groups(len(part), self.config.batch_size, seed=self.config.seed, epoch=epoch)
+        groups = training_groups(len(part), self.config.images_a_step, seed=self.config.seed, epoch=epoch)
         seen = [[self._seen(index) for index in group] for group in groups[self.at.step :]]
         for group, flow in work.train_flow(seen):
             try:
@@ -303,9 +304,11 @@ class Loop:
 
     def evaluate_best(self) -> Evaluation | None:
         """Count on the validation images what `run` left in the model. None when what the last phase computes from is
-        not what these weights would give, or when no phase was entered."""
+        not what these weights would give in float32, or when no phase was entered."""
         work = self._work
-        if work is None or any(self.plan.front(phase) < work.feed.cut.stages for phase in self.plan.phases):
+        if work is None or self.config.precision != "float32":
+            return None
+        if any(self.plan.front(phase) < work.feed.cut.stages for phase in self.plan.phases):
             return None
         return work.evaluate()
 

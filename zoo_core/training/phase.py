@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from zoo_core.data.batches import Batches, Seen, in_groups
+from zoo_core.data.batches import Batches, Seen, in_groups, moved
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import TrainingError
+from zoo_core.training.compiling import Compiled
 from zoo_core.training.features import Feed, group_size
 from zoo_core.training.feeds import Feeds, PhaseFeeds
 from zoo_core.training.front import Tail
@@ -48,6 +49,7 @@ class PhaseWork:
     label_smoothing: float
     mixing: Mixing
     micro_batch: int | None
+    compiled: bool
     say: Callable[[str], None]
 
     def __post_init__(self) -> None:
@@ -57,9 +59,11 @@ class PhaseWork:
         if self.micro_batch is None and small:
             self.micro_batch = group_size(self.feeds.device)
         self.undo_forward = before_forward(self.tail)
-        self._network: nn.Module = self.tail
-        if self.feeds.world.size > 1:
-            self._network = DistributedDataParallel(self.tail)
+        together = DistributedDataParallel(self.tail) if self.feeds.world.size > 1 else self.tail
+        self._between_processes = together.no_sync if isinstance(together, DistributedDataParallel) else nullcontext
+        self._network: Callable[[Tensor], Tensor] = together
+        if self.compiled and len(self.tail.stages):
+            self._network = Compiled(together, self.say)
 
     def _norms_learn(self) -> bool:
         """Whether a batch normalisation takes its statistics from the batch: cutting that would change the result."""
@@ -78,38 +82,54 @@ class PhaseWork:
     def gradients(self, group: Sequence[Seen], flow: Tensor) -> Tensor:
         """Fill the gradients of the batch's mean loss; return this process's part of that loss, in float64.
 
-        Where the memory is too small for all at once, smaller pieces are taken from then on. Raises TrainingError when
-        it is too small for a single image.
+        Where the memory is too small for all at once, what the stages compute is no longer kept if smaller pieces would
+        change the statistics of the batch; else, and where that was not enough, smaller pieces are taken from then on.
+        Raises TrainingError when it is too small for a single image.
         """
+        self.undo_forward = before_forward(self.tail)
         while True:
-            self.undo_forward = before_forward(self.tail)
             try:
                 return self._gradients(group, flow)
             except RuntimeError as error:  # torch's own error of a full device is one of these
                 if not is_out_of_memory(error):
                     raise
-            self._take_smaller_pieces(len(flow))
+            if self._norms_learn() and len(self.tail.stages) and not self.tail.recompute:
+                self._keep_less()
+            else:
+                self._take_smaller_pieces(len(flow))
             self.undo_forward()
 
     def _gradients(self, group: Sequence[Seen], flow: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         world = self.feeds.world
         mine = len(world.share(group))
-        targets = self.feeds.train.targets([index for index, _ in self._share(group)]).to(
-            flow.device, non_blocking=True
-        )
+        targets = moved(self.feeds.train.targets([index for index, _ in self._share(group)]), flow.device)
         flow, targets = self.mixing(flow, targets, len(self.feeds.classes))
         pieces = -(-len(flow) // (self.micro_batch or len(flow)))
         total = torch.zeros((), device=flow.device, dtype=torch.float64)
         parts = list(zip(flow.tensor_split(pieces), targets.tensor_split(pieces), strict=True))
         for place, (part, own) in enumerate(parts):
             last = place == len(parts) - 1
-            with nullcontext() if last or world.size == 1 else self._network.no_sync():  # type: ignore[operator]
+            with nullcontext() if last else self._between_processes():
                 loss = self.objective.loss(self._network(part), own, self.label_smoothing)
                 share = len(own) / len(group) if mine else 0.0
                 (loss * share * world.size).backward()  # type: ignore[no-untyped-call]  # the processes' gradients are averaged
                 total += loss.detach().double() * share
         return total
+
+    def _keep_less(self) -> None:
+        self.tail.recompute = True
+        self._free_memory()
+        self.say(
+            "the memory is too small for what the stages compute: it is computed twice from now on "
+            "(--gradient-checkpointing), which changes no result"
+        )
+
+    def _free_memory(self) -> None:
+        """Give back what a step that failed left in a device's memory."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.feeds.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _take_smaller_pieces(self, count: int) -> None:
         before = min(self.micro_batch or count, count)
@@ -119,8 +139,7 @@ class PhaseWork:
                 "or another --device."
             )
         self.micro_batch = before // 2
-        if self.feeds.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._free_memory()
         self.say(
             f"the memory is too small for {before} images at once: going on with {self.micro_batch} "
             f"(--micro-batch {self.micro_batch}); the batch of the optimizer stays as it was"

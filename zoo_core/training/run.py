@@ -31,6 +31,7 @@ from zoo_core.training.job import Job, prepare
 from zoo_core.training.loop import Loop, Trained
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import is_out_of_memory
+from zoo_core.training.settle import settled
 from zoo_core.training.tasks import objective_for
 from zoo_core.training.watcher import EpochReport, Watcher
 from zoo_core.training.world import World, join_world
@@ -54,6 +55,7 @@ def run_job(job: Job, watcher: Watcher) -> Result:
     """Train, evaluate, and write a new run directory. Returns what came out."""
     world = join_world(job.device)
     try:
+        job = settled(job, world, watcher.say)
         name = f"{job.backbone.spec.name}-{job.strategy.spec.name}"
         made = RunWriter.create(job.config.out, name).directory if world.first else None
         writer = RunWriter(Path(world.told(made)))
@@ -138,19 +140,22 @@ def _feeds(job: Job, world: World) -> Feeds:
         make_room(root, job.caching.total + job.caching.small, cache_budget(config.cache_gb))
     if job.caching.small:
         small = small_store(root, job.preprocessing)
-    train = Batches(job.source.parts["train"], job.preprocessing, config.batch_size, workers, config.augment, small)
-    val = Batches(job.source.parts["val"], job.preprocessing, config.batch_size, workers, "none", small)
+    train = Batches(job.source.parts["train"], job.preprocessing, config.images_a_step, workers, config.augment, small)
+    val = Batches(job.source.parts["val"], job.preprocessing, config.images_a_step, workers, "none", small)
     entry = job.backbone.entry
+    precision = "" if config.precision == "float32" else f" {config.precision}"
     features = Features(
         root=root,
-        identity=f"{entry.distribution} {entry.version} {job.backbone}",
+        identity=f"{entry.distribution} {entry.version} {job.backbone}{precision}",
         shapes=job.shapes,
         augment=config.augment,
         dtype=config.cache_dtype,
         device=job.device,
         lanes=workers,
     )
-    return Feeds(job.model, job.plan, job.caching, features, train, val, job.source.classes, job.device, world)
+    return Feeds(
+        job.model, job.plan, job.caching, features, train, val, job.source.classes, job.device, world, config.precision
+    )
 
 
 def _loop(job: Job, feeds: Feeds, watcher: Watcher, wish: Wish, writer: RunWriter) -> Loop:
@@ -177,7 +182,7 @@ def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result
         job.merge()  # what is measured, drawn and written below is the merged model
     if evaluation is None:
         workers = job.config.workers or default_workers()
-        batches = Batches(job.source.parts[part], job.preprocessing, job.config.batch_size, workers)
+        batches = Batches(job.source.parts[part], job.preprocessing, job.config.images_a_step, workers)
         evaluation = evaluate(job.model, batches, job.device, loop.objective)
     result = Result(writer.directory, trained, evaluation, part, loop.feeds.features.forwards)
     if loop.feeds.world.first:

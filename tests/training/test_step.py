@@ -1,0 +1,243 @@
+"""The training step: its precision, gradient checkpointing, the compiler, the batch size that a trial finds.
+
+Seen to fail: without autocast in the tail and in the front, with statistics that move when a stage is computed again,
+without the way back when the compiler fails, with a cache that does not know the precision, and with a trial that leaves
+gradients or moved statistics behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from helpers import Zoo
+from survive.support import weights_of
+from survive.test_numbers import OUT_OF_MEMORY, Hearing, small_memory
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.errors import UsageError
+from zoo_core.runs.directory import read_facts, read_metrics
+from zoo_core.training import compiling, precision, settle
+from zoo_core.training.job import Job, prepare
+from zoo_core.training.run import Result, run_job
+from zoo_core.training.watcher import Silent
+from zoo_core.weights.safe import read_tensors
+
+TINY = FinetuneConfig(
+    backbone="resnet18", weights="none", size=32, strategy="last:2", epochs=2, batch_size=8, precision="float32"
+)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def job(photos: Path, catalog: Catalog) -> Job:
+    return prepare(replace(TINY, data=str(photos)), catalog)
+
+
+def trained(config: FinetuneConfig, photos: Path, out: Path, catalog: Catalog, watcher: Silent | None = None) -> Result:
+    return run_job(prepare(replace(config, data=str(photos), out=str(out)), catalog), watcher or Silent())
+
+
+def seen_types(job: Job) -> dict[str, set[torch.dtype]]:
+    """In which types each stage gives its features while the job runs; in place of those cut off, the front's copies."""
+    found: dict[str, set[torch.dtype]] = {}
+    for name in job.model.backbone.stages:
+        types = found.setdefault(name, set())
+        job.model.backbone.stage(name).register_forward_hook(lambda *given, types=types: types.add(given[2].dtype))
+    return found
+
+
+def test_bfloat16_computes_what_learns_and_weights_stay_float32(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    config = replace(TINY, precision="bfloat16", data=str(photos), out=str(tmp_path / "run"))
+    job = prepare(config, catalog)
+    types = seen_types(job)
+    result = run_job(job, Silent())
+    assert torch.bfloat16 in types["layer3"]
+    assert torch.bfloat16 in types["layer4"]
+    assert {tensor.dtype for tensor in job.model.parameters()} == {torch.float32}
+    saved = read_tensors(result.directory / "model.safetensors")
+    assert torch.bfloat16 not in {tensor.dtype for tensor in saved.values()}
+    assert read_facts(result.directory).config.precision == "bfloat16"
+
+
+def test_features_are_kept_for_one_precision_alone(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    first = trained(TINY, photos, tmp_path / "one", catalog)
+    other = trained(replace(TINY, precision="bfloat16"), photos, tmp_path / "two", catalog)
+    again = trained(TINY, photos, tmp_path / "three", catalog)
+    assert first.forwards == other.forwards > 0
+    assert again.forwards == 0
+
+
+def test_a_frozen_front_computes_in_the_precision_of_the_run(photos: Path, catalog: Catalog) -> None:
+    from zoo_core.training.front import Cut, Front
+
+    job = prepare(replace(TINY, data=str(photos)), catalog)
+    pixels_BCHW = torch.rand(2, 3, 32, 32)
+    assert Front(job.model, [Cut(3)], "bfloat16")(pixels_BCHW)[Cut(3)].dtype == torch.bfloat16
+    assert Front(job.model, [Cut(3)])(pixels_BCHW)[Cut(3)].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"), [({"amx_bf16": True}, "bfloat16"), ({"avx512_bf16": True}, "bfloat16"), ({}, "float32")]
+)
+def test_auto_is_bfloat16_where_the_processor_has_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert precision.chosen_precision("auto", torch.device("cpu")) == expected
+    assert precision.chosen_precision("float32", torch.device("cpu")) == "float32"
+
+
+def test_gradient_checkpointing_changes_nothing_but_the_memory(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    config = replace(TINY, head="mlp:hidden=8,dropout=0.5")
+    trained(config, photos, tmp_path / "kept", catalog)
+    trained(replace(config, gradient_checkpointing=True), photos, tmp_path / "twice", catalog)
+    assert weights_of(tmp_path / "kept") == weights_of(tmp_path / "twice")
+
+
+def test_gradient_checkpointing_keeps_less(job: Job, catalog: Catalog) -> None:
+    from zoo_core.training.front import Cut, Tail
+
+    job = prepare(replace(job.config, strategy="full"), catalog)
+    job.model.apply_rules(job.plan.rules(job.plan.phases[0]))
+
+    def kept(recompute: bool) -> int:
+        sizes: list[int] = []
+        tail = Tail(job.model, Cut(0), recompute=recompute).train()
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            tail(torch.rand(8, 3, 32, 32, requires_grad=True))
+        return sum(sizes)
+
+    assert kept(recompute=True) < kept(recompute=False) / 3
+
+
+def test_memory_that_is_short_is_first_won_without_another_result(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch with normalisation that learns is another one in pieces: it is computed twice before it is cut."""
+    trained(TINY, photos, tmp_path / "whole", catalog)
+    from zoo_core.training.front import Tail
+
+    hearing, real = Hearing(), Tail.forward
+
+    def forward(self: Tail, flow: torch.Tensor) -> torch.Tensor:
+        outputs_BK = real(self, flow)
+        if self.training and not self.recompute:
+            raise OUT_OF_MEMORY[0]
+        return outputs_BK
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tail, "forward", forward)
+        trained(TINY, photos, tmp_path / "less", catalog, hearing)
+    assert [text.partition(":")[0] for text in hearing.said] == ["the memory is too small for what the stages compute"]
+    assert weights_of(tmp_path / "whole") == weights_of(tmp_path / "less")
+    with monkeypatch.context() as patch:
+        small_memory(patch, 4, OUT_OF_MEMORY[0])
+        trained(TINY, photos, tmp_path / "pieces", catalog, hearing)
+    assert "going on with 4" in hearing.said[-1]
+
+
+def test_a_compiled_step_gives_what_the_plain_one_gives(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced and differentiated by the real compiler; the code it would write needs another compiler, not always there."""
+    monkeypatch.setattr(compiling, "BACKEND", "aot_eager")
+    hearing = Hearing()
+    trained(TINY, photos, tmp_path / "plain", catalog)
+    trained(replace(TINY, compile="on"), photos, tmp_path / "compiled", catalog, hearing)
+    assert any(text.startswith("compiling what learns") for text in hearing.said)
+    assert not any("cannot be compiled" in text for text in hearing.said)
+    for one, other in zip(read_metrics(tmp_path / "plain"), read_metrics(tmp_path / "compiled"), strict=True):
+        assert one.get("train_loss", 0) == pytest.approx(other.get("train_loss", 0), rel=1e-4)
+
+
+def test_where_the_compiler_fails_the_training_goes_on_without_it(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(network: nn.Module, **settings: object) -> object:
+        def call(flow: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("no C++ compiler found\nat length")
+
+        return call
+
+    trained(TINY, photos, tmp_path / "plain", catalog)
+    monkeypatch.setattr(torch, "compile", failing)
+    hearing = Hearing()
+    trained(replace(TINY, compile="on"), photos, tmp_path / "run", catalog, hearing)
+    assert "what learns cannot be compiled here, it goes on without: no C++ compiler found" in hearing.said
+    assert weights_of(tmp_path / "plain") == weights_of(tmp_path / "run")
+
+
+def test_compiling_pays_only_where_it_saves_more_than_it_takes(job: Job) -> None:
+    assert compiling.compiling_pays(job.plan, layers=21, seconds_an_epoch=[300.0])  # of 600 s it saves 54, and takes 44
+    assert not compiling.compiling_pays(job.plan, layers=21, seconds_an_epoch=[200.0])
+    assert not compiling.compiling_pays(job.plan, layers=21, seconds_an_epoch=[0.0])
+
+
+def test_a_short_run_is_not_compiled_and_says_so_in_its_facts(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    trained(replace(TINY, compile="auto"), photos, tmp_path / "run", catalog)
+    assert read_facts(tmp_path / "run").config.compile == "off"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most", "expected"),
+    [
+        ({32: 1.0, 64: 0.6, 128: 0.4, 256: 0.3, 512: 0.2}, 10_000, 512),
+        ({32: 1.0, 64: 0.6, 128: 0.58}, 10_000, 64),  # the last was hardly faster
+        ({32: 1.0, 64: 0.6, 128: None}, 10_000, 64),  # the last did not fit
+        ({32: 1.0, 64: 0.6}, 100, 64),  # more would leave too few steps
+        ({32: None}, 10_000, 32),
+    ],
+)
+def test_the_batch_grows_while_that_is_faster_and_fits(
+    seconds: dict[int, float | None], most: int, expected: int
+) -> None:
+    assert settle.doubled(lambda size: seconds[size], most) == expected
+
+
+def test_a_trial_leaves_the_model_as_it_was_and_knows_when_memory_is_short(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {name: tensor.clone() for name, tensor in job.model.state_dict().items()}
+    drawn = torch.get_rng_state()
+    seconds = settle.seconds_an_image(job, 4)
+    assert seconds
+    assert seconds > 0
+    assert all(torch.equal(tensor, before[name]) for name, tensor in job.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in job.model.parameters())
+    assert torch.equal(drawn, torch.get_rng_state())
+
+    def full(*_: object) -> None:
+        raise OUT_OF_MEMORY[0]
+
+    job.model.head.register_forward_hook(full)
+    assert settle.seconds_an_image(job, 4) is None
+
+
+def test_a_batch_size_of_auto_is_a_number_in_the_run(photos: Path, zoo: Zoo, tmp_path: Path) -> None:
+    done = zoo(
+        "finetune", "--backbone", "lenet5", "--data", photos, "--epochs", 1, "--batch-size", "auto", "--out", "run"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "batch size by trial: 32" in done.stderr
+    assert read_facts(tmp_path / "run").config.batch_size == 32
+
+
+def test_a_batch_size_is_a_number_or_auto() -> None:
+    with pytest.raises(UsageError, match="the batch size is 'auto', and nothing has found one yet"):
+        _ = FinetuneConfig(backbone="lenet5", batch_size="auto").images_a_step
+    with pytest.raises(UsageError, match="precision must be one of auto, float32, bfloat16, got 'fp8'"):
+        FinetuneConfig(backbone="lenet5", precision="fp8")  # type: ignore[arg-type]
