@@ -6,9 +6,11 @@ Shapes: B batch, C channels, H height, W width, K outputs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zoo_core.catalog import Choice
 from zoo_core.errors import PluginError, reason_of
@@ -153,12 +155,25 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+BATCH_NORMS = (nn.functional.batch_norm, torch.batch_norm)
+
+
+class _NormsKeepShapes(TorchFunctionMode):
+    """Batch normalisation hands on what it gets: on the meta device it takes longer than all the rest together."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        return (args[0] if args else given["input"]) if func in BATCH_NORMS else func(*args, **given)
+
+
 def stage_shapes(chain: Chain, *, channels: int, size: int) -> dict[str, tuple[int, ...]]:
     """The shape (C, H, W) that each stage puts out for one image, found on the meta device: nothing is computed."""
     shapes: dict[str, tuple[int, ...]] = {}
     flow = torch.empty(1, channels, size, size, device="meta")
     chain.eval()
-    with torch.no_grad():
+    with torch.no_grad(), _NormsKeepShapes():
         for name, stage in chain.named_children():
             flow = stage(flow)
             shapes[name] = tuple(flow.shape[1:])
