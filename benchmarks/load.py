@@ -1,15 +1,16 @@
-"""Loading resnet50 from a local safetensors file: zoo beside timm.
+"""Loading a network from a local safetensors file: zoo beside timm.
 
-    python benchmarks/load.py [--rounds 15]
+    python benchmarks/load.py [--backbone resnet50] [--rounds 15]
 
-The file holds random weights under torchvision's key names, which timm's resnet50 has as well; it is made in a
+The file holds random weights under torchvision's key names, which timm knows as well; it is made in a
 temporary folder and lies in memory (the page cache) when it is read. Each measurement is a fresh process. Imports, and
 in zoo's case the look for plugins, are done before the clock starts. Three ways take turns:
 
     zoo              a path that a user gave (`--weights FILE`): zoo takes the sha256 of the whole file for the run's
                      records, builds the network without storage and puts memory-mapped tensors in its places
     zoo, hash known  the same without the sha256: weights that zoo fetched were hashed then, and not at every start
-    timm             timm.create_model("resnet50", checkpoint_path=FILE)
+    timm             timm.create_model("resnet50", checkpoint_path=FILE); where its key names differ (vgg16), with the file
+                     as its pretrained weights, which translates them
 
 Measured are the milliseconds until the whole network (classifier included) can be used, and the extra memory at its
 peak (resident set); then both again with the first forward pass of one image of 224 x 224 pixels, because what is
@@ -31,46 +32,48 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-BACKBONE, SIZE = "resnet50", 224
+SIZE = 224
 ZOO, KNOWN, TIMM = "zoo", "zoo, hash known", "timm"
 FIGURES = {"load_ms": "ms", "load_mb": "peak MB", "first_ms": "ms, 1st image", "first_mb": "peak MB, 1st image"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time and weigh the loading of resnet50 from a local file.")
+    parser = argparse.ArgumentParser(description="Time and weigh the loading of a network from a local file.")
+    parser.add_argument("--backbone", default="resnet50", help="resnet50, vgg16 ... (default resnet50)")
     parser.add_argument("--rounds", type=int, default=15, help="processes of each kind (default 15)")
-    parser.add_argument("--child", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=3, metavar=("WAY", "FILE", "BACKBONE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        child(arguments.child[0], Path(arguments.child[1]))
+        way, file, backbone = arguments.child
+        child(way, Path(file), backbone)
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "resnet50.safetensors"
-        make_weights(path)
+        path = Path(folder) / f"{arguments.backbone}.safetensors"
+        make_weights(path, arguments.backbone)
         megabytes = path.stat().st_size / 1e6
         measured: dict[str, list[dict[str, Any]]] = {ZOO: [], KNOWN: [], TIMM: []}
         for way in measured:  # one that does not count: libraries and the file into memory
-            measure(way, path)
+            measure(way, path, arguments.backbone)
         for _ in range(arguments.rounds):
             for way, results in measured.items():
-                results.append(measure(way, path))
-    report(measured, megabytes)
+                results.append(measure(way, path, arguments.backbone))
+    report(measured, arguments.backbone, megabytes)
 
 
-def make_weights(path: Path) -> None:
+def make_weights(path: Path, backbone: str) -> None:
     """Write random weights of the right shapes."""
     import torch
     import torchvision
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    network = torchvision.models.get_model(BACKBONE)
+    network = torchvision.models.get_model(backbone)
     save_file(network.state_dict(), path, metadata={"format": "pt"})
 
 
-def measure(way: str, path: Path) -> dict[str, Any]:
+def measure(way: str, path: Path, backbone: str) -> dict[str, Any]:
     """Load in a fresh process, which prints what it measured as its last line."""
-    command = [sys.executable, __file__, "--child", way, str(path)]
+    command = [sys.executable, __file__, "--child", way, str(path), backbone]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{way} failed:\n{done.stderr}")
@@ -78,11 +81,11 @@ def measure(way: str, path: Path) -> dict[str, Any]:
     return answer
 
 
-def child(way: str, path: Path) -> None:
+def child(way: str, path: Path, backbone: str) -> None:
     """Load in one way, then classify one image; print the figures."""
     import torch
 
-    load = timm_loader() if way == TIMM else zoo_loader(hash_known=way == KNOWN)
+    load = timm_loader(backbone) if way == TIMM else zoo_loader(backbone, hash_known=way == KNOWN)
     image_BCHW = torch.linspace(-2, 2, 3 * SIZE * SIZE).reshape(1, 3, SIZE, SIZE)
     before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
@@ -110,7 +113,7 @@ def child(way: str, path: Path) -> None:
     print(json.dumps(figures))
 
 
-def zoo_loader(*, hash_known: bool) -> Callable[[Path], Any]:
+def zoo_loader(backbone: str, *, hash_known: bool) -> Callable[[Path], Any]:
     from zoo_core.catalog import open_catalog
     from zoo_core.model.assemble import build_network
     from zoo_core.specs import resolve
@@ -118,7 +121,7 @@ def zoo_loader(*, hash_known: bool) -> Callable[[Path], Any]:
     from zoo_core.weights.load import build_empty, load_chain
     from zoo_core.weights.safe import read_tensors
 
-    choice = open_catalog().backbone(BACKBONE)
+    choice = open_catalog().backbone(backbone)
     resolve(choice.spec.build)  # imports the plugin's model and torchvision
 
     def load(path: Path) -> Any:
@@ -133,10 +136,14 @@ def zoo_loader(*, hash_known: bool) -> Callable[[Path], Any]:
     return load
 
 
-def timm_loader() -> Callable[[Path], Any]:
+def timm_loader(backbone: str) -> Callable[[Path], Any]:
     import timm
 
-    return lambda path: timm.create_model(BACKBONE, checkpoint_path=str(path)).eval()
+    if backbone.startswith("vgg"):
+        return lambda path: timm.create_model(
+            backbone, pretrained=True, pretrained_cfg_overlay={"file": str(path)}
+        ).eval()
+    return lambda path: timm.create_model(backbone, checkpoint_path=str(path)).eval()
 
 
 def status(name: str) -> float:
@@ -146,7 +153,7 @@ def status(name: str) -> float:
     return kibibytes * 1024 / 1e6
 
 
-def report(measured: dict[str, list[dict[str, Any]]], megabytes: float) -> None:
+def report(measured: dict[str, list[dict[str, Any]]], backbone: str, megabytes: float) -> None:
     import timm
     import torch
 
@@ -156,7 +163,7 @@ def report(measured: dict[str, list[dict[str, Any]]], megabytes: float) -> None:
             if max(abs(a - b) for a, b in zip(one["outputs"], first, strict=True)) > 1e-4 * max(map(abs, first)):
                 raise SystemExit(f"{way} gives other outputs than {ZOO}: the comparison means nothing.")
     print(
-        f"{BACKBONE}, a file of {megabytes:.0f} MB; {len(measured[ZOO])} rounds, {len(os.sched_getaffinity(0))} cores"
+        f"{backbone}, a file of {megabytes:.0f} MB; {len(measured[ZOO])} rounds, {len(os.sched_getaffinity(0))} cores"
     )
     print(f"Python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}\n")
     print(f"{'median':<22}" + "".join(f"{title:>20}" for title in FIGURES.values()))
