@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from solved import with_folds
 from torch import Tensor
 from torch.nn import functional
 
 import zoo_core
 from measuring import told
+from solved import with_folds
 from zoo_core.catalog import open_catalog
 from zoo_core.data.batches import Batches, normalised
 from zoo_core.data.transforms import CENTRE
