@@ -3,6 +3,10 @@
     python benchmarks/stamps.py STAMPS
     python benchmarks/maps.py STAMPS [--strategies head-only last:1 last:2] [--seeds 3] [--epochs 10]
 
+zoo has no such option: this script hooks it into zoo's own training, where it varies the maps at the cut of the last phase
+anew in every epoch, each map by a draw that seed, epoch and image decide. Where only the head learns, whole maps are kept
+for it in place of pooled features.
+
 First: how nearly the network commutes with a flip and with a shift by one cell of its last map. That is how far the map of
 the varied image is from the varied map of the image, in shares of the distance between the maps of two images drawn by
 chance: 0 where both are the same, 1 where it might as well be another image's. In brackets the same without varying the map.
@@ -15,13 +19,18 @@ the first run of each way, whose epochs' seconds hold the computing of the featu
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
+import random
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unittest import mock
 
 import numpy as np
 import torch
@@ -32,27 +41,52 @@ import zoo_core
 from measuring import told
 from solved import with_folds
 from zoo_core.catalog import open_catalog
-from zoo_core.data.batches import Batches, normalised
+from zoo_core.data.batches import Batches, Seen, normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import ZooError
-from zoo_core.training import maps
+from zoo_core.training import job as job_module
 from zoo_core.training.front import Cut, Front
 from zoo_core.training.job import prepare
+from zoo_core.training.phase import PhaseWork
 
-WAYS: dict[str, dict[str, Any]] = {
-    "as they are": {},
-    "maps flipped": {"augment_maps": "flip"},
-    "maps shifted": {"augment_maps": "shift"},
-    "maps shifted, zeros": {"augment_maps": "shift"},
-    "maps flipped and shifted": {"augment_maps": "flip-shift"},
-    "mixup 0.2": {"mixup": 0.2},
-    "4 views of pixels": {"views": 4},
+Edge = Literal["replicate", "constant"]  # what a shift leaves open is filled with the cells at the edge, or with zeros
+Vary = Callable[[Tensor, int], Tensor]
+"""Varies images or maps (B, C, H, W), of which so many cells stand for one of the last map."""
+
+
+@dataclass(frozen=True)
+class MapVariation:
+    """Which maps a training sees: each flipped with a chance of one half, shifted by up to one cell to each side."""
+
+    flip: bool = False
+    shift: Edge | None = None
+
+    def __call__(self, maps_BCHW: Tensor, indices: Sequence[int], seed: int, epoch: int) -> Tensor:
+        padded_BCHW = functional.pad(maps_BCHW, (1, 1, 1, 1), mode=self.shift or "constant")
+        drawn = [random.Random(f"{seed}/{epoch}/{index}") for index in indices]
+        varied = [self._varied(one_CHW, chance) for one_CHW, chance in zip(padded_BCHW, drawn, strict=True)]
+        return torch.stack(varied).contiguous(memory_format=torch.channels_last)
+
+    def _varied(self, padded_CHW: Tensor, chance: random.Random) -> Tensor:
+        flipped = chance.random() < 0.5
+        top, left = (chance.randrange(3), chance.randrange(3)) if self.shift else (1, 1)
+        height, width = padded_CHW.shape[-2] - 2, padded_CHW.shape[-1] - 2
+        map_CHW = padded_CHW[:, top : top + height, left : left + width]
+        return map_CHW.flip(-1) if flipped and self.flip else map_CHW
+
+
+WAYS: dict[str, tuple[MapVariation | None, dict[str, Any]]] = {
+    "as they are": (None, {}),
+    "maps flipped": (MapVariation(flip=True), {}),
+    "maps shifted": (MapVariation(shift="replicate"), {}),
+    "maps shifted, zeros": (MapVariation(shift="constant"), {}),
+    "maps flipped and shifted": (MapVariation(flip=True, shift="replicate"), {}),
+    "mixup 0.2": (None, {"mixup": 0.2}),
+    "4 views of pixels": (None, {"views": 4}),
 }
 LINE = "{:<12}{:<26}{:>16}{:>12}{:>11}{:>11}   {}"
 COMPARED = 96  # images whose maps are compared
 LAST = 4  # stages whose maps are compared
-Vary = Callable[[Tensor, int], Tensor]
-"""Varies maps (B, C, H, W), of which so many cells stand for one of the last map."""
 
 
 def main() -> None:
@@ -121,9 +155,33 @@ def distance(one_BCHW: Tensor, other_BCHW: Tensor) -> float:
     return float((one_BCHW - other_BCHW).flatten(1).norm(dim=1).mean())
 
 
+@contextmanager
+def hooked(variation: MapVariation | None, seed: int) -> Iterator[None]:
+    """Let a training of one phase, in one process, see varied maps; None leaves it as it is."""
+    if variation is None:
+        yield
+        return
+    epochs = itertools.count()
+    train_flow, shapes_at_cuts = PhaseWork.train_flow, job_module.shapes_at_cuts
+
+    def varied(work: PhaseWork, groups: Sequence[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
+        epoch = next(epochs)  # it is called once an epoch
+        for group, maps_BCHW in train_flow(work, groups):
+            yield group, variation(maps_BCHW, [index for index, _ in group], seed, epoch)
+
+    def unpooled(*arguments: Any) -> dict[Cut, tuple[int, ...]]:
+        return {cut: shape for cut, shape in shapes_at_cuts(*arguments).items() if not cut.pooled}
+
+    with (
+        mock.patch.object(PhaseWork, "train_flow", varied),
+        mock.patch.object(job_module, "shapes_at_cuts", unpooled),
+    ):
+        yield
+
+
 def row(arguments: argparse.Namespace, images: Path, strategy: str, way: str) -> None:
     """Train one way with every seed and every part held out, and print what came out."""
-    maps.EDGE = "constant" if "zeros" in way else "replicate"
+    variation, settings = WAYS[way]
     correct, counts, losses, seconds = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZOO_CACHE"] = f"{folder}/cache"
@@ -137,9 +195,10 @@ def row(arguments: argparse.Namespace, images: Path, strategy: str, way: str) ->
                     epochs=arguments.epochs,
                     seed=seed,
                     out=f"{folder}/{table.stem}",
-                    **{"augment": "crop-flip", "views": 1, **WAYS[way]},
+                    **{"augment": "crop-flip", "views": 1, **settings},
                 )
-                result = zoo_core.finetune(config)
+                with hooked(variation, seed):
+                    result = zoo_core.finetune(config)
                 last, count = result.trained.epochs[-1], result.evaluation.images
                 right += round(last.val_score * count)
                 losses.append((last.val_loss, count))

@@ -10,7 +10,6 @@ from zoo_core.errors import UsageError, did_you_mean, printable, short
 from zoo_core.specs import MAX_SIZE, TASKS, Task
 
 Augment = Literal["auto", "none", "flip", "crop-flip"]
-MapAugment = Literal["none", "flip", "shift", "flip-shift"]
 Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "float32"]
 BadImages = Literal["fail", "skip"]
@@ -27,10 +26,9 @@ class FinetuneConfig:
     for what the weights expect; `lr` the highest rate of the head ("auto": found by a range test); the conv base's
     stages get the share `base_lr` of it, times what the plan says; `mixup` and `cutmix` are the alphas by which images
     are mixed (0: not), `l2_sp` how strongly the base is pulled back to its start, `ema` the decay of averaged weights
-    that are measured and kept instead of the last ones (0: none); `augment_maps` varies what the frozen front gave
-    for the training images, in every epoch anew; `views` is how many variants of each training image there are where
-    the frozen front's features are kept (None: chosen from the plan; 0: nothing is kept, every epoch sees fresh ones),
-    `cache_gb` how many gigabytes may be kept on disk and `cache_dtype` how; `patience` is after how
+    that are measured and kept instead of the last ones (0: none); `views` is how many variants of each training image
+    there are where the frozen front's features are kept (None: chosen from the plan; 0: nothing is kept, every epoch
+    sees fresh ones), `cache_gb` how many gigabytes may be kept on disk and `cache_dtype` how; `patience` is after how
     many epochs without a better one a phase of the plan ends; `val_share` is what is held out when the data brings no
     validation part; `bad_images` what is done about images that cannot be read: "fail" names them, "skip" leaves them
     out; `device` is "auto", "cpu", "cuda" or "cuda:N"; `micro_batch` how many images of a batch go through the network
@@ -56,7 +54,6 @@ class FinetuneConfig:
     l2_sp: float = 0.0
     ema: float = 0.0
     augment: Augment = "auto"
-    augment_maps: MapAugment = "none"
     views: int | None = None
     cache_gb: float = 10.0
     cache_dtype: CacheType = "float16"
@@ -102,7 +99,6 @@ class FinetuneConfig:
         _one_of("task", self.task, ("auto", *TASKS))
         _one_of("bad_images", self.bad_images, ("fail", "skip"))
         _one_of("augment", self.augment, ("auto", "none", "flip", "crop-flip"))
-        _one_of("augment_maps", self.augment_maps, ("none", "flip", "shift", "flip-shift"))
         _one_of("cache_dtype", self.cache_dtype, ("float16", "float32"))
 
     def to_dict(self) -> dict[str, Any]:

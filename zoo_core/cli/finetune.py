@@ -64,7 +64,6 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("l2_sp", "How strongly the base is pulled back to its start, in place of its weight decay.", type=float)
 @_option("ema", "Decay of averaged weights, which are kept instead of the last ones (0: none).", type=float)
 @_option("augment", "What varies the training images: crop-flip, flip or none (auto: small ones are flipped only).")
-@_option("augment_maps", "What varies the features of the frozen part in every epoch: flip, shift, flip-shift or none.")
 @_option("views", "Variants of each image where features of the frozen part are kept (0: keep nothing).", type=int)
 @_option("cache_gb", "Gigabytes of features and images that may be kept in the cache folder.", type=float)
 @_option("cache_dtype", "How features are kept: float16 or float32.")

@@ -67,8 +67,6 @@ def choose_caching(
     the plan never freezes the front there is nothing to keep and every epoch sees a fresh view.
     """
     fronts = [plan.front(phase) for phase in plan.phases]
-    if config.augment_maps != "none":  # what is pooled cannot be flipped or shifted
-        shapes = {cut: shape for cut, shape in shapes.items() if not cut.pooled}
     views = _views(config, plan)
     rows = train * views + val
     sizes = {cut: rows * prod(shape) * ITEM_BYTES[config.cache_dtype] for cut, shape in shapes.items()}
@@ -88,14 +86,8 @@ def choose_caching(
     short = views != _views(config, plan) or any(
         cut and cut.stages != front for cut, front in zip(cuts, fronts, strict=True)
     )
-    notes = []
-    if config.augment_maps != "none" and any(cut and cut.stages == len(plan.stages) for cut in cuts):
-        notes.append("whole maps are kept for --augment-maps: they are many times larger than pooled features")
-    if any(fronts) and short:
-        notes.append("less is kept than could be: the budget (--cache-gb) is too small")
-    return Caching(
-        views, tuple(cuts), tuple(chosen[cut] if cut else 0 for cut in cuts), small if again else 0, "; ".join(notes)
-    )
+    note = "less is kept than could be: the budget (--cache-gb) is too small" if any(fronts) and short else ""
+    return Caching(views, tuple(cuts), tuple(chosen[cut] if cut else 0 for cut in cuts), small if again else 0, note)
 
 
 def _small_bytes(preprocessing: Preprocessing, images: int) -> int:

@@ -28,7 +28,6 @@ from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.feeds import Feeds
 from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Interrupted, Wish
-from zoo_core.training.maps import MapVariation
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import PhaseWork
 from zoo_core.training.progress import Position, Progress
@@ -133,7 +132,6 @@ class Loop:
             feed=feed,
             objective=self.objective,
             label_smoothing=self.config.label_smoothing,
-            maps=MapVariation(self.config.augment_maps, self.config.seed),
             mixing=Mixing(self.config.mixup, self.config.cutmix),
             micro_batch=self.micro_batch,
             say=self.watcher.say,
@@ -178,7 +176,7 @@ class Loop:
         seen = [[self._seen(index) for index in group] for group in groups[self.at.step :]]
         for group, flow in work.train_flow(seen):
             try:
-                self._step(work, group, work.varied(group, flow, epoch))
+                self._step(work, group, flow)
             except TrainingError:
                 self._keep_what_is_good(work)
                 raise

@@ -19,7 +19,6 @@ from zoo_core.errors import TrainingError
 from zoo_core.training.features import Feed, group_size
 from zoo_core.training.feeds import Feeds, PhaseFeeds
 from zoo_core.training.front import Tail
-from zoo_core.training.maps import MapVariation
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.regularise import Mixing
 from zoo_core.training.solve import fit_head
@@ -47,7 +46,6 @@ class PhaseWork:
     feed: PhaseFeeds
     objective: Objective
     label_smoothing: float
-    maps: MapVariation
     mixing: Mixing
     micro_batch: int | None
     say: Callable[[str], None]
@@ -72,12 +70,6 @@ class PhaseWork:
         """Each group of images with what stands at the cut for this process's share of it."""
         shares = [self._share(group) for group in groups]
         yield from zip(groups, self.feed.train.of(shares), strict=True)
-
-    def varied(self, group: Sequence[Seen], flow: Tensor, epoch: int) -> Tensor:
-        """What the frozen front gave for this process's share of a group, as this epoch sees it."""
-        if self.maps.augment == "none" or self.feed.cut.stages == 0:
-            return flow
-        return self.maps(flow, [index for index, _ in self._share(group)], epoch)
 
     def _share(self, group: Sequence[Seen]) -> Sequence[Seen]:
         """This process's images of a group. One that has none takes another's along, and counts it as nothing."""
