@@ -46,7 +46,7 @@ def main() -> None:
             images = Path(folder) / "images"  # paths in a CSV file may not lead out of its folder
             shutil.copytree(arguments.stamps, images)
             for seed in range(arguments.seeds):
-                tables = with_test_parts(images, seed)
+                tables = with_folds(images, seed)
                 for head in (WARM_UP, *HEADS):
                     runs = [measure(arguments, table, seed, head, Path(folder)) for table in tables]
                     if head == WARM_UP:
@@ -69,8 +69,8 @@ def median(runs: list[tuple[int, int, float]]) -> float:
     return statistics.median(seconds for _, _, seconds in runs)
 
 
-def with_test_parts(root: Path, seed: int) -> list[Path]:
-    """Write CSV files that name each image, its class, and which of them are test images: another fifth in each."""
+def with_folds(root: Path, seed: int, *, held: str = "test") -> list[Path]:
+    """Write CSV files that name each image, its class, and which of them are held out: another fifth in each."""
     source = read_folders(root)
     part = source.parts["train"]
     generator = np.random.default_rng(seed)
@@ -84,7 +84,7 @@ def with_test_parts(root: Path, seed: int) -> list[Path]:
             writer = csv.writer(file)
             writer.writerow(["path", "class", "part"])
             for index, target in enumerate(part.targets):
-                name = "test" if fold[index] == number else "train"
+                name = held if fold[index] == number else "train"
                 writer.writerow([part.images.name(index), source.classes[target], name])
     return tables
 
