@@ -146,7 +146,7 @@ def compare(backbone: str, stamps: Path) -> None:
 
 
 def through(front: Front, images_BCHW: Tensor) -> dict[Cut, Tensor]:
-    parts = [front(part_BCHW) for part_BCHW in images_BCHW.split(8)]
+    parts = [front(part_BCHW) for part_BCHW in torch.split(images_BCHW, 8)]
     return {cut: torch.cat([part[cut] for part in parts]) for cut in front.cuts}
 
 

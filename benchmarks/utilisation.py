@@ -95,12 +95,13 @@ def operations_an_image(job: Job) -> float:
     with FlopCounterMode(display=False) as counter:
         job.model.eval()(images_BCHW).sum().backward()
     job.model.zero_grad(set_to_none=True)
-    return counter.get_total_flops() / count
+    total: int = counter.get_total_flops()
+    return total / count
 
 
 def images_a_second(times: Times, batch_size: int) -> float:
     """Of the fastest epoch after the first, from the end of its first step to the end of its last full one."""
-    rates = []
+    rates: list[float] = []
     for stamps in times.steps[1:]:
         if len(stamps) > 2:
             rates.append((len(stamps) - 2) * batch_size / (stamps[-2] - stamps[0]))
