@@ -1,11 +1,13 @@
 """Row 3: Ctrl-C and SIGTERM finish the step, save and say how to go on; a second one leaves at once, and nothing is lost.
 
-Real processes without a terminal. Seen to fail: where a second signal is not heeded, and where features are not kept when
-a signal stops their computing.
+Real processes without a terminal. Seen to fail: where the first signal is no wish, or nobody listens to it; where a second
+one is not heeded, or ends the run without a word of how to go on; where features are not kept when a signal stops their
+computing; where a signal in the middle of a print is answered by a print that may fail (a traceback, and nothing saved).
 """
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -18,6 +20,8 @@ from pathlib import Path
 import pytest
 
 from survive.support import Forks, history_of, weights_of
+from zoo_core.cli.main import terminated
+from zoo_core.training.interrupt import listening
 
 LONG = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 4, "--epochs", 20, "--save-every", 1000)
 TRAINING = (*LONG, "--strategy", "full", "--head", "mlp:hidden=8,dropout=0.5")
@@ -106,10 +110,54 @@ def test_a_second_signal_leaves_at_once_and_nothing_is_lost(
         time.sleep(0.3)
     _, words = process.communicate(timeout=10)  # the step would take ten minutes
     assert process.returncode == code, words
+    assert "error: left at once; what the last checkpoint holds is kept. Go on with: zoo resume run" in words
     assert "Traceback" not in words
     resumed = forks.zoo("resume", "run", cwd=place)
     assert resumed.code == 0, resumed.text
     assert weights_of(place / "run") == weights_of(place / "whole")
+
+
+class Pipe(io.RawIOBase):
+    """What a stream writes to. A signal comes in the middle of the first write, when the stream is locked."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        if not self.written:
+            self.written += bytes(data)
+            signal.raise_signal(signal.SIGTERM)
+        return len(data)
+
+
+@pytest.fixture
+def printing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Prints to standard error, and a SIGTERM comes in the midst of it."""
+    stream = io.TextIOWrapper(io.BufferedWriter(Pipe()), write_through=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    return lambda: print("epoch 1", file=stream, flush=True)
+
+
+def test_a_signal_in_the_middle_of_a_print_is_a_wish_like_any_other(printing: Callable[[], None]) -> None:
+    with listening(lambda: print("stopping", file=sys.stderr, flush=True)) as wish:
+        printing()
+        assert wish.signum == signal.SIGTERM
+
+
+def test_a_signal_in_the_middle_of_a_print_before_the_training_ends_the_command(
+    printing: Callable[[], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            printing()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 143
+    assert capfd.readouterr().err == "terminated\n"
 
 
 SLOW_FRONT = """
