@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,8 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     assert len(list((place / "run" / "checkpoints").iterdir())) == 1
     resumed = forks.zoo("resume", "run", cwd=place)
     assert resumed.code == 0, resumed.text
+    (stopped,) = re.findall(rf"{word} in epoch (\d+)", words)
+    assert f"going on in epoch {stopped} after step " in resumed.text
     assert weights_of(place / "run") == weights_of(place / "whole")
     assert history_of(place / "run") == history_of(place / "whole")
 
@@ -114,6 +117,7 @@ def test_a_second_signal_leaves_at_once_and_nothing_is_lost(
     assert "Traceback" not in words
     resumed = forks.zoo("resume", "run", cwd=place)
     assert resumed.code == 0, resumed.text
+    assert "no checkpoint was written yet: the run begins anew" in resumed.text
     assert weights_of(place / "run") == weights_of(place / "whole")
 
 

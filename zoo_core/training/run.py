@@ -32,6 +32,7 @@ from zoo_core.training.job import Job, prepare
 from zoo_core.training.loop import Loop, Trained
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import is_out_of_memory
+from zoo_core.training.progress import Position
 from zoo_core.training.tasks import objective_for
 from zoo_core.training.watcher import EpochReport, Watcher
 from zoo_core.training.world import World, join_world
@@ -122,6 +123,8 @@ def _run(job: Job, watcher: Watcher, writer: RunWriter, world: World, *, resumed
             if start is not None:
                 loop.restore(start)
                 writer.metrics = [report.to_dict() for report in loop.history]
+            if resumed:
+                watcher.say(_where(loop))
             trained = loop.run()
             return _finish(job, loop, trained, writer)
         finally:
@@ -238,6 +241,15 @@ def _alone(directory: Path, world: World) -> Iterator[None]:
     finally:
         lock.release()
         (directory / ".lock").unlink(missing_ok=True)
+
+
+def _where(loop: Loop) -> str:
+    """Where a run goes on."""
+    if loop.at == Position():
+        return "no checkpoint was written yet: the run begins anew"
+    if loop.at.epoch == loop.plan.epochs:
+        return "all epochs are done: only their result is missing"
+    return f"going on in epoch {loop.at.epoch + 1} after step {loop.at.step} of {loop.steps}"
 
 
 def _tell_of_wish(watcher: Watcher) -> None:
