@@ -140,9 +140,12 @@ class Pipe(io.RawIOBase):
 @pytest.fixture
 def printing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Prints to standard error, and a SIGTERM comes in the midst of it."""
-    stream = io.TextIOWrapper(io.BufferedWriter(Pipe()), write_through=True)
-    monkeypatch.setattr(sys, "stderr", stream)
-    return lambda: print("epoch 1", file=stream, flush=True)
+
+    def call() -> None:
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Pipe()), write_through=True))
+        print("epoch 1", file=sys.stderr, flush=True)
+
+    return call
 
 
 def test_a_signal_in_the_middle_of_a_print_is_a_wish_like_any_other(printing: Callable[[], None]) -> None:

@@ -105,9 +105,12 @@ def test_two_processes_that_are_terminated_go_on_and_end_with_the_same_bytes(zoo
     assert history_of(place / "run") == history_of(place / "whole")
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_process_that_is_killed_ends_both_and_the_run_goes_on(zoo: Zoo, place: Path, rank: int) -> None:
-    chosen = (*TINY, "--epochs", 40, "--strategy", "last:1", "--head", "linear:dropout=0.5", "--devices", 2)
+@pytest.mark.parametrize(("rank", "strategy"), [(0, "last:1"), (1, "lp-ft")])
+def test_a_process_that_is_killed_ends_both_and_the_run_goes_on(
+    zoo: Zoo, place: Path, rank: int, strategy: str
+) -> None:
+    chosen = (*TINY, "--epochs", 40, "--strategy", strategy, "--head", "linear:dropout=0.5", "--micro-batch", 2)
+    chosen = (*chosen, "--devices", 2)
     whole = zoo("finetune", *chosen, "--out", "whole")
     assert whole.returncode == 0, whole.stderr
     process = subprocess.Popen(
