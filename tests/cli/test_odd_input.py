@@ -1,4 +1,7 @@
-"""Odd names and bad images through the whole command: nothing breaks, nothing steers the terminal."""
+"""Odd names and bad images through the whole command: nothing breaks, nothing steers the terminal.
+
+Row 38 on this side of the Hub: seen to fail where a folder without a config.json is read as a run.
+"""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def nested(depth: int) -> Any:
     [
         (lambda state: state["position"].update(epoch=4), "epoch 4, step 2 is not in it"),
         (lambda state: state["position"].update(epoch=3), "epoch 3, step 2 is not in it"),
-        (lambda state: state["position"].update(step=4), "epoch 1, step 4 is not in it"),
+        (lambda state: state["position"].update(step=5), "epoch 1, step 5 is not in it"),
         (lambda state: state["position"].update(step=-1), "step -1 is not in it"),
         (lambda state: state["position"].update(step=1.5), "step cannot be 1.5"),
         (lambda state: state["position"].update(step=True), "step cannot be True"),
