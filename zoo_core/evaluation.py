@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from zoo_core.catalog import Catalog
-from zoo_core.data.scan import check_images
+from zoo_core.data.scan import Watch, check_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.library import load
@@ -30,9 +29,17 @@ class Measured:
 
 
 def evaluate_run(
-    run: str, *, data: str | None, device: str, catalog: Catalog, watch: Callable[[int, int], None] | None = None
+    run: str,
+    *,
+    data: str | None,
+    device: str,
+    catalog: Catalog,
+    scanning: Watch | None = None,
+    watch: Watch | None = None,
 ) -> Measured:
-    """Measure a run on `data`, or on what was held out of its own data; `watch` is told (images done, of how many).
+    """Measure a run on `data`, or on what was held out of its own data.
+
+    `scanning` and `watch` are told (images done, of how many) while they are looked at, and while they are measured.
 
     Raises DataError when the classes differ or when the run's own data are no longer what they were.
     """
@@ -41,10 +48,11 @@ def evaluate_run(
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
     if data is None:
         own = predictor.facts.config
-        source = check_images(open_source(own.data, catalog, predictor.facts.task), bad_images=own.bad_images)
+        opened = open_source(own.data, catalog, predictor.facts.task)
+        source = check_images(opened, bad_images=own.bad_images, watch=scanning)
         part_name, part = _held_out(source, predictor.facts)
     else:
-        source = check_images(open_source(data, catalog, predictor.facts.task))
+        source = check_images(open_source(data, catalog, predictor.facts.task), watch=scanning)
         name: PartName = next(name for name in ("test", "val", "train") if name in source.parts)
         part_name, part = ("all" if name == "train" else name), source.parts[name]
     part = _relabelled(part, source, predictor.classes)

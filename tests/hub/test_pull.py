@@ -1,4 +1,7 @@
-"""Pulling from a Hub that works: what is asked, what is kept, what is written down, and work without a network."""
+"""Pulling from a Hub that works: what is asked, what is kept, what is written down, and work without a network.
+
+Row 38, hostile addresses and file names: seen to fail without the patterns of names.
+"""
 
 from __future__ import annotations
 

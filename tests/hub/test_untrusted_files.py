@@ -1,4 +1,7 @@
-"""What a hostile Hub may serve: names that lead out of the cache, files that are not what they are called, configs."""
+"""What a hostile Hub may serve: names that lead out of the cache, files that are not what they are called, configs.
+
+Row 38, hostile etags and commits: seen to fail without the check of either header, and without that of a commit.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Row 6: a disk that is full or read-only, an image or a run directory that vanishes. One message, and the run goes on.
 
 Seen to fail: where the one before is removed first; where the run's folder is made again with the checkpoint's; where the
-error of safetensors is not known.
+error of safetensors is not known; where what is kept in the cache does not fit, and the kernel's own words were all that was
+said.
 """
 
 from __future__ import annotations
@@ -114,6 +115,60 @@ def test_a_full_disk_at_the_end_of_a_run_costs_nothing(
     with monkeypatch.context() as patch, pytest.raises(ZooError, match=f"{name} could not be written: No space left"):
         run_job(prepare(config, catalog), At(12, lambda: patch.setattr(Path, "replace", refuse)))
     ends_as_if_nothing_had_happened(config, tmp_path, catalog)
+
+
+def refuse_cache(patch: pytest.MonkeyPatch, call: str, number: int) -> None:
+    """Let a call of the system fail on what is kept in the cache, and on nothing else."""
+    real = getattr(os, call)
+
+    def refuse(handle: int, *more: object) -> object:
+        if os.readlink(f"/proc/self/fd/{handle}").endswith("/rows"):
+            raise OSError(number, os.strerror(number))
+        return real(handle, *more)
+
+    patch.setattr(os, call, refuse)
+
+
+def test_a_cache_that_is_full_is_named_with_what_to_do(
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features come before the first epoch, so that nothing is lost and nothing is left."""
+    config = replace(config, strategy="head-only", views=None)
+    with monkeypatch.context() as patch:
+        refuse_cache(patch, "write", errno.ENOSPC)
+        with pytest.raises(TrainingError) as caught:
+            run_job(prepare(config, catalog), Silent())
+    assert str(caught.value).startswith(f"{tmp_path}/cache/features/")
+    assert str(caught.value).endswith(
+        "/rows cannot be read or written: No space left on device. Free space or make it writable (ZOO_CACHE names another "
+        "cache folder), then start again."
+    )
+    assert not (tmp_path / "run").exists()
+    run_job(prepare(config, catalog), Silent())
+    shutil.rmtree(tmp_path / "cache")
+    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), Silent())
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+
+
+def test_a_cache_that_cannot_be_read_in_mid_run_is_named_with_the_command_that_goes_on(
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, strategy="head-only", views=None)
+    with monkeypatch.context() as patch, pytest.raises(TrainingError) as caught:
+        run_job(prepare(config, catalog), At(5, lambda: refuse_cache(patch, "pread", errno.EIO)))
+    assert "/rows cannot be read or written: Input/output error. " in str(caught.value)
+    assert str(caught.value).endswith(f", then go on with: zoo resume {tmp_path}/run")
+    ends_as_if_nothing_had_happened(config, tmp_path, catalog)
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", "/dev/null/cache")
+    with pytest.raises(
+        TrainingError, match="^/dev/null/cache.* cannot be read or written: Not a directory. Free space"
+    ):
+        run_job(prepare(replace(config, strategy="head-only", views=None), catalog), Silent())
 
 
 def test_an_image_that_vanishes_is_named_and_the_run_goes_on_when_it_is_back(

@@ -1,8 +1,9 @@
 """Row 5: whatever learns, and wherever it is interrupted, the run goes on and ends with the same bytes.
 
-Each run is stopped once in each phase of its plan, in the middle of an epoch and between two, by the wish that a signal
-makes. Seen to fail: without the optimizer's state, the random numbers or the summed loss in the checkpoint, or with the
-newest weights in it in place of the best.
+Each run is stopped in each phase of its plan by the wish that a signal makes: in the middle of an epoch, while the last one
+is measured, and when it was. Seen to fail: without the optimizer's state, the random numbers or the summed loss in the
+checkpoint, or with the newest weights in it in place of the best; where a position at the end of an epoch's steps is
+refused; where a measurement is not left (the run was measured to its end, and finished).
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from survive.support import history_of, weights_of
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import training_steps
+from zoo_core.specs import FreezeSpec
 from zoo_core.training import run as running
 from zoo_core.training.interrupt import Interrupted, Wish
 from zoo_core.training.job import prepare
+from zoo_core.training.loop import Loop
+from zoo_core.training.phase import PhaseWork
 from zoo_core.training.run import Result, resume, run_job
-from zoo_core.training.watcher import Silent, Watcher
+from zoo_core.training.watcher import EpochReport, Silent, Watcher
 
 LENET = FinetuneConfig(
     backbone="lenet5", head="mlp:hidden=8,dropout=0.5", epochs=4, batch_size=5, micro_batch=2, seed=2
@@ -54,14 +58,19 @@ CASES = {
 
 
 class Stopping(Silent):
-    """Wishes to stop after a step, counted from the beginning of the run."""
+    """Wishes to stop after a step, counted from the beginning of the run; or when an epoch was measured."""
 
-    def __init__(self, stop: int) -> None:
+    def __init__(self, stop: int, epoch: int | None = None) -> None:
         self.stop = stop
+        self.measured = epoch
         self.wish = Wish()
 
     def step(self, epoch: int, step: int, steps: int) -> None:
         if (epoch - 1) * steps + step == self.stop:
+            self.wish.signum = signal.SIGTERM
+
+    def epoch(self, report: EpochReport) -> None:
+        if report.epoch == self.measured:
             self.wish.signum = signal.SIGTERM
 
 
@@ -75,9 +84,14 @@ def photos(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-def stopped_at(stop: int, act: Callable[[Watcher], Result], monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Act, and wish to stop after so many steps. Whether it came to that: patience may end a phase before."""
-    watcher = Stopping(stop)
+def stopped_at(
+    stop: int, act: Callable[[Watcher], Result], monkeypatch: pytest.MonkeyPatch, *, epoch: int | None = None
+) -> bool:
+    """Act, and wish to stop after so many steps, or when an epoch was measured.
+
+    Whether it came to that: patience may end a phase before.
+    """
+    watcher = Stopping(stop, epoch)
     with monkeypatch.context() as patch:
         patch.setattr(running, "listening", lambda tell: nullcontext(watcher.wish))
         torch.manual_seed(stop)  # no luck: what is drawn comes from the checkpoint
@@ -100,14 +114,54 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
     steps = training_steps(len(job.source.parts["train"]), config.batch_size)
     first, stops = 0, []
     for phase in job.plan.phases:
-        stops += [first * steps + 2, (first + phase.epochs) * steps]  # in mid-epoch, and at the phase's end
-        first += phase.epochs
+        end = first + phase.epochs
+        # in mid-epoch; while the phase's last epoch is measured, which begins after its last step; and when it was
+        stops += [(first * steps + 2, None), (end * steps, None), (-1, end)]
+        first = end
     again = replace(config, out=str(tmp_path / "run"))
-    assert stopped_at(stops[0], lambda watcher: run_job(prepare(again, catalog), watcher), monkeypatch)
-    for stop in stops[1:]:
-        if not stopped_at(stop, lambda watcher: resume(tmp_path / "run", catalog, watcher), monkeypatch):
+    assert stopped_at(stops[0][0], lambda watcher: run_job(prepare(again, catalog), watcher), monkeypatch)
+    for stop, epoch in stops[1:]:
+        if not stopped_at(stop, lambda watcher: resume(tmp_path / "run", catalog, watcher), monkeypatch, epoch=epoch):
             break
     else:
         resume(tmp_path / "run", catalog, Silent())
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+    assert history_of(tmp_path / "run") == history_of(tmp_path / "whole")
+
+
+def test_every_strategy_that_there_is_was_interrupted(catalog: Catalog) -> None:
+    names = {entry.spec.name for entry in catalog.entries(FreezeSpec)}
+    assert names == {config.strategy.partition(":")[0] for config in CASES.values()}
+
+
+@pytest.mark.parametrize("where", ["solve", "training_loss", "evaluate", "evaluate_best", "test"])
+def test_a_measurement_is_left_and_made_again(
+    where: str, photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the head is solved, while an epoch is measured, and when the run's best epoch is, on either part."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    if where == "test":
+        photos = photos.rename(tmp_path / "train").parent / "parts"
+        (tmp_path / "train").rename(make_photos(photos / "test", count=3).parent / "train")
+    solved = where in ("solve", "training_loss")
+    config = replace(LENET, head="solved" if solved else "linear", strategy="head-only", data=str(photos))
+    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), Silent())
+    watcher = Stopping(-1)
+    owner = {"evaluate_best": Loop, "test": running}.get(where, PhaseWork)
+    name = "evaluate" if where == "test" else where
+    real = getattr(owner, name)
+
+    def wished(*arguments: object) -> object:
+        watcher.wish.signum = signal.SIGINT
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "listening", lambda tell: nullcontext(watcher.wish))
+        patch.setattr(owner, name, wished)
+        with pytest.raises(
+            Interrupted, match=r"interrupted in epoch \d; all that was done is saved. Go on with: zoo resume"
+        ):
+            run_job(prepare(replace(config, out=str(tmp_path / "run")), catalog), watcher)
+    resume(tmp_path / "run", catalog, Silent())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
     assert history_of(tmp_path / "run") == history_of(tmp_path / "whole")

@@ -202,3 +202,17 @@ def test_no_memory_elsewhere_is_said_with_the_command_that_goes_on(
     resume(tmp_path / "run", catalog, Silent())
     run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), Silent())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+
+
+def test_a_run_that_failed_before_anything_was_kept_is_not_said_to_go_on(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, the command was named for a run directory that had been removed again."""
+
+    def evaluate(self: PhaseWork) -> None:
+        raise OUT_OF_MEMORY[1]
+
+    monkeypatch.setattr(PhaseWork, "evaluate", evaluate)
+    with pytest.raises(TrainingError, match="the memory is too small: .* or free memory and start again.$"):
+        run_job(prepare(replace(LENET, data=str(photos), out=str(tmp_path / "run")), catalog), Silent())
+    assert not (tmp_path / "run").exists()

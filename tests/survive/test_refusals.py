@@ -1,12 +1,14 @@
-"""Rows 4 and 10: a run goes on only with what it began with, once at a time; what was tampered with is named.
+"""Row 4: a run goes on only with what it began with, once at a time; what was tampered with is named.
 
 Seen to fail: without `differences` (the changed run went on), without the content in a part's digest (changed pixels),
-without the lock (two runs wrote to one directory), without the checks of `Progress` (a traceback, or no error at all).
+without the lock (two runs wrote to one directory), without the checks of `Progress` (a traceback, or no error at all),
+without the hash of the tensors (flipped weights went on to be trained), without the number of processes.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,7 +166,7 @@ def nested(depth: int) -> Any:
     [
         (lambda state: state["position"].update(epoch=4), "epoch 4, step 2 is not in it"),
         (lambda state: state["position"].update(epoch=3), "epoch 3, step 2 is not in it"),
-        (lambda state: state["position"].update(step=4), "epoch 1, step 4 is not in it"),
+        (lambda state: state["position"].update(step=5), "epoch 1, step 5 is not in it"),
         (lambda state: state["position"].update(step=-1), "step -1 is not in it"),
         (lambda state: state["position"].update(step=1.5), "step cannot be 1.5"),
         (lambda state: state["position"].update(step=True), "step cannot be True"),
@@ -197,6 +199,27 @@ def test_a_checkpoint_that_was_tampered_with_is_refused(
     with pytest.raises(TrainingError) as caught:
         resume(run, catalog, Silent())
     assert said in str(caught.value)
+
+
+def test_a_flipped_bit_in_the_weights_of_a_checkpoint_is_found(
+    run: Path, photos: Path, tmp_path: Path, catalog: Catalog
+) -> None:
+    """Safetensors has no checksum of its own. Where there is a whole one beside it, that one serves."""
+    (whole,) = (run / "checkpoints").iterdir()
+    flipped = run / "checkpoints" / f"{int(whole.name) + 1:010d}"
+    shutil.copytree(whole, flipped)
+    content = bytearray((flipped / "tensors.safetensors").read_bytes())
+    content[-1] ^= 1
+    (flipped / "tensors.safetensors").write_bytes(content)
+    kept = tmp_path / "kept"
+    whole.rename(kept)
+    with pytest.raises(TrainingError, match="is damaged, and there is no other"):
+        resume(run, catalog, Silent())
+    kept.rename(whole)
+    resume(run, catalog, Silent())
+    config = replace(CONFIG, data=str(photos), out=str(tmp_path / "uninterrupted"))
+    run_job(prepare(config, catalog), Silent())
+    assert weights_of(run) == weights_of(tmp_path / "uninterrupted")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"a": 1' + "0" * 5000 + "}", "\ud800"])

@@ -1,12 +1,15 @@
 """Row 3: Ctrl-C and SIGTERM finish the step, save and say how to go on; a second one leaves at once, and nothing is lost.
 
-Real processes without a terminal. Seen to fail: where a second signal is not heeded, and where features are not kept when
-a signal stops their computing.
+Real processes without a terminal. Seen to fail: where the first signal is no wish, or nobody listens to it; where a second
+one is not heeded, or ends the run without a word of how to go on; where features are not kept when a signal stops their
+computing; where a signal in the middle of a print is answered by a print that may fail (a traceback, and nothing saved).
 """
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +21,8 @@ from pathlib import Path
 import pytest
 
 from survive.support import Forks, history_of, weights_of
+from zoo_core.cli.main import terminated
+from zoo_core.training.interrupt import listening
 
 LONG = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 4, "--epochs", 20, "--save-every", 1000)
 TRAINING = (*LONG, "--strategy", "full", "--head", "mlp:hidden=8,dropout=0.5")
@@ -76,6 +81,8 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     assert len(list((place / "run" / "checkpoints").iterdir())) == 1
     resumed = forks.zoo("resume", "run", cwd=place)
     assert resumed.code == 0, resumed.text
+    (stopped,) = re.findall(rf"{word} in epoch (\d+)", words)
+    assert f"going on in epoch {stopped} after step " in resumed.text
     assert weights_of(place / "run") == weights_of(place / "whole")
     assert history_of(place / "run") == history_of(place / "whole")
 
@@ -101,15 +108,63 @@ def test_a_second_signal_leaves_at_once_and_nothing_is_lost(
     assert forks.zoo("finetune", *settings, "--out", "whole", cwd=place).code == 0
     process = start("finetune", *settings, "--out", "run", slow=SLOW_STEP)
     wait_for(process, (place / "slow").exists)
-    for _ in range(2):
-        process.send_signal(signum)
-        time.sleep(0.3)
+    process.send_signal(signum)
+    assert any("stopping" in line for line in process.stderr)  # two signals at once would be one
+    process.send_signal(signum)
     _, words = process.communicate(timeout=10)  # the step would take ten minutes
     assert process.returncode == code, words
+    assert "error: left at once; what the last checkpoint holds is kept. Go on with: zoo resume run" in words
     assert "Traceback" not in words
     resumed = forks.zoo("resume", "run", cwd=place)
     assert resumed.code == 0, resumed.text
+    assert "no checkpoint was written yet: the run begins anew" in resumed.text
     assert weights_of(place / "run") == weights_of(place / "whole")
+
+
+class Pipe(io.RawIOBase):
+    """What a stream writes to. A signal comes in the middle of the first write, when the stream is locked."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        if not self.written:
+            self.written += bytes(data)
+            signal.raise_signal(signal.SIGTERM)
+        return len(data)
+
+
+@pytest.fixture
+def printing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Prints to standard error, and a SIGTERM comes in the midst of it."""
+
+    def call() -> None:
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Pipe()), write_through=True))
+        print("epoch 1", file=sys.stderr, flush=True)
+
+    return call
+
+
+def test_a_signal_in_the_middle_of_a_print_is_a_wish_like_any_other(printing: Callable[[], None]) -> None:
+    with listening(lambda: print("stopping", file=sys.stderr, flush=True)) as wish:
+        printing()
+        assert wish.signum == signal.SIGTERM
+
+
+def test_a_signal_in_the_middle_of_a_print_before_the_training_ends_the_command(
+    printing: Callable[[], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            printing()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 143
+    assert capfd.readouterr().err == "terminated\n"
 
 
 SLOW_FRONT = """

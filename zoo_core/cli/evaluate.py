@@ -47,8 +47,8 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     announce("loading the model")
     from zoo_core.evaluation import evaluate_run
 
-    with progress_of("measuring") as watch:
-        measured = evaluate_run(run, data=data, device=device, catalog=catalog, watch=watch)
+    with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
+        measured = evaluate_run(run, data=data, device=device, catalog=catalog, scanning=scanning, watch=watch)
     rows = measured.evaluation.by_output(measured.classes)
     if as_json:
         print_json(_json(run, measured, rows))

@@ -78,7 +78,7 @@ def zoo(ctx: click.Context, no_plugins: bool) -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 wrong usage, 1 anything else, 130 and 143 interrupted."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, terminated)
     # Threads of a small network wait for each other all the time; on a busy machine, spinning takes it all to a crawl.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -100,8 +100,9 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _terminated(signum: int, frame: Any) -> None:
-    _say("terminated", 143)
+def terminated(signum: int, frame: Any) -> None:
+    """End at once: nothing was begun that could be saved."""
+    os.write(2, b"terminated\n")  # not a print: the signal may have come in the middle of one
     sys.exit(143)
 
 

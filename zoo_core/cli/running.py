@@ -19,6 +19,7 @@ from zoo_core.cli.common import (
     megabytes,
     percent,
     print_json,
+    progress_of,
     score_text,
     shown,
     table,
@@ -72,8 +73,8 @@ def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: 
             raise UsageError(
                 f"the run {run} has {name} {own!r}, and cannot go on with {value!r}. Leave the option out."
             )
-    with watching() as watcher:
-        result = resume(directory, catalog, watcher, watcher.show)
+    with progress_of("looking at the images") as scanning, watching() as watcher:
+        result = resume(directory, catalog, watcher, watcher.show, scanning)
     report(result, as_json=as_json)
 
 

@@ -51,11 +51,21 @@ def _run(devices: int, port: int, said: list[IO[bytes] | None]) -> int:
     failed = _wait(processes)
     if failed is None:
         return 0
-    words, code = said[failed], processes[failed].returncode
+    code = processes[failed].returncode
+    if code >= 0:
+        _show(said[failed])
+        return code
+    click.echo(f"error: process {failed + 1} of {devices} was killed by {signal.Signals(-code).name}.", err=True)
+    if failed == 0:  # the one that speaks: another says how to go on
+        _show(said[1])
+    return 128 - code
+
+
+def _show(words: IO[bytes] | None) -> None:
+    """What a process that does not speak has said."""
     if words is not None:
         words.seek(0)
         click.echo(words.read().decode(errors="replace").rstrip(), err=True)
-    return code if code >= 0 else 128 - code
 
 
 def _start(rank: int, devices: int, port: int, errors: IO[bytes] | None) -> subprocess.Popen[bytes]:
@@ -71,14 +81,18 @@ def _start(rank: int, devices: int, port: int, errors: IO[bytes] | None) -> subp
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int | None:
     """Wait for all; the rank of the one that failed, None when all is well. One that waits for it in vain is killed."""
     deadline: float | None = None
+    in_vain: list[subprocess.Popen[bytes]] = []
     while any(process.poll() is None for process in processes):
         if deadline is None and any(process.poll() for process in processes):
             deadline = time.monotonic() + GRACE
         if deadline is not None and time.monotonic() > deadline:
-            for process in processes:
+            in_vain = [process for process in processes if process.poll() is None]
+            for process in in_vain:
                 process.kill()
             break
         time.sleep(0.05)
     codes = [process.wait() for process in processes]
-    by_themselves = [rank for rank, code in enumerate(codes) if code not in (0, LOST, -signal.SIGKILL)]
+    by_themselves = [
+        rank for rank, code in enumerate(codes) if code not in (0, LOST) and processes[rank] not in in_vain
+    ]
     return next(iter(by_themselves), next((rank for rank, code in enumerate(codes) if code), None))

@@ -1,6 +1,7 @@
 """Opens every image before the training does: what cannot be read is named at once, with all the others.
 
-What was seen of a file is kept in the cache until the file's size or time changes: a second scan only asks for those.
+What was seen of a file is kept in the cache until the file's size or one of its times changes: a second scan only asks
+for those. Whoever sets the modification time back, as copying programs do, changes the time that the system keeps itself.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from zoo_core.data.sources import DIGEST_BYTES, FolderImages, Part, PartName, So
 from zoo_core.errors import DataError, ZooError, printable
 from zoo_core.paths import cache_dir, write_text
 
-READER = f"1/{PIL.__version__}"  # grows when the rules of decode.py change; another Pillow may read other files
+READER = f"2/{PIL.__version__}"  # grows when the rules of decode.py change; another Pillow may read other files
 MOST_NAMED = 20
 
 Watch = Callable[[int, int], None]
@@ -47,8 +48,8 @@ class Seen:
             raise TypeError("not a size and a problem")
 
 
-Stamp = tuple[int, int]
-"""A file's size in bytes and its modification time in nanoseconds."""
+Stamp = tuple[int, int, int]
+"""A file's size in bytes, and in nanoseconds when its content was modified and when anything of it was."""
 
 
 def check_images(source: Source, *, bad_images: BadImages = "fail", watch: Watch | None = None) -> Source:
@@ -129,7 +130,7 @@ def _look(path: Path, kept: tuple[Stamp, Seen] | None) -> tuple[Stamp | None, Se
     """What is in a file, with the stamp under which that may be kept; None when it may not."""
     try:
         facts = os.stat(path)
-        stamp = (facts.st_size, facts.st_mtime_ns)
+        stamp = (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
         if kept and kept[0] == stamp:
             return kept
         content = read_file(path)
@@ -161,7 +162,10 @@ def _read(index: Path) -> dict[str, tuple[Stamp, Seen]]:
         kept = json.loads(index.read_text(encoding="utf-8"))
         if kept["reader"] != READER:
             return {}
-        return {file: ((size, time), Seen(*rest)) for file, (size, time, *rest) in kept["files"].items()}
+        return {
+            file: ((size, modified, changed), Seen(*rest))
+            for file, (size, modified, changed, *rest) in kept["files"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ class Store:
     def _read(self, entry: Any) -> Array:
         shape = tuple(int(side) for side in entry["shape"])
         length = int(np.prod(shape)) * self.dtype.itemsize
-        data = os.pread(self._rows, length, int(entry["offset"]))
+        with self._named():
+            data = os.pread(self._rows, length, int(entry["offset"]))
         if len(data) != length:
             raise OSError(f"the cache {self.folder} ends too early; remove that folder")
         return np.frombuffer(data, self.dtype).reshape(shape)
@@ -95,7 +97,7 @@ class Store:
         data = b"".join(array.tobytes() for array in plain)
         with self._lock:
             offset = os.lseek(self._rows, 0, os.SEEK_END)
-            _write(self._rows, data)
+            self._write(data)
         for key, array in zip(keys, plain, strict=True):
             self._pending.append((np.frombuffer(key, "<u8"), offset, array.shape, 0))
             offset += array.nbytes
@@ -121,11 +123,20 @@ class Store:
         self._pending, self._pending_bytes = [], 0
         self.refresh()
 
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        with self._named():
+            while view:
+                view = view[os.write(self._rows, view) :]
 
-def _write(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Give an error of the disk the file's name: the kernel knows only its number."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = str(self.folder / "rows")
+            raise
 
 
 def stores(root: Path) -> list[tuple[Path, int]]:

@@ -182,9 +182,14 @@ class RunWriter:
             for path in self.directory.glob(f".{name}.*"):
                 path.unlink(missing_ok=True)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to go on with: an epoch or a checkpoint."""
+        return bool(self.metrics) or (self.directory / "checkpoints").exists()
+
     def discard_unless_begun(self) -> None:
         """Remove the directory when it holds no epoch yet: a run that failed at once leaves nothing behind."""
-        if self.directory.is_dir() and not self.metrics and not (self.directory / "checkpoints").exists():
+        if self.directory.is_dir() and not self.begun:
             (self.directory / CONFIG).unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
                 self.directory.rmdir()

@@ -23,6 +23,14 @@ class Interrupted(ZooError):
         return Interrupted, (str(self), self.signum)
 
 
+class LeftAtOnce(KeyboardInterrupt):
+    """A second signal came: nobody may catch this on the way who does not know what it is."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__()
+        self.signum = signum
+
+
 class Wish:
     """Whether somebody asked to stop, and by which signal."""
 
@@ -31,7 +39,7 @@ class Wish:
 
 @contextmanager
 def listening(tell: Callable[[], None]) -> Iterator[Wish]:
-    """Take the first Ctrl-C or SIGTERM as a wish to stop (`tell` is called then), and leave at the second."""
+    """Take the first Ctrl-C or SIGTERM as a wish to stop (`tell` is called then); the second raises LeftAtOnce."""
     wish = Wish()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may listen to signals
         yield wish
@@ -39,9 +47,7 @@ def listening(tell: Callable[[], None]) -> Iterator[Wish]:
 
     def heard(signum: int, frame: Any) -> None:
         if wish.signum is not None:
-            if signum == signal.SIGINT:
-                raise KeyboardInterrupt
-            raise SystemExit(128 + signum)
+            raise LeftAtOnce(signum)
         wish.signum = signum
         with suppress(RuntimeError):  # the signal may have come in the middle of another print to the same stream
             tell()

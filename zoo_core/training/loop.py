@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ from zoo_core.training.feeds import Feeds
 from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Interrupted, Wish
 from zoo_core.training.metrics import Evaluation
-from zoo_core.training.phase import PhaseWork
+from zoo_core.training.phase import PhaseWork, Unmeasured
 from zoo_core.training.progress import Position, Progress
 from zoo_core.training.range_test import range_test
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
@@ -105,7 +106,10 @@ class Loop:
                     load_optimizer(self.model, optimizer, under("optimizer", self._start.tensors))
                     load_random(under(f"random{self.feeds.world.rank}", self._start.tensors))
                     self._start = None
-                self._phase(work, first, end)
+                try:
+                    self._phase(work, first, end)
+                except Unmeasured:
+                    self._stop_here(work)
             first = end
         if self._work is None:  # it was stopped after its last epoch: it is measured as it would have been then
             self._enter(len(self.plan.phases) - 1, None)
@@ -136,6 +140,7 @@ class Loop:
             micro_batch=self.micro_batch,
             compiled=self.config.compile == "on",
             say=self.watcher.say,
+            wish=self.wish,
         )
         return self._work
 
@@ -310,7 +315,21 @@ class Loop:
             return None
         if any(self.plan.front(phase) < work.feed.cut.stages for phase in self.plan.phases):
             return None
-        return work.evaluate()
+        try:
+            return work.evaluate()
+        except Unmeasured:
+            self._stop_here(work)
+
+    def stop_where_wished(self, done: int, total: int) -> None:
+        """Stop when somebody asked for it while the trained model is measured; several processes go on to the end."""
+        if self.feeds.world.size == 1 and self.wish.signum is not None and self._work is not None:
+            self._stop_here(self._work)
+
+    def _stop_here(self, work: PhaseWork) -> NoReturn:
+        """Save and stop as all processes wish, in the middle of a measurement, which is made again on resuming."""
+        self._read_loss()
+        self._between_steps(work)
+        raise AssertionError("nobody asked to stop")
 
     def _watch_preparing(self, done: int, total: int) -> None:
         self.watcher.preparing(done, total)

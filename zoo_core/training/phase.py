@@ -20,6 +20,7 @@ from zoo_core.training.compiling import Compiled
 from zoo_core.training.features import Feed, group_size
 from zoo_core.training.feeds import Feeds, PhaseFeeds
 from zoo_core.training.front import Tail
+from zoo_core.training.interrupt import Wish
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.regularise import Mixing
 from zoo_core.training.solve import fit_head
@@ -33,6 +34,10 @@ NO_MEMORY = (  # of a CPU on Linux and on Windows, and of CUDA's libraries
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+
+
+class Unmeasured(Exception):
+    """Somebody wished to stop while images were measured; nothing has changed by it."""
 
 
 @dataclass
@@ -51,6 +56,7 @@ class PhaseWork:
     micro_batch: int | None
     compiled: bool
     say: Callable[[str], None]
+    wish: Wish
 
     def __post_init__(self) -> None:
         self.tail.to(memory_format=torch.channels_last)
@@ -173,10 +179,15 @@ class PhaseWork:
         flows = feed.of([[(index, CENTRE) for index in group] for group in groups])
         mine = []
         for group, flow in zip(groups, flows, strict=True):
+            if self.wish.signum is not None:
+                break
             with torch.inference_mode():
                 mine.append((group, function(flow).float().cpu()))
-        answers = sorted((pair for share in world.gather(mine) for pair in share), key=lambda pair: pair[0][0])
         self.tail.train()
+        everyone = world.gather((self.wish.signum, mine))
+        if any(signum is not None for signum, _ in everyone):
+            raise Unmeasured
+        answers = sorted((pair for _, share in everyone for pair in share), key=lambda pair: pair[0][0])
         return torch.cat([outputs for _, outputs in answers]).clone()
 
 

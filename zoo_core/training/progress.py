@@ -62,7 +62,7 @@ class Progress:
 
     def _check(self, epochs: int, steps: int) -> None:
         at, done = self.position, [report.epoch for report in self.history]
-        if not (0 <= at.epoch <= epochs and 0 <= at.step < (steps if at.epoch < epochs else 1)):
+        if not (0 <= at.epoch <= epochs and 0 <= at.step <= (steps if at.epoch < epochs else 0)):
             raise ValueError(f"epoch {at.epoch}, step {at.step} is not in it")
         if (
             done != sorted(set(done))

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from zoo_core.catalog import Catalog
 from zoo_core.data.batches import Batches, default_workers, small_store
+from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
 from zoo_core.data.store import make_room
 from zoo_core.errors import LostError, TrainingError, UsageError, ZooError
@@ -26,11 +27,12 @@ from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, 
 from zoo_core.training.evaluate import evaluate
 from zoo_core.training.features import Features
 from zoo_core.training.feeds import Feeds
-from zoo_core.training.interrupt import Interrupted, Wish, listening
+from zoo_core.training.interrupt import Interrupted, LeftAtOnce, Wish, listening
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.loop import Loop, Trained
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import is_out_of_memory
+from zoo_core.training.progress import Position
 from zoo_core.training.settle import settled
 from zoo_core.training.tasks import objective_for
 from zoo_core.training.watcher import EpochReport, Watcher
@@ -72,9 +74,15 @@ def run_job(job: Job, watcher: Watcher) -> Result:
 
 
 def resume(
-    directory: Path, catalog: Catalog, watcher: Watcher, show: Callable[[Job], None] = lambda job: None
+    directory: Path,
+    catalog: Catalog,
+    watcher: Watcher,
+    show: Callable[[Job], None] = lambda job: None,
+    scanning: Watch | None = None,
 ) -> Result:
     """Go on with a run from its newest checkpoint, or from its start where it has none.
+
+    `scanning` is told how many images are looked at, `show` what will be done.
 
     Raises UsageError when there is nothing to go on with, and ZooError that names what differs when data, classes,
     plugins or versions are not those of the run.
@@ -85,7 +93,7 @@ def resume(
         with _alone(directory, World()):
             remove_checkpoints(directory)  # it may have been killed before it came to that
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
-    job = prepare(facts.config, catalog)
+    job = prepare(facts.config, catalog, scanning)
     changed = differences(facts, job.facts())
     if changed:
         raise ZooError(
@@ -101,8 +109,11 @@ def resume(
 
 
 def _run(job: Job, watcher: Watcher, writer: RunWriter, world: World, *, resumed: bool) -> Result:
-    go_on = f"zoo resume {writer.directory}" + (f" --devices {world.size}" if world.size > 1 else "")
-    with _alone(writer.directory, world), listening(lambda: _tell_of_wish(watcher)) as wish:
+    with (
+        _alone(writer.directory, world),
+        _saying_how_to_go_on(writer, world, resumed=resumed),
+        listening(lambda: _tell_of_wish(watcher)) as wish,
+    ):
         if world.first and resumed:
             writer.remove_leftovers()
         if world.first and not resumed:
@@ -114,21 +125,42 @@ def _run(job: Job, watcher: Watcher, writer: RunWriter, world: World, *, resumed
             if start is not None:
                 loop.restore(start)
                 writer.metrics = [report.to_dict() for report in loop.history]
+            if resumed:
+                watcher.say(_where(loop))
             trained = loop.run()
             return _finish(job, loop, trained, writer)
-        except Interrupted as stopped:
-            raise Interrupted(f"{stopped} Go on with: {go_on}", stopped.signum) from None
-        except RuntimeError as error:
-            if world.is_lost(error):
-                raise LostError("another process of this training ended.") from error
-            if not is_out_of_memory(error):
-                raise
-            raise TrainingError(
-                f"the memory is too small: {str(error).splitlines()[0]} Give a smaller --batch-size or --size, or free "
-                f"memory and go on with: {go_on}"
-            ) from error
         finally:
             feeds.close()
+
+
+@contextmanager
+def _saying_how_to_go_on(writer: RunWriter, world: World, *, resumed: bool) -> Iterator[None]:
+    """Say of whatever stops a run from outside what is kept, and the command that goes on."""
+    command = f"zoo resume {writer.directory}" + (f" --devices {world.size}" if world.size > 1 else "")
+    try:
+        yield
+    except Interrupted as stopped:
+        raise Interrupted(f"{stopped} Go on with: {command}", stopped.signum) from None
+    except LeftAtOnce as left:
+        told = "left at once; what the last checkpoint holds is kept."
+        raise Interrupted(f"{told} Go on with: {command}", left.signum) from None
+    except (OSError, RuntimeError) as error:
+        then = f"go on with: {command}" if resumed or writer.begun else "start again."
+        if isinstance(error, OSError):
+            if isinstance(error, BrokenPipeError):  # whoever read our output has gone
+                raise
+            raise TrainingError(
+                f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}. Free space or make "
+                f"it writable (ZOO_CACHE names another cache folder), then {then}"
+            ) from error
+        if world.is_lost(error):
+            raise LostError(f"another process of this training ended. When that is mended, {then}") from error
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"the memory is too small: {str(error).splitlines()[0]} Give a smaller --batch-size or --size, or free "
+            f"memory and {then}"
+        ) from error
 
 
 def _feeds(job: Job, world: World) -> Feeds:
@@ -183,7 +215,8 @@ def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result
     if evaluation is None:
         workers = job.config.workers or default_workers()
         batches = Batches(job.source.parts[part], job.preprocessing, job.config.images_a_step, workers)
-        evaluation = evaluate(job.model, batches, job.device, loop.objective)
+        watch = loop.stop_where_wished if job.merge is None else None  # what is merged can no longer be saved
+        evaluation = evaluate(job.model, batches, job.device, loop.objective, watch)
     result = Result(writer.directory, trained, evaluation, part, loop.feeds.features.forwards)
     if loop.feeds.world.first:
         line = result_line(result)
@@ -213,6 +246,15 @@ def _alone(directory: Path, world: World) -> Iterator[None]:
     finally:
         lock.release()
         (directory / ".lock").unlink(missing_ok=True)
+
+
+def _where(loop: Loop) -> str:
+    """Where a run goes on."""
+    if loop.at == Position():
+        return "no checkpoint was written yet: the run begins anew"
+    if loop.at.epoch == loop.plan.epochs:
+        return "all epochs are done: only their result is missing"
+    return f"going on in epoch {loop.at.epoch + 1} after step {loop.at.step} of {loop.steps}"
 
 
 def _tell_of_wish(watcher: Watcher) -> None:
