@@ -70,11 +70,11 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(forks: Forks, hom
     chance = random.Random("again and again")
     ended = forks.zoo("finetune", *SETTINGS, cwd=cwd, kill_after=whole.seconds / 8)
     kills = 0
-    while ended.code != 0:
-        assert ended.code == -9, ended.text
+    while ended.code == -9:
         kills += 1
         assert kills < 100, "it does not get any further"
         ended = forks.zoo("resume", "run", cwd=cwd, kill_after=whole.seconds / 16 * (kills + chance.random()))
     assert kills >= 2
+    assert ended.code == 0 or "the run run is finished" in ended.text, ended.text  # killed after the last of its files
     assert weights_of(cwd / "run") == weights_of(home / "whole" / "run")
     assert history_of(cwd / "run") == history_of(home / "whole" / "run")
