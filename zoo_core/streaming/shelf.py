@@ -1,0 +1,77 @@
+"""A folder that holds shards from afar while they are needed: when it is full, the least recently used goes first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock
+
+from zoo_core.errors import DataError, printable
+from zoo_core.paths import cache_dir, written_whole
+
+ENDING = ".tar"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """At most `room` bytes of shards lie in the folder; one that is being fetched lies beside them until it is whole."""
+
+    room: int
+
+    @property
+    def folder(self) -> Path:
+        return cache_dir() / "shards"
+
+    def open(self, identity: str, title: str, bring: Callable[[Path], None]) -> BinaryIO:
+        """A shard's file, open for reading; `bring` writes it where it is not there. Threads and processes may ask at once.
+
+        What is open can be read to its end even when the shard has to go meanwhile.
+        """
+        path = self.folder / f"{blake2b(identity.encode(), digest_size=16).hexdigest()}{ENDING}"
+        try:
+            return _used(path)
+        except FileNotFoundError:
+            pass
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")), ExitStack() as held:
+            with suppress(FileNotFoundError):
+                return _used(path)  # another brought it meanwhile
+            with written_whole(path) as temporary:
+                bring(temporary)
+                size = temporary.stat().st_size
+                if size > self.room:
+                    raise DataError(
+                        f"the shard {printable(title)} has {size / 1e9:.3g} GB, and {self.room / 1e9:.3g} GB of shards "
+                        "may lie on disk. Give --data a larger disk_gb."
+                    )
+                held.enter_context(FileLock(self.folder / "room.lock"))  # until it has taken its place
+                self._make_room(size)
+                return temporary.open("rb")
+
+    def _make_room(self, needed: int) -> None:
+        """Remove the least recently used shards until so many bytes more fit."""
+        there = []
+        for path in self.folder.glob(f"[!.]*{ENDING}"):
+            with suppress(FileNotFoundError):  # another process may clear the folder
+                facts = path.stat()
+                there.append((facts.st_mtime_ns, facts.st_size, path))
+        total = sum(size for _, size, _ in there)
+        for _, size, path in sorted(there):
+            if total + needed <= self.room:
+                return
+            path.unlink(missing_ok=True)
+            total -= size
+
+
+def _used(path: Path) -> BinaryIO:
+    """Open a shard and note that it was used."""
+    file = path.open("rb")
+    with suppress(OSError):
+        os.utime(path)
+    return file
