@@ -25,6 +25,7 @@ from zoo_core.streaming.samples import SampledShard
 from zoo_core.streaming.shelf import Shelf
 from zoo_core.streaming.tars import write_tar
 from zoo_core.streaming.tarshard import TarAfar
+from zoo_core.weights.guard import COMMIT
 from zoo_core.weights.hub import attempt, endpoint, guarded_api
 
 T = TypeVar("T")
@@ -63,14 +64,17 @@ def open_hub_data(text: str, task: TaskChoice = "auto", watch: Watch | None = No
     package = _package()
     api = guarded_api()
     info = attempt(what, lambda: api.dataset_info(name, revision=options.revision, files_metadata=True))
-    builder = _builder(package, what, name, options.config, info.sha)
+    commit = info.sha or ""
+    if not COMMIT.fullmatch(commit):
+        raise HubError(f"{what}: {endpoint()} does not tell which revision it has. Do not trust that server.")
+    builder = _builder(package, what, name, options.config, commit)
     splits = _streams(what, builder) if options.streaming else _tables(what, builder, info)
     features = next((split.features for split in splits.values() if split.features), None)
     if features is None:
         raise DataError(f"{what} does not tell the types of its columns.")
     columns = choose_columns(what, features, image=options.image, labels=options.label, task=task)
     parts, ignored = _parts(what, splits)
-    own = OwnFiles(f"hf://datasets/{name}@{info.sha}/")
+    own = OwnFiles(f"hf://datasets/{name}@{commit}/")
     shelf = Shelf(int(options.disk_gb * 1e9))
     kept = [columns.image, *columns.labels]
     raw = package.Image(decode=False)  # our own rules for images hold
@@ -212,6 +216,9 @@ def _stream_shards(
 def _bring(what: str, stream: Any, columns: Columns, own: OwnFiles, path: Path) -> None:
     def pairs() -> Iterator[tuple[str, bytes]]:
         for row in stream:
-            yield columns.text_of(row), own.content_of(row[columns.image])
+            try:
+                yield columns.text_of(row), own.content_of(row[columns.image])
+            except DataError as error:
+                raise HubError(f"an image {error}.") from None
 
     _asked(what, lambda: write_tar(path, pairs()))
