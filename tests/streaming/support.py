@@ -92,6 +92,8 @@ def serving(folder: Path) -> Iterator[FileServer]:
     seen: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
             seen.append(self.path)
             try:
@@ -102,7 +104,10 @@ def serving(folder: Path) -> Iterator[FileServer]:
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 64  # several threads knock at once
+
+    server = Server(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -12,12 +12,16 @@ from zoo_core.errors import UsageError
 from zoo_core.weights.hub import attempt, guarded_api, scrubbed
 
 
-def check_address(url: str) -> None:
-    """Raise UsageError when an address holds a password: what a run was asked to do is written down."""
+def prepare(url: str) -> None:
+    """Put the guards on the requests that follow, before threads make them: it closes all connections.
+
+    Raises UsageError when an address holds a password: what a run was asked to do is written down.
+    """
     if re.match(r"https?://[^/@]*@", url):
         raise UsageError(
             f"the address {scrubbed(url)} holds a password, which would be written into the run. Remove it."
         )
+    guarded_api()
 
 
 def identity_of(url: str) -> str:
@@ -72,10 +76,9 @@ def _asked(url: str, headers: dict[str, str]) -> Iterator[Any]:
 
 
 def _session() -> Any:
-    """The guarded client's connections. It sends no token by itself."""
+    """The Hub client's connections, which send no token by themselves."""
     from huggingface_hub.utils._http import get_session
 
-    guarded_api()
     return get_session()
 
 

@@ -75,7 +75,7 @@ def open_hub_data(text: str, task: TaskChoice = "auto", watch: Watch | None = No
     columns = choose_columns(what, features, image=options.image, labels=options.label, task=task)
     parts, ignored = _parts(what, splits)
     own = OwnFiles(f"hf://datasets/{name}@{commit}/")
-    shelf = Shelf(int(options.disk_gb * 1e9))
+    shelf = Shelf(round(options.disk_gb * 1e9))
     kept = [columns.image, *columns.labels]
     raw = package.Image(decode=False)  # our own rules for images hold
     shards: dict[PartName, list[SampledShard]] = {}

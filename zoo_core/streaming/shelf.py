@@ -10,17 +10,18 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from zoo_core.errors import DataError, printable
 from zoo_core.paths import cache_dir, written_whole
 
 ENDING = ".tar"
+KEY_DIGITS = 32
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """At most `room` bytes of shards lie in the folder; one that is being fetched lies beside them until it is whole."""
+    """At most `room` bytes of shards lie in the folder, and what is being fetched is whole only when it has its room."""
 
     room: int
 
@@ -33,7 +34,7 @@ class Shelf:
 
         What is open can be read to its end even when the shard has to go meanwhile.
         """
-        path = self.folder / f"{blake2b(identity.encode(), digest_size=16).hexdigest()}{ENDING}"
+        path = self.folder / f"{blake2b(identity.encode(), digest_size=KEY_DIGITS // 2).hexdigest()}{ENDING}"
         try:
             return _used(path)
         except FileNotFoundError:
@@ -51,22 +52,37 @@ class Shelf:
                         "may lie on disk. Give --data a larger disk_gb."
                     )
                 held.enter_context(FileLock(self.folder / "room.lock"))  # until it has taken its place
-                self._make_room(size)
+                self._make_room()
                 return temporary.open("rb")
 
-    def _make_room(self, needed: int) -> None:
-        """Remove the least recently used shards until so many bytes more fit."""
-        there = []
-        for path in self.folder.glob(f"[!.]*{ENDING}"):
+    def _make_room(self) -> None:
+        """Remove what a killed process left, then the least recently used shards, until all that lies here has room.
+
+        What is just being fetched counts, and stays.
+        """
+        total, there = 0, []
+        for path in self.folder.glob(f"*{ENDING}"):
             with suppress(FileNotFoundError):  # another process may clear the folder
                 facts = path.stat()
-                there.append((facts.st_mtime_ns, facts.st_size, path))
-        total = sum(size for _, size, _ in there)
+                if not path.name.startswith("."):
+                    there.append((facts.st_mtime_ns, facts.st_size, path))
+                elif not self._is_coming(path):
+                    path.unlink()
+                    continue
+                total += facts.st_size
         for _, size, path in sorted(there):
-            if total + needed <= self.room:
+            if total <= self.room:
                 return
             path.unlink(missing_ok=True)
             total -= size
+
+    def _is_coming(self, partial: Path) -> bool:
+        """Whether somebody is still writing a file that is not whole: then its shard is locked."""
+        try:
+            with FileLock(self.folder / f"{partial.name[1 : 1 + KEY_DIGITS]}.lock", timeout=0):
+                return False
+        except Timeout:
+            return True
 
 
 def _used(path: Path) -> BinaryIO:

@@ -14,7 +14,7 @@ from zoo_core.data.sources import PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.options import parse_options
 from zoo_core.streaming.assemble import read_shards
-from zoo_core.streaming.download import check_address, download, identity_of, text_at
+from zoo_core.streaming.download import download, identity_of, prepare, text_at
 from zoo_core.streaming.meaning import Meaning
 from zoo_core.streaming.samples import SampledShard
 from zoo_core.streaming.shelf import Shelf
@@ -50,7 +50,7 @@ def open_tars(text: str, watch: Watch | None = None) -> Source:
         )
     pattern = found["pattern"]
     options = parse_options("wds:" + pattern, TarOptions, found["options"] or "")
-    shelf = Shelf(int(options.disk_gb * 1e9))
+    shelf = Shelf(round(options.disk_gb * 1e9))
     patterns: dict[PartName, str | None] = {"train": pattern, "val": options.val, "test": options.test}
     shards = {name: _shards(one, shelf) for name, one in patterns.items() if one is not None}
     names = _classes(options.classes, expanded(pattern)[0])
@@ -80,7 +80,7 @@ def _shards(pattern: str, shelf: Shelf) -> list[SampledShard]:
     places = expanded(pattern)
     if not _is_address(pattern):
         return [_here(place) for place in places]
-    check_address(pattern)
+    prepare(pattern)
     with ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="zoo-shards") as pool:
         identities = list(pool.map(identity_of, places))
     pairs = zip(places, identities, strict=True)
@@ -98,7 +98,11 @@ def _here(place: str) -> TarHere:
 def _classes(named: str | None, first: str) -> tuple[str, ...] | None:
     """The names of the classes, in the order of their numbers; None: the numbers are the names."""
     place = named or f"{first.removesuffix(_last(first))}classes.txt"
-    text = text_at(place, MAX_CLASSES_BYTES) if _is_address(place) else _text_of(place)
+    if _is_address(place):
+        prepare(place)
+        text = text_at(place, MAX_CLASSES_BYTES)
+    else:
+        text = _text_of(place)
     if text is None:
         if named:
             raise UsageError(f"there is no file {printable(named)} with the names of the classes.")
