@@ -5,6 +5,7 @@ No code of a repository is ever run, and no file is read that is not the reposit
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ from zoo_core.errors import DataError, HubError, UnreachableError, UsageError, Z
 from zoo_core.options import parse_options, split_name
 from zoo_core.streaming.assemble import read_shards
 from zoo_core.streaming.columns import Columns, choose_columns
-from zoo_core.streaming.hubtable import OwnFiles, TableShard
+from zoo_core.streaming.hubtable import TableShard, content_of
 from zoo_core.streaming.samples import SampledShard
 from zoo_core.streaming.shelf import Shelf
 from zoo_core.streaming.tars import write_tar
@@ -74,18 +75,17 @@ def open_hub_data(text: str, task: TaskChoice = "auto", watch: Watch | None = No
         raise DataError(f"{what} does not tell the types of its columns.")
     columns = choose_columns(what, features, image=options.image, labels=options.label, task=task)
     parts, ignored = _parts(what, splits)
-    own = OwnFiles(f"hf://datasets/{name}@{commit}/")
     shelf = Shelf(round(options.disk_gb * 1e9))
     kept = [columns.image, *columns.labels]
     raw = package.Image(decode=False)  # our own rules for images hold
     shards: dict[PartName, list[SampledShard]] = {}
     for part, (split_name_, split) in parts.items():
-        split = split.select_columns(kept).cast_column(columns.image, raw)
-        identity = f"{own.prefix} {builder.config.name} {split_name_} {'+'.join(kept)}"
+        split = split.cast_column(columns.image, raw)
+        identity = f"{name}@{commit} {builder.config.name} {split_name_} {'+'.join(kept)}"
         if options.streaming:
-            shards[part] = _stream_shards(what, split, split_name_, identity, columns, own, shelf)
+            shards[part] = _stream_shards(what, split, split_name_, identity, columns, shelf)
         else:
-            shards[part] = _table_shards(split, split_name_, identity, columns, own)
+            shards[part] = _table_shards(split.select_columns(kept), split_name_, identity, columns)
     # Half of what the disk may hold: the next window comes while the last one is still read.
     return read_shards(what, shards, columns.meaning, room=shelf.room // 2, watch=watch, ignored=ignored)
 
@@ -98,7 +98,7 @@ def _package() -> Any:
         raise UsageError(
             "--data hf:... needs the package 'datasets', which is not installed: pip install 'zoo-core[streaming]'"
         ) from None
-    datasets.logging.set_verbosity_error()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # what it logs, the errors here say once
     datasets.disable_progress_bars()
     for kind in ("READ", "OPEN"):
         setattr(datasets.config, f"STREAMING_{kind}_MAX_RETRIES", TRIES)
@@ -131,13 +131,13 @@ def _asked(what: str, ask: Callable[[], T]) -> T:
 
 
 def _builder(package: Any, what: str, name: str, config: str | None, commit: str) -> Any:
-    """What reads the repository's files at this commit; refused when that is not one of READERS, or the files are others."""
+    """What reads the repository's files at this commit, and no others. Raises DataError when it is not one of READERS."""
 
     def ask() -> Any:
         try:
             return package.load_dataset_builder(f"hf://datasets/{name}", config, revision=commit)
         except ValueError as error:
-            if "onfig" not in str(error):
+            if "Config name is missing" not in str(error) and "BuilderConfig" not in str(error):
                 raise
             text = printable(" ".join(str(error).partition("Example")[0].split()))
             raise HubError(f"{text:.500} Choose one: {what}:config=NAME.") from None
@@ -146,14 +146,13 @@ def _builder(package: Any, what: str, name: str, config: str | None, commit: str
     reader = type(builder).__module__.rpartition(".")[2]
     if reader not in READERS:
         raise DataError(f"{what} is stored as '{reader}'. zoo reads {', '.join(READERS)}.")
-    files = [str(file) for of_split in (builder.config.data_files or {}).values() for file in of_split]
-    foreign = [file for file in files if not file.startswith(f"hf://datasets/{name}@{commit}/")]
-    if foreign or not files:
-        raise DataError(f"{what} names files that are not its own: {printable(', '.join(foreign[:1])) or 'none'}.")
     return builder
 
 
 def _streams(what: str, builder: Any) -> Mapping[str, Any]:
+    """The splits as streams. Raises DataError for a repository of single image files: each would be a request."""
+    if "imagefolder" in type(builder).__module__:
+        raise DataError(f"{what} holds single image files, which are not streamed. Leave out streaming=yes.")
     streams: Mapping[str, Any] = _asked(what, builder.as_streaming_dataset)
     return streams
 
@@ -193,31 +192,31 @@ def _parts(what: str, splits: Mapping[str, Any]) -> tuple[dict[PartName, tuple[s
     return parts, {f"split {printable(name)}": 1 for name in splits if name not in used}
 
 
-def _table_shards(table: Any, split: str, identity: str, columns: Columns, own: OwnFiles) -> list[SampledShard]:
+def _table_shards(table: Any, split: str, identity: str, columns: Columns) -> list[SampledShard]:
     starts = range(0, len(table), ROWS_TOGETHER)
     return [
-        TableShard(split, f"{identity} {start}", table, columns, own, start, min(start + ROWS_TOGETHER, len(table)))
+        TableShard(split, f"{identity} {start}", table, columns, start, min(start + ROWS_TOGETHER, len(table)))
         for start in starts
     ]
 
 
 def _stream_shards(
-    what: str, stream: Any, split: str, identity: str, columns: Columns, own: OwnFiles, shelf: Shelf
+    what: str, stream: Any, split: str, identity: str, columns: Columns, shelf: Shelf
 ) -> list[SampledShard]:
     """One for each file of the repository; what a file holds is kept as a tar file."""
     count = stream.num_shards
     shards: list[SampledShard] = []
     for number in range(count):
-        bring = partial(_bring, what, stream.shard(num_shards=count, index=number), columns, own)
+        bring = partial(_bring, what, stream.shard(num_shards=count, index=number), columns)
         shards.append(TarAfar(f"{split}/{number:05d}", f"{identity} {number} of {count}", shelf, bring))
     return shards
 
 
-def _bring(what: str, stream: Any, columns: Columns, own: OwnFiles, path: Path) -> None:
+def _bring(what: str, stream: Any, columns: Columns, path: Path) -> None:
     def pairs() -> Iterator[tuple[str, bytes]]:
         for row in stream:
             try:
-                yield columns.text_of(row), own.content_of(row[columns.image])
+                yield columns.text_of(row), content_of(row[columns.image])
             except DataError as error:
                 raise HubError(f"an image {error}.") from None
 

@@ -8,36 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from zoo_core.data.decode import MAX_BYTES, read_file
+from zoo_core.data.decode import read_file
 from zoo_core.errors import DataError
 from zoo_core.streaming.columns import Columns
 from zoo_core.streaming.samples import Sample
 
 
-@dataclass(frozen=True)
-class OwnFiles:
-    """Reads the images of a table: their bytes stand in it, or in files that it names. `prefix` is where the
-    repository's files are; others are not opened."""
+def content_of(value: Mapping[str, Any] | None) -> bytes:
+    """An image's bytes, none where there is no image: they stand in the table, or in a file that it names.
 
-    prefix: str
-
-    def content_of(self, value: Mapping[str, Any] | None) -> bytes:
-        """An image's bytes, none where there is no image. Raises DataError for a file that is not the repository's."""
-        if value is None:
-            return b""
-        if value["bytes"] is not None:
-            return bytes(value["bytes"])
-        path = value["path"]
-        if not path:
-            return b""
-        if path.rpartition("::")[2].startswith(self.prefix):
-            from datasets.utils.file_utils import xopen
-
-            with xopen(path, "rb") as file:
-                return bytes(file.read(MAX_BYTES + 1))
-        if not _is_cached(path):
-            raise DataError("is a file that does not belong to the data set")
-        return read_file(Path(path))
+    Raises DataError for a file that is not one of those that were fetched from the Hub.
+    """
+    if value is None:
+        return b""
+    if value["bytes"] is not None:
+        return bytes(value["bytes"])
+    if not value["path"]:
+        return b""
+    if not _is_cached(value["path"]):
+        raise DataError("is a file that does not belong to the data set")
+    return read_file(Path(value["path"]))
 
 
 def _is_cached(path: str) -> bool:
@@ -58,7 +48,6 @@ class TableShard:
     identity: str
     table: Any
     columns: Columns
-    own: OwnFiles
     start: int
     stop: int
     from_afar: ClassVar[bool] = False
@@ -68,9 +57,9 @@ class TableShard:
             row = self.table[number]
             name, text = f"{self.title}/{number}", self.columns.text_of(row)
             try:
-                yield Sample(name, text, number, 0, self.own.content_of(row[self.columns.image]))
+                yield Sample(name, text, number, 0, content_of(row[self.columns.image]))
             except DataError as error:
                 yield Sample(name, text, number, 0, problem=str(error))
 
     def content(self, offset: int, length: int) -> bytes:
-        return self.own.content_of(self.table[offset][self.columns.image])
+        return content_of(self.table[offset][self.columns.image])
