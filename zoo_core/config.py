@@ -20,8 +20,9 @@ TaskChoice = Task | Literal["auto"]
 class FinetuneConfig:
     """The settings of one fine-tune. Raises UsageError when one of them makes no sense.
 
-    `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder, a CSV file or
-    the name of a data set; `task` "auto" is what the data say; `strategy`, `augment`, `epochs` and `base_lr` are decided
+    `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder, a CSV file,
+    tar shards ("wds:..."), a data set of the Hub ("hf:...") or the name of a bundled one; `task` "auto" is what the
+    data say; `strategy`, `augment`, `epochs` and `base_lr` are decided
     by zoo_core.training.defaults where they are "auto" or None; `size` is the side of the square image in pixels, None
     for what the weights expect; `lr` the highest rate of the head ("auto": found by a range test); the conv base's
     stages get the share `base_lr` of it, times what the plan says; `mixup` and `cutmix` are the alphas by which images
