@@ -103,7 +103,7 @@ def test_a_run_trains_on_more_than_its_disk_may_hold(
 
 
 @pytest.mark.parametrize("form", ["tars", "addresses", "hub", "streamed"])
-def test_the_command_line_trains_on_every_form_and_says_nothing_else(
+def test_the_command_line_trains_on_every_form(
     zoo: Zoo, sources: dict[str, str], hub: TestHub, tmp_path: Path, form: str
 ) -> None:
     arguments = ("--backbone", "lenet5", "--weights", "none", "--epochs", 1, "--data", sources[form])
@@ -111,8 +111,6 @@ def test_the_command_line_trains_on_every_form_and_says_nothing_else(
     answer = zoo("finetune", *arguments, "--json", env=env)
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["result"]["images"] == 4
-    told = zoo("evaluate", "runs/lenet5-full-1", "--json", env=env)
-    assert json.loads(told.stdout)["images"] == 4, told.stderr
 
 
 def test_the_command_line_tells_what_is_wrong_in_one_line(zoo: Zoo, hub: TestHub, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Tar files as WebDataset writes them, whole, damaged and hostile.
 
-Seen to fail without their guards: a header of a gigabyte was read into memory, a member of negative size was read again
-and again, a link was taken for an image, and a member that ends behind the file gave half an image.
+Seen to fail without their guards: a header of a gigabyte was asked for in one read, a member of negative size was read
+again and again, a link was taken for an image, and a member that ends behind the file gave half an image.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def test_links_devices_and_folders_are_passed_over(tmp_path: Path) -> None:
         (b"<html>not found</html>" * 100, "is no tar file that can be read"),
         (header("a.jpg", 2**40), "a member that is not all there"),
         (header("a.jpg", 5000) + b"\0" * 1024, "a member that is not all there"),
-        (header("a.jpg", -1024) + b"\0" * 2048, "a member that is not all there|is no tar file"),
+        (header("a.jpg", -512) + b"\0" * 2048, "a member that is not all there"),
         (header("a", 2**30, tarfile.GNUTYPE_LONGNAME) + b"\0" * 1024, "a header of 1073741824 bytes"),
         (header("a", 2**30, tarfile.XHDTYPE) + b"\0" * 1024, "a header of 1073741824 bytes"),
         ((header("a", 1, tarfile.GNUTYPE_LONGNAME) + b"a".ljust(512, b"\0")) * 5000, "is no tar file that can be read"),

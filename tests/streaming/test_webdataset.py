@@ -1,7 +1,8 @@
 """Tar shards as a data set: on this machine, behind addresses, in less room than they take.
 
 Seen to fail without their guards: an index that ignored a shard's size and time kept the old images, a shelf that never
-made room held all shards, a reader that did not compare digests trained on images that were exchanged.
+made room held all shards, a reader that did not compare digests gave images that were exchanged, threads brought one shard
+several times, leftovers of a killed process stayed for good, and a password went into the run.
 """
 
 from __future__ import annotations

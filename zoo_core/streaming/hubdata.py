@@ -31,7 +31,7 @@ from zoo_core.weights.hub import attempt, endpoint, guarded_api
 
 T = TypeVar("T")
 READERS = ("parquet", "arrow", "imagefolder")  # of the package; what the others read is no table of images
-TRIES, PAUSE = 3, 1  # of the package's own; as it comes it goes on for minutes
+TRIES = 1  # of the package's own, on top of those of the Hub's client; as it comes it goes on for ten minutes
 ROWS_TOGETHER = 1000  # rows of a table that are indexed together
 
 
@@ -102,7 +102,6 @@ def _package() -> Any:
     datasets.disable_progress_bars()
     for kind in ("READ", "OPEN"):
         setattr(datasets.config, f"STREAMING_{kind}_MAX_RETRIES", TRIES)
-        setattr(datasets.config, f"STREAMING_{kind}_RETRY_INTERVAL", PAUSE)
     return datasets
 
 
