@@ -22,23 +22,23 @@ TaskChoice = Task | Literal["auto"]
 class FinetuneConfig:
     """The settings of one fine-tune. Raises UsageError when one of them makes no sense.
 
-    `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder, a CSV file or
-    the name of a data set; `task` "auto" is what the data say; `strategy`, `augment`, `epochs` and `base_lr` are
-    decided by zoo_core.training.defaults where they are "auto" or None; `size` is the side of the square image in
-    pixels, None for what the weights expect; `lr` the highest rate of the head ("auto": found by a range test); the
-    conv base's stages get the share `base_lr` of it, times what the plan says; `mixup` and `cutmix` are the alphas by
-    which images are mixed (0: not), `l2_sp` how strongly the base is pulled back to its start, `ema` the decay of
-    averaged weights that are measured and kept instead of the last ones (0: none); `views` is how many variants of
-    each training image there are where the frozen front's features are kept (None: chosen from the plan; 0: nothing
-    is kept, every epoch sees fresh ones), `cache_gb` how many gigabytes may be kept on disk and `cache_dtype` how;
-    `patience` is after how many epochs without a better one a phase of the plan ends; `val_share` is what is held out
-    when the data brings no validation part; `bad_images` what is done about images that cannot be read: "fail" names
-    them, "skip" leaves them out; `device` is "auto", "cpu", "cuda" or "cuda:N"; `batch_size` how many images a step
-    sees ("auto": the fastest that the device's memory holds) and `micro_batch` how many of them go through the
-    network together; `gradient_checkpointing` computes what the stages give a second time rather than keep it;
-    `precision` is that of the forward pass ("auto": bfloat16 where the device has units for it) and `compile` whether
-    the learning part is compiled ("auto": where that saves more time than it takes); `save_every` the seconds between
-    two checkpoints; `out` the run directory, None for a new one under ./runs.
+    `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder, a CSV file, tar
+    shards ("wds:..."), a data set of the Hub ("hf:...") or the name of a bundled one; `task` "auto" is what the data
+    say; `strategy`, `augment`, `epochs` and `base_lr` are decided by zoo_core.training.defaults where they are "auto"
+    or None; `size` is the side of the square image in pixels, None for what the weights expect; `lr` the highest rate
+    of the head ("auto": found by a range test); the conv base's stages get the share `base_lr` of it, times what the
+    plan says; `mixup` and `cutmix` are the alphas by which images are mixed (0: not), `l2_sp` how strongly the base is
+    pulled back to its start, `ema` the decay of averaged weights that are measured and kept instead of the last ones
+    (0: none); `views` is how many variants of each training image there are where the frozen front's features are kept
+    (None: chosen from the plan; 0: nothing is kept, every epoch sees fresh ones), `cache_gb` how many gigabytes may be
+    kept on disk and `cache_dtype` how; `patience` is after how many epochs without a better one a phase of the plan
+    ends; `val_share` is what is held out when the data brings no validation part; `bad_images` what is done about
+    images that cannot be read: "fail" names them, "skip" leaves them out; `device` is "auto", "cpu", "cuda" or
+    "cuda:N"; `batch_size` how many images a step sees ("auto": the fastest that the device's memory holds) and
+    `micro_batch` how many of them go through the network together; `gradient_checkpointing` computes what the stages
+    give a second time rather than keep it; `precision` is that of the forward pass ("auto": bfloat16 where the device
+    has units for it) and `compile` whether the learning part is compiled ("auto": where that saves more time than it
+    takes); `save_every` the seconds between two checkpoints; `out` the run directory, None for a new one under ./runs.
     """
 
     backbone: str

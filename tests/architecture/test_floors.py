@@ -24,6 +24,7 @@ FLOORS = (
     ("catalog", "config"),
     ("model", "data"),
     ("weights",),
+    ("streaming",),
     ("runs", "training"),
     ("predict", "hub"),
     ("library",),

@@ -12,6 +12,7 @@ from .store import Store, User
 
 Item = TypeVar("Item")
 REPO = r"(?P<repo>[^/]+/[^/]+)"
+DATASET = r"(?P<repo>datasets/[^/]+/[^/]+)"  # as data sets are named here
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def route(methods: str, pattern: str, endpoint: Callable[..., Answer]) -> Route:
 
 def resolved_path(repo_id: str, sha: str, path: str) -> str:
     """The path under which a small file of one commit is served."""
-    return f"/api/resolve-cache/models/{repo_id}/{quote(sha, safe='')}/{quote(path)}"
+    facts = repo_id if repo_id.startswith("datasets/") else f"models/{repo_id}"
+    return f"/api/resolve-cache/{facts}/{quote(sha, safe='')}/{quote(path)}"
 
 
 def lfs_path(repo_id: str, sha256: str) -> str:

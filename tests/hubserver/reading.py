@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .answers import Answer, HubError, json_answer
-from .calls import REPO, Call, lfs_path, resolved_path, route
+from .calls import DATASET, REPO, Call, Route, lfs_path, resolved_path, route
 from .store import Commit, Repo, StoredFile, git_blob_id, signed_in
 
 IN_LISTS = (
@@ -47,6 +47,8 @@ def is_listed(call: Call, repo: Repo) -> bool:
     except HubError:
         return False
     author, search = call.value("author"), call.value("search").lower()
+    if repo.is_dataset:
+        return False
     is_tagged = set(call.query.get("filter", ())) <= set(repo.tags_at(repo.at("main")))
     return is_tagged and author in ("", repo.namespace) and search in repo.id.lower()
 
@@ -75,7 +77,7 @@ def facts(repo: Repo, commit: Commit) -> dict[str, Any]:
     """All that the Hub tells about a model at one commit."""
     card = repo.card_at(commit)
     return {
-        "id": repo.id,
+        "id": repo.id.removeprefix("datasets/"),
         "modelId": repo.id,
         "author": repo.namespace,
         "sha": commit.sha,
@@ -212,16 +214,26 @@ def ranged(call: Call, data: bytes, headers: dict[str, str]) -> Answer:
     return Answer(206, data[start:end], {**headers, "Content-Range": f"bytes {start}-{end - 1}/{len(data)}"})
 
 
+def routes_of(files: str, facts: str) -> tuple[Route, ...]:
+    """The endpoints of one repository: below `files` its files, below `/api/` and `facts` what is known of it."""
+    return (
+        route("GET", f"/api/{facts}", model_info),
+        route("GET", f"/api/{facts}/revision/(?P<rev>[^/]+)", model_info),
+        route("GET", f"/api/{facts}/tree/(?P<rev>[^/]+)(?:/(?P<folder>.+))?", tree),
+        route("POST", f"/api/{facts}/paths-info/(?P<rev>[^/]+)", paths_info),
+        route("GET", f"/api/{facts}/refs", refs),
+        route("GET", f"/api/{facts}/commits/(?P<rev>[^/]+)", commits),
+        route("GET HEAD", f"/{files}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", resolve),
+        route("GET HEAD", f"/api/resolve-cache/{facts}/(?P<rev>[^/]+)/(?P<path>.+)", small_file),
+    )
+
+
 HUB_ROUTES = (
     route("GET", "/api/whoami-v2", whoami),
     route("GET", "/api/models", list_models),
-    route("GET", f"/api/models/{REPO}", model_info),
-    route("GET", f"/api/models/{REPO}/revision/(?P<rev>[^/]+)", model_info),
-    route("GET", f"/api/models/{REPO}/tree/(?P<rev>[^/]+)(?:/(?P<folder>.+))?", tree),
-    route("POST", f"/api/models/{REPO}/paths-info/(?P<rev>[^/]+)", paths_info),
-    route("GET", f"/api/models/{REPO}/refs", refs),
-    route("GET", f"/api/models/{REPO}/commits/(?P<rev>[^/]+)", commits),
-    route("GET HEAD", f"/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", resolve),
-    route("GET HEAD", f"/api/resolve-cache/models/{REPO}/(?P<rev>[^/]+)/(?P<path>.+)", small_file),
+    *routes_of(REPO, f"models/{REPO}"),
+    *routes_of(DATASET, DATASET),
 )
-CDN_ROUTES = (route("GET HEAD", f"/lfs-objects/{REPO}/(?P<sha256>[0-9a-f]+)", large_file),)
+CDN_ROUTES = tuple(
+    route("GET HEAD", f"/lfs-objects/{repo}/(?P<sha256>[0-9a-f]+)", large_file) for repo in (REPO, DATASET)
+)

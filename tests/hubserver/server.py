@@ -71,6 +71,7 @@ class TestHub:
     ) -> str:
         """Adds a repo with one commit and returns its sha, which is `revision` where that is given.
 
+        A data set's id begins with "datasets/".
         Without `card_data` the card is what the README says; `tags` come on top of the card's own.
         """
         with self.store.lock:

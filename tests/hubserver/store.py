@@ -72,7 +72,10 @@ class Commit:
 
 @dataclass
 class Repo:
-    """A model repository: facts that the Hub keeps about it, commits by sha, refs by full name."""
+    """A repository: facts that the Hub keeps about it, commits by sha, refs by full name.
+
+    The id of a data set begins with "datasets/", that of a model with its owner.
+    """
 
     id: str
     private: bool = False
@@ -88,7 +91,11 @@ class Repo:
 
     @property
     def namespace(self) -> str:
-        return self.id.split("/")[0]
+        return self.id.split("/")[-2]
+
+    @property
+    def is_dataset(self) -> bool:
+        return self.id.startswith("datasets/")
 
     def ref_named(self, revision: str) -> str | None:
         """Returns the full name of a branch, tag or pull request, None if there is none."""
@@ -148,7 +155,7 @@ class Store:
 
     def add(self, repo: Repo) -> None:
         """Takes in a repo that has no commit yet."""
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo.id):
+        if not re.fullmatch(r"(datasets/)?[\w.-]+/[\w.-]+", repo.id):
             raise HubError(400, "Invalid repo name: it must be owner/name")
         if repo.id in self.repos:
             raise HubError(409, "You already created this model repo")

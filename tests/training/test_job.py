@@ -33,7 +33,9 @@ def test_a_run_directory_holds_everything_and_opens_again(config: FinetuneConfig
     names = {path.name for path in result.directory.iterdir()}
     assert names == {"config.json", "metrics.jsonl", "model.safetensors", "curves.png", "confusion.png", "README.md"}
     facts = read_run(result.directory).facts
-    assert facts.config == config
+    settled = facts.config
+    assert settled == replace(config, precision=settled.precision, compile=settled.compile)
+    assert settled.precision in ("float32", "bfloat16") and settled.compile in ("on", "off")
     assert (facts.classes, facts.start, facts.backbone.distribution) == (("blue", "red"), None, "zoo-resnet")
     assert facts.data.images == {"train": 16, "val": 4}
     lines = read_metrics(result.directory)

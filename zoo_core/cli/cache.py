@@ -13,13 +13,16 @@ KINDS = {
     "features": "what frozen parts gave for images",
     "pixels": "images made small",
     "scans": "what was seen of image files",
+    "shards": "parts of data sets from afar",
     "weights": "weights that were converted",
     "plugins": "which plugins are installed",
 }
 
 
 @click.command()
-@click.option("--clear", is_flag=True, help="Remove features, pixels and scans: they are made again when needed.")
+@click.option(
+    "--clear", is_flag=True, help="Remove features, pixels, scans and shards: they are made again when needed."
+)
 @json_option
 def cache(clear: bool, as_json: bool) -> None:
     """Show what zoo keeps in its cache folder, or clear it.
@@ -34,7 +37,7 @@ def cache(clear: bool, as_json: bool) -> None:
     if clear:
         import shutil
 
-        for kind in ("features", "pixels", "scans"):
+        for kind in ("features", "pixels", "scans", "shards"):
             shutil.rmtree(root / kind, ignore_errors=True)
     sizes = {kind: _size(root / kind) for kind in KINDS}
     if as_json:

@@ -22,6 +22,7 @@ from zoo_core.config import Augment
 from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE, Pixels, made_small, shorter_side, view_of
+from zoo_core.data.windows import Windows
 from zoo_core.specs import Preprocessing
 
 T = TypeVar("T")
@@ -120,12 +121,16 @@ def in_groups(order: Sequence[T], size: int) -> list[Sequence[T]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def training_groups(count: int, size: int, *, seed: int, epoch: int) -> list[Sequence[int]]:
+def training_groups(
+    count: int, size: int, *, seed: int, epoch: int, windows: Windows | None = None
+) -> list[Sequence[int]]:
     """The images of each step of an epoch: all of them once, in the order that seed and epoch decide.
 
-    A single image that is left over joins the step before it: batch normalisation cannot learn from one.
+    Where not all are on disk at once they come window by window. A single image that is left over joins the step before
+    it: batch normalisation cannot learn from one.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(count)
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(count) if windows is None else windows.order(generator)
     groups = in_groups([int(index) for index in order], size)
     if len(groups) > 1 and len(groups[-1]) == 1:
         groups[-2:] = [[*groups[-2], *groups[-1]]]

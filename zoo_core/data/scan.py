@@ -20,6 +20,7 @@ import PIL
 from zoo_core.config import BadImages
 from zoo_core.data.batches import default_workers
 from zoo_core.data.decode import decode, read_file
+from zoo_core.data.indexed import IndexedImages
 from zoo_core.data.sources import DIGEST_BYTES, FolderImages, Part, PartName, Source, content_digest
 from zoo_core.errors import DataError, ZooError, printable
 from zoo_core.paths import cache_dir, write_text
@@ -61,6 +62,11 @@ def check_images(source: Source, *, bad_images: BadImages = "fail", watch: Watch
     bad: list[str] = []
     parts: dict[PartName, Part] = {}
     for name, part in source.parts.items():
+        if isinstance(part.images, IndexedImages):  # they were looked at when the index was made
+            names, problems = part.images.names, part.images.problems
+            bad += [f"{printable(names[index])} {problem}" for index, problem in problems.items()]
+            parts[name] = part.take([i for i in range(len(part)) if i not in problems]) if problems else part
+            continue
         if not isinstance(part.images, FolderImages):
             parts[name] = part
             continue

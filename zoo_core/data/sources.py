@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from zoo_core.data.decode import open_image, read_file
+from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError, printable
 from zoo_core.specs import Task
 
@@ -117,6 +118,17 @@ class Subset:
 
     def digest(self, index: int) -> bytes:
         return self.images.digest(self.chosen[index])
+
+    @property
+    def windows(self) -> Windows | None:
+        windows = windows_of(self.images)
+        return windows and windows.take(self.chosen)
+
+
+def windows_of(images: Images) -> Windows | None:
+    """The windows in which images are trained that are not all on disk at once; None: any image is as near as another."""
+    windows: Windows | None = getattr(images, "windows", None)
+    return windows
 
 
 @dataclass(frozen=True, eq=False)

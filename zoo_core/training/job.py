@@ -31,6 +31,7 @@ from zoo_core.model.assemble import (
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
+from zoo_core.streaming.open import open_stream
 from zoo_core.training.caching import Caching, cache_budget, choose_caching
 from zoo_core.training.defaults import FEW_EPOCHS, completed
 from zoo_core.training.front import Cut, cut_shapes
@@ -116,7 +117,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
     device = find_device(config.device)
-    source = open_source(config.data, catalog, config.task)
+    source = open_source(config.data, catalog, config.task, watch)
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = check_images(source, bad_images=config.bad_images, watch=watch)
     source = source.with_validation(share=config.val_share, seed=config.seed)
@@ -180,12 +181,15 @@ def make_plan(strategy: Choice[FreezeSpec], backbone: BackboneSpec, epochs: int)
     return plan
 
 
-def open_source(data: str, catalog: Catalog, task: TaskChoice = "auto") -> Source:
-    """A bundled or plugged-in data set by its name, a CSV file, or a folder. Raises UsageError for another task."""
+def open_source(data: str, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
+    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, or a folder.
+
+    `watch` is told how many shards are looked at. Raises UsageError for another task.
+    """
     path = Path(data).expanduser()
     if path.suffix.lower() == ".csv":
         return read_table(path, task)
-    source = _named_or_folder(data, catalog)
+    source = open_stream(data, task, watch) or _named_or_folder(data, catalog)
     if task not in ("auto", source.task):
         raise UsageError(f"{data} is for {source.task}. A CSV file can hold the targets for {task}: docs/data.md.")
     return source

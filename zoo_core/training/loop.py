@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import Seen, training_groups, training_steps
+from zoo_core.data.sources import windows_of
 from zoo_core.data.transforms import fresh_view
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
@@ -165,8 +166,7 @@ class Loop:
         if self.config.lr != "auto":
             return
         if self.lr is None:
-            count, size = len(self.feeds.train.part), self.config.images_a_step
-            groups = training_groups(count, size, seed=self.config.seed, epoch=self.at.epoch)
+            groups = self._groups()
             seen = [[self._seen(index) for index in group] for group in groups]
             self.lr = range_test(
                 self.model, self.plan, work, seen, lambda loss: sum(self.feeds.world.gather(loss.item()))
@@ -177,9 +177,8 @@ class Loop:
 
     def _epoch(self, work: PhaseWork) -> None:
         started = time.perf_counter() - self.at.seconds
-        epoch, part = self.at.epoch, self.feeds.train.part
-        groups = training_groups(len(part), self.config.images_a_step, seed=self.config.seed, epoch=epoch)
-        seen = [[self._seen(index) for index in group] for group in groups[self.at.step :]]
+        epoch = self.at.epoch
+        seen = [[self._seen(index) for index in group] for group in self._groups()[self.at.step :]]
         for group, flow in work.train_flow(seen):
             try:
                 self._step(work, group, flow)
@@ -192,6 +191,12 @@ class Loop:
                 self._between_steps(work)
         self._read_loss()
         self._measure(work, started)
+
+    def _groups(self) -> list[Sequence[int]]:
+        """The images of each step of this epoch."""
+        part, size = self.feeds.train.part, self.config.images_a_step
+        windows = windows_of(part.images)
+        return training_groups(len(part), size, seed=self.config.seed, epoch=self.at.epoch, windows=windows)
 
     def _solved(self, work: PhaseWork) -> None:
         """The one epoch of a phase in which the head was solved and nothing else learns."""

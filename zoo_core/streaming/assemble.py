@@ -1,0 +1,45 @@
+"""Shards by part as a data set that the engine takes like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from zoo_core.data.scan import Watch
+from zoo_core.data.sources import Part, PartName, Source
+from zoo_core.errors import DataError, printable
+from zoo_core.streaming.index import index_shards, indexed_images
+from zoo_core.streaming.meaning import Meaning, read_targets
+from zoo_core.streaming.samples import SampledShard
+
+
+def read_shards(
+    title: str,
+    shards: Mapping[PartName, Sequence[SampledShard]],
+    meaning: Meaning,
+    *,
+    room: int = 0,
+    watch: Watch | None = None,
+    ignored: Mapping[str, int] | None = None,
+) -> Source:
+    """Look into all shards, or find what was seen of them, and make a source of what they hold.
+
+    `room` is how many bytes of shards from afar an epoch may ask for at a time.
+    Raises DataError when a shard is damaged, or when what it tells of an image makes no sense.
+    """
+    rows = index_shards([shard for of_part in shards.values() for shard in of_part], watch)
+    by_part, start = {}, 0
+    for name, of_part in shards.items():
+        by_part[name] = rows[start : start + len(of_part)]
+        start += len(of_part)
+    where = printable(title)
+    flat = {name: [row for of_shard in of_part for row in of_shard] for name, of_part in by_part.items()}
+    if not flat["train"]:
+        raise DataError(f"{where} has no training images.")
+    names, targets = read_targets(where, flat, meaning)
+    parts = {
+        name: Part(indexed_images(shards[name], by_part[name], room=room), part_targets)
+        for name, part_targets in targets.items()
+        if len(part_targets)
+    }
+    left_out = {f"part {name} without answers": 1 for name in shards if name not in targets}
+    return Source(title, names, parts, {**(ignored or {}), **left_out}, task=meaning.task)

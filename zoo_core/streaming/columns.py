@@ -1,0 +1,102 @@
+"""Which columns of a table on the Hub are the image and what is true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zoo_core.config import TaskChoice
+from zoo_core.errors import UsageError, did_you_mean, printable
+from zoo_core.streaming.meaning import Meaning
+
+Kind = Literal["image", "class", "labels", "text", "whole", "number", "other"]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The column of images, those of answers, and what the answers mean."""
+
+    image: str
+    labels: tuple[str, ...]
+    meaning: Meaning
+
+    def text_of(self, row: Mapping[str, Any]) -> str:
+        """What is true of a row, in the form that `Meaning` reads."""
+        values = [value for label in self.labels for value in _listed(row[label])]
+        return " ".join("" if value is None else str(value) for value in values)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def choose_columns(
+    where: str, features: Mapping[str, Any], *, image: str | None, labels: Sequence[str], task: TaskChoice
+) -> Columns:
+    """Choose what was asked for, or what can be meant: one column of images, and one of classes or numbers.
+
+    `features` are the types that the package `datasets` gives the columns. Raises UsageError that lists them.
+    """
+    kinds = {name: kind_of(feature) for name, feature in features.items()}
+    listed = ", ".join(f"'{printable(name)}' ({type(features[name]).__name__})" for name in list(features)[:30])
+    for name in (image, *labels):
+        if name is not None and name not in kinds:
+            raise UsageError(f"{where} has no column '{printable(name)}'.{did_you_mean(name, kinds)} It has {listed}.")
+    images = [name for name, kind in kinds.items() if kind == "image"] if image is None else [image]
+    if len(images) != 1 or kinds[images[0]] != "image":
+        raise UsageError(f"{where} needs one column of images: say which with image=COLUMN. It has {listed}.")
+    chosen = tuple(labels) or _likely(kinds)
+    meaning = _meaning(where, features, kinds, chosen, task)
+    if meaning is None:
+        raise UsageError(
+            f"{where}: zoo cannot tell what to learn. Say which column holds the class, or which hold numbers, with "
+            f"label=COLUMN or label=ONE+OTHER. It has {listed}."
+        )
+    return Columns(images[0], chosen, meaning)
+
+
+def kind_of(feature: Any) -> Kind:
+    """What a column's type can be used for."""
+    name = type(feature).__name__
+    if name == "Image":
+        return "image"
+    if name == "ClassLabel":
+        return "class"
+    if type(getattr(feature, "feature", None)).__name__ == "ClassLabel":
+        return "labels"
+    dtype = str(getattr(feature, "dtype", "")) if name == "Value" else ""
+    if dtype in ("string", "large_string"):
+        return "text"
+    if dtype.startswith(("int", "uint")):
+        return "whole"
+    return "number" if dtype.startswith("float") else "other"
+
+
+def _likely(kinds: Mapping[str, Kind]) -> tuple[str, ...]:
+    """The only column of classes; where there is none, the only one of labels, or of numbers."""
+    for wanted in ("class", "labels", "number"):
+        found = tuple(name for name, kind in kinds.items() if kind == wanted)
+        if found:
+            return found if len(found) == 1 else ()
+    return ()
+
+
+def _meaning(
+    where: str, features: Mapping[str, Any], kinds: Mapping[str, Kind], labels: tuple[str, ...], task: TaskChoice
+) -> Meaning | None:
+    found = {kinds[name] for name in labels}
+    if len(labels) > 1:
+        return Meaning("regression", labels) if found <= {"whole", "number"} else None
+    if found == {"class"}:
+        return Meaning("classification", tuple(features[labels[0]].names))
+    if found == {"labels"}:
+        return Meaning("multilabel", tuple(features[labels[0]].feature.names))
+    if found == {"text"} or (found == {"whole"} and task == "classification"):
+        return Meaning("classification", None)
+    if found == {"whole"} and task == "auto":
+        raise UsageError(
+            f"{where}: the column '{printable(labels[0])}' holds whole numbers, which may be classes or amounts. "
+            "Give --task classification or --task regression."
+        )
+    return Meaning("regression", labels) if found in ({"whole"}, {"number"}) else None

@@ -1,0 +1,21 @@
+"""Data sets by an address with a scheme of zoo's own: `hf:` and `wds:`."""
+
+from __future__ import annotations
+
+from zoo_core.config import TaskChoice
+from zoo_core.data.scan import Watch
+from zoo_core.data.sources import Source
+
+
+def open_stream(data: str, task: TaskChoice = "auto", watch: Watch | None = None) -> Source | None:
+    """The data set that `hf:...` or `wds:...` names, looked at as a whole; None for anything else."""
+    scheme, _, rest = data.partition(":")
+    if scheme == "hf":
+        from zoo_core.streaming.hubdata import open_hub_data
+
+        return open_hub_data(rest, task, watch)
+    if scheme == "wds":
+        from zoo_core.streaming.webdataset import open_tars
+
+        return open_tars(rest, watch)
+    return None
