@@ -87,6 +87,8 @@ def test_evaluate_takes_other_images_of_the_same_classes(zoo: Zoo, photos: Path,
     zoo("finetune", "--backbone", "lenet5", "--data", photos, "--epochs", 1, "--out", "run")
     other = make_photos(tmp_path / "other", count=3)
     assert json.loads(zoo("evaluate", "run", "--data", other, "--json").stdout)["images"] == 6
+    (other / "only-test.csv").write_text("path,label,part\nred/1.png,red,test\nblue/1.png,blue,test\n")
+    assert json.loads(zoo("evaluate", "run", "--data", other / "only-test.csv", "--json").stdout)["images"] == 2
     (photos / "red" / "0.jpg").unlink()
     changed = zoo("evaluate", "run")
     assert (changed.returncode, changed.stdout) == (1, "")

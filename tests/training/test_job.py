@@ -35,7 +35,8 @@ def test_a_run_directory_holds_everything_and_opens_again(config: FinetuneConfig
     facts = read_run(result.directory).facts
     settled = facts.config
     assert settled == replace(config, precision=settled.precision, compile=settled.compile)
-    assert settled.precision in ("float32", "bfloat16") and settled.compile in ("on", "off")
+    assert settled.precision in ("float32", "bfloat16")
+    assert settled.compile in ("on", "off")
     assert (facts.classes, facts.start, facts.backbone.distribution) == (("blue", "red"), None, "zoo-resnet")
     assert facts.data.images == {"train": 16, "val": 4}
     lines = read_metrics(result.directory)

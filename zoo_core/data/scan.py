@@ -92,15 +92,15 @@ def _told(bad: list[str], title: str) -> str:
 
 
 def _check_classes_left(source: Source, parts: Mapping[PartName, Part]) -> None:
-    for part in ("train", "val"):
-        if part in parts and source.parts[part] and not parts[part]:
-            raise DataError(f"no image of the {part} part of {printable(source.title)} can be read.")
-    if source.task != "classification":
+    for name, part in parts.items():
+        if source.parts[name] and not part:
+            raise DataError(f"no image of the {name} part of {printable(source.title)} can be read.")
+    if source.task != "classification" or "train" not in parts:
         return
     lost = set(source.parts["train"].targets.tolist()) - set(parts["train"].targets.tolist())
     if lost:
-        name = printable(source.classes[min(lost)])
-        raise DataError(f"no image of the class '{name}' can be read. Repair them or remove the folder.")
+        lost_class = printable(source.classes[min(lost)])
+        raise DataError(f"no image of the class '{lost_class}' can be read. Repair them or remove the folder.")
 
 
 def _seen_by_root(parts: Iterable[Part], watch: Watch | None) -> dict[Path, dict[str, Seen]]:
