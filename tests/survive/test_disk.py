@@ -83,7 +83,7 @@ def test_a_file_that_may_not_grow_any_further_ends_with_one_message(
         "from zoo_core.training import loop\n"
         "real = loop.Loop._save\n"
         "def save(self, work):\n"
-        "    if self.at.epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "    if self.now.at.epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "    real(self, work)\n"
         "loop.Loop._save = save\n"
         "from zoo_core.cli.main import main\n"

@@ -93,7 +93,7 @@ from zoo_core.training.loop import Loop
 real = Loop._step
 def step(self, *more):
     real(self, *more)
-    if self.at.epoch == 1:
+    if self.now.at.epoch == 1:
         open('slow', 'w').close()
         time.sleep(600)
 Loop._step = step

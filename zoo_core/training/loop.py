@@ -1,7 +1,7 @@
 """The training loop: phases of a plan, epochs, steps, evaluation; the best epoch's weights are kept.
 
-Every number that decides what comes next stands in `Position`, in named tensors and in the seed, so that a checkpoint
-between any two steps is enough to go on as if nothing had happened.
+Every number that decides what comes next stands in `Standing` and in the seed, so that a checkpoint between any two steps
+is enough to go on as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import torch
@@ -32,21 +32,12 @@ from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Interrupted, Wish
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import PhaseWork, Unmeasured
-from zoo_core.training.progress import Position, Progress
+from zoo_core.training.progress import Position
 from zoo_core.training.range_test import range_test
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
 from zoo_core.training.regularise import L2SP, Ema, Mixing
 from zoo_core.training.solve import only_solved
-from zoo_core.training.state import (
-    learnt_state,
-    load_learnt,
-    load_optimizer,
-    load_random,
-    optimizer_state,
-    prefixed,
-    random_state,
-    under,
-)
+from zoo_core.training.standing import Standing
 from zoo_core.training.tasks import Objective
 from zoo_core.training.watcher import EpochReport, Watcher
 
@@ -74,22 +65,18 @@ class Loop:
     watcher: Watcher
     wish: Wish
     save: Callable[[int, Checkpoint], None]
-    at: Position = field(default_factory=Position)
-    history: list[EpochReport] = field(default_factory=list)
-    best_state: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.steps = training_steps(len(self.feeds.train.part), self.config.images_a_step)
-        self.micro_batch = self.config.micro_batch
         self._unread = torch.zeros((), device=self.feeds.device, dtype=torch.float64)
         self._saved_at = time.monotonic()
         self._work: PhaseWork | None = None
         # Both look at the model as it is before anything was learnt or restored.
         self._pull = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
-        self._ema = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
-        self.lr = None if self.config.lr == "auto" else self.config.lr
+        self._average = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
+        lr = None if self.config.lr == "auto" else self.config.lr
+        self.now = Standing(self.model, self.plan, self.feeds.world, self.config.micro_batch, lr, self._average)
         self._stop: int | None = None
-        self._start: Checkpoint | None = None
 
     def run(self) -> Trained:
         """Train as the plan says, on from where the training stands, and leave the best epoch's weights in the model.
@@ -100,13 +87,10 @@ class Loop:
         first = 0
         for number, phase in enumerate(self.plan.phases):
             end = first + phase.epochs
-            if self.at.epoch < end:
+            if self.now.at.epoch < end:
                 work = self._enter(number, optimizer)
                 optimizer = work.optimizer
-                if self._start is not None:
-                    load_optimizer(self.model, optimizer, under("optimizer", self._start.tensors))
-                    load_random(under(f"random{self.feeds.world.rank}", self._start.tensors))
-                    self._start = None
+                self.now.restore_optimizer(optimizer)
                 try:
                     self._phase(work, first, end)
                 except Unmeasured:
@@ -114,8 +98,8 @@ class Loop:
             first = end
         if self._work is None:  # it was stopped after its last epoch: it is measured as it would have been then
             self._enter(len(self.plan.phases) - 1, None)
-        load_learnt(self.model, self.best_state)
-        return Trained(tuple(self.history), self._best.epoch)
+        self.now.take_best()
+        return Trained(tuple(self.now.history), self.now.best.epoch)
 
     def _enter(self, number: int, before: torch.optim.Optimizer | None) -> PhaseWork:
         started = time.perf_counter()
@@ -128,7 +112,7 @@ class Loop:
         decay, base_decays = self.config.weight_decay, not self.config.l2_sp
         groups = parameter_groups(self.model, self.plan, number, rates, decay, base_decays=base_decays)
         optimizer = make_optimizer(self.config, groups, before)
-        self.at = replace(self.at, seconds=self.at.seconds + time.perf_counter() - started)
+        self.now.at = replace(self.now.at, seconds=self.now.at.seconds + time.perf_counter() - started)
         self._work = PhaseWork(
             number=number,
             tail=tail,
@@ -138,7 +122,7 @@ class Loop:
             objective=self.objective,
             label_smoothing=self.config.label_smoothing,
             mixing=Mixing(self.config.mixup, self.config.cutmix),
-            micro_batch=self.micro_batch,
+            micro_batch=self.now.micro_batch,
             compiled=self.config.compile == "on",
             say=self.watcher.say,
             wish=self.wish,
@@ -147,47 +131,47 @@ class Loop:
 
     def _phase(self, work: PhaseWork, first: int, end: int) -> None:
         alone = only_solved(self.plan, self.plan.phases[work.number], self.model.head)
-        if isinstance(self.model.head, Solvable) and (alone or self.at == Position(seconds=self.at.seconds)):
+        if isinstance(self.model.head, Solvable) and (alone or self.now.at == Position(seconds=self.now.at.seconds)):
             work.solve(self.config.seed)
         if not alone:
             self._set_peaks(work)
-        while self.at.epoch < end:
+        while self.now.at.epoch < end:
             if alone:
                 self._solved(work)
             else:
                 self._epoch(work)
-            if self._out_of_patience(first):
+            if self.now.out_of_patience(self.config.patience, since=first):
                 self.watcher.say(f"no better epoch in the last {self.config.patience}: this phase ends here")
-                self.at = Position(end)
+                self.now.at = Position(end)
             self._between_steps(work)
 
     def _set_peaks(self, work: PhaseWork) -> None:
         """Where the rates are shares of one that a range test finds, find it once and multiply."""
         if self.config.lr != "auto":
             return
-        if self.lr is None:
+        if self.now.lr is None:
             groups = self._groups()
             seen = [[self._seen(index) for index in group] for group in groups]
-            self.lr = range_test(
+            self.now.lr = range_test(
                 self.model, self.plan, work, seen, lambda loss: sum(self.feeds.world.gather(loss.item()))
             )
-            self.watcher.say(f"learning rate by a range test: {self.lr:.2g}")
+            self.watcher.say(f"learning rate by a range test: {self.now.lr:.2g}")
         for group in work.optimizer.param_groups:
-            group["peak"] *= self.lr
+            group["peak"] *= self.now.lr
 
     def _epoch(self, work: PhaseWork) -> None:
-        started = time.perf_counter() - self.at.seconds
-        epoch = self.at.epoch
-        seen = [[self._seen(index) for index in group] for group in self._groups()[self.at.step :]]
+        started = time.perf_counter() - self.now.at.seconds
+        epoch = self.now.at.epoch
+        seen = [[self._seen(index) for index in group] for group in self._groups()[self.now.at.step :]]
         for group, flow in work.train_flow(seen):
             try:
                 self._step(work, group, flow)
             except TrainingError:
                 self._keep_what_is_good(work)
                 raise
-            self.at = replace(self.at, step=self.at.step + 1, seconds=time.perf_counter() - started)
-            self.watcher.step(epoch + 1, self.at.step, self.steps)
-            if self.at.step < self.steps:
+            self.now.at = replace(self.now.at, step=self.now.at.step + 1, seconds=time.perf_counter() - started)
+            self.watcher.step(epoch + 1, self.now.at.step, self.steps)
+            if self.now.at.step < self.steps:
                 self._between_steps(work)
         self._read_loss()
         self._measure(work, started)
@@ -196,51 +180,48 @@ class Loop:
         """The images of each step of this epoch."""
         part, size = self.feeds.train.part, self.config.images_a_step
         windows = windows_of(part.images)
-        return training_groups(len(part), size, seed=self.config.seed, epoch=self.at.epoch, windows=windows)
+        return training_groups(len(part), size, seed=self.config.seed, epoch=self.now.at.epoch, windows=windows)
 
     def _solved(self, work: PhaseWork) -> None:
         """The one epoch of a phase in which the head was solved and nothing else learns."""
-        started = time.perf_counter() - self.at.seconds
-        self.at = replace(self.at, loss_sum=work.training_loss() * len(self.feeds.train.part))
-        self.watcher.step(self.at.epoch + 1, self.steps, self.steps)
+        started = time.perf_counter() - self.now.at.seconds
+        self.now.at = replace(self.now.at, loss_sum=work.training_loss() * len(self.feeds.train.part))
+        self.watcher.step(self.now.at.epoch + 1, self.steps, self.steps)
         self._report(work.evaluate(), work.number, started)
 
     def _step(self, work: PhaseWork, group: Sequence[Seen], flow: Tensor) -> None:
-        step = self.at.epoch * self.steps + self.at.step
+        step = self.now.at.epoch * self.steps + self.now.at.step
         set_rates(work.optimizer, step, self.plan.epochs * self.steps, self.steps, self.config.warmup)
         self._unread += work.gradients(group, flow) * len(group)
-        self.micro_batch = work.micro_batch
+        self.now.micro_batch = work.micro_batch
         on_cpu = self.feeds.device.type == "cpu"
         if on_cpu or self.feeds.world.size > 1 or step % READ_EVERY == 0:
             self._read_loss()
         if self._pull is not None:
             self._pull.add_gradients()
         work.optimizer.step()
-        if self._ema is not None:
-            self._ema.update()
+        if self._average is not None:
+            self._average.update()
 
     def _measure(self, work: PhaseWork, started: float) -> None:
         """Evaluate what the epoch gave, or the averaged weights where there are any."""
-        with nullcontext() if self._ema is None else self._ema.swapped():
+        with nullcontext() if self._average is None else self._average.swapped():
             self._report(work.evaluate(), work.number, started)
 
     def _report(self, result: Evaluation, number: int, started: float) -> None:
-        epoch = self.at.epoch
+        epoch = self.now.at.epoch
         self._finite(result.loss)
-        lr = (self.lr or 0.0) * schedule(epoch * self.steps, self.plan.epochs * self.steps, self.config.warmup)
-        train_loss = self.at.loss_sum / len(self.feeds.train.part)
+        lr = (self.now.lr or 0.0) * schedule(epoch * self.steps, self.plan.epochs * self.steps, self.config.warmup)
+        train_loss = self.now.at.loss_sum / len(self.feeds.train.part)
         seconds = time.perf_counter() - started
         score = result.score, result.metric
         report = EpochReport(epoch + 1, number + 1, lr, train_loss, result.loss, *score, seconds)
-        if not self.history or report.rank > self._best.rank:
-            self.best_state = learnt_state(self.model, self.plan)
-        self.history.append(report)
-        self.at = Position(epoch + 1)
+        self.now.add(report)
         self.watcher.epoch(report)
 
     def _seen(self, index: int) -> Seen:
         views = self.feeds.caching.views
-        epoch = self.at.epoch
+        epoch = self.now.at.epoch
         return index, view_in(epoch, index, views) if views else fresh_view(self.config.seed, epoch)
 
     def _read_loss(self) -> None:
@@ -251,14 +232,14 @@ class Loop:
         self._stop = max(signum for _, signum in everyone) or None
         loss = sum(part for part, _ in everyone)
         self._finite(loss)
-        self.at = replace(self.at, loss_sum=self.at.loss_sum + loss)
+        self.now.at = replace(self.now.at, loss_sum=self.now.at.loss_sum + loss)
 
     def _finite(self, loss: float) -> None:
         if not math.isfinite(loss):
-            where = f"epoch {self.at.epoch + 1}, step {min(self.at.step + 1, self.steps)} of {self.steps}"
+            where = f"epoch {self.now.at.epoch + 1}, step {min(self.now.at.step + 1, self.steps)} of {self.steps}"
             raise TrainingError(
                 f"the loss is {loss} in {where}: the training diverged and stopped there. Try a smaller --lr "
-                f"(now {self.lr or 0:g}); the epochs before are in the run directory."
+                f"(now {self.now.lr or 0:g}); the epochs before are in the run directory."
             )
 
     def _between_steps(self, work: PhaseWork) -> None:
@@ -270,47 +251,27 @@ class Loop:
         if signum is not None:
             raise Interrupted(
                 f"{'interrupted' if signum == signal.SIGINT else 'terminated'} in epoch "
-                f"{min(self.at.epoch + 1, self.plan.epochs)}; all that was done is saved.",
+                f"{min(self.now.at.epoch + 1, self.plan.epochs)}; all that was done is saved.",
                 signum,
             )
 
     def _save(self, work: PhaseWork) -> None:
         self._read_loss()
-        progress = Progress(self.at, self.micro_batch, self.lr, tuple(self.history), self.feeds.world.size)
-        tensors = {
-            **prefixed("now", learnt_state(self.model, self.plan)),
-            **prefixed("best", self.best_state),
-            **prefixed("optimizer", optimizer_state(self.model, work.optimizer)),
-            **prefixed("average", {} if self._ema is None else self._ema.state_dict()),
-        }
-        for rank, drawn in enumerate(self.feeds.world.gather(random_state())):
-            tensors |= prefixed(f"random{rank}", drawn)
+        checkpoint = self.now.checkpoint(work.optimizer)
         if self.feeds.world.first:
-            self.save(self.at.epoch * self.steps + self.at.step, Checkpoint(tensors, progress.to_dict()))
+            self.save(self.now.at.epoch * self.steps + self.now.at.step, checkpoint)
         self._saved_at = time.monotonic()
 
     def _keep_what_is_good(self, work: PhaseWork) -> None:
         """Save the state before the step that failed; on a device, whose loss is read late, it may be spoilt already."""
         self._unread.zero_()
         work.undo_forward()
-        if all(bool(tensor.isfinite().all()) for tensor in learnt_state(self.model, self.plan).values()):
+        if self.now.is_finite:
             self._save(work)
 
     def restore(self, start: Checkpoint) -> None:
         """Stand where a checkpoint was written. Raises TrainingError when it is not one of this training."""
-        progress = Progress.of(start.state, epochs=self.plan.epochs, steps=self.steps)
-        if progress.processes != self.feeds.world.size:
-            raise TrainingError(
-                f"this run was trained in {progress.processes} processes, and these are {self.feeds.world.size}. "
-                f"Go on with `zoo resume RUN --devices {progress.processes}`."
-            )
-        self.at, self.micro_batch, self.history = progress.position, progress.micro_batch, list(progress.history)
-        self.lr = progress.lr
-        self.best_state = under("best", start.tensors)
-        load_learnt(self.model, under("now", start.tensors))
-        if self._ema is not None:
-            self._ema.load_state_dict(under("average", start.tensors))
-        self._start = start
+        self.now.restore(start, self.steps)
 
     def evaluate_best(self) -> Evaluation | None:
         """Count on the validation images what `run` left in the model. None when what the last phase computes from is
@@ -342,14 +303,3 @@ class Loop:
             raise Interrupted(
                 "stopped while the frozen part was computed; what was computed is kept.", self.wish.signum
             )
-
-    def _out_of_patience(self, first: int) -> bool:
-        """Whether the last epochs of this phase, as many as the patience, brought nothing better."""
-        if self.config.patience is None:
-            return False
-        last = self.history[-1].epoch
-        return last - max(self._best.epoch, first) >= self.config.patience
-
-    @property
-    def _best(self) -> EpochReport:
-        return max(self.history, key=lambda report: (*report.rank, -report.epoch))

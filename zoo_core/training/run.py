@@ -124,7 +124,7 @@ def _run(job: Job, watcher: Watcher, writer: RunWriter, world: World, *, resumed
             loop = _loop(job, feeds, _Recording(watcher, writer if world.first else None), wish, writer)
             if start is not None:
                 loop.restore(start)
-                writer.metrics = [report.to_dict() for report in loop.history]
+                writer.metrics = [report.to_dict() for report in loop.now.history]
             if resumed:
                 watcher.say(_where(loop))
             trained = loop.run()
@@ -250,11 +250,11 @@ def _alone(directory: Path, world: World) -> Iterator[None]:
 
 def _where(loop: Loop) -> str:
     """Where a run goes on."""
-    if loop.at == Position():
+    if loop.now.at == Position():
         return "no checkpoint was written yet: the run begins anew"
-    if loop.at.epoch == loop.plan.epochs:
+    if loop.now.at.epoch == loop.plan.epochs:
         return "all epochs are done: only their result is missing"
-    return f"going on in epoch {loop.at.epoch + 1} after step {loop.at.step} of {loop.steps}"
+    return f"going on in epoch {loop.now.at.epoch + 1} after step {loop.now.at.step} of {loop.steps}"
 
 
 def _tell_of_wish(watcher: Watcher) -> None:
