@@ -11,6 +11,7 @@ from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.model.assemble import build_network
 from zoo_core.paths import sha256_of
+from zoo_core.weights import fetch as fetch_module
 from zoo_core.weights.choose import choose_start, load_base, load_whole
 from zoo_core.weights.fetch import fetch, fetch_source
 from zoo_core.weights.load import build_empty
@@ -124,3 +125,23 @@ def test_a_whole_network_answers_with_its_original_classifier(catalog: Catalog) 
     choice = catalog.backbone(TINY)
     network = load_whole(choice, choice.spec.weights[0])
     assert network.eval()(torch.zeros(1, 1, 32, 32)).shape == (1, 10)
+
+
+def test_a_file_of_the_users_is_hashed_when_its_hash_is_asked_for(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path)
+        return sha256_of(path)
+
+    monkeypatch.setattr(fetch_module, "sha256_of", counted)
+    path = published_file(catalog, tmp_path / "w.safetensors")
+    choice = catalog.backbone(TINY)
+    start = choose_start(choice, str(path))
+    load_base(choice, start)
+    assert start.local is not None
+    assert hashed == []
+    assert start.local.sha256 == start.local.sha256 == sha256_of(path)
+    assert hashed == [path]

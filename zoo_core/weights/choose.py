@@ -12,7 +12,6 @@ from zoo_core.errors import UsageError, WeightsError, did_you_mean
 from zoo_core.model.assemble import build_network
 from zoo_core.model.chain import Chain
 from zoo_core.options import split_name
-from zoo_core.paths import sha256_of
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing, WeightsRef, resolve
 from zoo_core.weights.fetch import LocalWeights, fetch, fetch_source, nothing_found
 from zoo_core.weights.load import build_empty, load_chain
@@ -55,7 +54,7 @@ def choose_start(choice: Choice[BackboneSpec], text: str) -> Start:
     if path.is_dir():
         return _from_run(spec, path)
     if path.is_file():
-        return Start(str(path), spec.preprocessing, LocalWeights(path, str(path), sha256_of(path)))
+        return Start(str(path), spec.preprocessing, LocalWeights(path, str(path)))
     tags = [ref.tag for ref in spec.weights]
     raise UsageError(
         f"'{spec.name}' has no weights '{text}', and there is no such file or run directory."
@@ -78,7 +77,7 @@ def _from_run(spec: BackboneSpec, directory: Path) -> Start:
     if name != spec.name:
         raise WeightsError(f"{directory} was trained from '{name}', not from '{spec.name}'.")
     path = run.weights_path
-    return Start(str(directory), run.facts.preprocessing, LocalWeights(path, str(path), sha256_of(path)))
+    return Start(str(directory), run.facts.preprocessing, LocalWeights(path, str(path)))
 
 
 def _from_hub(spec: BackboneSpec, text: str) -> Start:

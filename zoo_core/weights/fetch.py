@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from zoo_core.errors import WeightsError
@@ -19,9 +20,15 @@ class LocalWeights:
 
     path: Path
     source: str
-    sha256: str
+    known_sha256: str | None = None
     revision: str | None = None
     keys: str | None = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """The sha256 of its bytes. Of a file of the user's it is taken when it is first asked for: it is for a run's
+        records, and a network that is only used does not wait for it."""
+        return self.known_sha256 or sha256_of(self.path)
 
 
 def fetch(owner: str, ref: WeightsRef) -> LocalWeights:
