@@ -9,6 +9,7 @@ Each way is a fresh process that goes once through the images, with as many work
     torchvision      ImageFolder, PIL, torchvision's transforms, and a DataLoader whose workers are processes
     zoo              threads; a large JPEG is decoded at a half or a quarter of its size ("draft") where that is enough
     zoo, seen before the same where the images were read once before: what was made small is kept on disk
+    zoo, varied      the same as the one before, each image cropped and flipped by chance in place of the cut
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 from measuring import in_child, make_photos, told
 from rivals import SHORTER, SIZE, WORKERS, Task, torchvision_folders
 
-TORCHVISION, ZOO, KEPT = "torchvision", "zoo", "zoo, seen before"
+WAYS = TORCHVISION, ZOO, KEPT, VARIED = "torchvision", "zoo", "zoo, seen before", "zoo, varied"
 SIZES = {"500 x 375": (500, 375, 200), "4000 x 3000": (4000, 3000, 12)}  # width, height, how many
 BATCH = 4  # a dozen photos are several batches, so that several workers have work
 
@@ -39,10 +40,10 @@ def main() -> None:
         child(arguments.child, arguments.photos)
         return
     print(told("torch", "torchvision", "pillow"), f"{arguments.rounds} rounds", sep=", ")
-    print(f"{'median images per second':<26}{TORCHVISION:>18}{ZOO:>18}{KEPT:>18}")
+    print(f"{'median images per second':<26}" + "".join(f"{way:>18}" for way in WAYS))
     for title, (width, height, count) in SIZES.items():
         photos = make_photos(arguments.photos / f"{width}", train=count, val=4, width=width, height=height)
-        rates: dict[str, list[float]] = {TORCHVISION: [], ZOO: [], KEPT: []}
+        rates: dict[str, list[float]] = {way: [] for way in WAYS}
         for _ in range(arguments.rounds):
             with tempfile.TemporaryDirectory() as cache:
                 for way, own in rates.items():
@@ -59,7 +60,7 @@ def child(way: str, photos: Path) -> None:
     import torch
 
     torch.set_num_threads(1)  # the workers have the cores
-    batches = torchvision_batches(photos) if way == TORCHVISION else zoo_batches(photos)
+    batches = torchvision_batches(photos) if way == TORCHVISION else zoo_batches(photos, varied=way == VARIED)
     start = time.perf_counter()
     count = sum(len(images_BCHW) for images_BCHW in batches)
     print(json.dumps({"rate": count / (time.perf_counter() - start)}))
@@ -72,20 +73,21 @@ def torchvision_batches(photos: Path) -> Any:
     return (images_BCHW for images_BCHW, _ in DataLoader(train, BATCH, num_workers=WORKERS))
 
 
-def zoo_batches(photos: Path) -> Any:
+def zoo_batches(photos: Path, *, varied: bool) -> Any:
     import torch
 
     from zoo_core import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
     from zoo_core.data.batches import Batches, in_groups, normalised, small_store
     from zoo_core.data.folders import read_folders
-    from zoo_core.data.transforms import CENTRE
+    from zoo_core.data.transforms import CENTRE, fresh_view
     from zoo_core.paths import cache_dir
 
     preprocessing = Preprocessing(size=SIZE, crop=SIZE / SHORTER, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     part = read_folders(photos).parts["train"]
     store = small_store(cache_dir(), preprocessing)
-    batches = Batches(part, preprocessing, BATCH, WORKERS, small=store)
-    groups = in_groups([(index, CENTRE) for index in range(len(part))], BATCH)
+    batches = Batches(part, preprocessing, BATCH, WORKERS, augment="crop-flip", small=store)
+    view = fresh_view(0, 0) if varied else CENTRE
+    groups = in_groups([(index, view) for index in range(len(part))], BATCH)
     return (normalised(pixels_BCHW, preprocessing, torch.device("cpu")) for pixels_BCHW in batches.of(groups))
 
 

@@ -7,13 +7,15 @@ For each seed the images are split once, and both sides get the same split, the 
 time. The frozen side runs first (`zoo finetune --backbone B --data STAMPS`): its metrics say how many seconds it
 trained. Two epochs of the other side (`--weights none --strategy full`) tell how long one of them takes, and it gets
 the largest number of epochs that fits into those seconds, at least 1. Seconds are the epochs' own, training and
-validation; the start of the process and the reading of weights are not in them.
+validation, and of the frozen side the pass through the frozen base, whose outputs are kept; the start of the process and
+the reading of weights are not in them.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import platform
 import statistics
 import tempfile
@@ -82,6 +84,7 @@ def epochs_within(seconds: float, arguments: argparse.Namespace, seed: int) -> i
 
 def run(arguments: argparse.Namespace, seed: int, *, epochs: int, scratch: bool = False) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["ZOO_CACHE"] = f"{folder}/cache"  # nothing is known from before
         result = finetune(arguments, seed, epochs=epochs, scratch=scratch, out=f"{folder}/run")
         last = read_metrics(result.directory)[-1]
     return Measured(epochs, last["correct"], last["images"], last["accuracy"], tuple(last["interval"]), last["seconds"])

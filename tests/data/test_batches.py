@@ -46,11 +46,23 @@ def test_a_view_depends_on_its_number_and_the_image_only(augment: str) -> None:
     assert torch.equal(seen(1, 1), seen(fresh_view(0, 0), 1)) == (augment == "none")
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(32, [16, 16]), (33, [16, 17]), (34, [16, 16, 2]), (1, [1])])
-def test_no_training_batch_is_left_with_a_single_image(count: int, sizes: list[int]) -> None:
-    groups = training_groups(count, 16, seed=0, epoch=0)
+@pytest.mark.parametrize(
+    ("count", "size", "least", "sizes"),
+    [
+        (32, 16, 2, [16, 16]),
+        (33, 16, 2, [16, 17]),
+        (34, 16, 2, [16, 16, 2]),
+        (35, 16, 4, [16, 19]),
+        (36, 16, 4, [16, 16, 4]),
+        (3, 1, 2, [1, 1, 1]),
+        (3, 16, 4, [3]),
+        (1, 16, 2, [1]),
+    ],
+)
+def test_no_training_batch_is_left_with_too_few_images(count: int, size: int, least: int, sizes: list[int]) -> None:
+    groups = training_groups(count, size, seed=0, epoch=0, least=least)
     assert [len(group) for group in groups] == sizes
-    assert training_steps(count, 16) == len(sizes)
+    assert training_steps(count, size, least=least) == len(sizes)
     assert sorted(index for group in groups for index in group) == list(range(count))
 
 

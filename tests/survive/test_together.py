@@ -2,7 +2,8 @@
 
 Seen to fail: without a process's share in the mean of an uneven batch, with the validation images counted by every process,
 with signals that reach a process twice; where a process that was killed is taken for one that waited in vain (nothing was
-said); where what stops one process in a part of the work does not stop the others at its end (they went on).
+said); where what stops one process in a part of the work does not stop the others at its end (they went on); where a
+process that cannot compute its share of a step saves first, for which it waits for the others (both waited for ever).
 """
 
 from __future__ import annotations
@@ -148,6 +149,15 @@ def test_what_stops_one_process_is_said_once_with_its_exit_code(zoo: Zoo, place:
     assert late.returncode == 1, late.stderr
     assert late.stderr.count("3.png is not an image that can be read") == 1
     assert "Traceback" not in late.stderr
+
+
+def test_a_step_that_one_process_cannot_compute_ends_both(zoo: Zoo, place: Path) -> None:
+    """Three images a step: the second process has one, from which no batch normalisation learns."""
+    tiny = ("--backbone", "resnet18", "--weights", "none", "--size", 32, "--strategy", "full", "--batch-size", 3)
+    ended = zoo("finetune", "--data", "photos", *tiny, "--devices", 2, timeout=100)
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr.count("a batch normalisation cannot learn from a single image") == 1
+    assert "Traceback" not in ended.stderr
 
 
 AS_ONE = """

@@ -19,7 +19,7 @@ from survive.support import weights_of
 from survive.test_numbers import OUT_OF_MEMORY, Hearing, small_memory
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
-from zoo_core.errors import UsageError
+from zoo_core.errors import TrainingError, UsageError
 from zoo_core.runs.directory import read_facts, read_metrics
 from zoo_core.training import compiling, precision, settle
 from zoo_core.training.job import Job, prepare
@@ -150,6 +150,14 @@ def test_memory_that_is_short_is_first_won_without_another_result(
     assert "going on with 4" in hearing.said[-1]
 
 
+def test_batch_normalisation_learns_from_two_images_at_least(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    """Where maps are one pixel small torch refuses a single image; pieces of a batch have two however small they are."""
+    small = replace(TINY, backbone="resnet18", weights="none", strategy="full", size=32, epochs=1)
+    trained(replace(small, micro_batch=1), photos, tmp_path / "pieces", catalog)
+    with pytest.raises(TrainingError, match="cannot learn from a single image whose map is one pixel. Give a larger"):
+        trained(replace(small, batch_size=1), photos, tmp_path / "single", catalog)
+
+
 def test_a_compiled_step_gives_what_the_plain_one_gives(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +195,10 @@ def test_compiling_pays_only_where_it_saves_more_than_it_takes(job: Job) -> None
     assert not compiling.compiling_pays(job.plan, layers=21, seconds_an_epoch=[0.0])
 
 
-def test_a_short_run_is_not_compiled_and_says_so_in_its_facts(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+def test_a_short_run_is_not_compiled_and_says_so_in_its_facts(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "estimate", lambda job: pytest.fail("its seconds are not worth measuring"))
     trained(replace(TINY, compile="auto"), photos, tmp_path / "run", catalog)
     assert read_facts(tmp_path / "run").config.compile == "off"
 

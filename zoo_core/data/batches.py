@@ -122,25 +122,25 @@ def in_groups(order: Sequence[T], size: int) -> list[Sequence[T]]:
 
 
 def training_groups(
-    count: int, size: int, *, seed: int, epoch: int, windows: Windows | None = None
+    count: int, size: int, *, seed: int, epoch: int, windows: Windows | None = None, least: int = 2
 ) -> list[Sequence[int]]:
     """The images of each step of an epoch: all of them once, in the order that seed and epoch decide.
 
-    Where not all are on disk at once they come window by window. A single image that is left over joins the step before
-    it: batch normalisation cannot learn from one.
+    Where not all are on disk at once they come window by window. If fewer than `least` are left over they join the step
+    before: batch normalisation cannot learn from a single one.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(count) if windows is None else windows.order(generator)
     groups = in_groups([int(index) for index in order], size)
-    if len(groups) > 1 and len(groups[-1]) == 1:
+    if len(groups) > 1 and len(groups[-1]) < min(least, size):
         groups[-2:] = [[*groups[-2], *groups[-1]]]
     return groups
 
 
-def training_steps(count: int, size: int) -> int:
+def training_steps(count: int, size: int, *, least: int = 2) -> int:
     """How many groups `training_groups` gives."""
     full, rest = divmod(count, size)
-    return max(1, full + (rest > 1 or (rest == 1 and full == 0)))
+    return max(1, full + (rest >= min(least, size)))
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:

@@ -31,7 +31,7 @@ from zoo_core.training.feeds import Feeds
 from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Interrupted, Wish
 from zoo_core.training.metrics import Evaluation
-from zoo_core.training.phase import PhaseWork, Unmeasured
+from zoo_core.training.phase import PhaseWork, StepError, Unmeasured, norms_learn
 from zoo_core.training.progress import Position
 from zoo_core.training.range_test import range_test
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, schedule, set_rates
@@ -67,7 +67,8 @@ class Loop:
     save: Callable[[int, Checkpoint], None]
 
     def __post_init__(self) -> None:
-        self.steps = training_steps(len(self.feeds.train.part), self.config.images_a_step)
+        self._least = 2 * (self.feeds.world.size if norms_learn(self.model, self.plan) else 1)
+        self.steps = training_steps(len(self.feeds.train.part), self.config.images_a_step, least=self._least)
         self._unread = torch.zeros((), device=self.feeds.device, dtype=torch.float64)
         self._saved_at = time.monotonic()
         self._work: PhaseWork | None = None
@@ -166,8 +167,9 @@ class Loop:
         for group, flow in work.train_flow(seen):
             try:
                 self._step(work, group, flow)
-            except TrainingError:
-                self._keep_what_is_good(work)
+            except TrainingError as error:
+                if self.feeds.world.size == 1 or not isinstance(error, StepError):  # all processes save together
+                    self._keep_what_is_good(work)
                 raise
             self.now.at = replace(self.now.at, step=self.now.at.step + 1, seconds=time.perf_counter() - started)
             self.watcher.step(epoch + 1, self.now.at.step, self.steps)
@@ -180,7 +182,8 @@ class Loop:
         """The images of each step of this epoch."""
         part, size = self.feeds.train.part, self.config.images_a_step
         windows = windows_of(part.images)
-        return training_groups(len(part), size, seed=self.config.seed, epoch=self.now.at.epoch, windows=windows)
+        seed, epoch = self.config.seed, self.now.at.epoch
+        return training_groups(len(part), size, seed=seed, epoch=epoch, windows=windows, least=self._least)
 
     def _solved(self, work: PhaseWork) -> None:
         """The one epoch of a phase in which the head was solved and nothing else learns."""

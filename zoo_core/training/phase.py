@@ -16,6 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 from zoo_core.data.batches import Batches, Seen, in_groups, moved
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import TrainingError
+from zoo_core.freezing.plan import Plan
+from zoo_core.model.assemble import Model
 from zoo_core.training.compiling import Compiled
 from zoo_core.training.features import Feed, group_size
 from zoo_core.training.feeds import Feeds, PhaseFeeds
@@ -34,6 +36,14 @@ NO_MEMORY = (  # of a CPU on Linux and on Windows, and of CUDA's libraries
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+
+
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
+ALONE = "Expected more than 1 value per channel when training"  # torch's words
+
+
+class StepError(TrainingError):
+    """This process cannot compute its share of a step. Others may have computed theirs, and wait for it."""
 
 
 class Unmeasured(Exception):
@@ -61,7 +71,8 @@ class PhaseWork:
     def __post_init__(self) -> None:
         self.tail.to(memory_format=torch.channels_last)
         self.tail.train()
-        small = self.feeds.device.type == "cpu" and len(self.tail.stages) and not self._norms_learn()
+        self._norms_learn = any(isinstance(module, BATCH_NORM) and module.training for module in self.tail.modules())
+        small = self.feeds.device.type == "cpu" and len(self.tail.stages) and not self._norms_learn
         if self.micro_batch is None and small:
             self.micro_batch = group_size(self.feeds.device)
         self.undo_forward = before_forward(self.tail)
@@ -70,11 +81,6 @@ class PhaseWork:
         self._network: Callable[[Tensor], Tensor] = together
         if self.compiled and len(self.tail.stages):
             self._network = Compiled(together, self.say)
-
-    def _norms_learn(self) -> bool:
-        """Whether a batch normalisation takes its statistics from the batch: cutting that would change the result."""
-        norms = (module for module in self.tail.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
-        return any(module.training for module in norms)
 
     def train_flow(self, groups: Sequence[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
         """Each group of images with what stands at the cut for this process's share of it."""
@@ -90,16 +96,24 @@ class PhaseWork:
 
         Where the memory is too small for all at once, what the stages compute is no longer kept if smaller pieces would
         change the statistics of the batch; else, and where that was not enough, smaller pieces are taken from then on.
-        Raises TrainingError when it is too small for a single image.
+        Raises StepError when it is too small for a single image, and when a batch normalisation cannot learn from what
+        it sees.
         """
         self.undo_forward = before_forward(self.tail)
         while True:
             try:
                 return self._gradients(group, flow)
+            except ValueError as error:
+                if ALONE not in str(error):
+                    raise
+                raise StepError(
+                    "a batch normalisation cannot learn from a single image whose map is one pixel. Give a larger "
+                    "--batch-size or --size, or freeze its statistics: --strategy last:1,statistics=frozen."
+                ) from error
             except RuntimeError as error:  # torch's own error of a full device is one of these
                 if not is_out_of_memory(error):
                     raise
-            if self._norms_learn() and len(self.tail.stages) and not self.tail.recompute:
+            if self._norms_learn and len(self.tail.stages) and not self.tail.recompute:
                 self._keep_less()
             else:
                 self._take_smaller_pieces(len(flow))
@@ -112,6 +126,8 @@ class PhaseWork:
         targets = moved(self.feeds.train.targets([index for index, _ in self._share(group)]), flow.device)
         flow, targets = self.mixing(flow, targets, len(self.feeds.classes))
         pieces = -(-len(flow) // (self.micro_batch or len(flow)))
+        if self._norms_learn:  # from two images at least
+            pieces = max(1, min(pieces, len(flow) // 2))
         total = torch.zeros((), device=flow.device, dtype=torch.float64)
         parts = list(zip(flow.tensor_split(pieces), targets.tensor_split(pieces), strict=True))
         for place, (part, own) in enumerate(parts):
@@ -140,7 +156,7 @@ class PhaseWork:
     def _take_smaller_pieces(self, count: int) -> None:
         before = min(self.micro_batch or count, count)
         if before == 1:
-            raise TrainingError(
+            raise StepError(
                 "the memory is too small for a single image. Give a smaller --size, a strategy that learns fewer stages, "
                 "or another --device."
             )
@@ -189,6 +205,12 @@ class PhaseWork:
             raise Unmeasured
         answers = sorted((pair for _, share in everyone for pair in share), key=lambda pair: pair[0][0])
         return torch.cat([outputs for _, outputs in answers]).clone()
+
+
+def norms_learn(model: Model, plan: Plan) -> bool:
+    """Whether in some phase a batch normalisation takes its statistics from the batch: cutting that changes the result."""
+    moving = {row for phase in plan.phases for row, rule in plan.rules(phase).items() if rule.statistics == "update"}
+    return any(isinstance(module, BATCH_NORM) for row in moving for module in model.part(row).modules())
 
 
 def is_out_of_memory(error: Exception) -> bool:
