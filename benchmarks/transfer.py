@@ -3,8 +3,8 @@
     python benchmarks/stamps.py STAMPS
     python benchmarks/transfer.py STAMPS [--backbone efficientnet_lite0] [--epochs 10] [--seeds 3]
 
-For each seed the images are split once, and both sides get the same split, the same settings and the same wall-clock
-time. The frozen side runs first (`zoo finetune --backbone B --data STAMPS`): its metrics say how many seconds it
+For each seed the images are split once, and both sides get the same split, the same settings and, as far as one epoch
+allows, the same wall-clock time. The frozen side runs first (`zoo finetune --backbone B --data STAMPS`): its metrics say how many seconds it
 trained. Two epochs of the other side (`--weights none --strategy full`) tell how long one of them takes, and it gets
 the largest number of epochs that fits into those seconds, at least 1. Seconds are the epochs' own, training and
 validation, and of the frozen side the pass through the frozen base, whose outputs are kept; the start of the process and
@@ -114,7 +114,8 @@ def summary(results: dict[str, list[Measured]]) -> None:
         print(f"{side}: mean accuracy {100 * mean[side]:.1f} % in {seconds[side]:.1f} s")
     if mean[FROZEN] < 1:
         ratio = (1 - mean[SCRATCH]) / (1 - mean[FROZEN])
-        print(f"{SCRATCH} makes {ratio:.1f} times as many mistakes in the same time.")
+        longer = seconds[SCRATCH] / seconds[FROZEN]
+        print(f"{SCRATCH} makes {ratio:.1f} times as many mistakes in {longer:.1f} times the time.")
     gain = 100 * (mean[FROZEN] - mean[SCRATCH])
     print(f"{FROZEN} is right {gain:.1f} percentage points more often.")
 

@@ -1,6 +1,7 @@
 """Row 5 in two processes over gloo: whatever learns, a run that was stopped ends with the same bytes.
 
-Seen to fail: TODO
+Seen to fail: with the first process's random numbers for both; where a step may leave one image to each process, from
+which batch normalisation cannot learn.
 """
 
 from __future__ import annotations
