@@ -4,11 +4,11 @@
     python benchmarks/transfer.py STAMPS [--backbone efficientnet_lite0] [--epochs 10] [--seeds 3]
 
 For each seed the images are split once, and both sides get the same split, the same settings and, as far as one epoch
-allows, the same wall-clock time. The frozen side runs first (`zoo finetune --backbone B --data STAMPS`): its metrics say how many seconds it
-trained. Two epochs of the other side (`--weights none --strategy full`) tell how long one of them takes, and it gets
-the largest number of epochs that fits into those seconds, at least 1. Seconds are the epochs' own, training and
-validation, and of the frozen side the pass through the frozen base, whose outputs are kept; the start of the process and
-the reading of weights are not in them.
+allows, the same wall-clock time. The frozen side runs first (`zoo finetune --backbone B --data STAMPS`): its metrics
+say how many seconds it trained. Two epochs of the other side (`--weights none --strategy full`) tell how long one of
+them takes, and it gets the largest number of epochs that fits into those seconds, at least 1. Seconds are the epochs'
+own, training and validation, and of the frozen side the pass through the frozen base, whose outputs are kept; the start
+of the process and the reading of weights are not in them.
 """
 
 from __future__ import annotations
