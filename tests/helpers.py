@@ -1,12 +1,14 @@
-"""What tests import: the type of the command line's fixture, and folders of small image files."""
+"""What tests import: the type of the command line's fixture, folders of small image files, a count of decodings."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import pytest
 from PIL import Image
 
 Zoo = Callable[..., subprocess.CompletedProcess[str]]
@@ -35,3 +37,17 @@ def make_table(root: Path, header: str, describe: Callable[[str, int], str], *, 
     file = root / "photos.csv"
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
+
+
+def decoding(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the files that a module decodes from now on."""
+    lengths: list[int] = []
+    decode = module.decode
+
+    def counted(content: bytes) -> Image.Image:
+        lengths.append(len(content))
+        image: Image.Image = decode(content)
+        return image
+
+    monkeypatch.setattr(module, "decode", counted)
+    return lengths

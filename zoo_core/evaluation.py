@@ -48,11 +48,11 @@ def evaluate_run(
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
     if data is None:
         own = predictor.facts.config
-        opened = open_source(own.data, catalog, predictor.facts.task)
+        opened = open_source(own.data, catalog, predictor.facts.task, scanning)
         source = check_images(opened, bad_images=own.bad_images, watch=scanning)
         part_name, part = _held_out(source, predictor.facts)
     else:
-        source = check_images(open_source(data, catalog, predictor.facts.task), watch=scanning)
+        source = check_images(open_source(data, catalog, predictor.facts.task, scanning), watch=scanning)
         name: PartName = next(name for name in ("test", "val", "train") if name in source.parts)
         part_name, part = ("all" if name == "train" else name), source.parts[name]
     part = _relabelled(part, source, predictor.classes)

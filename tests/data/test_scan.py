@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from helpers import make_photos
+from helpers import decoding, make_photos
 from zoo_core.data import scan
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
@@ -32,15 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The lengths of the files that were decoded, not taken from the cache."""
-    lengths: list[int] = []
-    decode = scan.decode
-
-    def counted(content: bytes) -> Image.Image:
-        lengths.append(len(content))
-        return decode(content)
-
-    monkeypatch.setattr(scan, "decode", counted)
-    return lengths
+    return decoding(scan, monkeypatch)
 
 
 def told(source: Source) -> object:

@@ -25,10 +25,12 @@ OTHERS = (
     "docs/images.md",
     "docs/json.md",
     "docs/reliability.md",
+    "docs/speed.md",
     "registry/README.md",
 )
 DOCUMENTS = [README, CONTRIBUTING, *(ROOT / name for name in OTHERS)]
 EXAMPLE = "zoo-nin"
+QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 
 
 def blocks(path: Path, *languages: str) -> list[str]:
@@ -51,6 +53,7 @@ COMMANDS = [(path, line) for path in DOCUMENTS for line in zoo_lines(path)]
 
 @pytest.mark.parametrize(("path", "line"), COMMANDS, ids=[f"{path.name}: {line}" for path, line in COMMANDS])
 def test_a_command_in_a_document_parses_and_names_what_there_is(path: Path, line: str, catalog: Catalog) -> None:
+    assert not re.search(r"\{.*\.\.", QUOTED.sub("", line)), "the shell would make several arguments of it"
     name, *arguments = shlex.split(line, comments=True)[1:]
     command = command_line.get_command(click.Context(command_line), name)
     assert command is not None, f"there is no command '{name}'"

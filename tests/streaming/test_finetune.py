@@ -83,6 +83,20 @@ def test_the_same_images_give_the_same_losses_and_features_whatever_they_come_in
     assert len(set(own)) == 1
 
 
+def test_it_is_told_how_many_shards_are_looked_into_before_a_run_is_measured(
+    sources: dict[str, str], catalog: Catalog, tmp_path: Path
+) -> None:
+    trained = run(replace(PLAIN, data=sources["folder"], strategy="head-only", out=str(tmp_path / "run")), catalog)
+    told: list[tuple[int, int]] = []
+
+    def watch(done: int, total: int) -> None:
+        told.append((done, total))
+
+    evaluate_run(str(trained.directory), data=sources["tars"], device="cpu", catalog=catalog, scanning=watch)
+    assert told
+    assert told[-1][0] == told[-1][1]
+
+
 def test_a_run_trains_on_more_than_its_disk_may_hold(
     sources: dict[str, str], catalog: Catalog, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -299,7 +299,9 @@ def test_without_a_network_there_is_one_clear_message(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(HubError, match="^hf:acme/known: http://127.0.0.1:9 cannot be reached.$"):
+    with pytest.raises(
+        HubError, match="^hf:acme/known: http://127.0.0.1:9 cannot be reached. Check the network and that address.$"
+    ):
         opened("hf:acme/known", catalog)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from huggingface_hub import close_session
-from PIL import Image
 
+from helpers import decoding
 from streaming.support import FileServer, Photo, content_of, serving, write_shards
 from zoo_core.catalog import Catalog
 from zoo_core.data.folders import read_folders
@@ -46,15 +46,7 @@ def server(shards: Path) -> Iterator[FileServer]:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The lengths of the images that were looked at, not found in an index."""
-    lengths: list[int] = []
-    decode = indexing.decode
-
-    def counted(content: bytes) -> Image.Image:
-        lengths.append(len(content))
-        return decode(content)
-
-    monkeypatch.setattr(indexing, "decode", counted)
-    return lengths
+    return decoding(indexing, monkeypatch)
 
 
 def bytes_on_shelf(cache: Path) -> int:
@@ -88,7 +80,7 @@ def test_a_pattern_stands_for_its_shards_in_order(pattern: str, meant: list[str]
         ("wds:photos-{0..999999999}.tar", "stands for 1,000,000,000 shards"),
         (
             "wds:photos.tar.gz",
-            "does not name .tar files, which must not be compressed. Give wds:photos-{000..010}.tar or",
+            "does not name .tar files, which must not be compressed. Give 'wds:photos-{000..010}.tar' or",
         ),
         ("wds:nowhere-{0..3}.tar", "there is no shard nowhere-0.tar. Give the addresses of tar files"),
         ("wds:photos.tar:vall=x.tar", "has no option 'vall'. Did you mean 'val'?"),

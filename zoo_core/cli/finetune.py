@@ -50,8 +50,8 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option(
     "data",
     "Your images: a folder of classes, or train/val/[test] folders of such; a CSV file with a column 'path' and one of "
-    "classes, of labels joined by '|', or columns of 0 and 1, or of numbers; wds:SHARDS-{000..010}.tar, here or behind an "
-    "address; hf:OWNER/NAME[:streaming=yes] of the Hub; or a bundled data set.",
+    "classes, of labels joined by '|', or columns of 0 and 1, or of numbers; 'wds:SHARDS-{000..010}.tar', here or behind "
+    "an address; hf:OWNER/NAME[:streaming=yes] of the Hub; or a bundled data set.",
 )
 @_option("task", "classification, multilabel or regression (auto: what the data say).")
 @_option("epochs", "How often each image is seen (30 where an epoch costs next to nothing, else 10).", type=int)

@@ -23,7 +23,7 @@ from zoo_core.streaming.tarshard import TarAfar, TarHere
 MAX_SHARDS = 100_000  # a pattern with a slip in its range asks for millions
 MAX_CLASSES_BYTES = 2**24  # 100,000 names of 160 bytes
 ASKED_AT_ONCE = 8  # addresses
-EXAMPLE = "wds:photos-{000..010}.tar or wds:https://example.org/photos-{000..010}.tar:val=held-out.tar"
+EXAMPLE = "'wds:photos-{000..010}.tar' or 'wds:https://example.org/photos-{000..010}.tar:val=held-out.tar'"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ SLOW = 20  # billions of operations a second: hardly any machine that is used fo
 def settled(job: Job, world: World, say: Callable[[str], None]) -> Job:
     """The job with a number for a batch size of "auto", and with "on" or "off" for a compile of "auto".
 
-    All processes get what the first one found. Raises TrainingError when not even one image fits into the memory.
+    All processes get what the first one found.
     """
     config = job.config
     if config.batch_size == "auto":

@@ -62,7 +62,7 @@ def attempt(what: str, ask: Callable[[], T], *, place: str | None = None) -> T:
     """
     place = place or endpoint()
     if time.monotonic() < _unreachable.get(place, 0):
-        raise UnreachableError(f"{what}: {place} cannot be reached.")
+        raise UnreachableError(f"{what}: {_out_of_reach(place)}")
     with counted_tries():
         for pause in (*PAUSES, None):
             try:
@@ -76,6 +76,10 @@ def attempt(what: str, ask: Callable[[], T], *, place: str | None = None) -> T:
                 response = getattr(cause, "response", None)
                 time.sleep(pause if response is None else max(pause, wait_asked(response)))
     raise AssertionError("unreachable")
+
+
+def _out_of_reach(place: str) -> str:
+    return f"{place} cannot be reached. Check the network and that address."
 
 
 def _underlying(error: Exception) -> Exception:
@@ -139,7 +143,7 @@ def explained(what: str, error: Exception, place: str) -> HubError:
         if server == place:
             _unreachable[place] = time.monotonic() + REMEMBER_SECONDS
         kind = UnreachableError
-        text = f"{server} cannot be reached."
+        text = _out_of_reach(server)
     elif kinds & {"TimeoutException", "NetworkError", "RemoteProtocolError"}:
         kind = UnreachableError
         broken = "does not answer" if "TimeoutException" in kinds else "breaks off in the middle of its answers"
