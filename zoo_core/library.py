@@ -40,7 +40,7 @@ def create_model(
     start = choose_start(choice, weights)
     base, _ = load_base(choice, start)
     answers = build_head_for(
-        choice, catalog.head(head), start.preprocessing, num_outputs=num_classes, task="classification"
+        base, choice, catalog.head(head), start.preprocessing, num_outputs=num_classes, task="classification"
     )
     return Model(base, answers)
 

@@ -94,7 +94,7 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     base, _ = build_empty(lambda: build_network(backbone)).split()
     outputs = len(facts.classes)
     module = build_empty(
-        lambda: build_head_for(backbone, head, facts.preprocessing, num_outputs=outputs, task=facts.task)
+        lambda: build_head_for(base, backbone, head, facts.preprocessing, num_outputs=outputs, task=facts.task)
     )
     load_chain(base, tensors, path=run.weights_path, ignored=(f"{HEAD}.",), drop=None)
     own = {key.removeprefix(f"{HEAD}."): tensor for key, tensor in tensors.items() if key.startswith(f"{HEAD}.")}

@@ -6,7 +6,7 @@ from torch import nn
 
 from zoo_core.errors import PluginError
 from zoo_core.freezing.plan import FROZEN, LEARNING, Rule
-from zoo_core.model.assemble import Model, learning_parameters
+from zoo_core.model.assemble import Model, learning_parameters, stage_shapes
 from zoo_core.model.chain import Chain
 
 
@@ -47,6 +47,19 @@ def test_a_cut_network_computes_what_it_did_and_keeps_its_published_keys() -> No
     assert cut.stages == ("stem", "body", "classifier")
     assert torch.equal(cut(IMAGES), network(IMAGES))
     assert dict(cut.named_upstream()).keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_shapes_of_its_stages_are_found_and_it_stays_as_it_is(device: str, training: bool) -> None:
+    base, _ = chain(Upstream()).split()
+    base.to(device).train(training)
+    before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    assert stage_shapes(base, 3, 9) == {"stem": (4, 7, 7), "body": (6, 5, 5)}
+    assert all(module.training == training for module in base.modules())
+    assert {tensor.device.type for tensor in base.state_dict().values()} == {device}
+    if device == "cpu":
+        assert all(torch.equal(tensor, before[name]) for name, tensor in base.state_dict().items())
 
 
 def test_a_chain_splits_before_its_classifier() -> None:

@@ -9,7 +9,7 @@ from zoo_core.builtin import Pooling
 from zoo_core.catalog import Catalog
 from zoo_core.errors import PluginError, UsageError
 from zoo_core.library import create_model
-from zoo_core.model.assemble import build_head, build_head_for, count_parameters, feature_size
+from zoo_core.model.assemble import build_head, build_head_for, build_network, count_parameters
 from zoo_core.model.heads import GeMPool2d, pooled
 from zoo_core.model.units import in_units, units_of
 
@@ -145,8 +145,8 @@ def test_a_head_that_needs_the_size_is_told_that_of_the_feature_map(
 ) -> None:
     choice = catalog.backbone(backbone)
     preprocessing = replace(choice.spec.preprocessing, size=size)
-    assert feature_size(choice, preprocessing) == expected
-    head = build_head_for(choice, catalog.head("flatten"), preprocessing, num_outputs=2, task="classification")
+    base, _ = build_network(choice).split()
+    head = build_head_for(base, choice, catalog.head("flatten"), preprocessing, num_outputs=2, task="classification")
     assert head.output.in_features == choice.spec.channels * expected[0] * expected[1]
 
 

@@ -90,6 +90,15 @@ def test_weights_that_are_no_numbers_are_found_before_the_training(
         prepare(replace(config, weights=str(tmp_path / "spoilt.safetensors")), catalog)
 
 
+def test_huge_weights_whose_sum_is_no_number_are_numbers(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    config = replace(LENET, data=str(photos), epochs=1, out=str(tmp_path / "run"))
+    base = prepare(config, catalog).model.backbone
+    huge = {name: torch.full_like(tensor, 3e38) for name, tensor in base.named_upstream()}
+    write_tensors(tmp_path / "huge.safetensors", huge)
+    loaded = prepare(replace(config, weights=str(tmp_path / "huge.safetensors")), catalog).model.backbone
+    assert not sum(tensor.sum() for tensor in loaded.parameters()).isfinite()
+
+
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     RuntimeError(

@@ -134,9 +134,10 @@ def test_a_file_of_the_users_is_hashed_when_its_hash_is_asked_for(
 
     def counted(path: Path) -> str:
         hashed.append(path)
-        return sha256_of(path)
+        return at_once(path)
 
-    monkeypatch.setattr(fetch_module, "sha256_of", counted)
+    at_once = fetch_module._sha256_at_once
+    monkeypatch.setattr(fetch_module, "_sha256_at_once", counted)
     path = published_file(catalog, tmp_path / "w.safetensors")
     choice = catalog.backbone(TINY)
     start = choose_start(choice, str(path))

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from zoo_core.errors import WeightsError
-from zoo_core.weights.safe import MAX_TENSORS, read_tensors, read_torch_file, write_tensors
+from zoo_core.weights.safe import MAX_TENSORS, read_tensors, read_torch_file, tensors_written, write_tensors
 
 
 def safetensors_bytes(header: dict[str, object] | bytes, data: bytes = b"") -> bytes:
@@ -107,3 +107,13 @@ def test_tensors_survive_a_round_trip_and_nothing_else_is_left_behind(tmp_path: 
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[key], tensors[key]) for key in tensors)
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["model.safetensors"]
+
+
+def test_tensors_written_beside_a_block_get_their_name_when_it_ends_well(tmp_path: Path) -> None:
+    target, tensors = tmp_path / "model.safetensors", {"a": torch.randn(3, 4)}
+    with pytest.raises(KeyError), tensors_written(target, tensors):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    with tensors_written(target, tensors):
+        assert not target.exists()
+    assert torch.equal(read_tensors(target)["a"], tensors["a"])

@@ -65,8 +65,6 @@ def _paper(paper: Paper | None) -> str | None:
 
 
 def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
-    import torch
-
     from zoo_core.model.assemble import build_network, count_parameters, stage_shapes
     from zoo_core.options import parse_options
     from zoo_core.weights.load import without_storage
@@ -75,8 +73,7 @@ def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
     size, channels = spec.preprocessing.size, spec.preprocessing.channels
     with without_storage():
         network = build_network(Choice(choice.entry, parse_options(spec.name, spec.options, "")))
-    with torch.device("meta"):
-        shapes = stage_shapes(network, channels=channels, size=size)
+    shapes = stage_shapes(network, channels, size)
     return {
         "kind": "backbone",
         "name": spec.name,

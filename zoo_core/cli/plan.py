@@ -67,7 +67,7 @@ def plan(
     with without_storage():
         base, _ = build_network(network).split()
     expected = network.spec.weights[0].preprocessing if network.spec.weights else network.spec.preprocessing
-    shapes = stage_shapes(base, channels=expected.channels, size=expected.size)
+    shapes = stage_shapes(base, expected.channels, expected.size)
     total = sum(parameter.numel() for parameter in base.parameters())
     adapt(wanted, base, made)  # out here, so that nothing it imports is left without storage
     learning = [

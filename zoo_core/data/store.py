@@ -7,6 +7,7 @@ that is killed leaves a store that is right, if shorter. Several processes may a
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -78,15 +79,15 @@ class Store:
         chosen = entries[np.minimum(places, len(entries) - 1)]
         return chosen, (chosen["key"] == wanted).all(axis=1)
 
-    def read(self, entries: Iterable[Any]) -> list[Array]:
+    def read(self, entries: Array) -> list[Array]:
         """The arrays of these entries."""
-        return [self._read(entry) for entry in entries]
-
-    def _read(self, entry: Any) -> Array:
-        shape = tuple(int(side) for side in entry["shape"])
-        length = int(np.prod(shape)) * self.dtype.itemsize
+        places = zip(entries["offset"].tolist(), entries["shape"].tolist(), strict=True)
         with self._named():
-            data = os.pread(self._rows, length, int(entry["offset"]))
+            return [self._read(offset, shape) for offset, shape in places]
+
+    def _read(self, offset: int, shape: Sequence[int]) -> Array:
+        length = math.prod(shape) * self.dtype.itemsize
+        data = os.pread(self._rows, length, offset)
         if len(data) != length:
             raise OSError(f"the cache {self.folder} ends too early; remove that folder")
         return np.frombuffer(data, self.dtype).reshape(shape)

@@ -5,11 +5,13 @@ Shapes: B batch, C channels, H height, W width, K outputs.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from zoo_core.catalog import Choice
@@ -129,6 +131,7 @@ def build_head(
 
 
 def build_head_for(
+    base: Chain,
     backbone: Choice[BackboneSpec],
     head: Choice[HeadSpec],
     preprocessing: Preprocessing,
@@ -136,18 +139,13 @@ def build_head_for(
     num_outputs: int,
     task: Task,
 ) -> nn.Module:
-    """Build a head for a backbone that is given images of this preprocessing."""
-    in_size = feature_size(backbone, preprocessing) if head.spec.needs_size else None
+    """Build a head for a backbone's conv base that is given images of this preprocessing."""
+    in_size = None
+    if head.spec.needs_size:
+        *_, (_, height, width) = stage_shapes(base, preprocessing.channels, preprocessing.size).values()
+        in_size = height, width
     channels = backbone.spec.channels
     return build_head(head, in_channels=channels, num_outputs=num_outputs, in_size=in_size, task=task)
-
-
-def feature_size(choice: Choice[BackboneSpec], preprocessing: Preprocessing) -> tuple[int, int]:
-    """Height and width of the feature map that a backbone puts out, found on the meta device."""
-    with torch.device("meta"):
-        base, _ = build_network(choice).split()
-        *_, (_, height, width) = stage_shapes(base, channels=preprocessing.channels, size=preprocessing.size).values()
-    return height, width
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -168,13 +166,19 @@ class _NormsKeepShapes(TorchFunctionMode):
         return (args[0] if args else given["input"]) if func in BATCH_NORMS else func(*args, **given)
 
 
-def stage_shapes(chain: Chain, *, channels: int, size: int) -> dict[str, tuple[int, ...]]:
-    """The shape (C, H, W) that each stage puts out for one image, found on the meta device: nothing is computed."""
+def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int, ...]]:
+    """The shape (C, H, W) that each stage puts out for one image, found on the meta device: nothing is computed.
+
+    The chain may be anywhere, and stays as it is.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
-    flow = torch.empty(1, channels, size, size, device="meta")
+    trained = chain.training
     chain.eval()
-    with torch.no_grad(), _NormsKeepShapes():
+    with torch.device("meta"), torch.no_grad(), _NormsKeepShapes():
+        flow = torch.empty(1, channels, size, size)
         for name, stage in chain.named_children():
-            flow = stage(flow)
+            state = itertools.chain(stage.named_parameters(), stage.named_buffers())
+            flow = functional_call(stage, {key: torch.empty_like(tensor, device="meta") for key, tensor in state}, flow)
             shapes[name] = tuple(flow.shape[1:])
+    chain.train(trained)
     return shapes

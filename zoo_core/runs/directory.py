@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from zoo_core.errors import UsageError, ZooError, reason_of
 from zoo_core.paths import json_text, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.specs import Task
-from zoo_core.weights.safe import write_tensors
+from zoo_core.weights.safe import tensors_written
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -170,8 +171,9 @@ class RunWriter:
         self.metrics.append(dict(line))
         write_text(self.directory / METRICS, "".join(json.dumps(one, allow_nan=False) + "\n" for one in self.metrics))
 
-    def write_model(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
-        write_tensors(self.directory / MODEL, dict(tensors))
+    def model_written(self, tensors: Iterable[tuple[str, Tensor]]) -> AbstractContextManager[None]:
+        """Write the weights while a block runs. They take their name at its end: that marks a finished run."""
+        return tensors_written(self.directory / MODEL, dict(tensors))
 
     def write_card(self, text: str) -> None:
         write_text(self.directory / CARD, text)

@@ -51,6 +51,7 @@ def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int) -> None:
     for axes in (losses, scores):
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
     _save(figure, target)
 
 

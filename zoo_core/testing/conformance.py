@@ -97,12 +97,12 @@ def _imports_nothing_heavy(module: str) -> None:
 def _puts_out_the_channels_and_stride_of_its_spec(spec: BackboneSpec) -> None:
     base = _base_on_meta(spec)
     for size in (spec.min_size, spec.preprocessing.size):
-        shape = list(stage_shapes(base, channels=spec.preprocessing.channels, size=size).values())[-1]
+        shape = list(stage_shapes(base, spec.preprocessing.channels, size).values())[-1]
         assert shape[0] == spec.channels, f"puts out {shape[0]} channels, the spec says {spec.channels}"
         assert shape[1] == shape[2] >= 1, f"puts out {shape} at {size} pixels"
     # Convolutions without padding lose a border, so the stride is what the map grows by, not what it measures.
     near, far = (
-        list(stage_shapes(base, channels=spec.preprocessing.channels, size=size).values())[-1][1]
+        list(stage_shapes(base, spec.preprocessing.channels, size).values())[-1][1]
         for size in (spec.preprocessing.size, spec.preprocessing.size + 8 * spec.stride)
     )
     assert far - near == 8, f"the feature map grows by {far - near} when the image grows by 8 strides of {spec.stride}"

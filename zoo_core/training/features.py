@@ -105,7 +105,8 @@ class Kept:
 
     def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
         for group in groups:
-            rows = self.store.read(self.entries[one] for one in group)
+            images, views = zip(*group, strict=True)
+            rows = self.store.read(self.entries[images, views])
             flow = moved(torch.from_numpy(np.stack(rows)), self.device).float()
             yield flow.flatten(1) if self.flat else flow.permute(0, 3, 1, 2)
 

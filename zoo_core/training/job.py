@@ -23,11 +23,11 @@ from zoo_core.model.adapt import Merge, adapt
 from zoo_core.model.assemble import (
     Model,
     build_head_for,
-    build_network,
     count_parameters,
     learning_parameters,
     stage_shapes,
 )
+from zoo_core.model.chain import Chain
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
@@ -40,7 +40,6 @@ from zoo_core.training.solve import shortened
 from zoo_core.training.tasks import check_task
 from zoo_core.version import __version__
 from zoo_core.weights.choose import Start, choose_start, load_base
-from zoo_core.weights.load import without_storage
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,8 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     if config.strategy != "auto":  # a wrong one ends before a download
         make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs or FEW_EPOCHS)
     start = choose_start(backbone, config.weights)
+    if start.local is not None:
+        start.local.begin_sha256()
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_base(backbone, start)
@@ -133,9 +134,9 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     strategy = catalog.strategy(config.strategy)
     planned = make_plan(strategy, backbone.spec, config.epochs or FEW_EPOCHS)
     outputs = len(source.classes)
-    model = Model(base, build_head_for(backbone, head, preprocessing, num_outputs=outputs, task=source.task))
+    model = Model(base, build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task))
     plan = shortened(planned, model.head)
-    shapes = shapes_at_cuts(backbone, model.head, preprocessing)
+    shapes = shapes_at_cuts(base, model.head, preprocessing)
     counts = {name: len(part) for name, part in source.parts.items()}
     budget = cache_budget(config.cache_gb)
     caching = choose_caching(
@@ -161,14 +162,9 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     )
 
 
-def shapes_at_cuts(
-    backbone: Choice[BackboneSpec], head: nn.Module, preprocessing: Preprocessing
-) -> dict[Cut, tuple[int, ...]]:
+def shapes_at_cuts(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[Cut, tuple[int, ...]]:
     """The shape of one image at each place where the model may be cut. Nothing is computed."""
-    with without_storage():
-        base, _ = build_network(backbone).split()
-    found = stage_shapes(base, channels=preprocessing.channels, size=preprocessing.size)
-    return cut_shapes([found[stage] for stage in base.stages], head)
+    return cut_shapes(list(stage_shapes(base, preprocessing.channels, preprocessing.size).values()), head)
 
 
 def make_plan(strategy: Choice[FreezeSpec], backbone: BackboneSpec, epochs: int) -> Plan:

@@ -205,7 +205,7 @@ def _loop(job: Job, feeds: Feeds, watcher: Watcher, wish: Wish, writer: RunWrite
 
 
 def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result:
-    """Measure the best epoch's weights and write everything down; the weights come last, for they mark a finished run."""
+    """Measure the best epoch's weights and write everything down; the weights get their name last."""
     from zoo_core.runs.plots import plot_answers, plot_curves  # matplotlib waits until there is something to draw
 
     part: PartName = "test" if "test" in job.source.parts else "val"
@@ -220,11 +220,11 @@ def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result
     result = Result(writer.directory, trained, evaluation, part, loop.feeds.features.forwards)
     if loop.feeds.world.first:
         line = result_line(result)
-        plot_curves(writer.directory / CURVES, trained.epochs, trained.best)
-        plot_answers(writer.directory, evaluation, job.source.classes)
-        writer.add_metrics(line)
-        writer.write_card(render_card(job.facts(), line))
-        writer.write_model(job.model.named_saved())
+        with writer.model_written(job.model.named_saved()):
+            plot_curves(writer.directory / CURVES, trained.epochs, trained.best)
+            plot_answers(writer.directory, evaluation, job.source.classes)
+            writer.add_metrics(line)
+            writer.write_card(render_card(job.facts(), line))
         remove_checkpoints(writer.directory)
     loop.feeds.world.barrier()
     return result

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import mmap
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +27,29 @@ class LocalWeights:
     revision: str | None = None
     keys: str | None = None
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """The sha256 of its bytes. Of a file of the user's it is taken when it is first asked for: it is for a run's
         records, and a network that is only used does not wait for it."""
-        return self.known_sha256 or sha256_of(self.path)
+        return self.known_sha256 or self._taken.result()
+
+    def begin_sha256(self) -> None:
+        """Let another thread take it, for whoever asks for it soon."""
+        if self.known_sha256 is None:
+            _ = self._taken
+
+    @cached_property
+    def _taken(self) -> Future[str]:
+        thread = ThreadPoolExecutor(1, "zoo-sha256")
+        taken = thread.submit(_sha256_at_once, self.path)
+        thread.shutdown(wait=False)
+        return taken
+
+
+def _sha256_at_once(path: Path) -> str:
+    """`sha256_of` a file that is mapped into memory for its numbers too: in blocks, a thread waits its turn after each."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return hashlib.sha256(content).hexdigest()
 
 
 def fetch(owner: str, ref: WeightsRef) -> LocalWeights:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -94,13 +97,28 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def write_tensors(target: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors to a safetensors file, whole or not at all; the same tensors give the same bytes."""
+    with tensors_written(target, tensors):
+        pass
+
+
+@contextmanager
+def tensors_written(target: Path, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Write tensors in another thread while the block runs; the file takes its name when the block has ended well."""
     plain = {key: _plain(tensor) for key, tensor in tensors.items()}
-    with written_whole(target) as temporary:
+    with written_whole(target) as temporary, ThreadPoolExecutor(1, "zoo-write") as thread:
+        written = thread.submit(_save, plain, temporary)
+        yield
         try:
-            # One entry of metadata: of several, safetensors writes the order by chance.
-            save_file(plain, temporary, metadata={"format": "pt"})
+            written.result()
         except SafetensorError as error:
             raise WeightsError(f"{target} could not be written: {error}.") from error
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    # One entry of metadata: of several, safetensors writes the order by chance.
+    save_file(tensors, path, metadata={"format": "pt"})
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _plain(tensor: Tensor) -> Tensor:

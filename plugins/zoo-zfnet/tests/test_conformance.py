@@ -18,7 +18,7 @@ def network():
 
 def test_maps_have_the_sizes_of_the_papers_figure_3():
     chain = network()
-    shapes = stage_shapes(chain, channels=3, size=224)
+    shapes = stage_shapes(chain, 3, 224)
     assert shapes == {
         "conv1": (96, 55, 55),
         "conv2": (256, 13, 13),
