@@ -41,7 +41,8 @@ import zoo_core
 from measuring import told
 from solved import with_folds
 from zoo_core.catalog import open_catalog
-from zoo_core.data.batches import Batches, Seen, normalised
+from zoo_core.data.batches import Batches, Seen
+from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import ZooError
 from zoo_core.training import job as job_module

@@ -77,8 +77,9 @@ def zoo_batches(photos: Path, *, varied: bool) -> Any:
     import torch
 
     from zoo_core import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-    from zoo_core.data.batches import Batches, in_groups, normalised, small_store
+    from zoo_core.data.batches import Batches, in_groups, small_store
     from zoo_core.data.folders import read_folders
+    from zoo_core.data.on_device import normalised
     from zoo_core.data.transforms import CENTRE, fresh_view
     from zoo_core.paths import cache_dir
 

@@ -33,6 +33,7 @@ MAX_CHANNELS = 2**20  # a linear head for two classes on them takes 8 MB
 MAX_SIZE = 8192  # a float tensor of one RGB image of this size takes 805 MB
 FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
 Task = Literal["classification", "multilabel", "regression"]
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
 TASKS: tuple[Task, ...] = get_args(Task)
 OUTPUTS: dict[Task, str] = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}
 """What a model's outputs are called in each task."""
@@ -107,7 +108,7 @@ class Preprocessing:
 
     size: int
     crop: float = 0.875
-    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...]
     std: tuple[float, ...]
 

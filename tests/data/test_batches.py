@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from zoo_core.data import sources
-from zoo_core.data.batches import Batches, in_groups, normalised, small_store, training_groups, training_steps
+from zoo_core.data.batches import Batches, in_groups, small_store, training_groups, training_steps
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
+from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import fresh_view, made_small, random_box, view_of
 from zoo_core.specs import Preprocessing
 

@@ -16,15 +16,16 @@ from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data import scan, sources
-from zoo_core.data.batches import Batches, normalised, training_groups
+from zoo_core.data.batches import Batches, training_groups
+from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.data.store import ENTRY
 from zoo_core.errors import TrainingError
 from zoo_core.paths import cache_dir
 from zoo_core.specs import Preprocessing
-from zoo_core.training import features as features_module
 from zoo_core.training.caching import choose_caching, view_in
 from zoo_core.training.features import Features, Rows
+from zoo_core.training.flow import CPU_GROUP
 from zoo_core.training.front import Cut, Front, folded, front_keys
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, set_rates
@@ -288,9 +289,9 @@ def test_the_front_is_computed_in_groups_of_one_size(
     real = Front.forward
     monkeypatch.setattr(Front, "forward", lambda self, flow, start: sizes.append(len(flow)) or real(self, flow, start))
     run(config, catalog, strategy="head-only")
-    assert sizes == [features_module.CPU_GROUP] * 3  # 24 images; other numbers of images are filled up
+    assert sizes == [CPU_GROUP] * 3  # 24 images; other numbers of images are filled up
     run(config, catalog, strategy="head-only", size=40, val_share=0.1)
-    assert set(sizes) == {features_module.CPU_GROUP}
+    assert set(sizes) == {CPU_GROUP}
 
 
 def test_keys_grow_stage_by_stage(config: FinetuneConfig, catalog: Catalog) -> None:

@@ -11,7 +11,8 @@ import torch
 import zoo_core
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
-from zoo_core.data.batches import Batches, normalised
+from zoo_core.data.batches import Batches
+from zoo_core.data.on_device import normalised
 from zoo_core.errors import TrainingError
 from zoo_core.paths import sha256_of
 from zoo_core.training.job import Job, prepare

@@ -21,7 +21,8 @@ from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, UsageError
 from zoo_core.runs.directory import read_facts, read_metrics
-from zoo_core.training import compiling, precision, settle
+from zoo_core.training import compiling, phase, precision, settle
+from zoo_core.training.front import Cut
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.watcher import Silent
@@ -187,6 +188,31 @@ def test_where_the_compiler_fails_the_training_goes_on_without_it(
     trained(replace(TINY, compile="on"), photos, tmp_path / "run", catalog, hearing)
     assert "what learns cannot be compiled here, it goes on without: no C++ compiler found" in hearing.said
     assert weights_of(tmp_path / "plain") == weights_of(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("device", "stages", "processes", "expected"),
+    [("cuda", 3, 1, True), ("cuda:1", 1, 1, True), ("cuda", 0, 1, False), ("cuda", 3, 2, False), ("cpu", 3, 1, False)],
+)
+def test_a_tail_on_a_gpu_is_recorded(device: str, stages: int, processes: int, expected: bool) -> None:
+    assert compiling.recording_pays(torch.device(device), Cut(stages), processes) == expected
+
+
+def test_what_is_recorded_is_compiled_so(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+
+    def plain(network: nn.Module, *, mode: str | None, **settings: object) -> nn.Module:
+        asked.append(mode)
+        return network
+
+    monkeypatch.setattr(torch, "compile", plain)
+    trained(replace(TINY, compile="on"), photos, tmp_path / "plain", catalog)
+    monkeypatch.setattr(phase, "recording_pays", lambda device, cut, processes: True)
+    trained(replace(TINY, compile="on"), photos, tmp_path / "recorded", catalog)
+    assert asked == [None, "reduce-overhead"]
+    assert weights_of(tmp_path / "plain") == weights_of(tmp_path / "recorded")
 
 
 def test_compiling_pays_only_where_it_saves_more_than_it_takes(job: Job) -> None:

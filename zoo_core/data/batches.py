@@ -6,11 +6,11 @@ Shapes: B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from zoo_core.config import Augment
+from zoo_core.data.ahead import ahead
+from zoo_core.data.on_device import computes_apart, cut_together, moved
 from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
-from zoo_core.data.transforms import CENTRE, Pixels, made_small, shorter_side, view_of
+from zoo_core.data.transforms import CENTRE, Crop, Pixels, crop_of, cut, made_small, shorter_side
 from zoo_core.data.windows import Windows
 from zoo_core.specs import Preprocessing
 
@@ -56,43 +58,49 @@ class Batches:
 
     def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
         """Bytes (B, C, H, W), in channels-last order, of each group; the next ones are decoded meanwhile."""
-        waiting: list[tuple[Sequence[Seen], list[Future[tuple[Pixels, Pixels | None]]]]] = []
-        coming = iter(groups)
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="zoo-decode") as pool:
-            try:
-                while True:
-                    for group in islice(coming, AHEAD - len(waiting)):
-                        waiting.append((group, [pool.submit(self._seen, *one) for one in group]))
-                    if not waiting:
-                        break
-                    group, futures = waiting.pop(0)
-                    yield self._stacked(group, [future.result() for future in futures])
-            finally:
-                for _, futures in waiting:
-                    for future in futures:
-                        future.cancel()
+        return map(_batch, self._each(groups, self._cut))
+
+    def on(self, device: torch.device, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
+        """`of`, on a device. One that computes apart cuts out itself what is cropped by chance, a batch at once."""
+        if self.augment == "crop-flip" and computes_apart(device):
+            return (cut_together(pairs, self.preprocessing, device) for pairs in self._each(groups, lambda *pair: pair))
+        return (moved(pixels_BCHW, device) for pixels_BCHW in self.of(groups))
+
+    def _each(self, groups: Iterable[Sequence[Seen]], work: Callable[[Pixels, Crop], T]) -> Iterator[list[T]]:
+        """For each group what `work` makes of each image that was made small and what is to be seen of it. Threads do it
+        for the next groups meanwhile."""
+
+        def begin(group: Sequence[Seen]) -> list[Future[tuple[T, Pixels | None]]]:
+            return [pool.submit(self._one, work, index, view) for index, view in group]
+
+        with ThreadPoolExecutor(self.workers, "zoo-decode") as pool, closing(ahead(groups, begin, AHEAD)) as done:
+            for group, results in done:
+                yield self._keeping(group, results)
         if self.small is not None:
             self.small.commit()
 
     def here(self, group: Sequence[Seen]) -> Tensor:
         """Bytes (B, C, H, W) of one group, read in this thread; nothing is kept."""
         read = {index: self._small(index) for index in {index for index, _ in group}}
-        return _batch([self._view(*read[index][:2], view) for index, view in group])
+        return _batch([self._cut(read[index][0], self._crop(*read[index][:2], view)) for index, view in group])
 
-    def _stacked(self, group: Sequence[Seen], results: list[tuple[Pixels, Pixels | None]]) -> Tensor:
+    def _keeping(self, group: Sequence[Seen], results: list[tuple[T, Pixels | None]]) -> list[T]:
         if self.small is not None:
             new = {index: small for (index, _), (_, small) in zip(group, results, strict=True) if small is not None}
             if new:
                 self.small.add([self.part.images.digest(index) for index in new], list(new.values()))
-        return _batch([seen for seen, _ in results])
+        return [result for result, _ in results]
 
-    def _seen(self, index: int, view: int) -> tuple[Pixels, Pixels | None]:
-        """A view of an image, and the image made small where it was not in the store yet."""
+    def _one(self, work: Callable[[Pixels, Crop], T], index: int, view: int) -> tuple[T, Pixels | None]:
+        """What `work` makes of an image, and the image made small where it was not in the store yet."""
         small, digest, new = self._small(index)
-        return self._view(small, digest, view), small if new else None
+        return work(small, self._crop(small, digest, view)), small if new else None
 
-    def _view(self, small: Pixels, digest: bytes, view: int) -> Pixels:
-        return view_of(small, self.preprocessing, self.augment, view, digest)
+    def _crop(self, small: Pixels, digest: bytes, view: int) -> Crop:
+        return crop_of(small, self.preprocessing.size, self.augment, view, digest)
+
+    def _cut(self, small: Pixels, crop: Crop) -> Pixels:
+        return cut(small, crop, self.preprocessing)
 
     def _small(self, index: int) -> tuple[Pixels, bytes, bool]:
         """An image made small, its digest, and whether it is not in the store yet."""
@@ -141,26 +149,6 @@ def training_steps(count: int, size: int, *, least: int = 2) -> int:
     """How many groups `training_groups` gives."""
     full, rest = divmod(count, size)
     return max(1, full + (rest >= min(least, size)))
-
-
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on a device; a GPU fetches it while the processor goes on."""
-    if device.type != "cuda":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def normalised(pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Bytes to floats on `device`, in channels-last order: scaled to 0..1, then normalised by channel."""
-    pixels_BHWC = moved(pixels_BCHW, device).permute(0, 2, 3, 1).contiguous()
-    batch, height, width, channels = pixels_BHWC.shape
-    # Over whole rows: a broadcast over the three channels alone is several times slower.
-    scale = torch.tensor([1 / (255 * std) for std in preprocessing.std], device=device).repeat(width)
-    shift = torch.tensor(
-        [-mean / std for mean, std in zip(preprocessing.mean, preprocessing.std, strict=True)], device=device
-    ).repeat(width)
-    rows = pixels_BHWC.view(batch, height, width * channels).float().mul_(scale).add_(shift)
-    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def default_workers() -> int:

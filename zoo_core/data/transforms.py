@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from zoo_core.specs import Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
 """(H, W, C), 0 to 255."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels from the upper left corner."""
 
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -53,43 +57,55 @@ def made_small(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
+@dataclass(frozen=True)
+class Crop:
+    """What a view shows of an image that was made small: a box in pixels, and whether left and right are exchanged."""
+
+    box: Box
+    flipped: bool = False
+
+
 def view_of(small: Pixels, preprocessing: Preprocessing, augment: Augment, view: int, digest: bytes) -> Pixels:
     """One view (size, size, C) of an image that was made small."""
+    return cut(small, crop_of(small, preprocessing.size, augment, view, digest), preprocessing)
+
+
+def crop_of(small: Pixels, size: int, augment: Augment, view: int, digest: bytes) -> Crop:
+    """What a view shows."""
+    height, width = small.shape[:2]
+    left, top = (width - size) // 2, (height - size) // 2
+    centre = left, top, left + size, top + size
     if view == CENTRE or augment == "none":
-        return _centre(small, preprocessing.size)
+        return Crop(centre)
     chance = random.Random(f"{digest.hex()}/{view}")
     flipped = chance.random() < 0.5 if view >= FRESH else view % 2 == 1
-    if augment == "flip":
-        seen = _centre(small, preprocessing.size)
-    else:
-        seen = _cropped(small, random_box(small.shape[1], small.shape[0], chance), preprocessing)
-    return seen[:, ::-1] if flipped else seen
+    return Crop(centre if augment == "flip" else random_box(width, height, chance), flipped)
 
 
-def random_box(width: int, height: int, chance: random.Random) -> tuple[float, float, float, float]:
-    """A random part of an image (left, top, right, bottom): 70 to 100 % of its area, ratio 3:4 to 4:3."""
+def random_box(width: int, height: int, chance: random.Random) -> Box:
+    """A random part of an image: 70 to 100 % of its area, ratio 3:4 to 4:3."""
     for _ in range(10):
         area = width * height * chance.uniform(*CROP_AREA)
         ratio = math.exp(chance.uniform(math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])))
         box_width, box_height = math.sqrt(area * ratio), math.sqrt(area / ratio)
         if box_width <= width and box_height <= height:
             left, top = chance.uniform(0, width - box_width), chance.uniform(0, height - box_height)
-            return left, top, left + box_width, top + box_height
+            return left, top, min(left + box_width, width), min(top + box_height, height)
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
 
 
-def _centre(small: Pixels, size: int) -> Pixels:
-    top, left = (small.shape[0] - size) // 2, (small.shape[1] - size) // 2
-    return small[top : top + size, left : left + size]
-
-
-def _cropped(small: Pixels, box: tuple[float, float, float, float], preprocessing: Preprocessing) -> Pixels:
-    left, top, right, bottom = box
-    inside = (max(left, 0.0), max(top, 0.0), min(right, small.shape[1]), min(bottom, small.shape[0]))
-    grey = small.shape[2] == 1
-    image = Image.fromarray(small[..., 0] if grey else small)
-    size = (preprocessing.size, preprocessing.size)
-    pixels = np.asarray(image.resize(size, RESAMPLING[preprocessing.interpolation], box=inside), dtype=np.uint8)
-    return pixels[..., None] if grey else pixels
+def cut(small: Pixels, crop: Crop, preprocessing: Preprocessing) -> Pixels:
+    """The box of a crop, resized to (size, size, C) unless it has that size."""
+    left, top, right, bottom = crop.box
+    size = preprocessing.size
+    if isinstance(left, int) and isinstance(top, int) and right - left == bottom - top == size:
+        seen = small[top : top + size, left : left + size]
+    else:
+        grey = small.shape[2] == 1
+        image = Image.fromarray(small[..., 0] if grey else small)
+        resized = image.resize((size, size), RESAMPLING[preprocessing.interpolation], box=crop.box)
+        seen = np.asarray(resized, dtype=np.uint8)
+        seen = seen[..., None] if grey else seen
+    return seen[:, ::-1] if crop.flipped else seen

@@ -13,7 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from zoo_core.data.batches import Batches, default_workers, normalised
+from zoo_core.data.batches import Batches, default_workers
+from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.model.assemble import learning_parameters
 from zoo_core.training.front import Cut, Front, Tail

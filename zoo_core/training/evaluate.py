@@ -10,7 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from zoo_core.data.batches import Batches, normalised
+from zoo_core.data.batches import Batches
+from zoo_core.data.on_device import normalised
 from zoo_core.specs import Preprocessing
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.tasks import Objective

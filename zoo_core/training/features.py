@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +20,22 @@ import torch
 from torch import Tensor
 
 from zoo_core.config import Augment
-from zoo_core.data.batches import Batches, Seen, moved, normalised
+from zoo_core.data.ahead import ahead, one_behind
+from zoo_core.data.batches import Batches, Seen
+from zoo_core.data.on_device import computes_apart, fetched, moved, normalised
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import TrainingError
+from zoo_core.specs import Preprocessing
+from zoo_core.training.flow import Kept, Numbers, group_size
 from zoo_core.training.front import Cut, Front
 from zoo_core.training.world import World
 
-CPU_GROUP = 8  # images that go through the front together: what is between two layers stays in the processor's cache
-DEVICE_GROUP = 64
-
 Row = tuple[Batches, Seen]
 Watch = Callable[[int, int], None]
+Read = list[tuple[Preprocessing | None, Tensor]]
+"""Bytes of images with how they are to be normalised, or what is kept at a cut."""
+Outputs = dict[Cut, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -55,60 +60,6 @@ class Rows:
 
     def __iter__(self) -> Iterator[Row]:
         return (self[number] for number in range(len(self)))
-
-
-Numbers = npt.NDArray[np.int64]
-
-
-class Feed(Protocol):
-    """Gives a training or an evaluation what it computes with."""
-
-    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
-        """What stands at the cut for each group of images, on the device."""
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """Normalised images (B, C, H, W): nothing is frozen at the front."""
-
-    batches: Batches
-    device: torch.device
-
-    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
-        for pixels_BCHW in self.batches.of(groups):
-            yield normalised(pixels_BCHW, self.batches.preprocessing, self.device)
-
-
-@dataclass(frozen=True)
-class Computed:
-    """What the frozen front gives, computed anew each time: every epoch sees the images in fresh views."""
-
-    pixels: Pixels
-    front: Front
-    cut: Cut
-
-    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
-        size = group_size(self.pixels.device)
-        for images_BCHW in self.pixels.of(groups):
-            parts = [self.front(part)[self.cut] for part in torch.split(images_BCHW, size)]
-            yield torch.cat(parts).clone()  # autograd may not see a tensor of inference mode
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What was kept at a cut; `entries` (images, views) are the places in the store."""
-
-    store: Store
-    entries: npt.NDArray[Any]
-    device: torch.device
-    flat: bool
-
-    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
-        for group in groups:
-            images, views = zip(*group, strict=True)
-            rows = self.store.read(self.entries[images, views])
-            flow = moved(torch.from_numpy(np.stack(rows)), self.device).float()
-            yield flow.flatten(1) if self.flat else flow.permute(0, 3, 1, 2)
 
 
 @dataclass
@@ -210,51 +161,66 @@ class Features:
 
     def _outputs(
         self, front: Front, start: Cut, groups: Iterable[Sequence[Row]]
-    ) -> Iterator[tuple[Sequence[Row], dict[Cut, np.ndarray[Any, Any]]]]:
-        """Each group with what stands at each cut, in order. On a CPU each lane decodes and computes with one thread."""
-        if self.device.type != "cpu":
-            yield from ((group, self._through(front, start, group)) for group in groups)
-            return
+    ) -> Iterator[tuple[Sequence[Row], Outputs]]:
+        """Each group with what stands at each cut, in order. Lanes read the images. On a CPU they compute too, each with
+        one thread; a device that computes apart is given a group while the one before is fetched."""
+        apart = computes_apart(self.device)
         threads = torch.get_num_threads()
-        with ThreadPoolExecutor(self.lanes, "zoo-front", initializer=lambda: torch.set_num_threads(1)) as pool:
-            waiting: list[tuple[Sequence[Row], Future[dict[Cut, np.ndarray[Any, Any]]]]] = []
-            coming = iter(groups)
-            try:
-                while True:
-                    for group in islice(coming, 2 * self.lanes - len(waiting)):
-                        waiting.append((group, pool.submit(self._through, front, start, group)))
-                    if not waiting:
-                        break
-                    group, future = waiting.pop(0)
-                    yield group, future.result()
-            finally:
-                for _, future in waiting:
-                    future.cancel()
-                pool.shutdown()
-                torch.set_num_threads(threads)
 
-    def _through(self, front: Front, start: Cut, group: Sequence[Row]) -> dict[Cut, np.ndarray[Any, Any]]:
-        flow = self._begin(start, group)
-        # Always as many images at once: the last bits of a result may depend on their number.
-        padding = group_size(self.device) - len(group)
-        if padding > 0:
-            flow = torch.cat([flow, flow[-1:].expand(padding, *flow.shape[1:])])
-        outputs = front(flow.contiguous(memory_format=torch.channels_last), start)
-        return {cut: self._as_kept(output[: len(group)]) for cut, output in outputs.items() if cut != start}
+        def lane(group: Sequence[Row]) -> Read | Outputs:
+            read = self._read(start, group)
+            return read if apart else self._computed(front, start, read)()
 
-    def _begin(self, start: Cut, group: Sequence[Row]) -> Tensor:
+        def begin(group: Sequence[Row]) -> list[Future[Any]]:
+            return [pool.submit(lane, group)]
+
+        try:
+            with (
+                ThreadPoolExecutor(self.lanes, "zoo-front", initializer=lambda: torch.set_num_threads(1)) as pool,
+                closing(ahead(groups, begin, 2 * self.lanes)) as done,
+            ):
+                if apart:
+                    computed = ((group, self._computed(front, start, read)) for group, (read,) in done)
+                    yield from ((group, fetch()) for group, fetch in one_behind(computed))
+                else:
+                    yield from ((group, outputs) for group, (outputs,) in done)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _read(self, start: Cut, group: Sequence[Row]) -> Read:
+        """What a group begins with: images, or what is kept at an earlier cut."""
         if start.stages:
             store = self.store(start)
             entries, _ = store.find([self.key(*row) for row in group])
-            return torch.from_numpy(np.stack(store.read(entries))).to(self.device).float().permute(0, 3, 1, 2)
+            return [(None, torch.from_numpy(np.stack(store.read(entries))))]
         parts = groupby(group, key=lambda row: row[0])
-        pixels = [(batches, batches.here([seen for _, seen in rows])) for batches, rows in parts]
-        return torch.cat([normalised(bytes_BCHW, own.preprocessing, self.device) for own, bytes_BCHW in pixels])
+        return [(batches.preprocessing, batches.here([seen for _, seen in rows])) for batches, rows in parts]
 
-    def _as_kept(self, output: Tensor) -> np.ndarray[Any, Any]:
+    def _computed(self, front: Front, start: Cut, read: Read) -> Callable[[], Outputs]:
+        """Let the front compute; what comes back waits until that is done and gives what is to be kept."""
+        flow = torch.cat([self._begun(*part) for part in read])
+        count = len(flow)
+        # Always as many images at once: the last bits of a result may depend on their number.
+        padding = group_size(self.device) - count
+        if padding > 0:
+            flow = torch.cat([flow, flow[-1:].expand(padding, *flow.shape[1:])])
+        found = front(flow.contiguous(memory_format=torch.channels_last), start)
+        outputs = {cut: output[:count] for cut, output in found.items() if cut != start}
+        fetch = fetched({cut: self._in_its_type(output) for cut, output in outputs.items()})
+        return lambda: {cut: self._checked(kept, outputs[cut]) for cut, kept in fetch().items()}
+
+    def _begun(self, preprocessing: Preprocessing | None, tensor: Tensor) -> Tensor:
+        if preprocessing is not None:
+            return normalised(tensor, preprocessing, self.device)
+        return moved(tensor, self.device).float().permute(0, 3, 1, 2)
+
+    def _in_its_type(self, output: Tensor) -> Tensor:
         """(B, C, H, W) as (B, H, W, C), and (B, F) as (B, 1, 1, F), in the type in which it is kept."""
         ordered = output.permute(0, 2, 3, 1) if output.ndim == 4 else output.flatten(1)[:, None, None]
-        kept = ordered.to(getattr(torch, self.dtype)).cpu().contiguous().numpy()
+        return ordered.to(getattr(torch, self.dtype)).contiguous()
+
+    def _checked(self, tensor: Tensor, output: Tensor) -> npt.NDArray[Any]:
+        kept: npt.NDArray[Any] = tensor.numpy()
         if not np.isfinite(kept).all():
             if not output.isfinite().all():
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
@@ -263,8 +229,3 @@ class Features:
                 "Give --cache-dtype float32, or --views 0 to keep nothing."
             )
         return kept
-
-
-def group_size(device: torch.device) -> int:
-    """How many images go through the front together."""
-    return CPU_GROUP if device.type == "cpu" else DEVICE_GROUP

@@ -12,7 +12,8 @@ from zoo_core.data.batches import Batches
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.training.caching import Caching
-from zoo_core.training.features import Computed, Features, Feed, Pixels, Rows
+from zoo_core.training.features import Features, Rows
+from zoo_core.training.flow import Computed, Feed, Pixels
 from zoo_core.training.front import Cut, Front, front_keys
 from zoo_core.training.world import World
 

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from zoo_core.data.batches import Batches, Seen, in_groups, moved
+from zoo_core.data.batches import Batches, Seen, in_groups
+from zoo_core.data.on_device import moved
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
-from zoo_core.training.compiling import Compiled
-from zoo_core.training.features import Feed, group_size
+from zoo_core.training.compiling import Compiled, recording_pays
 from zoo_core.training.feeds import Feeds, PhaseFeeds
+from zoo_core.training.flow import Feed, group_size
 from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Wish
 from zoo_core.training.metrics import Evaluation
@@ -80,7 +81,8 @@ class PhaseWork:
         self._between_processes = together.no_sync if isinstance(together, DistributedDataParallel) else nullcontext
         self._network: Callable[[Tensor], Tensor] = together
         if self.compiled and len(self.tail.stages):
-            self._network = Compiled(together, self.say)
+            recorded = recording_pays(self.feeds.device, self.feed.cut, self.feeds.world.size)
+            self._network = Compiled(together, self.say, recorded=recorded)
 
     def train_flow(self, groups: Sequence[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
         """Each group of images with what stands at the cut for this process's share of it."""

@@ -1,0 +1,139 @@
+"""A device that computes apart from the processor learns what a CPU learns: its ways are taken here, on a CPU."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import make_photos
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.data import batches
+from zoo_core.data.store import Store
+from zoo_core.training import features, flow
+from zoo_core.training.front import Front
+from zoo_core.training.job import prepare
+from zoo_core.training.run import Result, run_job
+from zoo_core.training.watcher import Silent
+from zoo_core.weights.safe import read_tensors
+
+SETTINGS = FinetuneConfig(
+    backbone="resnet18",
+    strategy="head-only",
+    weights="none",
+    epochs=3,
+    batch_size=8,
+    size=32,
+    augment="none",
+    lr=1e-2,
+    optimizer="sgd",
+)
+MEMORY = 10**9
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FinetuneConfig:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # sums of several threads differ in their last bits
+    return replace(SETTINGS, data=str(make_photos(tmp_path / "photos", count=12)))
+
+
+def compute_apart(monkeypatch: pytest.MonkeyPatch, memory: int = MEMORY) -> None:
+    for module in (batches, features, flow):
+        monkeypatch.setattr(module, "computes_apart", lambda device: True)
+    monkeypatch.setattr(flow, "free_memory", lambda device: memory)
+
+
+def run(config: FinetuneConfig, catalog: Catalog, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.setenv("ZOO_CACHE", str(folder / "cache"))
+    return run_job(prepare(replace(config, out=str(folder / "run")), catalog), Silent())
+
+
+def losses(result: Result) -> list[float]:
+    return [report.train_loss for report in result.trained.epochs]
+
+
+@pytest.mark.parametrize("memory", [MEMORY, 0], ids=["held", "read in each step"])
+@pytest.mark.parametrize("strategy", ["head-only", "last:1", "gradual"])
+def test_what_is_kept_gives_the_same_training(
+    config: FinetuneConfig,
+    strategy: str,
+    memory: int,
+    tmp_path: Path,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(config, strategy=strategy)
+    usual = run(config, catalog, tmp_path / "usual", monkeypatch)
+    compute_apart(monkeypatch, memory)
+    apart = run(config, catalog, tmp_path / "apart", monkeypatch)
+    assert apart.forwards == usual.forwards > 0
+    weights = read_tensors(apart.directory / "model.safetensors")
+    for name, tensor in read_tensors(usual.directory / "model.safetensors").items():
+        torch.testing.assert_close(weights[name], tensor, rtol=1e-4, atol=1e-5)
+    assert losses(apart) == pytest.approx(losses(usual), rel=1e-4)
+
+
+def test_images_are_read_by_threads_and_only_one_gives_the_device_its_work(
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading: set[str] = set()
+    computing: set[str] = set()
+    here, forward = batches.Batches.here, Front.forward
+
+    def noted_here(*arguments: object) -> torch.Tensor:
+        reading.add(threading.current_thread().name)
+        return here(*arguments)
+
+    def noted_forward(*arguments: object) -> object:
+        computing.add(threading.current_thread().name)
+        return forward(*arguments)
+
+    monkeypatch.setattr(batches.Batches, "here", noted_here)
+    monkeypatch.setattr(Front, "forward", noted_forward)
+    compute_apart(monkeypatch)
+    run(replace(config, workers=3), catalog, tmp_path, monkeypatch)
+    assert computing == {"MainThread"}
+    assert reading
+    assert all(name.startswith("zoo-front") for name in reading)
+
+
+@pytest.mark.parametrize(("memory", "held"), [(MEMORY, True), (0, False)])
+def test_features_that_fit_are_given_to_the_device_once(
+    config: FinetuneConfig,
+    memory: int,
+    held: bool,
+    tmp_path: Path,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows: list[int] = []
+    read = Store.read
+
+    def noted(store: Store, entries: np.ndarray) -> list[np.ndarray]:
+        rows.append(len(entries))
+        return read(store, entries)
+
+    compute_apart(monkeypatch, memory)
+    run(config, catalog, tmp_path / "first", monkeypatch)
+    monkeypatch.setattr(Store, "read", noted)
+    job = prepare(replace(config, out=str(tmp_path / "second")), catalog)
+    run_job(job, Silent())
+    train, val = (len(job.source.parts[name]) for name in ("train", "val"))
+    measured = config.epochs + 1  # the best epoch is measured once more
+    assert sum(rows) == (train + val if held else config.epochs * train + measured * val)
+
+
+def test_crops_by_chance_are_cut_by_the_device(
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, backbone="lenet5", strategy="full", augment="crop-flip")  # no norms that blow up noise
+    usual = run(config, catalog, tmp_path / "usual", monkeypatch)
+    compute_apart(monkeypatch)
+    apart = run(config, catalog, tmp_path / "apart", monkeypatch)
+    assert losses(apart) == pytest.approx(losses(usual), rel=0.002)  # pixels differ by a level of 256 here and there
+    assert losses(apart) != losses(usual)

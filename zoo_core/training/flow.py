@@ -1,0 +1,101 @@
+"""What a training computes with, group by group: images, or what the frozen front of the model makes of them.
+
+Shapes: B batch, C channels, H height, W width, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from zoo_core.data.batches import Batches, Seen
+from zoo_core.data.on_device import computes_apart, free_memory, moved, normalised
+from zoo_core.data.store import Store
+from zoo_core.training.front import Cut, Front
+
+CPU_GROUP = 8  # images that go through the front together: what is between two layers stays in the processor's cache
+DEVICE_GROUP = 64
+HELD_SHARE = 0.25  # of a device's free memory, for features that it holds: the rest is for what learns
+READ_AT_ONCE = 1024
+
+Numbers = npt.NDArray[np.int64]
+
+
+class Feed(Protocol):
+    """Gives a training or an evaluation what it computes with."""
+
+    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
+        """What stands at the cut for each group of images, on the device."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Normalised images (B, C, H, W): nothing is frozen at the front."""
+
+    batches: Batches
+    device: torch.device
+
+    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
+        for pixels_BCHW in self.batches.on(self.device, groups):
+            yield normalised(pixels_BCHW, self.batches.preprocessing, self.device)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What the frozen front gives, computed anew each time: every epoch sees the images in fresh views."""
+
+    pixels: Pixels
+    front: Front
+    cut: Cut
+
+    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
+        size = group_size(self.pixels.device)
+        for images_BCHW in self.pixels.of(groups):
+            parts = [self.front(part)[self.cut] for part in torch.split(images_BCHW, size)]
+            yield torch.cat(parts).clone()  # autograd may not see a tensor of inference mode
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was kept at a cut; `entries` (images, views) are the places in the store.
+
+    A device that computes apart holds all of it in its memory where that has room, and need not be given it again.
+    """
+
+    store: Store
+    entries: npt.NDArray[Any]
+    device: torch.device
+    flat: bool
+
+    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
+        for group in groups:
+            images, views = np.transpose(group)
+            flow = self._rows(images * self.entries.shape[1] + views).float()
+            yield flow.flatten(1) if self.flat else flow.permute(0, 3, 1, 2)
+
+    def _rows(self, places: Numbers) -> Tensor:
+        if self._held is not None:
+            return self._held[moved(torch.from_numpy(places), self.device)]
+        return moved(torch.from_numpy(np.stack(self.store.read(self.entries.reshape(-1)[places]))), self.device)
+
+    @cached_property
+    def _held(self) -> Tensor | None:
+        entries = self.entries.reshape(-1)
+        size = len(entries) * math.prod(entries["shape"][0].tolist()) * self.store.dtype.itemsize
+        if not computes_apart(self.device) or size > HELD_SHARE * free_memory(self.device):
+            return None
+        parts = (entries[start : start + READ_AT_ONCE] for start in range(0, len(entries), READ_AT_ONCE))
+        return torch.cat([moved(torch.from_numpy(np.stack(self.store.read(part))), self.device) for part in parts])
+
+
+def group_size(device: torch.device) -> int:
+    """How many images go through the front together."""
+    return CPU_GROUP if device.type == "cpu" else DEVICE_GROUP
