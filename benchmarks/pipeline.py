@@ -80,11 +80,12 @@ def zoo_batches(photos: Path, *, varied: bool) -> Any:
     from zoo_core.data.batches import Batches, in_groups, small_store
     from zoo_core.data.folders import read_folders
     from zoo_core.data.on_device import normalised
+    from zoo_core.data.scan import check_images
     from zoo_core.data.transforms import CENTRE, fresh_view
     from zoo_core.paths import cache_dir
 
     preprocessing = Preprocessing(size=SIZE, crop=SIZE / SHORTER, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    part = read_folders(photos).parts["train"]
+    part = check_images(read_folders(photos)).parts["train"]  # as a run does beforehand: its digests name what is kept
     store = small_store(cache_dir(), preprocessing)
     batches = Batches(part, preprocessing, BATCH, WORKERS, augment="crop-flip", small=store)
     view = fresh_view(0, 0) if varied else CENTRE

@@ -108,6 +108,14 @@ def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
         raise DataError(f"is damaged or unreadable: {reason or type(error).__name__}") from error
 
 
+def check_image(content: bytes) -> None:
+    """Raise DataError, as `decode` does, for bytes that cannot be decoded.
+
+    A JPEG is decoded at an eighth of its size: all of it is read, and it takes half the time or less.
+    """
+    decode(content, at_least=1)
+
+
 def check_size(image: Image.Image) -> None:
     """Raise DataError when an image has no pixels or too many."""
     width, height = image.size

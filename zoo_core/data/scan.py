@@ -19,13 +19,13 @@ import PIL
 
 from zoo_core.config import BadImages
 from zoo_core.data.batches import default_workers
-from zoo_core.data.decode import decode, read_file
+from zoo_core.data.decode import check_image, read_file
 from zoo_core.data.indexed import IndexedImages
 from zoo_core.data.sources import DIGEST_BYTES, FolderImages, Part, PartName, Source, content_digest
 from zoo_core.errors import DataError, ZooError, printable
 from zoo_core.paths import cache_dir, write_text
 
-READER = f"2/{PIL.__version__}"  # grows when the rules of decode.py change; another Pillow may read other files
+READER = f"3/{PIL.__version__}"  # grows when the rules of decode.py change; another Pillow may read other files
 MOST_NAMED = 20
 
 Watch = Callable[[int, int], None]
@@ -37,16 +37,14 @@ class Seen:
     """What one look into an image file showed. `digest` is that of its bytes, empty when they could not be had."""
 
     digest: str
-    width: int
-    height: int
     problem: str | None
 
     def __post_init__(self) -> None:
         """Raises TypeError or ValueError when a damaged cache hands over something else."""
         if len(bytes.fromhex(self.digest)) not in (0, DIGEST_BYTES):
             raise ValueError("not a digest")
-        if not (isinstance(self.width, int) and isinstance(self.height, int) and isinstance(self.problem, str | None)):
-            raise TypeError("not a size and a problem")
+        if not isinstance(self.problem, str | None):
+            raise TypeError("not a problem")
 
 
 Stamp = tuple[int, int, int]
@@ -141,13 +139,13 @@ def _look(path: Path, kept: tuple[Stamp, Seen] | None) -> tuple[Stamp | None, Se
             return kept
         content = read_file(path)
     except (OSError, ValueError, DataError) as error:
-        return None, Seen("", 0, 0, _reason(error))
+        return None, Seen("", _reason(error))
     digest = content_digest(content).hex()
     try:
-        image = decode(content)
+        check_image(content)
     except DataError as error:
-        return stamp, Seen(digest, 0, 0, _reason(error))
-    return stamp, Seen(digest, image.width, image.height, None)
+        return stamp, Seen(digest, _reason(error))
+    return stamp, Seen(digest, None)
 
 
 def _reason(error: Exception) -> str:
@@ -177,5 +175,5 @@ def _read(index: Path) -> dict[str, tuple[Stamp, Seen]]:
 
 
 def _write(index: Path, looks: Mapping[str, tuple[Stamp, Seen]]) -> None:
-    rows = {file: [*stamp, look.digest, look.width, look.height, look.problem] for file, (stamp, look) in looks.items()}
+    rows = {file: [*stamp, look.digest, look.problem] for file, (stamp, look) in looks.items()}
     write_text(index, json.dumps({"reader": READER, "files": rows}))

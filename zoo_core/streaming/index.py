@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock
 
 from zoo_core.data.batches import default_workers
-from zoo_core.data.decode import decode
+from zoo_core.data.decode import check_image
 from zoo_core.data.indexed import IndexedImages
 from zoo_core.data.scan import READER, Watch
 from zoo_core.data.sources import DIGEST_BYTES, content_digest
@@ -130,7 +130,7 @@ def _look(sample: Sample) -> Row:
     problem = sample.problem
     if problem is None:
         try:
-            decode(sample.content)
+            check_image(sample.content)
         except DataError as error:
             problem = str(error)
     digest = content_digest(sample.content).hex()
