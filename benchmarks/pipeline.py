@@ -7,9 +7,11 @@ to 256 pixels on its shorter side, cut to 224 x 224 at the centre, and normalise
 Each way is a fresh process that goes once through the images, with as many workers as there are cores; they take turns:
 
     torchvision      ImageFolder, PIL, torchvision's transforms, and a DataLoader whose workers are processes
+    zoo, the look    the look into every file before a run, which names those that are damaged; later runs do without
     zoo              threads; a large JPEG is decoded at a half or a quarter of its size ("draft") where that is enough
     zoo, seen before the same where the images were read once before: what was made small is kept on disk
     zoo, varied      the same as the one before, each image cropped and flipped by chance in place of the cut
+    zoo, uncut       the processor's part of that where a GPU crops, flips and normalises: nobody does it here
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 from measuring import in_child, make_photos, told
 from rivals import SHORTER, SIZE, WORKERS, Task, torchvision_folders
 
-WAYS = TORCHVISION, ZOO, KEPT, VARIED = "torchvision", "zoo", "zoo, seen before", "zoo, varied"
+TORCHVISION, LOOK, ZOO, KEPT = "torchvision", "zoo, the look", "zoo", "zoo, seen before"
+VARIED, UNCUT = "zoo, varied", "zoo, uncut"
+WAYS = TORCHVISION, LOOK, ZOO, KEPT, VARIED, UNCUT
 SIZES = {"500 x 375": (500, 375, 200), "4000 x 3000": (4000, 3000, 12)}  # width, height, how many
 BATCH = 4  # a dozen photos are several batches, so that several workers have work
 
@@ -56,27 +61,38 @@ def main() -> None:
 
 
 def child(way: str, photos: Path) -> None:
-    """Go once through the training images and print how many came out in a second."""
+    """Go once through the images and print how many came out in a second."""
     import torch
 
     torch.set_num_threads(1)  # the workers have the cores
-    batches = torchvision_batches(photos) if way == TORCHVISION else zoo_batches(photos, varied=way == VARIED)
+    counts = {TORCHVISION: torchvision_counts, LOOK: look_counts}.get(way, lambda photos: zoo_counts(photos, way))(
+        photos
+    )
     start = time.perf_counter()
-    count = sum(len(images_BCHW) for images_BCHW in batches)
+    count = sum(counts)
     print(json.dumps({"rate": count / (time.perf_counter() - start)}))
 
 
-def torchvision_batches(photos: Path) -> Any:
+def torchvision_counts(photos: Path) -> Iterator[int]:
     from torch.utils.data import DataLoader
 
     train, _ = torchvision_folders(Task(photos, photos, "", "full", 1))
-    return (images_BCHW for images_BCHW, _ in DataLoader(train, BATCH, num_workers=WORKERS))
+    return (len(images_BCHW) for images_BCHW, _ in DataLoader(train, BATCH, num_workers=WORKERS))
 
 
-def zoo_batches(photos: Path, *, varied: bool) -> Any:
+def look_counts(photos: Path) -> Iterator[int]:
+    from zoo_core.data.folders import read_folders
+    from zoo_core.data.scan import check_images
+
+    source = read_folders(photos)
+    return (len(part) for _ in range(1) for part in check_images(source).parts.values())
+
+
+def zoo_counts(photos: Path, way: str) -> Iterator[int]:
     import torch
 
     from zoo_core import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+    from zoo_core.data import batches as batches_module
     from zoo_core.data.batches import Batches, in_groups, small_store
     from zoo_core.data.folders import read_folders
     from zoo_core.data.on_device import normalised
@@ -88,9 +104,14 @@ def zoo_batches(photos: Path, *, varied: bool) -> Any:
     part = check_images(read_folders(photos)).parts["train"]  # as a run does beforehand: its digests name what is kept
     store = small_store(cache_dir(), preprocessing)
     batches = Batches(part, preprocessing, BATCH, WORKERS, augment="crop-flip", small=store)
-    view = fresh_view(0, 0) if varied else CENTRE
+    view = fresh_view(0, 0) if way in (VARIED, UNCUT) else CENTRE
     groups = in_groups([(index, view) for index in range(len(part))], BATCH)
-    return (normalised(pixels_BCHW, preprocessing, torch.device("cpu")) for pixels_BCHW in batches.of(groups))
+    cpu = torch.device("cpu")
+    if way == UNCUT:
+        mock.patch.object(batches_module, "computes_apart", lambda device: True).start()
+        mock.patch.object(batches_module, "cut_together", lambda pairs, *others: pairs).start()
+        return map(len, batches.on(cpu, groups))
+    return (len(normalised(pixels_BCHW, preprocessing, cpu)) for pixels_BCHW in batches.of(groups))
 
 
 if __name__ == "__main__":
