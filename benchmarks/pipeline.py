@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 from measuring import in_child, make_photos, told
 from rivals import SHORTER, SIZE, WORKERS, Task, torchvision_folders
@@ -65,9 +64,10 @@ def child(way: str, photos: Path) -> None:
     import torch
 
     torch.set_num_threads(1)  # the workers have the cores
-    counts = {TORCHVISION: torchvision_counts, LOOK: look_counts}.get(way, lambda photos: zoo_counts(photos, way))(
-        photos
-    )
+    if way == TORCHVISION:
+        counts = torchvision_counts(photos)
+    else:
+        counts = look_counts(photos) if way == LOOK else zoo_counts(photos, way)
     start = time.perf_counter()
     count = sum(counts)
     print(json.dumps({"rate": count / (time.perf_counter() - start)}))
@@ -92,7 +92,6 @@ def zoo_counts(photos: Path, way: str) -> Iterator[int]:
     import torch
 
     from zoo_core import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-    from zoo_core.data import batches as batches_module
     from zoo_core.data.batches import Batches, in_groups, small_store
     from zoo_core.data.folders import read_folders
     from zoo_core.data.on_device import normalised
@@ -106,12 +105,9 @@ def zoo_counts(photos: Path, way: str) -> Iterator[int]:
     batches = Batches(part, preprocessing, BATCH, WORKERS, augment="crop-flip", small=store)
     view = fresh_view(0, 0) if way in (VARIED, UNCUT) else CENTRE
     groups = in_groups([(index, view) for index in range(len(part))], BATCH)
-    cpu = torch.device("cpu")
     if way == UNCUT:
-        mock.patch.object(batches_module, "computes_apart", lambda device: True).start()
-        mock.patch.object(batches_module, "cut_together", lambda pairs, *others: pairs).start()
-        return map(len, batches.on(cpu, groups))
-    return (len(normalised(pixels_BCHW, preprocessing, cpu)) for pixels_BCHW in batches.of(groups))
+        return map(len, batches.each(groups, lambda small, crop: (small, crop)))
+    return (len(normalised(pixels_BCHW, preprocessing, torch.device("cpu"))) for pixels_BCHW in batches.of(groups))
 
 
 if __name__ == "__main__":

@@ -58,15 +58,15 @@ class Batches:
 
     def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
         """Bytes (B, C, H, W), in channels-last order, of each group; the next ones are decoded meanwhile."""
-        return map(_batch, self._each(groups, self._cut))
+        return map(_batch, self.each(groups, self._cut))
 
     def on(self, device: torch.device, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
         """`of`, on a device. One that computes apart cuts out itself what is cropped by chance, a batch at once."""
         if self.augment == "crop-flip" and computes_apart(device):
-            return (cut_together(pairs, self.preprocessing, device) for pairs in self._each(groups, lambda *pair: pair))
+            return (cut_together(pairs, self.preprocessing, device) for pairs in self.each(groups, lambda *pair: pair))
         return (moved(pixels_BCHW, device) for pixels_BCHW in self.of(groups))
 
-    def _each(self, groups: Iterable[Sequence[Seen]], work: Callable[[Pixels, Crop], T]) -> Iterator[list[T]]:
+    def each(self, groups: Iterable[Sequence[Seen]], work: Callable[[Pixels, Crop], T]) -> Iterator[list[T]]:
         """For each group what `work` makes of each image that was made small and what is to be seen of it. Threads do it
         for the next groups meanwhile."""
 

@@ -163,7 +163,7 @@ class Loop:
     def _epoch(self, work: PhaseWork) -> None:
         started = time.perf_counter() - self.now.at.seconds
         epoch = self.now.at.epoch
-        seen = [[self._seen(index) for index in group] for group in self._groups()[self.now.at.step :]]
+        seen = ([self._seen(index) for index in group] for group in self._groups()[self.now.at.step :])
         for group, flow in work.train_flow(seen):
             try:
                 self._step(work, group, flow)

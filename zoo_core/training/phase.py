@@ -5,7 +5,8 @@ Shapes: B batch, K outputs; `flow` is what stands at the phase's cut: images, fe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -84,10 +85,10 @@ class PhaseWork:
             recorded = recording_pays(self.feeds.device, self.feed.cut, self.feeds.world.size)
             self._network = Compiled(together, self.say, recorded=recorded)
 
-    def train_flow(self, groups: Sequence[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
+    def train_flow(self, groups: Iterable[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
         """Each group of images with what stands at the cut for this process's share of it."""
-        shares = [self._share(group) for group in groups]
-        yield from zip(groups, self.feed.train.of(shares), strict=True)
+        whole, shared = itertools.tee(groups)
+        yield from zip(whole, self.feed.train.of(map(self._share, shared)), strict=True)
 
     def _share(self, group: Sequence[Seen]) -> Sequence[Seen]:
         """This process's images of a group. One that has none takes another's along, and counts it as nothing."""

@@ -16,7 +16,7 @@ from zoo_core.data.batches import Seen
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.training.phase import PhaseWork
-from zoo_core.training.state import learnt_state, load_learnt
+from zoo_core.training.state import learnt_state, load_learnt, load_random, random_state
 
 LOWEST, HIGHEST = 1e-5, 1.0
 STEPS = 80
@@ -31,7 +31,7 @@ def range_test(
 
     `read` turns a step's loss into a number, the same in all processes.
     """
-    before, drawn = learnt_state(model, plan), torch.get_rng_state()
+    before, drawn = learnt_state(model, plan), random_state()
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0
@@ -48,7 +48,7 @@ def range_test(
         rates.append(rate)
         losses.append(loss)
     load_learnt(model, before)
-    torch.set_rng_state(drawn)
+    load_random(drawn)
     work.optimizer.state.clear()
     return steepest(rates, losses)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from zoo_core.data.on_device import moved
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model, learning_parameters
@@ -62,7 +63,7 @@ def _share(alpha: float, generator: torch.Generator) -> float:
 
 
 def _partners(images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randperm(len(images_BCHW), generator=generator).to(images_BCHW.device)
+    return moved(torch.randperm(len(images_BCHW), generator=generator), images_BCHW.device)
 
 
 def _span(size: int, share: float, generator: torch.Generator) -> slice:

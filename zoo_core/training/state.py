@@ -58,7 +58,8 @@ def load_optimizer(model: Model, optimizer: torch.optim.Optimizer, state: Mappin
         if parameter in moved and name in by_name:
             own = optimizer.state[parameter]
             for what, tensor in by_name[name].items():
-                own[what] = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+                alike = tensor.shape == parameter.shape  # else it is a count, which a GPU reads in its own memory too
+                own[what] = torch.empty_like(parameter).copy_(tensor) if alike else tensor.to(parameter.device)
 
 
 def _named(model: Model) -> Iterator[tuple[str, nn.Parameter]]:

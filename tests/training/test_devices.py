@@ -1,0 +1,193 @@
+"""No step of a training mixes devices. It needs no GPU: fake tensors know their device and shape, and hold no numbers.
+
+What a GPU computes, and how fast, is not tried by this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from helpers import make_photos, make_table
+from zoo_core.catalog import Catalog
+from zoo_core.config import FinetuneConfig
+from zoo_core.data.on_device import cut_together, normalised
+from zoo_core.data.store import Store
+from zoo_core.data.transforms import FRESH, crop_of
+from zoo_core.model.assemble import build_network
+from zoo_core.specs import BackboneSpec, Preprocessing
+from zoo_core.training import front
+from zoo_core.training.flow import Kept
+from zoo_core.training.interrupt import Wish
+from zoo_core.training.job import Job, prepare
+from zoo_core.training.loop import Loop
+from zoo_core.training.run import _feeds
+from zoo_core.training.state import load_optimizer, optimizer_state
+from zoo_core.training.tasks import objective_for
+from zoo_core.training.watcher import Silent
+from zoo_core.training.world import World
+from zoo_core.weights.load import without_storage
+
+GPU = torch.device("cuda", 0)
+SETTINGS = FinetuneConfig(
+    backbone="resnet18", weights="none", strategy="last:1", size=64, batch_size=8, views=0, precision="float32"
+)
+
+
+@pytest.fixture
+def faked(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
+    """Tensors without numbers, on a GPU that need not be there. Autograd needs one: nothing goes back through a loss."""
+    monkeypatch.setattr(Tensor, "backward", lambda loss: None)
+    monkeypatch.setattr(front, "folded", lambda stage: stage)  # it copies, which fake tensors cannot
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(
+        nn.Module, "to", lambda module, **memory_format: module
+    )  # it swaps tensors, fake ones cannot be
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        yield mode
+
+
+def moved_to_gpu(model: nn.Module) -> None:
+    """`model.to(GPU)`, which cannot put a fake tensor in the place of a real one."""
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            fake = torch.empty(parameter.shape, dtype=parameter.dtype, device=GPU)
+            module.register_parameter(name, nn.Parameter(fake, parameter.requires_grad))
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype, device=GPU))
+
+
+def on_gpu(job: Job) -> Loop:
+    """The training of a job, as it would begin on a GPU."""
+    moved_to_gpu(job.model)
+    job = replace(job, device=GPU)
+    return Loop(
+        model=job.model,
+        plan=job.plan,
+        config=job.config,
+        feeds=_feeds(job, World()),
+        pretrained=False,
+        objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
+        watcher=Silent(),
+        wish=Wish(),
+        save=lambda number, checkpoint: None,
+    )
+
+
+def step(loop: Loop) -> Tensor:
+    """One step as the loop makes it, but for the loss that is read: there is no number."""
+    work = loop._enter(0, None)
+    group = [loop._seen(int(index)) for index in loop._groups()[0]]
+    for seen, flow in work.train_flow([group]):
+        assert flow.device == GPU
+        loss = work.gradients(seen, flow)
+        for parameter in work.tail.parameters():
+            parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
+        if loop._pull is not None:
+            loop._pull.add_gradients()
+        work.optimizer.step()
+        if loop._average is not None:
+            loop._average.update()
+    outputs_NK = work._over(work.feed.val, work.feeds.val, work.tail)
+    assert outputs_NK.device.type == "cpu"
+    return loss
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"strategy": "full", "augment": "crop-flip"},
+        {"strategy": "head-only", "head": "mlp:hidden=16,batchnorm=true,dropout=0.5"},
+        {"strategy": "norm-only"},
+        {"strategy": "lora"},
+        {"head": "cosine"},
+        {"head": "linear:pool=gem"},
+        {"head": "flatten:hidden=8"},
+        {"label_smoothing": 0.1},
+        {"ema": 0.9, "l2_sp": 0.1},
+        {"gradient_checkpointing": True},
+        {"micro_batch": 2},
+    ],
+    ids=str,
+)
+def test_a_step_stays_on_the_device(
+    settings: dict[str, object], tmp_path: Path, catalog: Catalog, request: pytest.FixtureRequest
+) -> None:
+    photos = make_photos(tmp_path / "photos", count=12)
+    job = prepare(replace(SETTINGS, data=str(photos), **settings), catalog)
+    request.getfixturevalue("faked")
+    assert step(on_gpu(job)).device == GPU
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_a_step_of_every_task_stays_on_the_device(
+    task: str, tmp_path: Path, catalog: Catalog, request: pytest.FixtureRequest
+) -> None:
+    table = make_table(tmp_path, "path,a,b", lambda name, number: f"{number % 2},{(number + 1) % 2}")
+    job = prepare(replace(SETTINGS, data=str(table), task=task), catalog)
+    request.getfixturevalue("faked")
+    assert step(on_gpu(job)).device == GPU
+
+
+def test_every_backbone_computes_where_its_images_are(catalog: Catalog, request: pytest.FixtureRequest) -> None:
+    choices = {entry.spec.name: catalog.backbone(entry.spec.name) for entry in catalog.entries(BackboneSpec)}
+    with without_storage():
+        networks = {name: build_network(choice) for name, choice in choices.items()}
+    request.getfixturevalue("faked")
+    assert len(networks) > 15
+    for name, network in networks.items():
+        moved_to_gpu(network)
+        preprocessing = choices[name].spec.preprocessing
+        size, channels = preprocessing.size, preprocessing.channels
+        assert network(torch.zeros(2, channels, size, size, device=GPU)).device == GPU, name
+
+
+def test_images_are_cut_and_features_held_on_the_device(
+    tmp_path: Path, faked: FakeTensorMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preprocessing = Preprocessing(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    small = np.zeros((40, 50, 3), np.uint8)
+    pairs = [(small, crop_of(small, 32, "crop-flip", FRESH + number, b"x" * 16)) for number in range(4)]
+    pixels_BCHW = cut_together(pairs, preprocessing, GPU)
+    assert (pixels_BCHW.device, pixels_BCHW.dtype) == (GPU, torch.uint8)
+    assert normalised(pixels_BCHW, preprocessing, GPU).device == GPU
+
+    monkeypatch.setattr("zoo_core.training.flow.free_memory", lambda device: 10**9)
+    keys = [bytes([number] * 16) for number in range(6)]
+    with Store(tmp_path, np.float16) as store:
+        store.add(keys, [np.full((2, 2, 4), number, np.float16) for number in range(6)])
+        store.commit()
+        kept = Kept(store, store.find(keys)[0].reshape(3, 2), GPU, flat=False)
+        (flow,) = kept.of([[(0, 0), (2, 1)]])
+        assert kept._held is not None
+        assert kept._held.device == flow.device == GPU
+        assert flow.shape == (2, 4, 2, 2)
+
+
+def test_what_an_optimizer_remembers_comes_back_to_the_device(
+    tmp_path: Path, catalog: Catalog, request: pytest.FixtureRequest
+) -> None:
+    """Fused steps on a GPU count there; a counter that was left on the CPU would be read from the wrong memory."""
+    photos = make_photos(tmp_path / "photos", count=12)
+    job = prepare(replace(SETTINGS, data=str(photos)), catalog)
+    request.getfixturevalue("faked")
+    loop = on_gpu(job)
+    step(loop)
+    work = loop._work
+    assert work is not None
+    kept = {name: tensor.cpu() for name, tensor in optimizer_state(job.model, work.optimizer).items()}
+    work.optimizer.state.clear()
+    load_optimizer(job.model, work.optimizer, kept)
+    states = [
+        state for parameter in nn.ModuleList([job.model]).parameters() if (state := work.optimizer.state.get(parameter))
+    ]
+    assert states
+    assert {tensor.device for state in states for tensor in state.values() if tensor is not None} == {GPU}
