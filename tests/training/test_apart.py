@@ -58,6 +58,24 @@ def losses(result: Result) -> list[float]:
 
 
 @pytest.mark.parametrize("memory", [MEMORY, 0], ids=["held", "read in each step"])
+@pytest.mark.parametrize("apart", [True, False], ids=["apart", "cpu"])
+def test_each_image_and_view_gets_what_was_kept_of_it(
+    apart: bool, memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if apart:
+        compute_apart(monkeypatch, memory)
+    monkeypatch.setattr(flow, "READ_AT_ONCE", 4)
+    keys = [bytes([number] * 16) for number in range(6)]
+    with Store(tmp_path, np.float16) as store:
+        store.add(keys, [np.full((1, 2, 3), number, np.float16) for number in range(6)])
+        store.commit()
+        kept = flow.Kept(store, store.find(keys)[0].reshape(3, 2), torch.device("cpu"), flat=False)
+        two, one = kept.of([[(0, 1), (2, 0)], [(1, 1)]])
+    assert two.shape == (2, 3, 1, 2)
+    assert (two.dtype, two[:, 0, 0, 0].tolist(), one[:, 0, 0, 0].tolist()) == (torch.float32, [1, 4], [3])
+
+
+@pytest.mark.parametrize("memory", [MEMORY, 0], ids=["held", "read in each step"])
 @pytest.mark.parametrize("strategy", ["head-only", "last:1", "gradual"])
 def test_what_is_kept_gives_the_same_training(
     config: FinetuneConfig,

@@ -89,11 +89,15 @@ class Kept:
     @cached_property
     def _held(self) -> Tensor | None:
         entries = self.entries.reshape(-1)
-        size = len(entries) * math.prod(entries["shape"][0].tolist()) * self.store.dtype.itemsize
+        shape = entries["shape"][0].tolist()
+        size = len(entries) * math.prod(shape) * self.store.dtype.itemsize
         if not computes_apart(self.device) or size > HELD_SHARE * free_memory(self.device):
             return None
-        parts = (entries[start : start + READ_AT_ONCE] for start in range(0, len(entries), READ_AT_ONCE))
-        return torch.cat([moved(torch.from_numpy(np.stack(self.store.read(part))), self.device) for part in parts])
+        held = torch.empty((len(entries), *shape), dtype=getattr(torch, self.store.dtype.name), device=self.device)
+        for start in range(0, len(entries), READ_AT_ONCE):
+            rows = self.store.read(entries[start : start + READ_AT_ONCE])
+            held[start : start + len(rows)] = torch.from_numpy(np.stack(rows))
+        return held
 
 
 def group_size(device: torch.device) -> int:
