@@ -283,15 +283,16 @@ def test_a_stage_folds_to_the_same_function(catalog: Catalog) -> None:
 
 
 def test_the_front_is_computed_in_groups_of_one_size(
-    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
     real = Front.forward
     monkeypatch.setattr(Front, "forward", lambda self, flow, start: sizes.append(len(flow)) or real(self, flow, start))
     run(config, catalog, strategy="head-only")
-    assert sizes == [CPU_GROUP] * 3  # 24 images; other numbers of images are filled up
-    run(config, catalog, strategy="head-only", size=40, val_share=0.1)
-    assert set(sizes) == {CPU_GROUP}
+    assert sizes == [CPU_GROUP] * 3  # 24 images
+    sizes.clear()
+    run(config, catalog, strategy="head-only", data=str(make_photos(tmp_path / "fewer", count=11, size=50)))
+    assert sizes == [CPU_GROUP] * 3  # 22, and the last group is filled up
 
 
 def test_keys_grow_stage_by_stage(config: FinetuneConfig, catalog: Catalog) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from zoo_core.errors import WeightsError
+from zoo_core.errors import WeightsError, ZooError
+from zoo_core.weights import safe
 from zoo_core.weights.safe import MAX_TENSORS, read_tensors, read_torch_file, tensors_written, write_tensors
 
 
@@ -107,6 +109,19 @@ def test_tensors_survive_a_round_trip_and_nothing_else_is_left_behind(tmp_path: 
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[key], tensors[key]) for key in tensors)
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("error", [SafetensorError("no space"), OSError(28, "no space")])
+def test_what_another_thread_cannot_write_is_an_error_and_leaves_nothing(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **settings: object) -> None:
+        raise error
+
+    monkeypatch.setattr(safe, "save_file", full)
+    with pytest.raises(ZooError, match=r"model.safetensors could not be written: no space"):
+        write_tensors(tmp_path / "model.safetensors", {"a": torch.ones(2)})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tensors_written_beside_a_block_get_their_name_when_it_ends_well(tmp_path: Path) -> None:
