@@ -7,11 +7,12 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from zoo_core.errors import UsageError, did_you_mean, printable, short
-from zoo_core.specs import MAX_SIZE, TASKS, Task
+from zoo_core.spec_checks import MAX_SIZE
+from zoo_core.specs import TASKS, Task
 
 Augment = Literal["auto", "none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
-CacheType = Literal["float16", "float32"]
+CacheType = Literal["float16", "bfloat16", "float32"]
 BadImages = Literal["fail", "skip"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
@@ -109,7 +110,7 @@ class FinetuneConfig:
         _one_of("task", self.task, ("auto", *TASKS))
         _one_of("bad_images", self.bad_images, ("fail", "skip"))
         _one_of("augment", self.augment, ("auto", "none", "flip", "crop-flip"))
-        _one_of("cache_dtype", self.cache_dtype, ("float16", "float32"))
+        _one_of("cache_dtype", self.cache_dtype, get_args(CacheType))
         _one_of("precision", self.precision, ("auto", "float32", "bfloat16"))
         _one_of("compile", self.compile, ("auto", "on", "off"))
 

@@ -13,6 +13,19 @@ from typing import Any, Literal, get_args
 
 from zoo_core.errors import PluginError, reason_of, short
 from zoo_core.options import NoOptions
+from zoo_core.spec_checks import (
+    FILE_PATTERN,
+    MAX_CHANNELS,
+    MAX_SIZE,
+    REPO_PATTERN,
+    STAGE_PATTERN,
+    check_name,
+    check_numbers,
+    check_path,
+    check_sha256,
+    check_texts,
+    require,
+)
 
 CLASSIFIER = "classifier"
 """The name of a chain's last stage where the published network has one: the fully connected part that a head replaces."""
@@ -24,14 +37,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation by channel (RGB, 0..1) with which torchvision's ImageNet weights were trained."""
 
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
-REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
-STAGE_PATTERN = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
-MAX_NAME = 100
-MAX_TEXT = 1000
-MAX_CHANNELS = 2**20  # a linear head for two classes on them takes 8 MB
-MAX_SIZE = 8192  # a float tensor of one RGB image of this size takes 805 MB
-FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
 Task = Literal["classification", "multilabel", "regression"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -53,37 +58,6 @@ def resolve(path: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise PluginError(message)
-
-
-def _check_name(kind: str, name: str) -> None:
-    _require(
-        isinstance(name, str) and len(name) <= MAX_NAME and bool(NAME_PATTERN.fullmatch(name)),
-        f"the {kind} name {short(name)} must be lower-case letters, digits, '-' and '_', at most {MAX_NAME}",
-    )
-
-
-def _check_path(owner: str, path: str) -> None:
-    _require(
-        bool(re.fullmatch(r"[\w.]+:\w+", path)), f"{owner}: {path!r} is not an import path like 'package.module:name'"
-    )
-
-
-def _check_texts(owner: str, **texts: str | None) -> None:
-    """Texts are shown in tables: they are short lines, or not there."""
-    for field, text in texts.items():
-        fits = text is None or (isinstance(text, str) and len(text) <= MAX_TEXT)
-        _require(fits, f"{owner}: {field} must be a text of at most {MAX_TEXT} characters, got {short(text)}")
-
-
-def _check_numbers(owner: str, low: float, high: float, **numbers: float | None) -> None:
-    for field, number in numbers.items():
-        fits = number is None or (isinstance(number, int | float) and low <= number <= high)  # NaN does not
-        _require(fits, f"{owner}: {field} must be between {low} and {high}, got {short(number)}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Paper:
     """Where an architecture or a method was published."""
@@ -95,7 +69,7 @@ class Paper:
     arxiv: str | None = None
 
     def __post_init__(self) -> None:
-        _check_texts("a paper", title=self.title, authors=self.authors, venue=self.venue, arxiv=self.arxiv)
+        check_texts("a paper", title=self.title, authors=self.authors, venue=self.venue, arxiv=self.arxiv)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +88,12 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         whole = isinstance(self.size, int) and 1 <= self.size <= MAX_SIZE
-        _require(whole, f"the image size must be at least 1 and at most {MAX_SIZE}, got {short(self.size)}")
-        _require(0 < self.crop <= 1, f"the crop share must be in (0, 1], got {self.crop}")
-        _require(len(self.mean) == len(self.std), "mean and std must have one number a channel each")
-        _require(len(self.mean) in (1, 3), f"images have 1 or 3 channels, got {len(self.mean)}")
-        _require(all(0 < value < 1e6 for value in self.std), f"std must be positive, got {short(self.std)}")
-        _require(all(abs(value) < 1e6 for value in self.mean), f"mean must be finite, got {short(self.mean)}")
+        require(whole, f"the image size must be at least 1 and at most {MAX_SIZE}, got {short(self.size)}")
+        require(0 < self.crop <= 1, f"the crop share must be in (0, 1], got {self.crop}")
+        require(len(self.mean) == len(self.std), "mean and std must have one number a channel each")
+        require(len(self.mean) in (1, 3), f"images have 1 or 3 channels, got {len(self.mean)}")
+        require(all(0 < value < 1e6 for value in self.std), f"std must be positive, got {short(self.std)}")
+        require(all(abs(value) < 1e6 for value in self.mean), f"mean must be finite, got {short(self.mean)}")
 
     @property
     def channels(self) -> int:
@@ -138,12 +112,12 @@ class HubFile:
     """Import path of a function from the file's state dict to the architecture's own key names."""
 
     def __post_init__(self) -> None:
-        _require(bool(REPO_PATTERN.fullmatch(self.repo)), f"{self.repo!r} is not a repository 'owner/name'")
+        require(bool(REPO_PATTERN.fullmatch(self.repo)), f"{self.repo!r} is not a repository 'owner/name'")
         inside = bool(FILE_PATTERN.fullmatch(self.file))
-        _require(inside, f"{self.repo}: {self.file!r} is not a .safetensors file inside the repository")
+        require(inside, f"{self.repo}: {self.file!r} is not a .safetensors file inside the repository")
         pinned = self.revision is None or bool(re.fullmatch(r"[0-9a-f]{40}", self.revision))
-        _require(pinned, f"{self.repo}: revision {self.revision!r} is not a commit of 40 hex digits")
-        _check_sha256(self.repo, self.sha256)
+        require(pinned, f"{self.repo}: revision {self.revision!r} is not a commit of 40 hex digits")
+        check_sha256(self.repo, self.sha256)
 
     def __str__(self) -> str:
         return f"hf:{self.repo}" + (f"@{self.revision[:8]}" if self.revision else "")
@@ -159,7 +133,7 @@ class PackageFile:
     keys: str | None = None
 
     def __post_init__(self) -> None:
-        _check_sha256(self.package, self.sha256)
+        check_sha256(self.package, self.sha256)
 
     def __str__(self) -> str:
         return f"package:{self.package}/{self.file}"
@@ -173,7 +147,7 @@ class TorchFile:
     keys: str | None = None
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             bool(re.fullmatch(r"[\w-]+-[0-9a-f]{8,64}\.pth", self.file)),
             f"{self.file!r} does not end in its hash, like 'name-0123abcd.pth'",
         )
@@ -187,11 +161,6 @@ class TorchFile:
 
 
 Source = HubFile | PackageFile | TorchFile
-
-
-def _check_sha256(owner: str, sha256: str | None) -> None:
-    known = sha256 is None or bool(re.fullmatch(r"[0-9a-f]{64}", sha256))
-    _require(known, f"{owner}: {sha256!r} is not a sha256 of 64 hex digits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,11 +183,11 @@ class WeightsRef:
     note: str = ""
 
     def __post_init__(self) -> None:
-        _check_name("weights", self.tag)
+        check_name("weights", self.tag)
         owner = f"weights '{self.tag}'"
-        _check_texts(owner, data=self.data, licence=self.licence, note=self.note)
-        _check_numbers(owner, 0, 100, top1=self.top1, top5=self.top5)
-        _require(bool(self.sources), f"weights {self.tag!r} name no source")
+        check_texts(owner, data=self.data, licence=self.licence, note=self.note)
+        check_numbers(owner, 0, 100, top1=self.top1, top5=self.top5)
+        require(bool(self.sources), f"weights {self.tag!r} name no source")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,24 +233,22 @@ class BackboneSpec:
     note: str = ""
 
     def __post_init__(self) -> None:
-        _check_name("backbone", self.name)
-        _check_path(self.name, self.build)
-        _require(bool(self.stages), f"backbone '{self.name}' names no stages")
+        check_name("backbone", self.name)
+        check_path(self.name, self.build)
+        require(bool(self.stages), f"backbone '{self.name}' names no stages")
         odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]
-        _require(not odd, f"backbone '{self.name}': {short(odd and odd[0])} cannot be the name of a stage")
-        _require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
+        require(not odd, f"backbone '{self.name}': {short(odd and odd[0])} cannot be the name of a stage")
+        require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
         reserved = {CLASSIFIER, HEAD} & set(self.stages)
-        _require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage of the conv base")
+        require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage of the conv base")
         for field, high in (("channels", MAX_CHANNELS), ("stride", MAX_SIZE), ("min_size", MAX_SIZE)):
             value = getattr(self, field)
             whole = isinstance(value, int) and 1 <= value <= high
-            _require(
-                whole, f"backbone '{self.name}': {field} must be at least 1 and at most {high}, got {short(value)}"
-            )
-        _check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
-        _check_texts(f"backbone '{self.name}'", note=self.note)
+            require(whole, f"backbone '{self.name}': {field} must be at least 1 and at most {high}, got {short(value)}")
+        check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
+        check_texts(f"backbone '{self.name}'", note=self.note)
         tags = [ref.tag for ref in self.weights]
-        _require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
+        require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
 
     def weights_named(self, tag: str) -> WeightsRef | None:
         """Return the weights with this tag, or None."""
@@ -311,11 +278,11 @@ class HeadSpec:
     paper: Paper | None = None
 
     def __post_init__(self) -> None:
-        _check_name("head", self.name)
-        _check_texts(f"head '{self.name}'", summary=self.summary)
-        _check_path(self.name, self.build)
+        check_name("head", self.name)
+        check_texts(f"head '{self.name}'", summary=self.summary)
+        check_path(self.name, self.build)
         known = bool(self.tasks) and set(self.tasks) <= set(TASKS)
-        _require(known, f"head '{self.name}' serves the tasks {self.tasks!r}; there are {', '.join(TASKS)}")
+        require(known, f"head '{self.name}' serves the tasks {self.tasks!r}; there are {', '.join(TASKS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,11 +304,11 @@ class FreezeSpec:
     adapt: str | None = None
 
     def __post_init__(self) -> None:
-        _check_name("strategy", self.name)
-        _check_texts(f"strategy '{self.name}'", summary=self.summary)
-        _check_path(self.name, self.plan)
+        check_name("strategy", self.name)
+        check_texts(f"strategy '{self.name}'", summary=self.summary)
+        check_path(self.name, self.plan)
         if self.adapt is not None:
-            _check_path(self.name, self.adapt)
+            check_path(self.name, self.adapt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,11 +324,11 @@ class DatasetSpec:
     url: str
 
     def __post_init__(self) -> None:
-        _check_name("data set", self.name)
+        check_name("data set", self.name)
         owner = f"data set '{self.name}'"
-        _check_texts(owner, summary=self.summary, licence=self.licence, url=self.url)
-        _check_numbers(owner, 0, 1e15, images=self.images, classes=self.classes)
-        _check_path(self.name, self.load)
+        check_texts(owner, summary=self.summary, licence=self.licence, url=self.url)
+        check_numbers(owner, 0, 1e15, images=self.images, classes=self.classes)
+        check_path(self.name, self.load)
 
 
 Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec

@@ -42,6 +42,15 @@ def test_odd_class_names_come_through_facts_card_pictures_and_answers(zoo: Zoo, 
     assert "a|b`c`<img src=x>" in zoo("evaluate", "run").stdout
 
 
+@pytest.mark.parametrize("data", [("--data", "wds:{}"), ("--data=wds:{}",)])
+def test_a_pattern_of_shards_that_the_shell_has_read_is_refused(zoo: Zoo, data: tuple[str, ...]) -> None:
+    """As `--data=...` the last shard alone would be taken, without a word."""
+    expanded = [part.format(f"a-{number}.tar") for number in range(3) for part in (data if number == 0 else data[-1:])]
+    refused = zoo("finetune", *QUICK, *expanded)
+    assert refused.returncode == 2
+    assert "Put it in quotes: --data 'wds:NAME-{0..9}.tar'" in refused.stderr
+
+
 def test_names_of_files_and_folders_that_are_no_text_break_nothing(zoo: Zoo, tmp_path: Path) -> None:
     """Without the escapes the facts could not be written, and neither could any message with such a name."""
     photos = os.fsdecode(bytes(make_photos(tmp_path / "photos", count=4)) + b"\xff\x1b[2J")

@@ -12,12 +12,13 @@ import torch
 
 from helpers import make_photos
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
+from zoo_core.config import CacheType, FinetuneConfig
 from zoo_core.data import batches
 from zoo_core.data.store import Store
 from zoo_core.training import features, flow
 from zoo_core.training.front import Front
 from zoo_core.training.job import prepare
+from zoo_core.training.kept import ON_DISK, as_rows, type_of
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.watcher import Silent
 from zoo_core.weights.safe import read_tensors
@@ -59,17 +60,18 @@ def losses(result: Result) -> list[float]:
 
 @pytest.mark.parametrize("memory", [MEMORY, 0], ids=["held", "read in each step"])
 @pytest.mark.parametrize("apart", [True, False], ids=["apart", "cpu"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_each_image_and_view_gets_what_was_kept_of_it(
-    apart: bool, memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    apart: bool, memory: int, dtype: CacheType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if apart:
         compute_apart(monkeypatch, memory)
     monkeypatch.setattr(flow, "READ_AT_ONCE", 4)
     keys = [bytes([number] * 16) for number in range(6)]
-    with Store(tmp_path, np.float16) as store:
-        store.add(keys, [np.full((1, 2, 3), number, np.float16) for number in range(6)])
+    with Store(tmp_path, ON_DISK[dtype]) as store:
+        store.add(keys, [as_rows(torch.full((1, 2, 3), number, dtype=type_of(dtype)), dtype) for number in range(6)])
         store.commit()
-        kept = flow.Kept(store, store.find(keys)[0].reshape(3, 2), torch.device("cpu"), flat=False)
+        kept = flow.Kept(store, store.find(keys)[0].reshape(3, 2), dtype, torch.device("cpu"), flat=False)
         two, one = kept.of([[(0, 1), (2, 0)], [(1, 1)]])
     assert two.shape == (2, 3, 1, 2)
     assert (two.dtype, two[:, 0, 0, 0].tolist(), one[:, 0, 0, 0].tolist()) == (torch.float32, [1, 4], [3])

@@ -165,7 +165,7 @@ def test_images_are_cut_and_features_held_on_the_device(
     with Store(tmp_path, np.float16) as store:
         store.add(keys, [np.full((2, 2, 4), number, np.float16) for number in range(6)])
         store.commit()
-        kept = Kept(store, store.find(keys)[0].reshape(3, 2), GPU, flat=False)
+        kept = Kept(store, store.find(keys)[0].reshape(3, 2), "float16", GPU, flat=False)
         (flow,) = kept.of([[(0, 0), (2, 1)]])
         assert kept._held is not None
         assert kept._held.device == flow.device == GPU

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from helpers import make_photos
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
+from zoo_core.config import CacheType, FinetuneConfig
 from zoo_core.data import scan, sources
 from zoo_core.data.batches import Batches, training_groups
 from zoo_core.data.on_device import normalised
@@ -148,7 +148,7 @@ def test_a_cut_further_back_starts_from_the_one_that_is_kept(
     assert read == []  # layer4 is computed from layer3's features: no image was opened
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_what_is_kept_does_not_depend_on_what_was_there(config: FinetuneConfig, catalog: Catalog, dtype: str) -> None:
     """Where half precision is kept, a later cut does not start from what was rounded at an earlier one. Seen to fail
     without that rule: the features of a run that found others differed from those of one that found none."""
@@ -260,8 +260,35 @@ def test_numbers_that_half_precision_cannot_hold_are_refused(config: FinetuneCon
     job = prepare(replace(config, strategy="head-only", cache_dtype="float16"), catalog)
     with torch.no_grad():
         job.model.backbone.stage("stem").get_submodule("bn1").weight.mul_(1e9)
-    with pytest.raises(TrainingError, match="numbers that float16 cannot hold. Give --cache-dtype float32"):
+    with pytest.raises(TrainingError, match="numbers that float16 cannot hold. Give --cache-dtype bfloat16"):
         run_job(job, Silent())
+
+
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("float16", 10), ("bfloat16", 7)])
+def test_half_precision_keeps_what_was_computed_rounded(
+    config: FinetuneConfig, catalog: Catalog, dtype: CacheType, bits: int
+) -> None:
+    """bfloat16 also where numbers are larger than float16 can hold."""
+    found = {}
+    for kind in ("float32", dtype):
+        job = prepare(replace(config, strategy="head-only", cache_dtype=kind), catalog)
+        with torch.no_grad():
+            job.model.backbone.stage("layer4").get_submodule("1.bn2").weight.fill_(1e6 if dtype == "bfloat16" else 1.0)
+        run_job(job, Silent())
+        entry = job.backbone.entry
+        keys = front_keys(job.model, job.preprocessing, f"{entry.distribution} {entry.version} {job.backbone}")
+        features = Features(cache_dir(), "", job.shapes, "none", kind, job.device, 1, keys)
+        (cut,) = job.caching.cuts
+        val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
+        found[kind] = next(features.kept(cut, val, 1).of([[(index, 0) for index in range(len(val.part))]]))
+        features.close()
+        assert job.caching.total == (features.folder(cut) / "rows").stat().st_size == 24 * 512 * BYTES[kind]
+    exact, kept = found["float32"], found[dtype]
+    assert (exact.abs().max() > 65504) == (dtype == "bfloat16")
+    assert 0 < (kept - exact).abs().div(exact.abs() + 1e-9).max() <= 2.0 ** -(bits + 1)
 
 
 def test_a_stage_folds_to_the_same_function(catalog: Catalog) -> None:

@@ -23,7 +23,7 @@ from zoo_core.model.units import in_units, units_of
 from zoo_core.runs.directory import read_run
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
-from zoo_core.training.tasks import Objective, objective_for
+from zoo_core.training.tasks import Objective, check_loss, objective_for
 from zoo_core.training.watcher import Silent
 from zoo_core.weights.safe import read_tensors
 
@@ -201,6 +201,14 @@ def test_what_does_not_fit_a_task_is_refused(catalog: Catalog, tmp_path: Path, s
     with pytest.raises(UsageError) as caught:
         prepare(FinetuneConfig(backbone="lenet5", **{**settings, "data": data}), catalog)
     assert message in str(caught.value)
+
+
+def test_a_loss_of_the_heads_own_is_not_smoothed() -> None:
+    check_loss(nn.Linear(2, 2), label_smoothing=0.1)
+    check_loss(WithLoss(), label_smoothing=0.0)
+    for head in (WithLoss(), nn.Sequential(WithLoss())):
+        with pytest.raises(UsageError, match="a loss of its own, which softens no labels: leave out --label-smoothing"):
+            check_loss(head, label_smoothing=0.1)
 
 
 def test_numbers_are_not_smoothed(catalog: Catalog, tmp_path: Path) -> None:

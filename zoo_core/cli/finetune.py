@@ -69,7 +69,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 @_option("augment", "What varies the training images: crop-flip, flip or none (auto: small ones are flipped only).")
 @_option("views", "Variants of each image where features of the frozen part are kept (0: keep nothing).", type=int)
 @_option("cache_gb", "Gigabytes of features and images that may be kept in the cache folder.", type=float)
-@_option("cache_dtype", "How features are kept: float16 or float32.")
+@_option("cache_dtype", "How features are kept: float16, bfloat16 or float32.")
 @_option("patience", "Epochs without a better one after which a phase of the plan ends.", type=int)
 @_option("size", "Side of the square images in pixels (what the weights expect).", type=int)
 @_option("val_share", "Share of each class that is held out when there is no val folder.", type=float)

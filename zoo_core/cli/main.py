@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from zoo_core.errors import ZooError
+from zoo_core.errors import UsageError, ZooError
 from zoo_core.version import __version__
 
 # Each command with its one-line help, so that `zoo --help` imports none of them.
@@ -82,6 +82,7 @@ def main() -> None:
     # Threads of a small network wait for each other all the time; on a busy machine, spinning takes it all to a crawl.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        _check_quotes(sys.argv)
         code = zoo.main(prog_name="zoo", standalone_mode=False)
     except click.exceptions.Abort:
         code = _say("interrupted", 130)
@@ -98,6 +99,14 @@ def main() -> None:
     except KeyboardInterrupt:
         code = _say("interrupted", 130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_quotes(arguments: list[str]) -> None:
+    """Raise UsageError where a shell has read the braces of a pattern of shards: all but one would be lost."""
+    if sum(argument.removeprefix("--data=").startswith("wds:") for argument in arguments) > 1:
+        raise UsageError(
+            "the shell has made several arguments of the pattern of shards. Put it in quotes: --data 'wds:NAME-{0..9}.tar'"
+        )
 
 
 def terminated(signum: int, frame: Any) -> None:

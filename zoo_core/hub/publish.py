@@ -13,7 +13,7 @@ from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.bundle import Wishes, bundle
 from zoo_core.paths import sha256_of
 from zoo_core.runs.directory import CARD, read_run
-from zoo_core.specs import REPO_PATTERN
+from zoo_core.spec_checks import REPO_PATTERN
 from zoo_core.weights.hub import attempt, endpoint, explained, guarded_api, offline, transient
 from zoo_core.weights.pull import git_object_id
 

@@ -13,12 +13,12 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.paths import cache_dir
 from zoo_core.specs import Preprocessing
 from zoo_core.training.front import Cut
+from zoo_core.training.kept import item_bytes
 
 HEAD_VIEWS, TAIL_VIEWS = 1, 4
 """How many views there are unless somebody says: where only heads learn, more cost twice the time and brought no accuracy
 (benchmarks/views.py); stages that learn see several."""
 FREE_SHARE = 0.8  # of what the disk has left
-ITEM_BYTES = {"float16": 2, "float32": 4}
 
 
 def cache_budget(gigabytes: float) -> int:
@@ -69,7 +69,7 @@ def choose_caching(
     fronts = [plan.front(phase) for phase in plan.phases]
     views = _views(config, plan)
     rows = train * views + val
-    sizes = {cut: rows * prod(shape) * ITEM_BYTES[config.cache_dtype] for cut, shape in shapes.items()}
+    sizes = {cut: rows * prod(shape) * item_bytes(config.cache_dtype) for cut, shape in shapes.items()}
     chosen: dict[Cut, int] = {}
     cuts: list[Cut | None] = []
     for front in fronts if views else ():

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from zoo_core.config import Augment
+from zoo_core.config import Augment, CacheType
 from zoo_core.data.ahead import ahead, one_behind
 from zoo_core.data.batches import Batches, Seen
 from zoo_core.data.on_device import computes_apart, fetched, moved, normalised
@@ -29,6 +29,7 @@ from zoo_core.errors import TrainingError
 from zoo_core.specs import Preprocessing
 from zoo_core.training.flow import Kept, Numbers, group_size
 from zoo_core.training.front import Cut, Front
+from zoo_core.training.kept import ON_DISK, as_features, as_rows, type_of
 from zoo_core.training.world import World
 
 Row = tuple[Batches, Seen]
@@ -71,7 +72,7 @@ class Features:
     """What stands for the code of the front: its plugin, version and options."""
     shapes: Mapping[Cut, tuple[int, ...]]
     augment: Augment
-    dtype: str
+    dtype: CacheType
     device: torch.device
     lanes: int
     keys: Mapping[Cut, str] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class Features:
 
     def store(self, cut: Cut) -> Store:
         if cut not in self._stores:
-            self._stores[cut] = Store(self.folder(cut), self.dtype)
+            self._stores[cut] = Store(self.folder(cut), ON_DISK[self.dtype])
         return self._stores[cut]
 
     def folder(self, cut: Cut) -> Path:
@@ -129,7 +130,8 @@ class Features:
         entries, found = self.store(cut).find(self.key(*row) for row in Rows(((batches, views),)))
         if not found.all():
             raise TrainingError(f"the cache {self.folder(cut)} was removed or changed during the run. Start again.")
-        return Kept(self.store(cut), entries.reshape(-1, views), self.device, flat=len(self.shapes[cut]) == 1)
+        flat = len(self.shapes[cut]) == 1
+        return Kept(self.store(cut), entries.reshape(-1, views), self.dtype, self.device, flat)
 
     def key(self, batches: Batches, seen: Seen) -> bytes:
         """The key of one image's view: its content, and for all but the centre how it was varied."""
@@ -192,7 +194,7 @@ class Features:
         if start.stages:
             store = self.store(start)
             entries, _ = store.find([self.key(*row) for row in group])
-            return [(None, torch.from_numpy(np.stack(store.read(entries))))]
+            return [(None, as_features(store.read(entries), self.dtype))]
         parts = groupby(group, key=lambda row: row[0])
         return [(batches.preprocessing, batches.here([seen for _, seen in rows])) for batches, rows in parts]
 
@@ -217,15 +219,14 @@ class Features:
     def _in_its_type(self, output: Tensor) -> Tensor:
         """(B, C, H, W) as (B, H, W, C), and (B, F) as (B, 1, 1, F), in the type in which it is kept."""
         ordered = output.permute(0, 2, 3, 1) if output.ndim == 4 else output.flatten(1)[:, None, None]
-        return ordered.to(getattr(torch, self.dtype)).contiguous()
+        return ordered.to(type_of(self.dtype)).contiguous()
 
-    def _checked(self, tensor: Tensor, output: Tensor) -> npt.NDArray[Any]:
-        kept: npt.NDArray[Any] = tensor.numpy()
-        if not np.isfinite(kept).all():
+    def _checked(self, kept: Tensor, output: Tensor) -> npt.NDArray[Any]:
+        if not kept.isfinite().all():
             if not output.isfinite().all():
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
             raise TrainingError(
                 f"the frozen part of the network gives numbers that {self.dtype} cannot hold. "
-                "Give --cache-dtype float32, or --views 0 to keep nothing."
+                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --views 0 to keep nothing."
             )
-        return kept
+        return as_rows(kept, self.dtype)

@@ -16,10 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from zoo_core.config import CacheType
 from zoo_core.data.batches import Batches, Seen
 from zoo_core.data.on_device import computes_apart, free_memory, moved, normalised
 from zoo_core.data.store import Store
 from zoo_core.training.front import Cut, Front
+from zoo_core.training.kept import as_features, item_bytes, type_of
 
 CPU_GROUP = 8  # images that go through the front together: what is between two layers stays in the processor's cache
 DEVICE_GROUP = 64
@@ -72,6 +74,7 @@ class Kept:
 
     store: Store
     entries: npt.NDArray[Any]
+    dtype: CacheType
     device: torch.device
     flat: bool
 
@@ -84,19 +87,19 @@ class Kept:
     def _rows(self, places: Numbers) -> Tensor:
         if self._held is not None:
             return self._held[moved(torch.from_numpy(places), self.device)]
-        return moved(torch.from_numpy(np.stack(self.store.read(self.entries.reshape(-1)[places]))), self.device)
+        return moved(as_features(self.store.read(self.entries.reshape(-1)[places]), self.dtype), self.device)
 
     @cached_property
     def _held(self) -> Tensor | None:
         entries = self.entries.reshape(-1)
         shape = entries["shape"][0].tolist()
-        size = len(entries) * math.prod(shape) * self.store.dtype.itemsize
+        size = len(entries) * math.prod(shape) * item_bytes(self.dtype)
         if not computes_apart(self.device) or size > HELD_SHARE * free_memory(self.device):
             return None
-        held = torch.empty((len(entries), *shape), dtype=getattr(torch, self.store.dtype.name), device=self.device)
+        held = torch.empty((len(entries), *shape), dtype=type_of(self.dtype), device=self.device)
         for start in range(0, len(entries), READ_AT_ONCE):
             rows = self.store.read(entries[start : start + READ_AT_ONCE])
-            held[start : start + len(rows)] = torch.from_numpy(np.stack(rows))
+            held[start : start + len(rows)] = as_features(rows, self.dtype)
         return held
 
 

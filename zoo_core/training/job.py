@@ -37,7 +37,7 @@ from zoo_core.training.defaults import FEW_EPOCHS, completed
 from zoo_core.training.front import Cut, cut_shapes
 from zoo_core.training.precision import chosen_precision
 from zoo_core.training.solve import shortened
-from zoo_core.training.tasks import check_task
+from zoo_core.training.tasks import check_loss, check_task
 from zoo_core.version import __version__
 from zoo_core.weights.choose import Start, choose_start, load_base
 
@@ -135,6 +135,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     planned = make_plan(strategy, backbone.spec, config.epochs or FEW_EPOCHS)
     outputs = len(source.classes)
     model = Model(base, build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task))
+    check_loss(model.head, label_smoothing=config.label_smoothing)
     plan = shortened(planned, model.head)
     shapes = shapes_at_cuts(base, model.head, preprocessing)
     counts = {name: len(part) for name, part in source.parts.items()}

@@ -5,6 +5,7 @@ Shapes: B batch, N images, K classes, labels or numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +36,9 @@ class Objective:
         Cross-entropy; for labels its binary form, the mean over labels; for numbers the mean squared error in the
         training targets' standard deviations. The head's own where it has a method `loss`.
         """
-        own = next((part for part in (self.head, *self.head.children()) if hasattr(part, "loss")), None)
+        own = own_loss(self.head)
         if own is not None:
-            its_loss: Tensor = own.loss(outputs, targets)  # type: ignore[operator]
-            return its_loss
+            return own(outputs, targets)
         if self.task == "classification":
             return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
         if self.task == "multilabel":
@@ -74,6 +74,11 @@ class Objective:
         return tuple((name, value) for name, value in ranked if value > THRESHOLD)
 
 
+def own_loss(head: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """The loss that a head brings, or None. A head may stand in a wrapper, such as the one that knows units."""
+    return next((part.loss for part in (head, *head.children()) if hasattr(part, "loss")), None)  # type: ignore[return-value]
+
+
 def objective_for(task: Task, head: nn.Module, targets: Targets | None = None) -> Objective:
     """The objective of a head; for a regression its units are taken from `targets`, those of the training part."""
     units = units_of(head)
@@ -93,3 +98,9 @@ def check_task(task: Task, head: Choice[HeadSpec], catalog: Catalog, *, label_sm
         )
     if task == "regression" and label_smoothing:
         raise UsageError("numbers are not smoothed: leave out --label-smoothing.")
+
+
+def check_loss(head: nn.Module, *, label_smoothing: float) -> None:
+    """Raise UsageError when a head brings a loss for which a setting has no meaning."""
+    if label_smoothing and own_loss(head) is not None:
+        raise UsageError("the head has a loss of its own, which softens no labels: leave out --label-smoothing.")

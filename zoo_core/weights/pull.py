@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zoo_core.errors import HubError, UnreachableError, UsageError, ZooError, printable
 from zoo_core.paths import cache_dir, sha256_of, write_text
-from zoo_core.specs import REPO_PATTERN
+from zoo_core.spec_checks import REPO_PATTERN
 from zoo_core.weights.guard import COMMIT, SHA256
 from zoo_core.weights.hub import attempt, endpoint, guarded_api, offline
 

@@ -1,0 +1,52 @@
+"""What the fields of a spec may hold. Each check raises PluginError, which names the spec and what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+
+from zoo_core.errors import PluginError, short
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
+REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+STAGE_PATTERN = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
+MAX_NAME = 100
+MAX_TEXT = 1000
+MAX_CHANNELS = 2**20  # a linear head for two classes on them takes 8 MB
+MAX_SIZE = 8192  # a float tensor of one RGB image of this size takes 805 MB
+FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise PluginError(message)
+
+
+def check_name(kind: str, name: str) -> None:
+    require(
+        isinstance(name, str) and len(name) <= MAX_NAME and bool(NAME_PATTERN.fullmatch(name)),
+        f"the {kind} name {short(name)} must be lower-case letters, digits, '-' and '_', at most {MAX_NAME}",
+    )
+
+
+def check_path(owner: str, path: str) -> None:
+    require(
+        bool(re.fullmatch(r"[\w.]+:\w+", path)), f"{owner}: {path!r} is not an import path like 'package.module:name'"
+    )
+
+
+def check_texts(owner: str, **texts: str | None) -> None:
+    """Texts are shown in tables: they are short lines, or not there."""
+    for field, text in texts.items():
+        fits = text is None or (isinstance(text, str) and len(text) <= MAX_TEXT)
+        require(fits, f"{owner}: {field} must be a text of at most {MAX_TEXT} characters, got {short(text)}")
+
+
+def check_numbers(owner: str, low: float, high: float, **numbers: float | None) -> None:
+    for field, number in numbers.items():
+        fits = number is None or (isinstance(number, int | float) and low <= number <= high)  # NaN does not
+        require(fits, f"{owner}: {field} must be between {low} and {high}, got {short(number)}")
+
+
+def check_sha256(owner: str, sha256: str | None) -> None:
+    known = sha256 is None or bool(re.fullmatch(r"[0-9a-f]{64}", sha256))
+    require(known, f"{owner}: {sha256!r} is not a sha256 of 64 hex digits")
