@@ -1,4 +1,5 @@
-"""What tests import: the type of the command line's fixture, folders of small image files, a count of decodings."""
+"""What tests import: the type of the command line's fixture, folders of small image files, a count of decodings, the ways
+of a device on a CPU."""
 
 from __future__ import annotations
 
@@ -50,3 +51,13 @@ def decoding(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(module, "check_image", counted)
     return lengths
+
+
+def compute_apart(monkeypatch: pytest.MonkeyPatch, memory: int = 10**9) -> None:
+    """Take the ways of a device that computes apart from the processor, and has so much memory left, on a CPU."""
+    from zoo_core.data import batches
+    from zoo_core.training import features, flow, loop, phase
+
+    for module in (batches, features, flow, loop, phase):
+        monkeypatch.setattr(module, "computes_apart", lambda device: True)
+    monkeypatch.setattr(flow, "free_memory", lambda device: memory)

@@ -1,6 +1,9 @@
-"""One of two processes that train every kind of run together: whole, and stopped twice. test_ranks.py starts both.
+"""One of two processes that train together: whole, and stopped twice. test_ranks.py starts both.
 
-python ranks.py PHOTOS PARTS PLACE
+python ranks.py WAY PHOTOS PARTS PLACE
+
+WAY is what the runs are: "cpu", every kind of run; "device", some as on devices that compute apart; "memory", as on such
+devices, of which one has less memory than the stopped run needs, while the whole one is told to take so much.
 """
 
 from __future__ import annotations
@@ -12,29 +15,57 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 
-from survive.test_interruptions import CASES, Stopping
+from helpers import compute_apart
+from survive.test_interruptions import CASES, RESNET, Stopping
+from survive.test_numbers import OUT_OF_MEMORY, small_memory
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import training_steps
+from zoo_core.training import loop
 from zoo_core.training import run as running
 from zoo_core.training.interrupt import Interrupted
 from zoo_core.training.job import prepare
+from zoo_core.training.phase import StepError
 from zoo_core.training.run import Result, resume, run_job
 from zoo_core.training.watcher import Silent, Watcher
 from zoo_core.training.world import World
 
+WAYS = {
+    "cpu": CASES,
+    "device": {case: CASES[case] for case in ("head-only", "norms learn", "averages and mixtures", "range test")},
+    "memory": {"norms": replace(RESNET, strategy="last:1", micro_batch=None, batch_size=12)},
+}
+READ_EVERY = 3  # steps
+FITTING = 3  # images
 
-def main(photos: str, parts: str, place: Path) -> None:
+
+class Telling(Stopping):
+    def say(self, text: str) -> None:
+        print(text)
+
+
+def main(way: str, photos: str, parts: str, place: Path) -> None:
     dist.init_process_group("gloo")
     World.leave = lambda self: None  # type: ignore[method-assign]  # one group for all runs
     catalog = open_catalog()
-    for case, config in CASES.items():
+    patch = pytest.MonkeyPatch()
+    if way != "cpu":
+        compute_apart(patch)
+        patch.setattr(loop, "READ_EVERY", READ_EVERY)
+    for case, config in WAYS[way].items():
         data = replace(config, data=parts if case == "test-part" else photos)
-        run_whole(replace(data, out=str(place / f"{case}-whole")), catalog)
-        run_stopped(replace(data, out=str(place / f"{case}-stopped")), catalog)
+        whole = replace(data, micro_batch=FITTING) if way == "memory" else data
+        run_whole(replace(whole, out=str(place / f"{case}-whole")), catalog)
+        with pytest.MonkeyPatch.context() as small:
+            if way == "memory" and dist.get_rank() == 1:
+                small_memory(small, FITTING, OUT_OF_MEMORY[0])
+            run_stopped(replace(data, out=str(place / f"{case}-stopped")), catalog)
+        if way == "memory":
+            run_nowhere(replace(data, out=str(place / f"{case}-nowhere")), catalog)
 
 
 def run_whole(config: FinetuneConfig, catalog: Catalog) -> None:
@@ -55,9 +86,19 @@ def run_stopped(config: FinetuneConfig, catalog: Catalog) -> None:
     dist.barrier()
 
 
+def run_nowhere(config: FinetuneConfig, catalog: Catalog) -> None:
+    """The second process has no memory for a single image: both say so."""
+    with pytest.MonkeyPatch.context() as small:
+        if dist.get_rank() == 1:
+            small_memory(small, 0, OUT_OF_MEMORY[0])
+        with pytest.raises(StepError, match="the memory is too small for a single image"):
+            run_job(prepare(config, catalog), Silent())
+    dist.barrier()
+
+
 def stopped(stop: int, act: Callable[[Watcher], Result]) -> bool:
     """Act, and wish to stop after so many steps. Whether it came to that: patience may end a run before."""
-    watcher = Stopping(stop)
+    watcher = Telling(stop)
     running.listening = lambda tell: nullcontext(watcher.wish)  # type: ignore[assignment]
     torch.manual_seed(stop + dist.get_rank())
     try:
@@ -69,4 +110,4 @@ def stopped(stop: int, act: Callable[[Watcher], Result]) -> bool:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(*sys.argv[1:4], Path(sys.argv[4]))

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import make_photos
+from helpers import compute_apart, make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.config import CacheType, FinetuneConfig
 from zoo_core.data import batches
 from zoo_core.data.store import Store
-from zoo_core.training import features, flow
+from zoo_core.training import flow
 from zoo_core.training.front import Front
 from zoo_core.training.job import prepare
 from zoo_core.training.kept import ON_DISK, as_rows, type_of
@@ -41,12 +41,6 @@ MEMORY = 10**9
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FinetuneConfig:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # sums of several threads differ in their last bits
     return replace(SETTINGS, data=str(make_photos(tmp_path / "photos", count=12)))
-
-
-def compute_apart(monkeypatch: pytest.MonkeyPatch, memory: int = MEMORY) -> None:
-    for module in (batches, features, flow):
-        monkeypatch.setattr(module, "computes_apart", lambda device: True)
-    monkeypatch.setattr(flow, "free_memory", lambda device: memory)
 
 
 def run(config: FinetuneConfig, catalog: Catalog, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:

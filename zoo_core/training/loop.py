@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import Seen, training_groups, training_steps
+from zoo_core.data.on_device import computes_apart
 from zoo_core.data.sources import windows_of
 from zoo_core.data.transforms import fresh_view
 from zoo_core.errors import TrainingError
@@ -41,7 +42,7 @@ from zoo_core.training.standing import Standing
 from zoo_core.training.tasks import Objective
 from zoo_core.training.watcher import EpochReport, Watcher
 
-READ_EVERY = 16  # steps after which the loss is read from a device: reading it makes the device wait
+READ_EVERY = 16  # steps after which the loss is read from a device, and processes tell each other: it waits for both
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Loop:
         lr = None if self.config.lr == "auto" else self.config.lr
         self.now = Standing(self.model, self.plan, self.feeds.world, self.config.micro_batch, lr, self._average)
         self._stop: int | None = None
+        self._due = False
 
     def run(self) -> Trained:
         """Train as the plan says, on from where the training stands, and leave the best epoch's weights in the model.
@@ -197,8 +199,7 @@ class Loop:
         set_rates(work.optimizer, step, self.plan.epochs * self.steps, self.steps, self.config.warmup)
         self._unread += work.gradients(group, flow) * len(group)
         self.now.micro_batch = work.micro_batch
-        on_cpu = self.feeds.device.type == "cpu"
-        if on_cpu or self.feeds.world.size > 1 or step % READ_EVERY == 0:
+        if not computes_apart(self.feeds.device) or step % READ_EVERY == 0:
             self._read_loss()
         if self._pull is not None:
             self._pull.add_gradients()
@@ -228,12 +229,13 @@ class Loop:
         return index, view_in(epoch, index, views) if views else fresh_view(self.config.seed, epoch)
 
     def _read_loss(self) -> None:
-        """Add the losses of the steps since the last reading; all processes get the same sum and the same wish."""
-        mine = self._unread.item(), self.wish.signum or 0
+        """Add the losses of the steps since the last reading; all processes get the same sum, and the same wishes."""
+        mine = self._unread.item(), self.wish.signum or 0, self._save_is_due
         everyone = self.feeds.world.gather(mine)
         self._unread.zero_()
-        self._stop = max(signum for _, signum in everyone) or None
-        loss = sum(part for part, _ in everyone)
+        self._stop = max(signum for _, signum, _ in everyone) or None
+        self._due = any(due for _, _, due in everyone)
+        loss = sum(part for part, _, _ in everyone)
         self._finite(loss)
         self.now.at = replace(self.now.at, loss_sum=self.now.at.loss_sum + loss)
 
@@ -246,10 +248,10 @@ class Loop:
             )
 
     def _between_steps(self, work: PhaseWork) -> None:
-        """Save where it is time to, and stop where somebody asked for it."""
-        signum = self._stop if self.feeds.world.size > 1 else self.wish.signum
-        due = time.monotonic() - self._saved_at >= self.config.save_every
-        if self.feeds.world.told(due) or signum is not None:
+        """Save where it is time to, and stop where somebody asked for it; several processes as they last agreed."""
+        together = self.feeds.world.size > 1
+        signum = self._stop if together else self.wish.signum
+        if (self._due if together else self._save_is_due) or signum is not None:
             self._save(work)
         if signum is not None:
             raise Interrupted(
@@ -263,13 +265,17 @@ class Loop:
         checkpoint = self.now.checkpoint(work.optimizer)
         if self.feeds.world.first:
             self.save(self.now.at.epoch * self.steps + self.now.at.step, checkpoint)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._due = time.monotonic(), False
+
+    @property
+    def _save_is_due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self.config.save_every
 
     def _keep_what_is_good(self, work: PhaseWork) -> None:
         """Save the state before the step that failed; on a device, whose loss is read late, it may be spoilt already."""
         self._unread.zero_()
         work.undo_forward()
-        if self.now.is_finite:
+        if all(self.feeds.world.gather(self.now.is_finite)):
             self._save(work)
 
     def restore(self, start: Checkpoint) -> None:

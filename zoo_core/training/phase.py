@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from zoo_core.data.batches import Batches, Seen, in_groups
-from zoo_core.data.on_device import moved
+from zoo_core.data.on_device import computes_apart, moved
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
@@ -40,6 +40,8 @@ NO_MEMORY = (  # of a CPU on Linux and on Windows, and of CUDA's libraries
 )
 
 
+TRIALS = 2  # steps: with the first one the optimizer takes memory
+TWICE = "is computed twice from now on (--gradient-checkpointing), which changes no result"
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 ALONE = "Expected more than 1 value per channel when training"  # torch's words
 
@@ -78,6 +80,7 @@ class PhaseWork:
         if self.micro_batch is None and small:
             self.micro_batch = group_size(self.feeds.device)
         self.undo_forward = before_forward(self.tail)
+        self._trials = TRIALS
         together = DistributedDataParallel(self.tail) if self.feeds.world.size > 1 else self.tail
         self._between_processes = together.no_sync if isinstance(together, DistributedDataParallel) else nullcontext
         self._network: Callable[[Tensor], Tensor] = together
@@ -99,30 +102,61 @@ class PhaseWork:
 
         Where the memory is too small for all at once, what the stages compute is no longer kept if smaller pieces would
         change the statistics of the batch; else, and where that was not enough, smaller pieces are taken from then on.
-        Raises StepError when it is too small for a single image, and when a batch normalisation cannot learn from what
-        it sees.
+        Processes on devices try beforehand, each for itself: in the step they wait for each other. Raises StepError when
+        the memory is too small for a single image, and when a batch normalisation cannot learn from what it sees.
         """
         self.undo_forward = before_forward(self.tail)
+        if self.feeds.world.size == 1:
+            return self._fitting(lambda: self._gradients(group, flow), len(flow))
+        if self._trials and computes_apart(self.feeds.device):
+            self._trials -= 1
+            self._fit_all(group, flow)
+        try:
+            return self._gradients(group, flow)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise StepError(
+                "the memory of one of the processes is too small for a step. Give a smaller --micro-batch or --batch-size."
+            ) from error
+
+    def _fitting(self, compute: Callable[[], Tensor], count: int) -> Tensor:
+        """What a computation over so many images gives, which takes less memory from time to time until it has enough."""
         while True:
             try:
-                return self._gradients(group, flow)
-            except ValueError as error:
-                if ALONE not in str(error):
-                    raise
-                raise StepError(
-                    "a batch normalisation cannot learn from a single image whose map is one pixel. Give a larger "
-                    "--batch-size or --size, or freeze its statistics: --strategy last:1,statistics=frozen."
-                ) from error
+                return compute()
             except RuntimeError as error:  # torch's own error of a full device is one of these
                 if not is_out_of_memory(error):
                     raise
-            if self._norms_learn and len(self.tail.stages) and not self.tail.recompute:
-                self._keep_less()
-            else:
-                self._take_smaller_pieces(len(flow))
+            self._take_less(count)
             self.undo_forward()
 
-    def _gradients(self, group: Sequence[Seen], flow: Tensor) -> Tensor:
+    def _fit_all(self, group: Sequence[Seen], flow: Tensor) -> None:
+        """Compute the gradients for nothing, to find out what every process has memory for, and settle for the least."""
+        with self.feeds.world.as_one():
+            self._fitting(lambda: self._gradients(group, flow, alone=True), len(flow))
+        self.undo_forward()
+        found = self.feeds.world.gather((self.micro_batch, self.tail.recompute))
+        least = min((images for images, _ in found if images is not None), default=None)
+        if least != self.micro_batch:
+            self.say(f"another process has less memory: going on with {least} images at once (--micro-batch {least})")
+        recompute = any(twice for _, twice in found)
+        if recompute != self.tail.recompute:
+            self.say(f"another process has less memory: what the stages compute {TWICE}")
+        self.micro_batch, self.tail.recompute = least, recompute
+
+    def _gradients(self, group: Sequence[Seen], flow: Tensor, *, alone: bool = False) -> Tensor:
+        try:
+            return self._summed(group, flow, self.tail if alone else self._network)
+        except ValueError as error:
+            if ALONE not in str(error):
+                raise
+            raise StepError(
+                "a batch normalisation cannot learn from a single image whose map is one pixel. Give a larger "
+                "--batch-size or --size, or freeze its statistics: --strategy last:1,statistics=frozen."
+            ) from error
+
+    def _summed(self, group: Sequence[Seen], flow: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         world = self.feeds.world
         mine = len(world.share(group))
@@ -136,39 +170,31 @@ class PhaseWork:
         for place, (part, own) in enumerate(parts):
             last = place == len(parts) - 1
             with nullcontext() if last else self._between_processes():
-                loss = self.objective.loss(self._network(part), own, self.label_smoothing)
+                loss = self.objective.loss(network(part), own, self.label_smoothing)
                 share = len(own) / len(group) if mine else 0.0
                 (loss * share * world.size).backward()  # type: ignore[no-untyped-call]  # the processes' gradients are averaged
                 total += loss.detach().double() * share
         return total
 
-    def _keep_less(self) -> None:
-        self.tail.recompute = True
-        self._free_memory()
-        self.say(
-            "the memory is too small for what the stages compute: it is computed twice from now on "
-            "(--gradient-checkpointing), which changes no result"
-        )
-
-    def _free_memory(self) -> None:
-        """Give back what a step that failed left in a device's memory."""
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.feeds.device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    def _take_smaller_pieces(self, count: int) -> None:
+    def _take_less(self, count: int) -> None:
         before = min(self.micro_batch or count, count)
-        if before == 1:
+        if self._norms_learn and len(self.tail.stages) and not self.tail.recompute:
+            self.tail.recompute = True
+            self.say(f"the memory is too small for what the stages compute: it {TWICE}")
+        elif before > 1:
+            self.micro_batch = before // 2
+            self.say(
+                f"the memory is too small for {before} images at once: going on with {self.micro_batch} "
+                f"(--micro-batch {self.micro_batch}); the batch of the optimizer stays as it was"
+            )
+        else:
             raise StepError(
                 "the memory is too small for a single image. Give a smaller --size, a strategy that learns fewer stages, "
                 "or another --device."
             )
-        self.micro_batch = before // 2
-        self._free_memory()
-        self.say(
-            f"the memory is too small for {before} images at once: going on with {self.micro_batch} "
-            f"(--micro-batch {self.micro_batch}); the batch of the optimizer stays as it was"
-        )
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.feeds.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def evaluate(self) -> Evaluation:
         """Measure on the validation images, each once; every process gets the whole result."""
