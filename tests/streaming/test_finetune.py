@@ -127,6 +127,21 @@ def test_the_command_line_trains_on_every_form(
     assert json.loads(answer.stdout)["result"]["images"] == 4
 
 
+def test_two_processes_that_share_a_disk_for_shards_have_the_losses_of_one(
+    zoo: Zoo, sources: dict[str, str], tmp_path: Path
+) -> None:
+    data = f"{sources['addresses']}:disk_gb={SMALL_ROOM}"
+    arguments = ("--backbone", "lenet5", "--weights", "none", "--strategy", "full", "--epochs", 2, "--data", data)
+    for name, devices in (("one", ()), ("two", ("--devices", 2))):
+        env = {"ZOO_CACHE": str(tmp_path / f"cache-{name}")}
+        answer = zoo("finetune", *arguments, *devices, "--batch-size", 5, "--out", name, env=env)
+        assert answer.returncode == 0, answer.stderr
+    one, two = (losses(tmp_path / name) for name in ("one", "two"))
+    assert len(one) == 3
+    for lines in zip(one, two, strict=True):
+        assert [value or 0 for value in lines[0]] == pytest.approx([value or 0 for value in lines[1]], rel=1e-5)
+
+
 def test_the_command_line_tells_what_is_wrong_in_one_line(zoo: Zoo, hub: TestHub, tmp_path: Path) -> None:
     for data, code in (("hf:acme/nothing", 1), ("wds:nothing.tar", 2), ("wds:http://127.0.0.1:9/a.tar", 1)):
         answer = zoo("finetune", "--backbone", "lenet5", "--data", data, env={"HF_ENDPOINT": hub.url})
