@@ -22,7 +22,7 @@ from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, UsageError
 from zoo_core.runs.directory import read_facts, read_metrics
 from zoo_core.training import compiling, phase, precision, settle
-from zoo_core.training.front import Cut
+from zoo_core.training.front import Cut, Tail
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.watcher import Silent
@@ -171,6 +171,40 @@ def test_a_compiled_step_gives_what_the_plain_one_gives(
     assert not any("cannot be compiled" in text for text in hearing.said)
     for one, other in zip(read_metrics(tmp_path / "plain"), read_metrics(tmp_path / "compiled"), strict=True):
         assert one.get("train_loss", 0) == pytest.approx(other.get("train_loss", 0), rel=1e-4)
+
+
+@pytest.mark.parametrize(("micro_batch", "compiled", "plain"), [(None, 6, {4}), (3, 3, {2}), (4, 3, {4})])
+def test_only_the_usual_number_of_images_is_compiled_for(
+    photos: Path,
+    tmp_path: Path,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
+    micro_batch: int | None,
+    compiled: int,
+    plain: set[int],
+) -> None:
+    """The last batch of an epoch would else be compiled for as well."""
+    seen: dict[str, set[int]] = {"compiled": set(), "plain": set()}
+
+    def compile(network: nn.Module, **settings: object) -> object:
+        def call(flow: torch.Tensor) -> object:
+            seen["compiled"].add(len(flow))
+            return real(network, flow)
+
+        return call
+
+    real = Tail.forward
+
+    def forward(self: Tail, flow: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            seen["plain"].add(len(flow))
+        return real(self, flow)
+
+    monkeypatch.setattr(torch, "compile", compile)
+    monkeypatch.setattr(Tail, "forward", forward)
+    config = replace(TINY, compile="on", batch_size=6, micro_batch=micro_batch)
+    trained(config, photos, tmp_path / "run", catalog)
+    assert seen == {"compiled": {compiled}, "plain": plain}
 
 
 def test_where_the_compiler_fails_the_training_goes_on_without_it(

@@ -21,16 +21,23 @@ BACKEND = "inductor"
 
 
 class Compiled:
-    """A network that is compiled when it is first called. Where that fails it goes on as it was, and says why."""
+    """A network that is compiled when it is first called, for `images()` at once: the few steps that see another number are
+    not worth a second compile, and go through it as it was. So do all where compiling fails, and it says why."""
 
-    def __init__(self, network: nn.Module, say: Callable[[str], None], *, recorded: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, images: Callable[[], int], say: Callable[[str], None], *, recorded: bool = False
+    ) -> None:
         self._plain = network
+        self._images = images
         mode = "reduce-overhead" if recorded else None
         self._compiled: Callable[[Tensor], Tensor] = torch.compile(network, backend=BACKEND, mode=mode, dynamic=False)
         self._say = say
         self._proven = False
 
     def __call__(self, flow: Tensor) -> Tensor:
+        if len(flow) != self._images():
+            outputs_BK: Tensor = self._plain(flow)
+            return outputs_BK
         if self._proven:
             return self._compiled(flow)
         self._say("compiling what learns: the first steps take long (--compile off: without)")

@@ -86,7 +86,7 @@ class PhaseWork:
         self._network: Callable[[Tensor], Tensor] = together
         if self.compiled and len(self.tail.stages):
             recorded = recording_pays(self.feeds.device, self.feed.cut, self.feeds.world.size)
-            self._network = Compiled(together, self.say, recorded=recorded)
+            self._network = Compiled(together, self._images_at_once, self.say, recorded=recorded)
 
     def train_flow(self, groups: Iterable[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
         """Each group of images with what stands at the cut for this process's share of it."""
@@ -162,9 +162,7 @@ class PhaseWork:
         mine = len(world.share(group))
         targets = moved(self.feeds.train.targets([index for index, _ in self._share(group)]), flow.device)
         flow, targets = self.mixing(flow, targets, len(self.feeds.classes))
-        pieces = -(-len(flow) // (self.micro_batch or len(flow)))
-        if self._norms_learn:  # from two images at least
-            pieces = max(1, min(pieces, len(flow) // 2))
+        pieces = self._pieces(len(flow))
         total = torch.zeros((), device=flow.device, dtype=torch.float64)
         parts = list(zip(flow.tensor_split(pieces), targets.tensor_split(pieces), strict=True))
         for place, (part, own) in enumerate(parts):
@@ -175,6 +173,17 @@ class PhaseWork:
                 (loss * share * world.size).backward()  # type: ignore[no-untyped-call]  # the processes' gradients are averaged
                 total += loss.detach().double() * share
         return total
+
+    def _pieces(self, count: int) -> int:
+        """In how many pieces so many images go through the tail."""
+        pieces = -(-count // (self.micro_batch or count))
+        return max(1, min(pieces, count // 2)) if self._norms_learn else pieces  # norms learn from two images at least
+
+    def _images_at_once(self) -> int:
+        """How many images go through the tail together in most steps."""
+        batch = min(self.feeds.train.batch_size, len(self.feeds.train.part))
+        mine = len(self.feeds.world.share(range(batch)))
+        return -(-mine // self._pieces(mine))
 
     def _take_less(self, count: int) -> None:
         before = min(self.micro_batch or count, count)
