@@ -45,8 +45,8 @@ from zoo_core.data.batches import Batches, Seen
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import ZooError
+from zoo_core.frozen.front import Cut, Front
 from zoo_core.training import job as job_module
-from zoo_core.training.front import Cut, Front
 from zoo_core.training.job import prepare
 from zoo_core.training.phase import PhaseWork
 

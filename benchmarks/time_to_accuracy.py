@@ -121,8 +121,8 @@ def by_tutorial(arguments: argparse.Namespace) -> Curve:
 
     import zoo_core
     from zoo_core.catalog import open_catalog
+    from zoo_core.devices.find import find_device
     from zoo_core.specs import resolve
-    from zoo_core.training.job import find_device
 
     catalog = open_catalog()
     spec = catalog.backbone(arguments.backbone).spec

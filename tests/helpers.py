@@ -56,7 +56,8 @@ def decoding(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def compute_apart(monkeypatch: pytest.MonkeyPatch, memory: int = 10**9) -> None:
     """Take the ways of a device that computes apart from the processor, and has so much memory left, on a CPU."""
     from zoo_core.data import batches
-    from zoo_core.training import features, flow, loop, phase
+    from zoo_core.frozen import features, flow
+    from zoo_core.training import loop, phase
 
     for module in (batches, features, flow, loop, phase):
         monkeypatch.setattr(module, "computes_apart", lambda device: True)

@@ -16,9 +16,10 @@ from PIL import Image
 from zoo_core.data import batches as batches_module
 from zoo_core.data.ahead import ahead, one_behind
 from zoo_core.data.batches import Batches, in_groups
-from zoo_core.data.on_device import cut_together, fetched
+from zoo_core.data.on_device import cut_together
 from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.data.transforms import FRESH, Crop, Pixels, crop_of, cut
+from zoo_core.devices.transfer import fetched
 from zoo_core.specs import Interpolation, Preprocessing
 
 CPU = torch.device("cpu")

@@ -25,6 +25,7 @@ from survive.test_numbers import OUT_OF_MEMORY, small_memory
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import training_steps
+from zoo_core.devices.world import World
 from zoo_core.training import loop
 from zoo_core.training import run as running
 from zoo_core.training.interrupt import Interrupted
@@ -32,7 +33,6 @@ from zoo_core.training.job import prepare
 from zoo_core.training.phase import StepError
 from zoo_core.training.run import Result, resume, run_job
 from zoo_core.training.watcher import Silent, Watcher
-from zoo_core.training.world import World
 
 WAYS = {
     "cpu": CASES,

@@ -18,9 +18,9 @@ from survive.test_interruptions import stopped_at
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, WeightsError
+from zoo_core.frozen.front import Tail
 from zoo_core.runs.directory import read_metrics
 from zoo_core.training.checkpoint import newest_checkpoint
-from zoo_core.training.front import Tail
 from zoo_core.training.job import prepare
 from zoo_core.training.phase import PhaseWork
 from zoo_core.training.run import resume, run_job

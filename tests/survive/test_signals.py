@@ -169,7 +169,7 @@ def test_a_signal_in_the_middle_of_a_print_before_the_training_ends_the_command(
 
 SLOW_FRONT = """
 import time
-from zoo_core.training.features import Features
+from zoo_core.frozen.features import Features
 real = Features._computed
 Features._computed = lambda self, *more: (time.sleep(0.3), real(self, *more))[1]
 """

@@ -163,7 +163,7 @@ def test_a_step_that_one_process_cannot_compute_ends_both(zoo: Zoo, place: Path)
 AS_ONE = """
 import torch
 from zoo_core.errors import DataError
-from zoo_core.training.world import join_world
+from zoo_core.devices.world import join_world
 world = join_world(torch.device("cpu"))
 try:
     with world.as_one():

@@ -21,10 +21,11 @@ from zoo_core.config import FinetuneConfig
 from zoo_core.data.on_device import cut_together, normalised
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import FRESH, crop_of
+from zoo_core.devices.world import World
+from zoo_core.frozen import front
+from zoo_core.frozen.flow import Kept
 from zoo_core.model.assemble import build_network
 from zoo_core.specs import BackboneSpec, Preprocessing
-from zoo_core.training import front
-from zoo_core.training.flow import Kept
 from zoo_core.training.interrupt import Wish
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.loop import Loop
@@ -32,7 +33,6 @@ from zoo_core.training.run import _feeds
 from zoo_core.training.state import load_optimizer, optimizer_state
 from zoo_core.training.tasks import objective_for
 from zoo_core.training.watcher import Silent
-from zoo_core.training.world import World
 from zoo_core.weights.load import without_storage
 
 GPU = torch.device("cuda", 0)
@@ -160,7 +160,7 @@ def test_images_are_cut_and_features_held_on_the_device(
     assert (pixels_BCHW.device, pixels_BCHW.dtype) == (GPU, torch.uint8)
     assert normalised(pixels_BCHW, preprocessing, GPU).device == GPU
 
-    monkeypatch.setattr("zoo_core.training.flow.free_memory", lambda device: 10**9)
+    monkeypatch.setattr("zoo_core.frozen.flow.free_memory", lambda device: 10**9)
     keys = [bytes([number] * 16) for number in range(6)]
     with Store(tmp_path, np.float16) as store:
         store.add(keys, [np.full((2, 2, 4), number, np.float16) for number in range(6)])

@@ -19,10 +19,11 @@ from survive.support import weights_of
 from survive.test_numbers import OUT_OF_MEMORY, Hearing, small_memory
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
+from zoo_core.devices import precision
 from zoo_core.errors import TrainingError, UsageError
+from zoo_core.frozen.front import Cut, Tail
 from zoo_core.runs.directory import read_facts, read_metrics
-from zoo_core.training import compiling, phase, precision, settle
-from zoo_core.training.front import Cut, Tail
+from zoo_core.training import compiling, phase, settle
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.watcher import Silent
@@ -78,7 +79,7 @@ def test_features_are_kept_for_one_precision_alone(photos: Path, tmp_path: Path,
 
 
 def test_a_frozen_front_computes_in_the_precision_of_the_run(photos: Path, catalog: Catalog) -> None:
-    from zoo_core.training.front import Cut, Front
+    from zoo_core.frozen.front import Cut, Front
 
     job = prepare(replace(TINY, data=str(photos)), catalog)
     pixels_BCHW = torch.rand(2, 3, 32, 32)
@@ -105,7 +106,7 @@ def test_gradient_checkpointing_changes_nothing_but_the_memory(photos: Path, tmp
 
 
 def test_gradient_checkpointing_keeps_less(job: Job, catalog: Catalog) -> None:
-    from zoo_core.training.front import Cut, Tail
+    from zoo_core.frozen.front import Cut, Tail
 
     job = prepare(replace(job.config, strategy="full"), catalog)
     job.model.apply_rules(job.plan.rules(job.plan.phases[0]))
@@ -130,7 +131,7 @@ def test_memory_that_is_short_is_first_won_without_another_result(
 ) -> None:
     """A batch with normalisation that learns is another one in pieces: it is computed twice before it is cut."""
     trained(TINY, photos, tmp_path / "whole", catalog)
-    from zoo_core.training.front import Tail
+    from zoo_core.frozen.front import Tail
 
     hearing, real = Hearing(), Tail.forward
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from zoo_core.training.caching import Caching
+    from zoo_core.frozen.caching import Caching
     from zoo_core.training.job import Job
     from zoo_core.training.run import Result
     from zoo_core.training.watcher import EpochReport

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from zoo_core.config import Augment
 from zoo_core.data.ahead import ahead
-from zoo_core.data.on_device import computes_apart, cut_together, moved
+from zoo_core.data.on_device import cut_together
 from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE, Crop, Pixels, crop_of, cut, made_small, shorter_side
 from zoo_core.data.windows import Windows
+from zoo_core.devices.transfer import computes_apart, moved
 from zoo_core.specs import Preprocessing
 
 T = TypeVar("T")

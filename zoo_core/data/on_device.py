@@ -6,54 +6,21 @@ Shapes: B batch, C channels, H height, W width, S the side of what is cut out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoo_core.data.transforms import Crop, Pixels
+from zoo_core.devices.transfer import moved
 from zoo_core.specs import Interpolation, Preprocessing
 
-K = TypeVar("K")
 REACH: dict[Interpolation, float] = {"nearest": 1.0, "bilinear": 1.0, "bicubic": 2.0}
 """How far a pixel's weight goes, in pixels of the smaller image where that is smaller."""
 CUBIC = -0.5  # as in Pillow
 TOGETHER = 64  # images that are cut at once: as floats they take 67 MB at 224 pixels
-
-
-def computes_apart(device: torch.device) -> bool:
-    """Whether a device computes beside the processor, which reads the next images meanwhile."""
-    return device.type == "cuda"
-
-
-def free_memory(device: torch.device) -> int:
-    """How many bytes of a GPU's memory nobody uses."""
-    return torch.cuda.mem_get_info(device)[0]
-
-
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on a device; a GPU fetches it while the processor goes on."""
-    if device.type != "cuda" or tensor.device.type == "cuda":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def fetched(tensors: Mapping[K, Tensor]) -> Callable[[], dict[K, Tensor]]:
-    """Begin to copy tensors to the processor's memory; what comes back waits until they are there."""
-    there = {key: tensor.to("cpu", non_blocking=True) for key, tensor in tensors.items()}
-    if not any(tensor.is_cuda for tensor in tensors.values()):
-        return lambda: there
-    copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    copied.record()
-
-    def wait() -> dict[K, Tensor]:
-        copied.synchronize()
-        return there
-
-    return wait
 
 
 def normalised(pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.device) -> Tensor:

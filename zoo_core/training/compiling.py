@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.freezing.plan import Plan
-from zoo_core.training.front import Cut
+from zoo_core.frozen.front import Cut
 
 SECONDS_A_LAYER = 44 / 21  # resnet18 has 21 layers with weights that are no normalisation
 GAIN = 1.1

@@ -16,8 +16,8 @@ from torch import Tensor
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
+from zoo_core.frozen.front import Cut, Front, Tail
 from zoo_core.model.assemble import learning_parameters
-from zoo_core.training.front import Cut, Front, Tail
 from zoo_core.training.job import Job
 from zoo_core.training.tasks import objective_for
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +16,12 @@ from zoo_core.data.folders import read_folders
 from zoo_core.data.scan import Watch, check_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
+from zoo_core.devices.find import find_device
+from zoo_core.devices.precision import chosen_precision
 from zoo_core.errors import UsageError, short
 from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.caching import Caching, cache_budget, choose_caching
+from zoo_core.frozen.front import Cut, cut_shapes
 from zoo_core.model.adapt import Merge, adapt
 from zoo_core.model.assemble import (
     Model,
@@ -32,10 +35,7 @@ from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
 from zoo_core.streaming.open import open_stream
-from zoo_core.training.caching import Caching, cache_budget, choose_caching
 from zoo_core.training.defaults import FEW_EPOCHS, completed
-from zoo_core.training.front import Cut, cut_shapes
-from zoo_core.training.precision import chosen_precision
 from zoo_core.training.solve import shortened
 from zoo_core.training.tasks import check_loss, check_task
 from zoo_core.version import __version__
@@ -218,23 +218,3 @@ def sized(preprocessing: Preprocessing, size: int | None, spec: BackboneSpec) ->
     if size < spec.min_size:
         raise UsageError(f"'{spec.name}' needs images of at least {spec.min_size} pixels, and --size is {size}.")
     return replace(preprocessing, size=size)
-
-
-def find_device(text: str) -> torch.device:
-    """The device that "auto", "cpu", "cuda" or "cuda:N" names. Raises UsageError when it is not there."""
-    if text == "auto":
-        text = "cuda" if torch.cuda.is_available() else "cpu"
-    if text == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun starts one process a device
-        text = f"cuda:{os.environ['LOCAL_RANK']}"
-    try:
-        device = torch.device(text)
-    except RuntimeError:
-        raise UsageError(f"there is no device '{text}'. Use auto, cpu, cuda or cuda:N.") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"zoo runs on cpu and cuda, not on '{text}'.")
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        raise UsageError(
-            f"the device '{text}' is not here: {count} CUDA devices are visible. Use --device cpu or auto."
-        )
-    return device

@@ -19,17 +19,17 @@ from torch import Tensor
 
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import Seen, training_groups, training_steps
-from zoo_core.data.on_device import computes_apart
 from zoo_core.data.sources import windows_of
 from zoo_core.data.transforms import fresh_view
+from zoo_core.devices.transfer import computes_apart
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.caching import view_in
+from zoo_core.frozen.feeds import Feeds
+from zoo_core.frozen.front import Tail
 from zoo_core.model.assemble import Model
 from zoo_core.model.solvers import Solvable
-from zoo_core.training.caching import view_in
 from zoo_core.training.checkpoint import Checkpoint
-from zoo_core.training.feeds import Feeds
-from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Interrupted, Wish
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase import PhaseWork, StepError, Unmeasured, norms_learn

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from zoo_core.data.batches import Batches, Seen, in_groups
-from zoo_core.data.on_device import computes_apart, moved
 from zoo_core.data.transforms import CENTRE
+from zoo_core.devices.transfer import computes_apart, moved
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.feeds import Feeds, PhaseFeeds
+from zoo_core.frozen.flow import Feed, group_size
+from zoo_core.frozen.front import Tail
 from zoo_core.model.assemble import Model
 from zoo_core.training.compiling import Compiled, recording_pays
-from zoo_core.training.feeds import Feeds, PhaseFeeds
-from zoo_core.training.flow import Feed, group_size
-from zoo_core.training.front import Tail
 from zoo_core.training.interrupt import Wish
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.regularise import Mixing

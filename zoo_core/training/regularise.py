@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from zoo_core.data.on_device import moved
+from zoo_core.devices.transfer import moved
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model, learning_parameters

@@ -17,16 +17,17 @@ from zoo_core.data.batches import Batches, default_workers, small_store
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
 from zoo_core.data.store import make_room
+from zoo_core.devices.world import World, join_world
 from zoo_core.errors import LostError, TrainingError, UsageError, ZooError
+from zoo_core.frozen.caching import cache_budget
+from zoo_core.frozen.features import Features
+from zoo_core.frozen.feeds import Feeds
 from zoo_core.paths import cache_dir
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.schema import differences
-from zoo_core.training.caching import cache_budget
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
 from zoo_core.training.evaluate import evaluate
-from zoo_core.training.features import Features
-from zoo_core.training.feeds import Feeds
 from zoo_core.training.interrupt import Interrupted, LeftAtOnce, Wish, listening
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.loop import Loop, Trained
@@ -36,7 +37,6 @@ from zoo_core.training.progress import Position
 from zoo_core.training.settle import settled
 from zoo_core.training.tasks import objective_for
 from zoo_core.training.watcher import EpochReport, Watcher
-from zoo_core.training.world import World, join_world
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from zoo_core.devices.precision import computing
+from zoo_core.devices.world import World
 from zoo_core.training.compiling import compiling_pays
 from zoo_core.training.estimate import estimate
 from zoo_core.training.job import Job
 from zoo_core.training.phase import is_out_of_memory
-from zoo_core.training.precision import computing
 from zoo_core.training.state import before_forward
 from zoo_core.training.tasks import objective_for
-from zoo_core.training.world import World
 
 USUAL_BATCH, LARGEST_BATCH = 32, 512
 STEPS_AN_EPOCH = 16  # fewer would be too few for the schedule of the learning rate

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
@@ -24,7 +25,6 @@ from zoo_core.training.state import (
     under,
 )
 from zoo_core.training.watcher import EpochReport
-from zoo_core.training.world import World
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -95,17 +94,6 @@ def before_forward(module: nn.Module) -> Callable[[], None]:
             buffer.copy_(copy)
 
     return put_back
-
-
-@contextmanager
-def statistics_stay(module: nn.Module) -> Iterator[None]:
-    """What passes through a module in this context does not move its statistics."""
-    copies = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, copy in copies:
-            buffer.data.copy_(copy)  # by `data`: autograd need not know
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,10 +15,10 @@ from zoo_core.catalog import Catalog
 from zoo_core.config import CacheType, FinetuneConfig
 from zoo_core.data import batches
 from zoo_core.data.store import Store
-from zoo_core.training import flow
-from zoo_core.training.front import Front
+from zoo_core.frozen import flow
+from zoo_core.frozen.front import Front
+from zoo_core.frozen.kept import ON_DISK, as_rows, type_of
 from zoo_core.training.job import prepare
-from zoo_core.training.kept import ON_DISK, as_rows, type_of
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.watcher import Silent
 from zoo_core.weights.safe import read_tensors

@@ -9,13 +9,13 @@ import torch
 
 from zoo_core.config import Precision
 from zoo_core.data.batches import Batches
+from zoo_core.devices.world import World
 from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.caching import Caching
+from zoo_core.frozen.features import Features, Rows
+from zoo_core.frozen.flow import Computed, Feed, Pixels
+from zoo_core.frozen.front import Cut, Front, front_keys
 from zoo_core.model.assemble import Model
-from zoo_core.training.caching import Caching
-from zoo_core.training.features import Features, Rows
-from zoo_core.training.flow import Computed, Feed, Pixels
-from zoo_core.training.front import Cut, Front, front_keys
-from zoo_core.training.world import World
 
 VIEWS_OF_VAL = 1  # the centre
 

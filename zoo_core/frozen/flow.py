@@ -18,10 +18,11 @@ from torch import Tensor
 
 from zoo_core.config import CacheType
 from zoo_core.data.batches import Batches, Seen
-from zoo_core.data.on_device import computes_apart, free_memory, moved, normalised
+from zoo_core.data.on_device import normalised
 from zoo_core.data.store import Store
-from zoo_core.training.front import Cut, Front
-from zoo_core.training.kept import as_features, item_bytes, type_of
+from zoo_core.devices.transfer import computes_apart, free_memory, moved
+from zoo_core.frozen.front import Cut, Front
+from zoo_core.frozen.kept import as_features, item_bytes, type_of
 
 CPU_GROUP = 8  # images that go through the front together: what is between two layers stays in the processor's cache
 DEVICE_GROUP = 64

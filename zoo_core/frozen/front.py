@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +17,11 @@ from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
 from zoo_core.config import Precision
+from zoo_core.devices.precision import computing
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import hold_still
 from zoo_core.model.solvers import Solvable
 from zoo_core.specs import Preprocessing
-from zoo_core.training.precision import computing
-from zoo_core.training.state import statistics_stay
 
 VERSION = 1
 """Grows when the same front would give other numbers: what was kept before is not found again."""
@@ -173,3 +172,14 @@ def cut_shapes(shapes: Sequence[tuple[int, ...]], head: nn.Module) -> dict[Cut, 
         pooled = pool(torch.empty(1, *shapes[-1], device="meta"))
         found[Cut(len(shapes), pooled=True)] = tuple(pooled.shape[1:])
     return found
+
+
+@contextmanager
+def statistics_stay(module: nn.Module) -> Iterator[None]:
+    """What passes through a module in this context does not move its statistics."""
+    copies = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, copy in copies:
+            buffer.data.copy_(copy)  # by `data`: autograd need not know

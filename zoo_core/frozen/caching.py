@@ -10,10 +10,10 @@ from math import prod
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.transforms import shorter_side
 from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.front import Cut
+from zoo_core.frozen.kept import item_bytes
 from zoo_core.paths import cache_dir
 from zoo_core.specs import Preprocessing
-from zoo_core.training.front import Cut
-from zoo_core.training.kept import item_bytes
 
 HEAD_VIEWS, TAIL_VIEWS = 1, 4
 """How many views there are unless somebody says: where only heads learn, more cost twice the time and brought no accuracy

@@ -22,15 +22,16 @@ from torch import Tensor
 from zoo_core.config import Augment, CacheType
 from zoo_core.data.ahead import ahead, one_behind
 from zoo_core.data.batches import Batches, Seen
-from zoo_core.data.on_device import computes_apart, fetched, moved, normalised
+from zoo_core.data.on_device import normalised
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
+from zoo_core.devices.transfer import computes_apart, fetched, moved
+from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
+from zoo_core.frozen.flow import Kept, Numbers, group_size
+from zoo_core.frozen.front import Cut, Front
+from zoo_core.frozen.kept import ON_DISK, as_features, as_rows, type_of
 from zoo_core.specs import Preprocessing
-from zoo_core.training.flow import Kept, Numbers, group_size
-from zoo_core.training.front import Cut, Front
-from zoo_core.training.kept import ON_DISK, as_features, as_rows, type_of
-from zoo_core.training.world import World
 
 Row = tuple[Batches, Seen]
 Watch = Callable[[int, int], None]

@@ -20,19 +20,19 @@ from zoo_core.data.batches import Batches, training_groups
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.data.store import ENTRY
+from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
+from zoo_core.frozen.caching import choose_caching, view_in
+from zoo_core.frozen.features import Features, Rows
+from zoo_core.frozen.flow import CPU_GROUP
+from zoo_core.frozen.front import Cut, Front, folded, front_keys
 from zoo_core.paths import cache_dir
 from zoo_core.specs import Preprocessing
-from zoo_core.training.caching import choose_caching, view_in
-from zoo_core.training.features import Features, Rows
-from zoo_core.training.flow import CPU_GROUP
-from zoo_core.training.front import Cut, Front, folded, front_keys
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, set_rates
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.standing import Standing
 from zoo_core.training.watcher import Silent
-from zoo_core.training.world import World
 
 BASE = FinetuneConfig(
     backbone="resnet18",

@@ -1,0 +1,1 @@
+"""What computes: the device, the numbers it computes in, and the processes that compute together."""
