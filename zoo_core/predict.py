@@ -5,6 +5,8 @@ Shapes: B batch, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+import importlib.util
+import runpy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,8 +141,19 @@ def class_names(classes: str | tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(classes, tuple):
         return classes
     if classes == "imagenet-1k":
-        from torchvision.models import get_model_weights, list_models
-
-        any_weights = next(iter(get_model_weights(list_models()[0])))
-        return tuple(any_weights.meta["categories"])
+        return _imagenet_names()
     raise ZooError(f"the class list '{classes}' is not known. Known: imagenet-1k, or the names themselves.")
+
+
+def _imagenet_names() -> tuple[str, ...]:
+    """torchvision has them in a file of its own, which is read alone where it is there: all of it takes seconds to import."""
+    torchvision = importlib.util.find_spec("torchvision")
+    if torchvision is not None and torchvision.origin is not None:
+        file = Path(torchvision.origin).parent / "models" / "_meta.py"
+        names = runpy.run_path(str(file)).get("_IMAGENET_CATEGORIES") if file.is_file() else None
+        if names:
+            return tuple(names)
+    from torchvision.models import get_model_weights, list_models
+
+    any_weights = next(iter(get_model_weights(list_models()[0])))
+    return tuple(any_weights.meta["categories"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,3 +148,22 @@ def test_a_file_of_the_users_is_hashed_when_its_hash_is_asked_for(
     assert hashed == []
     assert start.local.sha256 == start.local.sha256 == sha256_of(path)
     assert hashed == [path]
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "lenet5", "zfnet"])
+def test_no_compiler_is_imported_to_build_a_network_and_know_its_shapes(backbone: str) -> None:
+    """On the meta device some functions are written in Python, and their module brings torch's compiler: a second.
+    (torchvision brings it as well, so this is about networks that are made without it.)"""
+    code = f"""
+import sys
+from zoo_core.catalog import open_catalog
+from zoo_core.model.assemble import build_network, stage_shapes
+from zoo_core.weights.load import build_empty
+choice = open_catalog().backbone("{backbone}")
+chain = build_empty(lambda: build_network(choice))
+base, _ = chain.split()
+shapes = stage_shapes(base, choice.spec.preprocessing.channels, choice.spec.preprocessing.size)
+print(len(shapes) > 1, "torch" in sys.modules, "torch._dynamo" in sys.modules)
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "True True False"

@@ -169,7 +169,8 @@ def cut_shapes(shapes: Sequence[tuple[int, ...]], head: nn.Module) -> dict[Cut, 
     found = {Cut(place): shape for place, shape in enumerate(shapes, start=1)}
     pool = nn.Sequential(*fixed_beginning(head))
     if len(pool):
-        pooled = pool(torch.empty(1, *shapes[-1], device="meta"))
+        with torch.inference_mode():
+            pooled = pool(torch.zeros(1, *shapes[-1]))
         found[Cut(len(shapes), pooled=True)] = tuple(pooled.shape[1:])
     return found
 

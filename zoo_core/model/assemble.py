@@ -6,7 +6,7 @@ Shapes: B batch, C channels, H height, W width, K outputs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -153,17 +153,44 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-BATCH_NORMS = (nn.functional.batch_norm, torch.batch_norm)
+NORMS = ("batch_norm", "group_norm", "layer_norm", "local_response_norm", "dropout")
+ACTIVATIONS = (
+    "relu",
+    "relu_",
+    "relu6",
+    "hardtanh",
+    "tanh",
+    "sigmoid",
+    "silu",
+    "hardswish",
+    "gelu",
+    "elu",
+    "leaky_relu",
+)
+SUMS = ("add", "add_", "__add__", "__iadd__", "mul", "mul_", "__mul__", "__imul__")
 
 
-class _NormsKeepShapes(TorchFunctionMode):
-    """Batch normalisation hands on what it gets: on the meta device it takes longer than all the rest together."""
+def _functions(names: Iterable[str]) -> frozenset[Any]:
+    homes = (nn.functional, torch, Tensor)
+    return frozenset(getattr(home, name) for home in homes for name in names if hasattr(home, name))
+
+
+HANDING_ON, SUMMING = _functions((*NORMS, *ACTIVATIONS)), _functions(SUMS)
+
+
+class _HandedOn(TorchFunctionMode):
+    """What gives the shape that it gets hands it on: on the meta device some functions take longer than all the rest
+    together, and some bring torch's compiler, whose import takes a second."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         given = kwargs or {}
-        return (args[0] if args else given["input"]) if func in BATCH_NORMS else func(*args, **given)
+        if func in HANDING_ON:
+            return args[0] if args else given["input"]
+        if func in SUMMING and len(args) == 2 and getattr(args[0], "shape", 0) == getattr(args[1], "shape", 1):
+            return args[0]
+        return func(*args, **given)
 
 
 def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int, ...]]:
@@ -174,7 +201,7 @@ def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int,
     shapes: dict[str, tuple[int, ...]] = {}
     trained = chain.training
     chain.eval()
-    with torch.device("meta"), torch.no_grad(), _NormsKeepShapes():
+    with torch.device("meta"), torch.no_grad(), _HandedOn():
         flow = torch.empty(1, channels, size, size)
         for name, stage in chain.named_children():
             state = itertools.chain(stage.named_parameters(), stage.named_buffers())

@@ -17,20 +17,19 @@ from zoo_core.model.chain import Chain
 M = TypeVar("M", bound=nn.Module)
 
 _INITIALISERS = {
-    getattr(Tensor, name)
-    for name in ("uniform_", "normal_", "trunc_normal_", "fill_", "zero_")
-    if hasattr(Tensor, name)
+    *(getattr(nn.init, name) for name in dir(nn.init) if name[0] != "_" and name.endswith("_")),
+    *(getattr(Tensor, name) for name in ("uniform_", "normal_", "fill_", "zero_")),
 }
 
 
 class _SkipInitialisers(TorchFunctionMode):
-    """On the meta device an initialiser has no effect but takes time: leave it out."""
+    """On the meta device an initialiser has no effect but takes time, some bring torch's compiler: leave it out."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func in _INITIALISERS:
-            return args[0]
+            return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
 
 
