@@ -248,6 +248,29 @@ def test_what_is_recorded_is_compiled_so(
     trained(replace(TINY, compile="on"), photos, tmp_path / "recorded", catalog)
     assert asked == [None, "reduce-overhead"]
     assert weights_of(tmp_path / "plain") == weights_of(tmp_path / "recorded")
+    trained(replace(TINY, compile="on", micro_batch=4), photos, tmp_path / "in pieces", catalog)
+    assert asked[2:] == [None]
+
+
+def test_pieces_of_a_batch_go_through_no_recording(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording writes each piece's gradients to one place, where the second piece takes the first one's."""
+    recorded: list[int] = []
+
+    def compile(network: nn.Module, **settings: object) -> object:
+        def call(flow: torch.Tensor) -> object:
+            recorded.append(len(flow))
+            return network(flow)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compile)
+    monkeypatch.setattr(phase, "recording_pays", lambda device, cut, processes: True)
+    config = replace(TINY, compile="on", strategy="last:2,statistics=frozen", micro_batch=8)
+    small_memory(monkeypatch, 4, OUT_OF_MEMORY[0])
+    trained(config, photos, tmp_path / "run", catalog)
+    assert recorded == [8]  # the batch for which the memory was too small
 
 
 def test_compiling_pays_only_where_it_saves_more_than_it_takes(job: Job) -> None:

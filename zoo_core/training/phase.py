@@ -85,8 +85,11 @@ class PhaseWork:
         self._between_processes = together.no_sync if isinstance(together, DistributedDataParallel) else nullcontext
         self._network: Callable[[Tensor], Tensor] = together
         if self.compiled and len(self.tail.stages):
-            recorded = recording_pays(self.feeds.device, self.feed.cut, self.feeds.world.size)
-            self._network = Compiled(together, self._images_at_once, self.say, recorded=recorded)
+            whole = self._images_at_once()
+            # What is recorded writes the gradients where it wrote them before: a second piece would not be added.
+            recorded = recording_pays(self.feeds.device, self.feed.cut, self.feeds.world.size) and whole == self._mine()
+            images = (lambda: whole) if recorded else self._images_at_once
+            self._network = Compiled(together, images, self.say, recorded=recorded)
 
     def train_flow(self, groups: Iterable[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
         """Each group of images with what stands at the cut for this process's share of it."""
@@ -181,9 +184,12 @@ class PhaseWork:
 
     def _images_at_once(self) -> int:
         """How many images go through the tail together in most steps."""
+        return -(-self._mine() // self._pieces(self._mine()))
+
+    def _mine(self) -> int:
+        """This process's share of the images of most steps."""
         batch = min(self.feeds.train.batch_size, len(self.feeds.train.part))
-        mine = len(self.feeds.world.share(range(batch)))
-        return -(-mine // self._pieces(mine))
+        return len(self.feeds.world.share(range(batch)))
 
     def _take_less(self, count: int) -> None:
         before = min(self.micro_batch or count, count)
