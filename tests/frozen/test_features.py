@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tracemalloc
 from dataclasses import replace
@@ -19,10 +20,10 @@ from zoo_core.data import scan, sources
 from zoo_core.data.batches import Batches, training_groups
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import ArrayImages, Part
-from zoo_core.data.store import ENTRY
+from zoo_core.data.store import ENTRY, Store
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
-from zoo_core.frozen.caching import choose_caching, view_in
+from zoo_core.frozen.caching import cache_budget, choose_caching, view_in
 from zoo_core.frozen.features import Features, Rows
 from zoo_core.frozen.flow import CPU_GROUP
 from zoo_core.frozen.front import Cut, Front, folded, front_keys
@@ -262,6 +263,35 @@ def test_numbers_that_half_precision_cannot_hold_are_refused(config: FinetuneCon
         job.model.backbone.stage("stem").get_submodule("bn1").weight.mul_(1e9)
     with pytest.raises(TrainingError, match="numbers that float16 cannot hold. Give --cache-dtype bfloat16"):
         run_job(job, Silent())
+
+
+def test_what_is_kept_already_has_its_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a second run, or one that goes on, would find too little room for what the first one kept, and keep nothing."""
+    with Store(tmp_path / "cache" / "features" / "key", np.uint8) as store:
+        store.add([b"0" * 16], [np.zeros((1, 10, 100), np.uint8)])
+    kept = 1000 + ENTRY.itemsize
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10_000, 9_000, 500))
+    assert cache_budget(1.0) == 400 + kept
+    assert cache_budget(1e-6) == 1000
+
+
+def test_a_full_disk_keeps_what_a_run_needs_and_gives_up_what_it_does_not(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: what was used least recently went first, the run's own features."""
+    run(config, catalog, strategy="head-only")
+    (own,) = cache_dir().glob("features/*/rows")
+    number = own.stat().st_ino
+    run(config, catalog, strategy="last:3", seed=7)
+    (others,) = set(cache_dir().glob("features/*/rows")) - {own}
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10**9, 10**9, 0))
+    _, result = run(config, catalog, strategy="head-only")
+    assert result.forwards == 0
+    os.utime(own.parent, (0, 0))
+    job, _ = run(config, catalog, strategy="gradual")
+    assert len(set(job.caching.cuts)) > 2, job.caching
+    assert own.stat().st_ino == number
+    assert not others.exists()
 
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}

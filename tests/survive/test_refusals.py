@@ -154,6 +154,25 @@ def test_a_run_without_a_checkpoint_starts_at_its_beginning(run: Path, catalog: 
     assert weights_of(run) == weights_of(tmp_path / "whole")
 
 
+def test_a_run_goes_on_only_with_room_for_what_it_kept(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With less it would see other variants of the images. Seen to fail without the choice in the checkpoint."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    config = replace(CONFIG, strategy="last:1", data=str(photos), out=str(tmp_path / "run"))
+    assert stopped_at(6, lambda watcher: run_job(prepare(config, catalog), watcher), monkeypatch)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10**9, 10**9, 0))
+        resume(shutil.copytree(tmp_path / "run", tmp_path / "copy"), catalog, Silent())  # what is kept has its room
+        shutil.rmtree(tmp_path / "cache")
+        with pytest.raises(
+            TrainingError, match="'3 views after stage 2' .* room for '0 views .* Free space on the disk"
+        ):
+            resume(tmp_path / "run", catalog, Silent())
+    resume(tmp_path / "run", catalog, Silent())
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "copy")
+
+
 def nested(depth: int) -> Any:
     value: Any = 0
     for _ in range(depth):
@@ -184,6 +203,8 @@ def nested(depth: int) -> Any:
         (lambda state: state.update(micro_batch="x"), "micro_batch cannot be 'x'"),
         (lambda state: state.update(processes=None), "processes cannot be None"),
         (lambda state: state.update(processes=3), "was trained in 3 processes, and these are 1"),
+        (lambda state: state.update(kept=3), "kept cannot be 3"),
+        (lambda state: state.update(kept="\x1b[2J" * 999), "of the frozen part, and there is room for '0 views"),
         (lambda state: state.update(version=2), "was written by another zoo-core"),
         (lambda state: state.update(sha256="0"), "is damaged, and there is no other"),
         (lambda state: state.update(fill="x" * 65 * 2**20), "is damaged, and there is no other"),

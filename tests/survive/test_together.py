@@ -63,6 +63,39 @@ def test_two_processes_have_the_losses_of_one(zoo: Zoo, forks: Forks, place: Pat
     assert sorted(path.name for path in place.iterdir()) == ["alone", "cache", "photos", "together"]
 
 
+@pytest.mark.parametrize("chosen", [("--strategy", "head-only"), ("--strategy", "lp-ft", "--views", 2)])
+def test_two_machines_with_disks_of_their_own_have_the_losses_of_one(
+    forks: Forks, place: Path, chosen: tuple[object, ...]
+) -> None:
+    """The first has the features already, the second none. Seen to fail: where all share the work on what is missing, the
+    second lacked what the first did not compute, and waited for it where the first had nothing to do."""
+    assert forks.zoo("finetune", *TINY, *chosen, "--out", "alone", cwd=place).code == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    processes = []
+    for rank, cache in enumerate(("cache", "another")):
+        here = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "WORLD_SIZE": "2",
+            "RANK": str(rank),
+            "LOCAL_RANK": "0",
+        }
+        command = [sys.executable, "-m", "zoo_core", "finetune", *map(str, (*TINY, *chosen)), "--out", "together"]
+        processes.append(
+            subprocess.Popen(
+                command, cwd=place, env={**os.environ, **here, "ZOO_CACHE": str(place / cache)}, stderr=subprocess.PIPE
+            )
+        )
+    told = [process.communicate(timeout=100)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    for one, other in zip(history_of(place / "alone"), history_of(place / "together"), strict=True):
+        losses = {name: one[name] for name in ("train_loss", "val_loss", "loss") if name in one}
+        assert losses == pytest.approx({name: other[name] for name in losses}, rel=LOSSES)
+    assert not list(place.glob("*/.*-[01]")), "the marks by which they found each other"
+
+
 def test_features_are_computed_once_in_all(zoo: Zoo, forks: Forks, place: Path) -> None:
     chosen = (*TINY, "--strategy", "head-only", "--views", 2)
     assert zoo("finetune", *chosen, "--devices", 2, "--out", "two").returncode == 0

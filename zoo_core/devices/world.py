@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -31,9 +33,24 @@ class World:
         """Whether this is the process that writes the run and speaks."""
         return self.rank == 0
 
-    def share(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's share of a sequence: every `size`-th item."""
-        return items[self.rank :: self.size]
+    def share(self, items: Sequence[T], among: Sequence[int] | None = None) -> Sequence[T]:
+        """This process's share of a sequence: every `size`-th item, or less often when only some share it."""
+        ranks = range(self.size) if among is None else among
+        return items[ranks.index(self.rank) :: len(ranks)]
+
+    def beside(self, folder: Path) -> Sequence[int]:
+        """The processes that see this folder, this one included: on several machines each may have a folder of that name.
+        All ask together, and nobody goes on before all have come here."""
+        if self.size == 1:
+            return (0,)
+        folder.mkdir(parents=True, exist_ok=True)
+        token = self.told(uuid.uuid4().hex)
+        mine = folder / f".{token}-{self.rank}"
+        mine.touch()
+        self.barrier()
+        seen = self.gather({int(mark.name.rpartition("-")[2]) for mark in folder.glob(f".{token}-*")})
+        mine.unlink()
+        return [rank for rank in range(self.size) if rank in seen[self.rank] and self.rank in seen[rank]]
 
     def barrier(self) -> None:
         """Wait until all processes are here."""

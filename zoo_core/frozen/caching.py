@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 
 from zoo_core.config import FinetuneConfig
+from zoo_core.data.store import stores
 from zoo_core.data.transforms import shorter_side
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.front import Cut
@@ -22,11 +23,13 @@ FREE_SHARE = 0.8  # of what the disk has left
 
 
 def cache_budget(gigabytes: float) -> int:
-    """How many bytes of features and images may be kept: as many as asked for, and no more than the disk has room for."""
+    """How many bytes of features and images may be kept: as many as asked for, and no more than the disk has room for.
+    What is kept already has its room, and gives way where it is not needed."""
     place = cache_dir()
+    kept = sum(size for _, size in stores(place))
     while not place.exists():
         place = place.parent
-    return min(int(gigabytes * 1e9), int(FREE_SHARE * shutil.disk_usage(place).free))
+    return min(int(gigabytes * 1e9), int(FREE_SHARE * shutil.disk_usage(place).free) + kept)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,14 @@ class Caching:
     sizes: tuple[int, ...]
     small: int = 0
     note: str = ""
+
+    @property
+    def choice(self) -> str:
+        """What decides the result: the views, and each phase's cut."""
+        places = [
+            "none" if cut is None else f"{cut.stages} pooled" if cut.pooled else str(cut.stages) for cut in self.cuts
+        ]
+        return f"{self.views} views after stage {', '.join(places)}"
 
     @property
     def total(self) -> int:

@@ -97,18 +97,19 @@ class Features:
     def build(
         self, make_front: Callable[[], Front], cuts: Iterable[Cut], rows: Rows, world: World, watch: Watch
     ) -> None:
-        """Compute and keep what is missing at these cuts, each process its share; `watch` is told (rows done, rows)."""
+        """Compute and keep what is missing at these cuts, each process its share of what its machine lacks; `watch` is
+        told (rows done, rows)."""
         ordered = sorted(cuts)
         missing = self._missing(ordered, rows)
-        world.barrier()  # nobody adds before everybody has looked
-        if len(missing):
-            start = self._start(ordered[0], rows, missing)
-            size = group_size(self.device)
-            groups = world.share([missing[place : place + size] for place in range(0, len(missing), size)])
-            with world.as_one():
-                self._keep(make_front(), start, rows, groups, watch)
-            for cut in ordered:
-                self.store(cut).refresh()
+        beside = world.beside(self.root)  # which waits: nobody adds before everybody has looked
+        with world.as_one():
+            if len(missing):
+                start = self._start(ordered[0], rows, missing)
+                size = group_size(self.device)
+                groups = [missing[place : place + size] for place in range(0, len(missing), size)]
+                self._keep(make_front(), start, rows, world.share(groups, beside), watch)
+        for cut in ordered:
+            self.store(cut).refresh()
 
     def _keep(self, front: Front, start: Cut, rows: Rows, groups: Sequence[Numbers], watch: Watch) -> None:
         done, total = 0, sum(map(len, groups))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,6 +70,11 @@ class Job:
         """How many parameters learn in a phase, head included."""
         rules = self.plan.rules(self.plan.phases[phase])
         return sum(p.numel() for row, rule in rules.items() for p in learning_parameters(self.model.part(row), rule))
+
+    def within(self, budget: int) -> Job:
+        """The job with what may be kept in so many bytes."""
+        chosen = _caching(self.config, self.plan, self.shapes, self.preprocessing, self.source, budget)
+        return replace(self, caching=chosen)
 
     def facts(self) -> RunFacts:
         """What decides the result, to be written down."""
@@ -138,11 +144,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     check_loss(model.head, label_smoothing=config.label_smoothing)
     plan = shortened(planned, model.head)
     shapes = shapes_at_cuts(base, model.head, preprocessing)
-    counts = {name: len(part) for name, part in source.parts.items()}
-    budget = cache_budget(config.cache_gb)
-    caching = choose_caching(
-        config, plan, shapes, preprocessing, train=counts["train"], val=counts["val"], budget=budget
-    )
+    caching = _caching(config, plan, shapes, preprocessing, source, cache_budget(config.cache_gb))
     merge = adapt(strategy, base, plan)  # after the head: its first weights are the same under every strategy
     return Job(
         config=config,
@@ -161,6 +163,18 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
         merge=merge,
         device=device,
     )
+
+
+def _caching(
+    config: FinetuneConfig,
+    plan: Plan,
+    shapes: Mapping[Cut, tuple[int, ...]],
+    preprocessing: Preprocessing,
+    source: Source,
+    budget: int,
+) -> Caching:
+    train, val = (len(source.parts[name]) for name in ("train", "val"))
+    return choose_caching(config, plan, shapes, preprocessing, train=train, val=val, budget=budget)
 
 
 def shapes_at_cuts(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[Cut, tuple[int, ...]]:

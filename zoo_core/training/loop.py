@@ -77,7 +77,8 @@ class Loop:
         self._pull = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
         self._average = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
         lr = None if self.config.lr == "auto" else self.config.lr
-        self.now = Standing(self.model, self.plan, self.feeds.world, self.config.micro_batch, lr, self._average)
+        kept, micro_batch = self.feeds.caching.choice, self.config.micro_batch
+        self.now = Standing(self.model, self.plan, self.feeds.world, kept, micro_batch, lr, self._average)
         self._stop: int | None = None
         self._due = False
 

@@ -26,13 +26,14 @@ class Position:
 @dataclass(frozen=True)
 class Progress:
     """Where a training stands, how many images go through the network together, the rate that a range test found, how it
-    went, and in how many processes."""
+    went, in how many processes, and what is kept of the frozen front."""
 
     position: Position
     micro_batch: int | None
     lr: float | None
     history: tuple[EpochReport, ...]
     processes: int
+    kept: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `of` gives an equal progress again."""
@@ -51,6 +52,7 @@ class Progress:
                 lr=state["lr"],
                 history=tuple(_read(EpochReport, report) for report in state["history"]),
                 processes=state["processes"],
+                kept=state["kept"],
             )
             progress._check(epochs, steps)
         except (KeyError, TypeError, ValueError) as error:
@@ -72,6 +74,8 @@ class Progress:
             raise ValueError(f"its history does not lead to epoch {at.epoch}")
         if not (self.lr is None or _is(float, self.lr)):
             raise ValueError(f"lr cannot be {self.lr!r:.80}")
+        if not _is(str, self.kept):
+            raise ValueError(f"kept cannot be {self.kept!r:.80}")
         for name, count in (("micro_batch", self.micro_batch), ("processes", self.processes)):
             if not (_is(int, count) and count >= 1) and not (name == "micro_batch" and count is None):  # type: ignore[operator]
                 raise ValueError(f"{name} cannot be {count!r:.80}")

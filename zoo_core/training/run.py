@@ -16,12 +16,13 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.batches import Batches, default_workers, small_store
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
-from zoo_core.data.store import make_room
+from zoo_core.data.store import Store, make_room, stores
 from zoo_core.devices.world import World, join_world
 from zoo_core.errors import LostError, TrainingError, UsageError, ZooError
 from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.features import Features
 from zoo_core.frozen.feeds import Feeds
+from zoo_core.frozen.front import front_keys
 from zoo_core.paths import cache_dir
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
@@ -119,6 +120,8 @@ def _run(job: Job, watcher: Watcher, writer: RunWriter, world: World, *, resumed
         if world.first and not resumed:
             writer.write_facts(job.facts())
         start = newest_checkpoint(writer.directory, clean=world.first) if resumed else None
+        if world.size > 1:  # on several machines the smallest disk decides for all
+            job = job.within(min(world.gather(cache_budget(job.config.cache_gb))))
         feeds = _feeds(job, world)
         try:
             loop = _loop(job, feeds, _Recording(watcher, writer if world.first else None), wish, writer)
@@ -168,8 +171,6 @@ def _feeds(job: Job, world: World) -> Feeds:
     workers = config.workers or default_workers()
     root = cache_dir()
     small = None
-    if world.first:
-        make_room(root, job.caching.total + job.caching.small, cache_budget(config.cache_gb))
     if job.caching.small:
         small = small_store(root, job.preprocessing)
     train = Batches(job.source.parts["train"], job.preprocessing, config.images_a_step, workers, config.augment, small)
@@ -185,9 +186,23 @@ def _feeds(job: Job, world: World) -> Feeds:
         device=job.device,
         lanes=workers,
     )
+    if (job.caching.total or small) and world.rank == world.beside(root)[0]:
+        _make_room(job, features, small)
     return Feeds(
         job.model, job.plan, job.caching, features, train, val, job.source.classes, job.device, world, config.precision
     )
+
+
+def _make_room(job: Job, features: Features, small: Store | None) -> None:
+    """Remove what was used least recently, where this run needs its room; what the run finds of its own stays."""
+    needed, budget = job.caching.total + job.caching.small, cache_budget(job.config.cache_gb)
+    there = dict(stores(features.root))
+    if sum(there.values()) + needed > budget:
+        features.keys = front_keys(job.model, job.preprocessing, features.identity)
+        own = {features.folder(cut) for cut in job.caching.cuts if cut is not None}
+        if small is not None:
+            own.add(small.folder)
+        make_room(features.root, needed - sum(there.get(folder, 0) for folder in own), budget, keep=own)
 
 
 def _loop(job: Job, feeds: Feeds, watcher: Watcher, wish: Wish, writer: RunWriter) -> Loop:

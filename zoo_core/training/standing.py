@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.devices.world import World
-from zoo_core.errors import TrainingError
+from zoo_core.errors import TrainingError, short
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.training.checkpoint import Checkpoint
@@ -31,13 +31,14 @@ from zoo_core.training.watcher import EpochReport
 class Standing:
     """The position, the weights' averages and their best values so far, and what was found out on the way.
 
-    `micro_batch` is how many images go through the network together, `lr` the highest learning rate of the head, None
-    while it is not known, `history` the epochs that are done.
+    `kept` says what is kept of the frozen front, `micro_batch` is how many images go through the network together, `lr`
+    the highest learning rate of the head, None while it is not known, `history` the epochs that are done.
     """
 
     model: Model
     plan: Plan
     world: World
+    kept: str
     micro_batch: int | None
     lr: float | None
     average: Ema | None
@@ -73,7 +74,7 @@ class Standing:
 
     def checkpoint(self, optimizer: torch.optim.Optimizer) -> Checkpoint:
         """Everything that `restore` and `restore_optimizer` need; all processes ask for it together."""
-        progress = Progress(self.at, self.micro_batch, self.lr, tuple(self.history), self.world.size)
+        progress = Progress(self.at, self.micro_batch, self.lr, tuple(self.history), self.world.size, self.kept)
         tensors = {
             **prefixed("now", learnt_state(self.model, self.plan)),
             **prefixed("best", self.best_state),
@@ -91,6 +92,11 @@ class Standing:
             raise TrainingError(
                 f"this run was trained in {progress.processes} processes, and these are {self.world.size}. "
                 f"Go on with `zoo resume RUN --devices {progress.processes}`."
+            )
+        if progress.kept != self.kept:
+            raise TrainingError(
+                f"this run kept {short(progress.kept)} of the frozen part, and there is room for '{self.kept}' now. Free "
+                "space on the disk, or name another with the variable ZOO_CACHE."
             )
         self.at, self.micro_batch, self.history = progress.position, progress.micro_batch, list(progress.history)
         self.lr = progress.lr
