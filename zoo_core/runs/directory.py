@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -182,7 +183,7 @@ class RunWriter:
         """Remove what a process that was killed had begun to write."""
         for name in (CONFIG, METRICS, MODEL, CURVES, *PICTURES.values(), CARD):
             for path in self.directory.glob(f".{name}.*"):
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     @property
     def begun(self) -> bool:

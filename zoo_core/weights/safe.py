@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -105,8 +106,12 @@ def write_tensors(target: Path, tensors: Mapping[str, Tensor]) -> None:
 def tensors_written(target: Path, tensors: Mapping[str, Tensor]) -> Iterator[None]:
     """Write tensors in another thread while the block runs; the file takes its name when the block has ended well."""
     plain = {key: _plain(tensor) for key, tensor in tensors.items()}
-    with written_whole(target) as temporary, ThreadPoolExecutor(1, "zoo-write") as thread:
-        written = thread.submit(_save, plain, temporary)
+    with (
+        written_whole(target) as temporary,
+        TemporaryDirectory(prefix=f"{temporary.name}.", dir=temporary.parent) as aside,
+        ThreadPoolExecutor(1, "zoo-write") as thread,
+    ):
+        written = thread.submit(_save, plain, Path(aside) / target.name, temporary)
         yield
         try:
             written.result()
@@ -114,11 +119,13 @@ def tensors_written(target: Path, tensors: Mapping[str, Tensor]) -> Iterator[Non
             raise WeightsError(f"{target} could not be written: {error}.") from error
 
 
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
+def _save(tensors: dict[str, Tensor], path: Path, target: Path) -> None:
+    """Save in a folder of its own: what safetensors has begun beside `path` is found there after a kill."""
     # One entry of metadata: of several, safetensors writes the order by chance.
     save_file(tensors, path, metadata={"format": "pt"})
     with path.open("rb") as file:
         os.fsync(file.fileno())
+    path.replace(target)
 
 
 def _plain(tensor: Tensor) -> Tensor:
