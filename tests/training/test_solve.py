@@ -13,11 +13,11 @@ from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
-from zoo_core.errors import TrainingError
+from zoo_core.errors import TrainingError, UsageError
 from zoo_core.paths import sha256_of
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import run_job
-from zoo_core.training.solve import fit_head
+from zoo_core.training.solve import SETTINGS_OF_STEPS, fit_head
 from zoo_core.training.watcher import Silent
 from zoo_core.weights.safe import read_tensors
 
@@ -110,3 +110,13 @@ def test_features_that_are_no_numbers_are_not_searched(config: FinetuneConfig, c
         next(job.model.backbone.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="the features of the images are not finite numbers"):
         run_job(job, Silent())
+
+
+@pytest.mark.parametrize("setting", SETTINGS_OF_STEPS)
+def test_what_is_about_steps_is_refused_where_none_is_taken(
+    config: FinetuneConfig, catalog: Catalog, setting: str
+) -> None:
+    asked = replace(config, head="solved", **{setting: 0.1})
+    with pytest.raises(UsageError, match=f"nothing else learns: leave out --{setting.replace('_', '-')}"):
+        prepare(replace(asked, strategy="head-only"), catalog)
+    prepare(replace(asked, strategy="lp-ft"), catalog)  # its second phase takes steps

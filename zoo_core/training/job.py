@@ -37,7 +37,7 @@ from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
 from zoo_core.streaming.open import open_stream
 from zoo_core.training.defaults import FEW_EPOCHS, completed
-from zoo_core.training.solve import shortened
+from zoo_core.training.solve import check_steps, shortened
 from zoo_core.training.tasks import check_loss, check_task
 from zoo_core.version import __version__
 from zoo_core.weights.choose import Start, choose_start, load_base
@@ -142,6 +142,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     outputs = len(source.classes)
     model = Model(base, build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task))
     check_loss(model.head, label_smoothing=config.label_smoothing)
+    check_steps(planned, model.head, config)
     plan = shortened(planned, model.head)
     shapes = shapes_at_cuts(base, model.head, preprocessing)
     caching = _caching(config, plan, shapes, preprocessing, source, cache_budget(config.cache_gb))
