@@ -6,19 +6,18 @@ Shapes: B batch, C channels, H height, W width, K outputs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
 from zoo_core.catalog import Choice
 from zoo_core.errors import PluginError, reason_of
 from zoo_core.freezing.plan import LEARNING, Rule
 from zoo_core.model.adapt import ADDED
 from zoo_core.model.chain import NORMALISATION, Chain, hold_still
+from zoo_core.model.uncompiled import ShapesAlone
 from zoo_core.model.units import in_units
 from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, Preprocessing, Task, resolve
 
@@ -153,46 +152,6 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-NORMS = ("batch_norm", "group_norm", "layer_norm", "local_response_norm", "dropout")
-ACTIVATIONS = (
-    "relu",
-    "relu_",
-    "relu6",
-    "hardtanh",
-    "tanh",
-    "sigmoid",
-    "silu",
-    "hardswish",
-    "gelu",
-    "elu",
-    "leaky_relu",
-)
-SUMS = ("add", "add_", "__add__", "__iadd__", "mul", "mul_", "__mul__", "__imul__")
-
-
-def _functions(names: Iterable[str]) -> frozenset[Any]:
-    homes = (nn.functional, torch, Tensor)
-    return frozenset(getattr(home, name) for home in homes for name in names if hasattr(home, name))
-
-
-HANDING_ON, SUMMING = _functions((*NORMS, *ACTIVATIONS)), _functions(SUMS)
-
-
-class _HandedOn(TorchFunctionMode):
-    """What gives the shape that it gets hands it on: on the meta device some functions take longer than all the rest
-    together, and some bring torch's compiler, whose import takes a second."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        given = kwargs or {}
-        if func in HANDING_ON:
-            return args[0] if args else given["input"]
-        if func in SUMMING and len(args) == 2 and getattr(args[0], "shape", 0) == getattr(args[1], "shape", 1):
-            return args[0]
-        return func(*args, **given)
-
-
 def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int, ...]]:
     """The shape (C, H, W) that each stage puts out for one image, found on the meta device: nothing is computed.
 
@@ -201,11 +160,11 @@ def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int,
     shapes: dict[str, tuple[int, ...]] = {}
     trained = chain.training
     chain.eval()
-    with torch.device("meta"), torch.no_grad(), _HandedOn():
+    with torch.device("meta"), torch.no_grad(), ShapesAlone():
         flow = torch.empty(1, channels, size, size)
         for name, stage in chain.named_children():
             state = itertools.chain(stage.named_parameters(), stage.named_buffers())
-            flow = functional_call(stage, {key: torch.empty_like(tensor, device="meta") for key, tensor in state}, flow)
+            flow = functional_call(stage, {key: torch.empty(tensor.shape) for key, tensor in state}, flow)
             shapes[name] = tuple(flow.shape[1:])
     chain.train(trained)
     return shapes

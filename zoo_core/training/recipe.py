@@ -11,6 +11,7 @@ from torch import nn
 from zoo_core.config import FinetuneConfig
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model, learning_parameters
+from zoo_core.model.uncompiled import uncompiled
 from zoo_core.specs import HEAD
 
 PRETRAINED_BASE_SHARE = 0.1
@@ -77,9 +78,9 @@ def make_optimizer(
     """
     optimizer: torch.optim.Optimizer
     if config.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(groups, fused=True)
+        optimizer = uncompiled(torch.optim.AdamW)(groups, fused=True)
     else:
-        optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
+        optimizer = uncompiled(torch.optim.SGD)(groups, momentum=0.9, nesterov=True, fused=True)
     if before is not None:
         learning = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         for parameter, state in before.state.items():

@@ -1,0 +1,103 @@
+"""Nothing imports torch's compiler where nothing is compiled, and all is as if it had been imported.
+
+Seen to fail: with torch's own optimizers, and with torch's own shapes of convolutions.
+"""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from helpers import make_photos
+from zoo_core.model.uncompiled import ShapesAlone, uncompiled
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"stride": 2, "padding": 1},
+        {"stride": (1, 3), "padding": (2, 0), "dilation": (1, 2)},
+        {"groups": 2, "bias": False},
+        {"padding": "same"},
+    ],
+)
+def test_a_convolution_has_the_shape_that_torch_gives_it(settings: dict[str, Any]) -> None:
+    layer = nn.Conv2d(4, 6, (3, 5), **settings)
+    expected = layer(torch.zeros(2, 4, 13, 17)).shape
+    with torch.device("meta"), ShapesAlone():
+        assert nn.Conv2d(4, 6, (3, 5), **settings)(torch.empty(2, 4, 13, 17)).shape == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((1, 5, 9, 9), "Invalid channel dimensions"), ((1, 4, 2, 2), "greater than actual input size")],
+)
+def test_what_torch_refuses_stays_refused(shape: tuple[int, ...], message: str) -> None:
+    with torch.device("meta"), ShapesAlone(), pytest.raises(RuntimeError, match=message):
+        nn.Conv2d(4, 6, 3)(torch.empty(shape))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (torch.optim.AdamW, {"fused": True, "weight_decay": 0.1}),
+        (torch.optim.SGD, {"fused": True, "momentum": 0.9, "nesterov": True}),
+    ],
+)
+def test_an_optimizer_takes_the_steps_of_torchs_own(
+    kind: type[torch.optim.Optimizer], settings: dict[str, Any]
+) -> None:
+    torch.manual_seed(0)
+    ours = nn.Linear(5, 3)
+    torchs = copy.deepcopy(ours)
+    inputs = torch.randn(4, 5)
+    for network, made in ((ours, uncompiled(kind)), (torchs, kind)):
+        optimizer = made(network.parameters(), lr=0.1, **settings)
+        for number in range(3):
+            optimizer.zero_grad()
+            network(inputs + number).square().mean().backward()
+            optimizer.step()
+        assert isinstance(optimizer, kind)
+    assert torch.equal(ours.weight, torchs.weight)
+    assert torch.equal(ours.bias, torchs.bias)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [("--strategy", "full"), ("--strategy", "lp-ft", "--optimizer", "sgd"), ("--head", "solved", "--epochs", "1")],
+)
+def test_a_whole_fine_tune_imports_no_compiler(tmp_path: Path, settings: tuple[str, ...]) -> None:
+    make_photos(tmp_path / "photos", count=6)
+    given = [
+        "zoo",
+        "finetune",
+        "--backbone",
+        "lenet5",
+        "--data",
+        "photos",
+        "--epochs",
+        "2",
+        "--compile",
+        "off",
+        *settings,
+    ]
+    code = f"""
+import sys
+from zoo_core.cli.main import main
+sys.argv = {given}
+try:
+    main()
+finally:
+    print([name for name in ("torch", "torch._dynamo", "sympy") if name in sys.modules])
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.stdout.splitlines()[-1] == "['torch']"

@@ -1,0 +1,95 @@
+"""What of torch imports its compiler, done without: that import takes a second, longer than many a command.
+
+Shapes: B batch, C channels, D output channels, G channels of a group, H height, W width.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+Kind = TypeVar("Kind", bound=Optimizer)
+
+NORMS = ("batch_norm", "group_norm", "layer_norm", "local_response_norm", "dropout")
+ACTIVATIONS = (
+    "relu",
+    "relu_",
+    "relu6",
+    "hardtanh",
+    "tanh",
+    "sigmoid",
+    "silu",
+    "hardswish",
+    "gelu",
+    "elu",
+    "leaky_relu",
+)
+SUMS = ("add", "add_", "__add__", "__iadd__", "mul", "mul_", "__mul__", "__imul__")
+
+
+def _functions(names: Iterable[str]) -> frozenset[Any]:
+    homes = (nn.functional, torch, Tensor)
+    return frozenset(getattr(home, name) for home in homes for name in names if hasattr(home, name))
+
+
+HANDING_ON, SUMMING = _functions((*NORMS, *ACTIVATIONS)), _functions(SUMS)
+POOLING, CONVOLVING = _functions(("avg_pool2d", "max_pool2d", "_max_pool2d")), _functions(("conv2d",))
+
+
+class ShapesAlone(TorchFunctionMode):
+    """For the meta device, where some functions take longer than all the rest together, and some import the compiler.
+
+    What gives the shape that it gets hands it on; what moves a window over a feature map moves it over one channel on
+    the CPU.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func in HANDING_ON:
+            return args[0] if args else given["input"]
+        if func in SUMMING and len(args) == 2 and getattr(args[0], "shape", 0) == getattr(args[1], "shape", 1):
+            return args[0]
+        if func in POOLING and args and args[0].ndim == 4:
+            return _pooled(func, *args, **given)
+        if func in CONVOLVING and len(args) > 1 and args[0].ndim == 4:
+            return _convolved(func, *args, **given)
+        return func(*args, **given)
+
+
+def _pooled(pool: Any, images_BCHW: Tensor, *args: Any, **given: Any) -> Tensor:
+    one_channel = torch.empty(1, 1, *images_BCHW.shape[2:], device="cpu")
+    return images_BCHW.new_empty(*images_BCHW.shape[:2], *pool(one_channel, *args, **given).shape[2:])
+
+
+def _convolved(
+    convolve: Any,
+    images_BCHW: Tensor,
+    weight_DGHW: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    window = stride, padding, dilation
+    if images_BCHW.shape[1] != groups * weight_DGHW.shape[1]:  # torch says so
+        return convolve(images_BCHW, weight_DGHW, bias, *window, groups)  # type: ignore[no-any-return]
+    one_channel = [torch.empty(1, 1, *tensor.shape[2:], device="cpu") for tensor in (images_BCHW, weight_DGHW)]
+    sides = convolve(*one_channel, None, *window).shape[2:]
+    return images_BCHW.new_empty(len(images_BCHW), len(weight_DGHW), *sides)
+
+
+def uncompiled(kind: type[Kind]) -> type[Kind]:
+    """A kind of optimizer that may not stand in compiled code, and so does not import the compiler to keep out of it."""
+    own: dict[str, Any] = {
+        name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad", "step")
+    }
+    return type(kind.__name__, (kind,), {**own, "step": torch.no_grad()(own["step"])})
