@@ -1,10 +1,12 @@
 """What tests import: the type of the command line's fixture, folders of small image files, a count of decodings, the ways
-of a device on a CPU."""
+of a device on a CPU, a full disk."""
 
 from __future__ import annotations
 
+import resource
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -62,3 +64,14 @@ def compute_apart(monkeypatch: pytest.MonkeyPatch, memory: int = 10**9) -> None:
     for module in (batches, features, flow, loop, phase):
         monkeypatch.setattr(module, "computes_apart", lambda device: True)
     monkeypatch.setattr(flow, "free_memory", lambda device: memory)
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """The system refuses to let a file grow beyond a size: the same error path as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

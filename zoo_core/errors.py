@@ -34,6 +34,10 @@ class UnreachableError(HubError):
     """Nobody answers: there is no network, or the server is down."""
 
 
+class FullError(HubError):
+    """The disk is full."""
+
+
 class DataError(ZooError):
     """The images cannot be used as they are."""
 

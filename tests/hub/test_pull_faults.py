@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import httpx2
 import pytest
 from huggingface_hub import constants, hf_hub_download
 
+from helpers import files_of_at_most
 from hub.support import BODY, CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies
 from hubserver import TestHub
 from zoo_core.errors import HubError, UnreachableError
@@ -37,17 +36,6 @@ def refused(*arguments: Any, **settings: Any) -> str:
 
 
 # ---- the disk
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """The system refuses to let a file grow beyond a size: the same error path as a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_ends_a_download_with_one_line_and_leaves_nothing(hub: TestHub, caches: Caches) -> None:

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from huggingface_hub import close_session
 
-from helpers import decoding
+from helpers import decoding, files_of_at_most
 from streaming.support import FileServer, Photo, content_of, serving, write_shards
 from zoo_core.catalog import Catalog
 from zoo_core.data.folders import read_folders
 from zoo_core.data.scan import check_images
 from zoo_core.data.sources import Source, windows_of
-from zoo_core.errors import DataError, HubError, UsageError
+from zoo_core.errors import DataError, FullError, HubError, UsageError
 from zoo_core.streaming import index as indexing
 from zoo_core.streaming.shelf import Shelf
 from zoo_core.streaming.webdataset import expanded, open_tars
@@ -223,6 +223,15 @@ def test_a_shard_that_is_larger_than_the_room_is_refused(server: FileServer) -> 
         DataError, match=r"the shard photos-00\d.tar has .* GB, and 1e-06 GB of shards may lie on disk. Give"
     ):
         open_tars(f"{server.url}/photos-{{000..003}}.tar:disk_gb=0.000001")
+
+
+def test_a_full_disk_says_that_fewer_shards_may_lie_there(server: FileServer, cache: Path) -> None:
+    with (
+        files_of_at_most(2000),
+        pytest.raises(FullError, match="ZOO_CACHE. Or give --data a disk_gb smaller than 10: then fewer shards lie"),
+    ):
+        open_tars(f"{server.url}/photos-{{000..003}}.tar")
+    assert not list((cache / "shards").glob("*.tar"))
 
 
 def test_shards_that_nobody_has_or_gives_are_one_clear_message(server: FileServer) -> None:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from zoo_core.errors import DataError, printable
+from zoo_core.errors import DataError, FullError, printable
 from zoo_core.paths import cache_dir, written_whole
 
 ENDING = ".tar"
@@ -21,7 +21,8 @@ KEY_DIGITS = 32
 
 @dataclass(frozen=True)
 class Shelf:
-    """At most `room` bytes of shards lie in the folder, and what is being fetched is whole only when it has its room."""
+    """At most `room` bytes of shards lie in the folder, and what is being fetched is whole only when it has its room; until
+    then it comes on top."""
 
     room: int
 
@@ -44,7 +45,7 @@ class Shelf:
             with suppress(FileNotFoundError):
                 return _used(path)  # another brought it meanwhile
             with written_whole(path) as temporary:
-                bring(temporary)
+                self._brought(bring, temporary)
                 size = temporary.stat().st_size
                 if size > self.room:
                     raise DataError(
@@ -54,6 +55,13 @@ class Shelf:
                 held.enter_context(FileLock(self.folder / "room.lock"))  # until it has taken its place
                 self._make_room()
                 return temporary.open("rb")
+
+    def _brought(self, bring: Callable[[Path], None], temporary: Path) -> None:
+        try:
+            bring(temporary)
+        except FullError as error:
+            told = f"Or give --data a disk_gb smaller than {self.room / 1e9:.3g}: then fewer shards lie there at once."
+            raise FullError(f"{error} {told}") from error
 
     def _make_room(self) -> None:
         """Remove what a killed process left, then the least recently used shards, until all that lies here has room.

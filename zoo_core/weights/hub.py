@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo_core.errors import HubError, UnreachableError, printable
+from zoo_core.errors import FullError, HubError, UnreachableError, printable
 from zoo_core.weights.guard import PASSING, RESUME_STEP, counted_tries, guarded_client, origin_of, wait_asked
 
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its uploads skip the checks below and split a commit
@@ -151,6 +151,7 @@ def explained(what: str, error: Exception, place: str) -> HubError:
     elif isinstance(error, (errors.FileMetadataError, ValueError, KeyError, TypeError, AttributeError, RecursionError)):
         text = f"{server} does not answer as it should ({type(error).__name__}). Is its address right?"
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        kind = FullError
         text = f"{error.strerror}. Free space, or move the caches with HF_HOME and ZOO_CACHE."
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}." if error.filename else f"{error.strerror}."
