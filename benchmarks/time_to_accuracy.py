@@ -83,7 +83,6 @@ def measure(way: str, arguments: argparse.Namespace, photos: Path) -> Curve:
 
 
 def by_zoo(arguments: argparse.Namespace) -> Curve:
-
     import zoo_core
     import zoo_core.runs.plots
     import zoo_core.training.run  # imports do not count
