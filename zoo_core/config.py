@@ -37,9 +37,10 @@ class FinetuneConfig:
     images that cannot be read: "fail" names them, "skip" leaves them out; `device` is "auto", "cpu", "cuda" or
     "cuda:N"; `batch_size` how many images a step sees ("auto": the fastest that the device's memory holds) and
     `micro_batch` how many of them go through the network together; `gradient_checkpointing` computes what the stages
-    give a second time rather than keep it; `precision` is that of the forward pass ("auto": bfloat16 where the device
-    has units for it) and `compile` whether the learning part is compiled ("auto": where that saves more time than it
-    takes); `save_every` the seconds between two checkpoints; `out` the run directory, None for a new one under ./runs.
+    give a second time rather than keep it; `precision` is that of the forward pass ("auto": bfloat16 on a GPU that
+    supports it, float32 on a CPU) and `compile` whether the learning part is compiled ("auto": where that saves more
+    time than it takes); `save_every` the seconds between two checkpoints; `out` the run directory, None for a new one
+    under ./runs.
     """
 
     backbone: str

@@ -25,6 +25,7 @@ from zoo_core.weights.safe import read_tensors
 
 SETTINGS = FinetuneConfig(
     backbone="resnet18",
+    precision="float32",
     strategy="head-only",
     weights="none",
     epochs=3,

@@ -45,6 +45,7 @@ BASE = FinetuneConfig(
     cache_dtype="float32",
     lr=1e-2,
     optimizer="sgd",
+    precision="float32",
 )
 
 

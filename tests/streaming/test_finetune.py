@@ -25,7 +25,7 @@ from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
 from zoo_core.training.watcher import Silent
 
-PLAIN = FinetuneConfig(backbone="lenet5", weights="none", epochs=2, batch_size=8, workers=2)
+PLAIN = FinetuneConfig(backbone="lenet5", weights="none", epochs=2, batch_size=8, workers=2, precision="float32")
 SMALL_ROOM = 0.000065  # gigabytes: two of four shards
 
 

@@ -23,7 +23,10 @@ import pytest
 from helpers import Zoo, make_photos
 from survive.support import Forks, history_of, weights_of
 
-TINY = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 5, "--epochs", 2, "--seed", 1)
+TINY = (
+    *("--backbone", "lenet5", "--data", "photos", "--batch-size", 5, "--epochs", 2, "--seed", 1),
+    *("--precision", "float32"),
+)
 LOSSES = 1e-5  # relative: the processes' gradients are summed in another order than those of one
 
 

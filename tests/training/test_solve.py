@@ -31,6 +31,7 @@ def config(photos: Path, tmp_path: Path) -> FinetuneConfig:
         epochs=4,
         data=str(photos),
         cache_dtype="float32",
+        precision="float32",
         out=str(tmp_path / "run"),
     )
 

@@ -83,7 +83,7 @@ def _option(name: str, help: str, **settings: Any) -> Callable[[F], F]:
     "Compute what the stages give twice rather than keep it: less memory, more time, the same result.",
     is_flag=True,
 )
-@_option("precision", "float32 or bfloat16 (auto: bfloat16 where the device has units for it).")
+@_option("precision", "float32 or bfloat16 (auto: bfloat16 on a GPU that supports it, float32 on a CPU).")
 @_option("compile", "Compile what learns: on, off (auto: on where it saves more time than it takes).")
 @_option("save_every", "Seconds between two checkpoints.", type=float)
 @_option("out", "The run directory to make (the next free one under ./runs).", type=click.Path())

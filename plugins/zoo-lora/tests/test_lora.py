@@ -47,6 +47,7 @@ def config(tmp_path: Path) -> FinetuneConfig:
         backbone="resnet18",
         weights="none",
         strategy="lora:4",
+        precision="float32",
         epochs=2,
         batch_size=8,
         size=32,
