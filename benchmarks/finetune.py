@@ -5,7 +5,7 @@
 
 PHOTOS is a folder; JPEGs of 500 x 375 pixels in four classes are made there where it has none (--train 200, --val 40).
 All start from the same random weights, whose batch norms were measured on some of these images; so accuracies say that
-all learn the same task, and nothing about what fine-tuning is worth. rivals.py holds what the others do. Each training
+all learn the same task, and nothing about what fine-tuning is worth. baselines.py holds what the others do. Each training
 is a fresh process; they take turns, and ratios are medians over the rounds. zoo trains in three ways:
 
     zoo              --views 1 --augment none, with an empty cache: the same training as the others', which do not vary
@@ -30,8 +30,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from measuring import in_child, make_photos, told
-from rivals import RIVALS, Outcome, Task, Train
+from baselines import RIVALS, Outcome, Task, Train
+from measuring import environment, in_child, make_photos
 
 COLD, WARM, VARIED = "zoo", "zoo, warm cache", "zoo, 4 views"
 ZOO: dict[str, dict[str, Any]] = {
@@ -65,7 +65,9 @@ def main() -> None:
         *ZOO,
         *(name for name, (package, _) in RIVALS.items() if importlib.util.find_spec(package)),
     ]
-    print(told("torch", "torchvision", *(RIVALS[way][0] for way in ways if way in RIVALS and way != "torchvision")))
+    print(
+        environment("torch", "torchvision", *(RIVALS[way][0] for way in ways if way in RIVALS and way != "torchvision"))
+    )
     print(f"{arguments.backbone}, {arguments.strategy}, {arguments.epochs} epochs, ", end="")
     print(f"{arguments.train} + {arguments.val} images, {arguments.rounds} rounds\n", flush=True)
     measured: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
@@ -85,7 +87,7 @@ def make_weights(path: Path, backbone: str, photos: Path) -> None:
     from torch.utils.data import DataLoader, Subset
     from torchvision import models
 
-    from rivals import torchvision_folders
+    from baselines import torchvision_folders
 
     torch.manual_seed(0)
     network = models.get_model(backbone)
@@ -154,8 +156,8 @@ def zoo_training(task: Task, settings: dict[str, Any]) -> Train:
 
 def report(measured: dict[str, list[dict[str, Any]]]) -> None:
     medians = {way: statistics.median(one["seconds"] for one in results) for way, results in measured.items()}
-    rivals = [way for way in measured if way in RIVALS]
-    fastest = min(rivals or measured, key=lambda way: medians[way])
+    baselines = [way for way in measured if way in RIVALS]
+    fastest = min(baselines or measured, key=lambda way: medians[way])
     print(LINE.format("", "gain", "gain in CPU", "median s", "CPU s", "accuracy", "loss"))
     for way, results in measured.items():
         gains = [f"{paired(measured[fastest], results, what):.2f}" for what in ("seconds", "cpu")]

@@ -116,18 +116,20 @@ def zoo_loader(backbone: str) -> Callable[[Path], Any]:
     from zoo_core.catalog import open_catalog
     from zoo_core.model.assemble import build_network
     from zoo_core.specs import resolve
-    from zoo_core.weights.choose import choose_start
+    from zoo_core.tensors import read_tensors
     from zoo_core.weights.load import build_empty, load_chain
-    from zoo_core.weights.safe import read_tensors
+    from zoo_core.weights.resolve import resolve_weights
 
     choice = open_catalog().backbone(backbone)
     resolve(choice.spec.build)  # imports the plugin's model and torchvision
 
     def load(path: Path) -> Any:
-        local = choose_start(choice, str(path)).local
+        local = resolve_weights(choice, str(path)).local
         assert local is not None
         network = build_empty(lambda: build_network(choice))
-        load_chain(network, read_tensors(local.path), path=local.path, ignored=choice.spec.ignored_keys, drop=None)
+        load_chain(
+            network, read_tensors(local.path), path=local.path, ignored=choice.spec.ignored_keys, classifier=None
+        )
         return network.eval()
 
     return load

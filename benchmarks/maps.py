@@ -38,17 +38,17 @@ from torch import Tensor
 from torch.nn import functional
 
 import zoo_core
-from measuring import told
+from measuring import environment
 from solved import with_folds
 from zoo_core.catalog import open_catalog
-from zoo_core.data.batches import Batches, Seen
+from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import ZooError
-from zoo_core.frozen.front import Cut, Front
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.training import job as job_module
 from zoo_core.training.job import prepare
-from zoo_core.training.phase import PhaseWork
+from zoo_core.training.phase_trainer import PhaseTrainer
 
 Edge = Literal["replicate", "constant"]  # what a shift leaves open is filled with the cells at the edge, or with zeros
 Vary = Callable[[Tensor, int], Tensor]
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3: 0, 1, 2)")
     arguments = parser.parse_args()
-    print(told("torch"), arguments.backbone, f"{arguments.epochs} epochs", sep=", ")
+    print(environment("torch"), arguments.backbone, f"{arguments.epochs} epochs", sep=", ")
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder) / "images"  # paths in a CSV file may not lead out of its folder
         shutil.copytree(arguments.stamps, images)
@@ -127,16 +127,16 @@ def compare(backbone: str, stamps: Path) -> None:
     """Print how nearly the network commutes with a flip and a shift, after each of its last stages."""
     job = prepare(zoo_core.FinetuneConfig(backbone=backbone, data=str(stamps), strategy="head-only"), open_catalog())
     part, stages = job.source.parts["train"], job.plan.stages
-    cuts = [Cut(place) for place in range(len(stages) - LAST + 1, len(stages) + 1)]
-    front = Front(job.model, cuts)
+    splits = [SplitPoint(place) for place in range(len(stages) - LAST + 1, len(stages) + 1)]
+    front = FrozenPrefix(job.model, splits)
     chosen = np.random.default_rng(0).permutation(len(part))[:COMPARED]
-    pixels_BCHW = Batches(part, job.preprocessing, 1, 1).here([(int(index), CENTRE) for index in chosen])
+    pixels_BCHW = Batches(part, job.preprocessing, 1, 1).load_batch([(int(index), CENTRE) for index in chosen])
     images_BCHW = normalised(pixels_BCHW, job.preprocessing, job.device)
     stride = job.backbone.spec.stride
     plain = through(front, images_BCHW)
     print(f"\n{'after':<12}{'flipped':>20}{'shifted by a cell':>24}")
     varied = {vary: through(front, vary(images_BCHW, stride)) for vary in (flipped, shifted)}
-    for cut in cuts:
+    for cut in splits:
         cells = plain[cut].shape[-1] * stride // job.preprocessing.size
         shares = []
         for vary, found in varied.items():
@@ -146,9 +146,9 @@ def compare(backbone: str, stamps: Path) -> None:
         print(f"{stages[cut.stages - 1]:<12}{shares[0]:>20}{shares[1]:>24}", flush=True)
 
 
-def through(front: Front, images_BCHW: Tensor) -> dict[Cut, Tensor]:
+def through(front: FrozenPrefix, images_BCHW: Tensor) -> dict[SplitPoint, Tensor]:
     parts = [front(part_BCHW) for part_BCHW in torch.split(images_BCHW, 8)]
-    return {cut: torch.cat([part[cut] for part in parts]) for cut in front.cuts}
+    return {cut: torch.cat([part[cut] for part in parts]) for cut in front.splits}
 
 
 def distance(one_BCHW: Tensor, other_BCHW: Tensor) -> float:
@@ -163,19 +163,21 @@ def hooked(variation: MapVariation | None, seed: int) -> Iterator[None]:
         yield
         return
     epochs = itertools.count()
-    train_flow, shapes_at_cuts = PhaseWork.train_flow, job_module.shapes_at_cuts
+    train_inputs, shapes_at_splits = PhaseTrainer.train_inputs, job_module.shapes_at_splits
 
-    def varied(work: PhaseWork, groups: Sequence[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
+    def varied(
+        work: PhaseTrainer, groups: Sequence[Sequence[ImageView]]
+    ) -> Iterator[tuple[Sequence[ImageView], Tensor]]:
         epoch = next(epochs)  # it is called once an epoch
-        for group, maps_BCHW in train_flow(work, groups):
+        for group, maps_BCHW in train_inputs(work, groups):
             yield group, variation(maps_BCHW, [index for index, _ in group], seed, epoch)
 
-    def unpooled(*arguments: Any) -> dict[Cut, tuple[int, ...]]:
-        return {cut: shape for cut, shape in shapes_at_cuts(*arguments).items() if not cut.pooled}
+    def unpooled(*arguments: Any) -> dict[SplitPoint, tuple[int, ...]]:
+        return {cut: shape for cut, shape in shapes_at_splits(*arguments).items() if not cut.pooled}
 
     with (
-        mock.patch.object(PhaseWork, "train_flow", varied),
-        mock.patch.object(job_module, "shapes_at_cuts", unpooled),
+        mock.patch.object(PhaseTrainer, "train_inputs", varied),
+        mock.patch.object(job_module, "shapes_at_splits", unpooled),
     ):
         yield
 

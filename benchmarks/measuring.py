@@ -58,7 +58,7 @@ def in_child(script: str, *arguments: str, environment: Mapping[str, str] | None
     return answer
 
 
-def told(*packages: str) -> str:
+def environment(*packages: str) -> str:
     """Versions and cores, for the head of a report."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return f"Python {platform.python_version()}, {versions}, {len(os.sched_getaffinity(0))} cores"

@@ -15,7 +15,7 @@ import resource
 import tempfile
 from pathlib import Path
 
-from measuring import in_child, make_photos, told
+from measuring import environment, in_child, make_photos
 
 
 def main() -> None:
@@ -30,7 +30,9 @@ def main() -> None:
     if arguments.child:
         child(arguments)
         return
-    print(told("torch"), f"{arguments.backbone} at {arguments.size} pixels", f"{arguments.epochs} epochs", sep=", ")
+    print(
+        environment("torch"), f"{arguments.backbone} at {arguments.size} pixels", f"{arguments.epochs} epochs", sep=", "
+    )
     print(f"{'images':>10}{'peak MB':>10}{'bytes more an image':>22}")
     first: tuple[int, int] | None = None
     for count in arguments.images:

@@ -24,8 +24,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from measuring import in_child, make_photos, told
-from rivals import SHORTER, SIZE, WORKERS, Task, torchvision_folders
+from baselines import SHORTER, SIZE, WORKERS, Task, torchvision_folders
+from measuring import environment, in_child, make_photos
 
 TORCHVISION, LOOK, ZOO, KEPT = "torchvision", "zoo, the look", "zoo", "zoo, seen before"
 VARIED, UNCUT = "zoo, varied", "zoo, uncut"
@@ -43,7 +43,7 @@ def main() -> None:
     if arguments.child:
         child(arguments.child, arguments.photos)
         return
-    print(told("torch", "torchvision", "pillow"), f"{arguments.rounds} rounds", sep=", ")
+    print(environment("torch", "torchvision", "pillow"), f"{arguments.rounds} rounds", sep=", ")
     print(f"{'median images per second':<26}" + "".join(f"{way:>18}" for way in WAYS))
     for title, (width, height, count) in SIZES.items():
         photos = make_photos(arguments.photos / f"{width}", train=count, val=4, width=width, height=height)
@@ -82,32 +82,32 @@ def torchvision_counts(photos: Path) -> Iterator[int]:
 
 def look_counts(photos: Path) -> Iterator[int]:
     from zoo_core.data.folders import read_folders
-    from zoo_core.data.scan import check_images
+    from zoo_core.data.scan import scan_images
 
     source = read_folders(photos)
-    return (len(part) for _ in range(1) for part in check_images(source).parts.values())
+    return (len(part) for _ in range(1) for part in scan_images(source).parts.values())
 
 
 def zoo_counts(photos: Path, way: str) -> Iterator[int]:
     import torch
 
     from zoo_core import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-    from zoo_core.data.batches import Batches, in_groups, small_store
+    from zoo_core.data.batches import Batches, in_groups, resized_store
     from zoo_core.data.folders import read_folders
     from zoo_core.data.on_device import normalised
-    from zoo_core.data.scan import check_images
+    from zoo_core.data.scan import scan_images
     from zoo_core.data.transforms import CENTRE, fresh_view
     from zoo_core.paths import cache_dir
 
     preprocessing = Preprocessing(size=SIZE, crop=SIZE / SHORTER, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    part = check_images(read_folders(photos)).parts["train"]  # as a run does beforehand: its digests name what is kept
-    store = small_store(cache_dir(), preprocessing)
-    batches = Batches(part, preprocessing, BATCH, WORKERS, augment="crop-flip", small=store)
+    part = scan_images(read_folders(photos)).parts["train"]  # as a run does beforehand: its digests name what is kept
+    store = resized_store(cache_dir(), preprocessing)
+    batches = Batches(part, preprocessing, BATCH, WORKERS, augment="crop-flip", resized=store)
     view = fresh_view(0, 0) if way in (VARIED, UNCUT) else CENTRE
     groups = in_groups([(index, view) for index in range(len(part))], BATCH)
     if way == UNCUT:
-        return map(len, batches.each(groups, lambda small, crop: (small, crop)))
-    return (len(normalised(pixels_BCHW, preprocessing, torch.device("cpu"))) for pixels_BCHW in batches.of(groups))
+        return map(len, batches.map_images(groups, lambda resized, crop: (resized, crop)))
+    return (len(normalised(pixels_BCHW, preprocessing, torch.device("cpu"))) for pixels_BCHW in batches.batches(groups))
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ def report(seconds: dict[str, list[float]], rounds: int) -> None:
     for name, values in seconds.items():
         print(f"{name:<22}{statistics.median(values):>10.3f}{min(values):>10.3f}{max(values):>10.3f}")
     extra = paired(seconds[ZOO], seconds[NOTHING], lambda ours, theirs: ours - theirs)
-    told = "reached" if extra <= TARGET else "missed"
-    print(f"\n`zoo list` takes {extra:.3f} s more than `{NOTHING}`; the target of {TARGET} s is {told}.")
+    environment = "reached" if extra <= TARGET else "missed"
+    print(f"\n`zoo list` takes {extra:.3f} s more than `{NOTHING}`; the target of {TARGET} s is {environment}.")
     if TIMM in seconds:
         ratio = paired(seconds[TIMM], seconds[ZOO], lambda theirs, ours: theirs / ours)
         print(f"`{TIMM}` takes {ratio:.1f} times as long as `zoo list`.")

@@ -1,10 +1,10 @@
-"""How long until a pretrained network is right so often on real photographs: zoo beside the loop of PyTorch's tutorial.
+"""How long until a pretrained network is right so often on real photographs: zoo beside the trainer of PyTorch's tutorial.
 
     python benchmarks/stamps.py STAMPS
     python benchmarks/time_to_accuracy.py STAMPS [--accuracy 80] [--backbone efficientnet_lite0] [--epochs 10] [--seeds 3]
 
 For each seed a fifth of the images is held out, and all train on the rest, from the same pretrained weights, in batches
-of 32; only the head learns. zoo does what `zoo finetune --backbone B --data D` does. The tutorial's loop reads the
+of 32; only the head learns. zoo does what `zoo finetune --backbone B --data D` does. The tutorial's trainer reads the
 files with torchvision's ImageFolder and PyTorch's DataLoader (as many workers as cores), and has zoo's network and zoo's
 highest learning rate. Both measure the held-out images after every epoch. Seconds count from after the imports to the
 end of the first epoch that is right as often as asked for; each training is a fresh process, and they take turns.
@@ -25,9 +25,9 @@ from typing import Any
 
 from PIL import Image
 
-from measuring import in_child, told
+from measuring import environment, in_child
 
-COLD, WARM, TUTORIAL = "zoo", "zoo, warm cache", "the tutorial's loop"
+COLD, WARM, TUTORIAL = "zoo", "zoo, warm cache", "the tutorial's trainer"
 HELD_OUT = 0.2
 BATCH, LR = 32, 1e-2
 LINE = "{:<6}{:<22}{:>12}{:>10}{:>12}{:>12}"
@@ -48,7 +48,7 @@ def main() -> None:
     if arguments.child:
         print(json.dumps({"curve": (by_tutorial if arguments.child == TUTORIAL else by_zoo)(arguments)}))
         return
-    print(told("torch", "torchvision"), f"{arguments.backbone}, {arguments.epochs} epochs\n", sep=", ")
+    print(environment("torch", "torchvision"), f"{arguments.backbone}, {arguments.epochs} epochs\n", sep=", ")
     print(LINE.format("seed", "", f"s to {arguments.accuracy:g} %", "epochs", "s, all", "last epoch"))
     reached: dict[str, list[float | None]] = {TUTORIAL: [], COLD: [], WARM: []}
     for seed in range(arguments.seeds):
@@ -88,15 +88,15 @@ def by_zoo(arguments: argparse.Namespace) -> Curve:
     import zoo_core.training.run  # imports do not count
     from zoo_core.catalog import open_catalog
     from zoo_core.specs import resolve
-    from zoo_core.training.watcher import EpochReport, Silent
+    from zoo_core.training.callback import EpochReport, NullCallback
 
     catalog = open_catalog()
     resolve(catalog.backbone(arguments.backbone).spec.build)
     curve: Curve = []
     start = time.perf_counter()
 
-    class Watch(Silent):
-        def epoch(self, report: EpochReport) -> None:
+    class Watch(NullCallback):
+        def on_epoch(self, report: EpochReport) -> None:
             curve.append((time.perf_counter() - start, report.val_score))
 
     with tempfile.TemporaryDirectory() as folder:
@@ -109,7 +109,7 @@ def by_zoo(arguments: argparse.Namespace) -> Curve:
             batch_size=BATCH,
             out=f"{folder}/run",
         )
-        zoo_core.finetune(config, catalog=catalog, watcher=Watch())
+        zoo_core.finetune(config, catalog=catalog, callback=Watch())
     return curve
 
 

@@ -36,7 +36,7 @@ LINE = "{:<6}{:<14}{:>7}{:>10}{:>18}{:>11}{:>9}"
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunEvaluation:
     """One run's accuracy on the held-out images and what its epochs took."""
 
     epochs: int
@@ -59,7 +59,7 @@ def main() -> None:
     print(f"zoo {zoo_core.__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}, ", end="")
     print(f"Python {platform.python_version()}, {torch.get_num_threads()} threads, {arguments.backbone}\n")
     print(LINE.format("seed", "side", "epochs", "accuracy", "95 % interval", "correct", "seconds"))
-    results: dict[str, list[Measured]] = {FROZEN: [], SCRATCH: []}
+    results: dict[str, list[RunEvaluation]] = {FROZEN: [], SCRATCH: []}
     try:
         for seed in range(arguments.seeds):
             frozen = run(arguments, seed, epochs=arguments.epochs)
@@ -82,12 +82,14 @@ def epochs_within(seconds: float, arguments: argparse.Namespace, seed: int) -> i
     return max(1, math.floor(seconds / one))
 
 
-def run(arguments: argparse.Namespace, seed: int, *, epochs: int, scratch: bool = False) -> Measured:
+def run(arguments: argparse.Namespace, seed: int, *, epochs: int, scratch: bool = False) -> RunEvaluation:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZOO_CACHE"] = f"{folder}/cache"  # nothing is known from before
         result = finetune(arguments, seed, epochs=epochs, scratch=scratch, out=f"{folder}/run")
         last = read_metrics(result.directory)[-1]
-    return Measured(epochs, last["correct"], last["images"], last["accuracy"], tuple(last["interval"]), last["seconds"])
+    return RunEvaluation(
+        epochs, last["correct"], last["images"], last["accuracy"], tuple(last["interval"]), last["seconds"]
+    )
 
 
 def finetune(arguments: argparse.Namespace, seed: int, *, epochs: int, scratch: bool, out: str) -> Result:
@@ -98,7 +100,7 @@ def finetune(arguments: argparse.Namespace, seed: int, *, epochs: int, scratch: 
     return zoo_core.finetune(config)
 
 
-def show(seed: int, side: str, one: Measured) -> None:
+def show(seed: int, side: str, one: RunEvaluation) -> None:
     low, high = one.interval
     between = f"{100 * low:.1f} to {100 * high:.1f} %"
     counted = f"{one.correct}/{one.images}"
@@ -106,7 +108,7 @@ def show(seed: int, side: str, one: Measured) -> None:
     print(LINE.format(*cells), flush=True)
 
 
-def summary(results: dict[str, list[Measured]]) -> None:
+def summary(results: dict[str, list[RunEvaluation]]) -> None:
     mean = {side: statistics.mean(one.accuracy for one in runs) for side, runs in results.items()}
     seconds = {side: statistics.mean(one.seconds for one in runs) for side, runs in results.items()}
     print()

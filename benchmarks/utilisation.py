@@ -19,28 +19,28 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import zoo_core
-from measuring import make_photos, told
+from measuring import environment, make_photos
 from zoo_core.catalog import open_catalog
+from zoo_core.training.callback import EpochReport, NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import run_job
-from zoo_core.training.watcher import EpochReport, Silent
 
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices: large enough to reach the device's best
 TRIES = 10
 
 
-class Times(Silent):
+class Times(NullCallback):
     """Notes when the steps of an epoch began and ended; on a GPU the device is waited for."""
 
     def __init__(self) -> None:
         self.steps: list[list[float]] = [[]]
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         if step in (1, steps) and torch.cuda.is_available():
             torch.cuda.synchronize()
         self.steps[-1].append(time.perf_counter())
 
-    def epoch(self, report: EpochReport) -> None:
+    def on_epoch(self, report: EpochReport) -> None:
         self.steps.append([])
 
 
@@ -76,7 +76,7 @@ def main() -> None:
         run_job(job, times)
     images = images_a_second(times, arguments.batch_size)
     best = best_operations(job)
-    print(told("torch", "torchvision") + f", {device_name(job.device)}, {job.config.precision}")
+    print(environment("torch", "torchvision") + f", {device_name(job.device)}, {job.config.precision}")
     print(f"{arguments.backbone}, {job.strategy}, batches of {arguments.batch_size}, {arguments.train} images\n")
     print(f"images a second          {images:>12,.1f}")
     print(f"operations an image      {operations / 1e9:>12,.2f} billion")

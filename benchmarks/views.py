@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import zoo_core
-from measuring import told
+from measuring import environment
 from zoo_core.errors import ZooError
 
 LINE = "{:<12}{:>6}{:>20}{:>14}{:>12}{:>12}   {}"
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds (default 3: 0, 1, 2)")
     arguments = parser.parse_args()
-    print(told("torch", "torchvision"), arguments.backbone, f"{arguments.epochs} epochs", sep=", ")
+    print(environment("torch", "torchvision"), arguments.backbone, f"{arguments.epochs} epochs", sep=", ")
     print(
         LINE.format(
             "strategy", "views", "mean best accuracy", "of the last", "val. loss", "median s", "each seed's best"

@@ -19,7 +19,7 @@ from zoo_core.data.decode import open_image
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import Run, read_json, read_result
 from zoo_core.runs.schema import parse_facts
-from zoo_core.weights.safe import read_tensors, write_tensors
+from zoo_core.tensors import read_tensors, write_tensors
 
 
 @dataclass(frozen=True)

@@ -55,15 +55,15 @@ def decoding(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return lengths
 
 
-def compute_apart(monkeypatch: pytest.MonkeyPatch, memory: int = 10**9) -> None:
+def act_as_accelerator(monkeypatch: pytest.MonkeyPatch, memory: int = 10**9) -> None:
     """Take the ways of a device that computes apart from the processor, and has so much memory left, on a CPU."""
     from zoo_core.data import batches
-    from zoo_core.frozen import features, flow
-    from zoo_core.training import loop, phase
+    from zoo_core.frozen import feature_cache, inputs
+    from zoo_core.training import phase_trainer, trainer
 
-    for module in (batches, features, flow, loop, phase):
-        monkeypatch.setattr(module, "computes_apart", lambda device: True)
-    monkeypatch.setattr(flow, "free_memory", lambda device: memory)
+    for module in (batches, feature_cache, inputs, trainer, phase_trainer):
+        monkeypatch.setattr(module, "is_accelerator", lambda device: True)
+    monkeypatch.setattr(inputs, "free_memory", lambda device: memory)
 
 
 @contextmanager

@@ -132,7 +132,7 @@ class Catalog:
 
 
 @contextmanager
-def blaming(entry: Entry[Any]) -> Iterator[None]:
+def attributing_errors(entry: Entry[Any]) -> Iterator[None]:
     """Turn whatever a plugin's code raises into a PluginError that names its distribution; zoo's own errors pass."""
     try:
         yield

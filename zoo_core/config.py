@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from zoo_core.errors import UsageError, did_you_mean, printable, short
+from zoo_core.errors import UsageError, brief, did_you_mean, printable
 from zoo_core.spec_checks import MAX_SIZE
 from zoo_core.specs import TASKS, Task
 
@@ -84,7 +84,7 @@ class FinetuneConfig:
             _at_least("batch_size", self.batch_size, 1)
         _at_least("seed", self.seed, 0)
         if self.seed >= 2**32:
-            raise UsageError(f"seed must be below 2**32, got {short(self.seed)}")
+            raise UsageError(f"seed must be below 2**32, got {brief(self.seed)}")
         if self.size is not None:
             _within("size", self.size, 1, MAX_SIZE)
         for name in ("epochs", "workers", "micro_batch", "patience"):
@@ -144,7 +144,7 @@ class FinetuneConfig:
 def _check_type(name: str, value: object, kind: Any) -> None:
     """Raise UsageError unless a value from JSON has the type of the setting."""
     if isinstance(value, bool) is not (kind is bool) or not isinstance(value, _plain_types(kind)):
-        raise UsageError(f"the setting '{name}' cannot be {short(value)}.")
+        raise UsageError(f"the setting '{name}' cannot be {brief(value)}.")
 
 
 def _plain_types(kind: Any) -> tuple[type, ...]:
@@ -158,13 +158,13 @@ def _plain_types(kind: Any) -> tuple[type, ...]:
 
 def _at_least(name: str, value: int, low: int) -> None:
     if value < low:
-        raise UsageError(f"{name} must be at least {low}, got {short(value)}")
+        raise UsageError(f"{name} must be at least {low}, got {brief(value)}")
 
 
 def _within(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
     if not low <= value <= high or (open_low and value == low):  # NaN is not
         bounds = f"above {low}" if open_low else f"at least {low}"
-        raise UsageError(f"{name} must be {bounds} and at most {high}, got {short(value)}")
+        raise UsageError(f"{name} must be {bounds} and at most {high}, got {brief(value)}")
 
 
 def _one_of(name: str, value: str, words: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pluggy
 
 from zoo_core import builtin, hookspecs
-from zoo_core.errors import did_you_mean, printable, reason_of, short
+from zoo_core.errors import brief, did_you_mean, printable, reason_of
 from zoo_core.hookspecs import PROJECT
 from zoo_core.installed import installed_plugins
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Spec
@@ -79,10 +79,10 @@ def _specs_of(plugin: ModuleType) -> tuple[Spec, ...]:
     for hook, kind in HOOKS.items():
         for answer in getattr(manager.hook, hook)():
             if not isinstance(answer, Iterable):
-                raise TypeError(f"{hook} returned {short(answer)}, which is not a list of {kind.__name__}s")
+                raise TypeError(f"{hook} returned {brief(answer)}, which is not a list of {kind.__name__}s")
             for spec in answer:
                 if not isinstance(spec, kind):
-                    raise TypeError(f"{hook} returned {short(spec)}, which is not a {kind.__name__}")
+                    raise TypeError(f"{hook} returned {brief(spec)}, which is not a {kind.__name__}")
                 specs.append(spec)
     for kind in HOOKS.values():
         names = [spec.name for spec in specs if isinstance(spec, kind)]

@@ -67,7 +67,7 @@ def printable(name: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)
 
 
-def short(value: object) -> str:
+def brief(value: object) -> str:
     """A value from outside for a message, however long or deep it is."""
     try:
         return printable(repr(value)[:80])

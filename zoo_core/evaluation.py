@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo_core.catalog import Catalog
-from zoo_core.data.scan import Watch, check_images
+from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.library import load
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import OUTPUTS, Task
-from zoo_core.training.job import open_source
+from zoo_core.training.job import open_dataset
 from zoo_core.training.metrics import Evaluation
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunEvaluation:
     """An evaluation and what it was measured on."""
 
     evaluation: Evaluation
@@ -36,7 +36,7 @@ def evaluate_run(
     catalog: Catalog,
     scanning: Watch | None = None,
     watch: Watch | None = None,
-) -> Measured:
+) -> RunEvaluation:
     """Measure a run on `data`, or on what was held out of its own data.
 
     `scanning` and `watch` are told (images done, of how many) while they are looked at, and while they are measured.
@@ -48,15 +48,15 @@ def evaluate_run(
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
     if data is None:
         own = predictor.facts.config
-        opened = open_source(own.data, catalog, predictor.facts.task, scanning)
-        source = check_images(opened, bad_images=own.bad_images, watch=scanning)
+        opened = open_dataset(own.data, catalog, predictor.facts.task, scanning)
+        source = scan_images(opened, bad_images=own.bad_images, watch=scanning)
         part_name, part = _held_out(source, predictor.facts)
     else:
-        source = check_images(open_source(data, catalog, predictor.facts.task, scanning), watch=scanning)
+        source = scan_images(open_dataset(data, catalog, predictor.facts.task, scanning), watch=scanning)
         name: PartName = next(name for name in ("test", "val", "train") if name in source.parts)
         part_name, part = ("all" if name == "train" else name), source.parts[name]
     part = _relabelled(part, source, predictor.classes)
-    return Measured(predictor.evaluate(part, watch), source.title, part_name, predictor.classes, source.task)
+    return RunEvaluation(predictor.evaluate(part, watch), source.title, part_name, predictor.classes, source.task)
 
 
 def _held_out(source: Source, facts: RunFacts) -> tuple[str, Part]:

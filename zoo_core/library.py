@@ -14,10 +14,10 @@ from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.load import is_address, pull_run
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.predict import Predictor, open_pretrained, open_run
+from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import Result, run_job
-from zoo_core.training.watcher import Silent, Watcher
-from zoo_core.weights.choose import choose_start, load_base
+from zoo_core.weights.resolve import load_backbone, resolve_weights
 
 
 def create_model(
@@ -38,20 +38,20 @@ def create_model(
         raise UsageError(f"num_classes must be at least 1, got {num_classes}")
     catalog = catalog or open_catalog()
     choice = catalog.backbone(backbone)
-    start = choose_start(choice, weights)
-    base, _ = load_base(choice, start)
+    start = resolve_weights(choice, weights)
+    base, _ = load_backbone(choice, start)
     answers = build_head_for(
         base, choice, catalog.head(head), start.preprocessing, num_outputs=num_classes, task="classification"
     )
     return Model(base, answers)
 
 
-def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, watcher: Watcher | None = None) -> Result:
+def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback: Callback | None = None) -> Result:
     """Fine-tune as `config` says and write a run directory.
 
     Returns the directory, the history and the evaluation. Raises ZooError with what to do about it.
     """
-    return run_job(prepare(config, catalog or open_catalog()), watcher or Silent())
+    return run_job(prepare(config, catalog or open_catalog()), callback or NullCallback())
 
 
 def load(

@@ -24,12 +24,12 @@ from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
+from zoo_core.tensors import read_tensors
 from zoo_core.training.evaluate import evaluate, normalised_outputs
 from zoo_core.training.metrics import Evaluation
 from zoo_core.training.tasks import Objective, objective_for
-from zoo_core.weights.choose import load_whole, named_weights
-from zoo_core.weights.load import build_empty, compare, fill, load_chain
-from zoo_core.weights.safe import read_tensors
+from zoo_core.weights.load import assign, build_empty, check_keys_and_shapes, load_chain
+from zoo_core.weights.resolve import load_whole, named_weights
 
 BATCH_SIZE = 16
 
@@ -98,10 +98,10 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     module = build_empty(
         lambda: build_head_for(base, backbone, head, facts.preprocessing, num_outputs=outputs, task=facts.task)
     )
-    load_chain(base, tensors, path=run.weights_path, ignored=(f"{HEAD}.",), drop=None)
+    load_chain(base, tensors, path=run.weights_path, ignored=(f"{HEAD}.",), classifier=None)
     own = {key.removeprefix(f"{HEAD}."): tensor for key, tensor in tensors.items() if key.startswith(f"{HEAD}.")}
-    compare(module.state_dict(keep_vars=True), own, what=f"the head in {run.weights_path}")
-    fill(module, own)
+    check_keys_and_shapes(module.state_dict(keep_vars=True), own, what=f"the head in {run.weights_path}")
+    assign(module, own)
     model = Model(base, module).eval().to(device)
     objective = objective_for(facts.task, module)
     return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from zoo_core.errors import PluginError, short
+from zoo_core.errors import PluginError, brief
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
@@ -24,7 +24,7 @@ def require(condition: bool, message: str) -> None:
 def check_name(kind: str, name: str) -> None:
     require(
         isinstance(name, str) and len(name) <= MAX_NAME and bool(NAME_PATTERN.fullmatch(name)),
-        f"the {kind} name {short(name)} must be lower-case letters, digits, '-' and '_', at most {MAX_NAME}",
+        f"the {kind} name {brief(name)} must be lower-case letters, digits, '-' and '_', at most {MAX_NAME}",
     )
 
 
@@ -38,13 +38,13 @@ def check_texts(owner: str, **texts: str | None) -> None:
     """Texts are shown in tables: they are short lines, or not there."""
     for field, text in texts.items():
         fits = text is None or (isinstance(text, str) and len(text) <= MAX_TEXT)
-        require(fits, f"{owner}: {field} must be a text of at most {MAX_TEXT} characters, got {short(text)}")
+        require(fits, f"{owner}: {field} must be a text of at most {MAX_TEXT} characters, got {brief(text)}")
 
 
 def check_numbers(owner: str, low: float, high: float, **numbers: float | None) -> None:
     for field, number in numbers.items():
         fits = number is None or (isinstance(number, int | float) and low <= number <= high)  # NaN does not
-        require(fits, f"{owner}: {field} must be between {low} and {high}, got {short(number)}")
+        require(fits, f"{owner}: {field} must be between {low} and {high}, got {brief(number)}")
 
 
 def check_sha256(owner: str, sha256: str | None) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from zoo_core.errors import PluginError, reason_of, short
+from zoo_core.errors import PluginError, brief, reason_of
 from zoo_core.options import NoOptions
 from zoo_core.spec_checks import (
     FILE_PATTERN,
@@ -88,12 +88,12 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         whole = isinstance(self.size, int) and 1 <= self.size <= MAX_SIZE
-        require(whole, f"the image size must be at least 1 and at most {MAX_SIZE}, got {short(self.size)}")
+        require(whole, f"the image size must be at least 1 and at most {MAX_SIZE}, got {brief(self.size)}")
         require(0 < self.crop <= 1, f"the crop share must be in (0, 1], got {self.crop}")
         require(len(self.mean) == len(self.std), "mean and std must have one number a channel each")
         require(len(self.mean) in (1, 3), f"images have 1 or 3 channels, got {len(self.mean)}")
-        require(all(0 < value < 1e6 for value in self.std), f"std must be positive, got {short(self.std)}")
-        require(all(abs(value) < 1e6 for value in self.mean), f"mean must be finite, got {short(self.mean)}")
+        require(all(0 < value < 1e6 for value in self.std), f"std must be positive, got {brief(self.std)}")
+        require(all(abs(value) < 1e6 for value in self.mean), f"mean must be finite, got {brief(self.mean)}")
 
     @property
     def channels(self) -> int:
@@ -237,14 +237,14 @@ class BackboneSpec:
         check_path(self.name, self.build)
         require(bool(self.stages), f"backbone '{self.name}' names no stages")
         odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]
-        require(not odd, f"backbone '{self.name}': {short(odd and odd[0])} cannot be the name of a stage")
+        require(not odd, f"backbone '{self.name}': {brief(odd and odd[0])} cannot be the name of a stage")
         require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
         reserved = {CLASSIFIER, HEAD} & set(self.stages)
         require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage of the conv base")
         for field, high in (("channels", MAX_CHANNELS), ("stride", MAX_SIZE), ("min_size", MAX_SIZE)):
             value = getattr(self, field)
             whole = isinstance(value, int) and 1 <= value <= high
-            require(whole, f"backbone '{self.name}': {field} must be at least 1 and at most {high}, got {short(value)}")
+            require(whole, f"backbone '{self.name}': {field} must be at least 1 and at most {high}, got {brief(value)}")
         check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
         check_texts(f"backbone '{self.name}'", note=self.note)
         tags = [ref.tag for ref in self.weights]

@@ -19,8 +19,8 @@ from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import UsageError
 from zoo_core.evaluation import evaluate_run
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.run import resume
-from zoo_core.training.watcher import Silent
 
 QUICK = ("--backbone", "lenet5", "--weights", "none", "--epochs", 1, "--size", 32)
 ODD = ("猫 $x_1$", "[bold]red", "a|b`c`<img src=x>", "etc\\..\\..")
@@ -116,7 +116,7 @@ def test_looking_at_the_images_again_is_told_as_well(photos: Path, tmp_path: Pat
     assert measured == [(10, 10)]
     (tmp_path / "run" / "model.safetensors").unlink()
     looked.clear()
-    resume(tmp_path / "run", catalog, Silent(), scanning=lambda done, total: looked.append((done, total)))
+    resume(tmp_path / "run", catalog, NullCallback(), scanning=lambda done, total: looked.append((done, total)))
     assert len(looked) == 20
 
 

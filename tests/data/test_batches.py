@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from zoo_core.data import sources
-from zoo_core.data.batches import Batches, in_groups, small_store, training_groups, training_steps
+from zoo_core.data.batches import Batches, in_groups, resized_store, training_groups, training_steps
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
 from zoo_core.data.on_device import normalised
-from zoo_core.data.transforms import fresh_view, made_small, random_box, view_of
+from zoo_core.data.transforms import fresh_view, random_box, resized, view_of
 from zoo_core.specs import Preprocessing
 
 GREY = Preprocessing(size=32, crop=1.0, mean=(0.5,), std=(0.25,))
@@ -23,7 +23,7 @@ VAL = fashion_small().parts["val"]
 
 
 def centre(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
-    return view_of(made_small(image, preprocessing), preprocessing, "none", 0, b"")
+    return view_of(resized(image, preprocessing), preprocessing, "none", 0, b"")
 
 
 def batches(count: int, batch_size: int, workers: int = 2) -> Batches:
@@ -82,13 +82,13 @@ def test_images_made_small_are_decoded_once(tmp_path: Path, photos: Path, monkey
     groups = [[(index, view) for index in group] for view in (0, 1, 2) for group in in_groups(range(20), 8)]
     expected = list(plain.of(groups))
     opened.clear()
-    with small_store(tmp_path, COLOUR) as store:
+    with resized_store(tmp_path, COLOUR) as store:
         found = [
             tensor for view in range(3) for tensor in replace(plain, small=store).of(groups[3 * view : 3 * view + 3])
         ]
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
     assert len(opened) == 20
-    with small_store(tmp_path, COLOUR) as store:
+    with resized_store(tmp_path, COLOUR) as store:
         again = list(replace(plain, small=store).of(groups))
     assert all(torch.equal(one, other) for one, other in zip(again, expected, strict=True))
     assert len(opened) == 20
@@ -100,7 +100,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_and_looks_the_same(tm
     whole, reduced = (sources.open_image(tmp_path / "a.jpg", at_least=size) for size in (None, 32))
     assert whole.size == (800, 600)
     assert reduced.size == (100, 75)
-    one, other = (made_small(image, COLOUR).astype(int) for image in (whole, reduced))
+    one, other = (resized(image, COLOUR).astype(int) for image in (whole, reduced))
     assert one.shape == other.shape == (32, 43, 3)
     assert np.abs(one - other).mean() < 1
 
@@ -129,7 +129,7 @@ def test_a_random_box_lies_in_the_image_and_is_no_smaller_than_its_centre_square
 
 
 def test_flipping_mirrors_left_and_right() -> None:
-    small = made_small(Image.fromarray(np.tile(np.arange(32, dtype=np.uint8), (32, 1))), GREY)
+    small = resized(Image.fromarray(np.tile(np.arange(32, dtype=np.uint8), (32, 1))), GREY)
     rows = [tuple(view_of(small, GREY, "flip", view, b"x")[0, :, 0]) for view in (0, 1, 2)]
     assert rows == [tuple(range(32)), tuple(range(31, -1, -1)), tuple(range(32))]
     fresh = {tuple(view_of(small, GREY, "flip", fresh_view(0, epoch), b"x")[0, :, 0]) for epoch in range(20)}

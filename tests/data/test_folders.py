@@ -15,7 +15,7 @@ import pytest
 from helpers import make_photos
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
-from zoo_core.data.scan import check_images
+from zoo_core.data.scan import scan_images
 from zoo_core.errors import DataError, UsageError
 
 
@@ -159,7 +159,7 @@ def test_a_link_to_an_image_or_a_class_is_followed_wherever_it_leads(tmp_path: P
     (tmp_path / "data" / "red").mkdir(parents=True)
     (tmp_path / "data" / "red" / "a.png").symlink_to(store / "red" / "1.png")
     (tmp_path / "data" / "blue").symlink_to(store / "blue")
-    source = check_images(read_folders(tmp_path / "data"))
+    source = scan_images(read_folders(tmp_path / "data"))
     assert (source.classes, len(source.parts["train"]), source.ignored) == (("blue", "red"), 5, {})
 
 
@@ -181,7 +181,7 @@ def test_a_class_that_is_a_link_back_to_its_own_data_is_refused(photos: Path, ta
 
 def test_file_names_that_are_no_text_are_read(photos: Path) -> None:
     (photos / "red" / "1.png").rename(os.fsdecode(bytes(photos / "red") + b"/caf\xe9\n.png"))
-    split = check_images(read_folders(photos)).with_validation(share=0.3, seed=0)
+    split = scan_images(read_folders(photos)).with_validation(share=0.3, seed=0)
     assert sum(len(part) for part in split.parts.values()) == 20
 
 

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from zoo_core.data import batches as batches_module
-from zoo_core.data.ahead import ahead, one_behind
 from zoo_core.data.batches import Batches, in_groups
 from zoo_core.data.on_device import cut_together
+from zoo_core.data.prefetch import ahead, lagged
 from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.data.transforms import FRESH, Crop, Pixels, crop_of, cut
-from zoo_core.devices.transfer import fetched
+from zoo_core.devices.transfer import to_cpu_async
 from zoo_core.specs import Interpolation, Preprocessing
 
 CPU = torch.device("cpu")
@@ -86,7 +86,7 @@ def test_a_device_that_computes_apart_cuts_what_is_cropped_by_chance(monkeypatch
         cut_there.append(len(pairs))
         return cut_together(pairs, *more)
 
-    monkeypatch.setattr(batches_module, "computes_apart", lambda device: True)
+    monkeypatch.setattr(batches_module, "is_accelerator", lambda device: True)
     monkeypatch.setattr(batches_module, "cut_together", noted)
     images = np.stack([like_a_photo(40, 40, 1, seed=number)[..., 0] for number in range(10)])
     part = Part(ArrayImages("noise", images), np.zeros(10, np.int64))
@@ -94,7 +94,7 @@ def test_a_device_that_computes_apart_cuts_what_is_cropped_by_chance(monkeypatch
     for augment, expected in (("crop-flip", [4, 4, 2]), ("flip", []), ("none", [])):
         cut_there.clear()
         batches = Batches(part, GREY, 4, workers=2, augment=augment)
-        for there, here in zip(batches.on(CPU, groups), batches.of(groups), strict=True):
+        for there, here in zip(batches.batches_on(CPU, groups), batches.of(groups), strict=True):
             assert there.shape == here.shape
             assert (there.int() - here.int()).abs().max() <= (1 if expected else 0)
         assert cut_there == expected
@@ -102,7 +102,7 @@ def test_a_device_that_computes_apart_cuts_what_is_cropped_by_chance(monkeypatch
 
 def test_what_is_fetched_is_what_was_there() -> None:
     tensors = {"a": torch.arange(3), "b": torch.ones(2, 2)}
-    there = fetched(tensors)()
+    there = to_cpu_async(tensors)()
     assert there.keys() == tensors.keys()
     assert all(torch.equal(there[key], tensors[key]) for key in tensors)
 
@@ -152,4 +152,4 @@ def test_one_behind_gives_everything_when_the_next_one_was_begun() -> None:
             begun.append(number)
             yield number
 
-    assert [(number, len(begun)) for number in one_behind(numbers())] == [(0, 2), (1, 3), (2, 4), (3, 4)]
+    assert [(number, len(begun)) for number in lagged(numbers())] == [(0, 2), (1, 3), (2, 4), (3, 4)]

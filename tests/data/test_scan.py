@@ -18,7 +18,7 @@ from helpers import decoding, make_photos
 from zoo_core.data import scan
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
-from zoo_core.data.scan import check_images
+from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source
 from zoo_core.errors import DataError
 
@@ -55,7 +55,7 @@ def spoil(photos: Path) -> None:
 def test_all_bad_images_are_named_in_one_error_with_the_next_step(photos: Path) -> None:
     spoil(photos)
     with pytest.raises(DataError) as caught:
-        check_images(read_folders(photos))
+        scan_images(read_folders(photos))
     first, *lines, last = str(caught.value).split("\n")
     assert first == f"5 images in {photos} cannot be used:"
     assert [line.split(": ")[0].split(", more")[0] for line in lines] == [
@@ -73,14 +73,14 @@ def test_many_bad_images_are_named_up_to_twenty_and_then_counted(tmp_path: Path)
     for path in photos.rglob("*.*"):
         path.write_bytes(b"x")
     with pytest.raises(DataError) as caught:
-        check_images(read_folders(photos))
+        scan_images(read_folders(photos))
     lines = str(caught.value).split("\n")
     assert (lines[0], len(lines), lines[-2]) == (f"30 images in {photos} cannot be used:", 23, "  ... and 10 more")
 
 
 def test_skipped_images_leave_their_parts_and_are_counted(photos: Path) -> None:
     spoil(photos)
-    source = check_images(read_folders(photos), bad_images="skip")
+    source = scan_images(read_folders(photos), bad_images="skip")
     train = source.parts["train"]
     assert (len(train), source.skipped) == (15, 5)
     names = {train.images.name(index) for index in range(len(train))}
@@ -93,7 +93,7 @@ def test_a_class_of_which_nothing_is_left_is_an_error(photos: Path) -> None:
     for path in (photos / "red").iterdir():
         path.write_bytes(b"")
     with pytest.raises(DataError, match="no image of the class 'red' can be read. Repair them or remove the folder."):
-        check_images(read_folders(photos), bad_images="skip")
+        scan_images(read_folders(photos), bad_images="skip")
 
 
 def test_a_part_of_which_nothing_is_left_is_an_error(tmp_path: Path) -> None:
@@ -101,17 +101,17 @@ def test_a_part_of_which_nothing_is_left_is_an_error(tmp_path: Path) -> None:
     for path in make_photos(tmp_path / "data" / "val", count=1).rglob("*.*"):
         path.write_bytes(b"")
     with pytest.raises(DataError, match="no image of the val part"):
-        check_images(read_folders(tmp_path / "data"), bad_images="skip")
+        scan_images(read_folders(tmp_path / "data"), bad_images="skip")
 
 
 def test_an_unchanged_folder_is_only_asked_for_sizes_and_times(photos: Path, decoded: list[int]) -> None:
-    source = check_images(read_folders(photos))
+    source = scan_images(read_folders(photos))
     assert len(decoded) == 20
-    again = check_images(read_folders(photos))
+    again = scan_images(read_folders(photos))
     assert len(decoded) == 20
     assert told(again) == told(source)
     Image.new("RGB", (9, 9), "red").save(photos / "red" / "1.png")
-    changed = check_images(read_folders(photos))
+    changed = scan_images(read_folders(photos))
     assert len(decoded) == 21
     assert changed.parts["train"].digest() != source.parts["train"].digest()
 
@@ -120,7 +120,7 @@ def test_an_unchanged_folder_is_only_asked_for_sizes_and_times(photos: Path, dec
 def test_a_file_of_the_same_size_is_looked_at_again_whatever_its_time_says(
     photos: Path, decoded: list[int], set_back: bool
 ) -> None:
-    check_images(read_folders(photos))
+    scan_images(read_folders(photos))
     path = photos / "red" / "1.png"
     before = path.stat()
     content = bytearray(path.read_bytes())
@@ -129,9 +129,9 @@ def test_a_file_of_the_same_size_is_looked_at_again_whatever_its_time_says(
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns if set_back else 1))
     assert path.stat().st_size == before.st_size
     with pytest.raises(DataError, match="red/1.png is damaged"):
-        check_images(read_folders(photos))
+        scan_images(read_folders(photos))
     with pytest.raises(DataError, match="red/1.png is damaged"):  # what is bad is kept as well
-        check_images(read_folders(photos))
+        scan_images(read_folders(photos))
     assert len(decoded) == 21
 
 
@@ -161,49 +161,49 @@ def with_column(text: str, column: int, value: object) -> str:
     ],
 )
 def test_a_damaged_cache_is_ignored_and_made_anew(photos: Path, cache: Path, decoded: list[int], damage) -> None:
-    source = check_images(read_folders(photos))
+    source = scan_images(read_folders(photos))
     (index,) = cache.iterdir()
     index.write_text(damage(index.read_text()))
-    assert told(check_images(read_folders(photos))) == told(source)
+    assert told(scan_images(read_folders(photos))) == told(source)
     assert len(decoded) == 40
-    assert told(check_images(read_folders(photos))) == told(source)
+    assert told(scan_images(read_folders(photos))) == told(source)
     assert len(decoded) == 40
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", "/dev/null/cache")
-    assert len(check_images(read_folders(photos)).parts["train"]) == 20
+    assert len(scan_images(read_folders(photos)).parts["train"]) == 20
 
 
 def test_two_folders_have_a_cache_each(tmp_path: Path, cache: Path) -> None:
     for name in ("a", "b"):
-        check_images(read_folders(make_photos(tmp_path / name)))
+        scan_images(read_folders(make_photos(tmp_path / name)))
     assert len(list(cache.iterdir())) == 2
 
 
 def test_progress_is_told_image_by_image(photos: Path) -> None:
     told: list[tuple[int, int]] = []
-    check_images(read_folders(photos), watch=lambda done, total: told.append((done, total)))
+    scan_images(read_folders(photos), watch=lambda done, total: told.append((done, total)))
     assert told == [(done, 20) for done in range(1, 21)]
 
 
 def test_file_names_that_are_no_text_are_read_and_kept(photos: Path, decoded: list[int]) -> None:
     (photos / "red" / "1.png").rename(os.fsdecode(bytes(photos / "red") + b"/\xff\xfe.png"))
-    source = check_images(read_folders(photos))
-    assert told(check_images(read_folders(photos))) == told(source)
+    source = scan_images(read_folders(photos))
+    assert told(scan_images(read_folders(photos))) == told(source)
     assert len(decoded) == 20
     assert source.parts["train"].digest() != ""
 
 
 def test_images_in_arrays_need_no_look(decoded: list[int]) -> None:
-    assert check_images(fashion_small()).parts["val"].images is not None
+    assert scan_images(fashion_small()).parts["val"].images is not None
     assert decoded == []
 
 
 def test_the_digest_of_a_part_covers_names_labels_and_content(photos: Path) -> None:
     """Without the content in it, a run went on with other pixels under the same names."""
     part = read_folders(photos).parts["train"]
-    assert part.digest() == check_images(read_folders(photos)).parts["train"].digest()  # scanned or not
+    assert part.digest() == scan_images(read_folders(photos)).parts["train"].digest()  # scanned or not
     digests = {part.digest()}
     path = photos / "red" / "1.png"
     with Image.open(path) as image:

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import PluginError
-from zoo_core.freezing.plan import FROZEN, LEARNING, Phase, Plan, Rule
+from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.library import create_model
 from zoo_core.model.adapt import adapt
-from zoo_core.model.assemble import Model, learning_parameters
+from zoo_core.model.assemble import Model, trainable_parameters
 from zoo_core.model.chain import Chain
 from zoo_core.options import NoOptions
 from zoo_core.specs import FreezeSpec
 from zoo_core.training.job import make_plan
-from zoo_core.training.recipe import Rates
+from zoo_core.training.schedule import Rates
 
 
 class Scaled(nn.Module):
@@ -43,7 +43,7 @@ class Scaled(nn.Module):
 
 def plan(options: NoOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
     scales = Rule(lr=0.5, parameters="added")
-    return Plan(stages, (Phase(epochs, (*[FROZEN] * (len(stages) - 1), scales, LEARNING)),))
+    return Plan(stages, (Phase(epochs, (*[FROZEN] * (len(stages) - 1), scales, TRAINABLE)),))
 
 
 def scale(options: NoOptions, base: Chain, *, stages: tuple[str, ...]) -> Callable[[], None]:
@@ -90,14 +90,14 @@ def test_only_what_was_added_learns_in_its_stage_also_in_a_copy(model: Model, ma
         learning = {name for name, parameter in adapted.backbone.named_parameters() if parameter.requires_grad}
         assert learning == {"layer4.0.conv1.scale_C11", "layer4.1.conv2.scale_C11"}
         rule = made.rules(made.phases[0])["layer4"]
-        assert sum(p.numel() for p in learning_parameters(adapted.part("layer4"), rule)) == 1024
+        assert sum(p.numel() for p in trainable_parameters(adapted.part("layer4"), rule)) == 1024
         assert not any(module.training for module in adapted.backbone.modules() if isinstance(module, nn.BatchNorm2d))
 
 
 def test_merged_the_base_has_its_published_keys_and_answers_the_same(model: Model, made: Plan) -> None:
     keys = [name for name, _ in model.named_saved()]
     merge = adapt(chosen(SPEC), model.backbone, made)
-    for parameter in learning_parameters(model.part("layer4"), made.rules(made.phases[0])["layer4"]):
+    for parameter in trainable_parameters(model.part("layer4"), made.rules(made.phases[0])["layer4"]):
         nn.init.uniform_(parameter, 0.5, 1.5)
     images_BCHW = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     model.eval()

@@ -12,7 +12,7 @@ from zoo_core.library import create_model
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import NORMALISATION
 from zoo_core.training.job import make_plan
-from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups
+from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
 
 STRATEGIES = [
     *(
@@ -36,10 +36,10 @@ def model(catalog: Catalog) -> Model:
 def expected_to_move(model: Model, plan: Plan, number: int) -> set[str]:
     """Written down here anew, from the words of the plan, stage by stage."""
     moving = set()
-    for row, rule in plan.rules(plan.phases[number]).items():
+    for part, rule in plan.rules(plan.phases[number]).items():
         if rule.lr == 0:
             continue
-        for path, module in model.part(row).named_modules():
+        for path, module in model.part(part).named_modules():
             norm = isinstance(module, NORMALISATION)
             for name, _ in module.named_parameters(recurse=False):
                 if (
@@ -47,15 +47,17 @@ def expected_to_move(model: Model, plan: Plan, number: int) -> set[str]:
                     or (rule.parameters == "norm" and norm)
                     or (rule.parameters == "bias" == name)
                 ):
-                    moving.add(f"{row}/{path}.{name}")
+                    moving.add(f"{part}/{path}.{name}")
             if norm and rule.statistics == "update":
-                moving |= {f"{row}/{path}.{name}" for name, _ in module.named_buffers(recurse=False)}
+                moving |= {f"{part}/{path}.{name}" for name, _ in module.named_buffers(recurse=False)}
     return moving
 
 
 def everything(model: Model, plan: Plan) -> dict[str, torch.Tensor]:
     return {
-        f"{row}/{name}": tensor.clone() for row in plan.rows for name, tensor in model.part(row).state_dict().items()
+        f"{part}/{name}": tensor.clone()
+        for part in plan.parts
+        for name, tensor in model.part(part).state_dict().items()
     }
 
 
@@ -80,8 +82,8 @@ def test_steps_move_exactly_what_is_planned_in_each_phase(catalog: Catalog, mode
             torch.nn.functional.cross_entropy(model(images_BCHW), torch.tensor([0, 1, 2, 0])).backward()
             optimizer.step()
         after = everything(model, plan)
-        moved = {name for name in before if not torch.equal(before[name], after[name])}
-        assert moved == expected_to_move(model, plan, number)
+        to_device = {name for name in before if not torch.equal(before[name], after[name])}
+        assert to_device == expected_to_move(model, plan, number)
 
 
 GOLDEN = {
@@ -104,12 +106,12 @@ GOLDEN = {
 def told(plan: Plan) -> str:
     phases = []
     for phase in plan.phases:
-        rows = [
-            f"{row}={rule.lr:g}{'' if rule.parameters == 'all' else rule.parameters}"
-            + ("!" if rule.learns and rule.statistics == "frozen" else "")
-            for row, rule in plan.rules(phase).items()
+        parts = [
+            f"{part}={rule.lr:g}{'' if rule.parameters == 'all' else rule.parameters}"
+            + ("!" if rule.trainable and rule.statistics == "frozen" else "")
+            for part, rule in plan.rules(phase).items()
         ]
-        phases.append(f"{phase.epochs}x {' '.join(rows)}")
+        phases.append(f"{phase.epochs}x {' '.join(parts)}")
     return " | ".join(phases)
 
 

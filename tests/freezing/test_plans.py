@@ -4,7 +4,7 @@ import pytest
 
 from zoo_core.catalog import Catalog
 from zoo_core.errors import PluginError, UsageError
-from zoo_core.freezing.plan import FROZEN, LEARNING, Phase, Plan, Rule
+from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.specs import resolve
 
 STAGES = ("stem", "layer1", "layer2", "layer3")
@@ -29,8 +29,8 @@ def plan_of(catalog: Catalog, text: str, epochs: int = 5) -> Plan:
 def test_a_strategy_names_what_learns(catalog: Catalog, text: str, learning: tuple[str, ...], front: int) -> None:
     plan = plan_of(catalog, text)
     (phase,) = plan.phases
-    assert plan.learning(phase) == learning
-    assert plan.front(phase) == front
+    assert plan.trainable(phase) == learning
+    assert plan.frozen_depth(phase) == front
     assert plan.epochs == 5
 
 
@@ -48,8 +48,8 @@ def test_statistics_can_stay_frozen_where_weights_learn(catalog: Catalog) -> Non
     ("phases", "message"),
     [
         ((), "at least one phase"),
-        ((Phase(0, (FROZEN, LEARNING)),), "at least one epoch"),
-        ((Phase(1, (LEARNING,)),), "a phase needs 2 rules"),
+        ((Phase(0, (FROZEN, TRAINABLE)),), "at least one epoch"),
+        ((Phase(1, (TRAINABLE,)),), "a phase needs 2 rules"),
         ((Phase(1, (FROZEN, FROZEN)),), "nothing learns"),
     ],
 )

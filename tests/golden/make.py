@@ -30,12 +30,12 @@ import zoo_core  # noqa: E402
 from golden.support import FIXTURES, IMAGES, options, reference, shape, zoo  # noqa: E402
 from helpers import make_photos  # noqa: E402
 from zoo_core.catalog import open_catalog  # noqa: E402
-from zoo_core.hub.bundle import Wishes, bundle  # noqa: E402
-from zoo_core.hub.twin import timm_twin  # noqa: E402
+from zoo_core.hub.bundle import PublishOptions, bundle  # noqa: E402
+from zoo_core.hub.timm_export import export_for_timm  # noqa: E402
 from zoo_core.paths import sha256_of  # noqa: E402
 from zoo_core.runs.directory import read_run  # noqa: E402
-from zoo_core.training.interrupt import Interrupted  # noqa: E402
-from zoo_core.training.watcher import Silent  # noqa: E402
+from zoo_core.training.callback import NullCallback  # noqa: E402
+from zoo_core.training.stopping import Interrupted  # noqa: E402
 
 EXACT = ["--seed", "3", "--device", "cpu", "--precision", "float32", "--compile", "off"]
 LENET = ["--backbone", "lenet5", "--batch-size", "5", *EXACT]
@@ -65,13 +65,13 @@ SHAPES = [
 ]
 
 
-class Stopping(Silent):
+class Stopping(NullCallback):
     """Sends Ctrl-C to this process after so many steps."""
 
     def __init__(self, after: int) -> None:
         self.left = after
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGINT)
@@ -116,7 +116,7 @@ def interrupted() -> dict[str, Any]:
         settings |= {"device": "cpu", "precision": "float32", "compile": "off"}
         config = zoo_core.FinetuneConfig(**settings, out=f"interrupted/{name}")
         try:
-            zoo_core.finetune(config, watcher=Stopping(step))
+            zoo_core.finetune(config, callback=Stopping(step))
         except Interrupted as stopped:
             print(stopped)
         run, finished = Path("interrupted", name), Path("resumed", name)
@@ -138,7 +138,7 @@ def interrupted() -> dict[str, Any]:
 def published() -> None:
     """A run as it is published, and the keys that a twin for timm adds to its config."""
     catalog, folder = open_catalog(), Path(tempfile.mkdtemp())
-    wishes = Wishes(licence="mit", dataset="acme/photos")
+    wishes = PublishOptions(licence="mit", dataset="acme/photos")
     for name, path in bundle(read_run(Path("runs/classification")), "acme/net", wishes, catalog, folder).items():
         target = Path("bundle", name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def published() -> None:
     os.environ["ZOO_CACHE"] = str(folder / "cache")
     resnet = ["--backbone", "resnet18", "--weights", "none", "--size", "32", "--strategy", "head-only", *EXACT]
     zoo("finetune", *resnet, *PHOTOS, "--epochs", "1", "--out", str(folder / "resnet"))
-    write("timm.json", timm_twin(read_run(folder / "resnet"), catalog).config)
+    write("timm.json", export_for_timm(read_run(folder / "resnet"), catalog).config)
 
 
 def answers() -> dict[str, Any]:

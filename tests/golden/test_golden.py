@@ -149,7 +149,7 @@ def test_an_old_cache_is_read_and_nothing_is_computed(name: str, golden: Path, m
         out="again",
     )
     result = zoo_core.finetune(config)
-    assert result.forwards == 0
+    assert result.num_computed == 0
     assert {path: sha256(path) for path in before} == before
     assert differing(lines_of(golden / "runs" / name), lines_of(golden / "again")) == []
     assert_near(golden / "again", golden / "runs" / name / "model.safetensors")

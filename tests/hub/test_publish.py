@@ -22,8 +22,8 @@ from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import HubError, UsageError, ZooError
-from zoo_core.hub.bundle import Wishes
-from zoo_core.hub.publish import Published, publish
+from zoo_core.hub.bundle import PublishOptions
+from zoo_core.hub.publish import PublishResult, publish
 from zoo_core.hub.search import search
 from zoo_core.runs.directory import read_run
 
@@ -53,8 +53,8 @@ def alice(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> TestHub:
 
 
 @pytest.fixture
-def send(run_directory: Path, catalog: Catalog) -> Callable[..., Published]:
-    def call(directory: Path = run_directory, repo: str = REPO, **settings: object) -> Published:
+def send(run_directory: Path, catalog: Catalog) -> Callable[..., PublishResult]:
+    def call(directory: Path = run_directory, repo: str = REPO, **settings: object) -> PublishResult:
         return publish(directory, repo, catalog=catalog, **settings)
 
     return call
@@ -64,7 +64,7 @@ def commits(hub: TestHub, repo: str = REPO) -> list[str]:
     return [commit.title for commit in hub.commits(repo)]
 
 
-def test_a_run_becomes_a_repository_in_one_commit(alice: TestHub, send: Callable[..., Published]) -> None:
+def test_a_run_becomes_a_repository_in_one_commit(alice: TestHub, send: Callable[..., PublishResult]) -> None:
     done = send()
     assert done.commit == alice.head(REPO)
     assert commits(alice)[:-1] == ["Publish a model fine-tuned with zoo"], "one commit on top of the Hub's first"
@@ -72,7 +72,7 @@ def test_a_run_becomes_a_repository_in_one_commit(alice: TestHub, send: Callable
 
 
 def test_what_was_published_answers_to_the_last_bit_from_another_cache(
-    alice: TestHub, send: Callable[..., Published], run_directory: Path, catalog: Catalog
+    alice: TestHub, send: Callable[..., PublishResult], run_directory: Path, catalog: Catalog
 ) -> None:
     send()
     images = sorted((run_directory.parent / "pets").rglob("*.png"))
@@ -83,7 +83,7 @@ def test_what_was_published_answers_to_the_last_bit_from_another_cache(
 
 
 def test_nothing_of_the_machine_is_published(
-    alice: TestHub, send: Callable[..., Published], run_directory: Path
+    alice: TestHub, send: Callable[..., PublishResult], run_directory: Path
 ) -> None:
     """Without the trimming of paths the folder of the photos stood in config.json and in the card."""
     send()
@@ -95,9 +95,9 @@ def test_nothing_of_the_machine_is_published(
 
 
 def test_the_card_says_what_a_person_and_the_hub_want_to_know(
-    alice: TestHub, send: Callable[..., Published], run_directory: Path
+    alice: TestHub, send: Callable[..., PublishResult], run_directory: Path
 ) -> None:
-    send(wishes=Wishes(licence="MIT", dataset="alice/pet-photos"))
+    send(options=PublishOptions(licence="MIT", dataset="alice/pet-photos"))
     text = alice.files(REPO)["README.md"].decode()
     front, _, body = text.removeprefix("---\n").partition("\n---\n")
     metadata = yaml.safe_load(front)
@@ -120,14 +120,14 @@ def test_the_card_says_what_a_person_and_the_hub_want_to_know(
     assert (entry["dataset"]["id"], entry["value"]) == ("alice/pet-photos", accuracy)
 
 
-def test_a_dry_run_sends_nothing(alice: TestHub, send: Callable[..., Published]) -> None:
+def test_a_dry_run_sends_nothing(alice: TestHub, send: Callable[..., PublishResult]) -> None:
     planned = send(dry_run=True)
     assert set(planned.files) == NAMES
     assert planned.card.startswith("---\n")
     assert alice.requests == []
 
 
-def test_an_existing_repository_needs_an_explicit_update(alice: TestHub, send: Callable[..., Published]) -> None:
+def test_an_existing_repository_needs_an_explicit_update(alice: TestHub, send: Callable[..., PublishResult]) -> None:
     """Without the look at what is there the file of somebody else was replaced."""
     alice.add_repo(REPO, {"model.safetensors": b"precious"})
     with pytest.raises(UsageError, match="alice/pets exists and holds model.safetensors. --update replaces it"):
@@ -137,14 +137,14 @@ def test_an_existing_repository_needs_an_explicit_update(alice: TestHub, send: C
     assert len(alice.files(REPO)["model.safetensors"]) > 1000
 
 
-def test_the_same_command_again_makes_no_second_commit(alice: TestHub, send: Callable[..., Published]) -> None:
+def test_the_same_command_again_makes_no_second_commit(alice: TestHub, send: Callable[..., PublishResult]) -> None:
     first = send()
     again = send()
     assert (again.already_there, again.commit) == (True, first.commit)
     assert len(commits(alice)) == 2
 
 
-def test_a_commit_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: Callable[..., Published]) -> None:
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: Callable[..., PublishResult]) -> None:
     """Here the client itself sees that nothing is left to change; the look at the head does not rest on that."""
     alice.fault("POST", r"/commit/main", times=1, drop_answer=True)
     done = send()
@@ -152,7 +152,9 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: 
     assert len(commits(alice)) == 2
 
 
-def test_a_pull_request_whose_answer_was_lost_is_not_made_twice(alice: TestHub, send: Callable[..., Published]) -> None:
+def test_a_pull_request_whose_answer_was_lost_is_not_made_twice(
+    alice: TestHub, send: Callable[..., PublishResult]
+) -> None:
     """Without the look at the pull requests there were two of them."""
     alice.add_repo(REPO, {"model.safetensors": b"precious"})
     alice.fault("POST", r"/commit/main", times=1, drop_answer=True)
@@ -163,7 +165,7 @@ def test_a_pull_request_whose_answer_was_lost_is_not_made_twice(alice: TestHub, 
 
 
 def test_of_two_publishers_the_slower_gets_a_conflict(
-    alice: TestHub, send: Callable[..., Published], monkeypatch: pytest.MonkeyPatch
+    alice: TestHub, send: Callable[..., PublishResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the parent commit the slower one overwrote what the faster one had published."""
     from zoo_core.hub import publish as module
@@ -183,7 +185,7 @@ def test_of_two_publishers_the_slower_gets_a_conflict(
 
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_server_that_stumbles_is_asked_again(
-    alice: TestHub, send: Callable[..., Published], naps: list[float], status: int
+    alice: TestHub, send: Callable[..., PublishResult], naps: list[float], status: int
 ) -> None:
     """Without the second attempt the publish ended with the server's first stumble."""
     alice.fault("POST", r"/commit/main", times=1, status=status)
@@ -192,7 +194,7 @@ def test_a_server_that_stumbles_is_asked_again(
 
 
 def test_a_server_that_goes_on_failing_ends_with_one_message_and_nothing_changed(
-    alice: TestHub, send: Callable[..., Published], naps: list[float]
+    alice: TestHub, send: Callable[..., PublishResult], naps: list[float]
 ) -> None:
     alice.add_repo(REPO, {"model.safetensors": b"precious"})
     alice.fault("POST", r"/commit/main", status=500)
@@ -206,7 +208,7 @@ def test_a_server_that_goes_on_failing_ends_with_one_message_and_nothing_changed
     [(None, "hf auth login"), ("hf_nobody", "hf auth login"), ("hf_bobstoken", "hf auth login")],
 )
 def test_a_missing_wrong_or_foreign_token_is_answered_with_what_to_do(
-    alice: TestHub, send: Callable[..., Published], monkeypatch: pytest.MonkeyPatch, token: str | None, message: str
+    alice: TestHub, send: Callable[..., PublishResult], monkeypatch: pytest.MonkeyPatch, token: str | None, message: str
 ) -> None:
     alice.add_token("hf_bobstoken", user="bob")
     monkeypatch.delenv("HF_TOKEN")
@@ -220,7 +222,7 @@ def test_a_missing_wrong_or_foreign_token_is_answered_with_what_to_do(
 
 @pytest.mark.parametrize("repo", ["pets", "../pets", "alice/../pets", "alice/pets/x", "-a/b", "alice/"])
 def test_a_repository_name_that_is_none_is_refused_before_anything_is_asked(
-    alice: TestHub, send: Callable[..., Published], repo: str
+    alice: TestHub, send: Callable[..., PublishResult], repo: str
 ) -> None:
     with pytest.raises(UsageError, match="is not a repository 'owner/name'"):
         send(repo=repo)
@@ -228,7 +230,7 @@ def test_a_repository_name_that_is_none_is_refused_before_anything_is_asked(
 
 
 def test_a_run_that_did_not_finish_is_not_published(
-    alice: TestHub, send: Callable[..., Published], run_directory: Path, tmp_path: Path
+    alice: TestHub, send: Callable[..., PublishResult], run_directory: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(run_directory, tmp_path / "run")
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -237,13 +239,13 @@ def test_a_run_that_did_not_finish_is_not_published(
         send(tmp_path / "run")
 
 
-def test_a_private_repository_is_private(alice: TestHub, send: Callable[..., Published]) -> None:
+def test_a_private_repository_is_private(alice: TestHub, send: Callable[..., PublishResult]) -> None:
     send(private=True)
     assert alice.store.repos[REPO].private
 
 
 def test_a_repository_that_was_only_created_is_completed_by_the_same_command(
-    alice: TestHub, send: Callable[..., Published]
+    alice: TestHub, send: Callable[..., PublishResult]
 ) -> None:
     """Without the list of what a new repository holds the second command asked for --update."""
     alice.add_repo(REPO, {".gitattributes": b"*.safetensors filter=lfs"})
@@ -275,7 +277,7 @@ def test_a_publish_that_is_killed_changes_nothing_and_the_same_command_completes
 
 
 def test_a_published_model_is_where_another_training_starts(
-    alice: TestHub, send: Callable[..., Published], catalog: Catalog, tmp_path: Path
+    alice: TestHub, send: Callable[..., PublishResult], catalog: Catalog, tmp_path: Path
 ) -> None:
     send()
     data = str(make_photos(tmp_path / "more"))
@@ -288,7 +290,9 @@ def test_a_published_model_is_where_another_training_starts(
     assert yaml.safe_load(card.removeprefix("---\n").partition("\n---\n")[0])["base_model"] == REPO
 
 
-def test_a_repository_whose_plugin_is_not_installed_names_it(alice: TestHub, send: Callable[..., Published]) -> None:
+def test_a_repository_whose_plugin_is_not_installed_names_it(
+    alice: TestHub, send: Callable[..., PublishResult]
+) -> None:
     send()
     with pytest.raises(
         ZooError, match="needs 'lenet5' from zoo-lenet, which is not installed. `pip install zoo-lenet`"
@@ -296,7 +300,7 @@ def test_a_repository_whose_plugin_is_not_installed_names_it(alice: TestHub, sen
         zoo_core.load(REPO, catalog=Catalog(()))
 
 
-def test_search_finds_what_was_published(alice: TestHub, send: Callable[..., Published], caches: Caches) -> None:
+def test_search_finds_what_was_published(alice: TestHub, send: Callable[..., PublishResult], caches: Caches) -> None:
     send()
     alice.add_repo("bob/other", {"model.safetensors": b"x"}, tags=("timm",), downloads=5)
     alice.add_repo("eve/odd", {"README.md": b"---\ntags: [zoo]\nzoo: 3\nmodel-index: nonsense\n---\n"})

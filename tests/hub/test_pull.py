@@ -22,9 +22,9 @@ from huggingface_hub import close_session, constants
 from hub.support import BODY, CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies, point_to
 from hubserver import TestHub
 from zoo_core.errors import HubError, UsageError
+from zoo_core.hubclient.pull import parse_address, pull
 from zoo_core.weights import hub as asking
 from zoo_core.weights.fetch import HubFile, fetch_source
-from zoo_core.weights.pull import parse_address, pull
 
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
@@ -61,9 +61,9 @@ def test_newest_asks_which_commit_it_is_and_fetches_only_when_that_is_new(hub: T
     assert bodies(hub) == 1
     pull(REPO, [LARGE], newest=True)
     assert bodies(hub) == 1
-    moved = hub.commit(REPO, {LARGE: WEIGHTS[:-1] + b"\7"})
-    assert pull(REPO, [LARGE])[0].commit != moved
-    assert pull(REPO, [LARGE], newest=True)[0].commit == moved
+    to_device = hub.commit(REPO, {LARGE: WEIGHTS[:-1] + b"\7"})
+    assert pull(REPO, [LARGE])[0].commit != to_device
+    assert pull(REPO, [LARGE], newest=True)[0].commit == to_device
     assert bodies(hub) == 2
 
 
@@ -224,7 +224,7 @@ def test_a_proxy_of_the_environment_is_used(hub: TestHub, monkeypatch: pytest.Mo
 
 
 PULL = f"""
-from zoo_core.weights.pull import pull
+from zoo_core.hubclient.pull import pull
 print(pull({REPO!r}, [{LARGE!r}])[0].sha256)
 """
 

@@ -23,8 +23,8 @@ from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command
 from zoo_core.errors import UsageError, WeightsError
-from zoo_core.weights.pull import pull
-from zoo_core.weights.safe import write_tensors
+from zoo_core.hubclient.pull import pull
+from zoo_core.tensors import write_tensors
 
 __all__ = ["server"]
 RESNET18 = ("smp-hub/resnet18.imagenet", "3f2325ff978283d47aa6a1d6878ca20565622683")

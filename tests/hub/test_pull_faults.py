@@ -20,9 +20,9 @@ from helpers import files_of_at_most
 from hub.support import BODY, CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies
 from hubserver import TestHub
 from zoo_core.errors import HubError, UnreachableError
-from zoo_core.weights.guard import RESUME_STEP
-from zoo_core.weights.hub import explained
-from zoo_core.weights.pull import cached, pull
+from zoo_core.hubclient.client import explained
+from zoo_core.hubclient.guard import RESUME_STEP
+from zoo_core.hubclient.pull import cached, pull
 
 FLIPPED = WEIGHTS[:-1] + bytes([WEIGHTS[-1] ^ 0xFF])
 
@@ -54,7 +54,7 @@ def test_a_disk_without_space_is_said_so(code: int) -> None:
 
 
 PULL = f"""
-from zoo_core.weights.pull import pull
+from zoo_core.hubclient.pull import pull
 pull({REPO!r}, [{LARGE!r}])
 """
 

@@ -11,7 +11,7 @@ import zoo_core
 from helpers import make_table
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
-from zoo_core.hub.bundle import Wishes, bundle
+from zoo_core.hub.bundle import PublishOptions, build_bundle
 from zoo_core.runs.directory import read_run
 
 NAMES = {".eval_results/zoo.yaml", "README.md", "config.json", "curves.png", "model.safetensors"}
@@ -32,7 +32,7 @@ def test_the_card_and_the_files_speak_of_the_task(
     result = zoo_core.finetune(config, catalog=catalog)
     folder = tmp_path / "bundle"
     folder.mkdir()
-    files = bundle(read_run(result.directory), "a/b", Wishes(dataset="a/photos"), catalog, folder)
+    files = build_bundle(read_run(result.directory), "a/b", PublishOptions(dataset="a/photos"), catalog, folder)
     assert files.keys() == NAMES | {picture}
     front = files["README.md"].read_text().removeprefix("---\n").partition("\n---\n")[0]
     metadata = yaml.safe_load(front)

@@ -29,10 +29,10 @@ from hubserver.reading import ranged
 from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.errors import HubError, WeightsError
 from zoo_core.specs import TorchFile
+from zoo_core.tensors import read_tensors
 from zoo_core.weights import hub as asking
-from zoo_core.weights.choose import choose_start, load_base, load_whole
 from zoo_core.weights.fetch import fetch_source
-from zoo_core.weights.safe import read_tensors
+from zoo_core.weights.resolve import load_backbone, load_whole, resolve_weights
 
 TENSORS = {"weight": torch.arange(5000.0)}
 
@@ -281,7 +281,7 @@ def test_googlenet_loads_from_a_file_with_auxiliary_classifiers_which_are_named_
     tensors = published_weights(catalog, "googlenet")
     extra = {"aux1.conv.conv.weight": torch.zeros(128, 512, 1, 1), "aux2.fc2.bias": torch.zeros(1000)}
     choice = from_server(catalog, "googlenet", server.add({**tensors, **extra}, "googlenet"))
-    base, dropped = load_base(choice, choose_start(choice, "default"))
+    base, dropped = load_backbone(choice, resolve_weights(choice, "default"))
     own = dict(base.named_upstream())
     assert all(torch.equal(own[key], tensors[key]) for key in own)
     assert set(dropped) == {*extra, "fc.weight", "fc.bias"}
@@ -289,7 +289,7 @@ def test_googlenet_loads_from_a_file_with_auxiliary_classifiers_which_are_named_
     assert torch.equal(whole["fc.weight"], tensors["fc.weight"])
     strict = Choice(replace(choice.entry, spec=replace(choice.spec, ignored_keys=())), choice.options)
     with pytest.raises(WeightsError, match="not expected: aux1.conv.conv.weight, aux2.fc2.bias"):
-        load_base(strict, choose_start(strict, "default"))
+        load_backbone(strict, resolve_weights(strict, "default"))
 
 
 def test_alexnet_loads_from_a_file_in_torchvisions_format(server: TorchServer, catalog: Catalog) -> None:
@@ -299,9 +299,9 @@ def test_alexnet_loads_from_a_file_in_torchvisions_format(server: TorchServer, c
         for key, tensor in tensors.items()
     }
     choice = from_server(catalog, "alexnet", server.add(small, "alexnet-owt"))
-    base, dropped = load_base(choice, choose_start(choice, "default"))
+    base, dropped = load_backbone(choice, resolve_weights(choice, "default"))
     own = dict(base.named_upstream())
     assert len(own) == 10
     assert all(torch.equal(own[key], tensors[key]) for key in own)
     assert set(dropped) == {key for key in tensors if key.startswith("classifier.")}
-    assert os.path.getsize(choose_start(choice, "default").local.path) > 240e6  # type: ignore[union-attr]
+    assert os.path.getsize(resolve_weights(choice, "default").local.path) > 240e6  # type: ignore[union-attr]

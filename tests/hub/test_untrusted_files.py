@@ -20,9 +20,9 @@ from hub.support import BODY, LARGE, REPO, SMALL, WEIGHTS, Caches, published_wei
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.errors import HubError, WeightsError, ZooError
-from zoo_core.weights.choose import choose_start, load_base
-from zoo_core.weights.pull import pull
-from zoo_core.weights.safe import write_tensors
+from zoo_core.hubclient.pull import pull
+from zoo_core.tensors import write_tensors
+from zoo_core.weights.resolve import load_backbone, resolve_weights
 
 
 def everything_below(folder: Path) -> set[str]:
@@ -206,7 +206,7 @@ def test_weights_of_a_hub_that_are_none_are_refused_by_name_and_at_once(
     choice = catalog.backbone("lenet5")
     started = time.monotonic()
     with pytest.raises(WeightsError) as caught:
-        load_base(choice, choose_start(choice, "hf:acme/bad"))
+        load_backbone(choice, resolve_weights(choice, "hf:acme/bad"))
     assert time.monotonic() - started < 2
     assert message in str(caught.value)
     assert LARGE in str(caught.value)
@@ -225,7 +225,7 @@ def test_weights_of_a_hub_that_do_not_fit_are_refused_with_a_list(
     hub.add_repo("acme/other", {LARGE: (tmp_path / LARGE).read_bytes()})
     choice = catalog.backbone("lenet5")
     with pytest.raises(WeightsError) as caught:
-        load_base(choice, choose_start(choice, "hf:acme/other"))
+        load_backbone(choice, resolve_weights(choice, "hf:acme/other"))
     for part in (
         "missing: c3.conv.weight",
         "not expected: extra.weight",

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from zoo_core.errors import PluginError
-from zoo_core.freezing.plan import FROZEN, LEARNING, Rule
-from zoo_core.model.assemble import Model, learning_parameters, stage_shapes
+from zoo_core.freezing.plan import FROZEN, TRAINABLE, Rule
+from zoo_core.model.assemble import Model, stage_shapes, trainable_parameters
 from zoo_core.model.chain import Chain
 
 
@@ -89,20 +89,20 @@ def test_two_parts_with_one_last_name_are_refused() -> None:
 )
 def test_frozen_statistics_do_not_move_whoever_calls_train(ask) -> None:
     network = model()
-    network.apply_rules({"stem": FROZEN, "body": FROZEN, "head": LEARNING})
+    network.apply_rules({"stem": FROZEN, "body": FROZEN, "head": TRAINABLE})
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     ask(network)
     first, second = network(IMAGES), network.backbone(IMAGES)
     assert torch.equal(second, network.backbone(IMAGES)), "dropout is active in a frozen stage"
     after = network.state_dict()
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert all(name.startswith("head.") for name in moved), moved
+    to_device = {name for name in before if not torch.equal(before[name], after[name])}
+    assert all(name.startswith("head.") for name in to_device), to_device
     assert first.requires_grad
 
 
 def test_learning_statistics_move_and_can_be_held_while_weights_learn() -> None:
     network = model()
-    network.apply_rules({"stem": LEARNING, "body": Rule(lr=1, statistics="frozen"), "head": LEARNING})
+    network.apply_rules({"stem": TRAINABLE, "body": Rule(lr=1, statistics="frozen"), "head": TRAINABLE})
     network.train()
     stem, body = network.backbone.stage("stem").bn1, network.backbone.stage("body")[3]
     before = stem.running_mean.clone(), body.running_mean.clone()
@@ -117,20 +117,20 @@ def test_learning_statistics_move_and_can_be_held_while_weights_learn() -> None:
     ("rule", "names"),
     [
         (FROZEN, []),
-        (LEARNING, ["conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias"]),
+        (TRAINABLE, ["conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias"]),
         (Rule(lr=1, parameters="norm"), ["bn1.weight", "bn1.bias"]),
         (Rule(lr=1, parameters="bias"), ["conv1.bias", "bn1.bias"]),
     ],
 )
 def test_a_rule_says_which_parameters_of_a_stage_learn(rule: Rule, names: list[str]) -> None:
     stem = model().backbone.stage("stem")
-    learning = {id(parameter) for parameter in learning_parameters(stem, rule)}
+    learning = {id(parameter) for parameter in trainable_parameters(stem, rule)}
     assert [name for name, parameter in stem.named_parameters() if id(parameter) in learning] == names
 
 
 def test_a_frozen_head_keeps_still_too() -> None:
     network = model()
-    network.apply_rules({"stem": LEARNING, "body": LEARNING, "head": FROZEN})
+    network.apply_rules({"stem": TRAINABLE, "body": TRAINABLE, "head": FROZEN})
     network.train()
     before = network.head[2].running_mean.clone()
     network(IMAGES)

@@ -17,7 +17,7 @@ from properties.generated import NAMES, ODD
 from properties.test_round_trips import GOOD_RUN
 from zoo_core.data.classes import check_classes
 from zoo_core.data.folders import read_folders
-from zoo_core.errors import DataError, printable, short
+from zoo_core.errors import DataError, brief, printable
 from zoo_core.paths import json_text
 from zoo_core.runs.card import inline, render_card
 from zoo_core.runs.plots import plot_answers
@@ -32,7 +32,7 @@ def test_what_is_printable_stays_and_the_rest_is_escaped(text: str) -> None:
     assert printable(shown) == shown
     assert (shown == text) == text.isprintable()
     shown.encode("utf-8")
-    assert short(text).isprintable()
+    assert brief(text).isprintable()
 
 
 @given(text=ODD)
@@ -92,8 +92,8 @@ def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]
         "best_epoch": 1,
         "confusion": confusion.tolist(),
     }
-    rows = [line for line in render_card(facts, result).split("\n") if line.startswith("| ")]
-    assert len(rows) == len(names) + 1
-    assert all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) == 4 for row in rows)
+    parts = [line for line in render_card(facts, result).split("\n") if line.startswith("| ")]
+    assert len(parts) == len(names) + 1
+    assert all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", part)) == 4 for part in parts)
     with tempfile.TemporaryDirectory() as folder:
         plot_answers(Path(folder), evaluation, names)

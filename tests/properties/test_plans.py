@@ -31,7 +31,7 @@ def test_a_plan_covers_all_epochs_and_stages_and_slows_towards_the_image(catalog
         except UsageError:
             assume(False)
         assert isinstance(plan, Plan)
-        assert (plan.stages, plan.epochs, plan.rows) == (stages, epochs, (*stages, "head"))
+        assert (plan.stages, plan.epochs, plan.parts) == (stages, epochs, (*stages, "head"))
         for phase in plan.phases:
             check_phase(plan, phase)
         assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
@@ -43,11 +43,11 @@ def test_a_plan_covers_all_epochs_and_stages_and_slows_towards_the_image(catalog
 def check_phase(plan: Plan, phase: Phase) -> None:
     """One rule a stage and one for the head, which learns; the front is frozen; rates rise towards the head."""
     assert len(phase.rules) == len(plan.stages) + 1
-    assert phase.rules[-1].learns
-    front = plan.front(phase)
-    assert not any(rule.learns for rule in phase.rules[:front])
-    assert front == len(plan.stages) or phase.rules[front].learns
-    assert set(plan.learning(phase)) | set(plan.frozen(phase)) == set(plan.rows)
-    rates = [rule.lr for rule in phase.rules[:-1] if rule.learns]
+    assert phase.rules[-1].trainable
+    front = plan.frozen_depth(phase)
+    assert not any(rule.trainable for rule in phase.rules[:front])
+    assert front == len(plan.stages) or phase.rules[front].trainable
+    assert set(plan.trainable(phase)) | set(plan.frozen(phase)) == set(plan.parts)
+    rates = [rule.lr for rule in phase.rules[:-1] if rule.trainable]
     assert rates == sorted(rates)
     assert all(0 < rate <= 1 for rate in rates)

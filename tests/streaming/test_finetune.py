@@ -21,9 +21,9 @@ from survive.support import Forks, history_of, weights_of
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.evaluation import evaluate_run
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
-from zoo_core.training.watcher import Silent
 
 PLAIN = FinetuneConfig(backbone="lenet5", weights="none", epochs=2, batch_size=8, workers=2, precision="float32")
 SMALL_ROOM = 0.000065  # gigabytes: two of four shards
@@ -52,7 +52,7 @@ def sources(server: FileServer, hub: TestHub, folder: Path, photos: list[Photo],
 
 
 def run(config: FinetuneConfig, catalog: Catalog) -> Any:
-    return run_job(prepare(config, catalog), Silent())
+    return run_job(prepare(config, catalog), NullCallback())
 
 
 def losses(directory: Path) -> list[tuple[Any, ...]]:
@@ -70,7 +70,7 @@ def test_the_same_images_give_the_same_losses_and_features_whatever_they_come_in
             result = run(replace(PLAIN, data=data, strategy=strategy, out=out), catalog)
             trained[strategy, form] = losses(result.directory)
             if strategy == "head-only":
-                assert (result.forwards == 0) == (form != "folder"), f"{form}: features were computed again"
+                assert (result.num_computed == 0) == (form != "folder"), f"{form}: features were computed again"
         assert all(trained[strategy, form] == trained[strategy, "folder"] for form in sources)
     for data in sources.values():
         measured = evaluate_run(str(tmp_path / "full-folder"), data=data, device="cpu", catalog=catalog)
@@ -100,16 +100,16 @@ def test_it_is_told_how_many_shards_are_looked_into_before_a_run_is_measured(
 def test_a_run_trains_on_more_than_its_disk_may_hold(
     sources: dict[str, str], catalog: Catalog, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo_core.streaming.shelf import Shelf
+    from zoo_core.streaming.shard_cache import ShardCache
 
     most = []
-    make_room = Shelf._make_room
+    make_room = ShardCache._make_room
 
-    def watched(shelf: Shelf) -> None:
-        make_room(shelf)
+    def watched(shard_cache: ShardCache) -> None:
+        make_room(shard_cache)
         most.append(len(list((cache / "shards").glob("[!.]*.tar"))))
 
-    monkeypatch.setattr(Shelf, "_make_room", watched)
+    monkeypatch.setattr(ShardCache, "_make_room", watched)
     data = f"{sources['addresses']}:disk_gb={SMALL_ROOM}"
     run(replace(PLAIN, data=data, strategy="full", out=str(tmp_path / "run")), catalog)
     assert len(most) > 4, "all shards stayed on the disk"

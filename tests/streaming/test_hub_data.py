@@ -18,11 +18,11 @@ from hubserver import TestHub
 from streaming.support import CLASSES, Photo, content_of, parquet, parquet_shards
 from zoo_core.catalog import Catalog
 from zoo_core.data.folders import read_folders
-from zoo_core.data.scan import check_images
+from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source, windows_of
 from zoo_core.errors import DataError, HubError, UsageError
 from zoo_core.streaming import hubdata
-from zoo_core.training.job import open_source
+from zoo_core.training.job import open_dataset
 
 BOTH = pytest.mark.parametrize("option", ["", ":streaming=yes"], ids=["whole", "streamed"])
 
@@ -40,7 +40,7 @@ def table(photos: list[Photo], features: dict[str, Any], **columns: list[Any]) -
 
 
 def opened(data: str, catalog: Catalog, task: Any = "auto") -> Source:
-    return open_source(data, catalog, task)
+    return open_dataset(data, catalog, task)
 
 
 @BOTH
@@ -50,7 +50,7 @@ def test_a_data_set_holds_the_images_and_classes_of_the_folder_that_it_was_made_
     data = publish(hub, f"same-{bool(option)}", parquet_shards(photos)) + option
     source = opened(data, catalog)
     assert (source.classes, source.task) == (CLASSES, "classification")
-    assert content_of(source) == content_of(check_images(read_folders(folder)))
+    assert content_of(source) == content_of(scan_images(read_folders(folder)))
     asked = len(hub.requests)
     assert source.parts["train"].images.read(13).size == (40, 40)
     assert content_of(opened(data, catalog)) == content_of(source)
@@ -202,8 +202,8 @@ def test_bad_images_are_named(hub: TestHub, photos: list[Photo], catalog: Catalo
     bad = [*photos[:3], (b"no image", 0), *photos[4:]]
     source = opened(publish(hub, f"bad-{bool(option)}", parquet_shards(bad)) + option, catalog)
     with pytest.raises(DataError, match=r"1 image in hf:acme/bad-\w+ cannot be used:\n  train/\S*3 is not an image"):
-        check_images(source)
-    assert len(check_images(source, bad_images="skip").parts["train"]) == 19
+        scan_images(source)
+    assert len(scan_images(source, bad_images="skip").parts["train"]) == 19
 
 
 def test_images_in_files_of_the_repository_are_read_but_not_streamed(
@@ -211,7 +211,7 @@ def test_images_in_files_of_the_repository_are_read_but_not_streamed(
 ) -> None:
     files = {f"train/{CLASSES[label]}/{number:02d}.jpg": content for number, (content, label) in enumerate(photos)}
     data = publish(hub, "files", files)
-    assert content_of(opened(data, catalog)) == content_of(check_images(read_folders(folder)))
+    assert content_of(opened(data, catalog)) == content_of(scan_images(read_folders(folder)))
     with pytest.raises(
         DataError, match="hf:acme/files holds single image files, which are not streamed. Leave out str"
     ):
@@ -228,7 +228,7 @@ def test_a_file_of_this_machine_is_never_read(
     content = parquet_without_embedding(rows)
     data = publish(hub, f"thief-{bool(option)}", {"train.parquet": content}) + option
     with pytest.raises((DataError, HubError), match="is a file that does not belong to the data set"):
-        check_images(opened(data, catalog))
+        scan_images(opened(data, catalog))
 
 
 def parquet_without_embedding(rows: dict[str, list[Any]]) -> bytes:
@@ -237,9 +237,9 @@ def parquet_without_embedding(rows: dict[str, list[Any]]) -> bytes:
 
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from datasets import Features
+    from datasets import FeatureCache
 
-    schema = Features({"image": Image(), "label": ClassLabel(names=["a", "b"])}).arrow_schema
+    schema = FeatureCache({"image": Image(), "label": ClassLabel(names=["a", "b"])}).arrow_schema
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pydict(rows, schema=schema), buffer)
     return buffer.getvalue()

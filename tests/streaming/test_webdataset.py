@@ -19,13 +19,13 @@ from helpers import decoding, files_of_at_most
 from streaming.support import FileServer, Photo, content_of, serving, write_shards
 from zoo_core.catalog import Catalog
 from zoo_core.data.folders import read_folders
-from zoo_core.data.scan import check_images
+from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source, windows_of
 from zoo_core.errors import DataError, FullError, HubError, UsageError
 from zoo_core.streaming import index as indexing
-from zoo_core.streaming.shelf import Shelf
+from zoo_core.streaming.shard_cache import ShardCache
 from zoo_core.streaming.webdataset import expanded, open_tars
-from zoo_core.training.job import open_source
+from zoo_core.training.job import open_dataset
 
 SMALL_ROOM = 0.000065  # gigabytes: two of the shards, which have 30,720 bytes each
 
@@ -90,7 +90,7 @@ def test_a_pattern_stands_for_its_shards_in_order(pattern: str, meant: list[str]
 )
 def test_what_cannot_be_meant_is_one_clear_message(data: str, told: str, catalog: Catalog) -> None:
     with pytest.raises(UsageError) as caught:
-        open_source(data, catalog)
+        open_dataset(data, catalog)
     assert told in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_meant_is_one_clear_message(data: str, told: str, catalog
 def test_shards_hold_the_images_and_classes_of_the_folder_that_they_were_made_of(folder: Path, shards: Path) -> None:
     source = open_tars(f"{shards}/photos-{{000..003}}.tar")
     assert source.classes == ("blue", "red")
-    assert content_of(source) == content_of(check_images(read_folders(folder)))
+    assert content_of(source) == content_of(scan_images(read_folders(folder)))
     assert windows_of(source.parts["train"].images) is None, "what lies here needs no windows"
     assert source.parts["train"].images.name(7) == "photos-001.tar/000007"
     pairs = zip(source.parts["train"].images.digests, range(20), strict=True)  # type: ignore[attr-defined]
@@ -126,7 +126,7 @@ def test_names_may_stand_in_any_file_and_must_be_enough(shards: Path, tmp_path: 
 
 
 def test_parts_may_have_patterns_of_their_own(shards: Path, catalog: Catalog) -> None:
-    source = open_source(f"wds:{shards}/photos-{{001..003}}.tar:val={shards}/photos-000.tar", catalog)
+    source = open_dataset(f"wds:{shards}/photos-{{001..003}}.tar:val={shards}/photos-000.tar", catalog)
     assert {name: len(part) for name, part in source.parts.items()} == {"train": 15, "val": 5}
 
 
@@ -140,11 +140,11 @@ def test_bad_images_are_named_or_left_out(tmp_path: Path, photos: list[Photo]) -
     pattern = write_shards(tmp_path / "bad", [*photos[:3], (half[: len(half) // 2], label), *photos[4:], (b"", 1)])
     source = open_tars(pattern)
     with pytest.raises(DataError) as caught:
-        check_images(source)
+        scan_images(source)
     assert str(caught.value).startswith("2 images in ")
     assert "photos-000.tar/000003 is damaged or unreadable" in str(caught.value)
     assert "photos-004.tar/000020 is empty" in str(caught.value)
-    skipped = check_images(source, bad_images="skip")
+    skipped = scan_images(source, bad_images="skip")
     assert (skipped.skipped, len(skipped.parts["train"])) == (2, 19)
     read_all(skipped)
 
@@ -184,7 +184,7 @@ def test_shards_behind_addresses_are_the_same_and_are_asked_for_once(
 ) -> None:
     source = open_tars(f"{server.url}/photos-{{000..003}}.tar")
     assert source.classes == ("blue", "red")
-    assert content_of(source) == content_of(check_images(read_folders(folder)))
+    assert content_of(source) == content_of(scan_images(read_folders(folder)))
     read_all(source)
     assert [server.times(f"photos-{number:03d}.tar") for number in range(4)] == [2] * 4, "once for its identity, once"
     assert len(list((cache / "shards").glob("*.tar"))) == 4
@@ -196,13 +196,13 @@ def test_no_more_lies_on_disk_than_there_is_room_for(
     server: FileServer, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = []
-    make_room = Shelf._make_room
+    make_room = ShardCache._make_room
 
-    def watched(shelf: Shelf) -> None:
-        make_room(shelf)
+    def watched(shard_cache: ShardCache) -> None:
+        make_room(shard_cache)
         most.append(bytes_on_shelf(cache))
 
-    monkeypatch.setattr(Shelf, "_make_room", watched)
+    monkeypatch.setattr(ShardCache, "_make_room", watched)
     source = open_tars(f"{server.url}/photos-{{000..003}}.tar:disk_gb={SMALL_ROOM}")
     train = source.parts["train"]
     windows = windows_of(train.images)
@@ -246,20 +246,20 @@ def test_threads_that_ask_for_one_shard_bring_it_once(cache: Path, tmp_path: Pat
 
     brought = []
 
-    def bring(path: Path) -> None:
+    def download_to(path: Path) -> None:
         brought.append(path)
         path.write_bytes(b"x" * 100)
 
-    shelf = Shelf(1000)
+    shard_cache = ShardCache(1000)
     with ThreadPoolExecutor(8) as pool:
-        for file in pool.map(lambda _: shelf.open("one", "one", bring), range(32)):
+        for file in pool.map(lambda _: shard_cache.open("one", "one", download_to), range(32)):
             with file:
                 assert file.read() == b"x" * 100
     assert len(brought) == 1
 
 
 def test_what_a_killed_process_left_goes_and_what_is_coming_stays(cache: Path) -> None:
-    shelf = Shelf(1000)
+    shard_cache = ShardCache(1000)
     (cache / "shards").mkdir(parents=True)
     left = cache / "shards" / f".{'a' * 32}.tar.x1.tar"
     left.write_bytes(b"x" * 900)
@@ -269,28 +269,28 @@ def test_what_a_killed_process_left_goes_and_what_is_coming_stays(cache: Path) -
 
     def bring_outer(path: Path) -> None:
         path.write_bytes(b"y" * 400)
-        with shelf.open("inner", "inner", bring_inner) as file:
+        with shard_cache.open("inner", "inner", bring_inner) as file:
             assert file.read() == b"z" * 400
         assert path.exists(), "what was just being fetched was taken for a leftover"
 
-    with shelf.open("outer", "outer", bring_outer):
+    with shard_cache.open("outer", "outer", bring_outer):
         assert not left.exists()
     assert bytes_on_shelf(cache) == 800
 
 
 def test_the_least_recently_used_shard_goes_first_and_an_open_one_can_be_read_on(cache: Path) -> None:
-    shelf = Shelf(250)
+    shard_cache = ShardCache(250)
 
     def have(name: str) -> bytes:
-        def bring(path: Path) -> None:
+        def download_to(path: Path) -> None:
             path.write_bytes(name.encode() * 100)
 
-        with shelf.open(name, name, bring) as file:
+        with shard_cache.open(name, name, download_to) as file:
             return file.read()
 
     have("a")
     have("b")
-    held = shelf.open("b", "b", lambda path: None)
+    held = shard_cache.open("b", "b", lambda path: None)
     for path in (cache / "shards").glob("*.tar"):
         os.utime(path, ns=(10**9, 10**9) if path.read_bytes()[:1] == b"a" else (10**6, 10**6))
     have("c")

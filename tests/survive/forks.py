@@ -32,8 +32,8 @@ def warm_up() -> None:
     """Have torch import what it needs for shapes alone, which takes it two seconds; nothing is computed."""
     import torch
 
-    flow = torch.empty(1, 1, 8, 8, device="meta")
-    torch.nn.Tanh()(torch.nn.functional.conv2d(flow, torch.empty(1, 1, 3, 3, device="meta")))
+    inputs = torch.empty(1, 1, 8, 8, device="meta")
+    torch.nn.Tanh()(torch.nn.functional.conv2d(inputs, torch.empty(1, 1, 3, 3, device="meta")))
 
 
 def count_writes(die_at: int | None, counter: Path) -> None:
@@ -60,9 +60,8 @@ def count_writes(die_at: int | None, counter: Path) -> None:
 
     from safetensors.torch import save_file
 
-    from zoo_core import paths
+    from zoo_core import paths, tensors
     from zoo_core.training import checkpoint
-    from zoo_core.weights import safe
 
     for owner, name in (
         (os, "fsync"),
@@ -73,7 +72,7 @@ def count_writes(die_at: int | None, counter: Path) -> None:
         (Path, "write_text"),
         (shutil, "rmtree"),
         (checkpoint, "save_file"),
-        (safe, "save_file"),
+        (tensors, "save_file"),
     ):
         setattr(owner, name, counted(getattr(owner, name)))
     assert paths.os is os

@@ -19,20 +19,20 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from helpers import compute_apart
+from helpers import act_as_accelerator
 from survive.test_interruptions import CASES, RESNET, Stopping
 from survive.test_numbers import OUT_OF_MEMORY, small_memory
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import training_steps
 from zoo_core.devices.world import World
-from zoo_core.training import loop
 from zoo_core.training import run as running
-from zoo_core.training.interrupt import Interrupted
+from zoo_core.training import trainer
+from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
-from zoo_core.training.phase import StepError
+from zoo_core.training.phase_trainer import StepError
 from zoo_core.training.run import Result, resume, run_job
-from zoo_core.training.watcher import Silent, Watcher
+from zoo_core.training.stopping import Interrupted
 
 WAYS = {
     "cpu": CASES,
@@ -44,18 +44,18 @@ FITTING = 3  # images
 
 
 class Telling(Stopping):
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         print(text)
 
 
 def main(way: str, photos: str, parts: str, place: Path) -> None:
     dist.init_process_group("gloo")
-    World.leave = lambda self: None  # type: ignore[method-assign]  # one group for all runs
+    World.close = lambda self: None  # type: ignore[method-assign]  # one group for all runs
     catalog = open_catalog()
     patch = pytest.MonkeyPatch()
     if way != "cpu":
-        compute_apart(patch)
-        patch.setattr(loop, "READ_EVERY", READ_EVERY)
+        act_as_accelerator(patch)
+        patch.setattr(trainer, "READ_EVERY", READ_EVERY)
     for case, config in WAYS[way].items():
         data = replace(config, data=parts if case == "test-part" else photos)
         whole = replace(data, micro_batch=FITTING) if way == "memory" else data
@@ -70,7 +70,7 @@ def main(way: str, photos: str, parts: str, place: Path) -> None:
 
 def run_whole(config: FinetuneConfig, catalog: Catalog) -> None:
     os.environ["ZOO_CACHE"] = f"{config.out}-cache"
-    run_job(prepare(config, catalog), Silent())
+    run_job(prepare(config, catalog), NullCallback())
     dist.barrier()
 
 
@@ -80,9 +80,9 @@ def run_stopped(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(config, catalog)
     steps = training_steps(len(job.source.parts["train"]), config.images_a_step)
     run = Path(str(config.out))
-    assert stopped(1, lambda watcher: run_job(prepare(config, catalog), watcher))
-    if stopped((job.plan.epochs - 1) * steps + 1, lambda watcher: resume(run, catalog, watcher)):
-        assert not stopped(-1, lambda watcher: resume(run, catalog, watcher))
+    assert stopped(1, lambda callback: run_job(prepare(config, catalog), callback))
+    if stopped((job.plan.epochs - 1) * steps + 1, lambda callback: resume(run, catalog, callback)):
+        assert not stopped(-1, lambda callback: resume(run, catalog, callback))
     dist.barrier()
 
 
@@ -92,17 +92,17 @@ def run_nowhere(config: FinetuneConfig, catalog: Catalog) -> None:
         if dist.get_rank() == 1:
             small_memory(small, 0, OUT_OF_MEMORY[0])
         with pytest.raises(StepError, match="the memory is too small for a single image"):
-            run_job(prepare(config, catalog), Silent())
+            run_job(prepare(config, catalog), NullCallback())
     dist.barrier()
 
 
-def stopped(stop: int, act: Callable[[Watcher], Result]) -> bool:
+def stopped(stop: int, act: Callable[[Callback], Result]) -> bool:
     """Act, and wish to stop after so many steps. Whether it came to that: patience may end a run before."""
-    watcher = Telling(stop)
-    running.listening = lambda tell: nullcontext(watcher.wish)  # type: ignore[assignment]
+    callback = Telling(stop)
+    running.stop_on_signals = lambda tell: nullcontext(callback.stop_request)  # type: ignore[assignment]
     torch.manual_seed(stop + dist.get_rank())
     try:
-        act(watcher)
+        act(callback)
     except Interrupted:
         dist.barrier()  # the first process has saved
         return True

@@ -23,9 +23,9 @@ from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import DataError, TrainingError, ZooError
 from zoo_core.training import checkpoint
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import resume, run_job
-from zoo_core.training.watcher import Silent
 
 CONFIG = FinetuneConfig(backbone="lenet5", strategy="full", epochs=3, batch_size=4, save_every=0, views=0, workers=1)
 
@@ -36,22 +36,22 @@ def config(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fin
     return replace(CONFIG, data=str(photos), out=str(tmp_path / "run"))
 
 
-class At(Silent):
+class At(NullCallback):
     """Does something after a step, counted from the beginning of the run."""
 
     def __init__(self, at: int, act) -> None:
         self.at = at
         self.act = act
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         if (epoch - 1) * steps + step == self.at:
             self.act()
 
 
 def ends_as_if_nothing_had_happened(config: FinetuneConfig, tmp_path: Path, catalog: Catalog) -> None:
     """Resume the run and compare it with one that was never stopped."""
-    resume(tmp_path / "run", catalog, Silent())
-    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), Silent())
+    resume(tmp_path / "run", catalog, NullCallback())
+    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
 
 
@@ -80,12 +80,12 @@ def test_a_file_that_may_not_grow_any_further_ends_with_one_message(
     limited = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from zoo_core.training import loop\n"
-        "real = loop.Loop._save\n"
+        "from zoo_core.training import trainer\n"
+        "real = trainer.Loop._save\n"
         "def save(self, work):\n"
-        "    if self.now.at.epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "    if self.state.at.epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "    real(self, work)\n"
-        "loop.Loop._save = save\n"
+        "trainer.Loop._save = save\n"
         "from zoo_core.cli.main import main\n"
         "sys.argv = ['zoo', *sys.argv[1:]]\n"
         "main()\n"
@@ -137,16 +137,16 @@ def test_a_cache_that_is_full_is_named_with_what_to_do(
     with monkeypatch.context() as patch:
         refuse_cache(patch, "write", errno.ENOSPC)
         with pytest.raises(TrainingError) as caught:
-            run_job(prepare(config, catalog), Silent())
+            run_job(prepare(config, catalog), NullCallback())
     assert str(caught.value).startswith(f"{tmp_path}/cache/features/")
     assert str(caught.value).endswith(
         "/rows cannot be read or written: No space left on device. Free space or make it writable (ZOO_CACHE names another "
         "cache folder), then start again."
     )
     assert not (tmp_path / "run").exists()
-    run_job(prepare(config, catalog), Silent())
+    run_job(prepare(config, catalog), NullCallback())
     shutil.rmtree(tmp_path / "cache")
-    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), Silent())
+    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
 
 
@@ -168,19 +168,19 @@ def test_a_cache_folder_that_cannot_be_made_is_named(
     with pytest.raises(
         TrainingError, match="^/dev/null/cache.* cannot be read or written: Not a directory. Free space"
     ):
-        run_job(prepare(replace(config, strategy="head-only", views=None), catalog), Silent())
+        run_job(prepare(replace(config, strategy="head-only", views=None), catalog), NullCallback())
 
 
 def test_an_image_that_vanishes_is_named_and_the_run_goes_on_when_it_is_back(
     config: FinetuneConfig, tmp_path: Path, catalog: Catalog, photos: Path
 ) -> None:
-    moved = photos / "red"
+    to_device = photos / "red"
     with pytest.raises(DataError, match=r"red/\d\.(jpg|png) is not there"):
-        run_job(prepare(replace(config, cache_gb=0), catalog), At(5, lambda: moved.rename(tmp_path / "away")))
+        run_job(prepare(replace(config, cache_gb=0), catalog), At(5, lambda: to_device.rename(tmp_path / "away")))
     assert list((tmp_path / "run" / "checkpoints").iterdir())
     with pytest.raises(ZooError):
-        resume(tmp_path / "run", catalog, Silent())
-    (tmp_path / "away").rename(moved)
+        resume(tmp_path / "run", catalog, NullCallback())
+    (tmp_path / "away").rename(to_device)
     ends_as_if_nothing_had_happened(replace(config, cache_gb=0), tmp_path, catalog)
 
 

@@ -24,12 +24,12 @@ from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import training_steps
 from zoo_core.specs import FreezeSpec
 from zoo_core.training import run as running
-from zoo_core.training.interrupt import Interrupted, Wish
+from zoo_core.training.callback import Callback, EpochReport, NullCallback
 from zoo_core.training.job import prepare
-from zoo_core.training.loop import Loop
-from zoo_core.training.phase import PhaseWork
+from zoo_core.training.phase_trainer import PhaseTrainer
 from zoo_core.training.run import Result, resume, run_job
-from zoo_core.training.watcher import EpochReport, Silent, Watcher
+from zoo_core.training.stopping import Interrupted, StopRequest
+from zoo_core.training.trainer import Trainer
 
 LENET = FinetuneConfig(
     backbone="lenet5", head="mlp:hidden=8,dropout=0.5", epochs=4, batch_size=5, micro_batch=2, seed=2
@@ -57,21 +57,21 @@ CASES = {
 }
 
 
-class Stopping(Silent):
+class Stopping(NullCallback):
     """Wishes to stop after a step, counted from the beginning of the run; or when an epoch was measured."""
 
     def __init__(self, stop: int, epoch: int | None = None) -> None:
         self.stop = stop
         self.measured = epoch
-        self.wish = Wish()
+        self.stop_request = StopRequest()
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         if (epoch - 1) * steps + step == self.stop:
-            self.wish.signum = signal.SIGTERM
+            self.stop_request.signal = signal.SIGTERM
 
-    def epoch(self, report: EpochReport) -> None:
+    def on_epoch(self, report: EpochReport) -> None:
         if report.epoch == self.measured:
-            self.wish.signum = signal.SIGTERM
+            self.stop_request.signal = signal.SIGTERM
 
 
 @pytest.fixture
@@ -85,18 +85,18 @@ def photos(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def stopped_at(
-    stop: int, act: Callable[[Watcher], Result], monkeypatch: pytest.MonkeyPatch, *, epoch: int | None = None
+    stop: int, act: Callable[[Callback], Result], monkeypatch: pytest.MonkeyPatch, *, epoch: int | None = None
 ) -> bool:
     """Act, and wish to stop after so many steps, or when an epoch was measured.
 
     Whether it came to that: patience may end a phase before.
     """
-    watcher = Stopping(stop, epoch)
+    callback = Stopping(stop, epoch)
     with monkeypatch.context() as patch:
-        patch.setattr(running, "listening", lambda tell: nullcontext(watcher.wish))
+        patch.setattr(running, "stop_on_signals", lambda tell: nullcontext(callback.stop_request))
         torch.manual_seed(stop)  # no luck: what is drawn comes from the checkpoint
         try:
-            act(watcher)
+            act(callback)
         except Interrupted:
             return True
     return False
@@ -109,7 +109,7 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     config = replace(CASES[case], data=str(photos), out=str(tmp_path / "whole"))
     job = prepare(config, catalog)
-    run_job(job, Silent())
+    run_job(job, NullCallback())
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "another"))
     steps = training_steps(len(job.source.parts["train"]), config.batch_size)
     first, stops = 0, []
@@ -119,12 +119,12 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
         stops += [(first * steps + 2, None), (end * steps, None), (-1, end)]
         first = end
     again = replace(config, out=str(tmp_path / "run"))
-    assert stopped_at(stops[0][0], lambda watcher: run_job(prepare(again, catalog), watcher), monkeypatch)
+    assert stopped_at(stops[0][0], lambda callback: run_job(prepare(again, catalog), callback), monkeypatch)
     for stop, epoch in stops[1:]:
-        if not stopped_at(stop, lambda watcher: resume(tmp_path / "run", catalog, watcher), monkeypatch, epoch=epoch):
+        if not stopped_at(stop, lambda callback: resume(tmp_path / "run", catalog, callback), monkeypatch, epoch=epoch):
             break
     else:
-        resume(tmp_path / "run", catalog, Silent())
+        resume(tmp_path / "run", catalog, NullCallback())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
     assert history_of(tmp_path / "run") == history_of(tmp_path / "whole")
 
@@ -145,23 +145,23 @@ def test_a_measurement_is_left_and_made_again(
         (tmp_path / "train").rename(make_photos(photos / "test", count=3).parent / "train")
     solved = where in ("solve", "training_loss")
     config = replace(LENET, head="solved" if solved else "linear", strategy="head-only", data=str(photos))
-    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), Silent())
-    watcher = Stopping(-1)
-    owner = {"evaluate_best": Loop, "test": running}.get(where, PhaseWork)
+    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
+    callback = Stopping(-1)
+    owner = {"evaluate_best": Trainer, "test": running}.get(where, PhaseTrainer)
     name = "evaluate" if where == "test" else where
     real = getattr(owner, name)
 
     def wished(*arguments: object) -> object:
-        watcher.wish.signum = signal.SIGINT
+        callback.stop_request.signal = signal.SIGINT
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "listening", lambda tell: nullcontext(watcher.wish))
+        patch.setattr(running, "stop_on_signals", lambda tell: nullcontext(callback.stop_request))
         patch.setattr(owner, name, wished)
         with pytest.raises(
             Interrupted, match=r"interrupted in epoch \d; all that was done is saved. Go on with: zoo resume"
         ):
-            run_job(prepare(replace(config, out=str(tmp_path / "run")), catalog), watcher)
-    resume(tmp_path / "run", catalog, Silent())
+            run_job(prepare(replace(config, out=str(tmp_path / "run")), catalog), callback)
+    resume(tmp_path / "run", catalog, NullCallback())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
     assert history_of(tmp_path / "run") == history_of(tmp_path / "whole")

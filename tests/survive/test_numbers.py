@@ -18,14 +18,14 @@ from survive.test_interruptions import stopped_at
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, WeightsError
-from zoo_core.frozen.front import Tail
+from zoo_core.frozen.split import Tail
 from zoo_core.runs.directory import read_metrics
+from zoo_core.tensors import read_tensors, write_tensors
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.checkpoint import newest_checkpoint
 from zoo_core.training.job import prepare
-from zoo_core.training.phase import PhaseWork
+from zoo_core.training.phase_trainer import PhaseTrainer
 from zoo_core.training.run import resume, run_job
-from zoo_core.training.watcher import Silent
-from zoo_core.weights.safe import read_tensors, write_tensors
 
 LENET = FinetuneConfig(backbone="lenet5", strategy="full", epochs=2, batch_size=8, views=0)
 RESNET = replace(LENET, backbone="resnet18", weights="none", size=32, strategy="last:1", batch_size=4)
@@ -40,10 +40,10 @@ def spoil_forward(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """From the training step `at` on, the network's outputs are not finite; its norms' statistics neither."""
     real, calls = Tail.forward, []
 
-    def forward(self: Tail, flow: torch.Tensor) -> torch.Tensor:
+    def forward(self: Tail, inputs: torch.Tensor) -> torch.Tensor:
         if self.training:
             calls.append(1)
-        outputs = real(self, flow * float("nan") if self.training and len(calls) >= at else flow)
+        outputs = real(self, inputs * float("nan") if self.training and len(calls) >= at else inputs)
         assert isinstance(outputs, torch.Tensor)
         return outputs
 
@@ -62,9 +62,9 @@ def test_a_loss_that_is_no_number_leaves_the_state_before_that_step(
             TrainingError,
             match=f"the loss is nan in epoch 2, step 2 of {steps}: the training diverged and stopped there. Try a smaller --lr",
         ):
-            run_job(prepare(config, catalog), Silent())
+            run_job(prepare(config, catalog), NullCallback())
     stop = replace(config, out=str(tmp_path / "good"))
-    assert stopped_at(steps + 1, lambda watcher: run_job(prepare(stop, catalog), watcher), monkeypatch)
+    assert stopped_at(steps + 1, lambda callback: run_job(prepare(stop, catalog), callback), monkeypatch)
     kept, good = newest_checkpoint(tmp_path / "run", clean=False), newest_checkpoint(tmp_path / "good", clean=False)
     assert kept is not None
     assert good is not None
@@ -73,7 +73,7 @@ def test_a_loss_that_is_no_number_leaves_the_state_before_that_step(
         assert torch.equal(kept.tensors[name], tensor), name
         assert tensor.isfinite().all()
     for run in ("run", "good"):
-        resume(tmp_path / run, catalog, Silent())
+        resume(tmp_path / run, catalog, NullCallback())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "good")
 
 
@@ -81,7 +81,7 @@ def test_weights_that_are_no_numbers_are_found_before_the_training(
     photos: Path, tmp_path: Path, catalog: Catalog
 ) -> None:
     config = replace(LENET, data=str(photos), epochs=1, out=str(tmp_path / "run"))
-    run = run_job(prepare(config, catalog), Silent()).directory
+    run = run_job(prepare(config, catalog), NullCallback()).directory
     tensors = {name: tensor.clone() for name, tensor in read_tensors(run / "model.safetensors").items()}
     spoilt = next(name for name in tensors if not name.startswith("head") and name.endswith("weight"))
     tensors[spoilt].view(-1)[0] = float("nan")
@@ -112,9 +112,9 @@ def small_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -
     """A tail that cannot learn from more than `most` images at once: it fails when it has computed all of them."""
     real = Tail.forward
 
-    def forward(self: Tail, flow: torch.Tensor) -> torch.Tensor:
-        outputs = real(self, flow)
-        if self.training and len(flow) > most:
+    def forward(self: Tail, inputs: torch.Tensor) -> torch.Tensor:
+        outputs = real(self, inputs)
+        if self.training and len(inputs) > most:
             raise error
         assert isinstance(outputs, torch.Tensor)
         return outputs
@@ -122,16 +122,16 @@ def small_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -
     monkeypatch.setattr(Tail, "forward", forward)
 
 
-class Hearing(Silent):
+class Hearing(NullCallback):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         self.said.append(text)
 
 
 def test_torch_says_that_a_cpu_is_full_in_the_words_that_are_known() -> None:
-    from zoo_core.training.phase import is_out_of_memory
+    from zoo_core.training.phase_trainer import is_out_of_memory
 
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**15)
@@ -144,7 +144,7 @@ def test_a_batch_that_is_too_large_is_cut_and_gives_what_it_would_have_given(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     config = replace(LENET, data=str(photos), micro_batch=8, out=str(tmp_path / "whole"))
-    run_job(prepare(config, catalog), Silent())
+    run_job(prepare(config, catalog), NullCallback())
     hearing, config = Hearing(), replace(config, out=str(tmp_path / "cut"))
     with monkeypatch.context() as patch:
         small_memory(patch, 3, error)
@@ -170,10 +170,10 @@ def test_a_failed_pass_leaves_no_trace_in_statistics_or_random_numbers(
     config = replace(
         RESNET, data=str(photos), head="mlp:hidden=8,dropout=0.5", micro_batch=2, out=str(tmp_path / "two")
     )
-    run_job(prepare(config, catalog), Silent())
+    run_job(prepare(config, catalog), NullCallback())
     with monkeypatch.context() as patch:
         small_memory(patch, 2, OUT_OF_MEMORY[0])
-        run_job(prepare(replace(config, micro_batch=4, out=str(tmp_path / "cut")), catalog), Silent())
+        run_job(prepare(replace(config, micro_batch=4, out=str(tmp_path / "cut")), catalog), NullCallback())
     assert weights_of(tmp_path / "two") == weights_of(tmp_path / "cut")
 
 
@@ -183,9 +183,9 @@ def test_a_run_that_was_cut_is_resumed_as_it_was(
     config = replace(LENET, data=str(photos), micro_batch=8, out=str(tmp_path / "run"))
     with monkeypatch.context() as patch:
         small_memory(patch, 3, OUT_OF_MEMORY[0])
-        run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), Silent())
-        assert stopped_at(1, lambda watcher: run_job(prepare(config, catalog), watcher), monkeypatch)
-    resume(tmp_path / "run", catalog, Silent())  # with memory enough: it goes on in the pieces that it had
+        run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
+        assert stopped_at(1, lambda callback: run_job(prepare(config, catalog), callback), monkeypatch)
+    resume(tmp_path / "run", catalog, NullCallback())  # with memory enough: it goes on in the pieces that it had
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
 
 
@@ -194,22 +194,22 @@ def test_no_memory_for_a_single_image_ends_the_run(
 ) -> None:
     small_memory(monkeypatch, 0, OUT_OF_MEMORY[0])
     with pytest.raises(TrainingError, match="the memory is too small for a single image. Give a smaller --size"):
-        run_job(prepare(replace(LENET, data=str(photos), out=str(tmp_path / "run")), catalog), Silent())
+        run_job(prepare(replace(LENET, data=str(photos), out=str(tmp_path / "run")), catalog), NullCallback())
 
 
 def test_no_memory_elsewhere_is_said_with_the_command_that_goes_on(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def evaluate(self: PhaseWork) -> None:
+    def evaluate(self: PhaseTrainer) -> None:
         raise OUT_OF_MEMORY[1]
 
     config = replace(LENET, data=str(photos), save_every=0, out=str(tmp_path / "run"))
     with monkeypatch.context() as patch:
-        patch.setattr(PhaseWork, "evaluate", evaluate)
+        patch.setattr(PhaseTrainer, "evaluate", evaluate)
         with pytest.raises(TrainingError, match="the memory is too small: .*go on with: zoo resume .*run"):
-            run_job(prepare(config, catalog), Silent())
-    resume(tmp_path / "run", catalog, Silent())
-    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), Silent())
+            run_job(prepare(config, catalog), NullCallback())
+    resume(tmp_path / "run", catalog, NullCallback())
+    run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
 
 
@@ -218,10 +218,10 @@ def test_a_run_that_failed_before_anything_was_kept_is_not_said_to_go_on(
 ) -> None:
     """Before, the command was named for a run directory that had been removed again."""
 
-    def evaluate(self: PhaseWork) -> None:
+    def evaluate(self: PhaseTrainer) -> None:
         raise OUT_OF_MEMORY[1]
 
-    monkeypatch.setattr(PhaseWork, "evaluate", evaluate)
+    monkeypatch.setattr(PhaseTrainer, "evaluate", evaluate)
     with pytest.raises(TrainingError, match="the memory is too small: .* or free memory and start again.$"):
-        run_job(prepare(replace(LENET, data=str(photos), out=str(tmp_path / "run")), catalog), Silent())
+        run_job(prepare(replace(LENET, data=str(photos), out=str(tmp_path / "run")), catalog), NullCallback())
     assert not (tmp_path / "run").exists()

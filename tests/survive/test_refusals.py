@@ -26,9 +26,9 @@ from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, UsageError, ZooError
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import resume, run_job
-from zoo_core.training.watcher import Silent
 
 CONFIG = FinetuneConfig(backbone="lenet5", strategy="full", epochs=3, batch_size=4)
 
@@ -38,7 +38,7 @@ def run(photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.Monk
     """A run that was stopped in its second epoch."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     config = replace(CONFIG, data=str(photos), out=str(tmp_path / "run"))
-    assert stopped_at(6, lambda watcher: run_job(prepare(config, catalog), watcher), monkeypatch)
+    assert stopped_at(6, lambda callback: run_job(prepare(config, catalog), callback), monkeypatch)
     return tmp_path / "run"
 
 
@@ -96,7 +96,7 @@ def test_a_run_is_not_resumed_with_anything_else_and_it_is_said_what(
     change(photos, config)
     (run / "config.json").write_text(json.dumps(config))
     with pytest.raises(ZooError) as caught:
-        resume(run, catalog, Silent())
+        resume(run, catalog, NullCallback())
     assert f"{run} cannot go on, because not all is as it was:" in str(caught.value)
     assert named in str(caught.value)
     assert list((run / "checkpoints").iterdir()), "a refusal costs nothing"
@@ -121,22 +121,22 @@ def test_a_run_that_another_process_writes_is_refused(run: Path, catalog: Catalo
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
     with pytest.raises(ZooError, match="another process is writing to .*run. Wait for it, or stop it first."):
-        resume(run, catalog, Silent())
+        resume(run, catalog, NullCallback())
     other.send_signal(signal.SIGKILL)
     other.communicate()
-    resume(run, catalog, Silent())  # the lock of a process that was killed holds nobody up
+    resume(run, catalog, NullCallback())  # the lock of a process that was killed holds nobody up
     assert weights_of(run)
 
 
 def test_a_finished_run_is_told_and_loses_what_was_left_in_it(run: Path, catalog: Catalog) -> None:
     saved = {path: path.read_bytes() for path in (run / "checkpoints").rglob("*") if path.is_file()}
-    resume(run, catalog, Silent())
+    resume(run, catalog, NullCallback())
     before = weights_of(run)
     for path, content in saved.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     with pytest.raises(UsageError, match="is finished. `zoo evaluate .*run` measures it."):
-        resume(run, catalog, Silent())
+        resume(run, catalog, NullCallback())
     assert weights_of(run) == before
 
 
@@ -144,13 +144,13 @@ def test_a_run_without_a_checkpoint_starts_at_its_beginning(run: Path, catalog: 
     for path in (run / "checkpoints").rglob("*.*"):
         path.unlink()
     with pytest.raises(TrainingError, match="is damaged, and there is no other. Remove .*checkpoints to start"):
-        resume(run, catalog, Silent())
+        resume(run, catalog, NullCallback())
     for path in (run / "checkpoints").iterdir():
         path.rmdir()
-    resume(run, catalog, Silent())
+    resume(run, catalog, NullCallback())
     config = json.loads((run / "config.json").read_text())["config"]
     whole = FinetuneConfig.from_dict({**config, "out": str(tmp_path / "whole")})
-    run_job(prepare(whole, catalog), Silent())
+    run_job(prepare(whole, catalog), NullCallback())
     assert weights_of(run) == weights_of(tmp_path / "whole")
 
 
@@ -160,16 +160,18 @@ def test_a_run_goes_on_only_with_room_for_what_it_kept(
     """With less it would see other variants of the images. Seen to fail without the choice in the checkpoint."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     config = replace(CONFIG, strategy="last:1", data=str(photos), out=str(tmp_path / "run"))
-    assert stopped_at(6, lambda watcher: run_job(prepare(config, catalog), watcher), monkeypatch)
+    assert stopped_at(6, lambda callback: run_job(prepare(config, catalog), callback), monkeypatch)
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10**9, 10**9, 0))
-        resume(shutil.copytree(tmp_path / "run", tmp_path / "copy"), catalog, Silent())  # what is kept has its room
+        resume(
+            shutil.copytree(tmp_path / "run", tmp_path / "copy"), catalog, NullCallback()
+        )  # what is kept has its room
         shutil.rmtree(tmp_path / "cache")
         with pytest.raises(
             TrainingError, match="'3 views after stage 2' .* room for '0 views .* Free space on the disk"
         ):
-            resume(tmp_path / "run", catalog, Silent())
-    resume(tmp_path / "run", catalog, Silent())
+            resume(tmp_path / "run", catalog, NullCallback())
+    resume(tmp_path / "run", catalog, NullCallback())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "copy")
 
 
@@ -218,7 +220,7 @@ def test_a_checkpoint_that_was_tampered_with_is_refused(
     change(state)
     path.write_text(json.dumps(state))
     with pytest.raises(TrainingError) as caught:
-        resume(run, catalog, Silent())
+        resume(run, catalog, NullCallback())
     assert said in str(caught.value)
 
 
@@ -235,11 +237,11 @@ def test_a_flipped_bit_in_the_weights_of_a_checkpoint_is_found(
     kept = tmp_path / "kept"
     whole.rename(kept)
     with pytest.raises(TrainingError, match="is damaged, and there is no other"):
-        resume(run, catalog, Silent())
+        resume(run, catalog, NullCallback())
     kept.rename(whole)
-    resume(run, catalog, Silent())
+    resume(run, catalog, NullCallback())
     config = replace(CONFIG, data=str(photos), out=str(tmp_path / "uninterrupted"))
-    run_job(prepare(config, catalog), Silent())
+    run_job(prepare(config, catalog), NullCallback())
     assert weights_of(run) == weights_of(tmp_path / "uninterrupted")
 
 
@@ -248,5 +250,5 @@ def test_a_checkpoint_that_is_no_json_is_refused(run: Path, catalog: Catalog, te
     (path,) = (run / "checkpoints").rglob("state.json")
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(TrainingError, match="is damaged, and there is no other"):
-        resume(run, catalog, Silent())
+        resume(run, catalog, NullCallback())
     assert path.exists()

@@ -22,7 +22,7 @@ import pytest
 
 from survive.support import Forks, history_of, weights_of
 from zoo_core.cli.main import terminated
-from zoo_core.training.interrupt import listening
+from zoo_core.training.stopping import stop_on_signals
 
 LONG = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 4, "--epochs", 20, "--save-every", 1000)
 TRAINING = (*LONG, "--strategy", "full", "--head", "mlp:hidden=8,dropout=0.5")
@@ -88,11 +88,11 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
 
 SLOW_STEP = """
 import time
-from zoo_core.training.loop import Loop
+from zoo_core.training.trainer import Loop
 real = Loop._step
 def step(self, *more):
     real(self, *more)
-    if self.now.at.epoch == 1:
+    if self.state.at.epoch == 1:
         open('slow', 'w').close()
         time.sleep(600)
 Loop._step = step
@@ -149,9 +149,9 @@ def printing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def test_a_signal_in_the_middle_of_a_print_is_a_wish_like_any_other(printing: Callable[[], None]) -> None:
-    with listening(lambda: print("stopping", file=sys.stderr, flush=True)) as wish:
+    with stop_on_signals(lambda: print("stopping", file=sys.stderr, flush=True)) as stop_request:
         printing()
-        assert wish.signum == signal.SIGTERM
+        assert stop_request.signal == signal.SIGTERM
 
 
 def test_a_signal_in_the_middle_of_a_print_before_the_training_ends_the_command(
@@ -169,7 +169,7 @@ def test_a_signal_in_the_middle_of_a_print_before_the_training_ends_the_command(
 
 SLOW_FRONT = """
 import time
-from zoo_core.frozen.features import Features
+from zoo_core.frozen.feature_cache import Features
 real = Features._computed
 Features._computed = lambda self, *more: (time.sleep(0.3), real(self, *more))[1]
 """

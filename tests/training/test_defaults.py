@@ -11,7 +11,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.specs import Preprocessing
-from zoo_core.training.defaults import completed
+from zoo_core.training.defaults import fill_in_defaults
 
 PREPROCESSING = Preprocessing(size=224, mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -25,7 +25,7 @@ def part(count: int, side: int = 300) -> Part:
 def decided(catalog: Catalog, train: Part, *, pretrained: bool = True, parameters: int = 23_500_000, **given: object):
     spec = catalog.backbone("resnet50").spec
     config = FinetuneConfig(backbone="resnet50", **given)
-    return completed(config, spec, train, PREPROCESSING, parameters=parameters, pretrained=pretrained)
+    return fill_in_defaults(config, spec, train, PREPROCESSING, parameters=parameters, pretrained=pretrained)
 
 
 def test_few_images_freeze_a_pretrained_base_and_very_many_do_not(catalog: Catalog) -> None:

@@ -22,17 +22,17 @@ from zoo_core.data.on_device import cut_together, normalised
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import FRESH, crop_of
 from zoo_core.devices.world import World
-from zoo_core.frozen import front
-from zoo_core.frozen.flow import Kept
+from zoo_core.frozen import split
+from zoo_core.frozen.inputs import CachedFeatures
 from zoo_core.model.assemble import build_network
 from zoo_core.specs import BackboneSpec, Preprocessing
-from zoo_core.training.interrupt import Wish
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
-from zoo_core.training.loop import Loop
 from zoo_core.training.run import _feeds
 from zoo_core.training.state import load_optimizer, optimizer_state
+from zoo_core.training.stopping import StopRequest
 from zoo_core.training.tasks import objective_for
-from zoo_core.training.watcher import Silent
+from zoo_core.training.trainer import Trainer
 from zoo_core.weights.load import without_storage
 
 GPU = torch.device("cuda", 0)
@@ -45,7 +45,7 @@ SETTINGS = FinetuneConfig(
 def faked(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     """Tensors without numbers, on a GPU that need not be there. Autograd needs one: nothing goes back through a loss."""
     monkeypatch.setattr(Tensor, "backward", lambda loss: None)
-    monkeypatch.setattr(front, "folded", lambda stage: stage)  # it copies, which fake tensors cannot
+    monkeypatch.setattr(split, "folded", lambda stage: stage)  # it copies, which fake tensors cannot
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     monkeypatch.setattr(
         nn.Module, "to", lambda module, **memory_format: module
@@ -64,38 +64,38 @@ def moved_to_gpu(model: nn.Module) -> None:
             setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype, device=GPU))
 
 
-def on_gpu(job: Job) -> Loop:
+def on_gpu(job: Job) -> Trainer:
     """The training of a job, as it would begin on a GPU."""
     moved_to_gpu(job.model)
     job = replace(job, device=GPU)
-    return Loop(
+    return Trainer(
         model=job.model,
         plan=job.plan,
         config=job.config,
-        feeds=_feeds(job, World()),
+        planner=_feeds(job, World()),
         pretrained=False,
         objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
-        watcher=Silent(),
-        wish=Wish(),
+        callback=NullCallback(),
+        stop_request=StopRequest(),
         save=lambda number, checkpoint: None,
     )
 
 
-def step(loop: Loop) -> Tensor:
-    """One step as the loop makes it, but for the loss that is read: there is no number."""
-    work = loop._enter(0, None)
-    group = [loop._seen(int(index)) for index in loop._groups()[0]]
-    for seen, flow in work.train_flow([group]):
-        assert flow.device == GPU
-        loss = work.gradients(seen, flow)
+def step(trainer: Trainer) -> Tensor:
+    """One step as the trainer makes it, but for the loss that is read: there is no number."""
+    work = trainer._enter(0, None)
+    group = [trainer._seen(int(index)) for index in trainer._groups()[0]]
+    for seen, inputs in work.train_inputs([group]):
+        assert inputs.device == GPU
+        loss = work.gradients(seen, inputs)
         for parameter in work.tail.parameters():
             parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
-        if loop._pull is not None:
-            loop._pull.add_gradients()
+        if trainer._pull is not None:
+            trainer._pull.add_gradients()
         work.optimizer.step()
-        if loop._average is not None:
-            loop._average.update()
-    outputs_NK = work._over(work.feed.val, work.feeds.val, work.tail)
+        if trainer._ema is not None:
+            trainer._ema.update()
+    outputs_NK = work._over(work.phase_inputs.val, work.planner.val, work.tail)
     assert outputs_NK.device.type == "cpu"
     return loss
 
@@ -160,16 +160,16 @@ def test_images_are_cut_and_features_held_on_the_device(
     assert (pixels_BCHW.device, pixels_BCHW.dtype) == (GPU, torch.uint8)
     assert normalised(pixels_BCHW, preprocessing, GPU).device == GPU
 
-    monkeypatch.setattr("zoo_core.frozen.flow.free_memory", lambda device: 10**9)
+    monkeypatch.setattr("zoo_core.frozen.inputs.free_memory", lambda device: 10**9)
     keys = [bytes([number] * 16) for number in range(6)]
     with Store(tmp_path, np.float16) as store:
         store.add(keys, [np.full((2, 2, 4), number, np.float16) for number in range(6)])
         store.commit()
-        kept = Kept(store, store.find(keys)[0].reshape(3, 2), "float16", GPU, flat=False)
-        (flow,) = kept.of([[(0, 0), (2, 1)]])
+        kept = CachedFeatures(store, store.find(keys)[0].reshape(3, 2), "float16", GPU, flat=False)
+        (inputs,) = kept.batches([[(0, 0), (2, 1)]])
         assert kept._held is not None
-        assert kept._held.device == flow.device == GPU
-        assert flow.shape == (2, 4, 2, 2)
+        assert kept._held.device == inputs.device == GPU
+        assert inputs.shape == (2, 4, 2, 2)
 
 
 def test_what_an_optimizer_remembers_comes_back_to_the_device(
@@ -179,9 +179,9 @@ def test_what_an_optimizer_remembers_comes_back_to_the_device(
     photos = make_photos(tmp_path / "photos", count=12)
     job = prepare(replace(SETTINGS, data=str(photos)), catalog)
     request.getfixturevalue("faked")
-    loop = on_gpu(job)
-    step(loop)
-    work = loop._work
+    trainer = on_gpu(job)
+    step(trainer)
+    work = trainer._work
     assert work is not None
     kept = {name: tensor.cpu() for name, tensor in optimizer_state(job.model, work.optimizer).items()}
     work.optimizer.state.clear()

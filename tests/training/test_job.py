@@ -14,9 +14,9 @@ from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, UsageError, ZooError
 from zoo_core.paths import sha256_of
 from zoo_core.runs.directory import read_metrics, read_run
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
-from zoo_core.training.watcher import Silent
 
 QUICK = FinetuneConfig(
     backbone="resnet18", weights="none", strategy="last:1", epochs=2, batch_size=8, size=32, augment="flip", base_lr=0.2
@@ -33,10 +33,10 @@ def test_a_run_directory_holds_everything_and_opens_again(config: FinetuneConfig
     names = {path.name for path in result.directory.iterdir()}
     assert names == {"config.json", "metrics.jsonl", "model.safetensors", "curves.png", "confusion.png", "README.md"}
     facts = read_run(result.directory).facts
-    settled = facts.config
-    assert settled == replace(config, precision=settled.precision, compile=settled.compile)
-    assert settled.precision in ("float32", "bfloat16")
-    assert settled.compile in ("on", "off")
+    autotune = facts.config
+    assert autotune == replace(config, precision=autotune.precision, compile=autotune.compile)
+    assert autotune.precision in ("float32", "bfloat16")
+    assert autotune.compile in ("on", "off")
     assert (facts.classes, facts.start, facts.backbone.distribution) == (("blue", "red"), None, "zoo-resnet")
     assert facts.data.images == {"train": 16, "val": 4}
     lines = read_metrics(result.directory)
@@ -47,7 +47,7 @@ def test_a_run_directory_holds_everything_and_opens_again(config: FinetuneConfig
 
 def test_what_was_saved_answers_as_what_was_trained(config: FinetuneConfig, catalog: Catalog, photos: Path) -> None:
     job = prepare(config, catalog)
-    result = run_job(job, Silent())
+    result = run_job(job, NullCallback())
     loaded = zoo_core.load(result.directory, device="cpu", catalog=catalog)
     saved, trained = loaded.network.state_dict(), job.model.state_dict()
     assert saved.keys() == trained.keys()
@@ -71,15 +71,15 @@ def test_one_seed_gives_one_result_and_another_seed_another(
 def test_only_what_the_plan_lets_learn_has_moved(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(config, catalog)
     before = {name: tensor.clone() for name, tensor in job.model.state_dict().items()}
-    run_job(job, Silent())
-    moved = {name for name, tensor in job.model.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert {name.split(".")[1] if name.startswith("backbone") else "head" for name in moved} == {"layer4", "head"}
-    assert any("running_mean" in name for name in moved)
+    run_job(job, NullCallback())
+    to_device = {name for name, tensor in job.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name.split(".")[1] if name.startswith("backbone") else "head" for name in to_device} == {"layer4", "head"}
+    assert any("running_mean" in name for name in to_device)
 
 
 def test_the_best_epochs_weights_are_kept(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(replace(config, epochs=4), catalog)
-    result = run_job(job, Silent())
+    result = run_job(job, NullCallback())
     best = result.trained.epochs[result.trained.best - 1]
     assert best.val_score == max(report.val_score for report in result.trained.epochs)
     assert (result.evaluation.accuracy, result.evaluation.loss) == pytest.approx((best.val_score, best.val_loss))

@@ -1,4 +1,4 @@
-"""Regularisers, the range test and patience at work in the loop. What each does by itself is held by their own tests."""
+"""Regularisers, the range test and patience at work in the trainer. What each does by itself is held by their own tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.errors import UsageError
-from zoo_core.training import loop as loops
+from zoo_core.training import trainer as loops
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.range_test import LOWEST, steepest
 from zoo_core.training.run import Result, run_job
-from zoo_core.training.watcher import Silent
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def config(photos: Path, tmp_path: Path) -> FinetuneConfig:
     )
 
 
-class Listening(Silent):
+class Listening(NullCallback):
     """Keeps what a training says."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         self.said.append(text)
 
 
@@ -39,7 +39,7 @@ def run(config: FinetuneConfig, catalog: Catalog, **changes: object) -> tuple[di
     """The weights at the end and the result; each run has a folder of its own."""
     out = f"{config.out}-{len(list(Path(str(config.out)).parent.glob('run*')))}"
     job = prepare(replace(config, out=out, **changes), catalog)
-    result = run_job(job, Silent())
+    result = run_job(job, NullCallback())
     return {name: tensor.clone() for name, tensor in job.model.state_dict().items()}, result
 
 
@@ -56,11 +56,11 @@ def test_each_regulariser_changes_what_is_learnt(config: FinetuneConfig, catalog
 def test_a_strong_pull_keeps_the_base_where_it_started(config: FinetuneConfig, catalog: Catalog) -> None:
     start = {name: tensor.clone() for name, tensor in prepare(config, catalog).model.backbone.state_dict().items()}
 
-    def moved(**changes: object) -> float:
+    def to_device(**changes: object) -> float:
         weights, _ = run(replace(config, optimizer="sgd", lr=0.05), catalog, **changes)
         return sum((weights[f"backbone.{name}"] - tensor).square().sum().item() for name, tensor in start.items())
 
-    assert 0 < moved(l2_sp=50.0) < 0.5 * moved()
+    assert 0 < to_device(l2_sp=50.0) < 0.5 * to_device()
 
 
 def test_the_averages_are_what_is_measured_and_kept(
@@ -91,13 +91,13 @@ def test_the_range_test_leaves_the_model_as_it_was_and_tells_what_it_found(
         return found[-1]
 
     monkeypatch.setattr(loops, "range_test", looked_at)
-    watcher = Listening()
+    callback = Listening()
     job = prepare(replace(config, lr="auto", strategy="lp-ft"), catalog)
-    result = run_job(job, watcher)
+    result = run_job(job, callback)
     assert len(found) == 1, "once for the whole training"
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert LOWEST <= found[0] <= 1
-    assert watcher.said == [f"learning rate by a range test: {found[0]:.2g}"]
+    assert callback.said == [f"learning rate by a range test: {found[0]:.2g}"]
     warm = round(0.1 * 3 * 4) or 1
     assert result.trained.epochs[0].lr == pytest.approx(found[0] / warm)
 
@@ -109,14 +109,14 @@ def test_the_steepest_fall_is_found() -> None:
 
 
 def test_patience_ends_a_phase_and_the_next_one_begins(config: FinetuneConfig, catalog: Catalog) -> None:
-    watcher = Listening()
+    callback = Listening()
     # A rate of next to nothing: no epoch is better than the first.
     job = prepare(replace(config, lr=1e-12, strategy="lp-ft", epochs=8, patience=2), catalog)
-    result = run_job(job, watcher)
+    result = run_job(job, callback)
     told = [(report.phase, report.epoch) for report in result.trained.epochs]
     assert {phase for phase, _ in told} == {1, 2}
     assert len(told) < 8
-    assert watcher.said == ["no better epoch in the last 2: this phase ends here"] * 2
+    assert callback.said == ["no better epoch in the last 2: this phase ends here"] * 2
 
 
 @pytest.mark.parametrize(

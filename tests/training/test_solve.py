@@ -15,11 +15,11 @@ from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
 from zoo_core.errors import TrainingError, UsageError
 from zoo_core.paths import sha256_of
+from zoo_core.tensors import read_tensors
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import run_job
 from zoo_core.training.solve import SETTINGS_OF_STEPS, fit_head
-from zoo_core.training.watcher import Silent
-from zoo_core.weights.safe import read_tensors
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def config(photos: Path, tmp_path: Path) -> FinetuneConfig:
 
 
 def reduced(job: Job) -> tuple[torch.Tensor, torch.Tensor]:
-    """The features of the training images and their classes, by another way than the loop's."""
+    """The features of the training images and their classes, by another way than the trainer's."""
     pixels, targets = zip(*Batches(job.source.parts["train"], job.preprocessing, 8, 1).in_order(), strict=True)
     job.model.eval()
     with torch.no_grad():
@@ -51,7 +51,7 @@ def test_where_only_the_head_learns_it_is_solved_in_one_epoch(
 ) -> None:
     job = prepare(replace(config, head=head, strategy="head-only"), catalog)
     before = {name: tensor.clone() for name, tensor in job.model.backbone.state_dict().items()}
-    result = run_job(job, Silent())
+    result = run_job(job, NullCallback())
     assert [report.epoch for report in result.trained.epochs] == [1]
     assert all(torch.equal(tensor, before[name]) for name, tensor in job.model.backbone.state_dict().items())
     features, targets = reduced(job)
@@ -76,7 +76,7 @@ def test_where_only_the_head_learns_it_is_solved_in_one_epoch(
 def test_a_solved_probe_is_followed_by_fine_tuning(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(replace(config, head="solved", strategy="lp-ft"), catalog)
     assert [phase.epochs for phase in job.plan.phases] == [1, 2]
-    result = run_job(job, Silent())
+    result = run_job(job, NullCallback())
     assert [report.phase for report in result.trained.epochs] == [1, 2, 2]
     assert result.trained.epochs[0].seconds >= 0
 
@@ -93,7 +93,7 @@ def test_where_stages_learn_the_fitted_head_is_where_the_gradient_starts(
     for lr, stays in ((1e-12, True), (1e-2, False)):
         out = f"{config.out}-{lr}"
         job = prepare(replace(config, head="prototype", strategy=strategy, epochs=1, lr=lr, out=out), catalog)
-        run_job(job, Silent())
+        run_job(job, NullCallback())
         assert torch.allclose(job.model.head.output.means, means, atol=1e-5) == stays
 
 
@@ -110,7 +110,7 @@ def test_features_that_are_no_numbers_are_not_searched(config: FinetuneConfig, c
     with torch.no_grad():
         next(job.model.backbone.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="the features of the images are not finite numbers"):
-        run_job(job, Silent())
+        run_job(job, NullCallback())
 
 
 @pytest.mark.parametrize("setting", SETTINGS_OF_STEPS)

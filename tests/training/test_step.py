@@ -21,13 +21,13 @@ from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.devices import precision
 from zoo_core.errors import TrainingError, UsageError
-from zoo_core.frozen.front import Cut, Tail
+from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.runs.directory import read_facts, read_metrics
+from zoo_core.tensors import read_tensors
 from zoo_core.training import compiling, phase, settle
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
-from zoo_core.training.watcher import Silent
-from zoo_core.weights.safe import read_tensors
 
 TINY = FinetuneConfig(
     backbone="resnet18", weights="none", size=32, strategy="last:2", epochs=2, batch_size=8, precision="float32"
@@ -44,8 +44,10 @@ def job(photos: Path, catalog: Catalog) -> Job:
     return prepare(replace(TINY, data=str(photos)), catalog)
 
 
-def trained(config: FinetuneConfig, photos: Path, out: Path, catalog: Catalog, watcher: Silent | None = None) -> Result:
-    return run_job(prepare(replace(config, data=str(photos), out=str(out)), catalog), watcher or Silent())
+def trained(
+    config: FinetuneConfig, photos: Path, out: Path, catalog: Catalog, callback: NullCallback | None = None
+) -> Result:
+    return run_job(prepare(replace(config, data=str(photos), out=str(out)), catalog), callback or NullCallback())
 
 
 def seen_types(job: Job) -> dict[str, set[torch.dtype]]:
@@ -61,7 +63,7 @@ def test_bfloat16_computes_what_learns_and_weights_stay_float32(photos: Path, tm
     config = replace(TINY, precision="bfloat16", data=str(photos), out=str(tmp_path / "run"))
     job = prepare(config, catalog)
     types = seen_types(job)
-    result = run_job(job, Silent())
+    result = run_job(job, NullCallback())
     assert torch.bfloat16 in types["layer3"]
     assert torch.bfloat16 in types["layer4"]
     assert {tensor.dtype for tensor in job.model.parameters()} == {torch.float32}
@@ -74,32 +76,32 @@ def test_features_are_kept_for_one_precision_alone(photos: Path, tmp_path: Path,
     first = trained(TINY, photos, tmp_path / "one", catalog)
     other = trained(replace(TINY, precision="bfloat16"), photos, tmp_path / "two", catalog)
     again = trained(TINY, photos, tmp_path / "three", catalog)
-    assert first.forwards == other.forwards > 0
-    assert again.forwards == 0
+    assert first.num_computed == other.num_computed > 0
+    assert again.num_computed == 0
 
 
 def test_a_frozen_front_computes_in_the_precision_of_the_run(photos: Path, catalog: Catalog) -> None:
-    from zoo_core.frozen.front import Cut, Front
+    from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 
     job = prepare(replace(TINY, data=str(photos)), catalog)
     pixels_BCHW = torch.rand(2, 3, 32, 32)
-    assert Front(job.model, [Cut(3)], "bfloat16")(pixels_BCHW)[Cut(3)].dtype == torch.bfloat16
-    assert Front(job.model, [Cut(3)])(pixels_BCHW)[Cut(3)].dtype == torch.float32
+    assert FrozenPrefix(job.model, [SplitPoint(3)], "bfloat16")(pixels_BCHW)[SplitPoint(3)].dtype == torch.bfloat16
+    assert FrozenPrefix(job.model, [SplitPoint(3)])(pixels_BCHW)[SplitPoint(3)].dtype == torch.float32
 
 
 @pytest.mark.parametrize("able", [{"amx_bf16": True}, {"avx512_bf16": True}, {}])
 def test_auto_is_float32_on_every_cpu(monkeypatch: pytest.MonkeyPatch, able: dict[str, bool]) -> None:
     """Seen to fail: a CPU with units for bfloat16 trained in it, and gave other numbers than every other CPU."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
-    assert precision.chosen_precision("auto", torch.device("cpu")) == "float32"
-    assert precision.chosen_precision("bfloat16", torch.device("cpu")) == "bfloat16"
+    assert precision.resolve_precision("auto", torch.device("cpu")) == "float32"
+    assert precision.resolve_precision("bfloat16", torch.device("cpu")) == "bfloat16"
 
 
 @pytest.mark.parametrize(("able", "expected"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_is_bfloat16_on_a_gpu_that_supports_it(monkeypatch: pytest.MonkeyPatch, able: bool, expected: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: able)
-    assert precision.chosen_precision("auto", torch.device("cuda")) == expected
-    assert precision.chosen_precision("float32", torch.device("cuda")) == "float32"
+    assert precision.resolve_precision("auto", torch.device("cuda")) == expected
+    assert precision.resolve_precision("float32", torch.device("cuda")) == "float32"
 
 
 def test_gradient_checkpointing_changes_nothing_but_the_memory(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
@@ -110,14 +112,14 @@ def test_gradient_checkpointing_changes_nothing_but_the_memory(photos: Path, tmp
 
 
 def test_gradient_checkpointing_keeps_less(job: Job, catalog: Catalog) -> None:
-    from zoo_core.frozen.front import Cut, Tail
+    from zoo_core.frozen.split import SplitPoint, Tail
 
     job = prepare(replace(job.config, strategy="full"), catalog)
     job.model.apply_rules(job.plan.rules(job.plan.phases[0]))
 
     def kept(recompute: bool) -> int:
         sizes: list[int] = []
-        tail = Tail(job.model, Cut(0), recompute=recompute).train()
+        tail = Tail(job.model, SplitPoint(0), recompute=recompute).train()
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:
             sizes.append(tensor.numel())
@@ -135,12 +137,12 @@ def test_memory_that_is_short_is_first_won_without_another_result(
 ) -> None:
     """A batch with normalisation that learns is another one in pieces: it is computed twice before it is cut."""
     trained(TINY, photos, tmp_path / "whole", catalog)
-    from zoo_core.frozen.front import Tail
+    from zoo_core.frozen.split import Tail
 
     hearing, real = Hearing(), Tail.forward
 
-    def forward(self: Tail, flow: torch.Tensor) -> torch.Tensor:
-        outputs_BK = real(self, flow)
+    def forward(self: Tail, inputs: torch.Tensor) -> torch.Tensor:
+        outputs_BK = real(self, inputs)
         if self.training and not self.recompute:
             raise OUT_OF_MEMORY[0]
         return outputs_BK
@@ -192,18 +194,18 @@ def test_only_the_usual_number_of_images_is_compiled_for(
     seen: dict[str, set[int]] = {"compiled": set(), "plain": set()}
 
     def compile(network: nn.Module, **settings: object) -> object:
-        def call(flow: torch.Tensor) -> object:
-            seen["compiled"].add(len(flow))
-            return real(network, flow)
+        def call(inputs: torch.Tensor) -> object:
+            seen["compiled"].add(len(inputs))
+            return real(network, inputs)
 
         return call
 
     real = Tail.forward
 
-    def forward(self: Tail, flow: torch.Tensor) -> torch.Tensor:
+    def forward(self: Tail, inputs: torch.Tensor) -> torch.Tensor:
         if self.training:
-            seen["plain"].add(len(flow))
-        return real(self, flow)
+            seen["plain"].add(len(inputs))
+        return real(self, inputs)
 
     monkeypatch.setattr(torch, "compile", compile)
     monkeypatch.setattr(Tail, "forward", forward)
@@ -216,7 +218,7 @@ def test_where_the_compiler_fails_the_training_goes_on_without_it(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(network: nn.Module, **settings: object) -> object:
-        def call(flow: torch.Tensor) -> torch.Tensor:
+        def call(inputs: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("no C++ compiler found\nat length")
 
         return call
@@ -234,7 +236,7 @@ def test_where_the_compiler_fails_the_training_goes_on_without_it(
     [("cuda", 3, 1, True), ("cuda:1", 1, 1, True), ("cuda", 0, 1, False), ("cuda", 3, 2, False), ("cpu", 3, 1, False)],
 )
 def test_a_tail_on_a_gpu_is_recorded(device: str, stages: int, processes: int, expected: bool) -> None:
-    assert compiling.recording_pays(torch.device(device), Cut(stages), processes) == expected
+    assert compiling.recording_pays(torch.device(device), SplitPoint(stages), processes) == expected
 
 
 def test_what_is_recorded_is_compiled_so(
@@ -263,9 +265,9 @@ def test_pieces_of_a_batch_go_through_no_recording(
     recorded: list[int] = []
 
     def compile(network: nn.Module, **settings: object) -> object:
-        def call(flow: torch.Tensor) -> object:
-            recorded.append(len(flow))
-            return network(flow)
+        def call(inputs: torch.Tensor) -> object:
+            recorded.append(len(inputs))
+            return network(inputs)
 
         return call
 
@@ -278,9 +280,11 @@ def test_pieces_of_a_batch_go_through_no_recording(
 
 
 def test_compiling_pays_only_where_it_saves_more_than_it_takes(job: Job) -> None:
-    assert compiling.compiling_pays(job.plan, layers=21, seconds_an_epoch=[300.0])  # of 600 s it saves 54, and takes 44
-    assert not compiling.compiling_pays(job.plan, layers=21, seconds_an_epoch=[200.0])
-    assert not compiling.compiling_pays(job.plan, layers=21, seconds_an_epoch=[0.0])
+    assert compiling.compiling_pays(
+        job.plan, layers=21, seconds_per_epoch=[300.0]
+    )  # of 600 s it saves 54, and takes 44
+    assert not compiling.compiling_pays(job.plan, layers=21, seconds_per_epoch=[200.0])
+    assert not compiling.compiling_pays(job.plan, layers=21, seconds_per_epoch=[0.0])
 
 
 def test_a_short_run_is_not_compiled_and_says_so_in_its_facts(
@@ -304,7 +308,7 @@ def test_a_short_run_is_not_compiled_and_says_so_in_its_facts(
 def test_the_batch_grows_while_that_is_faster_and_fits(
     seconds: dict[int, float | None], most: int, expected: int
 ) -> None:
-    assert settle.doubled(lambda size: seconds[size], most) == expected
+    assert settle.largest_worthwhile(lambda size: seconds[size], most) == expected
 
 
 def test_a_trial_leaves_the_model_as_it_was_and_knows_when_memory_is_short(
@@ -312,7 +316,7 @@ def test_a_trial_leaves_the_model_as_it_was_and_knows_when_memory_is_short(
 ) -> None:
     before = {name: tensor.clone() for name, tensor in job.model.state_dict().items()}
     drawn = torch.get_rng_state()
-    seconds = settle.seconds_an_image(job, 4)
+    seconds = settle.seconds_per_image(job, 4)
     assert seconds
     assert seconds > 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in job.model.state_dict().items())
@@ -323,7 +327,7 @@ def test_a_trial_leaves_the_model_as_it_was_and_knows_when_memory_is_short(
         raise OUT_OF_MEMORY[0]
 
     job.model.head.register_forward_hook(full)
-    assert settle.seconds_an_image(job, 4) is None
+    assert settle.seconds_per_image(job, 4) is None
 
 
 def test_a_batch_size_of_auto_is_a_number_in_the_run(photos: Path, zoo: Zoo, tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from zoo_core.errors import DataError, UsageError
 from zoo_core.evaluation import evaluate_run
 from zoo_core.model.units import in_units, units_of
 from zoo_core.runs.directory import read_run
+from zoo_core.tensors import read_tensors
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
 from zoo_core.training.tasks import Objective, check_loss, objective_for
-from zoo_core.training.watcher import Silent
-from zoo_core.weights.safe import read_tensors
 
 DESCRIPTIONS = {
     "classification": ("path,kind", lambda kind, number: kind),
@@ -64,14 +64,16 @@ def test_a_task_goes_from_a_csv_file_to_answers(zoo: Zoo, tmp_path: Path, task: 
     assert (measured["score"], measured["metric"]) == (answer["result"]["score"], SCORES[task])
     everything = json.loads(zoo("evaluate", "run", "--data", file, "--json").stdout)
     assert (everything["part"], everything["images"]) == ("all", 24)
-    assert [row[WORDS[task][0]] for row in everything[WORDS[task][2]]] == list(read_run(tmp_path / "run").facts.classes)
+    assert [part[WORDS[task][0]] for part in everything[WORDS[task][2]]] == list(
+        read_run(tmp_path / "run").facts.classes
+    )
     shown = zoo("evaluate", "run", env={"COLUMNS": "500"})
     assert shown.returncode == 0, shown.stderr
     assert f"on {file} (val): " in " ".join(shown.stdout.split())
 
     images = [tmp_path / "photos" / name for name in ("red/0.jpg", "blue/0.jpg")]
     predicted = json.loads(zoo("predict", "run", *images, "--json").stdout)["predictions"]
-    told = [{row[WORDS[task][0]]: row[WORDS[task][1]] for row in one["answers"]} for one in predicted]
+    told = [{part[WORDS[task][0]]: part[WORDS[task][1]] for part in one["answers"]} for one in predicted]
     if task == "classification":
         assert sum(told[0].values()) == pytest.approx(1)
     elif task == "multilabel":
@@ -130,7 +132,7 @@ def test_a_regression_is_standardised_by_the_training_images_alone(catalog: Cata
         backbone="lenet5", data=str(table_of(tmp_path / "photos", "regression")), epochs=1, out=str(tmp_path / "run")
     )
     job = prepare(config, catalog)
-    run_job(job, Silent())
+    run_job(job, NullCallback())
     targets = job.source.parts["train"].targets.astype(np.float64)
     saved = read_tensors(tmp_path / "run" / "model.safetensors")
     assert saved["head.units.mean"].tolist() == pytest.approx(targets.mean(0).tolist(), rel=1e-6)

@@ -13,11 +13,11 @@ from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.model.assemble import build_network
 from zoo_core.paths import sha256_of
+from zoo_core.tensors import read_tensors, write_tensors
 from zoo_core.weights import fetch as fetch_module
-from zoo_core.weights.choose import choose_start, load_base, load_whole
 from zoo_core.weights.fetch import fetch, fetch_source
 from zoo_core.weights.load import build_empty
-from zoo_core.weights.safe import read_tensors, write_tensors
+from zoo_core.weights.resolve import load_backbone, load_whole, resolve_weights
 
 TINY = "lenet5"
 
@@ -33,7 +33,7 @@ def test_weights_from_a_file_land_where_they_belong_and_the_classifier_is_droppe
 ) -> None:
     path = published_file(catalog, tmp_path / "w.safetensors")
     choice = catalog.backbone(TINY)
-    base, dropped = load_base(choice, choose_start(choice, str(path)))
+    base, dropped = load_backbone(choice, resolve_weights(choice, str(path)))
     expected = read_tensors(path)
     own = dict(base.named_upstream())
     assert all(torch.equal(own[key], expected[key]) for key in own)
@@ -45,7 +45,7 @@ def test_training_moves_memory_and_never_the_file(catalog: Catalog, tmp_path: Pa
     path = published_file(catalog, tmp_path / "w.safetensors")
     before = sha256_of(path)
     choice = catalog.backbone(TINY)
-    base, _ = load_base(choice, choose_start(choice, str(path)))
+    base, _ = load_backbone(choice, resolve_weights(choice, str(path)))
     with torch.no_grad():
         for parameter in base.parameters():
             parameter.add_(1)
@@ -71,7 +71,7 @@ def test_a_difference_of_names_or_shapes_is_listed(catalog: Catalog, tmp_path: P
     write_tensors(tmp_path / "changed.safetensors", tensors)
     choice = catalog.backbone(TINY)
     with pytest.raises(WeightsError) as caught:
-        load_base(choice, choose_start(choice, str(tmp_path / "changed.safetensors")))
+        load_backbone(choice, resolve_weights(choice, str(tmp_path / "changed.safetensors")))
     assert message in str(caught.value)
 
 
@@ -88,9 +88,9 @@ def test_a_package_file_of_another_content_is_refused() -> None:
 
 def test_when_no_source_answers_every_reason_is_told(catalog: Catalog) -> None:
     gone = PackageFile(package="no_such_package", file="a.safetensors", sha256="0" * 64)
-    moved = PackageFile(package="zoo_core", file="gone.safetensors", sha256="0" * 64)
+    to_device = PackageFile(package="zoo_core", file="gone.safetensors", sha256="0" * 64)
     spec = catalog.backbone(TINY).spec
-    ref = WeightsRef(tag="t", sources=(gone, moved), preprocessing=spec.preprocessing, data="d", licence="l")
+    ref = WeightsRef(tag="t", sources=(gone, to_device), preprocessing=spec.preprocessing, data="d", licence="l")
     with pytest.raises(WeightsError) as caught:
         fetch("net", ref)
     for part in ("'t' of net", "no_such_package is not installed", "has no file gone.safetensors", "--weights none"):
@@ -110,17 +110,17 @@ def test_a_torch_file_of_a_package_is_converted_once(
 
 def test_default_weights_are_the_first_and_none_is_from_scratch(catalog: Catalog) -> None:
     choice = catalog.backbone(TINY)
-    assert choose_start(choice, "default").tag == choice.spec.weights[0].tag
-    assert not choose_start(choice, "none").pretrained
+    assert resolve_weights(choice, "default").tag == choice.spec.weights[0].tag
+    assert not resolve_weights(choice, "none").pretrained
     bare = Choice(Entry(replace(choice.spec, weights=()), "zoo-x", "1"), choice.options)
-    assert not choose_start(bare, "default").pretrained
+    assert not resolve_weights(bare, "default").pretrained
 
 
 def test_weights_that_are_nowhere_are_answered_with_the_tags_there_are(catalog: Catalog) -> None:
     with pytest.raises(
         UsageError, match="'lenet5' has no weights 'mnst'.*Did you mean 'mnist'.*Its weights: mnist, none"
     ):
-        choose_start(catalog.backbone(TINY), "mnst")
+        resolve_weights(catalog.backbone(TINY), "mnst")
 
 
 def test_a_whole_network_answers_with_its_original_classifier(catalog: Catalog) -> None:
@@ -142,8 +142,8 @@ def test_a_file_of_the_users_is_hashed_when_its_hash_is_asked_for(
     monkeypatch.setattr(fetch_module, "_sha256_at_once", counted)
     path = published_file(catalog, tmp_path / "w.safetensors")
     choice = catalog.backbone(TINY)
-    start = choose_start(choice, str(path))
-    load_base(choice, start)
+    start = resolve_weights(choice, str(path))
+    load_backbone(choice, start)
     assert start.local is not None
     assert hashed == []
     assert start.local.sha256 == start.local.sha256 == sha256_of(path)

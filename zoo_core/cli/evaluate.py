@@ -21,7 +21,7 @@ from zoo_core.cli.common import (
 from zoo_core.specs import OUTPUTS
 
 if TYPE_CHECKING:
-    from zoo_core.evaluation import Measured
+    from zoo_core.evaluation import RunEvaluation
 
 
 @click.command()
@@ -72,7 +72,7 @@ def _cell(figure: Any) -> str:
     return f"{figure:.4g}" if isinstance(figure, float) else str(figure)
 
 
-def _json(run: str, measured: Measured, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict[str, Any]:
     evaluation = measured.evaluation
     return {
         "run": run,

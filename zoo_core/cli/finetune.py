@@ -119,9 +119,9 @@ def finetune(ctx: click.Context, /, run: str | None, devices: int | None, as_jso
 
     with progress_of("looking at the images") as watch:
         job = prepare(config, catalog, watch)
-    with watching() as watcher:
-        watcher.show(job)
-        result = run_job(job, watcher)
+    with watching() as callback:
+        callback.show(job)
+        result = run_job(job, callback)
     report(result, as_json=as_json)
 
 

@@ -59,7 +59,7 @@ def plan(
     catalog = catalog_of(ctx)
     network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
     from zoo_core.model.adapt import adapt
-    from zoo_core.model.assemble import build_network, learning_parameters, stage_shapes
+    from zoo_core.model.assemble import build_network, stage_shapes, trainable_parameters
     from zoo_core.training.job import make_plan
     from zoo_core.weights.load import without_storage
 
@@ -74,11 +74,11 @@ def plan(
         sum(
             parameter.numel()
             for name, rule in zip(made.stages, phase.rules, strict=False)
-            for parameter in learning_parameters(base.stage(name), rule)
+            for parameter in trainable_parameters(base.stage(name), rule)
         )
         for phase in made.phases
     ]
-    kept = [_kept_bytes(made.stages[: made.front(phase)], shapes) for phase in made.phases]
+    kept = [_kept_bytes(made.stages[: made.frozen_depth(phase)], shapes) for phase in made.phases]
     estimates = None
     if data is not None:
         config = FinetuneConfig(
@@ -131,11 +131,11 @@ def _show(made: Any, learning: list[int], kept: list[int], estimates: list[Estim
         spans.append(f"epoch {start}" if start == end else f"epochs {start}-{end}")
         start = end + 1
     shown = table("stage", *spans, right=tuple(spans))
-    for position, row in enumerate(made.rows):
-        shown.add_row(row, *(_cell(phase.rules[position]) for phase in made.phases))
+    for position, part in enumerate(made.parts):
+        shown.add_row(part, *(_cell(phase.rules[position]) for phase in made.phases))
     shown.add_section()
     shown.add_row("learning in the base", *(human_count(count) for count in learning))
-    fronts = [made.front(phase) for phase in made.phases]
+    fronts = [made.frozen_depth(phase) for phase in made.phases]
     shown.add_row("frozen front", *("-" if front == 0 else f"{front} of {len(made.stages)} stages" for front in fronts))
     shown.add_row("kept, 1,000 views", *("-" if not size else megabytes(1000 * size) for size in kept))
     if estimates is not None:
@@ -161,7 +161,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _cell(rule: Any) -> str:
-    if not rule.learns:
+    if not rule.trainable:
         return "[dim]frozen[/dim]"
     what = "" if rule.parameters == "all" else f" {rule.parameters}"
     return f"{rule.lr:.3g}{what}{'*' if rule.statistics == 'frozen' else ''}"

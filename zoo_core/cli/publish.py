@@ -52,7 +52,7 @@ def publish(
         run,
         repo,
         catalog=catalog,
-        wishes=bundle.Wishes(licence=licence, dataset=dataset, also_timm=also == "timm"),
+        options=bundle.PublishOptions(licence=licence, dataset=dataset, also_timm=also == "timm"),
         private=private,
         update=update,
         pull_request=pull_request,

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from zoo_core.frozen.caching import Caching
+    from zoo_core.training.callback import EpochReport
     from zoo_core.training.job import Job
     from zoo_core.training.run import Result
-    from zoo_core.training.watcher import EpochReport
 
 
 MOST_KINDS = 6  # of ignored things that are told one by one
@@ -73,19 +73,19 @@ def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: 
             raise UsageError(
                 f"the run {run} has {name} {own!r}, and cannot go on with {value!r}. Leave the option out."
             )
-    with progress_of("looking at the images") as scanning, watching() as watcher:
-        result = resume(directory, catalog, watcher, watcher.show, scanning)
+    with progress_of("looking at the images") as scanning, watching() as callback:
+        result = resume(directory, catalog, callback, callback.show, scanning)
     report(result, as_json=as_json)
 
 
 @contextmanager
 def watching() -> Iterator[TrainingScreen]:
     """Show on standard error how a training goes on."""
-    watcher = TrainingScreen(console(error=True) if speaks() else None)
+    callback = TrainingScreen(console(error=True) if speaks() else None)
     try:
-        yield watcher
+        yield callback
     finally:
-        watcher.close()
+        callback.close()
 
 
 class TrainingScreen:
@@ -105,22 +105,22 @@ class TrainingScreen:
             metric = f"val {SHORT[job.source.task]}"
             self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {metric:>13} {'seconds':>8}")
 
-    def preparing(self, done: int, total: int) -> None:
+    def on_caching(self, done: int, total: int) -> None:
         self._move("computing what is frozen", done, total)
         if done == total:
             self.close()
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         self._move(f"epoch {epoch}/{self.epochs}", (epoch - 1) * steps + step, self.epochs * steps)
 
-    def epoch(self, report: EpochReport) -> None:
+    def on_epoch(self, report: EpochReport) -> None:
         if self.screen is not None:
             self.screen.print(
                 f"{report.epoch:>7} {report.train_loss:>11.4f} {report.val_loss:>9.4f} "
                 f"{score_text(report.metric, report.val_score):>13} {report.seconds:>8.1f}"
             )
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         if self.screen is not None:
             self.screen.print(text, markup=False)
 
@@ -139,7 +139,7 @@ class TrainingScreen:
             self.bar = Progress(*columns, TimeRemainingColumn(), console=self.screen, transient=True)
             self.task = self.bar.add_task(what, total=total)
             self.bar.start()
-        self.bar.update(self.task, total=total, completed=done, description=what)
+        self.bar.update(self.task, total=total, fill_in_defaults=done, description=what)
 
 
 def report(result: Result, *, as_json: bool) -> None:
@@ -186,20 +186,20 @@ def show_job(screen: Console, job: Job) -> None:
 
 def kept_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
     """Say what is computed once and kept, how large it is, and what else becomes of the images."""
-    cuts = dict.fromkeys(cut for cut in caching.cuts if cut is not None)
-    if cuts:
-        places = [f"{stages[cut.stages - 1]}{', pooled' if cut.pooled else ''}" for cut in cuts]
+    splits = dict.fromkeys(cut for cut in caching.splits if cut is not None)
+    if splits:
+        places = [f"{stages[cut.stages - 1]}{', pooled' if cut.pooled else ''}" for cut in splits]
         views = "each image as it is" if caching.views == 1 else f"{caching.views} views of each image"
         text = f"{views} after {' and '.join(places)}, at most {megabytes(caching.total)} in the cache folder"
-    elif caching.small:
-        text = f"images made small, about {megabytes(caching.small)} in the cache folder; every epoch sees fresh views"
+    elif caching.resized_bytes:
+        text = f"images made small, about {megabytes(caching.resized_bytes)} in the cache folder; every epoch sees fresh views"
     else:
         text = "nothing; every epoch sees fresh views"
-    return f"{text}. {caching.note}" if caching.note else text
+    return f"{text}. {caching.warning}" if caching.warning else text
 
 
 def _parameters(job: Job, total: int) -> str:
-    counts = [job.learning_count(phase) for phase in range(len(job.plan.phases))]
+    counts = [job.trainable_count(phase) for phase in range(len(job.plan.phases))]
     shares = [f"{human_count(count)} ({percent(count / total)})" for count in counts]
     return f"{human_count(total)}, of which learn {', then '.join(shares)}"
 

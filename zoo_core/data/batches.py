@@ -19,19 +19,19 @@ import torch
 from torch import Tensor
 
 from zoo_core.config import Augment
-from zoo_core.data.ahead import ahead
 from zoo_core.data.on_device import cut_together
+from zoo_core.data.prefetch import prefetch
 from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
-from zoo_core.data.transforms import CENTRE, Crop, Pixels, crop_of, cut, made_small, shorter_side
+from zoo_core.data.transforms import CENTRE, Crop, Pixels, crop_of, cut, resized, shorter_side
 from zoo_core.data.windows import Windows
-from zoo_core.devices.transfer import computes_apart, moved
+from zoo_core.devices.transfer import is_accelerator, to_device
 from zoo_core.specs import Preprocessing
 
 T = TypeVar("T")
 AHEAD = 3  # batches that are decoded while one is computed
 
-Seen = tuple[int, int]
+ImageView = tuple[int, int]
 """An image of a part by its position, and the number of its view."""
 
 
@@ -44,52 +44,54 @@ class Batches:
     batch_size: int
     workers: int
     augment: Augment = "none"
-    small: Store | None = None
+    resized: Store | None = None
     """Where images that were made small are kept, for later epochs and runs."""
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Each image once, as in evaluation: bytes (B, C, H, W), and targets (B) or (B, K)."""
         groups = [[(index, CENTRE) for index in group] for group in in_groups(range(len(self.part)), self.batch_size)]
-        for group, pixels_BCHW in zip(groups, self.of(groups), strict=True):
+        for group, pixels_BCHW in zip(groups, self.batches(groups), strict=True):
             yield pixels_BCHW, self.targets([index for index, _ in group])
 
     def targets(self, indices: Sequence[int]) -> Tensor:
         """The targets (B) or (B, K) of these images."""
         return torch.from_numpy(self.part.targets[np.asarray(indices)])
 
-    def of(self, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
+    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
         """Bytes (B, C, H, W), in channels-last order, of each group; the next ones are decoded meanwhile."""
-        return map(_batch, self.each(groups, self._cut))
+        return map(_batch, self.map_images(groups, self._cut))
 
-    def on(self, device: torch.device, groups: Iterable[Sequence[Seen]]) -> Iterator[Tensor]:
+    def batches_on(self, device: torch.device, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
         """`of`, on a device. One that computes apart cuts out itself what is cropped by chance, a batch at once."""
-        if self.augment == "crop-flip" and computes_apart(device):
-            return (cut_together(pairs, self.preprocessing, device) for pairs in self.each(groups, lambda *pair: pair))
-        return (moved(pixels_BCHW, device) for pixels_BCHW in self.of(groups))
+        if self.augment == "crop-flip" and is_accelerator(device):
+            return (
+                cut_together(pairs, self.preprocessing, device) for pairs in self.map_images(groups, lambda *pair: pair)
+            )
+        return (to_device(pixels_BCHW, device) for pixels_BCHW in self.batches(groups))
 
-    def each(self, groups: Iterable[Sequence[Seen]], work: Callable[[Pixels, Crop], T]) -> Iterator[list[T]]:
+    def map_images(self, groups: Iterable[Sequence[ImageView]], work: Callable[[Pixels, Crop], T]) -> Iterator[list[T]]:
         """For each group what `work` makes of each image that was made small and what is to be seen of it. Threads do it
         for the next groups meanwhile."""
 
-        def begin(group: Sequence[Seen]) -> list[Future[tuple[T, Pixels | None]]]:
+        def begin(group: Sequence[ImageView]) -> list[Future[tuple[T, Pixels | None]]]:
             return [pool.submit(self._one, work, index, view) for index, view in group]
 
-        with ThreadPoolExecutor(self.workers, "zoo-decode") as pool, closing(ahead(groups, begin, AHEAD)) as done:
+        with ThreadPoolExecutor(self.workers, "zoo-decode") as pool, closing(prefetch(groups, begin, AHEAD)) as done:
             for group, results in done:
                 yield self._keeping(group, results)
-        if self.small is not None:
-            self.small.commit()
+        if self.resized is not None:
+            self.resized.commit()
 
-    def here(self, group: Sequence[Seen]) -> Tensor:
+    def load_batch(self, group: Sequence[ImageView]) -> Tensor:
         """Bytes (B, C, H, W) of one group, read in this thread; nothing is kept."""
         read = {index: self._small(index) for index in {index for index, _ in group}}
         return _batch([self._cut(read[index][0], self._crop(*read[index][:2], view)) for index, view in group])
 
-    def _keeping(self, group: Sequence[Seen], results: list[tuple[T, Pixels | None]]) -> list[T]:
-        if self.small is not None:
+    def _keeping(self, group: Sequence[ImageView], results: list[tuple[T, Pixels | None]]) -> list[T]:
+        if self.resized is not None:
             new = {index: small for (index, _), (_, small) in zip(group, results, strict=True) if small is not None}
             if new:
-                self.small.add([self.part.images.digest(index) for index in new], list(new.values()))
+                self.resized.add([self.part.images.digest(index) for index in new], list(new.values()))
         return [result for result, _ in results]
 
     def _one(self, work: Callable[[Pixels, Crop], T], index: int, view: int) -> tuple[T, Pixels | None]:
@@ -106,15 +108,15 @@ class Batches:
     def _small(self, index: int) -> tuple[Pixels, bytes, bool]:
         """An image made small, its digest, and whether it is not in the store yet."""
         digest = self.part.images.digest(index)
-        if self.small is not None:
-            entry, found = self.small.find([digest])
+        if self.resized is not None:
+            entry, found = self.resized.find([digest])
             if found[0]:
-                return self.small.read(entry)[0], digest, False
+                return self.resized.read(entry)[0], digest, False
         image = self.part.images.read(index, at_least=shorter_side(self.preprocessing))
-        return made_small(image, self.preprocessing), digest, True
+        return resized(image, self.preprocessing), digest, True
 
 
-def small_store(root: Path, preprocessing: Preprocessing) -> Store:
+def resized_store(root: Path, preprocessing: Preprocessing) -> Store:
     """Where images made small for this preprocessing are kept."""
     side, how = shorter_side(preprocessing), preprocessing.interpolation
     name = blake2b(f"1 {side} {how} {preprocessing.channels}".encode(), digest_size=16).hexdigest()

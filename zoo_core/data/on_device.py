@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.data.transforms import Crop, Pixels
-from zoo_core.devices.transfer import moved
+from zoo_core.devices.transfer import to_device
 from zoo_core.specs import Interpolation, Preprocessing
 
 REACH: dict[Interpolation, float] = {"nearest": 1.0, "bilinear": 1.0, "bicubic": 2.0}
@@ -25,7 +25,7 @@ TOGETHER = 64  # images that are cut at once: as floats they take 67 MB at 224 p
 
 def normalised(pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.device) -> Tensor:
     """Bytes to floats on `device`, in channels-last order: scaled to 0..1, then normalised by channel."""
-    pixels_BHWC = moved(pixels_BCHW, device).permute(0, 2, 3, 1).contiguous()
+    pixels_BHWC = to_device(pixels_BCHW, device).permute(0, 2, 3, 1).contiguous()
     batch, height, width, channels = pixels_BHWC.shape
     scale, shift = _row_of_factors(preprocessing, width, device)
     rows = pixels_BHWC.view(batch, height, width * channels).float().mul_(scale).add_(shift)
@@ -59,7 +59,7 @@ def _cut(pairs: Sequence[tuple[Pixels, Crop]], preprocessing: Preprocessing, dev
     padded_BHWC = np.zeros((len(pairs), height, width, pairs[0][0].shape[2]), np.uint8)
     for place, (small, _) in enumerate(needed):
         padded_BHWC[place, : small.shape[0], : small.shape[1]] = small
-    left, top, right, bottom, flipped, heights, widths = moved(
+    left, top, right, bottom, flipped, heights, widths = to_device(
         torch.tensor(
             [(*crop.box, crop.flipped, *small.shape[:2]) for small, crop in needed], dtype=torch.float64
         ).float(),
@@ -68,7 +68,7 @@ def _cut(pairs: Sequence[tuple[Pixels, Crop]], preprocessing: Preprocessing, dev
     rows_BSH = _weights(top, bottom, heights, height, side, how)
     columns_BSW = _weights(left, right, widths, width, side, how)
     columns_BSW = torch.where(flipped[:, None, None] > 0, columns_BSW.flip(1), columns_BSW)
-    pixels_BCHW = moved(torch.from_numpy(padded_BHWC), device).permute(0, 3, 1, 2).float()
+    pixels_BCHW = to_device(torch.from_numpy(padded_BHWC), device).permute(0, 3, 1, 2).float()
     values_BCSS = rows_BSH[:, None] @ (pixels_BCHW @ columns_BSW[:, None].transpose(2, 3))
     levels_BCSS = values_BCSS.add_(0.5).floor_().clamp_(0, 255).to(torch.uint8)
     return levels_BCSS.contiguous(memory_format=torch.channels_last)

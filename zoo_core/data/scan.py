@@ -33,7 +33,7 @@ Watch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Seen:
+class ScanResult:
     """What one look into an image file showed. `digest` is that of its bytes, empty when they could not be had."""
 
     digest: str
@@ -51,12 +51,12 @@ Stamp = tuple[int, int, int]
 """A file's size in bytes, and in nanoseconds when its content was modified and when anything of it was."""
 
 
-def check_images(source: Source, *, bad_images: BadImages = "fail", watch: Watch | None = None) -> Source:
+def scan_images(source: Source, *, bad_images: BadImages = "fail", watch: Watch | None = None) -> Source:
     """Open every image file of every part. Returns the source with the digest of each, and without the bad ones.
 
     Raises one DataError that names the bad ones when they are to "fail", or when they leave a class without images.
     """
-    seen = _seen_by_root(source.parts.values(), watch)
+    seen = _results_by_root(source.parts.values(), watch)
     bad: list[str] = []
     parts: dict[PartName, Part] = {}
     for name, part in source.parts.items():
@@ -101,21 +101,21 @@ def _check_classes_left(source: Source, parts: Mapping[PartName, Part]) -> None:
         raise DataError(f"no image of the class '{lost_class}' can be read. Repair them or remove the folder.")
 
 
-def _seen_by_root(parts: Iterable[Part], watch: Watch | None) -> dict[Path, dict[str, Seen]]:
+def _results_by_root(parts: Iterable[Part], watch: Watch | None) -> dict[Path, dict[str, ScanResult]]:
     files: dict[Path, list[str]] = {}
     for part in parts:
         if isinstance(part.images, FolderImages):
             files.setdefault(part.images.root, []).extend(part.images.files)
-    return {root: look_at(root, names, watch) for root, names in files.items()}
+    return {root: inspect_files(root, names, watch) for root, names in files.items()}
 
 
-def look_at(root: Path, files: list[str], watch: Watch | None = None) -> dict[str, Seen]:
+def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> dict[str, ScanResult]:
     """Look into the files below `root`, in parallel, those that have not changed since the last time only from afar."""
     index = _index(root)
     kept = _read(index)
     with ThreadPoolExecutor(default_workers(), thread_name_prefix="zoo-scan") as pool:
         try:
-            looks: dict[str, tuple[Stamp | None, Seen]] = {}
+            looks: dict[str, tuple[Stamp | None, ScanResult]] = {}
             for file, look in zip(files, pool.map(lambda file: _look(root / file, kept.get(file)), files), strict=True):
                 looks[file] = look
                 if watch:
@@ -130,7 +130,7 @@ def look_at(root: Path, files: list[str], watch: Watch | None = None) -> dict[st
     return {file: look for file, (_, look) in looks.items()}
 
 
-def _look(path: Path, kept: tuple[Stamp, Seen] | None) -> tuple[Stamp | None, Seen]:
+def _look(path: Path, kept: tuple[Stamp, ScanResult] | None) -> tuple[Stamp | None, ScanResult]:
     """What is in a file, with the stamp under which that may be kept; None when it may not."""
     try:
         facts = os.stat(path)
@@ -139,13 +139,13 @@ def _look(path: Path, kept: tuple[Stamp, Seen] | None) -> tuple[Stamp | None, Se
             return kept
         content = read_file(path)
     except (OSError, ValueError, DataError) as error:
-        return None, Seen("", _reason(error))
+        return None, ScanResult("", _reason(error))
     digest = content_digest(content).hex()
     try:
         check_image(content)
     except DataError as error:
-        return stamp, Seen(digest, _reason(error))
-    return stamp, Seen(digest, None)
+        return stamp, ScanResult(digest, _reason(error))
+    return stamp, ScanResult(digest, None)
 
 
 def _reason(error: Exception) -> str:
@@ -160,20 +160,20 @@ def _index(root: Path) -> Path:
     return cache_dir() / "scans" / f"{name}.json"
 
 
-def _read(index: Path) -> dict[str, tuple[Stamp, Seen]]:
+def _read(index: Path) -> dict[str, tuple[Stamp, ScanResult]]:
     """What is kept, nothing when it is damaged or another reader's."""
     try:
         kept = json.loads(index.read_text(encoding="utf-8"))
         if kept["reader"] != READER:
             return {}
         return {
-            file: ((size, modified, changed), Seen(*rest))
+            file: ((size, modified, changed), ScanResult(*rest))
             for file, (size, modified, changed, *rest) in kept["files"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def _write(index: Path, looks: Mapping[str, tuple[Stamp, Seen]]) -> None:
+def _write(index: Path, looks: Mapping[str, tuple[Stamp, ScanResult]]) -> None:
     rows = {file: [*stamp, look.digest, look.problem] for file, (stamp, look) in looks.items()}
     write_text(index, json.dumps({"reader": READER, "files": rows}))

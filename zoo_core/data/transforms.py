@@ -46,7 +46,7 @@ def shorter_side(preprocessing: Preprocessing) -> int:
     return max(preprocessing.size, round(preprocessing.size / preprocessing.crop))
 
 
-def made_small(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize the shorter side to size / crop: all that training and evaluation look at."""
     image = with_channels(image, preprocessing.channels)
     share = shorter_side(preprocessing) / min(image.size)

@@ -12,7 +12,7 @@ import torch
 from zoo_core.config import Precision
 
 
-def chosen_precision(asked: Precision, device: torch.device) -> Precision:
+def resolve_precision(asked: Precision, device: torch.device) -> Precision:
     """The precision asked for; "auto" is bfloat16 on a GPU that supports it, and float32 on every CPU.
 
     Some CPUs have units for bfloat16. Whether they are faster there and as accurate has not been measured, so the same
@@ -24,6 +24,6 @@ def chosen_precision(asked: Precision, device: torch.device) -> Precision:
     return "bfloat16" if able else "float32"
 
 
-def computing(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """The context in which a network's forward pass runs."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

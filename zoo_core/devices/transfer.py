@@ -11,7 +11,7 @@ from torch import Tensor
 K = TypeVar("K")
 
 
-def computes_apart(device: torch.device) -> bool:
+def is_accelerator(device: torch.device) -> bool:
     """Whether a device computes beside the processor, which reads the next images meanwhile."""
     return device.type == "cuda"
 
@@ -21,14 +21,14 @@ def free_memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0]
 
 
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor on a device; a GPU fetches it while the processor goes on."""
     if device.type != "cuda" or tensor.device.type == "cuda":
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def fetched(tensors: Mapping[K, Tensor]) -> Callable[[], dict[K, Tensor]]:
+def to_cpu_async(tensors: Mapping[K, Tensor]) -> Callable[[], dict[K, Tensor]]:
     """Begin to copy tensors to the processor's memory; what comes back waits until they are there."""
     there = {key: tensor.to("cpu", non_blocking=True) for key, tensor in tensors.items()}
     if not any(tensor.is_cuda for tensor in tensors.values()):

@@ -29,26 +29,26 @@ class World:
     size: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes the run and speaks."""
         return self.rank == 0
 
-    def share(self, items: Sequence[T], among: Sequence[int] | None = None) -> Sequence[T]:
+    def shard(self, items: Sequence[T], among: Sequence[int] | None = None) -> Sequence[T]:
         """This process's share of a sequence: every `size`-th item, or less often when only some share it."""
         ranks = range(self.size) if among is None else among
         return items[ranks.index(self.rank) :: len(ranks)]
 
-    def beside(self, folder: Path) -> Sequence[int]:
+    def ranks_sharing(self, folder: Path) -> Sequence[int]:
         """The processes that see this folder, this one included: on several machines each may have a folder of that name.
         All ask together, and nobody goes on before all have come here."""
         if self.size == 1:
             return (0,)
         folder.mkdir(parents=True, exist_ok=True)
-        token = self.told(uuid.uuid4().hex)
+        token = self.broadcast_object(uuid.uuid4().hex)
         mine = folder / f".{token}-{self.rank}"
         mine.touch()
         self.barrier()
-        seen = self.gather({int(mark.name.rpartition("-")[2]) for mark in folder.glob(f".{token}-*")})
+        seen = self.all_gather_object({int(mark.name.rpartition("-")[2]) for mark in folder.glob(f".{token}-*")})
         mine.unlink()
         return [rank for rank in range(self.size) if rank in seen[self.rank] and self.rank in seen[rank]]
 
@@ -57,7 +57,7 @@ class World:
         if self.size > 1:
             dist.barrier()
 
-    def gather(self, mine: Any) -> list[Any]:
+    def all_gather_object(self, mine: Any) -> list[Any]:
         """What each process has, by rank, for all of them."""
         if self.size == 1:
             return [mine]
@@ -66,22 +66,22 @@ class World:
         return found
 
     @contextmanager
-    def as_one(self) -> Iterator[None]:
+    def raise_together(self) -> Iterator[None]:
         """What stops one process in this block stops all of them at its end. Raises the first one's error."""
         failed: ZooError | None = None
         try:
             yield
         except ZooError as error:
             failed = error
-        for one in self.gather(failed):
+        for one in self.all_gather_object(failed):
             if one is not None:
                 raise one
 
-    def told(self, of_first: Any) -> Any:
+    def broadcast_object(self, of_first: Any) -> Any:
         """What the first process has, for all of them."""
-        return self.gather(of_first)[0]
+        return self.all_gather_object(of_first)[0]
 
-    def same(self, tensor: torch.Tensor) -> None:
+    def broadcast(self, tensor: torch.Tensor) -> None:
         """Give a tensor the first process's values everywhere."""
         if self.size > 1:
             dist.broadcast(tensor, 0)
@@ -90,13 +90,13 @@ class World:
         """Whether an error means that another process has gone: gloo says so only in words."""
         return self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error))
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """End the group."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
 
-def started_together() -> bool:
+def is_distributed() -> bool:
     """Whether torchrun started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
@@ -105,7 +105,7 @@ def join_world(device: torch.device) -> World:
     """Join the processes that torchrun started: over nccl on CUDA, over gloo else."""
     if device.type == "cuda":
         torch.cuda.set_device(device.index or 0)  # what is gathered, and random numbers, belong to the current device
-    if not started_together():
+    if not is_distributed():
         return World()
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

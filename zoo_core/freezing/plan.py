@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from zoo_core.errors import PluginError, short
+from zoo_core.errors import PluginError, brief
 from zoo_core.specs import HEAD
 
 MAX_SHARE = 1000  # a stage that learns a thousand times as fast as the head is a mistake
@@ -29,12 +29,12 @@ class Rule:
     statistics: Literal["update", "frozen"] = "frozen"
 
     @property
-    def learns(self) -> bool:
+    def trainable(self) -> bool:
         return self.lr > 0
 
     def __post_init__(self) -> None:
         if not (isinstance(self.lr, int | float) and 0 <= self.lr <= MAX_SHARE):  # NaN is not
-            raise PluginError(f"a share of the learning rate must be between 0 and {MAX_SHARE}, got {short(self.lr)}")
+            raise PluginError(f"a share of the learning rate must be between 0 and {MAX_SHARE}, got {brief(self.lr)}")
         if self.parameters not in ("all", "norm", "bias", "added") or self.statistics not in ("update", "frozen"):
             raise PluginError(
                 "a rule's parameters are all, norm, bias or added, and its statistics are update or frozen"
@@ -44,7 +44,7 @@ class Rule:
 
 
 FROZEN = Rule()
-LEARNING = Rule(lr=1.0, statistics="update")
+TRAINABLE = Rule(lr=1.0, statistics="update")
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class Plan:
             raise PluginError("a plan needs at least one phase")
         for phase in self.phases:
             if not isinstance(phase.epochs, int) or phase.epochs < 1:
-                raise PluginError(f"a phase needs at least one epoch, got {short(phase.epochs)}")
+                raise PluginError(f"a phase needs at least one epoch, got {brief(phase.epochs)}")
             if len(phase.rules) != len(self.stages) + 1:
                 raise PluginError(f"a phase needs {len(self.stages) + 1} rules, one a stage and one for the head")
-            if not any(rule.learns for rule in phase.rules):
+            if not any(rule.trainable for rule in phase.rules):
                 raise PluginError("nothing learns in this phase")
 
     @property
@@ -78,26 +78,26 @@ class Plan:
         return sum(phase.epochs for phase in self.phases)
 
     @property
-    def rows(self) -> tuple[str, ...]:
+    def parts(self) -> tuple[str, ...]:
         """The names the rules stand for: the stages, then the head."""
         return (*self.stages, HEAD)
 
     def rules(self, phase: Phase) -> dict[str, Rule]:
         """The rules of one phase by stage name."""
-        return dict(zip(self.rows, phase.rules, strict=True))
+        return dict(zip(self.parts, phase.rules, strict=True))
 
-    def learning(self, phase: Phase) -> tuple[str, ...]:
+    def trainable(self, phase: Phase) -> tuple[str, ...]:
         """The stages (and the head) that learn in a phase."""
-        return tuple(name for name, rule in self.rules(phase).items() if rule.learns)
+        return tuple(name for name, rule in self.rules(phase).items() if rule.trainable)
 
     def frozen(self, phase: Phase) -> tuple[str, ...]:
         """The stages (and the head) that are frozen in a phase."""
-        return tuple(name for name, rule in self.rules(phase).items() if not rule.learns)
+        return tuple(name for name, rule in self.rules(phase).items() if not rule.trainable)
 
-    def front(self, phase: Phase) -> int:
+    def frozen_depth(self, phase: Phase) -> int:
         """How many stages at the front of the chain are frozen: a fixed function of the image in this phase."""
-        learning = [position for position, rule in enumerate(phase.rules) if rule.learns]
-        return min(learning[0], len(self.stages))
+        trainable = [position for position, rule in enumerate(phase.rules) if rule.trainable]
+        return min(trainable[0], len(self.stages))
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data for JSON."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from zoo_core.errors import UsageError
-from zoo_core.freezing.plan import FROZEN, LEARNING, Phase, Plan, Rule
+from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.options import NoOptions
 
 Statistics = Literal["update", "frozen"]
@@ -141,7 +141,7 @@ def bias_only(options: FullOptions, *, stages: tuple[str, ...], epochs: int) -> 
 
 
 def _phase(epochs: int, rules: list[Rule]) -> Phase:
-    return Phase(epochs, (*rules, LEARNING))
+    return Phase(epochs, (*rules, TRAINABLE))
 
 
 def _last(stages: int, learning: int, decay: float, statistics: Statistics) -> list[Rule]:

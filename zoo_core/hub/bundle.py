@@ -12,15 +12,15 @@ from typing import Any
 from zoo_core.catalog import Catalog
 from zoo_core.data.findings import without_examples
 from zoo_core.errors import UsageError
-from zoo_core.hub.twin import FILE as TWIN_FILE
-from zoo_core.hub.twin import timm_twin
+from zoo_core.hub.timm_export import FILE as TWIN_FILE
+from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.paths import json_text
 from zoo_core.runs.card import render_card, score_of
 from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, PICTURES, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import Task
-from zoo_core.weights.choose import HUB_PREFIX
-from zoo_core.weights.safe import write_tensors
+from zoo_core.tensors import write_tensors
+from zoo_core.weights.resolve import HUB_PREFIX
 
 LIBRARY = "zoo"
 PIPELINES: dict[Task, str | None] = {
@@ -32,7 +32,7 @@ RESULTS = ".eval_results/zoo.yaml"
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PublishOptions:
     """What the publisher may say beside the run: a licence, the Hub's id of the data set, a twin for timm."""
 
     licence: str | None = None
@@ -40,17 +40,17 @@ class Wishes:
     also_timm: bool = False
 
 
-def bundle(run: Run, repo: str, wishes: Wishes, catalog: Catalog, folder: Path) -> dict[str, Path]:
+def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog, folder: Path) -> dict[str, Path]:
     """Write the files to publish into `folder`; return them by their names in the repository.
 
     Raises ZooError for a run that did not finish, UsageError for a wish that cannot be had.
     """
     result = read_result(run)
-    facts = impersonal(run.facts)
+    facts = without_local_paths(run.facts)
     config = facts.to_dict()
     files: dict[str, Path] = {MODEL: run.weights_path}
-    if wishes.also_timm:
-        twin = timm_twin(run, catalog)
+    if options.also_timm:
+        twin = export_for_timm(run, catalog)
         config |= twin.config
         files[TWIN_FILE] = folder / TWIN_FILE
         write_tensors(files[TWIN_FILE], twin.tensors)
@@ -59,8 +59,8 @@ def bundle(run: Run, repo: str, wishes: Wishes, catalog: Catalog, folder: Path) 
             files[name] = run.directory / name
     written = {
         CONFIG: json_text(config),
-        CARD: _card(facts, result, repo, wishes),
-        **({RESULTS: _results(result, wishes.dataset, facts.task)} if wishes.dataset else {}),
+        CARD: _card(facts, result, repo, options),
+        **({RESULTS: _results(result, options.dataset, facts.task)} if options.dataset else {}),
     }
     for name, text in written.items():
         path = folder / name.replace("/", "-")
@@ -69,7 +69,7 @@ def bundle(run: Run, repo: str, wishes: Wishes, catalog: Catalog, folder: Path) 
     return dict(sorted(files.items()))
 
 
-def impersonal(facts: RunFacts) -> RunFacts:
+def without_local_paths(facts: RunFacts) -> RunFacts:
     """The facts without paths: folders of the machine are named by their last part, images not at all."""
     start = facts.start
     if start is not None and not start.source.startswith((HUB_PREFIX, "package:", "torchvision:")):
@@ -88,7 +88,7 @@ def _last_path(weights: str) -> str:
     return weights if weights.startswith(HUB_PREFIX) else _last(weights)
 
 
-def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, wishes: Wishes) -> str:
+def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: PublishOptions) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     base = (
@@ -96,13 +96,13 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, wishes: Wishes)
         if facts.start and facts.start.source.startswith(HUB_PREFIX)
         else None
     )
-    licence = wishes.licence or (facts.start.licence if facts.start else None)
+    licence = options.licence or (facts.start.licence if facts.start else None)
     pipeline = PIPELINES[facts.task]
     metric, score = score_of(result)
     measured = EvalResult(
         task_type=pipeline or "image-regression",
-        dataset_type=wishes.dataset or "custom",
-        dataset_name=wishes.dataset or facts.data.title,
+        dataset_type=options.dataset or "custom",
+        dataset_name=options.dataset or facts.data.title,
         dataset_split={"val": "validation"}.get(result["part"], result["part"]),
         metric_type=metric,
         metric_value=score,
@@ -112,8 +112,8 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, wishes: Wishes)
         pipeline_tag=pipeline,
         license=licence.lower() if licence else None,
         base_model=base,
-        datasets=[wishes.dataset] if wishes.dataset else None,
-        tags=[LIBRARY, *(["timm"] if wishes.also_timm else []), facts.backbone.name.partition(":")[0]],
+        datasets=[options.dataset] if options.dataset else None,
+        tags=[LIBRARY, *(["timm"] if options.also_timm else []), facts.backbone.name.partition(":")[0]],
         metrics=[metric],
         model_name=repo.partition("/")[2],
         eval_results=[measured],

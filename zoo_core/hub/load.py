@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.hubclient.pull import parse_address, pull
 from zoo_core.runs.directory import CONFIG, MODEL, is_run
-from zoo_core.weights.pull import parse_address, pull
 
 
 def is_address(text: str) -> bool:

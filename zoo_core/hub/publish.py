@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from zoo_core.catalog import Catalog
 from zoo_core.errors import HubError, UsageError
-from zoo_core.hub.bundle import Wishes, bundle
+from zoo_core.hub.bundle import PublishOptions, build_bundle
+from zoo_core.hubclient.client import attempt, endpoint, explained, guarded_api, offline, transient
+from zoo_core.hubclient.pull import git_object_id
 from zoo_core.paths import sha256_of
 from zoo_core.runs.directory import CARD, read_run
 from zoo_core.spec_checks import REPO_PATTERN
-from zoo_core.weights.hub import attempt, endpoint, explained, guarded_api, offline, transient
-from zoo_core.weights.pull import git_object_id
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -27,7 +27,7 @@ BARE = {".gitattributes", CARD}
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishResult:
     """What was published, or would be. `commit` is None after a dry run."""
 
     repo: str
@@ -43,12 +43,12 @@ def publish(
     repo: str,
     *,
     catalog: Catalog,
-    wishes: Wishes | None = None,
+    options: PublishOptions | None = None,
     private: bool = False,
     update: bool = False,
     pull_request: bool = False,
     dry_run: bool = False,
-) -> Published:
+) -> PublishResult:
     """Publish a run directory as the Hub repository `owner/name`, in one commit.
 
     An existing model is only replaced with `update` and while nobody else has moved its head. What the repository
@@ -59,9 +59,9 @@ def publish(
         raise UsageError(f"'{repo}' is not a repository 'owner/name' (letters, digits, '-', '_' and '.').")
     run = read_run(directory)
     with tempfile.TemporaryDirectory(prefix="zoo-publish-") as folder:
-        files = bundle(run, repo, wishes or Wishes(), catalog, Path(folder))
+        files = build_bundle(run, repo, options or PublishOptions(), catalog, Path(folder))
         sizes = {name: path.stat().st_size for name, path in files.items()}
-        planned = Published(repo, f"{endpoint()}/{repo}", sizes, files[CARD].read_text(encoding="utf-8"))
+        planned = PublishResult(repo, f"{endpoint()}/{repo}", sizes, files[CARD].read_text(encoding="utf-8"))
         if dry_run:
             return planned
         if offline():
@@ -80,8 +80,8 @@ def publish(
         return _done(planned, commit)
 
 
-def _done(planned: Published, commit: str | None, *, already_there: bool = False) -> Published:
-    return Published(planned.repo, planned.url, planned.files, planned.card, commit, already_there)
+def _done(planned: PublishResult, commit: str | None, *, already_there: bool = False) -> PublishResult:
+    return PublishResult(planned.repo, planned.url, planned.files, planned.card, commit, already_there)
 
 
 def _head(api: HfApi, repo: str, what: str, revision: str | None = None) -> ModelInfo | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo_core.errors import HubError, printable
 from zoo_core.hub.bundle import LIBRARY
-from zoo_core.weights.hub import attempt, guarded_api, offline
+from zoo_core.hubclient.client import attempt, guarded_api, offline
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def adapt(strategy: Choice[FreezeSpec], base: Chain, plan: Plan) -> Merge | None
     owner = f"{strategy.entry.distribution}: the strategy '{strategy.spec.name}'"
     rules = [plan.rules(phase) for phase in plan.phases]
     stages = tuple(
-        name for name in plan.stages if any(rule[name].learns and rule[name].parameters == "added" for rule in rules)
+        name for name in plan.stages if any(rule[name].trainable and rule[name].parameters == "added" for rule in rules)
     )
     if not stages:
         return None

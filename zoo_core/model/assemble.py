@@ -14,10 +14,10 @@ from torch.func import functional_call
 
 from zoo_core.catalog import Choice
 from zoo_core.errors import PluginError, reason_of
-from zoo_core.freezing.plan import LEARNING, Rule
+from zoo_core.freezing.plan import TRAINABLE, Rule
 from zoo_core.model.adapt import ADDED
-from zoo_core.model.chain import NORMALISATION, Chain, hold_still
-from zoo_core.model.uncompiled import ShapesAlone
+from zoo_core.model.chain import NORMALISATION, Chain, freeze_part
+from zoo_core.model.lean_torch import ShapeInference
 from zoo_core.model.units import in_units
 from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, Preprocessing, Task, resolve
 
@@ -29,19 +29,19 @@ class Model(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
-        self.head_rule = LEARNING
+        self.head_rule = TRAINABLE
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Map images (B, C, H, W) to outputs (B, K)."""
         features_BCHW = self.backbone(images_BCHW)
-        hold_still(self.head, self.head_rule)
+        freeze_part(self.head, self.head_rule)
         outputs_BK: Tensor = self.head(features_BCHW)
         return outputs_BK
 
     def train(self, mode: bool = True) -> Model:
         """Set training mode for what learns; what is frozen stays in evaluation mode."""
         super().train(mode)
-        hold_still(self.head, self.head_rule)
+        freeze_part(self.head, self.head_rule)
         return self
 
     def part(self, name: str) -> nn.Module:
@@ -52,7 +52,7 @@ class Model(nn.Module):
         """Freeze and unfreeze stages and head as a phase's rules say."""
         for name, rule in rules.items():
             part = self.part(name)
-            learning = {id(parameter) for parameter in learning_parameters(part, rule)}
+            learning = {id(parameter) for parameter in trainable_parameters(part, rule)}
             for parameter in part.parameters():
                 parameter.requires_grad_(id(parameter) in learning)
         self.backbone.rules = {name: rule for name, rule in rules.items() if name != HEAD}
@@ -66,9 +66,9 @@ class Model(nn.Module):
             yield f"{HEAD}.{name}", tensor
 
 
-def learning_parameters(part: nn.Module, rule: Rule) -> Iterator[nn.Parameter]:
+def trainable_parameters(part: nn.Module, rule: Rule) -> Iterator[nn.Parameter]:
     """The parameters of a stage or head that learn under a rule."""
-    if not rule.learns:
+    if not rule.trainable:
         return
     if rule.parameters == "norm":
         for module in part.modules():
@@ -160,11 +160,11 @@ def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int,
     shapes: dict[str, tuple[int, ...]] = {}
     trained = chain.training
     chain.eval()
-    with torch.device("meta"), torch.no_grad(), ShapesAlone():
-        flow = torch.empty(1, channels, size, size)
+    with torch.device("meta"), torch.no_grad(), ShapeInference():
+        x = torch.empty(1, channels, size, size)
         for name, stage in chain.named_children():
             state = itertools.chain(stage.named_parameters(), stage.named_buffers())
-            flow = functional_call(stage, {key: torch.empty(tensor.shape) for key, tensor in state}, flow)
-            shapes[name] = tuple(flow.shape[1:])
+            x = functional_call(stage, {key: torch.empty(tensor.shape) for key, tensor in state}, x)
+            shapes[name] = tuple(x.shape[1:])
     chain.train(trained)
     return shapes

@@ -102,12 +102,12 @@ class Chain(nn.Sequential):
     def hold(self) -> None:
         """Keep still what the rules freeze, whoever called train() on a part of the chain."""
         for name, rule in self.rules.items():
-            hold_still(self.stage(name), rule)
+            freeze_part(self.stage(name), rule)
 
 
-def hold_still(part: nn.Module, rule: Rule) -> None:
+def freeze_part(part: nn.Module, rule: Rule) -> None:
     """Put a frozen part in evaluation mode, or only its normalisation layers where just these are frozen."""
-    if not rule.learns:
+    if not rule.trainable:
         part.eval()
     elif rule.statistics == "frozen":
         for module in part.modules():

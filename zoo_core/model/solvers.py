@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from zoo_core.builtin import FittedOptions
 from zoo_core.model.heads import pooled
-from zoo_core.model.uncompiled import uncompiled
+from zoo_core.model.lean_torch import without_compiler
 
 DECAYS = tuple(10.0**power for power in range(1, -7, -1))
 """The L2 penalties that are tried, from the strongest. On features of unit scale and a mean loss, 10 leaves next to
@@ -94,7 +94,7 @@ def solve(
     if start is None:
         start = features_NF.new_zeros(classes, features_NF.shape[1] + 1)
     both = start.clone().requires_grad_()
-    optimizer = uncompiled(torch.optim.LBFGS)(
+    optimizer = without_compiler(torch.optim.LBFGS)(
         [both],
         max_iter=5000,  # a strictly convex problem of this kind ends long before
         history_size=20,

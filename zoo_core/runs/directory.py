@@ -21,7 +21,7 @@ from zoo_core.errors import UsageError, ZooError, reason_of
 from zoo_core.paths import json_text, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.specs import Task
-from zoo_core.weights.safe import tensors_written
+from zoo_core.tensors import tensors_written
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"

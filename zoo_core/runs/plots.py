@@ -16,8 +16,8 @@ from zoo_core.errors import printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.paths import written_whole
 from zoo_core.runs.directory import PICTURES
+from zoo_core.training.callback import EpochReport
 from zoo_core.training.metrics import ClassEvaluation, Evaluation, LabelEvaluation, NumberEvaluation
-from zoo_core.training.watcher import EpochReport
 
 MAX_LABELLED = 40  # names that fit along an axis
 MAX_PANELS = 9
@@ -83,10 +83,10 @@ def _plot_confusion(target: Path, evaluation: ClassEvaluation, classes: Sequence
         axes.set_xticks(range(len(classes)), names, rotation=90)
         axes.set_yticks(range(len(classes)), names)
     if len(classes) <= 20:
-        for (row, column), count in np.ndenumerate(evaluation.confusion):
+        for (part, column), count in np.ndenumerate(evaluation.confusion):
             if count:
-                colour = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+                colour = "white" if shares[part, column] > 0.5 else "black"
+                axes.text(column, part, str(count), ha="center", va="center", color=colour, fontsize=8)
     _save(figure, target)
 
 
@@ -138,16 +138,16 @@ def plot_plan(target: Path, plan: Plan, title: str) -> None:
         [[rule.lr for rule in phase.rules] for phase in plan.phases], [p.epochs for p in plan.phases], axis=0
     )
     figure = Figure(
-        figsize=(max(5.0, 0.35 * plan.epochs + 3), max(2.5, 0.35 * len(plan.rows) + 1.5)), layout="constrained"
+        figsize=(max(5.0, 0.35 * plan.epochs + 3), max(2.5, 0.35 * len(plan.parts) + 1.5)), layout="constrained"
     )
     axes = figure.subplots()
     image = axes.imshow(shares.T, cmap="Greens", vmin=0, vmax=max(1.0, shares.max()), aspect="auto")
     figure.colorbar(image, ax=axes, label="share of the learning rate (0: frozen)")
     axes.set(xlabel="epoch", title=title)
     axes.set_xticks(range(plan.epochs), [str(epoch) for epoch in range(1, plan.epochs + 1)])
-    axes.set_yticks(range(len(plan.rows)), plan.rows)
+    axes.set_yticks(range(len(plan.parts)), plan.parts)
     axes.set_xticks(np.arange(-0.5, plan.epochs), minor=True)
-    axes.set_yticks(np.arange(-0.5, len(plan.rows)), minor=True)
+    axes.set_yticks(np.arange(-0.5, len(plan.parts)), minor=True)
     axes.grid(which="minor", color="white")
     axes.tick_params(which="minor", length=0)
     _save(figure, target)

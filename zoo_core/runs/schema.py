@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.sources import MAX_OUTPUT_NAME, MAX_OUTPUTS
-from zoo_core.errors import PluginError, UsageError, ZooError, printable, short
+from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.specs import TASKS, Preprocessing, Task
 
@@ -113,7 +113,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             raise ZooError(f"{where} is not the config of a zoo run.")
         if data.get("version") != VERSION:
             raise ZooError(
-                f"{where} has version {short(data.get('version'))}, and this zoo reads {VERSION}. Update zoo-core."
+                f"{where} has version {brief(data.get('version'))}, and this zoo reads {VERSION}. Update zoo-core."
             )
         start = data["start"]
         return RunFacts(
@@ -132,7 +132,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             task=_task(data.get("task", "classification")),  # runs of zoo 0.1 name none
         )
     except KeyError as error:
-        raise ZooError(f"{where} has no {short(error.args[0])}.") from error
+        raise ZooError(f"{where} has no {brief(error.args[0])}.") from error
     except (TypeError, ValueError, UsageError, PluginError) as error:
         raise ZooError(f"{where} does not fit the shape of a run's config: {printable(str(error))}") from error
 
@@ -149,7 +149,7 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
             "best_epoch": _count(line["best_epoch"]),
         }
     except KeyError as error:
-        raise ZooError(f"the result in {where} has no {short(error.args[0])}.") from error
+        raise ZooError(f"the result in {where} has no {brief(error.args[0])}.") from error
     except (TypeError, ValueError) as error:
         raise ZooError(f"the result in {where} is not one of a run: {printable(str(error))}") from error
 
@@ -179,14 +179,14 @@ def _lists(line: Mapping[str, Any], facts: RunFacts) -> dict[str, Any]:
 
 def _task(value: object) -> Task:
     if value not in TASKS:
-        raise TypeError(f"zoo has no task {short(value)}")
+        raise TypeError(f"zoo has no task {brief(value)}")
     return value
 
 
 def _preprocessing(value: dict[str, Any]) -> Preprocessing:
     interpolation = _text(value["interpolation"])
     if interpolation not in INTERPOLATIONS:
-        raise TypeError(f"zoo has no interpolation {short(interpolation)}")
+        raise TypeError(f"zoo has no interpolation {brief(interpolation)}")
     return Preprocessing(
         size=_count(value["size"]),
         crop=_number(value["crop"]),
@@ -210,7 +210,7 @@ def _data(value: dict[str, Any]) -> DataFacts:
 
 def _mapping(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise TypeError(f"{short(value)} is not an object")
+        raise TypeError(f"{brief(value)} is not an object")
     return dict(value)
 
 
@@ -218,19 +218,19 @@ def _keys(value: object, kind: type) -> dict[str, Any]:
     mapping = _mapping(value)
     unknown = set(mapping) - {field.name for field in fields(kind)}
     if unknown:
-        raise TypeError(f"{short(sorted(unknown)[0])} is not known")
+        raise TypeError(f"{brief(sorted(unknown)[0])} is not known")
     return mapping
 
 
 def _list(value: object) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"{short(value)} is not a list")
+        raise TypeError(f"{brief(value)} is not a list")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise TypeError(f"{short(value)} is not a text")
+        raise TypeError(f"{brief(value)} is not a text")
     return value
 
 
@@ -240,14 +240,14 @@ def _texts(mapping: dict[str, Any]) -> dict[str, Any]:
 
 def _count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise TypeError(f"{short(value)} is not a number of things")
+        raise TypeError(f"{brief(value)} is not a number of things")
     return value
 
 
 def _number(value: object) -> Any:
     """A finite number, as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
-        raise TypeError(f"{short(value)} is not a number")
+        raise TypeError(f"{brief(value)} is not a number")
     return value
 
 
@@ -256,7 +256,7 @@ def _provided(value: object) -> Provided:
     texts = _keys(value, Provided)
     provided = Provided(**{field.name: _text(texts[field.name]) for field in fields(Provided)})
     if not DISTRIBUTION.fullmatch(provided.distribution):
-        raise TypeError(f"{short(provided.distribution)} is not the name of a distribution")
+        raise TypeError(f"{brief(provided.distribution)} is not the name of a distribution")
     return provided
 
 

@@ -8,14 +8,14 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, printable
 from zoo_core.streaming.index import index_shards, indexed_images
-from zoo_core.streaming.meaning import Meaning, read_targets
 from zoo_core.streaming.samples import SampledShard
+from zoo_core.streaming.target_format import TargetFormat, read_targets
 
 
 def read_shards(
     title: str,
     shards: Mapping[PartName, Sequence[SampledShard]],
-    meaning: Meaning,
+    target_format: TargetFormat,
     *,
     room: int = 0,
     watch: Watch | None = None,
@@ -35,11 +35,11 @@ def read_shards(
     flat = {name: [row for of_shard in of_part for row in of_shard] for name, of_part in by_part.items()}
     if not flat["train"]:
         raise DataError(f"{where} has no training images.")
-    names, targets = read_targets(where, flat, meaning)
+    names, targets = read_targets(where, flat, target_format)
     parts = {
         name: Part(indexed_images(shards[name], by_part[name], room=room), part_targets)
         for name, part_targets in targets.items()
         if len(part_targets)
     }
     left_out = {f"part {name} without answers": 1 for name in shards if name not in targets}
-    return Source(title, names, parts, {**(ignored or {}), **left_out}, task=meaning.task)
+    return Source(title, names, parts, {**(ignored or {}), **left_out}, task=target_format.task)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from zoo_core.config import TaskChoice
 from zoo_core.errors import UsageError, did_you_mean, printable
-from zoo_core.streaming.meaning import Meaning
+from zoo_core.streaming.target_format import TargetFormat
 
 Kind = Literal["image", "class", "labels", "text", "whole", "number", "other"]
 
@@ -19,10 +19,10 @@ class Columns:
 
     image: str
     labels: tuple[str, ...]
-    meaning: Meaning
+    target_format: TargetFormat
 
     def text_of(self, row: Mapping[str, Any]) -> str:
-        """What is true of a row, in the form that `Meaning` reads."""
+        """What is true of a row, in the form that `TargetFormat` reads."""
         values = [value for label in self.labels for value in _listed(row[label])]
         return " ".join("" if value is None else str(value) for value in values)
 
@@ -47,13 +47,13 @@ def choose_columns(
     if len(images) != 1 or kinds[images[0]] != "image":
         raise UsageError(f"{where} needs one column of images: say which with image=COLUMN. It has {listed}.")
     chosen = tuple(labels) or _likely(kinds)
-    meaning = _meaning(where, features, kinds, chosen, task)
-    if meaning is None:
+    target_format = _target_format(where, features, kinds, chosen, task)
+    if target_format is None:
         raise UsageError(
             f"{where}: zoo cannot tell what to learn. Say which column holds the class, or which hold numbers, with "
             f"label=COLUMN or label=ONE+OTHER. It has {listed}."
         )
-    return Columns(images[0], chosen, meaning)
+    return Columns(images[0], chosen, target_format)
 
 
 def kind_of(feature: Any) -> Kind:
@@ -82,21 +82,21 @@ def _likely(kinds: Mapping[str, Kind]) -> tuple[str, ...]:
     return ()
 
 
-def _meaning(
+def _target_format(
     where: str, features: Mapping[str, Any], kinds: Mapping[str, Kind], labels: tuple[str, ...], task: TaskChoice
-) -> Meaning | None:
+) -> TargetFormat | None:
     found = {kinds[name] for name in labels}
     if len(labels) > 1:
-        return Meaning("regression", labels) if found <= {"whole", "number"} else None
+        return TargetFormat("regression", labels) if found <= {"whole", "number"} else None
     if found == {"class"}:
-        return Meaning("classification", tuple(features[labels[0]].names))
+        return TargetFormat("classification", tuple(features[labels[0]].names))
     if found == {"labels"}:
-        return Meaning("multilabel", tuple(features[labels[0]].feature.names))
+        return TargetFormat("multilabel", tuple(features[labels[0]].feature.names))
     if found == {"text"} or (found == {"whole"} and task == "classification"):
-        return Meaning("classification", None)
+        return TargetFormat("classification", None)
     if found == {"whole"} and task == "auto":
         raise UsageError(
             f"{where}: the column '{printable(labels[0])}' holds whole numbers, which may be classes or amounts. "
             "Give --task classification or --task regression."
         )
-    return Meaning("regression", labels) if found in ({"whole"}, {"number"}) else None
+    return TargetFormat("regression", labels) if found in ({"whole"}, {"number"}) else None

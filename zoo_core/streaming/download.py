@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.errors import UsageError
-from zoo_core.weights.hub import attempt, guarded_api, scrubbed
+from zoo_core.hubclient.client import attempt, guarded_api, scrubbed
 
 
 def prepare(url: str) -> None:

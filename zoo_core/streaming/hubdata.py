@@ -18,16 +18,16 @@ from zoo_core.config import TaskChoice
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PART_WORDS, PartName, Source
 from zoo_core.errors import DataError, HubError, UnreachableError, UsageError, ZooError, printable, reason_of
+from zoo_core.hubclient.client import attempt, endpoint, guarded_api
+from zoo_core.hubclient.guard import COMMIT
 from zoo_core.options import parse_options, split_name
 from zoo_core.streaming.assemble import read_shards
 from zoo_core.streaming.columns import Columns, choose_columns
 from zoo_core.streaming.hubtable import TableShard, content_of
 from zoo_core.streaming.samples import SampledShard
-from zoo_core.streaming.shelf import Shelf
+from zoo_core.streaming.shard_cache import ShardCache
 from zoo_core.streaming.tars import write_tar
-from zoo_core.streaming.tarshard import TarAfar
-from zoo_core.weights.guard import COMMIT
-from zoo_core.weights.hub import attempt, endpoint, guarded_api
+from zoo_core.streaming.tarshard import RemoteTar
 
 T = TypeVar("T")
 READERS = ("parquet", "arrow", "imagefolder")  # of the package; what the others read is no table of images
@@ -75,7 +75,7 @@ def open_hub_data(text: str, task: TaskChoice = "auto", watch: Watch | None = No
         raise DataError(f"{what} does not tell the types of its columns.")
     columns = choose_columns(what, features, image=options.image, labels=options.label, task=task)
     parts, ignored = _parts(what, splits)
-    shelf = Shelf(round(options.disk_gb * 1e9))
+    shard_cache = ShardCache(round(options.disk_gb * 1e9))
     kept = [columns.image, *columns.labels]
     raw = package.Image(decode=False)  # our own rules for images hold
     shards: dict[PartName, list[SampledShard]] = {}
@@ -83,11 +83,11 @@ def open_hub_data(text: str, task: TaskChoice = "auto", watch: Watch | None = No
         split = split.cast_column(columns.image, raw)
         identity = f"{name}@{commit} {builder.config.name} {split_name_} {'+'.join(kept)}"
         if options.streaming:
-            shards[part] = _stream_shards(what, split, split_name_, identity, columns, shelf)
+            shards[part] = _stream_shards(what, split, split_name_, identity, columns, shard_cache)
         else:
             shards[part] = _table_shards(split.select_columns(kept), split_name_, identity, columns)
     # Half of what the disk may hold: the next window comes while the last one is still read.
-    return read_shards(what, shards, columns.meaning, room=shelf.room // 2, watch=watch, ignored=ignored)
+    return read_shards(what, shards, columns.target_format, room=shard_cache.room // 2, watch=watch, ignored=ignored)
 
 
 def _package() -> Any:
@@ -200,18 +200,18 @@ def _table_shards(table: Any, split: str, identity: str, columns: Columns) -> li
 
 
 def _stream_shards(
-    what: str, stream: Any, split: str, identity: str, columns: Columns, shelf: Shelf
+    what: str, stream: Any, split: str, identity: str, columns: Columns, shard_cache: ShardCache
 ) -> list[SampledShard]:
     """One for each file of the repository; what a file holds is kept as a tar file."""
     count = stream.num_shards
     shards: list[SampledShard] = []
     for number in range(count):
-        bring = partial(_bring, what, stream.shard(num_shards=count, index=number), columns)
-        shards.append(TarAfar(f"{split}/{number:05d}", f"{identity} {number} of {count}", shelf, bring))
+        download_to = partial(_download_to, what, stream.shard(num_shards=count, index=number), columns)
+        shards.append(RemoteTar(f"{split}/{number:05d}", f"{identity} {number} of {count}", shard_cache, download_to))
     return shards
 
 
-def _bring(what: str, stream: Any, columns: Columns, path: Path) -> None:
+def _download_to(what: str, stream: Any, columns: Columns, path: Path) -> None:
     def pairs() -> Iterator[tuple[str, bytes]]:
         for row in stream:
             try:

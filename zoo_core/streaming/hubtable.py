@@ -50,7 +50,7 @@ class TableShard:
     columns: Columns
     start: int
     stop: int
-    from_afar: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
 
     def samples(self) -> Iterator[Sample]:
         for number in range(self.start, self.stop):

@@ -78,7 +78,7 @@ def indexed_images(shards: Sequence[SampledShard], rows: Sequence[Sequence[Row]]
     time."""
     flat = [row for of_shard in rows for row in of_shard]
     shard_of = np.repeat(np.arange(len(shards), dtype=np.int64), [len(of_shard) for of_shard in rows])
-    sizes = [_size(of_shard) if shard.from_afar else 0 for shard, of_shard in zip(shards, rows, strict=True)]
+    sizes = [_size(of_shard) if shard.remote else 0 for shard, of_shard in zip(shards, rows, strict=True)]
     return IndexedImages(
         names=tuple(row.name for row in flat),
         digests=tuple(bytes.fromhex(row.digest) for row in flat),

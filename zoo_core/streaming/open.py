@@ -7,7 +7,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Source
 
 
-def open_stream(data: str, task: TaskChoice = "auto", watch: Watch | None = None) -> Source | None:
+def open_streaming_dataset(data: str, task: TaskChoice = "auto", watch: Watch | None = None) -> Source | None:
     """The data set that `hf:...` or `wds:...` names, looked at as a whole; None for anything else."""
     scheme, _, rest = data.partition(":")
     if scheme == "hf":

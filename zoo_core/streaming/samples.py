@@ -28,7 +28,7 @@ class SampledShard(Shard, Protocol):
     """A shard as the first pass reads it.
 
     `title` tells a person which it is; `identity` stands for its content: an index that was made of it stays right as
-    long as it does not change. One `from_afar` lies here only while it is needed.
+    long as it does not change. One `remote` lies here only while it is needed.
     """
 
     @property
@@ -38,7 +38,7 @@ class SampledShard(Shard, Protocol):
     def identity(self) -> str: ...
 
     @property
-    def from_afar(self) -> bool: ...
+    def remote(self) -> bool: ...
 
     def samples(self) -> Iterator[Sample]:
         """All images from start to end. Raises ZooError when the shard cannot be had or is damaged."""

@@ -9,18 +9,18 @@ from typing import BinaryIO, ClassVar
 
 from zoo_core.errors import DataError, printable
 from zoo_core.streaming.samples import Sample
-from zoo_core.streaming.shelf import Shelf
+from zoo_core.streaming.shard_cache import ShardCache
 from zoo_core.streaming.tars import content_at, samples_of
 
 
 @dataclass(frozen=True)
-class TarHere:
+class LocalTar:
     """A tar file on this machine; it is read where it lies."""
 
     title: str
     path: Path
     identity: str
-    from_afar: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
 
     def samples(self) -> Iterator[Sample]:
         with self._open() as file:
@@ -38,19 +38,19 @@ class TarHere:
 
 
 @dataclass(frozen=True)
-class TarAfar:
-    """A tar file that `bring` writes here; it stays on the shelf until others need the room."""
+class RemoteTar:
+    """A tar file that `download_to` writes here; it stays on the shelf until others need the room."""
 
     title: str
     identity: str
-    shelf: Shelf
-    bring: Callable[[Path], None]
-    from_afar: ClassVar[bool] = True
+    shard_cache: ShardCache
+    download_to: Callable[[Path], None]
+    remote: ClassVar[bool] = True
 
     def samples(self) -> Iterator[Sample]:
-        with self.shelf.open(self.identity, self.title, self.bring) as file:
+        with self.shard_cache.open(self.identity, self.title, self.download_to) as file:
             yield from samples_of(file, self.title)
 
     def content(self, offset: int, length: int) -> bytes:
-        with self.shelf.open(self.identity, self.title, self.bring) as file:
+        with self.shard_cache.open(self.identity, self.title, self.download_to) as file:
             return content_at(file, offset, length)

@@ -15,10 +15,10 @@ from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.options import parse_options
 from zoo_core.streaming.assemble import read_shards
 from zoo_core.streaming.download import download, identity_of, prepare, text_at
-from zoo_core.streaming.meaning import Meaning
 from zoo_core.streaming.samples import SampledShard
-from zoo_core.streaming.shelf import Shelf
-from zoo_core.streaming.tarshard import TarAfar, TarHere
+from zoo_core.streaming.shard_cache import ShardCache
+from zoo_core.streaming.target_format import TargetFormat
+from zoo_core.streaming.tarshard import LocalTar, RemoteTar
 
 MAX_SHARDS = 100_000  # a pattern with a slip in its range asks for millions
 MAX_CLASSES_BYTES = 2**24  # 100,000 names of 160 bytes
@@ -50,12 +50,12 @@ def open_tars(text: str, watch: Watch | None = None) -> Source:
         )
     pattern = found["pattern"]
     options = parse_options("wds:" + pattern, TarOptions, found["options"] or "")
-    shelf = Shelf(round(options.disk_gb * 1e9))
+    shard_cache = ShardCache(round(options.disk_gb * 1e9))
     patterns: dict[PartName, str | None] = {"train": pattern, "val": options.val, "test": options.test}
-    shards = {name: _shards(one, shelf) for name, one in patterns.items() if one is not None}
+    shards = {name: _shards(one, shard_cache) for name, one in patterns.items() if one is not None}
     names = _classes(options.classes, expanded(pattern)[0])
     # Half of what the disk may hold: the next window comes while the last one is still read.
-    return read_shards(pattern, shards, Meaning("classification", names), room=shelf.room // 2, watch=watch)
+    return read_shards(pattern, shards, TargetFormat("classification", names), room=shard_cache.room // 2, watch=watch)
 
 
 def expanded(pattern: str) -> list[str]:
@@ -76,7 +76,7 @@ def expanded(pattern: str) -> list[str]:
     ]
 
 
-def _shards(pattern: str, shelf: Shelf) -> list[SampledShard]:
+def _shards(pattern: str, shard_cache: ShardCache) -> list[SampledShard]:
     places = expanded(pattern)
     if not _is_address(pattern):
         return [_here(place) for place in places]
@@ -84,15 +84,15 @@ def _shards(pattern: str, shelf: Shelf) -> list[SampledShard]:
     with ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="zoo-shards") as pool:
         identities = list(pool.map(identity_of, places))
     pairs = zip(places, identities, strict=True)
-    return [TarAfar(_last(place), identity, shelf, partial(download, place)) for place, identity in pairs]
+    return [RemoteTar(_last(place), identity, shard_cache, partial(download, place)) for place, identity in pairs]
 
 
-def _here(place: str) -> TarHere:
+def _here(place: str) -> LocalTar:
     path = Path(place).expanduser()
     if not path.is_file():
         raise UsageError(f"there is no shard {printable(place)}. Give the addresses of tar files: {EXAMPLE}.")
     facts = path.stat()
-    return TarHere(path.name, path, f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}")
+    return LocalTar(path.name, path, f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}")
 
 
 def _classes(named: str | None, first: str) -> tuple[str, ...] | None:

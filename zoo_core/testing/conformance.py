@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_core.catalog import Choice, Entry
-from zoo_core.freezing.plan import FROZEN, LEARNING
+from zoo_core.freezing.plan import FROZEN, TRAINABLE
 from zoo_core.model.assemble import Model, build_network, count_parameters, stage_shapes
 from zoo_core.model.chain import Chain
 from zoo_core.options import parse_options
@@ -82,7 +82,7 @@ def difference_from(
     """
     chain = build_empty(lambda: build_network(choice_of(spec)))
     tensors = upstream.state_dict() if published is None else published
-    load_chain(chain, tensors, path=Path(spec.name), ignored=spec.ignored_keys, drop=None)
+    load_chain(chain, tensors, path=Path(spec.name), ignored=spec.ignored_keys, classifier=None)
     return same_outputs(chain, upstream, channels=spec.preprocessing.channels, size=size)
 
 
@@ -139,14 +139,14 @@ def _learns_everywhere_at_its_smallest_size(spec: BackboneSpec) -> None:
 def _keeps_frozen_stages_still(spec: BackboneSpec) -> None:
     base = _base(spec)
     model = Model(base, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(spec.channels, 2)))
-    model.apply_rules({**dict.fromkeys(spec.stages, FROZEN), HEAD: LEARNING})
+    model.apply_rules({**dict.fromkeys(spec.stages, FROZEN), HEAD: TRAINABLE})
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     model.train()
     for module in model.modules():
         module.training = True  # the rudest way to ask for training mode
     model(_images(spec, batch=4))
-    moved = [name for name, tensor in base.state_dict().items() if not torch.equal(tensor, before[name])]
-    assert not moved, f"frozen, and yet these moved: {moved}"
+    to_device = [name for name, tensor in base.state_dict().items() if not torch.equal(tensor, before[name])]
+    assert not to_device, f"frozen, and yet these moved: {to_device}"
 
 
 def _has_one_published_key_for_each_tensor(spec: BackboneSpec) -> None:

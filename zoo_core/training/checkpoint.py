@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zoo_core.errors import TrainingError, WeightsError, ZooError
 from zoo_core.paths import sha256_of
-from zoo_core.weights.safe import read_tensors
+from zoo_core.tensors import read_tensors
 
 FOLDER = "checkpoints"
 STATE = "state.json"

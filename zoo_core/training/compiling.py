@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.freezing.plan import Plan
-from zoo_core.frozen.front import Cut
+from zoo_core.frozen.split import SplitPoint
 
 SECONDS_A_LAYER = 44 / 21  # resnet18 has 21 layers with weights that are no normalisation
 GAIN = 1.1
@@ -25,42 +25,42 @@ class Compiled:
     not worth a second compile, and go through it as it was. So do all where compiling fails, and it says why."""
 
     def __init__(
-        self, network: nn.Module, images: Callable[[], int], say: Callable[[str], None], *, recorded: bool = False
+        self, network: nn.Module, images: Callable[[], int], message: Callable[[str], None], *, recorded: bool = False
     ) -> None:
         self._plain = network
         self._images = images
         mode = "reduce-overhead" if recorded else None
         self._compiled: Callable[[Tensor], Tensor] = torch.compile(network, backend=BACKEND, mode=mode, dynamic=False)
-        self._say = say
+        self._say = message
         self._proven = False
 
-    def __call__(self, flow: Tensor) -> Tensor:
-        if len(flow) != self._images():
-            outputs_BK: Tensor = self._plain(flow)
+    def __call__(self, inputs: Tensor) -> Tensor:
+        if len(inputs) != self._images():
+            outputs_BK: Tensor = self._plain(inputs)
             return outputs_BK
         if self._proven:
-            return self._compiled(flow)
+            return self._compiled(inputs)
         self._say("compiling what learns: the first steps take long (--compile off: without)")
         try:
-            outputs_BK = self._compiled(flow)
+            outputs_BK = self._compiled(inputs)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # the compiler runs the network's own code and another compiler's
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             self._say(f"what learns cannot be compiled here, it goes on without: {reason[:200]}")
             self._compiled = self._plain
-            outputs_BK = self._plain(flow)
+            outputs_BK = self._plain(inputs)
         self._proven = True
         return outputs_BK
 
 
-def recording_pays(device: torch.device, cut: Cut, processes: int) -> bool:
+def recording_pays(device: torch.device, cut: SplitPoint, processes: int) -> bool:
     """Whether what learns is to be recorded: it is the tail of a network, on a GPU, and talks to no other process."""
     return device.type == "cuda" and cut.stages > 0 and processes == 1
 
 
-def compiling_pays(plan: Plan, layers: int, seconds_an_epoch: list[float]) -> bool:
-    """Whether compiling saves time: `seconds_an_epoch` of the learning part in each phase, 0 where only a head learns."""
-    taken = [layers * SECONDS_A_LAYER if seconds else 0.0 for seconds in seconds_an_epoch]
-    spent = sum(phase.epochs * seconds for phase, seconds in zip(plan.phases, seconds_an_epoch, strict=True))
+def compiling_pays(plan: Plan, layers: int, seconds_per_epoch: list[float]) -> bool:
+    """Whether compiling saves time: `seconds_per_epoch` of the learning part in each phase, 0 where only a head learns."""
+    taken = [layers * SECONDS_A_LAYER if seconds else 0.0 for seconds in seconds_per_epoch]
+    spent = sum(phase.epochs * seconds for phase, seconds in zip(plan.phases, seconds_per_epoch, strict=True))
     return spent * (1 - 1 / GAIN) > sum(taken)

@@ -12,7 +12,7 @@ from zoo_core.config import Augment, FinetuneConfig
 from zoo_core.data.sources import Part
 from zoo_core.data.transforms import shorter_side
 from zoo_core.specs import BackboneSpec, Preprocessing
-from zoo_core.training.recipe import PRETRAINED_BASE_SHARE, SCRATCH_BASE_SHARE
+from zoo_core.training.schedule import PRETRAINED_BASE_SHARE, SCRATCH_BASE_SHARE
 
 PARAMETERS_PER_IMAGE = 100  # up to here there are images enough for all of a network to learn
 CHEAP_GMACS = 1000  # billions of multiply-accumulates an epoch: seconds on any machine
@@ -20,7 +20,7 @@ MANY_EPOCHS, FEW_EPOCHS = 30, 10
 LOOKED_AT = 9  # images whose size is taken for that of all
 
 
-def completed(
+def fill_in_defaults(
     config: FinetuneConfig,
     spec: BackboneSpec,
     train: Part,

@@ -16,8 +16,8 @@ from torch import Tensor
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
-from zoo_core.frozen.front import Cut, Front, Tail
-from zoo_core.model.assemble import learning_parameters
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
+from zoo_core.model.assemble import trainable_parameters
 from zoo_core.training.job import Job
 from zoo_core.training.tasks import objective_for
 
@@ -46,20 +46,20 @@ def estimate(job: Job) -> list[Estimate]:
     workers = job.config.workers or default_workers()
     batches = Batches(part, job.preprocessing, job.config.images_a_step, workers)
     group = [(index % len(part), CENTRE) for index in range(TRIED)]
-    decode, pixels_BCHW = _timed(lambda: batches.here(group))
+    decode, pixels_BCHW = _timed(lambda: batches.load_batch(group))
     images_BCHW = normalised(pixels_BCHW, job.preprocessing, job.device)
     found: list[Estimate] = []
     for number, phase in enumerate(job.plan.phases):
         job.model.apply_rules(job.plan.rules(phase))
-        cut = job.caching.cuts[number] or Cut(job.plan.front(phase))
-        front, flow = _front(job, cut, images_BCHW)
+        cut = job.caching.splits[number] or SplitPoint(job.plan.frozen_depth(phase))
+        front, inputs = _front(job, cut, images_BCHW)
         front_and_decode = (front + decode / workers) / TRIED
-        step, forward, kept = _tail(job, cut, flow)
+        step, forward, kept = _tail(job, cut, inputs)
         counts = {name: len(one) for name, one in job.source.parts.items()}
         steps = counts["train"] * step / TRIED
         epoch = steps + counts["val"] * forward / TRIED
         once = 0.0
-        if job.caching.cuts[number] is None:
+        if job.caching.splits[number] is None:
             epoch += (counts["train"] + counts["val"]) * front_and_decode
         elif not any(one.once for one in found):  # what later phases need is computed in the same pass
             once = (counts["train"] * job.caching.views + counts["val"]) * front_and_decode
@@ -67,11 +67,11 @@ def estimate(job: Job) -> list[Estimate]:
     return found
 
 
-def _front(job: Job, cut: Cut, images_BCHW: Tensor) -> tuple[float, Tensor]:
+def _front(job: Job, cut: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tensor]:
     """Seconds for the tried images up to a cut, with all lanes at work, and what stands there."""
-    if cut == Cut(0):
+    if cut == SplitPoint(0):
         return 0.0, images_BCHW
-    front = Front(job.model, [cut], job.config.precision)
+    front = FrozenPrefix(job.model, [cut], job.config.precision)
     if job.device.type != "cpu":
         seconds, outputs = _timed(lambda: front(images_BCHW))
         return seconds, outputs[cut].clone()
@@ -84,7 +84,7 @@ def _front(job: Job, cut: Cut, images_BCHW: Tensor) -> tuple[float, Tensor]:
     return seconds / (job.config.workers or default_workers()), outputs[cut].clone()
 
 
-def _tail(job: Job, cut: Cut, flow: Tensor) -> tuple[float, float, int]:
+def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]:
     """Seconds of a step and of a forward pass over the tried images, and the bytes kept for the gradients of one."""
     recompute = job.config.gradient_checkpointing
     tail = Tail(job.model, cut, job.config.precision, recompute=recompute).eval()  # statistics stay as they are
@@ -98,14 +98,14 @@ def _tail(job: Job, cut: Cut, flow: Tensor) -> tuple[float, float, int]:
 
     weights = {parameter.untyped_storage().data_ptr() for parameter in tail.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = objective.loss(tail(flow), targets)
+        loss = objective.loss(tail(inputs), targets)
     del loss
     bytes_kept = sum(count for place, count in kept.items() if place not in weights)
     with torch.inference_mode():
-        forward, _ = _timed(lambda: tail(flow))
+        forward, _ = _timed(lambda: tail(inputs))
 
     def step() -> None:
-        objective.loss(tail(flow), targets).backward()  # type: ignore[no-untyped-call]
+        objective.loss(tail(inputs), targets).backward()  # type: ignore[no-untyped-call]
 
     seconds, _ = _timed(step)
     for parameter in tail.parameters():
@@ -118,7 +118,7 @@ def _memory(job: Job, number: int, kept: int) -> int:
     rules = job.plan.rules(job.plan.phases[number])
     weights = sum(parameter.nbytes for parameter in job.model.parameters())
     learning = sum(
-        parameter.nbytes for row, rule in rules.items() for parameter in learning_parameters(job.model.part(row), rule)
+        parameter.nbytes for row, rule in rules.items() for parameter in trainable_parameters(job.model.part(row), rule)
     )
     together = min(job.config.micro_batch or job.config.images_a_step, len(job.source.parts["train"]))
     return weights + learning * (1 + STATES[job.config.optimizer]) + kept * together

@@ -9,38 +9,38 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from zoo_core.catalog import Catalog, Choice, blaming
+from zoo_core.catalog import Catalog, Choice, attributing_errors
 from zoo_core.config import FinetuneConfig, TaskChoice
 from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
 from zoo_core.data.folders import read_folders
-from zoo_core.data.scan import Watch, check_images
+from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
 from zoo_core.devices.find import find_device
-from zoo_core.devices.precision import chosen_precision
-from zoo_core.errors import UsageError, short
+from zoo_core.devices.precision import resolve_precision
+from zoo_core.errors import UsageError, brief
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, cache_budget, choose_caching
-from zoo_core.frozen.front import Cut, cut_shapes
+from zoo_core.frozen.split import SplitPoint, split_shapes
 from zoo_core.model.adapt import Merge, adapt
 from zoo_core.model.assemble import (
     Model,
     build_head_for,
     count_parameters,
-    learning_parameters,
     stage_shapes,
+    trainable_parameters,
 )
 from zoo_core.model.chain import Chain
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
-from zoo_core.streaming.open import open_stream
-from zoo_core.training.defaults import FEW_EPOCHS, completed
-from zoo_core.training.solve import check_steps, shortened
+from zoo_core.streaming.open import open_streaming_dataset
+from zoo_core.training.defaults import FEW_EPOCHS, fill_in_defaults
+from zoo_core.training.solve import check_step_settings, with_single_epochs
 from zoo_core.training.tasks import check_loss, check_task
 from zoo_core.version import __version__
-from zoo_core.weights.choose import Start, choose_start, load_base
+from zoo_core.weights.resolve import InitialWeights, load_backbone, resolve_weights
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,19 @@ class Job:
     plan: Plan
     source: Source
     preprocessing: Preprocessing
-    start: Start
+    start: InitialWeights
     dropped: tuple[str, ...]
     findings: tuple[str, ...]
     model: Model
-    shapes: dict[Cut, tuple[int, ...]]
+    shapes: dict[SplitPoint, tuple[int, ...]]
     caching: Caching
     merge: Merge | None
     device: torch.device
 
-    def learning_count(self, phase: int) -> int:
+    def trainable_count(self, phase: int) -> int:
         """How many parameters learn in a phase, head included."""
         rules = self.plan.rules(self.plan.phases[phase])
-        return sum(p.numel() for row, rule in rules.items() for p in learning_parameters(self.model.part(row), rule))
+        return sum(p.numel() for part, rule in rules.items() for p in trainable_parameters(self.model.part(part), rule))
 
     def within(self, budget: int) -> Job:
         """The job with what may be kept in so many bytes."""
@@ -122,29 +122,31 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
     device = find_device(config.device)
-    source = open_source(config.data, catalog, config.task, watch)
+    source = open_dataset(config.data, catalog, config.task, watch)
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
-    source = check_images(source, bad_images=config.bad_images, watch=watch)
+    source = scan_images(source, bad_images=config.bad_images, watch=watch)
     source = source.with_validation(share=config.val_share, seed=config.seed)
     if config.strategy != "auto":  # a wrong one ends before a download
         make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs or FEW_EPOCHS)
-    start = choose_start(backbone, config.weights)
+    start = resolve_weights(backbone, config.weights)
     if start.local is not None:
         start.local.begin_sha256()
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)
     torch.manual_seed(config.seed)
-    base, dropped = load_base(backbone, start)
+    base, dropped = load_backbone(backbone, start)
     train, parameters = source.parts["train"], count_parameters(base)
-    config = completed(config, backbone.spec, train, preprocessing, parameters=parameters, pretrained=start.pretrained)
-    config = replace(config, precision=chosen_precision(config.precision, device))
+    config = fill_in_defaults(
+        config, backbone.spec, train, preprocessing, parameters=parameters, pretrained=start.pretrained
+    )
+    config = replace(config, precision=resolve_precision(config.precision, device))
     strategy = catalog.strategy(config.strategy)
     planned = make_plan(strategy, backbone.spec, config.epochs or FEW_EPOCHS)
     outputs = len(source.classes)
     model = Model(base, build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task))
     check_loss(model.head, label_smoothing=config.label_smoothing)
-    check_steps(planned, model.head, config)
-    plan = shortened(planned, model.head)
-    shapes = shapes_at_cuts(base, model.head, preprocessing)
+    check_step_settings(planned, model.head, config)
+    plan = with_single_epochs(planned, model.head)
+    shapes = shapes_at_splits(base, model.head, preprocessing)
     caching = _caching(config, plan, shapes, preprocessing, source, cache_budget(config.cache_gb))
     merge = adapt(strategy, base, plan)  # after the head: its first weights are the same under every strategy
     return Job(
@@ -169,7 +171,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
 def _caching(
     config: FinetuneConfig,
     plan: Plan,
-    shapes: Mapping[Cut, tuple[int, ...]],
+    shapes: Mapping[SplitPoint, tuple[int, ...]],
     preprocessing: Preprocessing,
     source: Source,
     budget: int,
@@ -178,22 +180,22 @@ def _caching(
     return choose_caching(config, plan, shapes, preprocessing, train=train, val=val, budget=budget)
 
 
-def shapes_at_cuts(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[Cut, tuple[int, ...]]:
+def shapes_at_splits(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[SplitPoint, tuple[int, ...]]:
     """The shape of one image at each place where the model may be cut. Nothing is computed."""
-    return cut_shapes(list(stage_shapes(base, preprocessing.channels, preprocessing.size).values()), head)
+    return split_shapes(list(stage_shapes(base, preprocessing.channels, preprocessing.size).values()), head)
 
 
 def make_plan(strategy: Choice[FreezeSpec], backbone: BackboneSpec, epochs: int) -> Plan:
     """Ask a strategy for its plan over a backbone's stages. Raises PluginError when what comes back is none."""
     function = resolve(strategy.spec.plan)
-    with blaming(strategy.entry):
+    with attributing_errors(strategy.entry):
         plan = function(strategy.options, stages=backbone.stages, epochs=epochs)
         if not isinstance(plan, Plan) or plan.stages != backbone.stages or plan.epochs != epochs:
-            raise TypeError(f"it gave {short(plan)}, not a Plan of {epochs} epochs for {', '.join(backbone.stages)}")
+            raise TypeError(f"it gave {brief(plan)}, not a Plan of {epochs} epochs for {', '.join(backbone.stages)}")
     return plan
 
 
-def open_source(data: str, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
+def open_dataset(data: str, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
     """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, or a folder.
 
     `watch` is told how many shards are looked at. Raises UsageError for another task.
@@ -201,7 +203,7 @@ def open_source(data: str, catalog: Catalog, task: TaskChoice = "auto", watch: W
     path = Path(data).expanduser()
     if path.suffix.lower() == ".csv":
         return read_table(path, task)
-    source = open_stream(data, task, watch) or _named_or_folder(data, catalog)
+    source = open_streaming_dataset(data, task, watch) or _named_or_folder(data, catalog)
     if task not in ("auto", source.task):
         raise UsageError(f"{data} is for {source.task}. A CSV file can hold the targets for {task}: docs/data.md.")
     return source
@@ -212,10 +214,10 @@ def _named_or_folder(data: str, catalog: Catalog) -> Source:
     if data.split(":")[-1] in known and not Path(data).exists():
         choice = catalog.dataset(data)
         load = resolve(choice.spec.load)
-        with blaming(choice.entry):
+        with attributing_errors(choice.entry):
             source = load()
             if not isinstance(source, Source):
-                raise TypeError(f"it gave {short(source)}, not a Source")
+                raise TypeError(f"it gave {brief(source)}, not a Source")
         check_classes(source.classes, f"the data set '{data}'")
         return source
     if not Path(data).exists() and "/" not in data and "\\" not in data:

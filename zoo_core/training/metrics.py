@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Counts = npt.NDArray[np.int64]
-Numbers = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float64]
 THRESHOLD = 0.5  # the probability above which a label counts as given
 
 
@@ -109,7 +109,7 @@ class LabelEvaluation:
     were rightly, wrongly and not given it.
     """
 
-    precisions: Numbers
+    precisions: FloatArray
     hits: Counts
     false_alarms: Counts
     misses: Counts
@@ -117,7 +117,7 @@ class LabelEvaluation:
     loss: float
 
     @classmethod
-    def of(cls, probabilities_NK: Numbers, targets_NK: npt.NDArray[Any], loss: float) -> LabelEvaluation:
+    def batches(cls, probabilities_NK: FloatArray, targets_NK: npt.NDArray[Any], loss: float) -> LabelEvaluation:
         true_NK, given_NK = targets_NK > 0.5, probabilities_NK > THRESHOLD
         return cls(
             precisions=np.array(
@@ -146,9 +146,9 @@ class LabelEvaluation:
         return float(_f1(self.hits.sum(), self.false_alarms.sum(), self.misses.sum()))
 
     @property
-    def f1(self) -> Numbers:
+    def f1(self) -> FloatArray:
         """F1 of each label; 0 where it was neither there nor given."""
-        each: Numbers = _f1(self.hits, self.false_alarms, self.misses)
+        each: FloatArray = _f1(self.hits, self.false_alarms, self.misses)
         return each
 
     def figures(self) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class LabelEvaluation:
         ]
 
 
-def average_precision(scores_N: Numbers, true_N: npt.NDArray[np.bool_]) -> float:
+def average_precision(scores_N: FloatArray, true_N: npt.NDArray[np.bool_]) -> float:
     """The precision at every threshold, weighted by how much recall it adds; NaN when nothing is true.
 
     Images of equal score fall below a threshold together.
@@ -192,8 +192,8 @@ def _f1(hits: Any, false_alarms: Any, misses: Any) -> Any:
 class NumberEvaluation:
     """Predicted and true numbers, (N, K) each, in the targets' units."""
 
-    predicted: Numbers
-    true: Numbers
+    predicted: FloatArray
+    true: FloatArray
     loss: float
 
     @property
@@ -210,19 +210,19 @@ class NumberEvaluation:
         return len(self.true)
 
     @property
-    def rmse(self) -> Numbers:
+    def rmse(self) -> FloatArray:
         """The root of the mean squared error of each column."""
-        each: Numbers = np.sqrt(np.square(self.predicted - self.true).mean(0))
+        each: FloatArray = np.sqrt(np.square(self.predicted - self.true).mean(0))
         return each
 
     @property
-    def mae(self) -> Numbers:
+    def mae(self) -> FloatArray:
         """The mean absolute error of each column."""
-        each: Numbers = np.abs(self.predicted - self.true).mean(0)
+        each: FloatArray = np.abs(self.predicted - self.true).mean(0)
         return each
 
     @property
-    def r2(self) -> Numbers:
+    def r2(self) -> FloatArray:
         """The share of each column's variance that is explained: 1 at best, 0 for its mean, 0 where nothing varies."""
         varying = np.square(self.true - self.true.mean(0)).sum(0)
         left = np.square(self.predicted - self.true).sum(0)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from zoo_core.errors import TrainingError
-from zoo_core.training.watcher import EpochReport
+from zoo_core.training.callback import EpochReport
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Progress:
         return asdict(self)
 
     @classmethod
-    def of(cls, state: Mapping[str, Any], *, epochs: int, steps: int) -> Progress:
+    def batches(cls, state: Mapping[str, Any], *, epochs: int, steps: int) -> Progress:
         """Read what `to_dict` wrote, of a training of so many epochs of so many steps.
 
         Raises TrainingError when it is not of such a training.

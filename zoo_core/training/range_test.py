@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from zoo_core.data.batches import Seen
+from zoo_core.data.batches import ImageView
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
-from zoo_core.training.phase import PhaseWork
-from zoo_core.training.state import learnt_state, load_learnt, load_random, random_state
+from zoo_core.training.phase_trainer import PhaseTrainer
+from zoo_core.training.state import load_random, load_trained, random_state, trained_state
 
 LOWEST, HIGHEST = 1e-5, 1.0
 STEPS = 80
@@ -25,29 +25,33 @@ DIVERGED = 4.0  # times the lowest mean loss
 
 
 def range_test(
-    model: Model, plan: Plan, work: PhaseWork, groups: Sequence[Sequence[Seen]], read: Callable[[torch.Tensor], float]
+    model: Model,
+    plan: Plan,
+    work: PhaseTrainer,
+    groups: Sequence[Sequence[ImageView]],
+    read: Callable[[torch.Tensor], float],
 ) -> float:
     """Find the head's learning rate by a short training whose rate grows; model and random numbers are left as they were.
 
     `read` turns a step's loss into a number, the same in all processes.
     """
-    before, drawn = learnt_state(model, plan), random_state()
+    before, drawn = trained_state(model, plan), random_state()
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0
-    flows = itertools.chain.from_iterable(work.train_flow(groups) for _ in itertools.count())
-    for step, (group, flow) in enumerate(itertools.islice(flows, STEPS)):
+    flows = itertools.chain.from_iterable(work.train_inputs(groups) for _ in itertools.count())
+    for step, (group, inputs) in enumerate(itertools.islice(flows, STEPS)):
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
         for place in work.optimizer.param_groups:
-            place["lr"] = place["peak"] * rate
-        mean = MEMORY * mean + (1 - MEMORY) * read(work.gradients(group, flow))
+            place["lr"] = place["max_lr"] * rate
+        mean = MEMORY * mean + (1 - MEMORY) * read(work.gradients(group, inputs))
         loss = mean / (1 - MEMORY ** (step + 1))
         if not math.isfinite(loss) or loss > DIVERGED * min([loss, *losses]):
             break
         work.optimizer.step()
         rates.append(rate)
         losses.append(loss)
-    load_learnt(model, before)
+    load_trained(model, before)
     load_random(drawn)
     work.optimizer.state.clear()
     return steepest(rates, losses)

@@ -13,71 +13,71 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from zoo_core.catalog import Catalog
-from zoo_core.data.batches import Batches, default_workers, small_store
+from zoo_core.data.batches import Batches, default_workers, resized_store
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
 from zoo_core.data.store import Store, make_room, stores
 from zoo_core.devices.world import World, join_world
 from zoo_core.errors import LostError, TrainingError, UsageError, ZooError
 from zoo_core.frozen.caching import cache_budget
-from zoo_core.frozen.features import Features
-from zoo_core.frozen.feeds import Feeds
-from zoo_core.frozen.front import front_keys
+from zoo_core.frozen.feature_cache import FeatureCache
+from zoo_core.frozen.input_planner import InputPlanner
+from zoo_core.frozen.split import prefix_keys
 from zoo_core.paths import cache_dir
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.schema import differences
+from zoo_core.training.autotune import autotune
+from zoo_core.training.callback import Callback, EpochReport
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
 from zoo_core.training.evaluate import evaluate
-from zoo_core.training.interrupt import Interrupted, LeftAtOnce, Wish, listening
 from zoo_core.training.job import Job, prepare
-from zoo_core.training.loop import Loop, Trained
 from zoo_core.training.metrics import Evaluation
-from zoo_core.training.phase import is_out_of_memory
+from zoo_core.training.phase_trainer import is_out_of_memory
 from zoo_core.training.progress import Position
-from zoo_core.training.settle import settled
+from zoo_core.training.stopping import ForcedExit, Interrupted, StopRequest, stop_on_signals
 from zoo_core.training.tasks import objective_for
-from zoo_core.training.watcher import EpochReport, Watcher
+from zoo_core.training.trainer import History, Trainer
 
 
 @dataclass(frozen=True)
 class Result:
     """What came out of a run. `part` is the one that `evaluation` was measured on: "test" when the data has it.
 
-    `forwards` counts the images that went through the frozen front to be kept: 0 when all of them were found.
+    `num_computed` counts the images that went through the frozen front to be kept: 0 when all of them were found.
     """
 
     directory: Path
-    trained: Trained
+    trained: History
     evaluation: Evaluation
     part: str
-    forwards: int
+    num_computed: int
 
 
-def run_job(job: Job, watcher: Watcher) -> Result:
+def run_job(job: Job, callback: Callback) -> Result:
     """Train, evaluate, and write a new run directory. Returns what came out."""
     world = join_world(job.device)
     try:
-        job = settled(job, world, watcher.say)
+        job = autotune(job, world, callback.message)
         name = f"{job.backbone.spec.name}-{job.strategy.spec.name}"
-        made = RunWriter.create(job.config.out, name).directory if world.first else None
-        writer = RunWriter(Path(world.told(made)))
+        made = RunWriter.create(job.config.out, name).directory if world.is_main else None
+        writer = RunWriter(Path(world.broadcast_object(made)))
         try:
-            return _run(job, watcher, writer, world, resumed=False)
+            return _run(job, callback, writer, world, resumed=False)
         except Interrupted:
             raise
         except BaseException:
-            if world.first:
+            if world.is_main:
                 writer.discard_unless_begun()
             raise
     finally:
-        world.leave()
+        world.close()
 
 
 def resume(
     directory: Path,
     catalog: Catalog,
-    watcher: Watcher,
+    callback: Callback,
     show: Callable[[Job], None] = lambda job: None,
     scanning: Watch | None = None,
 ) -> Result:
@@ -104,47 +104,47 @@ def resume(
     show(job)
     world = join_world(job.device)
     try:
-        return _run(job, watcher, writer, world, resumed=True)
+        return _run(job, callback, writer, world, resumed=True)
     finally:
-        world.leave()
+        world.close()
 
 
-def _run(job: Job, watcher: Watcher, writer: RunWriter, world: World, *, resumed: bool) -> Result:
+def _run(job: Job, callback: Callback, writer: RunWriter, world: World, *, resumed: bool) -> Result:
     with (
         _alone(writer.directory, world),
-        _saying_how_to_go_on(writer, world, resumed=resumed),
-        listening(lambda: _tell_of_wish(watcher)) as wish,
+        _explaining_how_to_resume(writer, world, resumed=resumed),
+        stop_on_signals(lambda: _announce_stop(callback)) as stop_request,
     ):
-        if world.first and resumed:
+        if world.is_main and resumed:
             writer.remove_leftovers()
-        if world.first and not resumed:
+        if world.is_main and not resumed:
             writer.write_facts(job.facts())
-        start = newest_checkpoint(writer.directory, clean=world.first) if resumed else None
+        start = newest_checkpoint(writer.directory, clean=world.is_main) if resumed else None
         if world.size > 1:  # on several machines the smallest disk decides for all
-            job = job.within(min(world.gather(cache_budget(job.config.cache_gb))))
-        feeds = _feeds(job, world)
+            job = job.within(min(world.all_gather_object(cache_budget(job.config.cache_gb))))
+        planner = _feeds(job, world)
         try:
-            loop = _loop(job, feeds, _Recording(watcher, writer if world.first else None), wish, writer)
+            trainer = _loop(job, planner, _Recording(callback, writer if world.is_main else None), stop_request, writer)
             if start is not None:
-                loop.restore(start)
-                writer.metrics = [report.to_dict() for report in loop.now.history]
+                trainer.restore(start)
+                writer.metrics = [report.to_dict() for report in trainer.state.history]
             if resumed:
-                watcher.say(_where(loop))
-            trained = loop.run()
-            return _finish(job, loop, trained, writer)
+                callback.message(_where(trainer))
+            trained = trainer.run()
+            return _finish(job, trainer, trained, writer)
         finally:
-            feeds.close()
+            planner.close()
 
 
 @contextmanager
-def _saying_how_to_go_on(writer: RunWriter, world: World, *, resumed: bool) -> Iterator[None]:
+def _explaining_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> Iterator[None]:
     """Say of whatever stops a run from outside what is kept, and the command that goes on."""
     command = f"zoo resume {writer.directory}" + (f" --devices {world.size}" if world.size > 1 else "")
     try:
         yield
     except Interrupted as stopped:
         raise Interrupted(f"{stopped} Go on with: {command}", stopped.signum) from None
-    except LeftAtOnce as left:
+    except ForcedExit as left:
         told = "left at once; what the last checkpoint holds is kept."
         raise Interrupted(f"{told} Go on with: {command}", left.signum) from None
     except (OSError, RuntimeError) as error:
@@ -166,74 +166,76 @@ def _saying_how_to_go_on(writer: RunWriter, world: World, *, resumed: bool) -> I
         ) from error
 
 
-def _feeds(job: Job, world: World) -> Feeds:
+def _feeds(job: Job, world: World) -> InputPlanner:
     config = job.config
     workers = config.workers or default_workers()
     root = cache_dir()
-    small = None
-    if job.caching.small:
-        small = small_store(root, job.preprocessing)
-    train = Batches(job.source.parts["train"], job.preprocessing, config.images_a_step, workers, config.augment, small)
-    val = Batches(job.source.parts["val"], job.preprocessing, config.images_a_step, workers, "none", small)
+    resized = None
+    if job.caching.resized_bytes:
+        resized = resized_store(root, job.preprocessing)
+    train = Batches(
+        job.source.parts["train"], job.preprocessing, config.images_a_step, workers, config.augment, resized
+    )
+    val = Batches(job.source.parts["val"], job.preprocessing, config.images_a_step, workers, "none", resized)
     entry = job.backbone.entry
     precision = "" if config.precision == "float32" else f" {config.precision}"
-    features = Features(
+    features = FeatureCache(
         root=root,
         identity=f"{entry.distribution} {entry.version} {job.backbone}{precision}",
         shapes=job.shapes,
         augment=config.augment,
         dtype=config.cache_dtype,
         device=job.device,
-        lanes=workers,
+        workers=workers,
     )
-    if (job.caching.total or small) and world.rank == world.beside(root)[0]:
-        _make_room(job, features, small)
-    return Feeds(
+    if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
+        _make_room(job, features, resized)
+    return InputPlanner(
         job.model, job.plan, job.caching, features, train, val, job.source.classes, job.device, world, config.precision
     )
 
 
-def _make_room(job: Job, features: Features, small: Store | None) -> None:
+def _make_room(job: Job, features: FeatureCache, resized: Store | None) -> None:
     """Remove what was used least recently, where this run needs its room; what the run finds of its own stays."""
-    needed, budget = job.caching.total + job.caching.small, cache_budget(job.config.cache_gb)
+    needed, budget = job.caching.total + job.caching.resized_bytes, cache_budget(job.config.cache_gb)
     there = dict(stores(features.root))
     if sum(there.values()) + needed > budget:
-        features.keys = front_keys(job.model, job.preprocessing, features.identity)
-        own = {features.folder(cut) for cut in job.caching.cuts if cut is not None}
-        if small is not None:
-            own.add(small.folder)
+        features.keys = prefix_keys(job.model, job.preprocessing, features.identity)
+        own = {features.folder(cut) for cut in job.caching.splits if cut is not None}
+        if resized is not None:
+            own.add(resized.folder)
         make_room(features.root, needed - sum(there.get(folder, 0) for folder in own), budget, keep=own)
 
 
-def _loop(job: Job, feeds: Feeds, watcher: Watcher, wish: Wish, writer: RunWriter) -> Loop:
-    return Loop(
+def _loop(job: Job, planner: InputPlanner, callback: Callback, stop_request: StopRequest, writer: RunWriter) -> Trainer:
+    return Trainer(
         model=job.model,
         plan=job.plan,
         config=job.config,
-        feeds=feeds,
+        planner=planner,
         pretrained=job.start.pretrained,
         objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
-        watcher=watcher,
-        wish=wish,
+        callback=callback,
+        stop_request=stop_request,
         save=lambda number, checkpoint: write_checkpoint(writer.directory, number, checkpoint),
     )
 
 
-def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result:
+def _finish(job: Job, trainer: Trainer, trained: History, writer: RunWriter) -> Result:
     """Measure the best epoch's weights and write everything down; the weights get their name last."""
     from zoo_core.runs.plots import plot_answers, plot_curves  # matplotlib waits until there is something to draw
 
     part: PartName = "test" if "test" in job.source.parts else "val"
-    evaluation = loop.evaluate_best() if part == "val" and job.merge is None else None
+    evaluation = trainer.evaluate_best() if part == "val" and job.merge is None else None
     if job.merge is not None:
         job.merge()  # what is measured, drawn and written below is the merged model
     if evaluation is None:
         workers = job.config.workers or default_workers()
         batches = Batches(job.source.parts[part], job.preprocessing, job.config.images_a_step, workers)
-        watch = loop.stop_where_wished if job.merge is None else None  # what is merged can no longer be saved
-        evaluation = evaluate(job.model, batches, job.device, loop.objective, watch)
-    result = Result(writer.directory, trained, evaluation, part, loop.feeds.features.forwards)
-    if loop.feeds.world.first:
+        watch = trainer.stop_if_requested if job.merge is None else None  # what is merged can no longer be saved
+        evaluation = evaluate(job.model, batches, job.device, trainer.objective, watch)
+    result = Result(writer.directory, trained, evaluation, part, trainer.planner.features.num_computed)
+    if trainer.planner.world.is_main:
         line = result_line(result)
         with writer.model_written(job.model.named_saved()):
             plot_curves(writer.directory / CURVES, trained.epochs, trained.best)
@@ -241,14 +243,14 @@ def _finish(job: Job, loop: Loop, trained: Trained, writer: RunWriter) -> Result
             writer.add_metrics(line)
             writer.write_card(render_card(job.facts(), line))
         remove_checkpoints(writer.directory)
-    loop.feeds.world.barrier()
+    trainer.planner.world.barrier()
     return result
 
 
 @contextmanager
 def _alone(directory: Path, world: World) -> Iterator[None]:
     """Hold the run directory: two runs that write to one would spoil it."""
-    if not world.first:
+    if not world.is_main:
         yield
         return
     lock = FileLock(directory / ".lock")
@@ -263,39 +265,39 @@ def _alone(directory: Path, world: World) -> Iterator[None]:
         (directory / ".lock").unlink(missing_ok=True)
 
 
-def _where(loop: Loop) -> str:
+def _where(trainer: Trainer) -> str:
     """Where a run goes on."""
-    if loop.now.at == Position():
+    if trainer.state.at == Position():
         return "no checkpoint was written yet: the run begins anew"
-    if loop.now.at.epoch == loop.plan.epochs:
+    if trainer.state.at.epoch == trainer.plan.epochs:
         return "all epochs are done: only their result is missing"
-    return f"going on in epoch {loop.now.at.epoch + 1} after step {loop.now.at.step} of {loop.steps}"
+    return f"going on in epoch {trainer.state.at.epoch + 1} after step {trainer.state.at.step} of {trainer.steps}"
 
 
-def _tell_of_wish(watcher: Watcher) -> None:
-    watcher.say("stopping: this step is finished and saved first (once more to leave at once)")
+def _announce_stop(callback: Callback) -> None:
+    callback.message("stopping: this step is finished and saved first (once more to leave at once)")
 
 
 @dataclass(frozen=True)
 class _Recording:
     """Writes each epoch down before whoever watches is told; only the first process writes."""
 
-    watcher: Watcher
+    callback: Callback
     writer: RunWriter | None
 
-    def preparing(self, done: int, total: int) -> None:
-        self.watcher.preparing(done, total)
+    def on_caching(self, done: int, total: int) -> None:
+        self.callback.on_caching(done, total)
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
-        self.watcher.step(epoch, step, steps)
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        self.callback.on_step(epoch, step, steps)
 
-    def epoch(self, report: EpochReport) -> None:
+    def on_epoch(self, report: EpochReport) -> None:
         if self.writer is not None:
             self.writer.add_metrics(report.to_dict())
-        self.watcher.epoch(report)
+        self.callback.on_epoch(report)
 
-    def say(self, text: str) -> None:
-        self.watcher.say(text)
+    def message(self, text: str) -> None:
+        self.callback.message(text)
 
 
 def result_line(result: Result) -> dict[str, object]:

@@ -33,16 +33,16 @@ def fit_head(head: nn.Module, reduced_NF: Tensor, targets: Tensor, seed: int) ->
 
 def only_solved(plan: Plan, phase: Phase, head: nn.Module) -> bool:
     """Whether a phase has nothing to train: only the head learns, and it is solved."""
-    return isinstance(head, Solvable) and plan.learning(phase) == (HEAD,)
+    return isinstance(head, Solvable) and plan.trainable(phase) == (HEAD,)
 
 
-def shortened(plan: Plan, head: nn.Module) -> Plan:
+def with_single_epochs(plan: Plan, head: nn.Module) -> Plan:
     """The plan with one epoch for each phase that has nothing to train."""
     phases = (replace(phase, epochs=1) if only_solved(plan, phase, head) else phase for phase in plan.phases)
     return replace(plan, phases=tuple(phases))
 
 
-def check_steps(plan: Plan, head: nn.Module, config: FinetuneConfig) -> None:
+def check_step_settings(plan: Plan, head: nn.Module, config: FinetuneConfig) -> None:
     """Raise UsageError when settings are about the steps of a training, and the plan has none."""
     idle = [f"--{name.replace('_', '-')}" for name in SETTINGS_OF_STEPS if getattr(config, name)]
     if idle and all(only_solved(plan, phase, head) for phase in plan.phases):

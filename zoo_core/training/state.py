@@ -11,29 +11,29 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 
 
-def learnt_rows(plan: Plan) -> list[str]:
+def trained_parts(plan: Plan) -> list[str]:
     """The stages (and the head) that learn in some phase of a plan."""
-    return sorted({row for phase in plan.phases for row in plan.learning(phase)})
+    return sorted({part for phase in plan.phases for part in plan.trainable(phase)})
 
 
-def learnt_state(model: Model, plan: Plan) -> dict[str, Tensor]:
+def trained_state(model: Model, plan: Plan) -> dict[str, Tensor]:
     """A copy of all that the training may have moved: parameters and statistics of every part that learns."""
     return {
-        f"{row}/{name}": tensor.detach().clone()
-        for row in learnt_rows(plan)
-        for name, tensor in model.part(row).state_dict().items()
+        f"{part}/{name}": tensor.detach().clone()
+        for part in trained_parts(plan)
+        for name, tensor in model.part(part).state_dict().items()
     }
 
 
 @torch.no_grad()
-def load_learnt(model: Model, state: Mapping[str, Tensor]) -> None:
-    """Put back what `learnt_state` gave."""
+def load_trained(model: Model, state: Mapping[str, Tensor]) -> None:
+    """Put back what `trained_state` gave."""
     parts: dict[str, dict[str, Tensor]] = {}
     for key, tensor in state.items():
-        row, _, name = key.partition("/")
-        if row not in parts:
-            parts[row] = model.part(row).state_dict(keep_vars=True)
-        parts[row][name].copy_(tensor)
+        part, _, name = key.partition("/")
+        if part not in parts:
+            parts[part] = model.part(part).state_dict(keep_vars=True)
+        parts[part][name].copy_(tensor)
 
 
 def optimizer_state(model: Model, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -48,13 +48,13 @@ def optimizer_state(model: Model, optimizer: torch.optim.Optimizer) -> dict[str,
 
 def load_optimizer(model: Model, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
     """Put back what `optimizer_state` gave, for the parameters that the optimizer moves."""
-    moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+    to_device = {parameter for group in optimizer.param_groups for parameter in group["params"]}
     by_name: dict[str, dict[str, Tensor]] = {}
     for key, tensor in state.items():
         name, _, what = key.rpartition("/")
         by_name.setdefault(name, {})[what] = tensor
     for name, parameter in _named(model):
-        if parameter in moved and name in by_name:
+        if parameter in to_device and name in by_name:
             own = optimizer.state[parameter]
             for what, tensor in by_name[name].items():
                 alike = tensor.shape == parameter.shape  # else it is a count, which a GPU reads in its own memory too
@@ -62,9 +62,9 @@ def load_optimizer(model: Model, optimizer: torch.optim.Optimizer, state: Mappin
 
 
 def _named(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
-    for row in (*model.backbone.stages, "head"):
-        for name, parameter in model.part(row).named_parameters():
-            yield f"{row}/{name}", parameter
+    for part in (*model.backbone.stages, "head"):
+        for name, parameter in model.part(part).named_parameters():
+            yield f"{part}/{name}", parameter
 
 
 def random_state() -> dict[str, Tensor]:

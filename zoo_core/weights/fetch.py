@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 
 from zoo_core.errors import WeightsError
+from zoo_core.hubclient.pull import cached, pull
 from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import HubFile, PackageFile, Source, TorchFile, WeightsRef
-from zoo_core.weights.pull import cached, pull
 from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file
 
 
@@ -127,7 +127,7 @@ def converted(path: Path, sha256: str) -> Path:
     """Convert a verified PyTorch file to safetensors, once: the cache keeps it under the sha256 of its origin."""
     target = _converted_path(sha256)
     if not target.is_file():
-        from zoo_core.weights.safe import read_torch_file, write_tensors
+        from zoo_core.tensors import read_torch_file, write_tensors
 
         _verify(path, sha256)
         tensors = read_torch_file(path)

@@ -49,13 +49,13 @@ def build_empty(build: Callable[[], M]) -> M:
     return build() if unsaved else module
 
 
-def published(chain: Chain, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_module_keys(chain: Chain, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Translate tensors under published keys to the chain's own names, for load_state_dict."""
     upstream = {chain.upstream_name(name): name for name in chain.state_dict(keep_vars=True)}
     return {upstream[key]: tensor for key, tensor in tensors.items() if key in upstream}
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def assign(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Put tensors in the places of a module's own, without copying. Names and shapes must have been compared."""
     state = module.state_dict(keep_vars=True)
     ready = {}
@@ -65,7 +65,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     module.load_state_dict(ready, strict=True, assign=True)
 
 
-def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, what: str) -> None:
+def check_keys_and_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, what: str) -> None:
     """Raise WeightsError that lists every missing, unexpected and differently shaped tensor.
 
     The step counters of batch normalisation may be missing: nothing that is computed depends on them.
@@ -90,16 +90,16 @@ def _some(names: list[str], limit: int = 12) -> str:
 
 
 def load_chain(
-    chain: Chain, tensors: Mapping[str, Tensor], *, path: Path, ignored: tuple[str, ...], drop: Chain | None
+    chain: Chain, tensors: Mapping[str, Tensor], *, path: Path, ignored: tuple[str, ...], classifier: Chain | None
 ) -> tuple[str, ...]:
     """Fill a chain with published tensors.
 
-    `ignored` are prefixes of keys that the spec says the chain does not have, `drop` the classifier that a head
+    `ignored` are prefixes of keys that the spec says the chain does not have, `classifier` the classifier that a head
     replaces. Returns the keys that were dropped. Raises WeightsError when anything else differs.
     """
-    dropped_keys = {key for key, _ in drop.named_upstream()} if drop else set()
+    dropped_keys = {key for key, _ in classifier.named_upstream()} if classifier else set()
     dropped = tuple(key for key in tensors if key in dropped_keys or (ignored and key.startswith(ignored)))
     kept = {key: tensor for key, tensor in tensors.items() if key not in dropped}
-    compare(dict(chain.named_upstream()), kept, what=str(path))
-    fill(chain, published(chain, kept))
+    check_keys_and_shapes(dict(chain.named_upstream()), kept, what=str(path))
+    assign(chain, to_module_keys(chain, kept))
     return dropped

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 from zoo_core.errors import HubError, WeightsError
+from zoo_core.hubclient.client import attempt, guarded_api, offline, scrubbed
+from zoo_core.hubclient.pull import NOT_CACHED
 from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import TorchFile
-from zoo_core.weights.hub import attempt, guarded_api, offline, scrubbed
-from zoo_core.weights.pull import NOT_CACHED
 
 ENDPOINT = "https://download.pytorch.org/models"
 ENDPOINT_VARIABLE = "ZOO_TORCH_ENDPOINT"
@@ -47,7 +47,7 @@ def pull_torch_file(source: TorchFile) -> Path:
 
 
 def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
-    from zoo_core.weights.safe import read_torch_file, write_tensors
+    from zoo_core.tensors import read_torch_file, write_tensors
 
     for orphan in folder.glob(f"{PARTIAL}*"):
         shutil.rmtree(orphan, ignore_errors=True)  # of a killed process: a living one would hold the lock

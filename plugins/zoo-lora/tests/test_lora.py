@@ -32,10 +32,10 @@ from zoo_core.model.chain import Chain
 from zoo_core.paths import sha256_of
 from zoo_core.runs.directory import read_run
 from zoo_core.specs import resolve
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import make_plan, prepare
-from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups
 from zoo_core.training.run import run_job
-from zoo_core.training.watcher import Silent
+from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
 
 CATALOG = open_catalog()
 STAGES = ("stem", "layer1", "layer2")
@@ -102,8 +102,8 @@ def test_the_plan_is_one_phase_in_which_adapters_and_head_learn(text: str, expec
     plan = resolve(choice.spec.plan)(choice.options, stages=STAGES, epochs=4)
     (phase,) = plan.phases
     told = [
-        f"{row}={rule.lr:g}{'' if rule.parameters == 'all' else rule.parameters}"
-        for row, rule in plan.rules(phase).items()
+        f"{part}={rule.lr:g}{'' if rule.parameters == 'all' else rule.parameters}"
+        for part, rule in plan.rules(phase).items()
     ]
     assert (phase.epochs, " ".join(told)) == (4, expected)
     assert {rule.statistics for rule in phase.rules[:-1]} == {"frozen"}
@@ -130,17 +130,17 @@ def test_steps_move_exactly_the_adapters_and_the_head(text: str) -> None:
     model, plan, _ = adapted("resnet18", text)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     take_steps(model, plan, size=32)
-    moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
-    learning = plan.learning(plan.phases[0])
+    to_device = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    learning = plan.trainable(plan.phases[0])
     adapters = {name for name in before if ".lora_" in name}
     assert {name.split(".")[1] for name in adapters} == set(learning) - {"head"}
-    assert moved == adapters | {name for name in before if name.startswith("head.")}
+    assert to_device == adapters | {name for name in before if name.startswith("head.")}
 
 
 def test_stages_without_adapters_are_left_as_they_were() -> None:
     plain = create_model("resnet18", num_classes=3, weights="none", catalog=CATALOG)
     model, plan, _ = adapted("resnet18", "lora:last=2")
-    assert plan.front(plan.phases[0]) == 3
+    assert plan.frozen_depth(plan.phases[0]) == 3
     for stage in ("stem", "layer1", "layer2"):
         assert str(model.part(stage)) == str(plain.part(stage))
 
@@ -233,7 +233,7 @@ def test_the_plan_counts_the_adapters_parameters() -> None:
 
 def test_a_run_holds_the_merged_network_and_is_measured_with_it(config: FinetuneConfig) -> None:
     job = prepare(replace(config, epochs=3), CATALOG)
-    result = run_job(job, Silent())
+    result = run_job(job, NullCallback())
     assert read_run(result.directory).facts.strategy.name == "lora:4"
     best = result.trained.epochs[result.trained.best - 1]
     assert result.evaluation.loss == pytest.approx(best.val_loss, abs=1e-5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo_core.errors import UsageError
-from zoo_core.freezing.plan import FROZEN, LEARNING, Phase, Plan, Rule
+from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 
 
 @dataclass(frozen=True)
@@ -44,4 +44,4 @@ def lora(options: LoraOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
         )
     frozen = [FROZEN] * (len(stages) - depth)
     adapted = [Rule(lr=options.decay**distance, parameters="added") for distance in reversed(range(depth))]
-    return Plan(stages, (Phase(epochs, (*frozen, *adapted, LEARNING)),))
+    return Plan(stages, (Phase(epochs, (*frozen, *adapted, TRAINABLE)),))

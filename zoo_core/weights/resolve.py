@@ -9,21 +9,21 @@ from torch import Tensor
 
 from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, WeightsError, did_you_mean
+from zoo_core.hubclient.pull import parse_address, pull
 from zoo_core.model.assemble import build_network
 from zoo_core.model.chain import Chain
 from zoo_core.options import split_name
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing, WeightsRef, resolve
+from zoo_core.tensors import read_tensors
 from zoo_core.weights.fetch import LocalWeights, fetch, fetch_source, nothing_found
 from zoo_core.weights.load import build_empty, load_chain
-from zoo_core.weights.pull import parse_address, pull
-from zoo_core.weights.safe import read_tensors
 
 FROM_SCRATCH = "none"
 HUB_PREFIX = "hf:"
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """What a network starts from: verified weights on this machine, or nothing (`local` is None)."""
 
     tag: str
@@ -36,7 +36,7 @@ class Start:
         return self.local is not None
 
 
-def choose_start(choice: Choice[BackboneSpec], text: str) -> Start:
+def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
     """Find the weights that `text` names, fetching them if need be.
 
     "default" is the backbone's first weights, or from scratch when it has none. Raises UsageError for what is
@@ -45,16 +45,16 @@ def choose_start(choice: Choice[BackboneSpec], text: str) -> Start:
     spec = choice.spec
     ref = named_weights(spec, text)
     if text == FROM_SCRATCH or (text == "default" and ref is None):
-        return Start(FROM_SCRATCH, spec.preprocessing)
+        return InitialWeights(FROM_SCRATCH, spec.preprocessing)
     if ref is not None:
-        return Start(ref.tag, ref.preprocessing, fetch(spec.name, ref), ref)
+        return InitialWeights(ref.tag, ref.preprocessing, fetch(spec.name, ref), ref)
     if text.startswith(HUB_PREFIX):
         return _from_hub(spec, text)
     path = Path(text).expanduser()
     if path.is_dir():
         return _from_run(spec, path)
     if path.is_file():
-        return Start(str(path), spec.preprocessing, LocalWeights(path, str(path)))
+        return InitialWeights(str(path), spec.preprocessing, LocalWeights(path, str(path)))
     tags = [ref.tag for ref in spec.weights]
     raise UsageError(
         f"'{spec.name}' has no weights '{text}', and there is no such file or run directory."
@@ -69,7 +69,7 @@ def named_weights(spec: BackboneSpec, text: str) -> WeightsRef | None:
     return spec.weights_named(text)
 
 
-def _from_run(spec: BackboneSpec, directory: Path) -> Start:
+def _from_run(spec: BackboneSpec, directory: Path) -> InitialWeights:
     from zoo_core.runs.directory import read_run
 
     run = read_run(directory)
@@ -77,10 +77,10 @@ def _from_run(spec: BackboneSpec, directory: Path) -> Start:
     if name != spec.name:
         raise WeightsError(f"{directory} was trained from '{name}', not from '{spec.name}'.")
     path = run.weights_path
-    return Start(str(directory), run.facts.preprocessing, LocalWeights(path, str(path)))
+    return InitialWeights(str(directory), run.facts.preprocessing, LocalWeights(path, str(path)))
 
 
-def _from_hub(spec: BackboneSpec, text: str) -> Start:
+def _from_hub(spec: BackboneSpec, text: str) -> InitialWeights:
     """A published zoo model, or any repository whose model.safetensors has the architecture's own keys."""
     from zoo_core.runs.directory import CONFIG, MODEL, is_run
 
@@ -89,10 +89,10 @@ def _from_hub(spec: BackboneSpec, text: str) -> Start:
     local = LocalWeights(model.path, f"{HUB_PREFIX}{repo}", model.sha256, model.commit)
     if others and is_run(model.path.parent):
         return replace(_from_run(spec, model.path.parent), tag=text, local=local)
-    return Start(text, spec.preprocessing, local)
+    return InitialWeights(text, spec.preprocessing, local)
 
 
-def load_base(choice: Choice[BackboneSpec], start: Start) -> tuple[Chain, tuple[str, ...]]:
+def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[Chain, tuple[str, ...]]:
     """Build the conv base and fill it with what it starts from.
 
     Returns the base and the keys of the weights that were dropped: the classifier that a head replaces, auxiliary
@@ -104,7 +104,7 @@ def load_base(choice: Choice[BackboneSpec], start: Start) -> tuple[Chain, tuple[
         return base, ()
     base, classifier = build_empty(lambda: build_network(choice)).split()
     ignored = (*choice.spec.ignored_keys, f"{HEAD}.")
-    dropped = load_chain(base, _tensors(start.local), path=start.local.path, ignored=ignored, drop=classifier)
+    dropped = load_chain(base, _tensors(start.local), path=start.local.path, ignored=ignored, classifier=classifier)
     for name, tensor in base.named_upstream():
         if not _finite(tensor):
             raise WeightsError(
@@ -128,7 +128,7 @@ def load_whole(choice: Choice[BackboneSpec], ref: WeightsRef) -> Chain:
         network = build_empty(lambda: build_network(choice))
         try:
             local = fetch_source(source)
-            load_chain(network, _tensors(local), path=local.path, ignored=choice.spec.ignored_keys, drop=None)
+            load_chain(network, _tensors(local), path=local.path, ignored=choice.spec.ignored_keys, classifier=None)
             return network
         except WeightsError as error:
             reasons.append(str(error))

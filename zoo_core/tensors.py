@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo_core.errors import WeightsError, short
+from zoo_core.errors import WeightsError, brief
 from zoo_core.paths import written_whole
 
 MAX_HEADER_BYTES = 16 * 2**20  # a model of 20,000 tensors needs about 2 MiB
@@ -75,7 +75,7 @@ def _check_extent(path: Path, text: bytes, data_length: int) -> None:
         raise WeightsError(f"{path} has no readable safetensors header.") from error
     if end != data_length:
         raise WeightsError(
-            f"{path} should hold {short(end)} bytes of tensors and holds {data_length}. "
+            f"{path} should hold {brief(end)} bytes of tensors and holds {data_length}. "
             "It is truncated or damaged; fetch it again."
         )
 

@@ -23,17 +23,17 @@ from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.data.store import ENTRY, Store
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
-from zoo_core.frozen.caching import cache_budget, choose_caching, view_in
-from zoo_core.frozen.features import Features, Rows
-from zoo_core.frozen.flow import CPU_GROUP
-from zoo_core.frozen.front import Cut, Front, folded, front_keys
+from zoo_core.frozen.caching import cache_budget, choose_caching, view_in_epoch
+from zoo_core.frozen.feature_cache import FeatureCache, Rows
+from zoo_core.frozen.inputs import CPU_GROUP
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint, folded, prefix_keys
 from zoo_core.paths import cache_dir
 from zoo_core.specs import Preprocessing
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
-from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups, set_rates
 from zoo_core.training.run import Result, run_job
-from zoo_core.training.standing import Standing
-from zoo_core.training.watcher import Silent
+from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, set_rates
+from zoo_core.training.trainer_state import TrainerState
 
 BASE = FinetuneConfig(
     backbone="resnet18",
@@ -66,11 +66,11 @@ def run(config: FinetuneConfig, catalog: Catalog, **changes: object) -> tuple[Jo
     for name, buffer in job.model.backbone.named_buffers():
         if "running" in name:
             buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
-    return job, run_job(job, Silent())
+    return job, run_job(job, NullCallback())
 
 
 def naive(config: FinetuneConfig, catalog: Catalog) -> tuple[dict[str, torch.Tensor], list[float]]:
-    """The loop of a tutorial: every epoch sends every image through the whole network."""
+    """The trainer of a tutorial: every epoch sends every image through the whole network."""
     job = prepare(config, catalog)
     generator = torch.Generator().manual_seed(5)
     for name, buffer in job.model.backbone.named_buffers():
@@ -80,13 +80,13 @@ def naive(config: FinetuneConfig, catalog: Catalog) -> tuple[dict[str, torch.Ten
     optimizer, losses, epoch = None, [], 0
     for number, phase in enumerate(job.plan.phases):
         job.model.apply_rules(job.plan.rules(phase))
-        rates = Rates.of(config, job.plan, phase, pretrained=False)
+        rates = Rates.batches(config, job.plan, phase, pretrained=False)
         optimizer = make_optimizer(config, parameter_groups(job.model, job.plan, number, rates, 0.01), optimizer)
         for _ in range(phase.epochs):
             job.model.train()
             total, groups = 0.0, training_groups(len(train.part), config.batch_size, seed=0, epoch=epoch)
             for step, group in enumerate(groups):
-                images = normalised(train.here([(index, 0) for index in group]), job.preprocessing, job.device)
+                images = normalised(train.load_batch([(index, 0) for index in group]), job.preprocessing, job.device)
                 set_rates(optimizer, epoch * len(groups) + step, config.epochs * len(groups), len(groups), 0.1)
                 loss = functional.cross_entropy(job.model(images), train.targets(group))
                 optimizer.zero_grad()
@@ -106,14 +106,14 @@ def test_losses_and_weights_are_those_of_the_naive_loop(
     config = replace(config, strategy=strategy, views=views)
     expected, losses = naive(config, catalog)
     # The best epoch's weights are put back at the end; here the last epoch's are compared.
-    monkeypatch.setattr(Standing, "take_best", lambda self: None)
+    monkeypatch.setattr(TrainerState, "take_best", lambda self: None)
     job, result = run(config, catalog)
     assert [report.train_loss for report in result.trained.epochs] == pytest.approx(losses, rel=1e-4)
     found = job.model.state_dict()
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.allclose(found[name].float(), tensor.float(), rtol=1e-3, atol=2e-4), name
-    assert (result.forwards > 0) == (views is None)
+    assert (result.num_computed > 0) == (views is None)
 
 
 def test_a_second_run_with_another_head_or_strategy_computes_nothing_of_the_base(
@@ -122,21 +122,21 @@ def test_a_second_run_with_another_head_or_strategy_computes_nothing_of_the_base
     config = replace(config, augment="crop-flip", views=2)
     # One set of weights for all runs, as published ones would be.
     _, first = run(config, catalog, strategy="head-only")
-    assert first.forwards == 20 * 2 + 4
+    assert first.num_computed == 20 * 2 + 4
     calls: list[int] = []
-    real = Front.forward
-    monkeypatch.setattr(Front, "forward", lambda self, *more: calls.append(1) or real(self, *more))
+    real = FrozenPrefix.forward
+    monkeypatch.setattr(FrozenPrefix, "forward", lambda self, *more: calls.append(1) or real(self, *more))
     for changes in ({"head": "mlp:hidden=16"}, {"lr": 1e-3, "batch_size": 4}, {"head": "linear:dropout=0.5"}):
         _, second = run(config, catalog, strategy="head-only", **changes)
-        assert second.forwards == len(calls) == 0, changes
+        assert second.num_computed == len(calls) == 0, changes
     job, third = run(config, catalog, strategy="lp-ft", epochs=2)
     assert [len(job.plan.frozen(phase)) for phase in job.plan.phases] == [5, 0]
-    assert third.forwards == len(calls) == 0
+    assert third.num_computed == len(calls) == 0
 
 
 def test_later_phases_are_computed_in_the_pass_of_the_first(config: FinetuneConfig, catalog: Catalog) -> None:
     _, result = run(config, catalog, strategy="gradual", epochs=4)
-    assert result.forwards == 24
+    assert result.num_computed == 24
 
 
 def test_a_cut_further_back_starts_from_the_one_that_is_kept(
@@ -146,7 +146,7 @@ def test_a_cut_further_back_starts_from_the_one_that_is_kept(
     read: list[object] = []
     monkeypatch.setattr(Batches, "here", lambda self, group: read.append(group))
     _, result = run(config, catalog, strategy="head-only")
-    assert result.forwards == 24
+    assert result.num_computed == 24
     assert read == []  # layer4 is computed from layer3's features: no image was opened
 
 
@@ -158,14 +158,14 @@ def test_what_is_kept_does_not_depend_on_what_was_there(config: FinetuneConfig, 
     for before in ((), ("last:1",)):
         for strategy in (*before, "head-only"):
             job = prepare(replace(config, strategy=strategy, cache_dtype=dtype), catalog)
-            run_job(job, Silent())
-        (cut,) = job.caching.cuts
+            run_job(job, NullCallback())
+        (cut,) = job.caching.splits
         assert cut is not None
         entry = job.backbone.entry
-        keys = front_keys(job.model, job.preprocessing, f"{entry.distribution} {entry.version} {job.backbone}")
-        features = Features(cache_dir(), "", job.shapes, "none", dtype, job.device, 1, keys)
+        keys = prefix_keys(job.model, job.preprocessing, f"{entry.distribution} {entry.version} {job.backbone}")
+        features = FeatureCache(cache_dir(), "", job.shapes, "none", dtype, job.device, 1, keys)
         val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
-        kept.append(next(features.kept(cut, val, 1).of([[(index, 0) for index in range(len(val.part))]])))
+        kept.append(next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]])))
         features.close()
         shutil.rmtree(cache_dir())
     assert kept[0].std() > 0.01
@@ -191,13 +191,13 @@ def test_what_decides_a_feature_decides_its_key(config: FinetuneConfig, catalog:
     _, second = run(config, catalog, **before)
     # half of the images are PNG files; the centre view is the same however the others are varied
     least = {"image": 12, "augment": 20}.get(what, 44)
-    assert least <= second.forwards <= max(least, 24)
+    assert least <= second.num_computed <= max(least, 24)
 
 
 def test_where_only_the_head_learns_its_pooled_features_are_kept(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(replace(config, strategy="head-only", size=64), catalog)
-    assert job.shapes[Cut(5)] == (512, 2, 2)
-    assert job.caching.cuts == (Cut(5, pooled=True),)
+    assert job.shapes[SplitPoint(5)] == (512, 2, 2)
+    assert job.caching.splits == (SplitPoint(5, pooled=True),)
     assert job.caching.total == 24 * 512 * 4
 
 
@@ -215,11 +215,13 @@ def test_every_file_is_hashed_once_in_a_run(
 
 
 def test_a_row_takes_no_more_memory_than_its_entry_in_the_index(tmp_path: Path) -> None:
-    count, views, cut = 5000, 4, Cut(1)
+    count, views, cut = 5000, 4, SplitPoint(1)
     pixels = np.arange(count, dtype="<u4").view(np.uint8).reshape(count, 2, 2)
     preprocessing = Preprocessing(size=2, mean=(0.5,), std=(0.5,))
     batches = Batches(Part(ArrayImages("numbers", pixels), (0,) * count), preprocessing, 8, 1, "crop-flip")
-    features = Features(tmp_path, "", {cut: (1, 1, 1)}, "crop-flip", "float32", torch.device("cpu"), 1, {cut: "key"})
+    features = FeatureCache(
+        tmp_path, "", {cut: (1, 1, 1)}, "crop-flip", "float32", torch.device("cpu"), 1, {cut: "key"}
+    )
     rows = Rows(((batches, views),))
     features.store(cut).add([features.key(*row) for row in rows], [np.zeros((1, 1, 1))] * len(rows))
     features.store(cut).commit()
@@ -235,8 +237,8 @@ def test_a_row_takes_no_more_memory_than_its_entry_in_the_index(tmp_path: Path) 
 
 def test_every_view_is_seen_and_each_epoch_sees_a_mixture() -> None:
     for index in range(5):
-        assert {view_in(epoch, index, 3) for epoch in range(3)} == {0, 1, 2}
-    assert {view_in(0, index, 3) for index in range(5)} == {0, 1, 2}
+        assert {view_in_epoch(epoch, index, 3) for epoch in range(3)} == {0, 1, 2}
+    assert {view_in_epoch(0, index, 3) for index in range(5)} == {0, 1, 2}
 
 
 def test_over_the_budget_less_is_kept_and_it_is_said(config: FinetuneConfig, catalog: Catalog) -> None:
@@ -247,15 +249,15 @@ def test_over_the_budget_less_is_kept_and_it_is_said(config: FinetuneConfig, cat
         return choose_caching(job.config, job.plan, job.shapes, job.preprocessing, train=20, val=4, budget=budget)
 
     layer3 = 24 * 256 * 2 * 2 * 4
-    assert job.shapes[Cut(4)] == (256, 2, 2)
-    assert (caching(layer3).cuts, caching(layer3).sizes, caching(layer3).note) == ((Cut(4),), (layer3,), "")
+    assert job.shapes[SplitPoint(4)] == (256, 2, 2)
+    assert (caching(layer3).splits, caching(layer3).sizes, caching(layer3).note) == ((SplitPoint(4),), (layer3,), "")
     little = caching(layer3 - 1)
-    assert (little.cuts, little.views) == ((None,), 0)
+    assert (little.splits, little.views) == ((None,), 0)
     assert "the budget (--cache-gb) is too small" in little.note
     head_only = caching(24 * 512 * 4, "head-only")
-    assert head_only.cuts == (Cut(5, pooled=True),)
+    assert head_only.splits == (SplitPoint(5, pooled=True),)
     _, result = run(config, catalog, strategy="last:1", cache_gb=0.0)
-    assert result.forwards == 0
+    assert result.num_computed == 0
 
 
 def test_numbers_that_half_precision_cannot_hold_are_refused(config: FinetuneConfig, catalog: Catalog) -> None:
@@ -263,7 +265,7 @@ def test_numbers_that_half_precision_cannot_hold_are_refused(config: FinetuneCon
     with torch.no_grad():
         job.model.backbone.stage("stem").get_submodule("bn1").weight.mul_(1e9)
     with pytest.raises(TrainingError, match="numbers that float16 cannot hold. Give --cache-dtype bfloat16"):
-        run_job(job, Silent())
+        run_job(job, NullCallback())
 
 
 def test_what_is_kept_already_has_its_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,10 +289,10 @@ def test_a_full_disk_keeps_what_a_run_needs_and_gives_up_what_it_does_not(
     (others,) = set(cache_dir().glob("features/*/rows")) - {own}
     monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10**9, 10**9, 0))
     _, result = run(config, catalog, strategy="head-only")
-    assert result.forwards == 0
+    assert result.num_computed == 0
     os.utime(own.parent, (0, 0))
     job, _ = run(config, catalog, strategy="gradual")
-    assert len(set(job.caching.cuts)) > 2, job.caching
+    assert len(set(job.caching.splits)) > 2, job.caching
     assert own.stat().st_ino == number
     assert not others.exists()
 
@@ -308,13 +310,13 @@ def test_half_precision_keeps_what_was_computed_rounded(
         job = prepare(replace(config, strategy="head-only", cache_dtype=kind), catalog)
         with torch.no_grad():
             job.model.backbone.stage("layer4").get_submodule("1.bn2").weight.fill_(1e6 if dtype == "bfloat16" else 1.0)
-        run_job(job, Silent())
+        run_job(job, NullCallback())
         entry = job.backbone.entry
-        keys = front_keys(job.model, job.preprocessing, f"{entry.distribution} {entry.version} {job.backbone}")
-        features = Features(cache_dir(), "", job.shapes, "none", kind, job.device, 1, keys)
-        (cut,) = job.caching.cuts
+        keys = prefix_keys(job.model, job.preprocessing, f"{entry.distribution} {entry.version} {job.backbone}")
+        features = FeatureCache(cache_dir(), "", job.shapes, "none", kind, job.device, 1, keys)
+        (cut,) = job.caching.splits
         val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
-        found[kind] = next(features.kept(cut, val, 1).of([[(index, 0) for index in range(len(val.part))]]))
+        found[kind] = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
         features.close()
         assert job.caching.total == (features.folder(cut) / "rows").stat().st_size == 24 * 512 * BYTES[kind]
     exact, kept = found["float32"], found[dtype]
@@ -330,22 +332,24 @@ def test_a_stage_folds_to_the_same_function(catalog: Catalog) -> None:
     for name, buffer in model.backbone.named_buffers():
         if "running" in name:
             buffer.copy_(torch.rand(buffer.shape) + 0.5)
-    flow = torch.randn(2, 3, 64, 64)
+    inputs = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         for name in model.backbone.stages:
             stage = model.backbone.stage(name)
             quick = folded(stage)
             assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in quick.modules())
-            assert torch.allclose(quick(flow), stage(flow), rtol=1e-4, atol=1e-4)
-            flow = stage(flow)
+            assert torch.allclose(quick(inputs), stage(inputs), rtol=1e-4, atol=1e-4)
+            inputs = stage(inputs)
 
 
 def test_the_front_is_computed_in_groups_of_one_size(
     config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
-    real = Front.forward
-    monkeypatch.setattr(Front, "forward", lambda self, flow, start: sizes.append(len(flow)) or real(self, flow, start))
+    real = FrozenPrefix.forward
+    monkeypatch.setattr(
+        FrozenPrefix, "forward", lambda self, inputs, start: sizes.append(len(inputs)) or real(self, inputs, start)
+    )
     run(config, catalog, strategy="head-only")
     assert sizes == [CPU_GROUP] * 3  # 24 images
     sizes.clear()
@@ -355,13 +359,13 @@ def test_the_front_is_computed_in_groups_of_one_size(
 
 def test_keys_grow_stage_by_stage(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(config, catalog)
-    before = front_keys(job.model, job.preprocessing, "x")
+    before = prefix_keys(job.model, job.preprocessing, "x")
     with torch.no_grad():
         next(iter(job.model.backbone.stage("layer3").parameters())).add_(1)
-    after = front_keys(job.model, job.preprocessing, "x")
+    after = prefix_keys(job.model, job.preprocessing, "x")
     same = {cut.stages for cut in before if before[cut] == after[cut]}
     assert same == {1, 2, 3}
-    assert set(front_keys(job.model, job.preprocessing, "y").values()).isdisjoint(after.values())
+    assert set(prefix_keys(job.model, job.preprocessing, "y").values()).isdisjoint(after.values())
 
 
 @pytest.mark.parametrize(

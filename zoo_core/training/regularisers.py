@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from zoo_core.devices.transfer import moved
+from zoo_core.devices.transfer import to_device
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
-from zoo_core.model.assemble import Model, learning_parameters
+from zoo_core.model.assemble import Model, trainable_parameters
 
 
 def mixup(
@@ -49,10 +49,10 @@ def cutmix(
         return mixup(images_BCHW, targets_BK, alpha=alpha, generator=generator)
     side = (1 - _share(alpha, generator)) ** 0.5
     partners_B = _partners(images_BCHW, generator)
-    rows, columns = _span(height, side, generator), _span(width, side, generator)
+    parts, columns = _span(height, side, generator), _span(width, side, generator)
     mixed_BCHW = images_BCHW.clone()
-    mixed_BCHW[..., rows, columns] = images_BCHW[partners_B][..., rows, columns]
-    pasted = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
+    mixed_BCHW[..., parts, columns] = images_BCHW[partners_B][..., parts, columns]
+    pasted = (parts.stop - parts.start) * (columns.stop - columns.start) / (height * width)
     return mixed_BCHW, targets_BK.lerp(targets_BK[partners_B], pasted)
 
 
@@ -63,7 +63,7 @@ def _share(alpha: float, generator: torch.Generator) -> float:
 
 
 def _partners(images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    return moved(torch.randperm(len(images_BCHW), generator=generator), images_BCHW.device)
+    return to_device(torch.randperm(len(images_BCHW), generator=generator), images_BCHW.device)
 
 
 def _span(size: int, share: float, generator: torch.Generator) -> slice:
@@ -80,18 +80,18 @@ class Mixing:
     mixup: float
     cutmix: float
 
-    def __call__(self, flow: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, inputs: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """Mix what a batch trains on, images or features, and its targets; labels (B) become shares (B, classes)."""
         if not (self.mixup or self.cutmix):
-            return flow, targets
+            return inputs, targets
         shares = functional.one_hot(targets, classes).float() if targets.ndim == 1 else targets
         generator = torch.default_generator
-        cut = bool(self.cutmix) and flow.ndim == 4
+        cut = bool(self.cutmix) and inputs.ndim == 4
         if cut and self.mixup:
             cut = bool(torch.rand((), generator=generator) < 0.5)
         if cut:
-            return cutmix(flow, shares, alpha=self.cutmix, generator=generator)
-        return mixup(flow, shares, alpha=self.mixup or self.cutmix, generator=generator)
+            return cutmix(inputs, shares, alpha=self.cutmix, generator=generator)
+        return mixup(inputs, shares, alpha=self.mixup or self.cutmix, generator=generator)
 
 
 class L2SP:
@@ -109,7 +109,7 @@ class L2SP:
             for phase in plan.phases
             for stage in plan.stages
             if (rule := plan.rules(phase)[stage]).parameters != "added"
-            for parameter in learning_parameters(model.part(stage), rule)
+            for parameter in trainable_parameters(model.part(stage), rule)
             if parameter.ndim > 1
         }
 
@@ -178,11 +178,11 @@ def _moving(model: Model, plan: Plan) -> dict[str, Tensor]:
     """The tensors of floating point that move in some phase, by `stage/name`: counters are left out."""
     moving: dict[str, Tensor] = {}
     for phase in plan.phases:
-        for row, rule in plan.rules(phase).items():
-            part = model.part(row)
-            learning = set(learning_parameters(part, rule))
-            for name, tensor in part.state_dict(keep_vars=True).items():
+        for part, rule in plan.rules(phase).items():
+            module = model.part(part)
+            learning = set(trainable_parameters(module, rule))
+            for name, tensor in module.state_dict(keep_vars=True).items():
                 moves = tensor in learning if isinstance(tensor, nn.Parameter) else rule.statistics == "update"
                 if moves and tensor.is_floating_point():
-                    moving[f"{row}/{name}"] = tensor
+                    moving[f"{part}/{name}"] = tensor
     return moving

@@ -17,12 +17,12 @@ from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
 from zoo_core.data.decode import open_image
-from zoo_core.data.transforms import made_small, view_of
+from zoo_core.data.transforms import resized, view_of
 from zoo_core.errors import UsageError
-from zoo_core.hub.bundle import Wishes
+from zoo_core.hub.bundle import PublishOptions
 from zoo_core.hub.publish import publish
 from zoo_core.model.assemble import build_network
-from zoo_core.weights.safe import write_tensors
+from zoo_core.tensors import write_tensors
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning"),
@@ -68,11 +68,11 @@ def test_timm_opens_the_published_model_and_gives_the_same_logits(
     alice: TestHub, catalog: Catalog, tmp_path: Path, backbone: str, size: int, head: str
 ) -> None:
     run = trained(catalog, tmp_path, backbone, size, head=head)
-    publish(run, "alice/twin", catalog=catalog, wishes=Wishes(also_timm=True))
+    publish(run, "alice/twin", catalog=catalog, options=PublishOptions(also_timm=True))
     theirs = timm.create_model("hf-hub:alice/twin", pretrained=True).eval()
     assert theirs.pretrained_cfg["label_names"] == ["blue", "red"]
     ours = zoo_core.load("alice/twin", device="cpu", catalog=catalog)
-    small = made_small(open_image(tmp_path / "photos" / "red" / "0.jpg"), ours.preprocessing)
+    small = resized(open_image(tmp_path / "photos" / "red" / "0.jpg"), ours.preprocessing)
     pixels_HWC = np.ascontiguousarray(view_of(small, ours.preprocessing, "none", 0, b""))
     image_BCHW = torch.from_numpy(pixels_HWC).permute(2, 0, 1)[None].float() / 255
     mean, std = (torch.tensor(theirs.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
@@ -98,7 +98,7 @@ def test_what_timm_cannot_hold_is_refused_with_the_reason(
 ) -> None:
     run = trained(catalog, tmp_path, backbone, size, head=head)
     with pytest.raises(UsageError, match=message):
-        publish(run, "alice/twin", catalog=catalog, wishes=Wishes(also_timm=True))
+        publish(run, "alice/twin", catalog=catalog, options=PublishOptions(also_timm=True))
     assert alice.requests == []
 
 
@@ -106,4 +106,4 @@ def test_what_does_not_classify_is_refused(alice: TestHub, catalog: Catalog, tmp
     table = make_table(tmp_path / "table", "path,warmth", lambda kind, number: f"{number}.5")
     run = trained(catalog, tmp_path, "resnet18", 32, data=str(table))
     with pytest.raises(UsageError, match="timm's models classify, and this run is for regression"):
-        publish(run, "alice/twin", catalog=catalog, wishes=Wishes(also_timm=True))
+        publish(run, "alice/twin", catalog=catalog, options=PublishOptions(also_timm=True))

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from zoo_core.errors import HubError, UnreachableError, UsageError, ZooError, printable
+from zoo_core.hubclient.client import attempt, endpoint, guarded_api, offline
+from zoo_core.hubclient.guard import COMMIT, SHA256
 from zoo_core.paths import cache_dir, sha256_of, write_text
 from zoo_core.spec_checks import REPO_PATTERN
-from zoo_core.weights.guard import COMMIT, SHA256
-from zoo_core.weights.hub import attempt, endpoint, guarded_api, offline
 
 NOT_CACHED = "it is not in the cache, and HF_HUB_OFFLINE forbids the network."
 MAIN = "main"
@@ -138,8 +138,8 @@ def _resolve(
     api = guarded_api()
     info = attempt(what, lambda: api.model_info(repo, revision=revision, files_metadata=True))
     commit = str(info.sha)
-    moved = revision is not None and COMMIT.fullmatch(revision) and commit != revision
-    if not COMMIT.fullmatch(commit) or moved:
+    to_device = revision is not None and COMMIT.fullmatch(revision) and commit != revision
+    if not COMMIT.fullmatch(commit) or to_device:
         raise HubError(f"{what}: the Hub names a commit that cannot be right. Do not trust {endpoint()}.")
     siblings = {str(sibling.rfilename): sibling for sibling in info.siblings or ()}
     stated = {}

@@ -7,11 +7,11 @@ import torch
 
 from zoo_core.catalog import Catalog
 from zoo_core.config import FinetuneConfig
-from zoo_core.freezing.plan import FROZEN, LEARNING, Phase, Plan, Rule
+from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.library import create_model
 from zoo_core.model.assemble import Model
 from zoo_core.training.job import make_plan
-from zoo_core.training.recipe import Rates, learning_in, make_optimizer, parameter_groups, schedule, set_rates
+from zoo_core.training.schedule import Rates, learning_in, make_optimizer, parameter_groups, schedule, set_rates
 
 CONFIG = FinetuneConfig(backbone="resnet18", lr=0.01)
 
@@ -24,25 +24,25 @@ def model(catalog: Catalog) -> Model:
 def optimizer_of(model: Model, plan: Plan, number: int = 0, before=None, *, pretrained: bool = True):
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
-    rates = Rates.of(CONFIG, plan, phase, pretrained=pretrained)
+    rates = Rates.batches(CONFIG, plan, phase, pretrained=pretrained)
     return make_optimizer(CONFIG, parameter_groups(model, plan, number, rates, CONFIG.weight_decay), before)
 
 
 @pytest.mark.parametrize("text", ["head-only", "last:1", "last:3", "full"])
 def test_the_optimizer_moves_exactly_what_learns(catalog: Catalog, model: Model, text: str) -> None:
     plan = make_plan(catalog.strategy(text), catalog.backbone("resnet18").spec, 3)
-    moved = learning_in(optimizer_of(model, plan))
-    assert moved == {parameter for parameter in model.parameters() if parameter.requires_grad}
-    planned = {p for row in plan.learning(plan.phases[0]) for p in model.part(row).parameters()}
-    assert moved == planned
+    to_device = learning_in(optimizer_of(model, plan))
+    assert to_device == {parameter for parameter in model.parameters() if parameter.requires_grad}
+    planned = {p for part in plan.trainable(plan.phases[0]) for p in model.part(part).parameters()}
+    assert to_device == planned
 
 
 def test_each_stage_gets_its_share_and_norms_and_biases_no_decay(model: Model) -> None:
     stages = ("stem", "layer1", "layer2", "layer3", "layer4")
-    rules = (FROZEN, FROZEN, FROZEN, Rule(lr=0.5, statistics="update"), LEARNING, LEARNING)
+    rules = (FROZEN, FROZEN, FROZEN, Rule(lr=0.5, statistics="update"), TRAINABLE, TRAINABLE)
     plan = Plan(stages=stages, phases=(Phase(1, rules),))
     groups = optimizer_of(model, plan).param_groups
-    rates = {group["row"]: group["lr"] for group in groups}
+    rates = {group["part"]: group["lr"] for group in groups}
     assert rates == pytest.approx({"layer3": 0.01 * 0.1 * 0.5, "layer4": 0.01 * 0.1, "head": 0.01})
     for group in groups:
         flat = {parameter.ndim <= 1 for parameter in group["params"]}
@@ -52,13 +52,13 @@ def test_each_stage_gets_its_share_and_norms_and_biases_no_decay(model: Model) -
 def test_from_scratch_the_base_learns_at_a_fifth_of_the_heads_rate(catalog: Catalog, model: Model) -> None:
     plan = make_plan(catalog.strategy("full"), catalog.backbone("resnet18").spec, 1)
     groups = optimizer_of(model, plan, pretrained=False).param_groups
-    assert {group["lr"] for group in groups if group["row"] != "head"} == {0.01 * 0.2}
+    assert {group["lr"] for group in groups if group["part"] != "head"} == {0.01 * 0.2}
 
 
 def test_parameters_that_go_on_learning_keep_their_optimizer_state(model: Model) -> None:
     stages = ("stem", "layer1", "layer2", "layer3", "layer4")
-    head_only = Phase(1, (FROZEN,) * 5 + (LEARNING,))
-    with_last = Phase(1, (FROZEN,) * 4 + (LEARNING, LEARNING))
+    head_only = Phase(1, (FROZEN,) * 5 + (TRAINABLE,))
+    with_last = Phase(1, (FROZEN,) * 4 + (TRAINABLE, TRAINABLE))
     plan = Plan(stages=stages, phases=(head_only, with_last))
     first = optimizer_of(model, plan)
     model(torch.randn(4, 3, 32, 32)).sum().backward()
@@ -83,7 +83,7 @@ def test_rates_are_a_share_of_each_groups_peak(catalog: Catalog, model: Model) -
     plan = make_plan(catalog.strategy("last:1"), catalog.backbone("resnet18").spec, 1)
     optimizer = optimizer_of(model, plan)
     set_rates(optimizer, 2, 100, 100, 0.1)
-    assert {group["row"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
+    assert {group["part"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
         {"layer4": 0.0003, "head": 0.003}
     )
 
@@ -91,11 +91,11 @@ def test_rates_are_a_share_of_each_groups_peak(catalog: Catalog, model: Model) -
 def test_a_stage_that_joins_later_has_a_warm_up_of_its_own(catalog: Catalog, model: Model) -> None:
     plan = make_plan(catalog.strategy("gradual:every=2"), catalog.backbone("resnet18").spec, 8)
     optimizer = optimizer_of(model, plan, 1)
-    joined = {group["row"]: group["joined"] for group in optimizer.param_groups}
-    assert joined == {"layer4": 2, "head": 0}
+    unfrozen_at = {group["part"]: group["unfrozen_at"] for group in optimizer.param_groups}
+    assert unfrozen_at == {"layer4": 2, "head": 0}
     set_rates(optimizer, 20, 80, 10, 0.1)  # the first step of the second phase; a warm-up takes 8
-    shares = {group["row"]: group["lr"] / group["peak"] for group in optimizer.param_groups}
+    shares = {group["part"]: group["lr"] / group["max_lr"] for group in optimizer.param_groups}
     assert shares["layer4"] == pytest.approx(shares["head"] / 8)
     set_rates(optimizer, 27, 80, 10, 0.1)
-    shares = {group["row"]: group["lr"] / group["peak"] for group in optimizer.param_groups}
+    shares = {group["part"]: group["lr"] / group["max_lr"] for group in optimizer.param_groups}
     assert shares["layer4"] == shares["head"] == schedule(27, 80, 0.1)

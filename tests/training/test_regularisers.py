@@ -18,8 +18,8 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.library import create_model
 from zoo_core.model.assemble import Model
 from zoo_core.training.job import make_plan
-from zoo_core.training.recipe import Rates, make_optimizer, parameter_groups
-from zoo_core.training.regularise import L2SP, Ema, cutmix, mixup
+from zoo_core.training.regularisers import L2SP, Ema, cutmix, mixup
+from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
 
 MIXERS = [mixup, cutmix]
 
@@ -69,9 +69,9 @@ def test_a_pasted_box_is_whole_and_the_rest_stays() -> None:
     changed_BHW = (mixed_BCHW != images_BCHW).all(1)
     assert torch.equal(changed_BHW, (mixed_BCHW != images_BCHW).any(1)), "a box has all channels"
     (image, *_) = [one_HW for one_HW in changed_BHW if one_HW.any()]
-    rows, columns = image.any(1), image.any(0)
+    parts, columns = image.any(1), image.any(0)
     assert 0 < image.sum() < 81
-    assert torch.equal(image, rows[:, None] & columns[None, :])
+    assert torch.equal(image, parts[:, None] & columns[None, :])
 
 
 def test_a_map_of_one_cell_is_blended() -> None:
@@ -101,7 +101,7 @@ def take_a_step(model: Model, plan: Plan, number: int, pull: L2SP | None = None,
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
     config = FinetuneConfig(backbone="resnet18", lr=0.1, optimizer="sgd")
-    rates = Rates.of(config, plan, phase, pretrained=False)
+    rates = Rates.batches(config, plan, phase, pretrained=False)
     optimizer = make_optimizer(config, parameter_groups(model, plan, number, rates, 0.0), None)
     model.train()
     model.zero_grad()

@@ -10,8 +10,8 @@ from torch import nn
 
 from zoo_core.config import FinetuneConfig
 from zoo_core.freezing.plan import Phase, Plan
-from zoo_core.model.assemble import Model, learning_parameters
-from zoo_core.model.uncompiled import uncompiled
+from zoo_core.model.assemble import Model, trainable_parameters
+from zoo_core.model.lean_torch import without_compiler
 from zoo_core.specs import HEAD
 
 PRETRAINED_BASE_SHARE = 0.1
@@ -26,7 +26,7 @@ class Rates:
     by_row: dict[str, float]
 
     @classmethod
-    def of(cls, config: FinetuneConfig, plan: Plan, phase: Phase, *, pretrained: bool) -> Rates:
+    def batches(cls, config: FinetuneConfig, plan: Plan, phase: Phase, *, pretrained: bool) -> Rates:
         """The rates under a config. Where a range test is to find the head's, they are shares of it."""
         lr = 1.0 if config.lr == "auto" else config.lr
         share = (
@@ -35,36 +35,36 @@ class Rates:
             else (PRETRAINED_BASE_SHARE if pretrained else SCRATCH_BASE_SHARE)
         )
         rules = plan.rules(phase)
-        new = {row for row, rule in rules.items() if row == HEAD or rule.parameters == "added"}
-        return cls({row: lr * rule.lr * (1.0 if row in new else share) for row, rule in rules.items()})
+        new = {part for part, rule in rules.items() if part == HEAD or rule.parameters == "added"}
+        return cls({part: lr * rule.lr * (1.0 if part in new else share) for part, rule in rules.items()})
 
 
 def parameter_groups(
     model: Model, plan: Plan, number: int, rates: Rates, weight_decay: float, *, base_decays: bool = True
 ) -> list[dict[str, object]]:
     """The groups of a plan's phase: one a stage, and a second one for its norms and biases, which weight decay leaves
-    alone, as it does the whole base unless `base_decays`. `joined` is the epoch since which the stage has learnt without
+    alone, as it does the whole base unless `base_decays`. `unfrozen_at` is the epoch since which the stage has learnt without
     a break."""
     groups: list[dict[str, object]] = []
-    for row, rule in plan.rules(plan.phases[number]).items():
-        parameters = list(learning_parameters(model.part(row), rule))
+    for part, rule in plan.rules(plan.phases[number]).items():
+        parameters = list(trainable_parameters(model.part(part), rule))
         for decay, members in (
             (
-                weight_decay if base_decays or row == HEAD else 0.0,
+                weight_decay if base_decays or part == HEAD else 0.0,
                 [parameter for parameter in parameters if parameter.ndim > 1],
             ),
             (0.0, [parameter for parameter in parameters if parameter.ndim <= 1]),
         ):
             if members:
-                rate, joined = rates.by_row[row], joined_epoch(plan, number, row)
-                group = {"params": members, "lr": rate, "peak": rate, "weight_decay": decay, "row": row}
-                groups.append({**group, "joined": joined})
+                rate, unfrozen_at = rates.by_row[part], unfrozen_epoch(plan, number, part)
+                group = {"params": members, "lr": rate, "max_lr": rate, "weight_decay": decay, "part": part}
+                groups.append({**group, "unfrozen_at": unfrozen_at})
     return groups
 
 
-def joined_epoch(plan: Plan, number: int, row: str) -> int:
+def unfrozen_epoch(plan: Plan, number: int, part: str) -> int:
     """The epoch (from 0) since which a row that learns in this phase has learnt in every phase."""
-    while number > 0 and plan.rules(plan.phases[number - 1])[row].learns:
+    while number > 0 and plan.rules(plan.phases[number - 1])[part].trainable:
         number -= 1
     return sum(phase.epochs for phase in plan.phases[:number])
 
@@ -78,9 +78,9 @@ def make_optimizer(
     """
     optimizer: torch.optim.Optimizer
     if config.optimizer == "adamw":
-        optimizer = uncompiled(torch.optim.AdamW)(groups, fused=True)
+        optimizer = without_compiler(torch.optim.AdamW)(groups, fused=True)
     else:
-        optimizer = uncompiled(torch.optim.SGD)(groups, momentum=0.9, nesterov=True, fused=True)
+        optimizer = without_compiler(torch.optim.SGD)(groups, momentum=0.9, nesterov=True, fused=True)
     if before is not None:
         learning = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         for parameter, state in before.state.items():
@@ -89,13 +89,13 @@ def make_optimizer(
     return optimizer
 
 
-def schedule(step: int, total: int, warmup: float, joined: int = 0) -> float:
+def schedule(step: int, total: int, warmup: float, unfrozen_at: int = 0) -> float:
     """The share of the peak rate at a step: a cosine from one to zero after a linear warm-up over a share of all steps.
 
-    What joins later, at the step `joined`, has a warm-up of the same length of its own.
+    What joins later, at the step `unfrozen_at`, has a warm-up of the same length of its own.
     """
     rising = max(1, round(warmup * total)) if warmup else 0
-    ramp = min(1.0, (step - joined + 1) / rising) if rising else 1.0
+    ramp = min(1.0, (step - unfrozen_at + 1) / rising) if rising else 1.0
     if step < rising:
         return ramp
     return ramp * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
@@ -104,7 +104,7 @@ def schedule(step: int, total: int, warmup: float, joined: int = 0) -> float:
 def set_rates(optimizer: torch.optim.Optimizer, step: int, total: int, steps_per_epoch: int, warmup: float) -> None:
     """Set every group's rate to its share of its peak at this step."""
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * schedule(step, total, warmup, group["joined"] * steps_per_epoch)
+        group["lr"] = group["max_lr"] * schedule(step, total, warmup, group["unfrozen_at"] * steps_per_epoch)
 
 
 def learning_in(optimizer: torch.optim.Optimizer) -> set[nn.Parameter]:

@@ -28,33 +28,33 @@ class EpochReport:
         return {"event": "epoch", **asdict(self)}
 
 
-class Watcher(Protocol):
+class Callback(Protocol):
     """Who wants to see how the work goes on."""
 
-    def preparing(self, done: int, total: int) -> None:
+    def on_caching(self, done: int, total: int) -> None:
         """So many images of those that were missing went through the frozen front."""
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, on_step: int, steps: int) -> None:
         """A training step was done."""
 
-    def epoch(self, report: EpochReport) -> None:
+    def on_epoch(self, report: EpochReport) -> None:
         """An epoch was done."""
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Something happened that a person should know."""
 
 
-class Silent:
+class NullCallback:
     """A watcher that looks away."""
 
-    def preparing(self, done: int, total: int) -> None:
+    def on_caching(self, done: int, total: int) -> None:
         pass
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, on_step: int, steps: int) -> None:
         pass
 
-    def epoch(self, report: EpochReport) -> None:
+    def on_epoch(self, report: EpochReport) -> None:
         pass
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         pass

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import compute_apart, make_photos
+from helpers import act_as_accelerator, make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.config import CacheType, FinetuneConfig
 from zoo_core.data import batches
 from zoo_core.data.store import Store
-from zoo_core.frozen import flow
-from zoo_core.frozen.front import Front
-from zoo_core.frozen.kept import ON_DISK, as_rows, type_of
+from zoo_core.frozen import inputs
+from zoo_core.frozen.split import FrozenPrefix
+from zoo_core.frozen.storage_types import ON_DISK, as_rows, type_of
+from zoo_core.tensors import read_tensors
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import Result, run_job
-from zoo_core.training.watcher import Silent
-from zoo_core.weights.safe import read_tensors
 
 SETTINGS = FinetuneConfig(
     backbone="resnet18",
@@ -46,7 +46,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FinetuneConfig:
 
 def run(config: FinetuneConfig, catalog: Catalog, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
     monkeypatch.setenv("ZOO_CACHE", str(folder / "cache"))
-    return run_job(prepare(replace(config, out=str(folder / "run")), catalog), Silent())
+    return run_job(prepare(replace(config, out=str(folder / "run")), catalog), NullCallback())
 
 
 def losses(result: Result) -> list[float]:
@@ -60,14 +60,14 @@ def test_each_image_and_view_gets_what_was_kept_of_it(
     apart: bool, memory: int, dtype: CacheType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if apart:
-        compute_apart(monkeypatch, memory)
-    monkeypatch.setattr(flow, "READ_AT_ONCE", 4)
+        act_as_accelerator(monkeypatch, memory)
+    monkeypatch.setattr(inputs, "READ_AT_ONCE", 4)
     keys = [bytes([number] * 16) for number in range(6)]
     with Store(tmp_path, ON_DISK[dtype]) as store:
         store.add(keys, [as_rows(torch.full((1, 2, 3), number, dtype=type_of(dtype)), dtype) for number in range(6)])
         store.commit()
-        kept = flow.Kept(store, store.find(keys)[0].reshape(3, 2), dtype, torch.device("cpu"), flat=False)
-        two, one = kept.of([[(0, 1), (2, 0)], [(1, 1)]])
+        kept = inputs.CachedFeatures(store, store.find(keys)[0].reshape(3, 2), dtype, torch.device("cpu"), flat=False)
+        two, one = kept.batches([[(0, 1), (2, 0)], [(1, 1)]])
     assert two.shape == (2, 3, 1, 2)
     assert (two.dtype, two[:, 0, 0, 0].tolist(), one[:, 0, 0, 0].tolist()) == (torch.float32, [1, 4], [3])
 
@@ -84,9 +84,9 @@ def test_what_is_kept_gives_the_same_training(
 ) -> None:
     config = replace(config, strategy=strategy)
     usual = run(config, catalog, tmp_path / "usual", monkeypatch)
-    compute_apart(monkeypatch, memory)
+    act_as_accelerator(monkeypatch, memory)
     apart = run(config, catalog, tmp_path / "apart", monkeypatch)
-    assert apart.forwards == usual.forwards > 0
+    assert apart.num_computed == usual.num_computed > 0
     weights = read_tensors(apart.directory / "model.safetensors")
     for name, tensor in read_tensors(usual.directory / "model.safetensors").items():
         torch.testing.assert_close(weights[name], tensor, rtol=1e-4, atol=1e-5)
@@ -97,22 +97,22 @@ def test_images_are_read_by_threads_and_only_one_gives_the_device_its_work(
     config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading: set[str] = set()
-    computing: set[str] = set()
-    here, forward = batches.Batches.here, Front.forward
+    autocast: set[str] = set()
+    here, forward = batches.Batches.load_batch, FrozenPrefix.forward
 
     def noted_here(*arguments: object) -> torch.Tensor:
         reading.add(threading.current_thread().name)
         return here(*arguments)
 
     def noted_forward(*arguments: object) -> object:
-        computing.add(threading.current_thread().name)
+        autocast.add(threading.current_thread().name)
         return forward(*arguments)
 
     monkeypatch.setattr(batches.Batches, "here", noted_here)
-    monkeypatch.setattr(Front, "forward", noted_forward)
-    compute_apart(monkeypatch)
+    monkeypatch.setattr(FrozenPrefix, "forward", noted_forward)
+    act_as_accelerator(monkeypatch)
     run(replace(config, workers=3), catalog, tmp_path, monkeypatch)
-    assert computing == {"MainThread"}
+    assert autocast == {"MainThread"}
     assert reading
     assert all(name.startswith("zoo-front") for name in reading)
 
@@ -133,11 +133,11 @@ def test_features_that_fit_are_given_to_the_device_once(
         rows.append(len(entries))
         return read(store, entries)
 
-    compute_apart(monkeypatch, memory)
+    act_as_accelerator(monkeypatch, memory)
     run(config, catalog, tmp_path / "first", monkeypatch)
     monkeypatch.setattr(Store, "read", noted)
     job = prepare(replace(config, out=str(tmp_path / "second")), catalog)
-    run_job(job, Silent())
+    run_job(job, NullCallback())
     train, val = (len(job.source.parts[name]) for name in ("train", "val"))
     measured = config.epochs + 1  # the best epoch is measured once more
     assert sum(rows) == (train + val if held else config.epochs * train + measured * val)
@@ -148,7 +148,7 @@ def test_crops_by_chance_are_cut_by_the_device(
 ) -> None:
     config = replace(config, backbone="lenet5", strategy="full", augment="crop-flip")  # no norms that blow up noise
     usual = run(config, catalog, tmp_path / "usual", monkeypatch)
-    compute_apart(monkeypatch)
+    act_as_accelerator(monkeypatch)
     apart = run(config, catalog, tmp_path / "apart", monkeypatch)
     assert losses(apart) == pytest.approx(losses(usual), rel=0.002)  # pixels differ by a level of 256 here and there
     assert losses(apart) != losses(usual)

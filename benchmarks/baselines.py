@@ -90,7 +90,7 @@ def loaders(train: Any, val: Any) -> tuple[Any, Any]:
 
 
 def plain_loop(network: Any, train: Iterable[Any], val: Iterable[Any], task: Task) -> Outcome:
-    """The loop of PyTorch's tutorial on transfer learning."""
+    """The trainer of PyTorch's tutorial on transfer learning."""
     import torch
     from torch.nn import functional
 

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from helpers import make_photos
-from zoo_core.model.uncompiled import ShapesAlone, uncompiled
+from zoo_core.model.lean_torch import ShapeInference, without_compiler
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ from zoo_core.model.uncompiled import ShapesAlone, uncompiled
 def test_a_convolution_has_the_shape_that_torch_gives_it(settings: dict[str, Any]) -> None:
     layer = nn.Conv2d(4, 6, (3, 5), **settings)
     expected = layer(torch.zeros(2, 4, 13, 17)).shape
-    with torch.device("meta"), ShapesAlone():
+    with torch.device("meta"), ShapeInference():
         assert nn.Conv2d(4, 6, (3, 5), **settings)(torch.empty(2, 4, 13, 17)).shape == expected
 
 
@@ -42,7 +42,7 @@ def test_a_convolution_has_the_shape_that_torch_gives_it(settings: dict[str, Any
     [((1, 5, 9, 9), "Invalid channel dimensions"), ((1, 4, 2, 2), "greater than actual input size")],
 )
 def test_what_torch_refuses_stays_refused(shape: tuple[int, ...], message: str) -> None:
-    with torch.device("meta"), ShapesAlone(), pytest.raises(RuntimeError, match=message):
+    with torch.device("meta"), ShapeInference(), pytest.raises(RuntimeError, match=message):
         nn.Conv2d(4, 6, 3)(torch.empty(shape))
 
 
@@ -61,7 +61,7 @@ def test_an_optimizer_takes_the_steps_of_torchs_own(
     ours = nn.Linear(5, 3)
     torchs = copy.deepcopy(ours)
     inputs = torch.randn(4, 5)
-    for network, made in ((ours, uncompiled(kind)), (torchs, kind)):
+    for network, made in ((ours, without_compiler(kind)), (torchs, kind)):
         optimizer = made(network.parameters(), lr=0.1, **settings)
 
         def loss(network: nn.Module = network, optimizer: torch.optim.Optimizer = optimizer) -> torch.Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo_core.errors import FullError, HubError, UnreachableError, printable
-from zoo_core.weights.guard import PASSING, RESUME_STEP, counted_tries, guarded_client, origin_of, wait_asked
+from zoo_core.hubclient.guard import PASSING, RESUME_STEP, counted_tries, guarded_client, origin_of, wait_asked
 
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its uploads skip the checks below and split a commit
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -23,7 +23,7 @@ class Interrupted(ZooError):
         return Interrupted, (str(self), self.signum)
 
 
-class LeftAtOnce(KeyboardInterrupt):
+class ForcedExit(KeyboardInterrupt):
     """A second signal came: nobody may catch this on the way who does not know what it is."""
 
     def __init__(self, signum: int) -> None:
@@ -31,30 +31,30 @@ class LeftAtOnce(KeyboardInterrupt):
         self.signum = signum
 
 
-class Wish:
+class StopRequest:
     """Whether somebody asked to stop, and by which signal."""
 
-    signum: int | None = None
+    signal: int | None = None
 
 
 @contextmanager
-def listening(tell: Callable[[], None]) -> Iterator[Wish]:
+def stop_on_signals(tell: Callable[[], None]) -> Iterator[StopRequest]:
     """Take the first Ctrl-C or SIGTERM as a wish to stop (`tell` is called then); the second raises LeftAtOnce."""
-    wish = Wish()
+    stop_request = StopRequest()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may listen to signals
-        yield wish
+        yield stop_request
         return
 
     def heard(signum: int, frame: Any) -> None:
-        if wish.signum is not None:
-            raise LeftAtOnce(signum)
-        wish.signum = signum
+        if stop_request.signal is not None:
+            raise ForcedExit(signum)
+        stop_request.signal = signum
         with suppress(RuntimeError):  # the signal may have come in the middle of another print to the same stream
             tell()
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield wish
+        yield stop_request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -9,12 +9,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from zoo_core.devices.precision import computing
+from zoo_core.devices.precision import autocast
 from zoo_core.devices.world import World
 from zoo_core.training.compiling import compiling_pays
 from zoo_core.training.estimate import estimate
 from zoo_core.training.job import Job
-from zoo_core.training.phase import is_out_of_memory
+from zoo_core.training.phase_trainer import is_out_of_memory
 from zoo_core.training.state import before_forward
 from zoo_core.training.tasks import objective_for
 
@@ -26,31 +26,33 @@ OPERATIONS = 6  # a multiply-accumulate is two, and the gradients take twice as 
 SLOW = 20  # billions of operations a second: hardly any machine that is used for this does fewer
 
 
-def settled(job: Job, world: World, say: Callable[[str], None]) -> Job:
+def autotune(job: Job, world: World, message: Callable[[str], None]) -> Job:
     """The job with a number for a batch size of "auto", and with "on" or "off" for a compile of "auto".
 
     All processes get what the first one found.
     """
     config = job.config
     if config.batch_size == "auto":
-        config = replace(config, batch_size=world.told(fastest_batch(job, world.size) if world.first else None))
-        say(f"batch size by trial: {config.batch_size}")
+        config = replace(
+            config, batch_size=world.broadcast_object(tune_batch_size(job, world.size) if world.is_main else None)
+        )
+        message(f"batch size by trial: {config.batch_size}")
         job = replace(job, config=config)
     if config.compile == "auto":
-        pays = bool(world.told(_compiling_pays(job) if world.first else None))
+        pays = bool(world.broadcast_object(_compiling_pays(job) if world.is_main else None))
         job = replace(job, config=replace(config, compile="on" if pays else "off"))
     return job
 
 
-def fastest_batch(job: Job, processes: int = 1) -> int:
+def tune_batch_size(job: Job, processes: int = 1) -> int:
     """How many images a step should see: on a device what a trial finds, on a CPU, where more are no faster, 32."""
     if job.device.type == "cpu":
         return USUAL_BATCH
     most = len(job.source.parts["train"]) // (STEPS_AN_EPOCH * processes)
-    return processes * doubled(lambda size: seconds_an_image(job, size), most)
+    return processes * largest_worthwhile(lambda size: seconds_per_image(job, size), most)
 
 
-def doubled(trial: Callable[[int], float | None], most: int) -> int:
+def largest_worthwhile(trial: Callable[[int], float | None], most: int) -> int:
     """The largest batch of 32, 64, ... up to `most` for which a trial says that it is worth it: its seconds for an
     image, None when the memory does not hold it."""
     size, fastest = USUAL_BATCH, trial(USUAL_BATCH)
@@ -62,11 +64,11 @@ def doubled(trial: Callable[[int], float | None], most: int) -> int:
     return size
 
 
-def seconds_an_image(job: Job, size: int) -> float | None:
+def seconds_per_image(job: Job, size: int) -> float | None:
     """Seconds for an image of training steps with so many, in the phase in which most learns; None when the memory does
     not hold them. The model is left as it was."""
     model, plan = job.model, job.plan
-    model.apply_rules(plan.rules(min(plan.phases, key=plan.front)))
+    model.apply_rules(plan.rules(min(plan.phases, key=plan.frozen_depth)))
     model.train()
     objective = objective_for(job.source.task, model.head)
     shape = size, job.preprocessing.channels, job.preprocessing.size, job.preprocessing.size
@@ -77,7 +79,7 @@ def seconds_an_image(job: Job, size: int) -> float | None:
         for number in range(1 + TIMED_STEPS):
             if number == 1:  # the first one costs extra
                 started = _now(job.device)
-            with computing(job.config.precision, job.device):
+            with autocast(job.config.precision, job.device):
                 outputs_BK = model(images_BCHW)
             objective.loss(outputs_BK.float(), targets).backward()  # type: ignore[no-untyped-call]
         return (_now(job.device) - started) / (TIMED_STEPS * size)
@@ -100,7 +102,10 @@ def _now(device: torch.device) -> float:
 
 def _compiling_pays(job: Job) -> bool:
     """Whether compiling what learns saves time: where it would on a slow machine, a few images are sent through this one."""
-    spec, learning = job.backbone.spec, [job.plan.front(phase) < len(job.plan.stages) for phase in job.plan.phases]
+    spec, learning = (
+        job.backbone.spec,
+        [job.plan.frozen_depth(phase) < len(job.plan.stages) for phase in job.plan.phases],
+    )
     if spec.gmacs is None:
         return False
     area = (job.preprocessing.size / spec.preprocessing.size) ** 2

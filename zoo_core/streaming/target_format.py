@@ -23,7 +23,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
-class Meaning:
+class TargetFormat:
     """How a text is read: as one class, as labels between spaces, or as a number for each name.
 
     `names` are those of classes or labels, which a text tells by their place; None: a text is a class itself.
@@ -33,14 +33,16 @@ class Meaning:
     names: tuple[str, ...] | None
 
 
-def read_targets(where: str, rows: Rows, meaning: Meaning) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
+def read_targets(
+    where: str, rows: Rows, target_format: TargetFormat
+) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
     """The names of the outputs and the targets of each part; a part other than train without any answer is left out.
 
     Raises DataError, with the sample, for a text that means nothing.
     """
     told = {name: of_part for name, of_part in rows.items() if name == "train" or _is_labelled(of_part)}
-    read = {"classification": _classes, "multilabel": _labels, "regression": _numbers}[meaning.task]
-    names, targets = read(where, told, meaning)
+    read = {"classification": _classes, "multilabel": _labels, "regression": _numbers}[target_format.task]
+    names, targets = read(where, told, target_format)
     if len(names) > MAX_OUTPUTS:
         raise DataError(f"{where} has {len(names)} classes or labels; zoo takes {MAX_OUTPUTS} at most.")
     check_names(names, where, one="name", many="names")
@@ -51,12 +53,12 @@ def _is_labelled(rows: Sequence[Row]) -> bool:
     return not rows or any(row.text not in UNLABELLED for row in rows)
 
 
-def _classes(where: str, rows: Rows, meaning: Meaning) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
+def _classes(where: str, rows: Rows, target_format: TargetFormat) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
     """Classes are those of the training images, in the order of `names`, or else of their texts."""
-    known: dict[str, str] = {str(place): name for place, name in enumerate(meaning.names or ())}
+    known: dict[str, str] = {str(place): name for place, name in enumerate(target_format.names or ())}
     for of_part in rows.values():
         for row in of_part:
-            if not row.text or (meaning.names is not None and row.text not in known):
+            if not row.text or (target_format.names is not None and row.text not in known):
                 raise _wrong(row, f"has the class '{_shown(row.text)}', which is none of {len(known)}")
     seen = {row.text for row in rows["train"]}
     texts = [text for text in known if text in seen] if known else sorted(seen, key=_by_number)
@@ -78,8 +80,8 @@ def _by_number(text: str) -> tuple[int, str]:
     return (int(text), "") if text.isdecimal() and text.isascii() and len(text) < 19 else (2**63, text)
 
 
-def _labels(where: str, rows: Rows, meaning: Meaning) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
-    names = meaning.names or ()
+def _labels(where: str, rows: Rows, target_format: TargetFormat) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
+    names = target_format.names or ()
     known = {str(place): place for place in range(len(names))}
     targets: dict[PartName, Targets] = {}
     for part, of_part in rows.items():
@@ -92,8 +94,8 @@ def _labels(where: str, rows: Rows, meaning: Meaning) -> tuple[tuple[str, ...], 
     return names, targets
 
 
-def _numbers(where: str, rows: Rows, meaning: Meaning) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
-    names = meaning.names or ()
+def _numbers(where: str, rows: Rows, target_format: TargetFormat) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
+    names = target_format.names or ()
     targets: dict[PartName, Targets] = {}
     for part, of_part in rows.items():
         targets[part] = np.empty((len(of_part), len(names)), dtype=np.float32)

@@ -42,7 +42,7 @@ HANDING_ON, SUMMING = _functions((*NORMS, *ACTIVATIONS)), _functions(SUMS)
 POOLING, CONVOLVING = _functions(("avg_pool2d", "max_pool2d", "_max_pool2d")), _functions(("conv2d",))
 
 
-class ShapesAlone(TorchFunctionMode):
+class ShapeInference(TorchFunctionMode):
     """For the meta device, where some functions take longer than all the rest together, and some import the compiler.
 
     What gives the shape that it gets hands it on; what moves a window over a feature map moves it over one channel on
@@ -87,7 +87,7 @@ def _convolved(
     return images_BCHW.new_empty(len(images_BCHW), len(weight_DGHW), *sides)
 
 
-def uncompiled(kind: type[Kind]) -> type[Kind]:
+def without_compiler(kind: type[Kind]) -> type[Kind]:
     """A kind of optimizer that may not stand in compiled code, and so does not import the compiler to keep out of it."""
     own: dict[str, Any] = {
         name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad", "step")

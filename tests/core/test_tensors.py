@@ -10,9 +10,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from zoo_core import tensors
 from zoo_core.errors import WeightsError, ZooError
-from zoo_core.weights import safe
-from zoo_core.weights.safe import MAX_TENSORS, read_tensors, read_torch_file, tensors_written, write_tensors
+from zoo_core.tensors import MAX_TENSORS, read_tensors, read_torch_file, tensors_written, write_tensors
 
 
 def safetensors_bytes(header: dict[str, object] | bytes, data: bytes = b"") -> bytes:
@@ -118,7 +118,7 @@ def test_what_another_thread_cannot_write_is_an_error_and_leaves_nothing(
     def full(*arguments: object, **settings: object) -> None:
         raise error
 
-    monkeypatch.setattr(safe, "save_file", full)
+    monkeypatch.setattr(tensors, "save_file", full)
     with pytest.raises(ZooError, match=r"model.safetensors could not be written: no space"):
         write_tensors(tmp_path / "model.safetensors", {"a": torch.ones(2)})
     assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ KEY_DIGITS = 32
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ShardCache:
     """At most `room` bytes of shards lie in the folder, and what is being fetched is whole only when it has its room; until
     then it comes on top."""
 
@@ -30,8 +30,9 @@ class Shelf:
     def folder(self) -> Path:
         return cache_dir() / "shards"
 
-    def open(self, identity: str, title: str, bring: Callable[[Path], None]) -> BinaryIO:
-        """A shard's file, open for reading; `bring` writes it where it is not there. Threads and processes may ask at once.
+    def open(self, identity: str, title: str, download_to: Callable[[Path], None]) -> BinaryIO:
+        """A shard's file, open for reading; `download_to` writes it where it is not there.
+        Threads and processes may ask at once.
 
         What is open can be read to its end even when the shard has to go meanwhile.
         """
@@ -45,7 +46,7 @@ class Shelf:
             with suppress(FileNotFoundError):
                 return _used(path)  # another brought it meanwhile
             with written_whole(path) as temporary:
-                self._brought(bring, temporary)
+                self._brought(download_to, temporary)
                 size = temporary.stat().st_size
                 if size > self.room:
                     raise DataError(
@@ -56,9 +57,9 @@ class Shelf:
                 self._make_room()
                 return temporary.open("rb")
 
-    def _brought(self, bring: Callable[[Path], None], temporary: Path) -> None:
+    def _brought(self, download_to: Callable[[Path], None], temporary: Path) -> None:
         try:
-            bring(temporary)
+            download_to(temporary)
         except FullError as error:
             told = f"Or give --data a disk_gb smaller than {self.room / 1e9:.3g}: then fewer shards lie there at once."
             raise FullError(f"{error} {told}") from error

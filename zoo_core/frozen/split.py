@@ -17,9 +17,9 @@ from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
 from zoo_core.config import Precision
-from zoo_core.devices.precision import computing
+from zoo_core.devices.precision import autocast
 from zoo_core.model.assemble import Model
-from zoo_core.model.chain import hold_still
+from zoo_core.model.chain import freeze_part
 from zoo_core.model.solvers import Solvable
 from zoo_core.specs import Preprocessing
 
@@ -33,7 +33,7 @@ FIXED = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Identity)
 
 
 @dataclass(frozen=True, order=True)
-class Cut:
+class SplitPoint:
     """A place in a model: after the first `stages` of its conv base, or after the head's fixed beginning as well."""
 
     stages: int
@@ -53,7 +53,9 @@ def fixed_beginning(head: nn.Module) -> list[nn.Module]:
 class Tail(nn.Module):
     """What comes after a cut, with the very modules of the model: features there to outputs (B, K)."""
 
-    def __init__(self, model: Model, cut: Cut, precision: Precision = "float32", *, recompute: bool = False) -> None:
+    def __init__(
+        self, model: Model, cut: SplitPoint, precision: Precision = "float32", *, recompute: bool = False
+    ) -> None:
         super().__init__()
         self.precision = precision
         self.recompute = recompute
@@ -66,65 +68,67 @@ class Tail(nn.Module):
         self.whole_head = (model.head,)  # in a tuple: its modules must not be counted twice
         self.pooled = cut.pooled
 
-    def forward(self, flow: Tensor) -> Tensor:
-        with computing(self.precision, flow.device):
+    def forward(self, inputs: Tensor) -> Tensor:
+        with autocast(self.precision, inputs.device):
             for stage in self.stages:
-                flow = self._recomputed(stage, flow) if self.recompute and torch.is_grad_enabled() else stage(flow)
-            outputs_BK: Tensor = self.head(flow)
+                inputs = (
+                    self._recomputed(stage, inputs) if self.recompute and torch.is_grad_enabled() else stage(inputs)
+                )
+            outputs_BK: Tensor = self.head(inputs)
         return outputs_BK.float()
 
-    def _recomputed(self, stage: nn.Module, flow: Tensor) -> Tensor:
+    def _recomputed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
         """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): what the stage computes on its way is not kept but
         computed again for the gradients, with the same random numbers; its statistics move once."""
 
         def contexts() -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
-            return nullcontext(), statistics_stay(stage)
+            return nullcontext(), statistics_unchanged(stage)
 
-        output: Tensor = checkpoint(stage, flow, use_reentrant=False, context_fn=contexts)
+        output: Tensor = checkpoint(stage, inputs, use_reentrant=False, context_fn=contexts)
         return output
 
-    def reduced(self, flow: Tensor) -> Tensor:
+    def reduced(self, inputs: Tensor) -> Tensor:
         """The features (B, F) that a head is solved on."""
         (head,) = self.whole_head
         assert isinstance(head, Solvable)
-        with computing(self.precision, flow.device):
+        with autocast(self.precision, inputs.device):
             for stage in self.stages:
-                flow = stage(flow)
-            features_BF = flow if self.pooled else head.reduce(flow)
+                inputs = stage(inputs)
+            features_BF = inputs if self.pooled else head.reduce(inputs)
         return features_BF.float()
 
     def train(self, mode: bool = True) -> Tail:
         """Set training mode for what learns; what is frozen stays in evaluation mode."""
         super().train(mode)
         for stage, rule in zip(self.stages, self.rules, strict=True):
-            hold_still(stage, rule)
-        hold_still(self.head, self.head_rule)
+            freeze_part(stage, rule)
+        freeze_part(self.head, self.head_rule)
         return self
 
 
-class Front(nn.Module):
+class FrozenPrefix(nn.Module):
     """The part of a model before its last cut: normalised images (B, C, H, W) to what stands at each cut."""
 
-    def __init__(self, model: Model, cuts: Iterable[Cut], precision: Precision = "float32") -> None:
+    def __init__(self, model: Model, splits: Iterable[SplitPoint], precision: Precision = "float32") -> None:
         super().__init__()
         self.precision = precision
-        self.cuts = tuple(sorted(cuts))
-        names = model.backbone.stages[: self.cuts[-1].stages]
+        self.splits = tuple(sorted(splits))
+        names = model.backbone.stages[: self.splits[-1].stages]
         self.stages = nn.ModuleList(folded(model.backbone.stage(name)) for name in names)
         self.pool = nn.Sequential(*fixed_beginning(model.head)).eval()
 
     @torch.inference_mode()
-    def forward(self, flow: Tensor, start: Cut = Cut(0)) -> dict[Cut, Tensor]:
+    def forward(self, inputs: Tensor, start: SplitPoint = SplitPoint(0)) -> dict[SplitPoint, Tensor]:
         """What stands at each cut, from normalised images or from what stood at an earlier cut."""
-        found: dict[Cut, Tensor] = {}
-        with computing(self.precision, flow.device):
+        found: dict[SplitPoint, Tensor] = {}
+        with autocast(self.precision, inputs.device):
             for place in range(start.stages, len(self.stages) + 1):
                 if place > start.stages:
-                    flow = self.stages[place - 1](flow)
-                if Cut(place) in self.cuts:
-                    found[Cut(place)] = flow
-                if Cut(place, pooled=True) in self.cuts:
-                    found[Cut(place, pooled=True)] = self.pool(flow)
+                    inputs = self.stages[place - 1](inputs)
+                if SplitPoint(place) in self.splits:
+                    found[SplitPoint(place)] = inputs
+                if SplitPoint(place, pooled=True) in self.splits:
+                    found[SplitPoint(place, pooled=True)] = self.pool(inputs)
         return found
 
 
@@ -142,17 +146,17 @@ def folded(stage: nn.Module) -> nn.Module:
         return still.to(memory_format=torch.channels_last)
 
 
-def front_keys(model: Model, preprocessing: Preprocessing, identity: str) -> dict[Cut, str]:
+def prefix_keys(model: Model, preprocessing: Preprocessing, identity: str) -> dict[SplitPoint, str]:
     """A name for what stands at each cut: equal for equal preprocessing, code (`identity`), structure and weights."""
     digest = hashlib.sha256(f"{VERSION} {preprocessing} {identity}".encode())  # processors compute it fastest
     keys = {}
     for place, name in enumerate(model.backbone.stages, start=1):
         stage = model.backbone.stage(name)
         _add(digest, str(stage), stage.state_dict())
-        keys[Cut(place)] = digest.hexdigest()[:KEY_LETTERS]
+        keys[SplitPoint(place)] = digest.hexdigest()[:KEY_LETTERS]
     for module in fixed_beginning(model.head):
         _add(digest, f"{type(module).__qualname__} {module}", {})
-    keys[Cut(len(model.backbone.stages), pooled=True)] = digest.hexdigest()[:KEY_LETTERS]
+    keys[SplitPoint(len(model.backbone.stages), pooled=True)] = digest.hexdigest()[:KEY_LETTERS]
     return keys
 
 
@@ -164,19 +168,19 @@ def _add(digest: hashlib._Hash, structure: str, state: Mapping[str, Tensor]) -> 
         digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
 
 
-def cut_shapes(shapes: Sequence[tuple[int, ...]], head: nn.Module) -> dict[Cut, tuple[int, ...]]:
+def split_shapes(shapes: Sequence[tuple[int, ...]], head: nn.Module) -> dict[SplitPoint, tuple[int, ...]]:
     """The shape of one image at each cut, from the shapes (C, H, W) that the stages put out."""
-    found = {Cut(place): shape for place, shape in enumerate(shapes, start=1)}
+    found = {SplitPoint(place): shape for place, shape in enumerate(shapes, start=1)}
     pool = nn.Sequential(*fixed_beginning(head))
     if len(pool):
         with torch.inference_mode():
             pooled = pool(torch.zeros(1, *shapes[-1]))
-        found[Cut(len(shapes), pooled=True)] = tuple(pooled.shape[1:])
+        found[SplitPoint(len(shapes), pooled=True)] = tuple(pooled.shape[1:])
     return found
 
 
 @contextmanager
-def statistics_stay(module: nn.Module) -> Iterator[None]:
+def statistics_unchanged(module: nn.Module) -> Iterator[None]:
     """What passes through a module in this context does not move its statistics."""
     copies = [(buffer, buffer.clone()) for buffer in module.buffers()]
     try:

@@ -8,27 +8,27 @@ import torch
 from torch import Tensor
 
 from zoo_core.devices.world import World
-from zoo_core.errors import TrainingError, short
+from zoo_core.errors import TrainingError, brief
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
+from zoo_core.training.callback import EpochReport
 from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.progress import Position, Progress
-from zoo_core.training.regularise import Ema
+from zoo_core.training.regularisers import Ema
 from zoo_core.training.state import (
-    learnt_state,
-    load_learnt,
     load_optimizer,
     load_random,
+    load_trained,
     optimizer_state,
     prefixed,
     random_state,
+    trained_state,
     under,
 )
-from zoo_core.training.watcher import EpochReport
 
 
 @dataclass
-class Standing:
+class TrainerState:
     """The position, the weights' averages and their best values so far, and what was found out on the way.
 
     `kept` says what is kept of the frozen front, `micro_batch` is how many images go through the network together, `lr`
@@ -55,7 +55,7 @@ class Standing:
     @property
     def is_finite(self) -> bool:
         """Whether all that was learnt is made of finite numbers."""
-        return all(bool(tensor.isfinite().all()) for tensor in learnt_state(self.model, self.plan).values())
+        return all(bool(tensor.isfinite().all()) for tensor in trained_state(self.model, self.plan).values())
 
     def out_of_patience(self, patience: int | None, *, since: int) -> bool:
         """Whether the last epochs, as many as the patience and all after the epoch `since`, brought nothing better."""
@@ -64,30 +64,30 @@ class Standing:
     def add(self, report: EpochReport) -> None:
         """Take in an epoch that was measured with the weights as they are."""
         if not self.history or report.rank > self.best.rank:
-            self.best_state = learnt_state(self.model, self.plan)
+            self.best_state = trained_state(self.model, self.plan)
         self.history.append(report)
         self.at = Position(report.epoch)
 
     def take_best(self) -> None:
         """Leave the best epoch's weights in the model."""
-        load_learnt(self.model, self.best_state)
+        load_trained(self.model, self.best_state)
 
     def checkpoint(self, optimizer: torch.optim.Optimizer) -> Checkpoint:
         """Everything that `restore` and `restore_optimizer` need; all processes ask for it together."""
         progress = Progress(self.at, self.micro_batch, self.lr, tuple(self.history), self.world.size, self.kept)
         tensors = {
-            **prefixed("now", learnt_state(self.model, self.plan)),
+            **prefixed("now", trained_state(self.model, self.plan)),
             **prefixed("best", self.best_state),
             **prefixed("optimizer", optimizer_state(self.model, optimizer)),
             **prefixed("average", {} if self.average is None else self.average.state_dict()),
         }
-        for rank, drawn in enumerate(self.world.gather(random_state())):
+        for rank, drawn in enumerate(self.world.all_gather_object(random_state())):
             tensors |= prefixed(f"random{rank}", drawn)
         return Checkpoint(tensors, progress.to_dict())
 
     def restore(self, start: Checkpoint, steps: int) -> None:
         """Stand where a checkpoint was written. Raises TrainingError when it is not one of this training."""
-        progress = Progress.of(start.state, epochs=self.plan.epochs, steps=steps)
+        progress = Progress.batches(start.state, epochs=self.plan.epochs, steps=steps)
         if progress.processes != self.world.size:
             raise TrainingError(
                 f"this run was trained in {progress.processes} processes, and these are {self.world.size}. "
@@ -95,13 +95,13 @@ class Standing:
             )
         if progress.kept != self.kept:
             raise TrainingError(
-                f"this run kept {short(progress.kept)} of the frozen part, and there is room for '{self.kept}' now. Free "
+                f"this run kept {brief(progress.kept)} of the frozen part, and there is room for '{self.kept}' now. Free "
                 "space on the disk, or name another with the variable ZOO_CACHE."
             )
         self.at, self.micro_batch, self.history = progress.position, progress.micro_batch, list(progress.history)
         self.lr = progress.lr
         self.best_state = under("best", start.tensors)
-        load_learnt(self.model, under("now", start.tensors))
+        load_trained(self.model, under("now", start.tensors))
         if self.average is not None:
             self.average.load_state_dict(under("average", start.tensors))
         self._start = start

@@ -1,6 +1,6 @@
 """One phase of a plan at work: the tail that learns, its optimizer, its gradients and its evaluation.
 
-Shapes: B batch, K outputs; `flow` is what stands at the phase's cut: images, feature maps or pooled features.
+Shapes: B batch, K outputs; `inputs` is what stands at the phase's cut: images, feature maps or pooled features.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from zoo_core.data.batches import Batches, Seen, in_groups
+from zoo_core.data.batches import Batches, ImageView, in_groups
 from zoo_core.data.transforms import CENTRE
-from zoo_core.devices.transfer import computes_apart, moved
+from zoo_core.devices.transfer import is_accelerator, to_device
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
-from zoo_core.frozen.feeds import Feeds, PhaseFeeds
-from zoo_core.frozen.flow import Feed, group_size
-from zoo_core.frozen.front import Tail
+from zoo_core.frozen.input_planner import InputPlanner, PhaseInputs
+from zoo_core.frozen.inputs import Inputs, group_size
+from zoo_core.frozen.split import Tail
 from zoo_core.model.assemble import Model
 from zoo_core.training.compiling import Compiled, recording_pays
-from zoo_core.training.interrupt import Wish
 from zoo_core.training.metrics import Evaluation
-from zoo_core.training.regularise import Mixing
+from zoo_core.training.regularisers import Mixing
 from zoo_core.training.solve import fit_head
 from zoo_core.training.state import before_forward
+from zoo_core.training.stopping import StopRequest
 from zoo_core.training.tasks import Objective
 
 HEAD_GROUP = 256  # images a pass in evaluation where only a head is left to compute
@@ -50,57 +50,62 @@ class StepError(TrainingError):
     """This process cannot compute its share of a step. Others may have computed theirs, and wait for it."""
 
 
-class Unmeasured(Exception):
+class EvaluationStopped(Exception):
     """Somebody wished to stop while images were measured; nothing has changed by it."""
 
 
 @dataclass
-class PhaseWork:
+class PhaseTrainer:
     """What one phase trains with. `micro_batch` is how many images go through the tail together: their gradients are
     summed until the batch is complete. None: the whole batch, or less where that is faster and the same."""
 
     number: int
     tail: Tail
     optimizer: torch.optim.Optimizer
-    feeds: Feeds
-    feed: PhaseFeeds
+    planner: InputPlanner
+    phase_inputs: PhaseInputs
     objective: Objective
     label_smoothing: float
     mixing: Mixing
     micro_batch: int | None
     compiled: bool
-    say: Callable[[str], None]
-    wish: Wish
+    message: Callable[[str], None]
+    stop_request: StopRequest
 
     def __post_init__(self) -> None:
         self.tail.to(memory_format=torch.channels_last)
         self.tail.train()
-        self._norms_learn = any(isinstance(module, BATCH_NORM) and module.training for module in self.tail.modules())
-        small = self.feeds.device.type == "cpu" and len(self.tail.stages) and not self._norms_learn
+        self._batch_norm_updates = any(
+            isinstance(module, BATCH_NORM) and module.training for module in self.tail.modules()
+        )
+        small = self.planner.device.type == "cpu" and len(self.tail.stages) and not self._batch_norm_updates
         if self.micro_batch is None and small:
-            self.micro_batch = group_size(self.feeds.device)
+            self.micro_batch = group_size(self.planner.device)
         self.undo_forward = before_forward(self.tail)
         self._trials = TRIALS
-        together = DistributedDataParallel(self.tail) if self.feeds.world.size > 1 else self.tail
+        together = DistributedDataParallel(self.tail) if self.planner.world.size > 1 else self.tail
         self._between_processes = together.no_sync if isinstance(together, DistributedDataParallel) else nullcontext
         self._network: Callable[[Tensor], Tensor] = together
         if self.compiled and len(self.tail.stages):
-            whole = self._images_at_once()
+            whole = self._micro_batch_size()
             # What is recorded writes the gradients where it wrote them before: a second piece would not be added.
-            recorded = recording_pays(self.feeds.device, self.feed.cut, self.feeds.world.size) and whole == self._mine()
-            images = (lambda: whole) if recorded else self._images_at_once
-            self._network = Compiled(together, images, self.say, recorded=recorded)
+            recorded = (
+                recording_pays(self.planner.device, self.phase_inputs.cut, self.planner.world.size)
+                and whole == self._local_batch_size()
+            )
+            images = (lambda: whole) if recorded else self._micro_batch_size
+            self._network = Compiled(together, images, self.message, recorded=recorded)
 
-    def train_flow(self, groups: Iterable[Sequence[Seen]]) -> Iterator[tuple[Sequence[Seen], Tensor]]:
+    def train_inputs(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Sequence[ImageView], Tensor]]:
         """Each group of images with what stands at the cut for this process's share of it."""
         whole, shared = itertools.tee(groups)
-        yield from zip(whole, self.feed.train.of(map(self._share, shared)), strict=True)
+        yield from zip(whole, self.phase_inputs.train.batches(map(self._share, shared)), strict=True)
 
-    def _share(self, group: Sequence[Seen]) -> Sequence[Seen]:
+    def _share(self, group: Sequence[ImageView]) -> Sequence[ImageView]:
         """This process's images of a group. One that has none takes another's along, and counts it as nothing."""
-        return self.feeds.world.share(group) or group[:1]
+        return self.planner.world.shard(group) or group[:1]
 
-    def gradients(self, group: Sequence[Seen], flow: Tensor) -> Tensor:
+    def gradients(self, group: Sequence[ImageView], inputs: Tensor) -> Tensor:
         """Fill the gradients of the batch's mean loss; return this process's part of that loss, in float64.
 
         Where the memory is too small for all at once, what the stages compute is no longer kept if smaller pieces would
@@ -109,13 +114,13 @@ class PhaseWork:
         the memory is too small for a single image, and when a batch normalisation cannot learn from what it sees.
         """
         self.undo_forward = before_forward(self.tail)
-        if self.feeds.world.size == 1:
-            return self._fitting(lambda: self._gradients(group, flow), len(flow))
-        if self._trials and computes_apart(self.feeds.device):
+        if self.planner.world.size == 1:
+            return self._with_fallback(lambda: self._gradients(group, inputs), len(inputs))
+        if self._trials and is_accelerator(self.planner.device):
             self._trials -= 1
-            self._fit_all(group, flow)
+            self._agree(group, inputs)
         try:
-            return self._gradients(group, flow)
+            return self._gradients(group, inputs)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -123,7 +128,7 @@ class PhaseWork:
                 "the memory of one of the processes is too small for a step. Give a smaller --micro-batch or --batch-size."
             ) from error
 
-    def _fitting(self, compute: Callable[[], Tensor], count: int) -> Tensor:
+    def _with_fallback(self, compute: Callable[[], Tensor], count: int) -> Tensor:
         """What a computation over so many images gives, which takes less memory from time to time until it has enough."""
         while True:
             try:
@@ -131,26 +136,28 @@ class PhaseWork:
             except RuntimeError as error:  # torch's own error of a full device is one of these
                 if not is_out_of_memory(error):
                     raise
-            self._take_less(count)
+            self._reduce_memory(count)
             self.undo_forward()
 
-    def _fit_all(self, group: Sequence[Seen], flow: Tensor) -> None:
+    def _agree(self, group: Sequence[ImageView], inputs: Tensor) -> None:
         """Compute the gradients for nothing, to find out what every process has memory for, and settle for the least."""
-        with self.feeds.world.as_one():
-            self._fitting(lambda: self._gradients(group, flow, alone=True), len(flow))
+        with self.planner.world.raise_together():
+            self._with_fallback(lambda: self._gradients(group, inputs, alone=True), len(inputs))
         self.undo_forward()
-        found = self.feeds.world.gather((self.micro_batch, self.tail.recompute))
+        found = self.planner.world.all_gather_object((self.micro_batch, self.tail.recompute))
         least = min((images for images, _ in found if images is not None), default=None)
         if least != self.micro_batch:
-            self.say(f"another process has less memory: going on with {least} images at once (--micro-batch {least})")
+            self.message(
+                f"another process has less memory: going on with {least} images at once (--micro-batch {least})"
+            )
         recompute = any(twice for _, twice in found)
         if recompute != self.tail.recompute:
-            self.say(f"another process has less memory: what the stages compute {TWICE}")
+            self.message(f"another process has less memory: what the stages compute {TWICE}")
         self.micro_batch, self.tail.recompute = least, recompute
 
-    def _gradients(self, group: Sequence[Seen], flow: Tensor, *, alone: bool = False) -> Tensor:
+    def _gradients(self, group: Sequence[ImageView], inputs: Tensor, *, alone: bool = False) -> Tensor:
         try:
-            return self._summed(group, flow, self.tail if alone else self._network)
+            return self._accumulate(group, inputs, self.tail if alone else self._network)
         except ValueError as error:
             if ALONE not in str(error):
                 raise
@@ -159,15 +166,15 @@ class PhaseWork:
                 "--batch-size or --size, or freeze its statistics: --strategy last:1,statistics=frozen."
             ) from error
 
-    def _summed(self, group: Sequence[Seen], flow: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
+    def _accumulate(self, group: Sequence[ImageView], inputs: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        world = self.feeds.world
-        mine = len(world.share(group))
-        targets = moved(self.feeds.train.targets([index for index, _ in self._share(group)]), flow.device)
-        flow, targets = self.mixing(flow, targets, len(self.feeds.classes))
-        pieces = self._pieces(len(flow))
-        total = torch.zeros((), device=flow.device, dtype=torch.float64)
-        parts = list(zip(flow.tensor_split(pieces), targets.tensor_split(pieces), strict=True))
+        world = self.planner.world
+        mine = len(world.shard(group))
+        targets = to_device(self.planner.train.targets([index for index, _ in self._share(group)]), inputs.device)
+        inputs, targets = self.mixing(inputs, targets, len(self.planner.classes))
+        pieces = self._num_micro_batches(len(inputs))
+        total = torch.zeros((), device=inputs.device, dtype=torch.float64)
+        parts = list(zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), strict=True))
         for place, (part, own) in enumerate(parts):
             last = place == len(parts) - 1
             with nullcontext() if last else self._between_processes():
@@ -177,28 +184,30 @@ class PhaseWork:
                 total += loss.detach().double() * share
         return total
 
-    def _pieces(self, count: int) -> int:
+    def _num_micro_batches(self, count: int) -> int:
         """In how many pieces so many images go through the tail."""
         pieces = -(-count // (self.micro_batch or count))
-        return max(1, min(pieces, count // 2)) if self._norms_learn else pieces  # norms learn from two images at least
+        return (
+            max(1, min(pieces, count // 2)) if self._batch_norm_updates else pieces
+        )  # norms learn from two images at least
 
-    def _images_at_once(self) -> int:
+    def _micro_batch_size(self) -> int:
         """How many images go through the tail together in most steps."""
-        return -(-self._mine() // self._pieces(self._mine()))
+        return -(-self._local_batch_size() // self._num_micro_batches(self._local_batch_size()))
 
-    def _mine(self) -> int:
+    def _local_batch_size(self) -> int:
         """This process's share of the images of most steps."""
-        batch = min(self.feeds.train.batch_size, len(self.feeds.train.part))
-        return len(self.feeds.world.share(range(batch)))
+        batch = min(self.planner.train.batch_size, len(self.planner.train.part))
+        return len(self.planner.world.shard(range(batch)))
 
-    def _take_less(self, count: int) -> None:
+    def _reduce_memory(self, count: int) -> None:
         before = min(self.micro_batch or count, count)
-        if self._norms_learn and len(self.tail.stages) and not self.tail.recompute:
+        if self._batch_norm_updates and len(self.tail.stages) and not self.tail.recompute:
             self.tail.recompute = True
-            self.say(f"the memory is too small for what the stages compute: it {TWICE}")
+            self.message(f"the memory is too small for what the stages compute: it {TWICE}")
         elif before > 1:
             self.micro_batch = before // 2
-            self.say(
+            self.message(
                 f"the memory is too small for {before} images at once: going on with {self.micro_batch} "
                 f"(--micro-batch {self.micro_batch}); the batch of the optimizer stays as it was"
             )
@@ -208,53 +217,55 @@ class PhaseWork:
                 "or another --device."
             )
         self.optimizer.zero_grad(set_to_none=True)
-        if self.feeds.device.type == "cuda":
+        if self.planner.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def evaluate(self) -> Evaluation:
         """Measure on the validation images, each once; every process gets the whole result."""
-        return self._measured(self.feed.val, self.feeds.val)
+        return self._measured(self.phase_inputs.val, self.planner.val)
 
     def solve(self, seed: int) -> None:
         """Fit a head that is solved rather than trained to the training images as they are in evaluation."""
-        features = self._over(self.feed.train, self.feeds.train, self.tail.reduced)
-        fit_head(self.tail.whole_head[0], features, self.feeds.train.targets(range(len(self.feeds.train.part))), seed)
+        features = self._over(self.phase_inputs.train, self.planner.train, self.tail.reduced)
+        fit_head(
+            self.tail.whole_head[0], features, self.planner.train.targets(range(len(self.planner.train.part))), seed
+        )
 
     def training_loss(self) -> float:
         """The loss on the training images as they are in evaluation."""
-        return self._measured(self.feed.train, self.feeds.train).loss
+        return self._measured(self.phase_inputs.train, self.planner.train).loss
 
-    def _measured(self, feed: Feed, batches: Batches) -> Evaluation:
-        outputs_NK = self._over(feed, batches, self.tail)
+    def _measured(self, phase_inputs: Inputs, batches: Batches) -> Evaluation:
+        outputs_NK = self._over(phase_inputs, batches, self.tail)
         return self.objective.measure(outputs_NK, batches.targets(range(len(batches.part))))
 
-    def _over(self, feed: Feed, batches: Batches, function: Callable[[Tensor], Tensor]) -> Tensor:
+    def _over(self, phase_inputs: Inputs, batches: Batches, function: Callable[[Tensor], Tensor]) -> Tensor:
         """What a function gives for each image as it is in evaluation, in order, computed by all processes together."""
         self.tail.eval()
-        world = self.feeds.world
+        world = self.planner.world
         for buffer in self.tail.buffers():
-            world.same(buffer)
-        size = group_size(self.feeds.device) if len(self.tail.stages) else HEAD_GROUP
-        groups = world.share(in_groups(range(len(batches.part)), size))
-        flows = feed.of([[(index, CENTRE) for index in group] for group in groups])
+            world.broadcast(buffer)
+        size = group_size(self.planner.device) if len(self.tail.stages) else HEAD_GROUP
+        groups = world.shard(in_groups(range(len(batches.part)), size))
+        flows = phase_inputs.batches([[(index, CENTRE) for index in group] for group in groups])
         mine = []
-        for group, flow in zip(groups, flows, strict=True):
-            if self.wish.signum is not None:
+        for group, inputs in zip(groups, flows, strict=True):
+            if self.stop_request.signal is not None:
                 break
             with torch.inference_mode():
-                mine.append((group, function(flow).float().cpu()))
+                mine.append((group, function(inputs).float().cpu()))
         self.tail.train()
-        everyone = world.gather((self.wish.signum, mine))
+        everyone = world.all_gather_object((self.stop_request.signal, mine))
         if any(signum is not None for signum, _ in everyone):
-            raise Unmeasured
+            raise EvaluationStopped
         answers = sorted((pair for _, share in everyone for pair in share), key=lambda pair: pair[0][0])
         return torch.cat([outputs for _, outputs in answers]).clone()
 
 
-def norms_learn(model: Model, plan: Plan) -> bool:
+def batch_norm_updates(model: Model, plan: Plan) -> bool:
     """Whether in some phase a batch normalisation takes its statistics from the batch: cutting that changes the result."""
-    moving = {row for phase in plan.phases for row, rule in plan.rules(phase).items() if rule.statistics == "update"}
-    return any(isinstance(module, BATCH_NORM) for row in moving for module in model.part(row).modules())
+    moving = {part for phase in plan.phases for part, rule in plan.rules(phase).items() if rule.statistics == "update"}
+    return any(isinstance(module, BATCH_NORM) for part in moving for module in model.part(part).modules())
 
 
 def is_out_of_memory(error: Exception) -> bool:

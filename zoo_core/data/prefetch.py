@@ -12,7 +12,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ahead(items: Iterable[T], begin: Callable[[T], Sequence[Future[R]]], count: int) -> Generator[tuple[T, list[R]]]:
+def prefetch(items: Iterable[T], begin: Callable[[T], Sequence[Future[R]]], count: int) -> Generator[tuple[T, list[R]]]:
     """Each item with what its futures gave, while those of the next items, `count` at once, are at work.
 
     Whoever ends early closes it: what has not begun is cancelled.
@@ -32,7 +32,7 @@ def ahead(items: Iterable[T], begin: Callable[[T], Sequence[Future[R]]], count: 
                 future.cancel()
 
 
-def one_behind(items: Iterable[T]) -> Iterator[T]:
+def lagged(items: Iterable[T]) -> Iterator[T]:
     """The items, each only when the next one is there: a device computes that one while this one is fetched."""
     before = deque[T]()
     for item in items:

@@ -11,7 +11,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import Run
 from zoo_core.specs import HEAD, resolve
-from zoo_core.weights.safe import read_tensors
+from zoo_core.tensors import read_tensors
 
 FILE = "timm.safetensors"
 LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:solved")
@@ -19,14 +19,14 @@ LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:solved")
 
 
 @dataclass(frozen=True)
-class Twin:
+class TimmExport:
     """What timm needs: tensors for `timm.safetensors`, and keys to add to config.json."""
 
     tensors: dict[str, Tensor]
     config: dict[str, Any]
 
 
-def timm_twin(run: Run, catalog: Catalog) -> Twin:
+def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
     """Write a run as timm's model of the same architecture.
 
     Raises UsageError when timm has no twin: another architecture, another head than average pooling and one linear
@@ -69,4 +69,4 @@ def timm_twin(run: Run, catalog: Catalog) -> Twin:
             "num_classes": len(facts.classes),
         },
     }
-    return Twin(translated, config)
+    return TimmExport(translated, config)
