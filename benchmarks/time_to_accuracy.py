@@ -87,8 +87,9 @@ def by_zoo(arguments: argparse.Namespace) -> Curve:
     import zoo_core.runs.plots
     import zoo_core.training.run  # imports do not count
     from zoo_core.catalog import open_catalog
+    from zoo_core.runs.epochs import EpochReport
     from zoo_core.specs import resolve
-    from zoo_core.training.callback import EpochReport, NullCallback
+    from zoo_core.training.callback import NullCallback
 
     catalog = open_catalog()
     resolve(catalog.backbone(arguments.backbone).spec.build)

@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import zoo_core
 from measuring import environment, make_photos
 from zoo_core.catalog import open_catalog
-from zoo_core.training.callback import EpochReport, NullCallback
+from zoo_core.runs.epochs import EpochReport
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import run_job
 

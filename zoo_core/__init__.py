@@ -28,8 +28,8 @@ from zoo_core.specs import (
 from zoo_core.version import __version__
 
 if TYPE_CHECKING:
-    from zoo_core.config import FinetuneConfig
     from zoo_core.library import create_model, finetune, load
+    from zoo_core.settings import FinetuneConfig
 
 __all__ = [
     "CLASSIFIER",
@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 _LATE = {
-    "FinetuneConfig": "zoo_core.config",
+    "FinetuneConfig": "zoo_core.settings",
     "create_model": "zoo_core.library",
     "finetune": "zoo_core.library",
     "load": "zoo_core.library",

@@ -13,8 +13,8 @@ from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.library import load
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import OUTPUTS, Task
+from zoo_core.tasks.metrics import Evaluation
 from zoo_core.training.job import open_dataset
-from zoo_core.training.metrics import Evaluation
 
 
 @dataclass(frozen=True)

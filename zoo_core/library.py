@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from zoo_core.catalog import Catalog, open_catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.devices.find import find_device
 from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.load import is_address, pull_run
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.predict import Predictor, open_pretrained, open_run
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import Result, run_job

@@ -24,10 +24,10 @@ from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
+from zoo_core.tasks.metrics import Evaluation
+from zoo_core.tasks.objective import Objective, objective_for
 from zoo_core.tensors import read_tensors
 from zoo_core.training.evaluate import evaluate, normalised_outputs
-from zoo_core.training.metrics import Evaluation
-from zoo_core.training.tasks import Objective, objective_for
 from zoo_core.weights.load import assign, build_empty, check_keys_and_shapes, load_chain
 from zoo_core.weights.resolve import load_whole, named_weights
 

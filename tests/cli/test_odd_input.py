@@ -16,9 +16,9 @@ import pytest
 import zoo_core
 from helpers import Zoo, make_photos
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import UsageError
 from zoo_core.evaluation import evaluate_run
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.run import resume
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.catalog import Catalog, Choice, Entry
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import PluginError
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.library import create_model
@@ -23,6 +22,7 @@ from zoo_core.model.adapt import adapt
 from zoo_core.model.assemble import Model, trainable_parameters
 from zoo_core.model.chain import Chain
 from zoo_core.options import NoOptions
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import FreezeSpec
 from zoo_core.training.job import make_plan
 from zoo_core.training.schedule import Rates

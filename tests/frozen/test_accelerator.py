@@ -12,12 +12,12 @@ import torch
 
 from helpers import act_as_accelerator, make_photos
 from zoo_core.catalog import Catalog
-from zoo_core.config import CacheType, FinetuneConfig
 from zoo_core.data import batches
 from zoo_core.data.store import Store
 from zoo_core.frozen import inputs
 from zoo_core.frozen.split import FrozenPrefix
 from zoo_core.frozen.storage_types import ON_DISK, as_rows, type_of
+from zoo_core.settings import CacheType, FinetuneConfig
 from zoo_core.tensors import read_tensors
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare

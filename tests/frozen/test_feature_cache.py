@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from helpers import make_photos
 from zoo_core.catalog import Catalog
-from zoo_core.config import CacheType, FinetuneConfig
 from zoo_core.data import scan, sources
 from zoo_core.data.batches import Batches, training_groups
 from zoo_core.data.on_device import normalised
@@ -28,6 +27,7 @@ from zoo_core.frozen.feature_cache import FeatureCache, Rows
 from zoo_core.frozen.inputs import CPU_GROUP
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, folded, prefix_keys
 from zoo_core.paths import cache_dir
+from zoo_core.settings import CacheType, FinetuneConfig
 from zoo_core.specs import Preprocessing
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare

@@ -20,12 +20,12 @@ from helpers import make_photos
 from hub.support import Caches
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import HubError, UsageError, ZooError
 from zoo_core.hub.bundle import PublishOptions
 from zoo_core.hub.publish import PublishResult, publish
 from zoo_core.hub.search import search
 from zoo_core.runs.directory import read_run
+from zoo_core.settings import FinetuneConfig
 
 REPO = "alice/pets"
 TOKEN = "hf_alicestoken"

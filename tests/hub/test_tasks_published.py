@@ -10,9 +10,9 @@ import yaml
 import zoo_core
 from helpers import make_table
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.hub.bundle import PublishOptions, build_bundle
 from zoo_core.runs.directory import read_run
+from zoo_core.settings import FinetuneConfig
 
 NAMES = {".eval_results/zoo.yaml", "README.md", "config.json", "curves.png", "model.safetensors"}
 

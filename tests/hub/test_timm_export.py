@@ -15,13 +15,13 @@ import zoo_core
 from helpers import make_photos, make_table
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.data.decode import open_image
 from zoo_core.data.transforms import resized, view_of
 from zoo_core.errors import UsageError
 from zoo_core.hub.bundle import PublishOptions
 from zoo_core.hub.publish import publish
 from zoo_core.model.assemble import build_network
+from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import write_tensors
 
 pytestmark = [

@@ -11,7 +11,7 @@ from zoo_core.errors import PluginError, UsageError
 from zoo_core.library import create_model
 from zoo_core.model.assemble import build_head, build_head_for, build_network, count_parameters
 from zoo_core.model.heads import GeMPool2d, pooled
-from zoo_core.model.units import in_units, units_of
+from zoo_core.tasks.units import in_units, units_of
 
 FEATURES = torch.randn(4, 16, 3, 5, generator=torch.Generator().manual_seed(0))
 

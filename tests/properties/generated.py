@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from zoo_core.catalog import open_catalog
-from zoo_core.config import FinetuneConfig
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 
 WORDS = st.from_regex(r"[A-Za-z][\w.-]{0,8}", fullmatch=True).filter(lambda word: word.lower() != "none")

@@ -22,7 +22,7 @@ from zoo_core.paths import json_text
 from zoo_core.runs.card import inline, render_card
 from zoo_core.runs.plots import plot_answers
 from zoo_core.runs.schema import parse_facts
-from zoo_core.training.metrics import ClassEvaluation
+from zoo_core.tasks.metrics import ClassEvaluation
 
 
 @given(text=ODD)

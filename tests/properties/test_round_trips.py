@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from properties.generated import CONFIGS, JSON, installed, options_of
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.options import format_options, parse_options, split_name
 from zoo_core.runs.schema import RunFacts, parse_facts
+from zoo_core.settings import FinetuneConfig
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from hubserver import TestHub
 from streaming.support import FileServer, Photo, parquet_shards, serving, write_shards
 from survive.support import Forks, history_of, weights_of
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.evaluation import evaluate_run
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job

@@ -23,9 +23,9 @@ from helpers import act_as_accelerator
 from survive.test_interruptions import CASES, RESNET, Stopping
 from survive.test_numbers import OUT_OF_MEMORY, small_memory
 from zoo_core.catalog import Catalog, open_catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import training_steps
 from zoo_core.devices.world import World
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training import run as running
 from zoo_core.training import trainer
 from zoo_core.training.callback import Callback, NullCallback

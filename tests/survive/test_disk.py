@@ -20,8 +20,8 @@ import pytest
 from helpers import Zoo
 from survive.support import weights_of
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import DataError, TrainingError, ZooError
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training import checkpoint
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare

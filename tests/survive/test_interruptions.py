@@ -20,11 +20,12 @@ import torch
 from helpers import make_photos
 from survive.support import history_of, weights_of
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import training_steps
+from zoo_core.runs.epochs import EpochReport
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import FreezeSpec
 from zoo_core.training import run as running
-from zoo_core.training.callback import Callback, EpochReport, NullCallback
+from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.phase_trainer import PhaseTrainer
 from zoo_core.training.run import Result, resume, run_job

@@ -16,10 +16,10 @@ import torch
 from survive.support import weights_of
 from survive.test_interruptions import stopped_at
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, WeightsError
 from zoo_core.frozen.split import Tail
 from zoo_core.runs.directory import read_metrics
+from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import read_tensors, write_tensors
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.checkpoint import newest_checkpoint

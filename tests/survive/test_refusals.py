@@ -24,8 +24,8 @@ from survive.support import weights_of
 from survive.test_interruptions import stopped_at
 from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, UsageError, ZooError
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import resume, run_job

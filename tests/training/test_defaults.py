@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.data.sources import ArrayImages, Part
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import Preprocessing
 from zoo_core.training.defaults import fill_in_defaults
 

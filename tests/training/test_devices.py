@@ -17,7 +17,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from helpers import make_photos, make_table
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.data.on_device import cut_together, normalised
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import FRESH, crop_of
@@ -25,13 +24,14 @@ from zoo_core.devices.world import World
 from zoo_core.frozen import split
 from zoo_core.frozen.inputs import CachedFeatures
 from zoo_core.model.assemble import build_network
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import BackboneSpec, Preprocessing
+from zoo_core.tasks.objective import objective_for
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import _feeds
 from zoo_core.training.state import load_optimizer, optimizer_state
 from zoo_core.training.stopping import StopRequest
-from zoo_core.training.tasks import objective_for
 from zoo_core.training.trainer import Trainer
 from zoo_core.weights.load import without_storage
 

@@ -10,10 +10,10 @@ import torch
 import zoo_core
 from helpers import make_photos
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, UsageError, ZooError
 from zoo_core.paths import sha256_of
 from zoo_core.runs.directory import read_metrics, read_run
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import UsageError
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training import trainer as loops
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare

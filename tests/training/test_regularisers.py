@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.library import create_model
 from zoo_core.model.assemble import Model
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training.job import make_plan
 from zoo_core.training.regularisers import L2SP, Ema, cutmix, mixup
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups

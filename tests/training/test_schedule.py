@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.library import create_model
 from zoo_core.model.assemble import Model
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training.job import make_plan
 from zoo_core.training.schedule import Rates, learning_in, make_optimizer, parameter_groups, schedule, set_rates
 

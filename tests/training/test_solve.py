@@ -10,11 +10,11 @@ import torch
 
 import zoo_core
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
 from zoo_core.errors import TrainingError, UsageError
 from zoo_core.paths import sha256_of
+from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import read_tensors
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare

@@ -18,11 +18,11 @@ from helpers import Zoo
 from survive.support import weights_of
 from survive.test_numbers import OUT_OF_MEMORY, Hearing, small_memory
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.devices import precision
 from zoo_core.errors import TrainingError, UsageError
 from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.runs.directory import read_facts, read_metrics
+from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import read_tensors
 from zoo_core.training import compiling, phase, settle
 from zoo_core.training.callback import NullCallback

@@ -16,16 +16,16 @@ from torch.nn import functional
 import zoo_core
 from helpers import Zoo, make_table
 from zoo_core.catalog import Catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import DataError, UsageError
 from zoo_core.evaluation import evaluate_run
-from zoo_core.model.units import in_units, units_of
 from zoo_core.runs.directory import read_run
+from zoo_core.settings import FinetuneConfig
+from zoo_core.tasks.objective import Objective, check_loss, objective_for
+from zoo_core.tasks.units import in_units, units_of
 from zoo_core.tensors import read_tensors
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
-from zoo_core.training.tasks import Objective, check_loss, objective_for
 
 DESCRIPTIONS = {
     "classification": ("path,kind", lambda kind, number: kind),

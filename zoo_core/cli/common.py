@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from zoo_core.training.metrics import Evaluation
+    from zoo_core.tasks.metrics import Evaluation
 
 JSON_VERSION = 2
 """Every `--json` answer carries it; it grows when a field changes its meaning or goes."""

@@ -10,7 +10,7 @@ import click
 
 from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, announce, catalog_of, json_option, progress_of
 from zoo_core.cli.running import devices_option, report, resume_run, start_together, watching
-from zoo_core.config import FinetuneConfig
+from zoo_core.settings import FinetuneConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 

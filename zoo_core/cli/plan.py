@@ -20,7 +20,7 @@ from zoo_core.cli.common import (
     progress_of,
     table,
 )
-from zoo_core.config import FinetuneConfig
+from zoo_core.settings import FinetuneConfig
 
 if TYPE_CHECKING:
     from zoo_core.training.estimate import Estimate

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from zoo_core.frozen.caching import Caching
-    from zoo_core.training.callback import EpochReport
+    from zoo_core.runs.epochs import EpochReport
     from zoo_core.training.job import Job
     from zoo_core.training.run import Result
 

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.config import Augment
 from zoo_core.data.on_device import cut_together
 from zoo_core.data.prefetch import prefetch
 from zoo_core.data.sources import Part
@@ -26,6 +25,7 @@ from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE, Crop, Pixels, crop_of, cut, resized, shorter_side
 from zoo_core.data.windows import Windows
 from zoo_core.devices.transfer import is_accelerator, to_device
+from zoo_core.settings import Augment
 from zoo_core.specs import Preprocessing
 
 T = TypeVar("T")

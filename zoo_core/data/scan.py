@@ -17,13 +17,13 @@ from pathlib import Path
 
 import PIL
 
-from zoo_core.config import BadImages
 from zoo_core.data.batches import default_workers
 from zoo_core.data.decode import check_image, read_file
 from zoo_core.data.indexed import IndexedImages
 from zoo_core.data.sources import DIGEST_BYTES, FolderImages, Part, PartName, Source, content_digest
 from zoo_core.errors import DataError, ZooError, printable
 from zoo_core.paths import cache_dir, write_text
+from zoo_core.settings import BadImages
 
 READER = f"3/{PIL.__version__}"  # grows when the rules of decode.py change; another Pillow may read other files
 MOST_NAMED = 20

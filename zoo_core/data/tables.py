@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo_core.config import TaskChoice
 from zoo_core.data.classes import check_names
 from zoo_core.data.csvfile import Row, Table, find_images, listed, read_rows
 from zoo_core.data.sources import (
@@ -27,6 +26,7 @@ from zoo_core.data.sources import (
     Targets,
 )
 from zoo_core.errors import DataError, UsageError, printable
+from zoo_core.settings import TaskChoice
 from zoo_core.specs import Task
 
 MAX_CELLS = 250_000_000  # of targets: as float32 they take 1 GB

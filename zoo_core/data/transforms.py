@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo_core.config import Augment
 from zoo_core.data.decode import with_channels
+from zoo_core.settings import Augment
 from zoo_core.specs import Preprocessing
 
 Pixels = npt.NDArray[np.uint8]

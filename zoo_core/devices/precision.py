@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from zoo_core.config import Precision
+from zoo_core.settings import Precision
 
 
 def resolve_precision(asked: Precision, device: torch.device) -> Precision:

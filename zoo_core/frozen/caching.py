@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from zoo_core.config import FinetuneConfig
 from zoo_core.data.store import stores
 from zoo_core.data.transforms import shorter_side
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.frozen.storage_types import item_bytes
 from zoo_core.paths import cache_dir
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import Preprocessing
 
 HEAD_VIEWS, TAIL_VIEWS = 1, 4

@@ -19,7 +19,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from zoo_core.config import Augment, CacheType
 from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.prefetch import lagged, prefetch
@@ -31,6 +30,7 @@ from zoo_core.errors import TrainingError
 from zoo_core.frozen.inputs import CachedFeatures, IntArray, group_size
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import ON_DISK, as_features, as_rows, type_of
+from zoo_core.settings import Augment, CacheType
 from zoo_core.specs import Preprocessing
 
 CacheItem = tuple[Batches, ImageView]

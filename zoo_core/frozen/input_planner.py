@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-from zoo_core.config import Precision
 from zoo_core.data.batches import Batches
 from zoo_core.devices.world import World
 from zoo_core.freezing.plan import Plan
@@ -16,6 +15,7 @@ from zoo_core.frozen.feature_cache import CacheItems, FeatureCache
 from zoo_core.frozen.inputs import ComputedFeatures, ImageInputs, Inputs
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, prefix_keys
 from zoo_core.model.assemble import Model
+from zoo_core.settings import Precision
 
 VIEWS_OF_VAL = 1  # the centre
 

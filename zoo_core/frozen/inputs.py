@@ -16,13 +16,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from zoo_core.config import CacheType
 from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.store import Store
 from zoo_core.devices.transfer import free_memory, is_accelerator, to_device
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import as_features, item_bytes, type_of
+from zoo_core.settings import CacheType
 
 CPU_GROUP = 8  # images that go through the front together: what is between two layers stays in the processor's cache
 DEVICE_GROUP = 64

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
-from zoo_core.config import Precision
 from zoo_core.devices.precision import autocast
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
 from zoo_core.model.solvers import Solvable
+from zoo_core.settings import Precision
 from zoo_core.specs import Preprocessing
 
 VERSION = 1

@@ -18,8 +18,8 @@ from zoo_core.freezing.plan import TRAINABLE, Rule
 from zoo_core.model.adapt import ADDED
 from zoo_core.model.chain import NORMALISATION, Chain, freeze_part
 from zoo_core.model.lean_torch import ShapeInference
-from zoo_core.model.units import in_units
 from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, Preprocessing, Task, resolve
+from zoo_core.tasks.units import in_units
 
 
 class Model(nn.Module):
@@ -115,7 +115,7 @@ def build_head(
     """Build a head for a feature map of `in_channels` channels and `num_outputs` answers.
 
     `in_size` is the map's height and width, which only a head that `needs_size` is told. For regression the outputs
-    are brought into the targets' units (`zoo_core.model.units`).
+    are brought into the targets' units (`zoo_core.tasks.units`).
     """
     owner = f"{choice.entry.distribution}: the head '{choice.spec.name}'"
     builder = resolve(choice.spec.build)

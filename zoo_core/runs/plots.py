@@ -16,8 +16,8 @@ from zoo_core.errors import printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.paths import written_whole
 from zoo_core.runs.directory import PICTURES
-from zoo_core.training.callback import EpochReport
-from zoo_core.training.metrics import ClassEvaluation, Evaluation, LabelEvaluation, NumberEvaluation
+from zoo_core.runs.epochs import EpochReport
+from zoo_core.tasks.metrics import ClassEvaluation, Evaluation, LabelEvaluation, NumberEvaluation
 
 MAX_LABELLED = 40  # names that fit along an axis
 MAX_PANELS = 9

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from zoo_core.config import FinetuneConfig
 from zoo_core.data.sources import MAX_OUTPUT_NAME, MAX_OUTPUTS
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import TASKS, Preprocessing, Task
 
 FORMAT = "zoo-run"

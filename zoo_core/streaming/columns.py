@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from zoo_core.config import TaskChoice
 from zoo_core.errors import UsageError, did_you_mean, printable
+from zoo_core.settings import TaskChoice
 from zoo_core.streaming.target_format import TargetFormat
 
 Kind = Literal["image", "class", "labels", "text", "whole", "number", "other"]

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zoo_core.config import TaskChoice
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PART_WORDS, PartName, Source
 from zoo_core.errors import DataError, HubError, UnreachableError, UsageError, ZooError, printable, reason_of
 from zoo_core.hubclient.client import attempt, endpoint, guarded_api
 from zoo_core.hubclient.guard import COMMIT
 from zoo_core.options import parse_options, split_name
+from zoo_core.settings import TaskChoice
 from zoo_core.streaming.assemble import read_shards
 from zoo_core.streaming.columns import Columns, choose_columns
 from zoo_core.streaming.hubtable import TableShard, content_of

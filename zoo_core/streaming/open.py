@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zoo_core.config import TaskChoice
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Source
+from zoo_core.settings import TaskChoice
 
 
 def open_streaming_dataset(data: str, task: TaskChoice = "auto", watch: Watch | None = None) -> Source | None:

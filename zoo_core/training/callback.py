@@ -1,31 +1,10 @@
-"""What a training tells, and to whom."""
+"""Whoever follows a training is told of its steps, its epochs and of whatever a person should know."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One line of a run's metrics. Losses are means over images, `lr` the head's rate at the epoch's first step."""
-
-    epoch: int
-    phase: int
-    lr: float
-    train_loss: float
-    val_loss: float
-    val_score: float
-    metric: str
-    seconds: float
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """The higher, the better: the metric's score first, then the loss."""
-        return self.val_score, -self.val_loss
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"event": "epoch", **asdict(self)}
+from zoo_core.runs.epochs import EpochReport
 
 
 class Callback(Protocol):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import median
 
-from zoo_core.config import Augment, FinetuneConfig
 from zoo_core.data.sources import Part
 from zoo_core.data.transforms import shorter_side
+from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.specs import BackboneSpec, Preprocessing
 from zoo_core.training.schedule import PRETRAINED_BASE_SHARE, SCRATCH_BASE_SHARE
 

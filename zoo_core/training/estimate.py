@@ -18,8 +18,8 @@ from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
 from zoo_core.model.assemble import trainable_parameters
+from zoo_core.tasks.objective import objective_for
 from zoo_core.training.job import Job
-from zoo_core.training.tasks import objective_for
 
 TRIED = 8  # images; as many as go through the front together on a CPU
 STATES = {"adamw": 2, "sgd": 1}  # numbers that an optimizer remembers of each parameter

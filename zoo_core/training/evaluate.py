@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
 from zoo_core.specs import Preprocessing
-from zoo_core.training.metrics import Evaluation
-from zoo_core.training.tasks import Objective
+from zoo_core.tasks.metrics import Evaluation
+from zoo_core.tasks.objective import Objective
 
 
 @torch.inference_mode()

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from zoo_core.catalog import Catalog, Choice, attributing_errors
-from zoo_core.config import FinetuneConfig, TaskChoice
 from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
 from zoo_core.data.folders import read_folders
@@ -34,11 +33,12 @@ from zoo_core.model.assemble import (
 from zoo_core.model.chain import Chain
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
+from zoo_core.settings import FinetuneConfig, TaskChoice
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
 from zoo_core.streaming.open import open_streaming_dataset
+from zoo_core.tasks.objective import check_loss, check_task
 from zoo_core.training.defaults import FEW_EPOCHS, fill_in_defaults
 from zoo_core.training.solve import check_step_settings, with_single_epochs
-from zoo_core.training.tasks import check_loss, check_task
 from zoo_core.version import __version__
 from zoo_core.weights.resolve import InitialWeights, load_backbone, resolve_weights
 

@@ -23,13 +23,13 @@ from zoo_core.frozen.input_planner import InputPlanner, PhaseInputs
 from zoo_core.frozen.inputs import Inputs, group_size
 from zoo_core.frozen.split import Tail
 from zoo_core.model.assemble import Model
+from zoo_core.tasks.metrics import Evaluation
+from zoo_core.tasks.objective import Objective
 from zoo_core.training.compiling import Compiled, recording_pays
-from zoo_core.training.metrics import Evaluation
 from zoo_core.training.regularisers import Mixing
 from zoo_core.training.solve import fit_head
 from zoo_core.training.state import before_forward
 from zoo_core.training.stopping import StopRequest
-from zoo_core.training.tasks import Objective
 
 HEAD_GROUP = 256  # images a pass in evaluation where only a head is left to compute
 NO_MEMORY = (  # of a CPU on Linux and on Windows, and of CUDA's libraries

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from zoo_core.errors import TrainingError
-from zoo_core.training.callback import EpochReport
+from zoo_core.runs.epochs import EpochReport
 
 T = TypeVar("T")
 

@@ -26,17 +26,18 @@ from zoo_core.frozen.split import prefix_keys
 from zoo_core.paths import cache_dir
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
+from zoo_core.runs.epochs import EpochReport
 from zoo_core.runs.schema import differences
+from zoo_core.tasks.metrics import Evaluation
+from zoo_core.tasks.objective import objective_for
 from zoo_core.training.autotune import autotune
-from zoo_core.training.callback import Callback, EpochReport
+from zoo_core.training.callback import Callback
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
 from zoo_core.training.evaluate import evaluate
 from zoo_core.training.job import Job, prepare
-from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase_trainer import is_out_of_memory
 from zoo_core.training.progress import Position
 from zoo_core.training.stopping import ForcedExit, Interrupted, StopRequest, stop_on_signals
-from zoo_core.training.tasks import objective_for
 from zoo_core.training.trainer import History, Trainer
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from zoo_core.config import FinetuneConfig
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model, trainable_parameters
 from zoo_core.model.lean_torch import without_compiler
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import HEAD
 
 PRETRAINED_BASE_SHARE = 0.1

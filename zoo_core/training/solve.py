@@ -10,10 +10,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import TrainingError, UsageError
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.solvers import Solvable
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import HEAD
 
 SETTINGS_OF_STEPS = ("label_smoothing", "mixup", "cutmix", "l2_sp", "ema")

@@ -17,7 +17,6 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from zoo_core.config import FinetuneConfig
 from zoo_core.data.batches import ImageView, training_groups, training_steps
 from zoo_core.data.sources import windows_of
 from zoo_core.data.transforms import fresh_view
@@ -29,9 +28,12 @@ from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.split import Tail
 from zoo_core.model.assemble import Model
 from zoo_core.model.solvers import Solvable
-from zoo_core.training.callback import Callback, EpochReport
+from zoo_core.runs.epochs import EpochReport
+from zoo_core.settings import FinetuneConfig
+from zoo_core.tasks.metrics import Evaluation
+from zoo_core.tasks.objective import Objective
+from zoo_core.training.callback import Callback
 from zoo_core.training.checkpoint import Checkpoint
-from zoo_core.training.metrics import Evaluation
 from zoo_core.training.phase_trainer import EvaluationStopped, PhaseTrainer, StepError, batch_norm_updates
 from zoo_core.training.progress import Position
 from zoo_core.training.range_test import range_test
@@ -39,7 +41,6 @@ from zoo_core.training.regularisers import L2SP, Ema, Mixing
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, schedule, set_rates
 from zoo_core.training.solve import only_solved
 from zoo_core.training.stopping import Interrupted, StopRequest
-from zoo_core.training.tasks import Objective
 from zoo_core.training.trainer_state import TrainerState
 
 READ_EVERY = 16  # steps after which the loss is read from a device, and processes tell each other: it waits for both

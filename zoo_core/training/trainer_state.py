@@ -11,7 +11,7 @@ from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError, brief
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
-from zoo_core.training.callback import EpochReport
+from zoo_core.runs.epochs import EpochReport
 from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.progress import Position, Progress
 from zoo_core.training.regularisers import Ema

@@ -22,7 +22,6 @@ from zoo_lora.strategy import LoraOptions
 import zoo_core
 from helpers import make_photos
 from zoo_core.catalog import Catalog, open_catalog
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
 from zoo_core.library import create_model
@@ -31,6 +30,7 @@ from zoo_core.model.assemble import Model
 from zoo_core.model.chain import Chain
 from zoo_core.paths import sha256_of
 from zoo_core.runs.directory import read_run
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import resolve
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import make_plan, prepare

@@ -16,9 +16,9 @@ from torch.nn import functional
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.sources import Targets
 from zoo_core.errors import UsageError
-from zoo_core.model.units import units_of
 from zoo_core.specs import HeadSpec, Task
-from zoo_core.training.metrics import THRESHOLD, ClassEvaluation, Evaluation, LabelEvaluation, NumberEvaluation
+from zoo_core.tasks.metrics import THRESHOLD, ClassEvaluation, Evaluation, LabelEvaluation, NumberEvaluation
+from zoo_core.tasks.units import units_of
 
 Answers = tuple[tuple[str, float], ...]
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from zoo_core.config import FinetuneConfig
 from zoo_core.errors import UsageError
+from zoo_core.settings import FinetuneConfig
 
 
 @pytest.mark.parametrize(

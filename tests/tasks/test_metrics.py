@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from zoo_core.training.metrics import (
+from zoo_core.tasks.metrics import (
     ClassEvaluation,
     LabelEvaluation,
     NumberEvaluation,

@@ -1,0 +1,1 @@
+"""What each task asks for: a loss, figures, answers, words, a picture, the shape of its result."""
