@@ -44,7 +44,7 @@ START = HERE.parents[1] / "plugins/zoo-lenet/src/zoo_lenet/weights/lenet5-mnist.
 RUNS = {
     "classification": [*LENET, *PHOTOS, "--strategy", "head-only", "--epochs", "4"],
     "multilabel": [*LENET, "--data", "labels.csv", "--strategy", "head-only", "--epochs", "4"],
-    "regression": [*LENET, "--data", "warmth.csv", "--strategy", "last:1", "--epochs", "4"],
+    "regression": [*LENET, "--data", "warmth.csv", "--strategy", "last:1", "--epochs", "4", "--optimizer", "sgd"],
     "solved": [*LENET, *PHOTOS, "--strategy", "head-only", "--head", "solved"],
     "full": [*LENET, *PHOTOS, "--strategy", "full", "--epochs", "2", "--optimizer", "sgd", "--lr", "0.001"],
 }

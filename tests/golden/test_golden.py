@@ -2,6 +2,10 @@
 
 They are a user's folder, with relative paths, so that it can be copied anywhere. Nothing here but `make.py` knows the
 insides of zoo: the tests call the command line and the library as people do.
+
+Seen to fail: with an answer or the weights of a fixture changed; with a field of the JSON, an option, the head `solved` or
+a tensor of the checkpoint called otherwise; with another version of the cache's keys, other words for what a checkpoint
+says was cached, another format of config.json; with another split of the images.
 """
 
 from __future__ import annotations
@@ -33,6 +37,9 @@ ANSWERING = {
 }
 WEIGHTS_TOLERANCE = 1e-5
 """How far a trained number may be from the stored one: no two kinds of processors add in the same order."""
+SOLVED_TOLERANCE = (
+    1e-4  # a solver stops where it is near enough, and other last bits make it stop elsewhere (9e-6 seen)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -59,11 +66,11 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def assert_near(run: Path, stored: Path) -> None:
+def assert_near(run: Path, stored: Path, tolerance: float = WEIGHTS_TOLERANCE) -> None:
     """A run's weights are the stored ones, of which the frozen ones may be left out."""
     tensors = load_file(run / "model.safetensors")
     for name, old in load_file(stored).items():
-        torch.testing.assert_close(tensors[name], old, rtol=WEIGHTS_TOLERANCE, atol=WEIGHTS_TOLERANCE, msg=name)
+        torch.testing.assert_close(tensors[name], old, rtol=tolerance, atol=tolerance, msg=name)
 
 
 def made_here(run: Path) -> None:
@@ -106,14 +113,15 @@ def test_the_old_command_trains_the_old_run(name: str, golden: Path) -> None:
     assert lost(SHAPES[f"finetune {name}"], shape(printed)) == []
     old, new = golden / "runs" / name, golden / "again"
     assert differing(lines_of(old), lines_of(new)) == []
-    assert_near(new, old / "model.safetensors")
+    assert_near(new, old / "model.safetensors", SOLVED_TOLERANCE if name == "solved" else WEIGHTS_TOLERANCE)
     if same_arithmetic():
         assert sha256(new / "model.safetensors") == sha256(old / "model.safetensors")
 
 
 @pytest.mark.parametrize("name", INTERRUPTED)
 def test_an_old_interrupted_run_goes_on_to_the_end_that_it_would_have_had(name: str, golden: Path) -> None:
-    """To the byte that of a run that was never stopped, where the steps before it stopped have the same bytes here."""
+    """To the byte where the machine computes as that of the fixtures. Elsewhere the steps before the interruption have
+    other last bits than those after it, and the end is that of a run that was never stopped within rounding."""
     stored, run = INTERRUPTED[name], golden / "interrupted" / name
     made_here(run)
     printed = zoo("resume", f"interrupted/{name}", "--json")
@@ -143,6 +151,7 @@ def test_an_old_cache_is_read_and_nothing_is_computed(name: str, golden: Path, m
         epochs=4,
         batch_size=5,
         seed=3,
+        optimizer="adamw" if name == "classification" else "sgd",
         device="cpu",
         precision="float32",
         compile="off",
