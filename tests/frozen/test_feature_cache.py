@@ -23,7 +23,7 @@ from zoo_core.data.store import ENTRY, Store
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
 from zoo_core.frozen.caching import cache_budget, choose_caching, view_in_epoch
-from zoo_core.frozen.feature_cache import FeatureCache, Rows
+from zoo_core.frozen.feature_cache import CacheItems, FeatureCache
 from zoo_core.frozen.inputs import CPU_GROUP
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, folded, prefix_keys
 from zoo_core.paths import cache_dir
@@ -33,6 +33,7 @@ from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, set_rates
+from zoo_core.training.snapshot import load_optimizer, optimizer_state
 from zoo_core.training.trainer_state import TrainerState
 
 BASE = FinetuneConfig(
@@ -81,7 +82,9 @@ def naive(config: FinetuneConfig, catalog: Catalog) -> tuple[dict[str, torch.Ten
     for number, phase in enumerate(job.plan.phases):
         job.model.apply_rules(job.plan.rules(phase))
         rates = Rates.batches(config, job.plan, phase, pretrained=False)
-        optimizer = make_optimizer(config, parameter_groups(job.model, job.plan, number, rates, 0.01), optimizer)
+        moments = optimizer_state(job.model, optimizer) if optimizer is not None else {}
+        optimizer = make_optimizer(config, parameter_groups(job.model, job.plan, number, rates, 0.01))
+        load_optimizer(job.model, optimizer, moments)
         for _ in range(phase.epochs):
             job.model.train()
             total, groups = 0.0, training_groups(len(train.part), config.batch_size, seed=0, epoch=epoch)
@@ -106,7 +109,7 @@ def test_losses_and_weights_are_those_of_the_naive_loop(
     config = replace(config, strategy=strategy, views=views)
     expected, losses = naive(config, catalog)
     # The best epoch's weights are put back at the end; here the last epoch's are compared.
-    monkeypatch.setattr(TrainerState, "take_best", lambda self: None)
+    monkeypatch.setattr(TrainerState, "load_best", lambda self: None)
     job, result = run(config, catalog)
     assert [report.train_loss for report in result.trained.epochs] == pytest.approx(losses, rel=1e-4)
     found = job.model.state_dict()
@@ -144,7 +147,7 @@ def test_a_cut_further_back_starts_from_the_one_that_is_kept(
 ) -> None:
     run(config, catalog, strategy="last:1")
     read: list[object] = []
-    monkeypatch.setattr(Batches, "here", lambda self, group: read.append(group))
+    monkeypatch.setattr(Batches, "load_batch", lambda self, group: read.append(group))
     _, result = run(config, catalog, strategy="head-only")
     assert result.num_computed == 24
     assert read == []  # layer4 is computed from layer3's features: no image was opened
@@ -165,7 +168,8 @@ def test_what_is_kept_does_not_depend_on_what_was_there(config: FinetuneConfig, 
         keys = prefix_keys(job.model, job.preprocessing, f"{entry.distribution} {entry.version} {job.backbone}")
         features = FeatureCache(cache_dir(), "", job.shapes, "none", dtype, job.device, 1, keys)
         val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
-        kept.append(next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]])))
+        inputs, _ = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
+        kept.append(inputs)
         features.close()
         shutil.rmtree(cache_dir())
     assert kept[0].std() > 0.01
@@ -222,7 +226,7 @@ def test_a_row_takes_no_more_memory_than_its_entry_in_the_index(tmp_path: Path) 
     features = FeatureCache(
         tmp_path, "", {cut: (1, 1, 1)}, "crop-flip", "float32", torch.device("cpu"), 1, {cut: "key"}
     )
-    rows = Rows(((batches, views),))
+    rows = CacheItems(((batches, views),))
     features.store(cut).add([features.key(*row) for row in rows], [np.zeros((1, 1, 1))] * len(rows))
     features.store(cut).commit()
     tracemalloc.start()
@@ -253,7 +257,7 @@ def test_over_the_budget_less_is_kept_and_it_is_said(config: FinetuneConfig, cat
     assert (caching(layer3).splits, caching(layer3).sizes, caching(layer3).note) == ((SplitPoint(4),), (layer3,), "")
     little = caching(layer3 - 1)
     assert (little.splits, little.views) == ((None,), 0)
-    assert "the budget (--cache-gb) is too small" in little.note
+    assert "the budget (--cache-gb) is too small" in little.warning
     head_only = caching(24 * 512 * 4, "head-only")
     assert head_only.splits == (SplitPoint(5, pooled=True),)
     _, result = run(config, catalog, strategy="last:1", cache_gb=0.0)
@@ -316,7 +320,7 @@ def test_half_precision_keeps_what_was_computed_rounded(
         features = FeatureCache(cache_dir(), "", job.shapes, "none", kind, job.device, 1, keys)
         (cut,) = job.caching.splits
         val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
-        found[kind] = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
+        found[kind], _ = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
         features.close()
         assert job.caching.total == (features.folder(cut) / "rows").stat().st_size == 24 * 512 * BYTES[kind]
     exact, kept = found["float32"], found[dtype]

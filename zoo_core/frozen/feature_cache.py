@@ -140,7 +140,8 @@ class FeatureCache:
         if not found.all():
             raise TrainingError(f"the cache {self.folder(cut)} was removed or changed during the run. Start again.")
         flat = len(self.shapes[cut]) == 1
-        return CachedFeatures(self.store(cut), entries.reshape(-1, views), self.dtype, self.device, flat)
+        targets = batches.part.targets
+        return CachedFeatures(self.store(cut), entries.reshape(-1, views), targets, self.dtype, self.device, flat)
 
     def key(self, batches: Batches, seen: ImageView) -> bytes:
         """The key of one image's view: its content, and for all but the centre how it was varied."""

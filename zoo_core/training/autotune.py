@@ -15,8 +15,8 @@ from zoo_core.tasks.objective import objective_for
 from zoo_core.training.compiling import compiling_pays
 from zoo_core.training.estimate import estimate
 from zoo_core.training.job import Job
-from zoo_core.training.phase_trainer import is_out_of_memory
-from zoo_core.training.state import before_forward
+from zoo_core.training.memory import is_out_of_memory
+from zoo_core.training.snapshot import before_forward
 
 USUAL_BATCH, LARGEST_BATCH = 32, 512
 STEPS_AN_EPOCH = 16  # fewer would be too few for the schedule of the learning rate
