@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from zoo_core.errors import UsageError, brief, did_you_mean, printable
 from zoo_core.spec_checks import MAX_SIZE
-from zoo_core.specs import TASKS, Task
+from zoo_core.specs import TASKS, TaskName
 
 Augment = Literal["auto", "none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
@@ -16,7 +16,7 @@ CacheType = Literal["float16", "bfloat16", "float32"]
 BadImages = Literal["fail", "skip"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
-TaskChoice = Task | Literal["auto"]
+TaskChoice = TaskName | Literal["auto"]
 
 
 @dataclass(frozen=True, kw_only=True)

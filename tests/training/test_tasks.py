@@ -20,7 +20,7 @@ from zoo_core.errors import DataError, UsageError
 from zoo_core.evaluation import evaluate_run
 from zoo_core.runs.directory import read_run
 from zoo_core.settings import FinetuneConfig
-from zoo_core.tasks.objective import Objective, check_loss, objective_for
+from zoo_core.tasks.objective import check_loss, objective_for
 from zoo_core.tasks.units import in_units, units_of
 from zoo_core.tensors import read_tensors
 from zoo_core.training.callback import NullCallback
@@ -145,11 +145,11 @@ def test_each_task_has_its_loss() -> None:
     classes = torch.tensor([0, 1])
     head: nn.Module = nn.Sequential(nn.Flatten())
     expected = functional.cross_entropy(outputs, classes, label_smoothing=0.1)
-    assert Objective("classification", head).loss(outputs, classes, 0.1) == expected
+    assert objective_for("classification", head).loss(outputs, classes, 0.1) == expected
     by_hand = -(torch.tensor([2.0, 1.0]).sigmoid().log().sum() + torch.tensor([0.5, 0.0]).sigmoid().log().sum()) / 4
-    assert Objective("multilabel", head).loss(outputs, labels).item() == pytest.approx(by_hand.item())
+    assert objective_for("multilabel", head).loss(outputs, labels).item() == pytest.approx(by_hand.item())
     softened = functional.binary_cross_entropy_with_logits(outputs, torch.tensor([[0.9, 0.1], [0.9, 0.9]]))
-    assert Objective("multilabel", head).loss(outputs, labels, 0.2).item() == pytest.approx(softened.item())
+    assert objective_for("multilabel", head).loss(outputs, labels, 0.2).item() == pytest.approx(softened.item())
     measuring = objective_for("regression", in_units(head, 2), np.array([[0.0, 10.0], [4.0, 10.0]], dtype=np.float32))
     units = units_of(measuring.head)
     assert units is not None
@@ -167,9 +167,9 @@ class WithLoss(nn.Module):
 
 def test_a_head_may_bring_its_own_loss() -> None:
     outputs, numbers = torch.tensor([[2.0], [0.5]]), torch.tensor([[3.0], [0.0]])
-    assert Objective("regression", in_units(WithLoss(), 1)).loss(outputs, numbers).item() == 0.75
-    assert Objective("multilabel", WithLoss()).loss(outputs, numbers).item() == 0.75
-    assert Objective("multilabel", WithLoss()).measure(outputs, numbers).loss == 0.75
+    assert objective_for("regression", in_units(WithLoss(), 1)).loss(outputs, numbers).item() == 0.75
+    assert objective_for("multilabel", WithLoss()).loss(outputs, numbers).item() == 0.75
+    assert objective_for("multilabel", WithLoss()).measure(outputs, numbers).loss == 0.75
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_head_may_bring_its_own_loss() -> None:
     ],
 )
 def test_each_task_has_its_answers(task, outputs: list[float], expected: list[str]) -> None:
-    answers = Objective(task, nn.Identity()).answers(torch.tensor(outputs), ("a", "b", "c"), 2)
+    answers = objective_for(task, nn.Identity()).answers(torch.tensor(outputs), ("a", "b", "c"), 2)
     assert [name for name, _ in answers] == expected
     assert all(math.isfinite(value) for _, value in answers)
 
