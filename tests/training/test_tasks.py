@@ -16,9 +16,11 @@ from torch.nn import functional
 import zoo_core
 from helpers import Zoo, make_table
 from zoo_core.catalog import Catalog
-from zoo_core.errors import DataError, UsageError
+from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.evaluation import evaluate_run
-from zoo_core.runs.directory import read_run
+from zoo_core.runs.card import render_card
+from zoo_core.runs.directory import read_result, read_run
+from zoo_core.runs.schema import parse_result
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks.objective import check_loss, objective_for
 from zoo_core.tasks.units import in_units, units_of
@@ -240,3 +242,40 @@ def test_a_regression_is_measured_on_all_of_its_numbers(catalog: Catalog, tmp_pa
     file.write_text("path,size\nred/0.jpg,1\nblue/0.jpg,2\n")
     with pytest.raises(DataError, match="has no column 'warmth', which the run predicts"):
         evaluate_run(run, data=str(file), device="cpu", catalog=catalog)
+
+
+@pytest.mark.parametrize("task", DESCRIPTIONS)
+def test_a_result_has_its_baseline_on_the_screen_in_the_card_and_in_json(zoo: Zoo, tmp_path: Path, task: str) -> None:
+    """Images whose targets have nothing to do with them: the model cannot beat an answer that never looks."""
+    describe = {
+        "classification": lambda kind, number: "even" if number % 2 else "odd",
+        "multilabel": lambda kind, number: "even" if number % 2 else "odd|even",
+        "regression": lambda kind, number: f"{number % 5}.5,{number}",
+    }
+    file = make_table(tmp_path / "noise", DESCRIPTIONS[task][0], describe[task])
+    chosen = ("--backbone", "lenet5", "--strategy", "head-only", "--weights", "none", "--epochs", 1, "--lr", 1e-6)
+    trained = zoo("finetune", *chosen, "--data", file, "--out", "run", "--json")
+    assert trained.returncode == 0, trained.stderr
+    result = json.loads(trained.stdout)["result"]
+    assert ("rmse" in result["baseline"]) == (task == "regression")
+    card = " ".join((tmp_path / "run" / "README.md").read_text().split())
+    screen = " ".join(trained.stderr.split())
+    beaten = result["score"] > result["baseline"]["score"]
+    for text in (card, screen):
+        assert "Baseline: " in text
+        assert ("does not beat its baseline" in text) == (not beaten)
+    measured = json.loads(zoo("evaluate", "run", "--json").stdout)
+    assert measured["baseline"] == pytest.approx(result["baseline"]), "the same images, the same training images"
+    assert "Baseline: " in zoo("evaluate", "run", "--data", file).stdout
+
+
+def test_a_result_without_a_baseline_is_read_as_those_of_older_runs(catalog: Catalog, tmp_path: Path) -> None:
+    directory = finetuned(catalog, tmp_path, "regression").directory
+    run = read_run(directory)
+    result = read_result(run)
+    assert result["baseline"].keys() == {"score", "rmse"}
+    assert "Baseline: " in render_card(run.facts, result)
+    assert "aseline" not in render_card(run.facts, {key: result[key] for key in result if key != "baseline"})
+    for wrong in (7, {}, {"score": "1"}, {"score": float("nan")}, {"score": 1, "rmse": []}):
+        with pytest.raises(ZooError, match="the result in here"):
+            parse_result({**result, "baseline": wrong}, run.facts, "here")
