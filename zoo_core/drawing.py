@@ -1,4 +1,4 @@
-"""Matplotlib figures as PNG files, without a display and whatever backend a notebook has chosen."""
+"""Matplotlib figures as PNG files, without a display and with no regard to the backend of a notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zoo predict RUN|BACKBONE IMAGE...`: what a model says of images."""
+"""`zoo predict RUN|BACKBONE IMAGE...`: the answers of a model for images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of a run: how it learnt, and how its answers compare with the truth."""
+"""The pictures of a run's course: losses and scores by epoch, and a freeze plan."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo_core.tasks.metrics import Metric
 def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: Metric) -> None:
     """Draw losses and score by epoch to a PNG file; a line marks the best epoch."""
     numbers = [report.epoch for report in epochs]
-    figure = Figure(figsize=(9, 3.6))  # with fixed margins: to find out how much room the labels need costs 0.1 s
+    figure = Figure(figsize=(9, 3.6))  # fixed margins: a layout that fits the labels costs 0.1 s
     losses, scores = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.91, wspace=0.16)
     losses.plot(numbers, [report.train_loss for report in epochs], marker="o", label="training")

@@ -25,7 +25,7 @@ E = TypeVar("E", bound=Evaluation)
 class Task(ABC, Generic[E]):
     """A task, for any network and any data. Subclasses set the words below and implement the methods.
 
-    `output` and `outputs` name what a model puts out, `answer` the value that stands beside each.
+    `output` and `outputs` name the outputs of a model, `answer` the value beside each.
     `single_label` says that an image has exactly one class, so that targets are class indices (N).
     """
 
