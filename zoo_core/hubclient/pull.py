@@ -34,7 +34,7 @@ class Pulled:
 
 @dataclass(frozen=True)
 class _Stated:
-    """The hash that the Hub states of a file: sha256 of a large one, git object id of a small one."""
+    """The stated hash of a file: sha256 of a large one, git object id of a small one."""
 
     sha256: str | None
     git: str
@@ -78,7 +78,7 @@ def pull(
 ) -> list[Pulled]:
     """Return files of one commit of a repository from the cache; missing ones are fetched.
 
-    `optional` files are included where the repository has them. Without `revision`, or with the name
+    `optional` files are included where the repository has them. Without `revision`, or with a name
     of a branch, the Hub resolves the commit at the first call; later calls use the cache, unless
     `newest` resolves again while the Hub can be reached. `sha256` pins the bytes of the first file.
     The hash of a fetched file is compared with the pinned and the stated one; after a mismatch the
@@ -169,7 +169,7 @@ def _fetch(repo: str, file: str, commit: str, stated: _Stated, subject: str) -> 
             if stated.fits(path, actual):
                 _remember(path, actual)
                 return Pulled(path, commit, actual)
-            if not path.is_symlink():  # the client replaces what a link points to, and nothing else
+            if not path.is_symlink():  # the client replaces the target of a link only
                 path.unlink(missing_ok=True)
     except HubError:
         _discard(path)
