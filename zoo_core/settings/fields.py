@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
-from functools import cache
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -156,9 +155,17 @@ def setting(
     return field(default=default, metadata={"setting": declared})
 
 
-@cache
 def settings_of(config: type[Any]) -> dict[str, Setting]:
     """The settings of a config class by the names of their fields, in the order of declaration."""
+    if config not in _FOUND:
+        _FOUND[config] = _settings_of(config)
+    return _FOUND[config]
+
+
+_FOUND: dict[type[Any], dict[str, Setting]] = {}
+
+
+def _settings_of(config: type[Any]) -> dict[str, Setting]:
     types_of = get_type_hints(config)
     found = {}
     for one in fields(config):
