@@ -22,8 +22,9 @@ from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.bundle import PublishOptions, build_bundle, without_local_paths
+from zoo_core.paths import MAX_JSON_BYTES
 from zoo_core.runs.card import render_card
-from zoo_core.runs.directory import MAX_JSON_BYTES, read_metrics, read_result, read_run
+from zoo_core.runs.directory import read_metrics, read_result, read_run
 from zoo_core.runs.schema import parse_facts
 from zoo_core.settings import FinetuneConfig
 
