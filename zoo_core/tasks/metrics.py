@@ -117,7 +117,7 @@ class LabelEvaluation:
     loss: float
 
     @classmethod
-    def batches(cls, probabilities_NK: FloatArray, targets_NK: npt.NDArray[Any], loss: float) -> LabelEvaluation:
+    def of(cls, probabilities_NK: FloatArray, targets_NK: npt.NDArray[Any], loss: float) -> LabelEvaluation:
         true_NK, given_NK = targets_NK > 0.5, probabilities_NK > THRESHOLD
         return cls(
             precisions=np.array(

@@ -57,7 +57,7 @@ class Objective:
             np.add.at(confusion, (targets.numpy(), outputs_NK.argmax(1).numpy()), 1)
             return ClassEvaluation(confusion, loss)
         if self.task == "multilabel":
-            return LabelEvaluation.batches(outputs_NK.double().sigmoid().numpy(), targets.numpy(), loss)
+            return LabelEvaluation.of(outputs_NK.double().sigmoid().numpy(), targets.numpy(), loss)
         return NumberEvaluation(outputs_NK.double().numpy(), targets.double().numpy(), loss)
 
     def answers(self, outputs_K: Tensor, names: tuple[str, ...], top: int) -> Answers:
