@@ -209,7 +209,7 @@ class FinetuneConfig:
         group=CACHE,
         help="Gigabytes that features and resized images may take in the cache folder.",
         at_least=0,
-        at_most=1e6,
+        at_most=1_000_000,
     )
     cache_dtype: CacheType = setting("float16", group=CACHE, help="Number type of cached features.")
     device: str = setting(
@@ -255,7 +255,7 @@ class FinetuneConfig:
         group=COMPUTING,
         help="Seconds between two checkpoints.",
         at_least=0,
-        at_most=1e6,
+        at_most=1_000_000,
         per_machine=True,
     )
 
