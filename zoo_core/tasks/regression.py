@@ -114,6 +114,11 @@ class Regression(Task[NumberEvaluation]):
         predicted = np.broadcast_to(train_targets.astype(np.float64).mean(0), true.shape)
         return Baseline(float(metrics.r2(predicted, true).mean()), overall_rmse(metrics.rmse(predicted, true)))
 
+    def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:
+        """By R2; of targets that do not vary R2 says nothing, and RMSE decides."""
+        smaller: bool = baseline.rmse is not None and figures["rmse"] < baseline.rmse
+        return super().beats(figures, baseline) or (figures["r2"] == baseline.score and smaller)
+
     def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
         """Every number, in the order of the columns."""
         return tuple(zip(names, outputs_K.tolist(), strict=True))

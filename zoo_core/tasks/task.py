@@ -141,17 +141,23 @@ class Task(ABC, Generic[E]):
         Raises KeyError for a figure that is missing, TypeError or ValueError for one of another shape.
         """
 
-    def baseline_sentences(self, score: float, baseline: Baseline) -> list[str]:
-        """The baseline in words, and a warning where the score does not beat it."""
+    def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:
+        """Whether the figures of an evaluation are better than the baseline's."""
+        better: bool = figures[self.metric.name] > baseline.score
+        return better
+
+    def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
+        """The baseline in words, and a warning where the figures do not beat it."""
         rmse = "" if baseline.rmse is None else f", RMSE {baseline.rmse:.4g}"
-        shown = f"{self.metric.short} {self.metric.text(baseline.score)}{rmse}"
-        told = [f"Baseline: {shown} ({self.constant_answer} for every image)."]
-        if score <= baseline.score:
-            told.append(
-                f"The model does not beat its baseline: with {self.metric.short} {self.metric.text(score)} it is no "
-                "better than an answer that never looks at the image."
+        score = f"{self.metric.short} {self.metric.text(baseline.score)}{rmse}"
+        sentences = [f"Baseline: {score} ({self.constant_answer} for every image)."]
+        if not self.beats(figures, baseline):
+            own = f"{self.metric.short} {self.metric.text(figures[self.metric.name])}"
+            sentences.append(
+                f"The model does not beat its baseline: with {own} it is no better than an answer that never looks at "
+                "the image."
             )
-        return told
+        return sentences
 
 
 def figure_text(figure: float | None) -> str:
