@@ -101,7 +101,7 @@ class Regression(Task[NumberEvaluation]):
     hub_task = "image-regression"
 
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
-        """The mean squared error of numbers (B, K), in the training targets' standard deviations."""
+        """The mean squared error of numbers (B, K), in standard deviations of the training targets."""
         units = units_of(head)
         return ((outputs - targets) / (1 if units is None else units.std)).square().mean()
 
@@ -124,7 +124,7 @@ class Regression(Task[NumberEvaluation]):
         return tuple(zip(names, outputs_K.tolist(), strict=True))
 
     def finish_head(self, head: nn.Module, num_outputs: int) -> nn.Module:
-        """The head with `Units` behind it: it learns standardised numbers and answers in the targets' units."""
+        """The head with `Units` behind it, which turn standardised numbers into the targets' units."""
         return in_units(head, num_outputs)
 
     def fit_units(self, head: nn.Module, targets: Targets) -> None:
@@ -188,7 +188,7 @@ class Regression(Task[NumberEvaluation]):
         return [(name, *map(figure_text, figures)) for name, *figures in zip(names, *columns, strict=True)]
 
     def draw(self, target: Path, evaluation: NumberEvaluation, names: Sequence[str]) -> None:
-        """Predicted against true numbers, a panel for each of the first nine columns; on the line they agree."""
+        """Predicted against true numbers, a panel for each of the first nine columns."""
         from matplotlib.figure import Figure
 
         from zoo_core.drawing import axis_names, save_figure

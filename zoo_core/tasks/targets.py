@@ -1,4 +1,4 @@
-"""Targets in files, before a task has read them: the columns of a table, or one text for each sample.
+"""Targets in files, not yet read: the columns of a table, or one text for each sample.
 
 Shapes: N images, K labels or numbers.
 """
