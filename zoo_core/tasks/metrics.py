@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Metric:
-    """The score of a task: `name` in JSON, `title` in text, `short` above a column, `unit` at an axis."""
+    """The score of a task: `name` in JSON, `title` in text, `short` above columns, `unit` at axes."""
 
     name: str
     title: str
@@ -35,7 +35,7 @@ class Metric:
 
 
 class Evaluation(Protocol):
-    """The figures of a model on a set of images. `loss` is the mean over them, a high score good."""
+    """The figures of a model on a set of images. `loss` is their mean; a high score is good."""
 
     @property
     def metric(self) -> str:

@@ -126,7 +126,7 @@ class Multilabel(Task[LabelEvaluation]):
         return LabelEvaluation.from_probabilities(outputs_NK.double().sigmoid().numpy(), targets.numpy(), loss)
 
     def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
-        """The mean prevalence of the labels that occur: the average precision of equal probabilities."""
+        """The mean prevalence of the labels that occur, which equal probabilities score."""
         shares = (targets > 0.5).mean(0)
         return Baseline(float(shares[shares > 0].mean()) if shares.any() else 0.0)
 

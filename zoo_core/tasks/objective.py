@@ -28,7 +28,7 @@ class Objective:
     head: nn.Module
 
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """The mean loss of a batch: by the head's own method `loss` if it has one, else the task's."""
+        """The mean loss of a batch: the head's own, if it has a method `loss`, or the task's."""
         own = own_loss(self.head)
         if own is not None:
             return own(outputs, targets)
@@ -47,7 +47,7 @@ class Objective:
 
 
 def own_loss(head: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """The loss that a head brings, or None. The head may be the first layer of a wrapper with units."""
+    """The loss that a head brings, or None. The head may stand in a wrapper with units."""
     return next((part.loss for part in (head, *head.children()) if hasattr(part, "loss")), None)  # type: ignore[return-value]
 
 

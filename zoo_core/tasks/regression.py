@@ -101,7 +101,7 @@ class Regression(Task[NumberEvaluation]):
     hub_task = "image-regression"
 
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
-        """The mean squared error of numbers (B, K), in standard deviations of the training targets."""
+        """Mean squared error (B, K), in standard deviations of the training targets."""
         units = units_of(head)
         return ((outputs - targets) / (1 if units is None else units.std)).square().mean()
 
@@ -124,7 +124,7 @@ class Regression(Task[NumberEvaluation]):
         return tuple(zip(names, outputs_K.tolist(), strict=True))
 
     def finish_head(self, head: nn.Module, num_outputs: int) -> nn.Module:
-        """The head with `Units` behind it, which turn standardised numbers into the targets' units."""
+        """The head with `Units` behind it: from standardised numbers to the targets' units."""
         return in_units(head, num_outputs)
 
     def fit_units(self, head: nn.Module, targets: Targets) -> None:
