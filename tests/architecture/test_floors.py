@@ -17,6 +17,7 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 FLOORS = (
     ("errors", "version"),
     ("options", "paths"),
+    ("json_index",),
     ("spec_checks",),
     ("specs",),
     ("hookspecs", "freezing"),

@@ -1,8 +1,7 @@
-"""A CSV file as a data set: one row an image, its path in one column and what is true of it in the others.
+"""A CSV file as a data set: one row an image, with its path in one column and targets in others.
 
-The rules, which docs/data.md tells users: UTF-8 with commas and a header; the column `path` (or `image`, or `file`)
-holds paths relative to the file's own folder; a column `part`, if there is one, says train, val or test; every other
-column is a target. What stands in the target columns says the task, unless the caller does.
+docs/data.md tells users the rules. The texts in the target columns decide the task, unless the caller
+does.
 
 Shapes: N rows, K labels or numbers.
 """
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo_core.data.classes import check_names
-from zoo_core.data.csvfile import Row, Table, find_images, listed, read_rows
+from zoo_core.data.csvfile import Table, TableRow, find_images, listed, read_rows
 from zoo_core.data.sources import (
     MAX_OUTPUTS,
     FolderImages,
@@ -29,18 +28,18 @@ from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.settings import TaskChoice
 from zoo_core.specs import Task
 
-MAX_CELLS = 250_000_000  # of targets: as float32 they take 1 GB
+MAX_CELLS = 250_000_000  # targets; as float32 they take 1 GB
 BETWEEN_LABELS = "|"
 
 
 def read_table(file: Path, task: TaskChoice = "auto") -> Source:
-    """Read a CSV file. The images are looked for, not opened.
+    """Read a CSV file. The images must exist, and are not opened.
 
-    Raises UsageError when the task cannot be told or does not fit the columns, and DataError, with the line, for
-    what is wrong in the file.
+    Raises UsageError when the task is ambiguous or does not fit the columns, and DataError that names
+    a wrong line.
     """
     table = read_rows(file)
-    chosen = _told_by(table) if task == "auto" else task
+    chosen = _task_of(table) if task == "auto" else task
     read = {"classification": _classes, "multilabel": _labels, "regression": _numbers}[chosen]
     names, targets = read(table)
     _check_names(table, names)
@@ -54,13 +53,13 @@ def read_table(file: Path, task: TaskChoice = "auto") -> Source:
     return Source(str(file), names, parts, task=chosen)
 
 
-def _told_by(table: Table) -> Task:
-    """The task that the target columns speak of."""
+def _task_of(table: Table) -> Task:
+    """The task that the target columns imply. Raises UsageError when they are ambiguous."""
     if len(table.columns) == 1:
         if any(BETWEEN_LABELS in row.values[0] for row in table.rows):
             return "multilabel"
         if not table.every(_is_number):
-            return _told_by_texts(table)
+            return _task_of_texts(table)
         if not table.every(_is_whole):
             return "regression"
         raise UsageError(
@@ -72,14 +71,14 @@ def _told_by(table: Table) -> Task:
     if table.every(_is_number):
         return "regression"
     raise UsageError(
-        f"{table.file} has the columns {listed(table.columns)} beside the path, and zoo cannot tell what to learn "
-        "from them. Keep one column of classes, or one of labels joined by '|', or only columns of 0 and 1, or only "
+        f"{table.file} has the columns {listed(table.columns)} beside the path, which do not imply a task. "
+        "Keep one column of classes, or one of labels joined by '|', or only columns of 0 and 1, or only "
         "columns of numbers."
     )
 
 
-def _told_by_texts(table: Table) -> Task:
-    """Classes, unless numbers with decimals stand between the texts: then one of them is a mistake."""
+def _task_of_texts(table: Table) -> Task:
+    """Classes, unless numbers with decimals stand between the texts: then one of the two is a mistake."""
     text = next(row for row in table.rows if not _is_number(row.values[0]))
     if any(_is_number(row.values[0]) and not _is_whole(row.values[0]) for row in table.rows):
         raise UsageError(
@@ -96,8 +95,8 @@ def _classes(table: Table) -> tuple[tuple[str, ...], Targets]:
         )
     for row in table.rows:
         if not row.values[0]:
-            raise table.wrong(row, f"the column '{printable(table.columns[0])}' is empty.")
-    names = tuple(sorted({row.values[0] for row in table.learnt_from}))
+            raise table.error(row, f"the column '{printable(table.columns[0])}' is empty.")
+    names = tuple(sorted({row.values[0] for row in table.defining_rows}))
     if len(names) < 2:
         raise DataError(f"{table.file} has only the class '{printable(names[0])}'. At least two are needed.")
     positions = {name: position for position, name in enumerate(names)}
@@ -111,10 +110,10 @@ def _labels(table: Table) -> tuple[tuple[str, ...], Targets]:
         for row in table.rows:
             for column, value in zip(table.columns, row.values, strict=True):
                 if value not in ("0", "1"):
-                    raise table.wrong(row, f"the label '{printable(column)}' must be 0 or 1, got '{printable(value)}'.")
+                    raise table.error(row, f"the label '{printable(column)}' must be 0 or 1, got '{printable(value)}'.")
         _check_cells(table, len(table.columns))
         return table.columns, np.asarray([row.values for row in table.rows], dtype=np.float32)
-    names = tuple(sorted({label for row in table.learnt_from for label in _split(row.values[0])}))
+    names = tuple(sorted({label for row in table.defining_rows for label in _split(row.values[0])}))
     if not names:
         raise DataError(f"{table.file}: no image has a label.")
     _check_cells(table, len(names))
@@ -134,7 +133,7 @@ def _numbers(table: Table) -> tuple[tuple[str, ...], Targets]:
     for number, row in enumerate(table.rows):
         for position, (column, value) in enumerate(zip(table.columns, row.values, strict=True)):
             if not _is_number(value) or not math.isfinite(float(value)) or abs(float(value)) > largest:
-                raise table.wrong(row, f"'{printable(column)}' must be a finite number, got '{printable(value)}'.")
+                raise table.error(row, f"'{printable(column)}' must be a finite number, got '{printable(value)}'.")
             targets[number, position] = float(value)
     return table.columns, targets
 
@@ -143,13 +142,13 @@ def _split(labels: str) -> list[str]:
     return [label.strip() for label in labels.split(BETWEEN_LABELS) if label.strip()]
 
 
-def _known(table: Table, row: Row, name: str, positions: dict[str, int], word: str) -> None:
+def _known(table: Table, row: TableRow, name: str, positions: dict[str, int], word: str) -> None:
     if name not in positions:
-        raise table.wrong(row, f"the {word} '{printable(name)}' is not among those of the training images.")
+        raise table.error(row, f"the {word} '{printable(name)}' is not among those of the training images.")
 
 
 def _is_number(value: str) -> bool:
-    """Whether a text is a number as people write it; nan and inf are, so that they are refused by name."""
+    """Whether a text is a number, nan and inf included: those are refused by name later."""
     try:
         float(value)
     except ValueError:
