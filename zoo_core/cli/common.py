@@ -73,7 +73,7 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
 
     def told(done: int, total: int) -> None:
         bar.start()
-        bar.update(task, fill_in_defaults=done, total=total)
+        bar.update(task, completed=done, total=total)
         if done == total:
             bar.stop()  # so that what follows, say a download, can draw bars of its own
 

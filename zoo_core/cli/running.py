@@ -139,7 +139,7 @@ class TrainingScreen:
             self.bar = Progress(*columns, TimeRemainingColumn(), console=self.screen, transient=True)
             self.task = self.bar.add_task(what, total=total)
             self.bar.start()
-        self.bar.update(self.task, total=total, fill_in_defaults=done, description=what)
+        self.bar.update(self.task, total=total, completed=done, description=what)
 
 
 def report(result: Result, *, as_json: bool) -> None:

@@ -162,7 +162,7 @@ def _explaining_how_to_resume(writer: RunWriter, world: World, *, resumed: bool)
         if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"the memory is too small: {str(error).splitlines()[0]} Give a smaller --batch-size or --size, or free "
+            f"the memory is too small: {str(error).splitlines()[0]} Give a smaller --batch-size or --image-size, or free "
             f"memory and {then}"
         ) from error
 
