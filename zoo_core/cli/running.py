@@ -25,7 +25,8 @@ from zoo_core.cli.common import (
     table,
     told,
 )
-from zoo_core.cli.together import is_one_of_several, run_together
+from zoo_core.cli.together import end_with_launcher, run_together
+from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
 from zoo_core.specs import OUTPUTS
 
@@ -54,8 +55,9 @@ devices_option = click.option(
 
 def start_together(devices: int | None) -> None:
     """Where more than one process is asked for, run this very command in so many instead, and end as they do."""
-    if devices is not None and devices > 1 and not is_one_of_several():
+    if devices is not None and devices > 1 and not is_distributed():
         raise SystemExit(run_together(devices))
+    end_with_launcher()
 
 
 def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:
@@ -139,7 +141,7 @@ class TrainingScreen:
             self.bar = Progress(*columns, TimeRemainingColumn(), console=self.screen, transient=True)
             self.task = self.bar.add_task(what, total=total)
             self.bar.start()
-        self.bar.update(self.task, total=total, fill_in_defaults=done, description=what)
+        self.bar.update(self.task, total=total, completed=done, description=what)
 
 
 def report(result: Result, *, as_json: bool) -> None:
