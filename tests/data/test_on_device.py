@@ -16,7 +16,7 @@ from PIL import Image
 from zoo_core.data import batches as batches_module
 from zoo_core.data.batches import Batches, in_groups
 from zoo_core.data.on_device import cut_together
-from zoo_core.data.prefetch import ahead, lagged
+from zoo_core.data.prefetch import lagged, prefetch
 from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.data.transforms import FRESH, Crop, Pixels, crop_of, cut
 from zoo_core.devices.transfer import to_cpu_async
@@ -94,7 +94,7 @@ def test_a_device_that_computes_apart_cuts_what_is_cropped_by_chance(monkeypatch
     for augment, expected in (("crop-flip", [4, 4, 2]), ("flip", []), ("none", [])):
         cut_there.clear()
         batches = Batches(part, GREY, 4, workers=2, augment=augment)
-        for there, here in zip(batches.batches_on(CPU, groups), batches.of(groups), strict=True):
+        for there, here in zip(batches.batches_on(CPU, groups), batches.batches(groups), strict=True):
             assert there.shape == here.shape
             assert (there.int() - here.int()).abs().max() <= (1 if expected else 0)
         assert cut_there == expected
@@ -123,7 +123,7 @@ def test_work_ahead_comes_in_order_and_so_many_at_once() -> None:
         return number * number
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(ahead(range(10), lambda number: [pool.submit(work, number)], 3))
+        found = list(prefetch(range(10), lambda number: [pool.submit(work, number)], 3))
     assert found == [(number, [number * number]) for number in range(10)]
     assert 1 < most <= 3
 
@@ -137,7 +137,7 @@ def test_whoever_ends_early_lets_nothing_more_begin() -> None:
         return begun[-1:]
 
     with ThreadPoolExecutor(1) as pool:
-        with closing(ahead(range(100), begin, 4)) as done:
+        with closing(prefetch(range(100), begin, 4)) as done:
             next(done)
         assert [future.cancelled() for future in begun[2:]] == [True, True]
         free.set()

@@ -200,7 +200,7 @@ Features._computed = lambda self, *more: (time.sleep(0.3), real(self, *more))[1]
 
 
 def test_a_signal_while_features_are_computed_keeps_those_that_are_done(forks: Forks, place: Path, start) -> None:
-    settings = (*LONG, "--epochs", 2, "--strategy", "head-only", "--views", 4, "--workers", 1)
+    settings = (*LONG, "--epochs", 2, "--strategy", "head-only", "--cached-views", 4, "--workers", 1)
     process = start("finetune", *settings, "--out", "run", slow=SLOW_FRONT)
     wait_for(process, lambda: any(path.stat().st_size for path in (place / "cache").glob("features/*/rows")))
     process.send_signal(signal.SIGTERM)

@@ -45,8 +45,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "chosen",
     [
         ("--strategy", "full"),
-        ("--strategy", "lp-ft", "--views", 2),
-        ("--backbone", "resnet18", "--weights", "none", "--size", 32, "--strategy", "last:1,statistics=frozen"),
+        ("--strategy", "lp-ft", "--cached-views", 2),
+        ("--backbone", "resnet18", "--weights", "none", "--image-size", 32, "--strategy", "last:1,statistics=frozen"),
     ],
     ids=lambda chosen: " ".join(map(str, chosen)),
 )
@@ -66,7 +66,7 @@ def test_two_processes_have_the_losses_of_one(zoo: Zoo, forks: Forks, place: Pat
     assert sorted(path.name for path in place.iterdir()) == ["alone", "cache", "photos", "together"]
 
 
-@pytest.mark.parametrize("chosen", [("--strategy", "head-only"), ("--strategy", "lp-ft", "--views", 2)])
+@pytest.mark.parametrize("chosen", [("--strategy", "head-only"), ("--strategy", "lp-ft", "--cached-views", 2)])
 def test_two_machines_with_disks_of_their_own_have_the_losses_of_one(
     forks: Forks, place: Path, chosen: tuple[object, ...]
 ) -> None:
@@ -100,7 +100,7 @@ def test_two_machines_with_disks_of_their_own_have_the_losses_of_one(
 
 
 def test_features_are_computed_once_in_all(zoo: Zoo, forks: Forks, place: Path) -> None:
-    chosen = (*TINY, "--strategy", "head-only", "--views", 2)
+    chosen = (*TINY, "--strategy", "head-only", "--cached-views", 2)
     assert zoo("finetune", *chosen, "--devices", 2, "--out", "two").returncode == 0
     (index,) = (place / "cache").glob("features/*/index")
     of_two = index.stat().st_size
@@ -189,7 +189,7 @@ def test_what_stops_one_process_is_said_once_with_its_exit_code(zoo: Zoo, place:
 
 def test_a_step_that_one_process_cannot_compute_ends_both(zoo: Zoo, place: Path) -> None:
     """Three images a step: the second process has one, from which no batch normalisation learns."""
-    tiny = ("--backbone", "resnet18", "--weights", "none", "--size", 32, "--strategy", "full", "--batch-size", 3)
+    tiny = ("--backbone", "resnet18", "--weights", "none", "--image-size", 32, "--strategy", "full", "--batch-size", 3)
     ended = zoo("finetune", "--data", "photos", *tiny, "--devices", 2, timeout=100)
     assert ended.returncode == 1, ended.stderr
     assert ended.stderr.count("a batch normalisation cannot learn from a single image") == 1

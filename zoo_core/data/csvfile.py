@@ -44,11 +44,6 @@ class Table:
     def every(self, test: Callable[[str], bool]) -> bool:
         return all(test(value) for row in self.rows for value in row.values)
 
-    @property
-    def learnt_from(self) -> list[Row]:
-        """The rows that say which classes or labels there are: those to train on, all where there are none."""
-        return [row for row in self.rows if row.part == "train"] or self.rows
-
 
 def read_rows(file: Path) -> Table:
     """Read a file. Raises UsageError when there is none, and DataError, with the line, for what is wrong in it."""

@@ -24,6 +24,7 @@ from zoo_core.data.sources import DIGEST_BYTES, FolderImages, Part, PartName, So
 from zoo_core.errors import DataError, ZooError, printable
 from zoo_core.paths import cache_dir, write_text
 from zoo_core.settings import BadImages
+from zoo_core.tasks import task_named
 
 READER = f"3/{PIL.__version__}"  # grows when the rules of decode.py change; another Pillow may read other files
 MOST_NAMED = 20
@@ -93,7 +94,7 @@ def _check_classes_left(source: Source, parts: Mapping[PartName, Part]) -> None:
     for name, part in parts.items():
         if source.parts[name] and not part:
             raise DataError(f"no image of the {name} part of {printable(source.title)} can be read.")
-    if source.task != "classification" or "train" not in parts:
+    if not task_named(source.task).single_label or "train" not in parts:
         return
     lost = set(source.parts["train"].targets.tolist()) - set(parts["train"].targets.tolist())
     if lost:
