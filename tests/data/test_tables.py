@@ -17,6 +17,7 @@ from helpers import make_photos
 from zoo_core.data import csvfile, tables
 from zoo_core.data.tables import read_table
 from zoo_core.errors import DataError, UsageError, ZooError
+from zoo_core.tasks import targets
 
 Write = Callable[..., Path]
 
@@ -205,7 +206,7 @@ def test_a_link_that_stays_in_the_folder_is_followed(write: Write, tmp_path: Pat
     [
         (csvfile, "MAX_BYTES", 20, "is larger than 0 MiB"),
         (csvfile, "MAX_ROWS", 1, "has more than 1 rows"),
-        (tables, "MAX_CELLS", 3, "has 2 rows of 2 targets; zoo holds 3 numbers at most"),
+        (targets, "MAX_CELLS", 3, "has 2 rows of 2 targets; zoo holds 3 numbers at most"),
         (tables, "MAX_OUTPUTS", 1, "has 2 classes or labels; zoo takes 1 at most"),
     ],
 )

@@ -46,11 +46,6 @@ class Table:
     def every(self, test: Callable[[str], bool]) -> bool:
         return all(test(value) for row in self.rows for value in row.values)
 
-    @property
-    def defining_rows(self) -> list[TableRow]:
-        """The rows that define the classes or labels: those of the training part, or else all."""
-        return [row for row in self.rows if row.part == "train"] or self.rows
-
 
 def read_rows(file: Path) -> Table:
     """Read a file. Raises UsageError for a missing file, and DataError that names a wrong line."""

@@ -6,6 +6,7 @@ from collections import Counter
 
 from zoo_core.data.sources import Part, Source
 from zoo_core.errors import printable
+from zoo_core.tasks import task_named
 
 IMBALANCE = 10  # the largest class has more than so many times the images of the smallest
 EXAMPLES = ", for example "
@@ -18,7 +19,7 @@ def findings(source: Source) -> tuple[str, ...]:
     """
     train = source.parts["train"]
     sentences: list[str | None] = []
-    if source.task == "classification":
+    if task_named(source.task).single_label:
         sentences = [_two_classes(train), _imbalance(train, source.classes)]
     first_in_train = {train.images.digest(index): index for index in reversed(range(len(train)))}
     for name, part in source.parts.items():

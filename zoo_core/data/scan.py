@@ -25,6 +25,7 @@ from zoo_core.errors import DataError, printable
 from zoo_core.json_index import read_index, write_index
 from zoo_core.paths import cache_dir
 from zoo_core.settings import BadImages
+from zoo_core.tasks import task_named
 
 READER = f"3/{PIL.__version__}"  # grows with the rules of decode.py; another Pillow may read other files
 MAX_NAMED = 20
@@ -98,7 +99,7 @@ def _check_classes_left(source: Source, parts: Mapping[PartName, Part]) -> None:
     for name, part in parts.items():
         if source.parts[name] and not part:
             raise DataError(f"no image of the {name} part of {printable(source.title)} can be read.")
-    if source.task != "classification" or "train" not in parts:
+    if not task_named(source.task).single_label or "train" not in parts:
         return
     lost = set(source.parts["train"].targets.tolist()) - set(parts["train"].targets.tolist())
     if lost:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,12 @@ from PIL import Image
 from zoo_core.data.decode import open_image, read_file
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError, printable
-from zoo_core.specs import Task
+from zoo_core.specs import TaskName
+from zoo_core.tasks import task_named
+from zoo_core.tasks.targets import PartName as PartName
+from zoo_core.tasks.targets import Targets as Targets
 
 DIGEST_BYTES = 16
-PartName = Literal["train", "val", "test"]
 PART_WORDS: dict[str, PartName] = {
     "train": "train",
     "val": "val",
@@ -29,7 +31,6 @@ PART_WORDS: dict[str, PartName] = {
     "validation": "val",
     "test": "test",
 }
-Targets = npt.NDArray[Any]
 MAX_OUTPUTS = 100_000
 MAX_OUTPUT_NAME = 500
 
@@ -173,7 +174,7 @@ class Source:
     skipped: int = 0
     """The number of images that were left out because they cannot be read."""
     split: dict[str, str | int | float] = field(default_factory=lambda: {"kind": "given"})
-    task: Task = "classification"
+    task: TaskName = "classification"
 
     def with_validation(self, *, share: float, seed: int) -> Source:
         """The source with a validation part: its own, or else a held-out share, decided by the seed.
@@ -186,7 +187,7 @@ class Source:
         if "val" in self.parts:
             return self
         train = self.parts["train"]
-        stratified = self.task == "classification"
+        stratified = task_named(self.task).single_label
         held_out = self._of_each_class(share, seed) if stratified else self._of_all(share, seed)
         trained = [index for index in range(len(train)) if index not in held_out]
         parts: dict[PartName, Part] = {**self.parts, "train": train.take(trained), "val": train.take(sorted(held_out))}

@@ -11,6 +11,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import Run
 from zoo_core.specs import HEAD, resolve
+from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
 
 FILE = "timm.safetensors"
@@ -38,7 +39,7 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
     twin = spec.timm
     if twin is None:
         raise UsageError(f"'{spec.name}' has no twin in timm that its plugin knows of. Publish without --timm.")
-    if facts.task != "classification":
+    if not task_named(facts.task).single_label:
         raise UsageError(f"timm's models classify, and this run is for {facts.task}. Publish without --timm.")
     if head.spec.build not in LINEAR or head.options.pool != "avg":
         raise UsageError(f"timm has the head 'linear' with average pooling only, and this run has '{facts.head.name}'.")

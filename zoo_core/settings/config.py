@@ -9,7 +9,7 @@ from typing import Any, Literal
 from zoo_core.errors import UsageError
 from zoo_core.settings.fields import Auto, by_field_name, check_settings, setting
 from zoo_core.spec_checks import MAX_SIZE
-from zoo_core.specs import Task
+from zoo_core.specs import TaskName
 
 Augment = Literal["auto", "none", "flip", "crop-flip"]
 Optimizer = Literal["adamw", "sgd"]
@@ -17,7 +17,7 @@ CacheType = Literal["float16", "bfloat16", "float32"]
 BadImages = Literal["fail", "skip"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
-TaskChoice = Auto | Task
+TaskChoice = Auto | TaskName
 
 MOST_USED = "Most used"
 DATA = "Data"
@@ -209,7 +209,7 @@ class FinetuneConfig:
         group=CACHE,
         help="Gigabytes that features and resized images may take in the cache folder.",
         at_least=0,
-        at_most=1e6,
+        at_most=1_000_000,
     )
     cache_dtype: CacheType = setting("float16", group=CACHE, help="Number type of cached features.")
     device: str = setting(
@@ -255,7 +255,7 @@ class FinetuneConfig:
         group=COMPUTING,
         help="Seconds between two checkpoints.",
         at_least=0,
-        at_most=1e6,
+        at_most=1_000_000,
         per_machine=True,
     )
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.settings import TaskChoice
 from zoo_core.streaming.target_format import TargetFormat
+from zoo_core.tasks import task_named
 
 Kind = Literal["image", "class", "labels", "text", "whole", "number", "other"]
 
@@ -92,11 +93,13 @@ def _target_format(
         return TargetFormat("classification", tuple(features[labels[0]].names))
     if found == {"labels"}:
         return TargetFormat("multilabel", tuple(features[labels[0]].feature.names))
-    if found == {"text"} or (found == {"whole"} and task == "classification"):
+    if found == {"text"}:
         return TargetFormat("classification", None)
     if found == {"whole"} and task == "auto":
         raise UsageError(
             f"{where}: the column '{printable(labels[0])}' holds whole numbers, which may be classes or amounts. "
             "Give --task classification or --task regression."
         )
+    if found == {"whole"} and task != "auto" and task_named(task).single_label:
+        return TargetFormat(task, None)
     return TargetFormat("regression", labels) if found in ({"whole"}, {"number"}) else None

@@ -1,4 +1,4 @@
-"""Regression in the user's units: a head learns standardised numbers, and what follows it undoes that.
+"""Units of a regression: a head learns standardised numbers, and a layer behind it undoes the standardisation.
 
 Shapes: B batch, N images, K outputs.
 """
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Units(nn.Module):
-    """Outputs times `std` plus `mean`, both (K); they are saved with the weights."""
+    """Outputs times `std` plus `mean`, both (K), which are saved with the weights."""
 
     mean: Tensor
     std: Tensor
