@@ -22,7 +22,8 @@ from zoo_core.cli.common import (
     shown,
     table,
 )
-from zoo_core.cli.together import is_one_of_several, run_together
+from zoo_core.cli.together import end_with_launcher, run_together
+from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ devices_option = click.option(
 
 def start_together(devices: int | None) -> None:
     """Where more than one process is asked for, run this very command in so many instead, and end as they do."""
-    if devices is not None and devices > 1 and not is_one_of_several():
+    if devices is not None and devices > 1 and not is_distributed():
         raise SystemExit(run_together(devices))
+    end_with_launcher()
 
 
 def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:
