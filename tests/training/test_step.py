@@ -135,7 +135,7 @@ def test_gradient_checkpointing_keeps_less(job: Job, catalog: Catalog) -> None:
 def test_memory_that_is_short_is_first_won_without_another_result(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch with normalisation that learns is another one in pieces: it is computed again for the gradients before it is cut."""
+    """A batch with normalisation that learns is another one in pieces: it is computed again for the gradients before that."""
     trained(TINY, photos, tmp_path / "whole", catalog)
     from zoo_core.frozen.split import Tail
 

@@ -1,4 +1,4 @@
-"""A published model for timm as well: the same tensors under timm's names, and the config that timm reads."""
+"""Exports a run for timm: the same tensors under timm's keys, and the config that timm reads."""
 
 from __future__ import annotations
 
@@ -11,41 +11,42 @@ from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import Run
 from zoo_core.specs import HEAD, resolve
+from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
 
 FILE = "timm.safetensors"
 LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:solved")
-"""The heads that are one linear layer, whatever set its numbers."""
+"""The heads that are one linear layer, trained by steps or solved."""
 
 
 @dataclass(frozen=True)
 class TimmExport:
-    """What timm needs: tensors for `timm.safetensors`, and keys to add to config.json."""
+    """The tensors of `timm.safetensors`, and the keys that timm reads from config.json."""
 
     tensors: dict[str, Tensor]
     config: dict[str, Any]
 
 
 def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
-    """Write a run as timm's model of the same architecture.
+    """Translate a run to timm's model of the same architecture.
 
-    Raises UsageError when timm has no twin: another architecture, another head than average pooling and one linear
-    layer, or another image size than the twin agrees at.
+    Raises UsageError when timm cannot give the same answers: it lacks the architecture, the head is
+    not one linear layer after average pooling, or the twin agrees at another image size only.
     """
     facts = run.facts
     spec = catalog.backbone(f"{facts.backbone.distribution}:{facts.backbone.name}").spec
     head = catalog.head(f"{facts.head.distribution}:{facts.head.name}")
     twin = spec.timm
     if twin is None:
-        raise UsageError(f"'{spec.name}' has no twin in timm that its plugin knows of. Publish without --also timm.")
-    if facts.task != "classification":
-        raise UsageError(f"timm's models classify, and this run is for {facts.task}. Publish without --also timm.")
+        raise UsageError(f"'{spec.name}' has no twin in timm that its plugin knows of. Publish without --timm.")
+    if not task_named(facts.task).single_label:
+        raise UsageError(f"timm's models classify, and this run is for {facts.task}. Publish without --timm.")
     if head.spec.build not in LINEAR or head.options.pool != "avg":
         raise UsageError(f"timm has the head 'linear' with average pooling only, and this run has '{facts.head.name}'.")
     if twin.size is not None and facts.preprocessing.size != twin.size:
         raise UsageError(
             f"timm's {twin.architecture} gives the same answers at {twin.size} pixels only, and this run has "
-            f"{facts.preprocessing.size}. Train with --size {twin.size}, or publish without --also timm."
+            f"{facts.preprocessing.size}. Train with --image-size {twin.size}, or publish without --timm."
         )
     tensors = read_tensors(run.weights_path)
     base = {key: tensor for key, tensor in tensors.items() if not key.startswith(f"{HEAD}.")}

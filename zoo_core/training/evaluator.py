@@ -37,7 +37,7 @@ class Evaluator:
 
     objective: Objective
     device: torch.device
-    world: World = World()
+    world: World = field(default_factory=World)
     stop_request: StopRequest = field(default_factory=StopRequest)
 
     def evaluate(

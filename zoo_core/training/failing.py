@@ -41,7 +41,7 @@ def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> 
         if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"out of memory: {str(error).splitlines()[0]} Give a smaller --batch-size or --size, or free "
+            f"out of memory: {str(error).splitlines()[0]} Give a smaller --batch-size or --image-size, or free "
             f"memory and {next_step}"
         ) from error
 

@@ -66,7 +66,7 @@ class MemoryPolicy:
                     raise
                 raise StepError(
                     "batch norm cannot be trained on a single image whose feature map is one pixel. Give a larger "
-                    "--batch-size or --size, or freeze its statistics: --strategy last:1,statistics=frozen."
+                    "--batch-size or --image-size, or freeze its statistics: --strategy last:1,statistics=frozen."
                 ) from error
             except RuntimeError as error:  # torch.OutOfMemoryError is one of these
                 if not is_out_of_memory(error):
@@ -93,7 +93,7 @@ class MemoryPolicy:
             )
         else:
             raise StepError(
-                "out of memory with a single image. Give a smaller --size, a strategy that trains fewer stages, or "
+                "out of memory with a single image. Give a smaller --image-size, a strategy that trains fewer stages, or "
                 "another --device."
             )
         step.optimizer.zero_grad(set_to_none=True)

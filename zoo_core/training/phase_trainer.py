@@ -75,7 +75,7 @@ def phase_optimizer(
     model: Model, plan: Plan, number: int, config: FinetuneConfig, *, pretrained: bool
 ) -> torch.optim.Optimizer:
     """An optimizer, without moments yet, for the parameters that a phase trains."""
-    rates = Rates.batches(config, plan, plan.phases[number], pretrained=pretrained)
+    rates = Rates.of(config, plan, plan.phases[number], pretrained=pretrained)
     # L2-SP replaces weight decay on the backbone: two penalties would pull in different directions.
     groups = parameter_groups(model, plan, number, rates, config.weight_decay, base_decays=not config.l2_sp)
     return make_optimizer(config, groups)

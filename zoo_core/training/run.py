@@ -20,7 +20,9 @@ from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.runs.schema import differences
-from zoo_core.tasks.metrics import Evaluation
+from zoo_core.specs import TaskName
+from zoo_core.tasks import task_named
+from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.training.autotune import autotune
 from zoo_core.training.callback import Callback
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
@@ -38,10 +40,13 @@ class Result:
     directory: Path
     trained: History
     evaluation: Evaluation
+    baseline: Baseline
+    """The score of the best constant answer on the same images."""
     part: str
     """The part of the data that was evaluated: "test" if there is one, else "val"."""
     num_computed: int
     """The number of images that the frozen prefix computed for the cache; 0 if it held all of them."""
+    task: TaskName
 
 
 def run_job(job: Job, callback: Callback) -> Result:
@@ -133,18 +138,27 @@ def _training(job: Job, callback: Callback, writer: RunWriter, world: World, *, 
 
 def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> Result:
     """Evaluate the best epoch's weights and write everything down; the weights get their name last."""
-    from zoo_core.runs.plots import plot_answers, plot_curves  # matplotlib waits until there is something to draw
+    from zoo_core.runs.plots import plot_curves  # matplotlib waits until there is something to draw
 
     part: PartName = "test" if "test" in job.source.parts else "val"
     val = trainer.planner.val
     images = val if part == "val" else replace(val, part=job.source.parts[part], resized=None)
     evaluation = trainer.evaluate_best(images, job.merge)
-    result = Result(writer.directory, history, evaluation, part, trainer.planner.features.num_computed)
+    task = task_named(job.source.task)
+    result = Result(
+        directory=writer.directory,
+        trained=history,
+        evaluation=evaluation,
+        baseline=task.baseline(job.source.parts["train"].targets, job.source.parts[part].targets),
+        part=part,
+        num_computed=trainer.planner.features.num_computed,
+        task=task.name,
+    )
     if trainer.planner.world.is_main:
         line = result_line(result)
         with writer.model_written(job.model.named_saved()):
-            plot_curves(writer.directory / CURVES, history.epochs, history.best)
-            plot_answers(writer.directory, evaluation, job.source.classes)
+            plot_curves(writer.directory / CURVES, history.epochs, history.best, task.metric)
+            task.draw(writer.directory / task.picture, evaluation, job.source.classes)
             writer.add_metrics(line)
             writer.write_card(render_card(job.facts(), line))
         remove_checkpoints(writer.directory)
@@ -196,6 +210,7 @@ def result_line(result: Result) -> dict[str, object]:
         "metric": evaluation.metric,
         "score": evaluation.score,
         "loss": evaluation.loss,
+        "baseline": result.baseline.to_dict(),
         "best_epoch": result.trained.best,
         "seconds": sum(report.seconds for report in result.trained.epochs),
         **evaluation.figures(),
