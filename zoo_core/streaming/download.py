@@ -36,15 +36,18 @@ def identity_of(url: str) -> str:
     return attempt(url, ask, place=_place(url))
 
 
-def download(url: str, path: Path) -> None:
-    """Fetch a file; the guards of every request to the Hub hold here too."""
+def download(url: str, path: Path, most: int) -> None:
+    """Fetch a file of at most so many bytes; the guards of every request to the Hub hold here too.
+
+    Raises OversizeError as soon as the server sends more.
+    """
 
     def stream() -> None:
         with _asked(url, {}) as response, path.open("wb") as file:
             for chunk in response.iter_bytes():
                 file.write(chunk)
 
-    attempt(url, stream, place=_place(url))
+    attempt(url, stream, place=_place(url), most=most)
 
 
 def text_at(url: str, most: int) -> str | None:
