@@ -37,11 +37,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation by channel (RGB, 0..1) with which torchvision's ImageNet weights were trained."""
 
-Task = Literal["classification", "multilabel", "regression"]
+TaskName = Literal["classification", "multilabel", "regression"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
-TASKS: tuple[Task, ...] = get_args(Task)
-OUTPUTS: dict[Task, str] = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}
-"""What a model's outputs are called in each task."""
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
+"""Every task; `zoo_core.tasks.task_named` gives its object."""
 
 
 def resolve(path: str) -> Callable[..., Any]:
@@ -273,7 +272,7 @@ class HeadSpec:
     build: str
     summary: str
     options: type = NoOptions
-    tasks: tuple[Task, ...] = ("classification",)
+    tasks: tuple[TaskName, ...] = ("classification",)
     needs_size: bool = False
     paper: Paper | None = None
 

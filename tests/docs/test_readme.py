@@ -25,6 +25,7 @@ OTHERS = (
     "docs/images.md",
     "docs/json.md",
     "docs/reliability.md",
+    "docs/settings.md",
     "docs/speed.md",
     "registry/README.md",
 )

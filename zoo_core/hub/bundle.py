@@ -16,18 +16,14 @@ from zoo_core.hub.timm_export import FILE as TWIN_FILE
 from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.paths import json_text
 from zoo_core.runs.card import render_card, score_of
-from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, PICTURES, Run, file_of, read_result
+from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts
-from zoo_core.specs import Task
+from zoo_core.specs import TaskName
+from zoo_core.tasks import task_named
 from zoo_core.tensors import write_tensors
 from zoo_core.weights.resolve import HUB_PREFIX
 
 LIBRARY = "zoo"
-PIPELINES: dict[Task, str | None] = {
-    "classification": "image-classification",
-    "multilabel": "image-classification",
-    "regression": None,  # the Hub has no such task
-}
 RESULTS = ".eval_results/zoo.yaml"
 
 
@@ -55,7 +51,7 @@ def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog,
         config |= twin.config
         files[TWIN_FILE] = folder / TWIN_FILE
         write_tensors(files[TWIN_FILE], twin.tensors)
-    for name in (CURVES, PICTURES[facts.task]):
+    for name in (CURVES, task_named(facts.task).picture):
         if file_of(run.directory, name).is_file():
             files[name] = run.directory / name
     written = {
@@ -98,10 +94,10 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
         else None
     )
     licence = options.licence or (facts.start.licence if facts.start else None)
-    pipeline = PIPELINES[facts.task]
+    task = task_named(facts.task)
     metric, score = score_of(result)
     measured = EvalResult(
-        task_type=pipeline or "image-regression",
+        task_type=task.hub_task,
         dataset_type=options.dataset or "custom",
         dataset_name=options.dataset or facts.data.title,
         dataset_split={"val": "validation"}.get(result["part"], result["part"]),
@@ -110,7 +106,7 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     )
     metadata = ModelCardData(
         library_name=LIBRARY,
-        pipeline_tag=pipeline,
+        pipeline_tag=task.pipeline_tag,
         license=licence.lower() if licence else None,
         base_model=base,
         datasets=[options.dataset] if options.dataset else None,
@@ -123,13 +119,13 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo)}"
 
 
-def _results(result: Mapping[str, Any], dataset: str, task: Task) -> str:
+def _results(result: Mapping[str, Any], dataset: str, name: TaskName) -> str:
     """The evaluation in the Hub's `.eval_results` form. JSON is YAML."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
         raise UsageError(f"--dataset is the id of a data set on the Hub, 'owner/name', and '{dataset}' is none.")
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    task_id = "image_regression" if task == "regression" else "image_classification"
+    task_id = task_named(name).hub_task.replace("-", "_")
     metric, score = score_of(result)
     notes = f"{metric} on {result['images']} images of the {result['part']} part"
     entry = EvalResultEntry(dataset_id=dataset, task_id=task_id, value=score, notes=notes)

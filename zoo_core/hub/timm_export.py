@@ -11,6 +11,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import Run
 from zoo_core.specs import HEAD, resolve
+from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
 
 FILE = "timm.safetensors"
@@ -37,15 +38,15 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
     head = catalog.head(f"{facts.head.distribution}:{facts.head.name}")
     twin = spec.timm
     if twin is None:
-        raise UsageError(f"'{spec.name}' has no twin in timm that its plugin knows of. Publish without --also timm.")
-    if facts.task != "classification":
-        raise UsageError(f"timm's models classify, and this run is for {facts.task}. Publish without --also timm.")
+        raise UsageError(f"'{spec.name}' has no twin in timm that its plugin knows of. Publish without --timm.")
+    if not task_named(facts.task).single_label:
+        raise UsageError(f"timm's models classify, and this run is for {facts.task}. Publish without --timm.")
     if head.spec.build not in LINEAR or head.options.pool != "avg":
         raise UsageError(f"timm has the head 'linear' with average pooling only, and this run has '{facts.head.name}'.")
     if twin.size is not None and facts.preprocessing.size != twin.size:
         raise UsageError(
             f"timm's {twin.architecture} gives the same answers at {twin.size} pixels only, and this run has "
-            f"{facts.preprocessing.size}. Train with --size {twin.size}, or publish without --also timm."
+            f"{facts.preprocessing.size}. Train with --image-size {twin.size}, or publish without --timm."
         )
     tensors = read_tensors(run.weights_path)
     base = {key: tensor for key, tensor in tensors.items() if not key.startswith(f"{HEAD}.")}

@@ -20,19 +20,13 @@ from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, ZooError, reason_of
 from zoo_core.paths import MAX_JSON_BYTES, json_text, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
-from zoo_core.specs import Task
+from zoo_core.tasks import ALL
 from zoo_core.tensors import tensors_written
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 MODEL = "model.safetensors"
 CURVES = "curves.png"
-PICTURES: dict[Task, str] = {
-    "classification": "confusion.png",
-    "multilabel": "precisions.png",
-    "regression": "scatter.png",
-}
-"""What the answers are like, as each task shows it."""
 CARD = "README.md"
 
 T = TypeVar("T")
@@ -177,7 +171,7 @@ class RunWriter:
 
     def remove_leftovers(self) -> None:
         """Remove what a process that was killed had begun to write."""
-        for name in (CONFIG, METRICS, MODEL, CURVES, *PICTURES.values(), CARD):
+        for name in (CONFIG, METRICS, MODEL, CURVES, *(task.picture for task in ALL.values()), CARD):
             for path in self.directory.glob(f".{name}.*"):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
