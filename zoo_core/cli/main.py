@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -81,6 +82,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminated)
     # Threads of a small network wait for each other all the time; on a busy machine, spinning takes it all to a crawl.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):  # a pipe of Windows or a bare locale may not have every character
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         _check_quotes(sys.argv)
         code = zoo.main(prog_name="zoo", standalone_mode=False)
