@@ -18,7 +18,7 @@ from typing import Any
 import PIL
 
 from zoo_core.data.batches import default_workers
-from zoo_core.data.decode import check_image, read_file
+from zoo_core.data.decode import FORMATS, check_image, read_file
 from zoo_core.data.indexed import IndexedImages
 from zoo_core.data.sources import DIGEST_BYTES, FolderImages, Part, PartName, Source, content_digest
 from zoo_core.errors import DataError, printable
@@ -27,7 +27,7 @@ from zoo_core.paths import cache_dir
 from zoo_core.settings import BadImages
 from zoo_core.tasks import task_named
 
-READER = f"3/{PIL.__version__}"  # grows with the rules of decode.py; another Pillow may read other files
+READER = f"4/{PIL.__version__}/{' '.join(FORMATS)}"  # grows with the rules of decode.py
 MAX_NAMED = 20
 
 Watch = Callable[[int, int], None]
