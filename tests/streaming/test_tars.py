@@ -106,11 +106,8 @@ def test_a_system_without_pread_reads_the_same(
     tmp_path: Path, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen to fail with AttributeError."""
-    names = [
-        (f"{number}.{ending}", photos[number][0] if ending == "jpg" else b"0")
-        for number in range(4)
-        for ending in ("jpg", "cls")
-    ]
+    names = [f"{number}.{ending}" for number in range(4) for ending in ("jpg", "cls")]
+    files = [(name, photos[int(name[0])][0] if name.endswith("jpg") else b"0") for name in names]
     path = holding(tmp_path / "a.tar", *files)
     expected = read(path)
     monkeypatch.setattr(tars, "PREAD", None)
