@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from zoo_core.drawing import ABOVE, save_figure
+from zoo_core.drawing import ABOVE, Figure, MaxNLocator, save_figure
 from zoo_core.freezing.plan import Plan
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.tasks.metrics import Metric
@@ -39,7 +37,7 @@ def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: 
 
 
 def plot_plan(target: Path, plan: Plan, title: str) -> None:
-    """Draw a freeze plan to a PNG file: stages by epochs, the darker the higher the share of the learning rate."""
+    """Draw a freeze plan to a PNG file: stages by epochs, darker where the rate is higher."""
     shares = np.repeat(
         [[rule.lr for rule in phase.rules] for phase in plan.phases], [p.epochs for p in plan.phases], axis=0
     )

@@ -32,8 +32,10 @@ MEAN_AVERAGE_PRECISION = Metric(
 
 @dataclass(frozen=True, eq=False)
 class LabelEvaluation:
-    """For each label (K): its average precision, NaN where no image has it, and how many images were rightly
-    (`hits`), wrongly (`false_alarms`) and not (`misses`) given it at a probability of 0.5.
+    """The figures of each label (K): its average precision, NaN where no image has it, and counts.
+
+    At a probability of 0.5 a label is rightly (`hits`), wrongly (`false_alarms`) or not (`misses`)
+    given to so many images.
     """
 
     precisions: FloatArray
@@ -125,7 +127,7 @@ class Multilabel(Task[LabelEvaluation]):
         return LabelEvaluation.from_probabilities(outputs_NK.double().sigmoid().numpy(), targets.numpy(), loss)
 
     def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
-        """Of equal probabilities a label's average precision is its prevalence; the mean over labels that occur."""
+        """The mean prevalence of the labels that occur, which equal probabilities score."""
         shares = (targets > 0.5).mean(0)
         return Baseline(float(shares[shares > 0].mean()) if shares.any() else 0.0)
 
@@ -136,7 +138,7 @@ class Multilabel(Task[LabelEvaluation]):
         return tuple((names[index], value) for index, value in ranked if value > THRESHOLD)
 
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
-        """Several columns of 0 and 1, or one column of labels joined by '|'; an empty cell has no label."""
+        """Columns of 0 and 1, or one column of labels joined by '|'; an empty cell has no label."""
         if len(table.columns) > 1:
             targets = table.zeros(len(table.columns))
             for row, cells in enumerate(table.cells):
@@ -196,9 +198,7 @@ class Multilabel(Task[LabelEvaluation]):
 
     def draw(self, target: Path, evaluation: LabelEvaluation, names: Sequence[str]) -> None:
         """A bar for each label's average precision, the best at the top."""
-        from matplotlib.figure import Figure
-
-        from zoo_core.drawing import MAX_LABELLED, axis_names, save_figure
+        from zoo_core.drawing import MAX_LABELLED, Figure, axis_names, save_figure
 
         precisions = np.nan_to_num(evaluation.precisions)
         order = np.argsort(precisions, kind="stable")
