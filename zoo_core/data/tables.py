@@ -63,8 +63,8 @@ def _with_one_target(table: Table, task: TaskChoice) -> Table:
     named = [place for place, name in enumerate(table.columns) if name.lower() in TARGET_NAMES]
     if len(table.columns) == 1 or len(named) != 1:
         return table
-    implied = _implied_by_columns(table)
-    if implied is not None and task != "classification":
+    takes_one = task != "auto" and task_named(task).single_label
+    if not takes_one and _implied_by_columns(table) is not None:
         return table
     (place,) = named
     others = {f"column {printable(name[:80])}": 1 for name in table.columns if name != table.columns[place]}
