@@ -15,18 +15,18 @@ from zoo_core.version import __version__
 
 # Each command with its one-line help, so that `zoo --help` imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "list": ("zoo_core.cli.list_:list_", "Show what there is to choose from."),
-    "info": ("zoo_core.cli.info:info", "Tell all about one backbone, head or strategy."),
-    "plugins": ("zoo_core.cli.plugins:plugins", "Show the plugins, and why one failed."),
-    "pull": ("zoo_core.cli.pull:pull", "Fetch weights for work without a network."),
-    "plan": ("zoo_core.cli.plan:plan", "Show what a strategy would do, without training."),
-    "finetune": ("zoo_core.cli.finetune:finetune", "Fit a backbone and a head to your images."),
-    "resume": ("zoo_core.cli.resume:resume", "Go on with a run that was interrupted."),
-    "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure a run on labelled images."),
-    "predict": ("zoo_core.cli.predict:predict", "Classify images."),
-    "publish": ("zoo_core.cli.publish:publish", "Put a run on the Hugging Face Hub."),
+    "list": ("zoo_core.cli.list_:list_", "List backbones, heads, strategies, data sets or weights."),
+    "info": ("zoo_core.cli.info:info", "Show the facts of one backbone, head or strategy."),
+    "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins, and why one failed."),
+    "pull": ("zoo_core.cli.pull:pull", "Download weights for work without a network."),
+    "plan": ("zoo_core.cli.plan:plan", "Show the plan of a strategy and its cost, without training."),
+    "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),
+    "resume": ("zoo_core.cli.resume:resume", "Continue an interrupted run."),
+    "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
+    "predict": ("zoo_core.cli.predict:predict", "Predict images with a run or a pretrained backbone."),
+    "publish": ("zoo_core.cli.publish:publish", "Publish a run on the Hugging Face Hub."),
     "search": ("zoo_core.cli.search:search", "Find published zoo models."),
-    "cache": ("zoo_core.cli.cache:cache", "Show what is kept between runs, or clear it."),
+    "cache": ("zoo_core.cli.cache:cache", "Show the caches, or clear them."),
     "completion": ("zoo_core.cli.completion:completion", "Print the completion script for your shell."),
 }
 

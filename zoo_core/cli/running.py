@@ -216,8 +216,11 @@ def _show_result(screen: Console, result: Result) -> None:
     task = task_named(result.task)
     line = task.summary(result.evaluation, f"on the {part} images")
     screen.print(f"\n[bold]{line}[/bold], best epoch {result.trained.best}.")
-    for sentence in task.baseline_sentences(result.evaluation.score, result.baseline):
+    figures = result.evaluation.figures()
+    for sentence in task.baseline_sentences(figures, result.baseline):
         screen.print(sentence, markup=False)
+    if not task.beats(figures, result.baseline):
+        screen.print("More epochs, another --lr, pretrained weights or more trainable stages (--strategy) may help.")
     pictures = ", ".join(sorted(path.name for path in result.directory.glob("*.png")))
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")
