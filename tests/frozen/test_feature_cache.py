@@ -145,7 +145,7 @@ def test_a_cut_further_back_starts_from_the_one_that_is_kept(
 ) -> None:
     run(config, catalog, strategy="last:1")
     read: list[object] = []
-    monkeypatch.setattr(Batches, "here", lambda self, group: read.append(group))
+    monkeypatch.setattr(Batches, "load_batch", lambda self, group: read.append(group))
     _, result = run(config, catalog, strategy="head-only")
     assert result.num_computed == 24
     assert read == []  # layer4 is computed from layer3's features: no image was opened

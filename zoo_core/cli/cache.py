@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.common import announce, console, json_option, megabytes, print_json, shown, table
+from zoo_core.cli.common import console, json_option, megabytes, print_json, shown, table
 from zoo_core.paths import cache_dir
 
 KINDS = {
@@ -34,7 +34,7 @@ def cache(clear: bool, as_json: bool) -> None:
     """
     root = cache_dir()
     if clear and (in_use := _clear(root)):
-        announce(f"left {in_use} that a run uses at the moment; clear again when it has ended")
+        click.echo(f"left {in_use} of them, which a run uses: clear again when it has ended", err=True)
     sizes = {kind: _size(root / kind) for kind in KINDS}
     if as_json:
         print_json({"folder": str(root), "kept": [{"kind": kind, "bytes": size} for kind, size in sizes.items()]})
