@@ -126,7 +126,9 @@ class Batches:
         return resized(image, self.preprocessing), digest, True
 
 
-def resized_store(root: Path, preprocessing: Preprocessing, message: Callable[[str], None]) -> Store:
+def resized_store(
+    root: Path, preprocessing: Preprocessing, message: Callable[[str], None] = lambda text: None
+) -> Store:
     """The store of the images that are resized for this preprocessing, by these rules of reading and this Pillow.
 
     `message` is called with one line about damaged content.
