@@ -139,7 +139,7 @@ def test_a_file_of_the_same_size_is_looked_at_again_whatever_its_time_says(
     assert len(decoded) == 21
 
 
-def written_with(text: str, change: Callable[[Any], Any], key: str = scan.READER) -> str:
+def written_with(text: str, change: Callable[[Any], Any], key: str = scan.INSPECTION) -> str:
     """The cache's file with its entries changed and a digest that fits them."""
     entries = json.dumps(change(json.loads(text.split("\n")[1])))
     return json.dumps({"key": key, "digest": json_index._digest(entries.encode())}) + "\n" + entries

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zoo_core.errors import DataError, printable
@@ -30,6 +31,8 @@ FORMATS = (  # some of Pillow's others start external programs
     *(("AVIF",) if READS_AVIF else ()),
     *(("HEIF",) if READS_HEIC else ()),
 )
+READER = f"4/{PIL.__version__}"  # grows with the rules of this module; another Pillow may read other files
+INSPECTION = f"{READER}/{' '.join(FORMATS)}"  # the key of what an inspection found
 HEIC_ENDINGS = {".heic", ".heif", ".hif"}
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 NEEDS_HEIC = "pip install pillow-heif"

@@ -19,9 +19,9 @@ import numpy as np
 from filelock import FileLock
 
 from zoo_core.data.batches import default_workers
-from zoo_core.data.decode import check_image
+from zoo_core.data.decode import INSPECTION, check_image
 from zoo_core.data.indexed import IndexedImages
-from zoo_core.data.scan import READER, Watch
+from zoo_core.data.scan import Watch
 from zoo_core.data.sources import DIGEST_BYTES, content_digest
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError
@@ -114,17 +114,17 @@ def _size(entries: Sequence[IndexEntry]) -> int:
 
 def _index_of(shard: SampledShard, decoders: ThreadPoolExecutor) -> ShardIndex:
     path = cache_dir() / "scans" / f"shard-{blake2b(shard.identity.encode(), digest_size=16).hexdigest()}.json"
-    cached = read_index(path, READER, _parse)
+    cached = read_index(path, INSPECTION, _parse)
     if cached is not None:
         return cached
     with _locked(path):
-        cached = read_index(path, READER, _parse)  # another process may have written it meanwhile
+        cached = read_index(path, INSPECTION, _parse)  # another process may have written it meanwhile
         if cached is not None:
             return cached
         counts = Counter[str]()
         entries = [entry for group in _groups(shard.samples(counts)) for entry in decoders.map(_inspect, group)]
         index = ShardIndex(entries, dict(counts.most_common(MAX_KINDS)))
-        write_index(path, READER, {"entries": [astuple(entry) for entry in entries], "ignored": index.ignored})
+        write_index(path, INSPECTION, {"entries": [astuple(entry) for entry in entries], "ignored": index.ignored})
     return index
 
 
