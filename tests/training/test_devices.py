@@ -79,7 +79,7 @@ def on_gpu(job: Job) -> Trainer:
     """The training of a job, as it would begin on a GPU."""
     moved_to_gpu(job.model)
     job = replace(job, device=GPU)
-    planner = make_planner(job, World())
+    planner = make_planner(job, World(), NullCallback().message)
     return make_trainer(job, planner, NullCallback(), StopRequest(), save=lambda number, checkpoint: None)
 
 

@@ -53,7 +53,7 @@ def test_micro_batches_add_up_to_the_gradients_of_the_mean_loss(
 ) -> None:
     """Of 7 images in micro-batches of 3, 2 and 2, each counts by its share of the batch."""
     job = prepare(replace(LENET, data=str(photos), micro_batch=micro_batch), catalog)
-    planner = make_planner(job, World())
+    planner = make_planner(job, World(), NullCallback().message)
     trainer = make_trainer(job, planner, NullCallback(), StopRequest(), save=lambda number, checkpoint: None)
     phase = trainer.enter_phase(0)
     batch = next(phase.batches(epoch=0))

@@ -121,7 +121,7 @@ def _training(job: Job, callback: Callback, writer: RunWriter, world: World, *, 
         saved = newest_checkpoint(writer.directory, clean=world.is_main) if resumed else None
         if world.size > 1:  # on several machines the smallest disk decides for all
             job = job.within(min(world.all_gather_object(cache_budget(job.config.cache_gb))))
-        planner = make_planner(job, world)
+        planner = make_planner(job, world, callback.message)
         try:
             recording = _Recording(callback, writer if world.is_main else None)
             save = lambda number, checkpoint: write_checkpoint(writer.directory, number, checkpoint)  # noqa: E731

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from zoo_core.data.batches import Batches, default_workers, resized_store
-from zoo_core.data.store import Store, make_room, stores
+from zoo_core.data.eviction import make_room, stores
+from zoo_core.data.store import Store
 from zoo_core.devices.world import World
 from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.feature_cache import FeatureCache
@@ -41,11 +42,11 @@ def make_trainer(
     )
 
 
-def make_planner(job: Job, world: World) -> InputPlanner:
+def make_planner(job: Job, world: World, message: Callable[[str], None]) -> InputPlanner:
     """The inputs of a job's phases; older caches make room for this run's where the budget is too small for both."""
     config = job.config
     workers, root = config.workers or default_workers(), cache_dir()
-    resized = resized_store(root, job.preprocessing) if job.caching.resized_bytes else None
+    resized = resized_store(root, job.preprocessing, message) if job.caching.resized_bytes else None
     parts, size = job.source.parts, config.images_a_step
     entry = job.backbone.entry
     precision = "" if config.precision == "float32" else f" {config.precision}"
@@ -57,6 +58,7 @@ def make_planner(job: Job, world: World) -> InputPlanner:
         dtype=config.cache_dtype,
         device=job.device,
         workers=workers,
+        message=message,
     )
     if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
         _make_room(job, features, resized)
@@ -79,7 +81,7 @@ def _make_room(job: Job, features: FeatureCache, resized: Store | None) -> None:
     needed, budget = job.caching.total + job.caching.resized_bytes, cache_budget(job.config.cache_gb)
     there = dict(stores(features.root))
     if sum(there.values()) + needed > budget:
-        features.keys = prefix_keys(job.model, job.preprocessing, features.identity)
+        features.keys = prefix_keys(job.model, job.preprocessing, features.identity, job.device)
         own = {features.folder(cut) for cut in job.caching.splits if cut is not None}
         if resized is not None:
             own.add(resized.folder)
