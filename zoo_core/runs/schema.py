@@ -96,15 +96,19 @@ def differences(before: RunFacts, now: RunFacts) -> list[str]:
 
 
 def _at_this_version(facts: RunFacts, version: str) -> RunFacts:
-    """The facts under zoo-core's present version, where that one resumes runs of the older one."""
-    if facts.zoo_core not in RESUMES:
-        return facts
-    parts = {
-        name: replace(part, version=version)
-        for name, part in (("backbone", facts.backbone), ("head", facts.head), ("strategy", facts.strategy))
-        if (part.distribution, part.version) == (CORE, facts.zoo_core)
-    }
-    return replace(facts, zoo_core=version, **parts)  # type: ignore[arg-type]
+    """The facts with zoo-core's present version in place of older ones whose runs it resumes."""
+
+    def updated(part: Provided) -> Provided:
+        is_ours = part.distribution == CORE and part.version in RESUMES
+        return replace(part, version=version) if is_ours else part
+
+    return replace(
+        facts,
+        zoo_core=version if facts.zoo_core in RESUMES else facts.zoo_core,
+        backbone=updated(facts.backbone),
+        head=updated(facts.head),
+        strategy=updated(facts.strategy),
+    )
 
 
 def _flat(data: Any, name: str = "") -> dict[str, Any]:
