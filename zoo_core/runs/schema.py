@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from zoo_core.data.sources import MAX_OUTPUT_NAME, MAX_OUTPUTS
+from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import TASKS, Preprocessing, TaskName
 from zoo_core.tasks import task_named
+from zoo_core.version import RESUMES
 
 FORMAT = "zoo-run"
 VERSION = 1
@@ -84,13 +86,29 @@ FREE = ("created", "config.out", "config.workers", "config.save_every")
 
 def differences(before: RunFacts, now: RunFacts) -> list[str]:
     """What two runs' facts do not share, a line each: the name, what it was and what it is."""
-    old, new = _flat(before.to_dict()), _flat(now.to_dict())
+    old, new = _flat(_at_this_version(before, now.zoo_core).to_dict()), _flat(now.to_dict())
     lines = []
     for name in dict.fromkeys([*old, *new]):
         one, other = old.get(name), new.get(name)
         if name not in FREE and one != other:
             lines.append(f"{name} was {one!r:.60} and is {other!r:.60}")
     return lines
+
+
+def _at_this_version(facts: RunFacts, version: str) -> RunFacts:
+    """The facts with zoo-core's present version in place of older ones whose runs it resumes."""
+
+    def updated(part: Provided) -> Provided:
+        is_ours = part.distribution == CORE and part.version in RESUMES
+        return replace(part, version=version) if is_ours else part
+
+    return replace(
+        facts,
+        zoo_core=version if facts.zoo_core in RESUMES else facts.zoo_core,
+        backbone=updated(facts.backbone),
+        head=updated(facts.head),
+        strategy=updated(facts.strategy),
+    )
 
 
 def _flat(data: Any, name: str = "") -> dict[str, Any]:
