@@ -63,7 +63,7 @@ def plan(
     network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
     from zoo_core.model.adapt import adapt
     from zoo_core.model.assemble import build_network, stage_shapes, trainable_parameters
-    from zoo_core.training.job import make_plan
+    from zoo_core.training.resolve import make_plan
     from zoo_core.weights.load import without_storage
 
     made = make_plan(wanted, network.spec, epochs)
@@ -121,7 +121,7 @@ def _estimates(config: FinetuneConfig, catalog: Any) -> list[Estimate]:
     from zoo_core.training.estimate import estimate
     from zoo_core.training.job import prepare
 
-    with progress_of("looking at the images") as watch:
+    with progress_of("inspecting the images") as watch:
         job = prepare(config, catalog, watch)
     return estimate(job)
 
