@@ -1,4 +1,4 @@
-"""Matplotlib figures as PNG files, without a display and with no regard to the backend of a notebook."""
+"""Matplotlib figures as PNG files, without a display and without a notebook's backend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo_core.paths import written_whole
 
 MAX_LABELLED = 40  # names that fit along an axis
 CHARACTER = 0.085  # inches, the room that one takes beside an axis
-ABOVE: dict[str, Any] = {"y": 1.0}  # the title's place; letting matplotlib find it costs a fifth of the drawing
+ABOVE: dict[str, Any] = {"y": 1.0}  # of a title; finding its place costs a fifth of the drawing
 DPI = 110
 
 

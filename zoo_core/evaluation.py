@@ -65,7 +65,7 @@ def evaluate_run(
         source = scan_images(open_dataset(data, catalog, facts.task, scanning), watch=scanning)
         name = next(name for name in PARTS if name in source.parts)
         part_name = "all" if name == "train" else name
-        train = source.parts[name]  # a baseline knows how often the classes of these very images occur
+        train = source.parts[name]  # the baseline's own training images
     task = task_named(source.task)
     part = source.parts[name]
     targets, train_targets = (
@@ -82,7 +82,7 @@ def evaluate_run(
 
 
 def _held_out(source: Source, facts: RunFacts) -> PartName:
-    """The part that the run was measured on. Raises DataError when its images are no longer the same."""
+    """The part that the run was measured on. Raises DataError when its images have changed."""
     name: PartName = "test" if "test" in source.parts else "val"
     if source.parts[name].digest() != facts.data.digests.get(name):
         title = printable(source.title)

@@ -1,4 +1,4 @@
-"""Checks of plain data that came from a JSON file. Each raises TypeError with the value, shortened."""
+"""Checks of plain data from a JSON file. Each raises TypeError with the value, shortened."""
 
 from __future__ import annotations
 

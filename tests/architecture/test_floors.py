@@ -21,6 +21,7 @@ FLOORS = (
     "version",
     "options",
     "paths",
+    "json_index",
     "json_checks",
     "spec_checks",
     "specs",

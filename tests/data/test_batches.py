@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers import view_of
 from zoo_core.data import sources
 from zoo_core.data.batches import Batches, in_groups, resized_store, training_groups, training_steps
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
 from zoo_core.data.on_device import normalised
-from zoo_core.data.transforms import fresh_view, random_box, resized, view_of
+from zoo_core.data.transforms import fresh_view, random_box, resized
 from zoo_core.specs import Preprocessing
 
 GREY = Preprocessing(size=32, crop=1.0, mean=(0.5,), std=(0.25,))

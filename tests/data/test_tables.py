@@ -104,7 +104,7 @@ def test_a_digest_covers_names_and_numbers(write: Write) -> None:
     ("lines", "task", "message"),
     [
         (["path,age", "a/0.jpg,3", "b/0.jpg,4"], "auto", "'age' holds whole numbers, which may be classes or amounts"),
-        (["path,x,y", "a/0.jpg,3,cat", "b/0.jpg,4,dog"], "auto", "'x', 'y' beside the path, and zoo cannot tell"),
+        (["path,x,y", "a/0.jpg,3,cat", "b/0.jpg,4,dog"], "auto", "'x', 'y' beside the path, which do not imply a task"),
         (["path,age", "a/0.jpg,3.5", "b/0.jpg,old"], "auto", "holds numbers and, in line 3, the text 'old'"),
         (["path,x,y", "a/0.jpg,p,q", "b/0.jpg,q,p"], "classification", "needs one column of classes, and"),
     ],

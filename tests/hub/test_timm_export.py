@@ -12,11 +12,11 @@ import torch
 from huggingface_hub import constants
 
 import zoo_core
-from helpers import make_photos, make_table
+from helpers import make_photos, make_table, view_of
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.data.decode import open_image
-from zoo_core.data.transforms import resized, view_of
+from zoo_core.data.transforms import resized
 from zoo_core.errors import UsageError
 from zoo_core.hub.bundle import PublishOptions
 from zoo_core.hub.publish import publish

@@ -55,10 +55,19 @@ def test_the_baseline_of_numbers_is_the_mean_of_the_training_targets() -> None:
 )
 def test_a_result_is_told_with_its_baseline(name: TaskName, baseline: Baseline, expected: str) -> None:
     task = task_named(name)
-    assert task.baseline_sentences(baseline.score + 0.01, baseline) == [expected]
-    told, warning = task.baseline_sentences(baseline.score, baseline)
+    assert task.baseline_sentences({task.metric.name: baseline.score + 0.01, "rmse": 9.0}, baseline) == [expected]
+    told, warning = task.baseline_sentences({task.metric.name: baseline.score, "rmse": 9.0}, baseline)
     assert told == expected
     assert warning.startswith("The model does not beat its baseline: ")
+
+
+def test_numbers_that_do_not_vary_are_compared_by_their_error() -> None:
+    task, targets = task_named("regression"), np.full((3, 1), 7.0, np.float32)
+    baseline = task.baseline(np.array([[1.0], [3.0]], np.float32), targets)
+    near, far = (task.evaluate(torch.full((3, 1), value), torch.from_numpy(targets), 0.0) for value in (6.0, 0.0))
+    assert near.score == far.score == baseline.score == 0
+    assert task.beats(near.figures(), baseline)
+    assert not task.beats(far.figures(), baseline)
 
 
 @pytest.mark.parametrize("name", TASKS)

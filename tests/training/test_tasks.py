@@ -261,6 +261,7 @@ def test_a_result_has_its_baseline_on_the_screen_in_the_card_and_in_json(zoo: Zo
     card = " ".join((tmp_path / "run" / "README.md").read_text().split())
     screen = " ".join(trained.stderr.split())
     beaten = result["score"] > result["baseline"]["score"]
+    assert ("--lr, pretrained weights" in screen) == (not beaten)
     for text in (card, screen):
         assert "Baseline: " in text
         assert ("does not beat its baseline" in text) == (not beaten)

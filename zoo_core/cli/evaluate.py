@@ -60,7 +60,7 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     out = console()
     out.print(made)
     out.print(task.summary(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
-    for sentence in task.baseline_sentences(measured.evaluation.score, measured.baseline):
+    for sentence in task.baseline_sentences(measured.evaluation.figures(), measured.baseline):
         out.print(sentence, markup=False)
 
 

@@ -22,7 +22,8 @@ from zoo_core.cli.common import (
     shown,
     table,
 )
-from zoo_core.cli.together import is_one_of_several, run_together
+from zoo_core.cli.together import end_with_launcher, run_together
+from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
@@ -56,8 +57,9 @@ devices_option = click.option(
 
 def start_together(devices: int | None) -> None:
     """Run this command in so many processes instead, if more than one is asked for, and exit as they do."""
-    if devices is not None and devices > 1 and not is_one_of_several():
+    if devices is not None and devices > 1 and not is_distributed():
         raise SystemExit(run_together(devices))
+    end_with_launcher()
 
 
 def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:
@@ -222,8 +224,11 @@ def _show_result(screen: Console, result: Result) -> None:
     task = task_named(result.task)
     line = task.summary(result.evaluation, f"on the {part} images")
     screen.print(f"\n[bold]{line}[/bold], best epoch {result.trained.best}.")
-    for sentence in task.baseline_sentences(result.evaluation.score, result.baseline):
+    figures = result.evaluation.figures()
+    for sentence in task.baseline_sentences(figures, result.baseline):
         screen.print(sentence, markup=False)
+    if not task.beats(figures, result.baseline):
+        screen.print("More epochs, another --lr, pretrained weights or more trainable stages (--strategy) may help.")
     pictures = ", ".join(sorted(path.name for path in result.directory.glob("*.png")))
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")

@@ -1,8 +1,7 @@
-"""A CSV file as a data set: one row an image, its path in one column and what is true of it in the others.
+"""A CSV file as a data set: one row an image, with its path in one column and targets in others.
 
-The rules, which docs/data.md tells users: UTF-8 with commas and a header; the column `path` (or `image`, or `file`)
-holds paths relative to the file's own folder; a column `part`, if there is one, says train, val or test; every other
-column is a target. What stands in the target columns says the task, unless the caller does.
+docs/data.md tells users the rules. The texts in the target columns decide the task, unless the caller
+does.
 
 Shapes: N rows, K labels or numbers.
 """
@@ -24,13 +23,13 @@ from zoo_core.tasks.targets import TargetColumns
 
 
 def read_table(file: Path, task: TaskChoice = "auto") -> Source:
-    """Read a CSV file. The images are looked for, not opened.
+    """Read a CSV file. The images must exist, and are not opened.
 
-    Raises UsageError when the task cannot be told or does not fit the columns, and DataError, with the line, for
-    what is wrong in the file.
+    Raises UsageError when the task is ambiguous or does not fit the columns, and DataError that names
+    a wrong line.
     """
     table = read_rows(file)
-    chosen = _told_by(table) if task == "auto" else task
+    chosen = _task_of(table) if task == "auto" else task
     names, targets = task_named(chosen).read_columns(_target_columns(table))
     _check_names(table, names)
     find_images(table)
@@ -51,17 +50,17 @@ def _target_columns(table: Table) -> TargetColumns:
         table.columns,
         [row.values for row in table.rows],
         train or range(len(table.rows)),
-        lambda position, problem: table.wrong(table.rows[position], problem),
+        lambda position, problem: table.error(table.rows[position], problem),
     )
 
 
-def _told_by(table: Table) -> TaskName:
-    """The task that the target columns speak of."""
+def _task_of(table: Table) -> TaskName:
+    """The task that the target columns imply. Raises UsageError when they are ambiguous."""
     if len(table.columns) == 1:
         if any(SEPARATOR in row.values[0] for row in table.rows):
             return "multilabel"
         if not table.every(_is_number):
-            return _told_by_texts(table)
+            return _task_of_texts(table)
         if not table.every(_is_whole):
             return "regression"
         raise UsageError(
@@ -73,14 +72,14 @@ def _told_by(table: Table) -> TaskName:
     if table.every(_is_number):
         return "regression"
     raise UsageError(
-        f"{table.file} has the columns {listed(table.columns)} beside the path, and zoo cannot tell what to learn "
-        "from them. Keep one column of classes, or one of labels joined by '|', or only columns of 0 and 1, or only "
+        f"{table.file} has the columns {listed(table.columns)} beside the path, which do not imply a task. "
+        "Keep one column of classes, or one of labels joined by '|', or only columns of 0 and 1, or only "
         "columns of numbers."
     )
 
 
-def _told_by_texts(table: Table) -> TaskName:
-    """Classes, unless numbers with decimals stand between the texts: then one of them is a mistake."""
+def _task_of_texts(table: Table) -> TaskName:
+    """Classes, unless numbers with decimals stand between the texts: then one of the two is a mistake."""
     text = next(row for row in table.rows if not _is_number(row.values[0]))
     if any(_is_number(row.values[0]) and not _is_whole(row.values[0]) for row in table.rows):
         raise UsageError(
@@ -91,7 +90,7 @@ def _told_by_texts(table: Table) -> TaskName:
 
 
 def _is_number(value: str) -> bool:
-    """Whether a text is a number as people write it; nan and inf are, so that they are refused by name."""
+    """Whether a text is a number, nan and inf included: those are refused by name later."""
     try:
         float(value)
     except ValueError:

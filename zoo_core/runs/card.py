@@ -75,7 +75,7 @@ def _baseline_text(task: Task[Any], result: Mapping[str, Any]) -> str | None:
     """The baseline and whether the result beats it, None for a result that was written without one."""
     if "baseline" not in result:
         return None
-    return "\n".join(task.baseline_sentences(score_of(result)[1], Baseline(**result["baseline"])))
+    return "\n".join(task.baseline_sentences(result, Baseline(**result["baseline"])))
 
 
 def inline(text: object) -> str:

@@ -39,7 +39,7 @@ def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: 
 
 
 def plot_plan(target: Path, plan: Plan, title: str) -> None:
-    """Draw a freeze plan to a PNG file: stages by epochs, the darker the higher the share of the learning rate."""
+    """Draw a freeze plan to a PNG file: stages by epochs, darker where the rate is higher."""
     shares = np.repeat(
         [[rule.lr for rule in phase.rules] for phase in plan.phases], [p.epochs for p in plan.phases], axis=0
     )

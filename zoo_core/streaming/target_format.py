@@ -1,4 +1,4 @@
-"""What the texts of samples mean: classes, labels or numbers. One that has none makes its part useless, or is a mistake.
+"""The targets of samples, parsed from their texts: classes, labels or numbers.
 
 Shapes: N images, K labels or numbers.
 """
@@ -12,38 +12,36 @@ from zoo_core.data.classes import check_names
 from zoo_core.data.sources import MAX_OUTPUTS, PartName, Targets
 from zoo_core.errors import DataError
 from zoo_core.specs import TaskName
-from zoo_core.streaming.index import Row
+from zoo_core.streaming.index import IndexEntry
 from zoo_core.tasks import task_named
 
-Rows = Mapping[PartName, Sequence[Row]]
-UNLABELLED = ("", "-1")  # what data sets write where the answer is kept secret
+EntriesByPart = Mapping[PartName, Sequence[IndexEntry]]
+UNLABELLED = ("", "-1")  # data sets write it where the target is kept secret
 
 
 @dataclass(frozen=True)
 class TargetFormat:
-    """How a text is read: as one class, as labels between spaces, or as a number for each name.
-
-    `names` are those of classes or labels, which a text tells by their place; None: a text is a class itself.
-    """
+    """The format of a target's text: one class, labels between spaces, or a number for each name."""
 
     task: TaskName
     names: tuple[str, ...] | None
+    """The names of the classes or labels, whose positions the texts hold; None: a text is a class name."""
 
 
 def read_targets(
-    where: str, rows: Rows, target_format: TargetFormat
+    where: str, entries: EntriesByPart, target_format: TargetFormat
 ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
-    """The names of the outputs and the targets of each part; a part other than train without any answer is left out.
+    """The names of the outputs, and the targets of each part. A held-out part without targets is left out.
 
-    Raises DataError, with the sample, for a text that means nothing.
+    Raises DataError that names the sample for a text of another format.
     """
-    told = {name: of_part for name, of_part in rows.items() if name == "train" or _is_labelled(of_part)}
-    names, targets = task_named(target_format.task).read_samples(where, told, target_format.names)
+    labelled = {name: of_part for name, of_part in entries.items() if name == "train" or _is_labelled(of_part)}
+    names, targets = task_named(target_format.task).read_samples(where, labelled, target_format.names)
     if len(names) > MAX_OUTPUTS:
         raise DataError(f"{where} has {len(names)} classes or labels; zoo takes {MAX_OUTPUTS} at most.")
     check_names(names, where, one="name", many="names")
     return names, targets
 
 
-def _is_labelled(rows: Sequence[Row]) -> bool:
-    return not rows or any(row.text not in UNLABELLED for row in rows)
+def _is_labelled(entries: Sequence[IndexEntry]) -> bool:
+    return not entries or any(entry.text not in UNLABELLED for entry in entries)

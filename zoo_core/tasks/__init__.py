@@ -1,4 +1,4 @@
-"""The tasks, one object each; its file holds the loss, the evaluation, the words, the picture and the checks."""
+"""The tasks, one object and one file each: loss, evaluation, words, picture and checks."""
 
 from __future__ import annotations
 

@@ -129,7 +129,10 @@ class Classification(Task[ClassEvaluation]):
     def read_samples(
         self, where: str, samples: Samples, names: tuple[str, ...] | None
     ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
-        """One class a text; the classes are those of the training images, in the order of `names` or else sorted."""
+        """One class a text; the classes are those of the training images, in the order of `names`.
+
+        Without `names` they are sorted, whole numbers first.
+        """
         known: dict[str, str] = {str(position): name for position, name in enumerate(names or ())}
         for of_part in samples.values():
             for sample in of_part:
@@ -175,7 +178,7 @@ class Classification(Task[ClassEvaluation]):
         return [(name, str(row[index]), str(sum(row))) for index, (name, row) in enumerate(counts)]
 
     def draw(self, target: Path, evaluation: ClassEvaluation, names: Sequence[str]) -> None:
-        """The confusion matrix, a row a true class: white is none of its images, the darkest blue all."""
+        """The confusion matrix, a row a true class: white is none of its images, dark blue all."""
         from matplotlib.figure import Figure
 
         from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, axis_names, save_figure

@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Metric:
-    """The score of a task: `name` in JSON, `title` in text, `short` above a column, `unit` beside an axis."""
+    """The score of a task: `name` in JSON, `title` in text, `short` above columns, `unit` at axes."""
 
     name: str
     title: str
@@ -35,7 +35,7 @@ class Metric:
 
 
 class Evaluation(Protocol):
-    """The figures of a model on a set of images. `loss` is the mean over images; a higher score is better."""
+    """The figures of a model on a set of images. `loss` is their mean; a high score is good."""
 
     @property
     def metric(self) -> str:
@@ -77,7 +77,7 @@ def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]
 
 
 def average_precision(scores_N: FloatArray, true_N: npt.NDArray[np.bool_]) -> float:
-    """The precision at every threshold, weighted by the recall that it adds; NaN when nothing is true.
+    """The precision at every threshold, weighted by the recall it adds; NaN when nothing is true.
 
     Images of equal score fall below a threshold together.
     """
@@ -108,7 +108,7 @@ def mae(predicted_NK: FloatArray, true_NK: FloatArray) -> FloatArray:
 
 
 def r2(predicted_NK: FloatArray, true_NK: FloatArray) -> FloatArray:
-    """The explained share of each column's variance (K): 1 at best, 0 for its mean, 0 where nothing varies."""
+    """The explained share of each column's variance (K): 1 at best, 0 where nothing varies."""
     varying = np.square(true_NK - true_NK.mean(0)).sum(0)
     left = np.square(predicted_NK - true_NK).sum(0)
     return np.where(varying > 0, 1 - left / np.where(varying > 0, varying, 1), 0.0)

@@ -31,8 +31,10 @@ MEAN_AVERAGE_PRECISION = Metric(
 
 @dataclass(frozen=True, eq=False)
 class LabelEvaluation:
-    """For each label (K): its average precision, NaN where no image has it, and how many images were rightly
-    (`hits`), wrongly (`false_alarms`) and not (`misses`) given it at a probability of 0.5.
+    """The figures of each label (K): its average precision, NaN where no image has it, and counts.
+
+    At a probability of 0.5 a label is rightly (`hits`), wrongly (`false_alarms`) or not (`misses`)
+    given to so many images.
     """
 
     precisions: FloatArray
@@ -124,7 +126,7 @@ class Multilabel(Task[LabelEvaluation]):
         return LabelEvaluation.from_probabilities(outputs_NK.double().sigmoid().numpy(), targets.numpy(), loss)
 
     def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
-        """Of equal probabilities a label's average precision is its prevalence; the mean over labels that occur."""
+        """The mean prevalence of the labels that occur, which equal probabilities score."""
         shares = (targets > 0.5).mean(0)
         return Baseline(float(shares[shares > 0].mean()) if shares.any() else 0.0)
 
@@ -135,7 +137,7 @@ class Multilabel(Task[LabelEvaluation]):
         return tuple((names[index], value) for index, value in ranked if value > THRESHOLD)
 
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
-        """Several columns of 0 and 1, or one column of labels joined by '|'; an empty cell has no label."""
+        """Columns of 0 and 1, or one column of labels joined by '|'; an empty cell has no label."""
         if len(table.columns) > 1:
             for row, cells in enumerate(table.cells):
                 for column, value in zip(table.columns, cells, strict=True):

@@ -1,4 +1,4 @@
-"""A task with the head that is trained for it: the head may bring its own loss, and holds the units of a regression.
+"""A task with the head that is trained for it, which may bring its own loss and holds units.
 
 Shapes: B batch, N images, K outputs.
 """
@@ -28,7 +28,7 @@ class Objective:
     head: nn.Module
 
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-        """The mean loss of a batch: the head's own where it has a method `loss`, otherwise the task's."""
+        """The mean loss of a batch: the head's own, if it has a method `loss`, or the task's."""
         own = own_loss(self.head)
         if own is not None:
             return own(outputs, targets)
@@ -47,12 +47,12 @@ class Objective:
 
 
 def own_loss(head: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """The loss that a head brings, or None. A head may stand in a wrapper, such as the one that knows units."""
+    """The loss that a head brings, or None. The head may stand in a wrapper with units."""
     return next((part.loss for part in (head, *head.children()) if hasattr(part, "loss")), None)  # type: ignore[return-value]
 
 
 def objective_for(name: TaskName, head: nn.Module, targets: Targets | None = None) -> Objective:
-    """The objective of a head; a regression takes its units from `targets`, those of the training part."""
+    """The objective of a head. `targets` are those of the training part: they set the units."""
     task = task_named(name)
     if targets is not None:
         task.fit_units(head, targets)
@@ -60,7 +60,10 @@ def objective_for(name: TaskName, head: nn.Module, targets: Targets | None = Non
 
 
 def check_task(name: TaskName, head: Choice[HeadSpec], catalog: Catalog, *, label_smoothing: float) -> None:
-    """Raise UsageError when a head does not serve a task, naming those that do, or when a setting has no meaning."""
+    """Raise UsageError when a head does not serve a task, naming those that do.
+
+    Also when `label_smoothing` has no meaning for the task.
+    """
     if name not in head.spec.tasks:
         fitting = [entry.spec.name for entry in catalog.entries(HeadSpec) if name in entry.spec.tasks]
         raise UsageError(

@@ -101,7 +101,7 @@ class Regression(Task[NumberEvaluation]):
     hub_task = "image-regression"
 
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
-        """The mean squared error of numbers (B, K), in the training targets' standard deviations."""
+        """Mean squared error (B, K), in standard deviations of the training targets."""
         units = units_of(head)
         return ((outputs - targets) / (1 if units is None else units.std)).square().mean()
 
@@ -114,12 +114,17 @@ class Regression(Task[NumberEvaluation]):
         predicted = np.broadcast_to(train_targets.astype(np.float64).mean(0), true.shape)
         return Baseline(float(metrics.r2(predicted, true).mean()), overall_rmse(metrics.rmse(predicted, true)))
 
+    def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:
+        """By R2; of targets that do not vary R2 says nothing, and RMSE decides."""
+        smaller: bool = baseline.rmse is not None and figures["rmse"] < baseline.rmse
+        return super().beats(figures, baseline) or (figures["r2"] == baseline.score and smaller)
+
     def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
         """Every number, in the order of the columns."""
         return tuple(zip(names, outputs_K.tolist(), strict=True))
 
     def finish_head(self, head: nn.Module, num_outputs: int) -> nn.Module:
-        """The head with `Units` behind it: it learns standardised numbers and answers in the targets' units."""
+        """The head with `Units` behind it: from standardised numbers to the targets' units."""
         return in_units(head, num_outputs)
 
     def fit_units(self, head: nn.Module, targets: Targets) -> None:
@@ -183,7 +188,7 @@ class Regression(Task[NumberEvaluation]):
         return [(name, *map(figure_text, figures)) for name, *figures in zip(names, *columns, strict=True)]
 
     def draw(self, target: Path, evaluation: NumberEvaluation, names: Sequence[str]) -> None:
-        """Predicted against true numbers, a panel for each of the first nine columns; on the line they agree."""
+        """Predicted against true numbers, a panel for each of the first nine columns."""
         from matplotlib.figure import Figure
 
         from zoo_core.drawing import axis_names, save_figure

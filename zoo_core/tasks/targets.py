@@ -1,4 +1,4 @@
-"""Targets in files, before a task has read them: the columns of a table, or one text for each sample.
+"""Targets in files, not yet read: the columns of a table, or one text for each sample.
 
 Shapes: N images, K labels or numbers.
 """
@@ -23,7 +23,7 @@ MAX_CELLS = 250_000_000  # targets of a table: as float32 they take 1 GB
 
 @dataclass(frozen=True)
 class TargetColumns:
-    """The target columns of a table as texts: `cells` holds a tuple for each row, one text a column.
+    """The target columns of a table: `cells` holds a tuple for each row, one text a column.
 
     `train` are the rows that say which classes or labels exist. `error` makes the DataError that names
     a row's line.
@@ -36,7 +36,7 @@ class TargetColumns:
     error: Callable[[int, str], DataError]
 
     def zeros(self, width: int) -> Targets:
-        """An array (N, `width`) float32 for the targets. Raises DataError where it would be too large."""
+        """An array (N, `width`) float32 for the targets. Raises DataError where that is too large."""
         if len(self.cells) * width > MAX_CELLS:
             raise DataError(
                 f"{self.where} has {len(self.cells)} rows of {width} targets; zoo holds {MAX_CELLS} numbers at most."

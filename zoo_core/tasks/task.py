@@ -1,4 +1,4 @@
-"""The contract of a task: one object knows all that training, evaluation, runs, cards and screens need of it.
+"""The contract of a task: one object serves training, evaluation, runs, cards and screens.
 
 Shapes: B batch, N images, K outputs (classes, labels or numbers).
 """
@@ -23,7 +23,7 @@ E = TypeVar("E", bound=Evaluation)
 
 
 class Task(ABC, Generic[E]):
-    """A task, for any network and any data. Subclasses set the words below and implement the methods.
+    """A task, for any network and any data. Subclasses set the words and implement the methods.
 
     `output` and `outputs` name the outputs of a model, `answer` the value beside each.
     `single_label` says that an image has exactly one class, so that targets are class indices (N).
@@ -54,7 +54,7 @@ class Task(ABC, Generic[E]):
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
-        """The mean loss of a batch: outputs (B, K), targets (B) of a single-label task, else (B, K)."""
+        """The mean loss of a batch: outputs (B, K), targets (B) if single-label, else (B, K)."""
 
     @abstractmethod
     def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> E:
@@ -66,7 +66,7 @@ class Task(ABC, Generic[E]):
 
     @abstractmethod
     def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
-        """The answers for one image, names with values; `top` limits those of a single-label task."""
+        """The answers for one image, names with values; `top` limits a single-label task's."""
 
     def finish_head(self, head: nn.Module, num_outputs: int) -> nn.Module:
         """A new head with the layers that the task puts behind it."""
@@ -79,13 +79,13 @@ class Task(ABC, Generic[E]):
 
     @abstractmethod
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
-        """Names of the outputs and targets (N) or (N, K) of a table. Raises DataError with the line."""
+        """Output names and targets (N) or (N, K) of a table. Raises DataError with the line."""
 
     @abstractmethod
     def read_samples(
         self, where: str, samples: Samples, names: tuple[str, ...] | None
     ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
-        """Names of the outputs and targets by part. `names` are those that a text gives by position.
+        """Output names and targets by part. `names` are those that a text gives by position.
 
         Raises DataError with the sample.
         """
@@ -112,7 +112,7 @@ class Task(ABC, Generic[E]):
 
     @abstractmethod
     def summary(self, evaluation: E, where: str) -> str:
-        """One line for a screen: the score, the images it was counted on and the figures beside it."""
+        """One line for a screen: the score, the number of images and the figures beside it."""
 
     @abstractmethod
     def answer_text(self, value: float) -> str:
@@ -127,7 +127,7 @@ class Task(ABC, Generic[E]):
         """The cells below `card_columns`, a row for each output."""
 
     def screen_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row of `Evaluation.by_output` as `zoo evaluate` shows it, by the names of the columns."""
+        """A row of `Evaluation.by_output` as `zoo evaluate` shows it: column names and values."""
         return {name.replace("_", " "): value for name, value in row.items()}
 
     @abstractmethod
@@ -141,17 +141,23 @@ class Task(ABC, Generic[E]):
         Raises KeyError for a figure that is missing, TypeError or ValueError for one of another shape.
         """
 
-    def baseline_sentences(self, score: float, baseline: Baseline) -> list[str]:
-        """The baseline in words, and a warning where the score does not beat it."""
+    def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:
+        """Whether the figures of an evaluation are better than the baseline's."""
+        better: bool = figures[self.metric.name] > baseline.score
+        return better
+
+    def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
+        """The baseline in words, and a warning where the figures do not beat it."""
         rmse = "" if baseline.rmse is None else f", RMSE {baseline.rmse:.4g}"
-        shown = f"{self.metric.short} {self.metric.text(baseline.score)}{rmse}"
-        told = [f"Baseline: {shown} ({self.constant_answer} for every image)."]
-        if score <= baseline.score:
-            told.append(
-                f"The model does not beat its baseline: with {self.metric.short} {self.metric.text(score)} it is no "
-                "better than an answer that never looks at the image."
+        score = f"{self.metric.short} {self.metric.text(baseline.score)}{rmse}"
+        sentences = [f"Baseline: {score} ({self.constant_answer} for every image)."]
+        if not self.beats(figures, baseline):
+            own = f"{self.metric.short} {self.metric.text(figures[self.metric.name])}"
+            sentences.append(
+                f"The model does not beat its baseline: with {own} it is no better than an answer that never looks at "
+                "the image."
             )
-        return told
+        return sentences
 
 
 def figure_text(figure: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Units of a regression: a head learns standardised numbers, and a layer behind it undoes the standardisation.
+"""Units of a regression: a head learns standardised numbers, a layer behind it undoes that.
 
 Shapes: B batch, N images, K outputs.
 """
@@ -27,7 +27,7 @@ class Units(nn.Module):
         return outputs_BK * self.std + self.mean
 
     def set_from(self, targets_NK: Tensor) -> None:
-        """Take mean and standard deviation of these targets (N, K); a column that never changes keeps its scale."""
+        """Take mean and standard deviation of targets (N, K); a constant column keeps its scale."""
         std_K, mean_K = torch.std_mean(targets_NK.double(), dim=0, correction=0)
         self.mean.copy_(mean_K)
         self.std.copy_(torch.where(std_K > 0, std_K, torch.ones_like(std_K)))
