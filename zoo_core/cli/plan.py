@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import (
-    catalog_of,
-    console,
-    human_count,
-    json_option,
-    megabytes,
-    print_json,
-    progress_of,
-    table,
-)
+from zoo_core.cli.common import catalog_of, console, json_option, print_json, progress_of, table
 from zoo_core.cli.options import Command, Option, setting_option
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import Auto
+from zoo_core.wording import human_count, megabytes
 
 if TYPE_CHECKING:
     from zoo_core.training.estimate import Estimate

@@ -10,23 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import (
-    announce,
-    catalog_of,
-    console,
-    human_count,
-    megabytes,
-    percent,
-    print_json,
-    progress_of,
-    shown,
-    table,
-)
+from zoo_core.cli.common import announce, catalog_of, console, print_json, progress_of, shown, table
 from zoo_core.cli.together import end_with_launcher, run_together
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
+from zoo_core.wording import human_count, megabytes, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
