@@ -1,17 +1,30 @@
-"""Matplotlib figures as PNG files, without a display and without a notebook's backend."""
+"""Matplotlib figures as PNG files, without a display and without a notebook's backend.
+
+Every picture imports `Figure` from here: a notebook names its own backend in MPLBACKEND, which a
+child process often lacks, and matplotlib refuses to be imported with a backend that it does not know.
+"""
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from zoo_core.errors import printable
 from zoo_core.paths import written_whole
+
+_notebooks_own = os.environ.pop("MPLBACKEND", None)
+try:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+finally:
+    if _notebooks_own is not None:
+        os.environ["MPLBACKEND"] = _notebooks_own
+
+__all__ = ["ABOVE", "MAX_LABELLED", "Figure", "MaxNLocator", "axis_names", "save_figure"]
 
 MAX_LABELLED = 40  # names that fit along an axis
 CHARACTER = 0.085  # inches, the room that one takes beside an axis

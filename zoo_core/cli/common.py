@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,10 @@ def catalog_of(ctx: click.Context) -> Catalog:
 
 
 def print_json(data: dict[str, Any]) -> None:
-    click.echo(json_text({"version": JSON_VERSION, **data}), nl=False)
+    text = json_text({"version": JSON_VERSION, **data})
+    if "utf" not in (sys.stdout.encoding or "").lower():  # its escapes are JSON's, those of a stream are Python's
+        text = "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
+    click.echo(text, nl=False)
 
 
 def shown(text: object) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_json: bool) -> None:
-    """Measure a run on images whose answers are known.
+    """Evaluate a run on labelled images.
 
     Classes: accuracy with its interval, and how well each class is found. Labels: average precision and F1. Numbers:
     root mean squared error, mean absolute error and R2.

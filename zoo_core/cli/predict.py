@@ -31,7 +31,7 @@ from zoo_core.cli.common import (
 def predict(
     ctx: click.Context, model: str, images: tuple[Path, ...], top: int, weights: str, device: str, as_json: bool
 ) -> None:
-    """Answer for images with a run, or classify them with a pretrained backbone and its original classifier.
+    """Predict with a run, or classify with a pretrained backbone and its original classifier.
 
     A run says the likeliest classes, the labels with a probability above 0.5, or the numbers that it was trained for.
 

@@ -170,7 +170,7 @@ class RunWriter:
         write_text(self.directory / CARD, text)
 
     def remove_leftovers(self) -> None:
-        """Remove what a process that was killed had begun to write."""
+        """Remove the unfinished files of a killed process."""
         for name in (CONFIG, METRICS, MODEL, CURVES, *(task.picture for task in ALL.values()), CARD):
             for path in self.directory.glob(f".{name}.*"):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -198,7 +198,7 @@ def _make(directory: Path, *, exist_ok: bool) -> None:
 
 
 def provider(choice: Choice[Any]) -> dict[str, str]:
-    """Who provided what was chosen, for the run's facts."""
+    """The name, distribution and version of a choice, for the run's facts."""
     return {"name": str(choice), "distribution": choice.entry.distribution, "version": choice.entry.version}
 
 

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from zoo_core.drawing import ABOVE, save_figure
+from zoo_core.drawing import ABOVE, Figure, MaxNLocator, save_figure
 from zoo_core.freezing.plan import Plan
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.tasks.metrics import Metric

@@ -36,15 +36,18 @@ def identity_of(url: str) -> str:
     return attempt(url, ask, place=_host(url))
 
 
-def download(url: str, path: Path) -> None:
-    """Fetch a file under the guards of every request to the Hub."""
+def download(url: str, path: Path, most: int) -> None:
+    """Fetch a file of at most so many bytes; under the guards of every request to the Hub.
+
+    Raises OversizeError as soon as the server sends more.
+    """
 
     def stream() -> None:
         with _response(url, {}) as response, path.open("wb") as file:
             for chunk in response.iter_bytes():
                 file.write(chunk)
 
-    attempt(url, stream, place=_host(url))
+    attempt(url, stream, place=_host(url), most=most)
 
 
 def text_at(url: str, most: int) -> str | None:

@@ -86,7 +86,10 @@ def _shards(pattern: str, shard_cache: ShardCache) -> list[SampledShard]:
     with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="zoo-shards") as pool:
         identities = list(pool.map(identity_of, places))
     pairs = zip(places, identities, strict=True)
-    return [RemoteTar(_last(place), identity, shard_cache, partial(download, place)) for place, identity in pairs]
+    return [
+        RemoteTar(_last(place), identity, shard_cache, partial(download, place, most=shard_cache.room))
+        for place, identity in pairs
+    ]
 
 
 def _local_tar(place: str) -> LocalTar:

@@ -179,9 +179,7 @@ class Classification(Task[ClassEvaluation]):
 
     def draw(self, target: Path, evaluation: ClassEvaluation, names: Sequence[str]) -> None:
         """The confusion matrix, a row a true class: white is none of its images, dark blue all."""
-        from matplotlib.figure import Figure
-
-        from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, axis_names, save_figure
+        from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, axis_names, save_figure
 
         totals = evaluation.confusion.sum(axis=1, keepdims=True)
         shares = evaluation.confusion / np.maximum(totals, 1)

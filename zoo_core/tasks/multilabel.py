@@ -196,9 +196,7 @@ class Multilabel(Task[LabelEvaluation]):
 
     def draw(self, target: Path, evaluation: LabelEvaluation, names: Sequence[str]) -> None:
         """A bar for each label's average precision, the best at the top."""
-        from matplotlib.figure import Figure
-
-        from zoo_core.drawing import MAX_LABELLED, axis_names, save_figure
+        from zoo_core.drawing import MAX_LABELLED, Figure, axis_names, save_figure
 
         precisions = np.nan_to_num(evaluation.precisions)
         order = np.argsort(precisions, kind="stable")

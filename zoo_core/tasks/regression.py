@@ -189,9 +189,7 @@ class Regression(Task[NumberEvaluation]):
 
     def draw(self, target: Path, evaluation: NumberEvaluation, names: Sequence[str]) -> None:
         """Predicted against true numbers, a panel for each of the first nine columns."""
-        from matplotlib.figure import Figure
-
-        from zoo_core.drawing import axis_names, save_figure
+        from zoo_core.drawing import Figure, axis_names, save_figure
 
         panels = min(len(names), MAX_PANELS)
         across = min(panels, 3)
