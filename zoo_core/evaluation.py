@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch, scan_images
@@ -56,6 +58,7 @@ def evaluate_run(
     part_name: str
     if data is None:
         own = facts.config
+        check_own_data(run, own.data)
         opened = open_dataset(own.data, catalog, facts.task, scanning)
         source = scan_images(opened, bad_images=own.bad_images, watch=scanning)
         source = source.with_validation(share=own.val_share, seed=own.seed)
@@ -79,6 +82,19 @@ def evaluate_run(
         classes=facts.classes,
         task=source.task,
     )
+
+
+def check_own_data(run: str, data: str) -> None:
+    """Raise UsageError when a published model's config names data that would be fetched.
+
+    A stranger wrote that config: its addresses are not asked without the user's word.
+    """
+    is_fetched = data.startswith("hf:") or "://" in data
+    if is_fetched and (not Path(run).is_dir() or Path(run).absolute().parent.name == "snapshots"):
+        raise UsageError(
+            f"the config of {printable(run)} names data that would be fetched: {printable(data):.200}. "
+            f"If you trust them: `zoo evaluate {printable(run)} --data {shlex.quote(printable(data)):.200}`."
+        )
 
 
 def _held_out(source: Source, facts: RunFacts) -> PartName:

@@ -16,12 +16,14 @@ from helpers import make_photos, make_table, view_of
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.data.decode import open_image
-from zoo_core.data.transforms import resized
+from zoo_core.data.transforms import resized, shorter_side
 from zoo_core.errors import UsageError
 from zoo_core.hub.bundle import PublishOptions
 from zoo_core.hub.publish import publish
+from zoo_core.hub.timm_export import crop_for_timm
 from zoo_core.model.assemble import build_network
 from zoo_core.settings import FinetuneConfig
+from zoo_core.specs import Preprocessing
 from zoo_core.tensors import write_tensors
 
 pytestmark = [
@@ -107,3 +109,14 @@ def test_what_does_not_classify_is_refused(alice: TestHub, catalog: Catalog, tmp
     run = trained(catalog, tmp_path, "resnet18", 32, data=str(table))
     with pytest.raises(UsageError, match="timm's models classify, and this run is for regression"):
         publish(run, "alice/twin", catalog=catalog, options=PublishOptions(also_timm=True))
+
+
+@pytest.mark.parametrize("size", [32, 64, 96, 160, 192, 208, 224, 256, 299, 300, 384])
+@pytest.mark.parametrize("crop", [0.875, 0.9, 0.95, 0.965, 1.0, 0.7, 1 / 3])
+def test_timm_resizes_to_the_same_size_at_every_image_size(size: int, crop: float) -> None:
+    """With the crop share as it is, timm resized to 182 pixels at size 160 and zoo to 183."""
+    where = Preprocessing(size=size, crop=crop, mean=(0.5,) * 3, std=(0.5,) * 3)
+    told = crop_for_timm(where)
+    transform = timm.data.create_transform((3, size, size), crop_pct=told, mean=where.mean, std=where.std)
+    assert transform.transforms[0].size == shorter_side(where)
+    assert round(told, 2) == pytest.approx(crop, abs=0.03)

@@ -6,18 +6,23 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from zoo_core.catalog import Catalog
 from zoo_core.data.findings import without_examples
-from zoo_core.errors import UsageError
+from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.hub.timm_export import FILE as TWIN_FILE
 from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.paths import json_text
+from zoo_core.predict import open_run
 from zoo_core.runs.card import render_card, score_of
 from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts
+from zoo_core.spec_checks import REPO_PATTERN
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tensors import write_tensors
@@ -39,10 +44,11 @@ class PublishOptions:
 def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog, folder: Path) -> dict[str, Path]:
     """Write the files to publish into `folder`; return their paths by their published names.
 
-    Raises ZooError for a run that did not finish, UsageError for an option that the run cannot
+    Raises ZooError for a run that did not finish or has damaged weights, UsageError for an option that the run cannot
     have.
     """
     result = read_result(run)
+    open_run(run.directory, catalog, torch.device("cpu"))  # weights that zoo refuses are refused here
     facts = without_local_paths(run.facts)
     config = facts.to_dict()
     files: dict[str, Path] = {MODEL: run.weights_path}
@@ -94,6 +100,7 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
         else None
     )
     licence = options.licence or (facts.start.licence if facts.start else None)
+    licence_id, licence_name = licence_metadata(licence, chosen=options.licence is not None)
     task = task_named(facts.task)
     metric, score = score_of(result)
     measured = EvalResult(
@@ -107,7 +114,8 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     metadata = ModelCardData(
         library_name=LIBRARY,
         pipeline_tag=task.pipeline_tag,
-        license=licence.lower() if licence else None,
+        license=licence_id,
+        license_name=licence_name,
         base_model=base,
         datasets=[options.dataset] if options.dataset else None,
         tags=[LIBRARY, *(["timm"] if options.also_timm else []), facts.backbone.name.partition(":")[0]],
@@ -119,9 +127,29 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo)}"
 
 
+def licence_metadata(licence: str | None, *, chosen: bool) -> tuple[str | None, str | None]:
+    """The Hub's identifier of a licence and, where that is "other", a name.
+
+    Raises UsageError when the publisher has `chosen` a licence that the Hub does not know; it refuses
+    such metadata only after the upload.
+    """
+    if licence is None:
+        return None, None
+    identifier = licence.lower()
+    known = files("zoo_core").joinpath("resources/licences.txt").read_text(encoding="utf-8").split()
+    if identifier in known:
+        return identifier, None
+    if chosen:
+        raise UsageError(
+            f"'{printable(licence)}' is no licence that the Hub knows.{did_you_mean(identifier, known)} "
+            "`--licence other` stands for any other one; name it in the card."
+        )
+    return "other", re.sub(r"[^a-z0-9.+-]+", "-", identifier)[:100]
+
+
 def _results(result: Mapping[str, Any], dataset: str, name: TaskName) -> str:
     """The evaluation in the Hub's `.eval_results` form. JSON is YAML."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
+    if not REPO_PATTERN.fullmatch(dataset) or dataset.endswith(".git"):
         raise UsageError(f"--dataset is the id of a data set on the Hub, 'owner/name', and '{dataset}' is none.")
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from zoo_core.catalog import Catalog
+from zoo_core.data.transforms import shorter_side
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import Run
-from zoo_core.specs import HEAD, resolve
+from zoo_core.specs import HEAD, Preprocessing, resolve
 from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
 
@@ -25,6 +27,18 @@ class TimmExport:
 
     tensors: dict[str, Tensor]
     config: dict[str, Any]
+
+
+def crop_for_timm(preprocessing: Preprocessing) -> float:
+    """The crop share at which timm resizes an image to the same size as zoo does.
+
+    timm rounds size / crop down and zoo rounds to the nearest pixel: where they differ, the share is
+    chosen so that timm's quotient lies half a pixel above zoo's size.
+    """
+    side = shorter_side(preprocessing)
+    if math.floor(preprocessing.size / preprocessing.crop) == side:
+        return preprocessing.crop
+    return preprocessing.size / (side + 0.5)
 
 
 def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
@@ -63,7 +77,7 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
         "pretrained_cfg": {
             "hf_hub_filename": FILE,
             "input_size": [preprocessing.channels, preprocessing.size, preprocessing.size],
-            "crop_pct": preprocessing.crop,
+            "crop_pct": crop_for_timm(preprocessing),
             "interpolation": preprocessing.interpolation,
             "mean": list(preprocessing.mean),
             "std": list(preprocessing.std),
