@@ -17,10 +17,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zoo_core.errors import DataError, printable
 
+READER = f"3/{PIL.__version__}"  # grows with the rules of this module; another Pillow may read other files
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # some of Pillow's others start external programs
 MAX_PIXELS = 80_000_000  # an 8-bit RGB image of this size takes 240 MB
 MAX_BYTES = 2**30  # 80 million uncompressed 16-bit RGBA pixels take 640 MB

@@ -15,10 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import PIL
-
 from zoo_core.data.batches import default_workers
-from zoo_core.data.decode import check_image, read_file
+from zoo_core.data.decode import READER, check_image, read_file
 from zoo_core.data.indexed import IndexedImages
 from zoo_core.data.sources import DIGEST_BYTES, FolderImages, Part, PartName, Source, content_digest
 from zoo_core.errors import DataError, printable
@@ -27,7 +25,6 @@ from zoo_core.paths import cache_dir
 from zoo_core.settings import BadImages
 from zoo_core.tasks import task_named
 
-READER = f"3/{PIL.__version__}"  # grows with the rules of decode.py; another Pillow may read other files
 MAX_NAMED = 20
 
 Watch = Callable[[int, int], None]

@@ -18,9 +18,9 @@ import numpy as np
 from filelock import FileLock
 
 from zoo_core.data.batches import default_workers
-from zoo_core.data.decode import check_image
+from zoo_core.data.decode import READER, check_image
 from zoo_core.data.indexed import IndexedImages
-from zoo_core.data.scan import READER, Watch
+from zoo_core.data.scan import Watch
 from zoo_core.data.sources import DIGEST_BYTES, content_digest
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError

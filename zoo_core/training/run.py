@@ -14,9 +14,10 @@ from filelock import FileLock, Timeout
 
 from zoo_core.catalog import Catalog
 from zoo_core.data.batches import Batches, resized_store
+from zoo_core.data.eviction import make_room, stores
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
-from zoo_core.data.store import Store, make_room, stores
+from zoo_core.data.store import Store
 from zoo_core.devices.find import find_device
 from zoo_core.devices.world import World, join_world
 from zoo_core.errors import LostError, TrainingError, UsageError, ZooError
@@ -144,7 +145,7 @@ def _run(job: Job, callback: Callback, writer: RunWriter, world: World, *, resum
         if world.is_main and not resumed:
             writer.write_facts(job.facts())
         start = newest_checkpoint(writer.directory, clean=world.is_main) if resumed else None
-        planner = _feeds(job, world)
+        planner = _feeds(job, world, callback.message)
         try:
             trainer = _loop(job, planner, _Recording(callback, writer if world.is_main else None), stop_request, writer)
             if start is not None:
@@ -188,13 +189,13 @@ def _explaining_how_to_resume(writer: RunWriter, world: World, *, resumed: bool)
         ) from error
 
 
-def _feeds(job: Job, world: World) -> InputPlanner:
+def _feeds(job: Job, world: World, message: Callable[[str], None]) -> InputPlanner:
     config = job.settings
     workers = config.workers
     root = cache_dir()
     resized = None
     if job.caching.resized_bytes:
-        resized = resized_store(root, job.preprocessing)
+        resized = resized_store(root, job.preprocessing, message)
     train = Batches(job.source.parts["train"], job.preprocessing, config.batch_size, workers, config.augment, resized)
     val = Batches(job.source.parts["val"], job.preprocessing, config.batch_size, workers, "none", resized)
     entry = job.backbone.entry
@@ -207,6 +208,7 @@ def _feeds(job: Job, world: World) -> InputPlanner:
         dtype=config.cache_dtype,
         device=job.device,
         workers=workers,
+        message=message,
     )
     if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
         _make_room(job, features, resized)
@@ -220,7 +222,7 @@ def _make_room(job: Job, features: FeatureCache, resized: Store | None) -> None:
     needed, budget = job.caching.total + job.caching.resized_bytes, cache_budget(job.settings.cache_gb)
     there = dict(stores(features.root))
     if sum(there.values()) + needed > budget:
-        features.keys = prefix_keys(job.model, job.preprocessing, features.identity)
+        features.keys = prefix_keys(job.model, job.preprocessing, features.identity, job.device)
         own = {features.folder(cut) for cut in job.caching.splits if cut is not None}
         if resized is not None:
             own.add(resized.folder)
