@@ -31,6 +31,7 @@ FLOORS = (
     "builtin",
     "installed",
     "discovery",
+    "installing",
     "catalog",
     "settings",
     # from here down torch may be imported, and only here

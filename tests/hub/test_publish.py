@@ -297,7 +297,7 @@ def test_a_repository_whose_plugin_is_not_installed_names_it(
 ) -> None:
     send()
     with pytest.raises(
-        ZooError, match="needs 'lenet5' from zoo-lenet, which is not installed. `pip install zoo-lenet`"
+        ZooError, match="needs 'lenet5' from zoo-lenet, which is not installed. .*`pip install .*zoo-lenet`"
     ):
         zoo_core.load(REPO, catalog=Catalog(()))
 

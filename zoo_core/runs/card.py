@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from zoo_core.discovery import CORE
 from zoo_core.errors import printable
+from zoo_core.installing import install_command, place_of
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
@@ -35,7 +37,8 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         facts=facts,
         result=result,
         address=address,
-        distributions=sorted({"zoo-core", facts.backbone.distribution, facts.head.distribution}),
+        install=_install(sorted({CORE, facts.backbone.distribution, facts.head.distribution})),
+        distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
         task=task,
         baseline=_baseline_text(task, result),
         rows=task.card_rows(result, facts.classes),
@@ -76,6 +79,12 @@ def _baseline_text(task: Task[Any], result: Mapping[str, Any]) -> str | None:
     if "baseline" not in result:
         return None
     return "\n".join(task.baseline_sentences(result, Baseline(**result["baseline"])))
+
+
+def _install(distributions: Sequence[str]) -> str:
+    """The command for the reader of a published card, who has another machine."""
+    command = install_command(*distributions, here=False)
+    return f"{command}  #{place_of(CORE, command)}".removesuffix("  #")
 
 
 def inline(text: object) -> str:

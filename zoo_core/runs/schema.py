@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from zoo_core.data.sources import MAX_OUTPUT_NAME, MAX_OUTPUTS
+from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
@@ -15,6 +16,7 @@ from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TASKS, Preprocessing, TaskName
 from zoo_core.tasks import task_named
+from zoo_core.version import RESUMES
 
 FORMAT = "zoo-run"
 VERSION = 1
@@ -94,13 +96,29 @@ or follow from others. Views and split points are compared with those of the che
 
 def differences(before: RunFacts, now: RunFacts) -> list[str]:
     """The facts in which two runs differ, a line each: the name, the old value and the new one."""
-    old, new = _flat(before.to_dict()), _flat(now.to_dict())
+    old, new = _flat(_at_this_version(before, now.zoo_core).to_dict()), _flat(now.to_dict())
     lines = []
     for name in dict.fromkeys([*old, *new]):
         one, other = old.get(name), new.get(name)
         if name not in FREE and name.partition(".")[0] not in FREE and one != other:
             lines.append(f"{name} was {one!r:.60} and is {other!r:.60}")
     return lines
+
+
+def _at_this_version(facts: RunFacts, version: str) -> RunFacts:
+    """The facts with zoo-core's present version in place of older ones whose runs it resumes."""
+
+    def updated(part: Provided) -> Provided:
+        is_ours = part.distribution == CORE and part.version in RESUMES
+        return replace(part, version=version) if is_ours else part
+
+    return replace(
+        facts,
+        zoo_core=version if facts.zoo_core in RESUMES else facts.zoo_core,
+        backbone=updated(facts.backbone),
+        head=updated(facts.head),
+        strategy=updated(facts.strategy),
+    )
 
 
 def _flat(data: Any, name: str = "") -> dict[str, Any]:
