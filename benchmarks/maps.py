@@ -47,7 +47,7 @@ from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import ZooError
 from zoo_core.frozen.inputs import Inputs
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
-from zoo_core.training import job as job_module
+from zoo_core.training import resolve as resolve_module
 from zoo_core.training.job import prepare
 from zoo_core.training.phase_trainer import PhaseTrainer
 from zoo_core.training.train_step import Batch
@@ -182,7 +182,7 @@ def hooked(variation: MapVariation | None, seed: int) -> Iterator[None]:
     if variation is None:
         yield
         return
-    batches, shapes_at_splits = PhaseTrainer.batches, job_module.shapes_at_splits
+    batches, shapes_at_splits = PhaseTrainer.batches, resolve_module.shapes_at_splits
 
     def varied(phase: PhaseTrainer, epoch: int, start: int = 0) -> Iterator[Batch]:
         train = VariedInputs(phase.inputs.train, variation, seed, epoch)
@@ -193,7 +193,7 @@ def hooked(variation: MapVariation | None, seed: int) -> Iterator[None]:
 
     with (
         mock.patch.object(PhaseTrainer, "batches", varied),
-        mock.patch.object(job_module, "shapes_at_splits", unpooled),
+        mock.patch.object(resolve_module, "shapes_at_splits", unpooled),
     ):
         yield
 

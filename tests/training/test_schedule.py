@@ -5,16 +5,16 @@ import itertools
 import pytest
 import torch
 
+from helpers import resolved
 from zoo_core.catalog import Catalog
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.library import create_model
 from zoo_core.model.assemble import Model
-from zoo_core.settings import FinetuneConfig
-from zoo_core.training.job import make_plan
+from zoo_core.settings import ResolvedSettings
+from zoo_core.training.resolve import make_plan
 from zoo_core.training.schedule import Rates, learning_in, make_optimizer, parameter_groups, schedule, set_rates
-from zoo_core.training.snapshot import load_optimizer, optimizer_state
 
-CONFIG = FinetuneConfig(backbone="resnet18", lr=0.01)
+PRETRAINED, SCRATCH = resolved(lr=0.01, base_lr=0.1), resolved(lr=0.01, base_lr=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,11 @@ def model(catalog: Catalog) -> Model:
     return create_model("resnet18", num_classes=3, weights="none", catalog=catalog)
 
 
-def optimizer_of(model: Model, plan: Plan, number: int = 0, *, pretrained: bool = True):
+def optimizer_of(model: Model, plan: Plan, number: int = 0, settings: ResolvedSettings = PRETRAINED):
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
-    rates = Rates.of(CONFIG, plan, phase, pretrained=pretrained)
-    return make_optimizer(CONFIG, parameter_groups(model, plan, number, rates, CONFIG.weight_decay))
+    rates = Rates.of(settings, plan, phase)
+    return make_optimizer(settings, parameter_groups(model, plan, number, rates, settings.weight_decay))
 
 
 @pytest.mark.parametrize("text", ["head-only", "last:1", "last:3", "full"])
@@ -52,7 +52,7 @@ def test_each_stage_gets_its_share_and_norms_and_biases_no_decay(model: Model) -
 
 def test_from_scratch_the_base_learns_at_a_fifth_of_the_heads_rate(catalog: Catalog, model: Model) -> None:
     plan = make_plan(catalog.strategy("full"), catalog.backbone("resnet18").spec, 1)
-    groups = optimizer_of(model, plan, pretrained=False).param_groups
+    groups = optimizer_of(model, plan, settings=SCRATCH).param_groups
     assert {group["lr"] for group in groups if group["part"] != "head"} == {0.01 * 0.2}
 
 
@@ -65,8 +65,7 @@ def test_parameters_that_go_on_learning_keep_their_optimizer_state(model: Model)
     model(torch.randn(4, 3, 32, 32)).sum().backward()
     first.step()
     kept = {parameter: state["exp_avg"].clone() for parameter, state in first.state.items()}
-    second = optimizer_of(model, plan, 1)
-    load_optimizer(model, second, optimizer_state(model, first))
+    second = optimizer_of(model, plan, 1, first)
     assert set(kept) == set(model.head.parameters())
     assert all(torch.equal(second.state[parameter]["exp_avg"], state) for parameter, state in kept.items())
     assert learning_in(second) > set(kept)

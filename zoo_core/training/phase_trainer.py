@@ -14,7 +14,7 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import view_in_epoch
 from zoo_core.frozen.input_planner import InputPlanner, PhaseInputs
 from zoo_core.model.assemble import Model
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import ResolvedSettings
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.training.memory import MemoryPolicy
@@ -34,7 +34,7 @@ class PhaseTrainer:
     number: int
     first: int
     end: int
-    config: FinetuneConfig
+    config: ResolvedSettings
     planner: InputPlanner
     inputs: PhaseInputs
     step: TrainStep
@@ -45,7 +45,7 @@ class PhaseTrainer:
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the step `start` on, in the order that seed and epoch decide."""
         part, shard = self.planner.train.part, self.planner.world.shard
-        size, seed, windows = self.config.images_a_step, self.config.seed, windows_of(part.images)
+        size, seed, windows = self.config.batch_size, self.config.seed, windows_of(part.images)
         groups = training_groups(len(part), size, seed=seed, epoch=epoch, windows=windows, least=self.min_batch)[start:]
         local = ([(index, self._view(epoch, index)) for index in shard(group) or group[:1]] for group in groups)
         for group, (features, targets) in zip(groups, self.inputs.train.batches(local), strict=True):
@@ -71,11 +71,9 @@ class PhaseTrainer:
         return view_in_epoch(epoch, index, views) if views else fresh_view(self.config.seed, epoch)
 
 
-def phase_optimizer(
-    model: Model, plan: Plan, number: int, config: FinetuneConfig, *, pretrained: bool
-) -> torch.optim.Optimizer:
+def phase_optimizer(model: Model, plan: Plan, number: int, config: ResolvedSettings) -> torch.optim.Optimizer:
     """An optimizer, without moments yet, for the parameters that a phase trains."""
-    rates = Rates.of(config, plan, plan.phases[number], pretrained=pretrained)
+    rates = Rates.of(config, plan, plan.phases[number])
     # L2-SP replaces weight decay on the backbone: two penalties would pull in different directions.
     groups = parameter_groups(model, plan, number, rates, config.weight_decay, base_decays=not config.l2_sp)
     return make_optimizer(config, groups)

@@ -13,17 +13,17 @@ from pathlib import Path
 from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
+from zoo_core.devices.find import find_device
 from zoo_core.devices.world import World, join_world
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.frozen.caching import cache_budget
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.runs.schema import differences
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
-from zoo_core.training.autotune import autotune
 from zoo_core.training.callback import Callback
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
 from zoo_core.training.failing import explain_how_to_resume, only_writer
@@ -49,25 +49,41 @@ class Result:
     task: TaskName
 
 
-def run_job(job: Job, callback: Callback) -> Result:
-    """Train, evaluate, and write a new run directory."""
-    world = join_world(job.device)
+def finetune(
+    config: FinetuneConfig,
+    catalog: Catalog,
+    callback: Callback,
+    show: Callable[[Job], None] = lambda job: None,
+    scanning: Watch | None = None,
+) -> Result:
+    """Prepare a fine-tune together with the processes that train, then run it.
+
+    `scanning` is told how many images were inspected; `show` gets the job before its training.
+    """
+    world = join_world(find_device(config.device))
     try:
-        job = autotune(job, world, callback.message)
-        name = f"{job.backbone.spec.name}-{job.strategy.spec.name}"
-        made = RunWriter.create(job.config.out, name).directory if world.is_main else None
-        writer = RunWriter(Path(world.broadcast_object(made)))
-        try:
-            with _training(job, callback, writer, world, resumed=False) as trainer:
-                return _finish(job, trainer, trainer.run(), writer)
-        except Interrupted:
-            raise
-        except BaseException:
-            if world.is_main:
-                writer.discard_unless_begun()
-            raise
+        job = prepare(config, catalog, scanning, world)
+        show(job)
+        return run_job(job, callback)
     finally:
         world.close()
+
+
+def run_job(job: Job, callback: Callback) -> Result:
+    """Train, evaluate, and write a new run directory."""
+    world = job.world
+    name = f"{job.backbone.spec.name}-{job.strategy.spec.name}"
+    made = RunWriter.create(job.config.out, name).directory if world.is_main else None
+    writer = RunWriter(Path(world.broadcast_object(made)))
+    try:
+        with _training(job, callback, writer, resumed=False) as trainer:
+            return _finish(job, trainer, trainer.run(), writer)
+    except Interrupted:
+        raise
+    except BaseException:
+        if world.is_main:
+            writer.discard_unless_begun()
+        raise
 
 
 def resume(
@@ -90,25 +106,27 @@ def resume(
         with only_writer(directory, World()):
             remove_checkpoints(directory)  # the run may have been killed before it came to that
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
-    job = prepare(facts.config, catalog, scanning)
-    changed = differences(facts, job.facts())
-    if changed:
-        raise ZooError(
-            f"cannot resume {directory}; these have changed since it started:\n  " + "\n  ".join(changed) + "\n"
-            "Put them back as they were, or start a new run with `zoo finetune`."
-        )
-    show(job)
-    world = join_world(job.device)
+    world = join_world(find_device(facts.config.device))
     try:
-        with _training(job, callback, writer, world, resumed=True) as trainer:
+        job = prepare(facts.config, catalog, scanning, world)
+        changed = differences(facts, job.facts())
+        if changed:
+            raise ZooError(
+                f"cannot resume {directory}; these have changed since it started:\n  " + "\n  ".join(changed) + "\n"
+                "Put them back as they were, or start a new run with `zoo finetune`."
+            )
+        job = replace(job, decisions={**job.decisions, **facts.decisions})
+        show(job)
+        with _training(job, callback, writer, resumed=True) as trainer:
             return _finish(job, trainer, trainer.run(), writer)
     finally:
         world.close()
 
 
 @contextmanager
-def _training(job: Job, callback: Callback, writer: RunWriter, world: World, *, resumed: bool) -> Iterator[Trainer]:
+def _training(job: Job, callback: Callback, writer: RunWriter, *, resumed: bool) -> Iterator[Trainer]:
     """The trainer of a run at its start or at its newest checkpoint, which saves, stops and fails as a run does."""
+    world = job.world
     with (
         only_writer(writer.directory, world),
         explain_how_to_resume(writer, world, resumed=resumed),
@@ -119,8 +137,6 @@ def _training(job: Job, callback: Callback, writer: RunWriter, world: World, *, 
         if world.is_main and not resumed:
             writer.write_facts(job.facts())
         saved = newest_checkpoint(writer.directory, clean=world.is_main) if resumed else None
-        if world.size > 1:  # on several machines the smallest disk decides for all
-            job = job.within(min(world.all_gather_object(cache_budget(job.config.cache_gb))))
         planner = make_planner(job, world, callback.message)
         try:
             recording = _Recording(callback, writer if world.is_main else None)
@@ -212,6 +228,7 @@ def result_line(result: Result) -> dict[str, object]:
         "loss": evaluation.loss,
         "baseline": result.baseline.to_dict(),
         "best_epoch": result.trained.best,
+        "lr": result.trained.lr,
         "seconds": sum(report.seconds for report in result.trained.epochs),
         **evaluation.figures(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zoo_core.data.batches import Batches, default_workers, resized_store
+from zoo_core.data.batches import Batches, resized_store
 from zoo_core.data.eviction import make_room, stores
 from zoo_core.data.store import Store
 from zoo_core.devices.world import World
@@ -32,9 +32,8 @@ def make_trainer(
     return Trainer(
         model=job.model,
         plan=job.plan,
-        config=job.config,
+        config=job.settings,
         planner=planner,
-        pretrained=job.start.pretrained,
         objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
         callback=callback,
         stop_request=stop_request,
@@ -44,10 +43,10 @@ def make_trainer(
 
 def make_planner(job: Job, world: World, message: Callable[[str], None]) -> InputPlanner:
     """The inputs of a job's phases; older caches make room for this run's where the budget is too small for both."""
-    config = job.config
-    workers, root = config.workers or default_workers(), cache_dir()
+    config = job.settings
+    workers, root = config.workers, cache_dir()
     resized = resized_store(root, job.preprocessing, message) if job.caching.resized_bytes else None
-    parts, size = job.source.parts, config.images_a_step
+    parts, size = job.source.parts, config.batch_size
     entry = job.backbone.entry
     precision = "" if config.precision == "float32" else f" {config.precision}"
     features = FeatureCache(
@@ -78,7 +77,7 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
 
 def _make_room(job: Job, features: FeatureCache, resized: Store | None) -> None:
     """Remove the least recently used caches if this run needs their room; those that it will read itself stay."""
-    needed, budget = job.caching.total + job.caching.resized_bytes, cache_budget(job.config.cache_gb)
+    needed, budget = job.caching.total + job.caching.resized_bytes, cache_budget(job.settings.cache_gb)
     there = dict(stores(features.root))
     if sum(there.values()) + needed > budget:
         features.keys = prefix_keys(job.model, job.preprocessing, features.identity, job.device)

@@ -18,7 +18,7 @@ from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.inputs import group_size
 from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.model.assemble import Model
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import ResolvedSettings
 from zoo_core.tasks.objective import Objective
 from zoo_core.training.compiling import Compiled, recording_pays
 from zoo_core.training.regularisers import Mixing
@@ -52,7 +52,7 @@ class TrainStep:
     objective: Objective
     planner: InputPlanner
     cut: SplitPoint
-    config: FinetuneConfig
+    config: ResolvedSettings
     micro_batch: int | None
     message: Callable[[str], None]
 

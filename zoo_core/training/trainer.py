@@ -34,7 +34,7 @@ from zoo_core.frozen.split import Tail
 from zoo_core.model.assemble import Model
 from zoo_core.model.solvers import Solvable
 from zoo_core.runs.epochs import EpochReport
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import ResolvedSettings
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective
 from zoo_core.training.agreement import Agreement
@@ -56,10 +56,11 @@ READ_EVERY = 16  # steps between two readings of the loss from a GPU, at which p
 
 @dataclass(frozen=True)
 class History:
-    """The epochs of a training, and the number of the best one, whose weights the model holds."""
+    """The epochs of a training, the number of the best one, whose weights the model holds, and the head's peak rate."""
 
     epochs: tuple[EpochReport, ...]
     best: int
+    lr: float | None
 
 
 @dataclass
@@ -68,9 +69,8 @@ class Trainer:
 
     model: Model
     plan: Plan
-    config: FinetuneConfig
+    config: ResolvedSettings
     planner: InputPlanner
-    pretrained: bool
     objective: Objective
     callback: Callback
     stop_request: StopRequest
@@ -79,18 +79,19 @@ class Trainer:
     def __post_init__(self) -> None:
         world, train = self.planner.world, self.planner.train
         self._min_batch = 2 * (world.size if batch_norm_updates(self.model, self.plan) else 1)
-        self.steps = training_steps(len(train.part), self.config.images_a_step, least=self._min_batch)
+        self.steps = training_steps(len(train.part), self.config.batch_size, least=self._min_batch)
         # Both remember the model as it is before any training, also if a checkpoint is loaded later.
         self._l2_sp = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
         self._ema = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
+        whole = self.config.micro_batch >= self.config.batch_size
         self.state = TrainerState(
             self.model,
             self.plan,
             world,
             steps_per_epoch=self.steps,
             cached=self.planner.caching.signature,
-            micro_batch=self.config.micro_batch,
-            lr=None if self.config.lr == "auto" else self.config.lr,
+            micro_batch=None if whole else self.config.micro_batch,
+            lr=None if self.config.range_test else self.config.lr,
             ema=self._ema,
         )
         self.evaluator = Evaluator(self.objective, self.planner.device, world, self.stop_request)
@@ -109,7 +110,7 @@ class Trainer:
                 phase = self.enter_phase(number)
                 if isinstance(self.model.head, Solvable) and (phase.solved or self.state.is_at_start):
                     phase.solve_head(self.evaluator)
-                if self.config.lr == "auto" and not phase.solved:
+                if self.config.range_test and not phase.solved:
                     self._find_lr(phase)
                 while self.state.epoch < phase.end:
                     self._train_epoch(phase)
@@ -118,7 +119,7 @@ class Trainer:
         except EvaluationStopped:
             self._stop()
         self.state.load_best()
-        return History(tuple(self.state.history), self.state.best.epoch)
+        return History(tuple(self.state.history), self.state.best.epoch, self.state.lr)
 
     def enter_phase(self, number: int) -> PhaseTrainer:
         """Freeze as the phase says, cache the features of its frozen prefix, and make its train step."""
@@ -128,7 +129,7 @@ class Trainer:
         inputs = self.planner.enter(number, self._on_caching)
         step = TrainStep(
             tail=Tail(self.model, inputs.cut, config.precision, recompute=config.gradient_checkpointing),
-            optimizer=phase_optimizer(self.model, plan, number, config, pretrained=self.pretrained),
+            optimizer=phase_optimizer(self.model, plan, number, config),
             objective=self.objective,
             planner=self.planner,
             cut=inputs.cut,
