@@ -1,4 +1,4 @@
-"""What the commands share: the catalog, JSON on standard output, tables, completion of names."""
+"""Helpers of all commands: the catalog, JSON on standard output, tables, completion of names."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def console(*, error: bool = False) -> Console:
 
 
 def announce(text: str) -> None:
-    """Say on a terminal what is being waited for. A line, not a spinner: downloads draw bars of their own below it."""
+    """Announce the next wait on a terminal. A line, not a spinner: downloads draw bars of their own below it."""
     screen = console(error=True)
     if screen.is_terminal:
         screen.print(f"[dim]{text} ...[/dim]")
@@ -66,7 +66,7 @@ def announce(text: str) -> None:
 
 @contextmanager
 def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error; call what it gives with (done, total). It comes with the first call and goes with the last."""
+    """A bar on standard error; call its value with (done, total). It comes with the first call and goes with the last."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
@@ -77,7 +77,7 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
         bar.start()
         bar.update(task, completed=done, total=total)
         if done == total:
-            bar.stop()  # so that what follows, say a download, can draw bars of its own
+            bar.stop()  # so that a download after it can draw bars of its own
 
     try:
         yield told

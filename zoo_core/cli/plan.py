@@ -1,4 +1,4 @@
-"""`zoo plan`: what a strategy would do, without training."""
+"""`zoo plan`: the phases of a strategy and their cost, without training."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def plan(
 
 
 def _kept_bytes(front: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> int:
-    """The bytes of what stands behind the frozen front for one view of one image, in half precision."""
+    """The bytes of the features at the split point of one view of one image, in half precision."""
     from math import prod
 
     return 2 * prod(shapes[front[-1]]) if front else 0
