@@ -1,8 +1,8 @@
 """The training step: its precision, gradient checkpointing, the compiler, the batch size that a trial finds.
 
-Seen to fail: without autocast in the tail and in the front, with statistics that move when a stage is computed again,
-without the way back when the compiler fails, with a cache that does not know the precision, and with a trial that leaves
-gradients or moved statistics behind.
+Seen to fail: without autocast in the training steps and with it in evaluation or in the frozen prefix, with statistics
+that move when a stage is computed again, without the way back when the compiler fails, with a cache of its own for each
+precision, and with a trial that leaves gradients or moved statistics behind.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from survive.test_numbers import OUT_OF_MEMORY, Hearing, small_memory
 from zoo_core.catalog import Catalog
 from zoo_core.devices import precision
 from zoo_core.errors import TrainingError, UsageError
-from zoo_core.frozen.split import SplitPoint, Tail
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
 from zoo_core.runs.directory import read_facts, read_metrics
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import read_tensors
 from zoo_core.training import autotune, compiling, train_step
 from zoo_core.training.callback import NullCallback
+from zoo_core.training.evaluator import Evaluator
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
 
@@ -59,34 +60,53 @@ def seen_types(job: Job) -> dict[str, set[torch.dtype]]:
     return found
 
 
-def test_bfloat16_computes_what_learns_and_weights_stay_float32(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+def test_bfloat16_computes_training_steps_alone_and_weights_stay_float32(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated: set[torch.dtype] = set()
+    real = Evaluator.outputs
+
+    def noted(evaluator: Evaluator, network: Tail, *more: object, **named: object) -> object:
+        hook = network.stages[-1].register_forward_hook(lambda *given: evaluated.add(given[2].dtype))
+        try:
+            return real(evaluator, network, *more, **named)
+        finally:
+            hook.remove()
+
+    monkeypatch.setattr(Evaluator, "outputs", noted)
     config = replace(TINY, precision="bfloat16", data=str(photos), out=str(tmp_path / "run"))
     job = prepare(config, catalog)
     types = seen_types(job)
     result = run_job(job, NullCallback())
     assert torch.bfloat16 in types["layer3"]
     assert torch.bfloat16 in types["layer4"]
+    assert evaluated == {torch.float32}
     assert {tensor.dtype for tensor in job.model.parameters()} == {torch.float32}
     saved = read_tensors(result.directory / "model.safetensors")
     assert torch.bfloat16 not in {tensor.dtype for tensor in saved.values()}
     assert read_facts(result.directory).config.precision == "bfloat16"
 
 
-def test_features_are_kept_for_one_precision_alone(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
-    first = trained(TINY, photos, tmp_path / "one", catalog)
-    other = trained(replace(TINY, precision="bfloat16"), photos, tmp_path / "two", catalog)
-    again = trained(TINY, photos, tmp_path / "three", catalog)
-    assert first.num_computed == other.num_computed > 0
-    assert again.num_computed == 0
+def test_runs_of_both_precisions_read_the_same_features(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    assert trained(replace(TINY, precision="bfloat16"), photos, tmp_path / "one", catalog).num_computed > 0
+    assert trained(TINY, photos, tmp_path / "two", catalog).num_computed == 0
 
 
-def test_a_frozen_front_computes_in_the_precision_of_the_run(photos: Path, catalog: Catalog) -> None:
-    from zoo_core.frozen.split import FrozenPrefix, SplitPoint
+@pytest.mark.parametrize("views", [None, 0])
+def test_a_frozen_prefix_computes_in_float32(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, views: int | None
+) -> None:
+    found: set[torch.dtype] = set()
+    real = FrozenPrefix.forward
 
-    job = prepare(replace(TINY, data=str(photos)), catalog)
-    pixels_BCHW = torch.rand(2, 3, 32, 32)
-    assert FrozenPrefix(job.model, [SplitPoint(3)], "bfloat16")(pixels_BCHW)[SplitPoint(3)].dtype == torch.bfloat16
-    assert FrozenPrefix(job.model, [SplitPoint(3)])(pixels_BCHW)[SplitPoint(3)].dtype == torch.float32
+    def noted(prefix: FrozenPrefix, *given: object) -> dict[SplitPoint, torch.Tensor]:
+        outputs = real(prefix, *given)
+        found.update(output.dtype for output in outputs.values())
+        return outputs
+
+    monkeypatch.setattr(FrozenPrefix, "forward", noted)
+    trained(replace(TINY, precision="bfloat16", views=views), photos, tmp_path / "run", catalog)
+    assert found == {torch.float32}
 
 
 @pytest.mark.parametrize("able", [{"amx_bf16": True}, {"avx512_bf16": True}, {}])

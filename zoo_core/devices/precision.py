@@ -1,6 +1,8 @@
-"""The precision of a forward pass: float32, or bfloat16 by autocast.
+"""The precision of a training step's forward pass: float32, or bfloat16 by autocast.
 
-Weights, their gradients, the optimizer and the loss are float32 in both.
+Weights, their gradients, the optimizer and the loss are float32 either way. So is everything that is not a training step:
+the frozen prefix, whose features other runs read, and every evaluation, so that the function that chooses the best epoch is
+the one that is reported and shipped.
 """
 
 from __future__ import annotations
@@ -25,5 +27,5 @@ def resolve_precision(asked: Precision, device: torch.device) -> Precision:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """The context of a forward pass in this precision."""
+    """The context of the forward pass of a training step in this precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

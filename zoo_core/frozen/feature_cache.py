@@ -51,7 +51,7 @@ class FeatureCache:
 
     root: Path
     identity: str
-    """Distribution, version and name of the backbone, and the precision: see `prefix_keys`."""
+    """Distribution, version and name of the backbone: see `prefix_keys`."""
     shapes: Mapping[SplitPoint, tuple[int, ...]]
     augment: Augment
     dtype: CacheType

@@ -16,7 +16,6 @@ from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.inputs import ComputedFeatures, ImageInputs, Inputs
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, prefix_keys
 from zoo_core.model.assemble import Model
-from zoo_core.settings import Precision
 
 VIEWS_OF_VAL = 1  # the centre
 
@@ -43,7 +42,6 @@ class InputPlanner:
     classes: tuple[str, ...]
     device: torch.device
     world: World
-    precision: Precision = "float32"
 
     def enter(self, number: int, watch: Callable[[int, int], None]) -> PhaseInputs:
         """Get ready for a phase: what its frozen front gives is computed and kept where the plan of caching says so."""
@@ -53,10 +51,8 @@ class InputPlanner:
         if front == 0:
             return PhaseInputs(SplitPoint(0), *pixels)
         if cut is None:
-            autocast = FrozenPrefix(self.model, [SplitPoint(front)], self.precision)
-            return PhaseInputs(
-                SplitPoint(front), *(ComputedFeatures(one, autocast, SplitPoint(front)) for one in pixels)
-            )
+            prefix = FrozenPrefix(self.model, [SplitPoint(front)])
+            return PhaseInputs(SplitPoint(front), *(ComputedFeatures(one, prefix, SplitPoint(front)) for one in pixels))
         self._build(number, watch)
         train = self.features.kept(cut, self.train, self.caching.views)
         return PhaseInputs(cut, train, self.features.kept(cut, self.val, VIEWS_OF_VAL))
@@ -72,7 +68,7 @@ class InputPlanner:
             cut for later, cut in enumerate(self.caching.splits) if cut and self._frozen_until(cut, number, later)
         }
         rows = CacheItems(((self.train, self.caching.views), (self.val, VIEWS_OF_VAL)))
-        self.features.build(lambda: FrozenPrefix(self.model, splits, self.precision), splits, rows, self.world, watch)
+        self.features.build(lambda: FrozenPrefix(self.model, splits), splits, rows, self.world, watch)
 
     def _frozen_until(self, cut: SplitPoint, number: int, later: int) -> bool:
         """Whether the stages before a later phase's cut stay as they are from this phase on until then."""

@@ -17,12 +17,10 @@ from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
 from zoo_core.data.decode import READER
-from zoo_core.devices.precision import autocast
 from zoo_core.frozen.code import code_digest, source_names
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
 from zoo_core.model.solvers import Solvable
-from zoo_core.settings import Precision
 from zoo_core.specs import Preprocessing
 
 VERSION = 2
@@ -55,11 +53,8 @@ def fixed_beginning(head: nn.Module) -> list[nn.Module]:
 class Tail(nn.Module):
     """The model behind a split point, with the very modules of the model: features there to outputs (B, K)."""
 
-    def __init__(
-        self, model: Model, split: SplitPoint, precision: Precision = "float32", *, recompute: bool = False
-    ) -> None:
+    def __init__(self, model: Model, split: SplitPoint, *, recompute: bool = False) -> None:
         super().__init__()
-        self.precision = precision
         self.recompute = recompute
         names = model.backbone.stages[split.stages :]
         self.stages = nn.ModuleList(model.backbone.stage(name) for name in names)
@@ -71,13 +66,10 @@ class Tail(nn.Module):
         self.pooled = split.pooled
 
     def forward(self, inputs: Tensor) -> Tensor:
-        with autocast(self.precision, inputs.device):
-            for stage in self.stages:
-                inputs = (
-                    self._recomputed(stage, inputs) if self.recompute and torch.is_grad_enabled() else stage(inputs)
-                )
-            outputs_BK: Tensor = self.head(inputs)
-        return outputs_BK.float()
+        for stage in self.stages:
+            inputs = self._recomputed(stage, inputs) if self.recompute and torch.is_grad_enabled() else stage(inputs)
+        outputs_BK: Tensor = self.head(inputs)
+        return outputs_BK.float()  # a training step may compute them in bfloat16
 
     def _recomputed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
         """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): the activations inside the stage are not stored
@@ -96,11 +88,9 @@ class Tail(nn.Module):
         """The features (B, F) from which a head is solved."""
         (head,) = self.whole_head
         assert isinstance(head, Solvable)
-        with autocast(self.precision, inputs.device):
-            for stage in self.stages:
-                inputs = stage(inputs)
-            features_BF = inputs if self.pooled else head.reduce(inputs)
-        return features_BF.float()
+        for stage in self.stages:
+            inputs = stage(inputs)
+        return inputs if self.pooled else head.reduce(inputs)
 
     def train(self, mode: bool = True) -> Tail:
         """Set training mode for the trainable parts; the frozen ones stay in evaluation mode."""
@@ -114,9 +104,8 @@ class Tail(nn.Module):
 class FrozenPrefix(nn.Module):
     """The model up to its last split point: normalised images (B, C, H, W) to the features at each split point."""
 
-    def __init__(self, model: Model, splits: Iterable[SplitPoint], precision: Precision = "float32") -> None:
+    def __init__(self, model: Model, splits: Iterable[SplitPoint]) -> None:
         super().__init__()
-        self.precision = precision
         self.splits = tuple(sorted(splits))
         names = model.backbone.stages[: self.splits[-1].stages]
         self.stages = nn.ModuleList(folded(model.backbone.stage(name)) for name in names)
@@ -126,15 +115,14 @@ class FrozenPrefix(nn.Module):
     def forward(self, inputs: Tensor, start: SplitPoint = SplitPoint(0)) -> dict[SplitPoint, Tensor]:
         """The features at each split point, from normalised images or from the features at an earlier one."""
         found: dict[SplitPoint, Tensor] = {}
-        with autocast(self.precision, inputs.device):
-            for place in range(start.stages, len(self.stages) + 1):
-                if place > start.stages:
-                    inputs = self.stages[place - 1](inputs)
-                if SplitPoint(place) in self.splits:
-                    # A clone: the next stage may begin in place, as with SiLU(inplace=True).
-                    found[SplitPoint(place)] = inputs.clone() if place < len(self.stages) else inputs
-                if SplitPoint(place, pooled=True) in self.splits:
-                    found[SplitPoint(place, pooled=True)] = self.pool(inputs)
+        for place in range(start.stages, len(self.stages) + 1):
+            if place > start.stages:
+                inputs = self.stages[place - 1](inputs)
+            if SplitPoint(place) in self.splits:
+                # A clone: the next stage may begin in place, as with SiLU(inplace=True).
+                found[SplitPoint(place)] = inputs.clone() if place < len(self.stages) else inputs
+            if SplitPoint(place, pooled=True) in self.splits:
+                found[SplitPoint(place, pooled=True)] = self.pool(inputs)
         return found
 
 
@@ -165,7 +153,7 @@ def prefix_keys(
 ) -> dict[SplitPoint, FeatureKey]:
     """How cached features are keyed: a key for each split point, equal only where all that decides the features is.
 
-    `old_name` covers the preprocessing, the `identity` (distribution, version and name of the backbone, precision), and
+    `old_name` covers the preprocessing, the `identity` (distribution, version and name of the backbone), and
     the structure and weights of every stage up to the split point. `name` adds the code of those stages
     (`code_digest`), the rules by which images are read, the type of device, and VERSION. A store is a folder of this
     name and the type of its numbers; in it an image has its content's digest, and the view, as its key

@@ -16,6 +16,7 @@ from torch import Tensor
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
+from zoo_core.devices.precision import autocast
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
 from zoo_core.model.assemble import trainable_parameters
 from zoo_core.tasks.objective import objective_for
@@ -73,7 +74,7 @@ def _front(job: Job, cut: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tenso
     """Seconds for the tried images up to a cut, with all lanes at work, and what stands there."""
     if cut == SplitPoint(0):
         return 0.0, images_BCHW
-    front = FrozenPrefix(job.model, [cut], job.settings.precision)
+    front = FrozenPrefix(job.model, [cut])
     if job.device.type != "cpu":
         seconds, outputs = _timed(lambda: front(images_BCHW))
         return seconds, outputs[cut].clone()
@@ -89,7 +90,7 @@ def _front(job: Job, cut: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tenso
 def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]:
     """Seconds of a step and of a forward pass over the tried images, and the bytes kept for the gradients of one."""
     recompute = job.settings.gradient_checkpointing
-    tail = Tail(job.model, cut, job.settings.precision, recompute=recompute).eval()  # statistics stay as they are
+    tail = Tail(job.model, cut, recompute=recompute).eval()  # statistics stay as they are
     targets = torch.from_numpy(job.source.parts["train"].targets[[0] * TRIED]).to(job.device)
     objective = objective_for(job.source.task, job.model.head)
     kept: dict[int, int] = {}
@@ -99,17 +100,18 @@ def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]
         return tensor
 
     weights = {parameter.untyped_storage().data_ptr() for parameter in tail.parameters()}
+
+    def loss() -> Tensor:
+        with autocast(job.settings.precision, job.device):
+            outputs_BK = tail(inputs)
+        return objective.loss(outputs_BK, targets)
+
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = objective.loss(tail(inputs), targets)
-    del loss
+        loss()
     bytes_kept = sum(count for place, count in kept.items() if place not in weights)
     with torch.inference_mode():
         forward, _ = _timed(lambda: tail(inputs))
-
-    def step() -> None:
-        objective.loss(tail(inputs), targets).backward()  # type: ignore[no-untyped-call]
-
-    seconds, _ = _timed(step)
+    seconds, _ = _timed(lambda: loss().backward())  # type: ignore[no-untyped-call]
     for parameter in tail.parameters():
         parameter.grad = None
     return seconds, forward, bytes_kept // TRIED

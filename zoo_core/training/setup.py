@@ -48,10 +48,9 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
     resized = resized_store(root, job.preprocessing, message) if job.caching.resized_bytes else None
     parts, size = job.source.parts, config.batch_size
     entry = job.backbone.entry
-    precision = "" if config.precision == "float32" else f" {config.precision}"
     features = FeatureCache(
         root=root,
-        identity=f"{entry.distribution} {entry.version} {job.backbone}{precision}",
+        identity=f"{entry.distribution} {entry.version} {job.backbone}",
         shapes=job.shapes,
         augment=config.augment,
         dtype=config.cache_dtype,
@@ -71,7 +70,6 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         classes=job.source.classes,
         device=job.device,
         world=world,
-        precision=config.precision,
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from zoo_core.devices.precision import autocast
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.inputs import group_size
@@ -91,7 +92,8 @@ class TrainStep:
         for number, (features_m, targets_m) in enumerate(micro_batches, start=1):
             weight = len(targets_m) / n if has_images else 0.0
             with self._no_sync() if number < count else nullcontext():
-                outputs_mK = self.tail(features_m) if alone else self.forward(features_m)
+                with autocast(self.config.precision, self.device):
+                    outputs_mK = self.tail(features_m) if alone else self.forward(features_m)
                 loss = self.objective.loss(outputs_mK, targets_m, self.config.label_smoothing)
                 (loss * weight * w).backward()  # type: ignore[no-untyped-call]
             mean_loss += loss.detach().double() * weight

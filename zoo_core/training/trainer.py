@@ -128,7 +128,7 @@ class Trainer:
         self.model.apply_rules(plan.rules(phase))
         inputs = self.planner.enter(number, self._on_caching)
         step = TrainStep(
-            tail=Tail(self.model, inputs.cut, config.precision, recompute=config.gradient_checkpointing),
+            tail=Tail(self.model, inputs.cut, recompute=config.gradient_checkpointing),
             optimizer=phase_optimizer(self.model, plan, number, config),
             objective=self.objective,
             planner=self.planner,
@@ -179,7 +179,7 @@ class Trainer:
             merge()
             return replace(evaluator, stop_request=StopRequest()).evaluate(self.model, whole)
         try:
-            if images is self.planner.val and self.config.precision == "float32":
+            if images is self.planner.val:
                 phase = self._phase or self.enter_phase(len(self.plan.phases) - 1)
                 # Features of a prefix that an earlier phase trained may belong to other weights than the best epoch's.
                 if all(self.plan.frozen_depth(one) >= phase.inputs.cut.stages for one in self.plan.phases):
