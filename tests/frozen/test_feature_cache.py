@@ -25,6 +25,7 @@ from zoo_core.errors import TrainingError
 from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.caching import cache_budget, choose_caching, view_in_epoch
 from zoo_core.frozen.feature_cache import FeatureCache
+from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.inputs import CPU_GROUP
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, folded, prefix_keys
 from zoo_core.paths import cache_dir
@@ -169,8 +170,8 @@ def test_what_is_kept_does_not_depend_on_what_was_there(config: FinetuneConfig, 
         identity = f"{entry.distribution} {entry.version} {job.backbone}"
         keys = prefix_keys(job.model, job.preprocessing, identity, job.device)
         features = FeatureCache(cache_dir(), "", job.shapes, "none", dtype, job.device, 1, keys)
-        val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
-        inputs, _ = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
+        train = Batches(job.source.parts["train"], job.preprocessing, 8, 1)
+        inputs, _ = next(features.kept(cut, train, 1).batches([[(index, 0) for index in range(len(train.part))]]))
         kept.append(inputs)
         features.close()
         shutil.rmtree(cache_dir())
@@ -329,14 +330,48 @@ def test_half_precision_keeps_what_was_computed_rounded(
         keys = prefix_keys(job.model, job.preprocessing, identity, job.device)
         features = FeatureCache(cache_dir(), "", job.shapes, "none", kind, job.device, 1, keys)
         (cut,) = job.caching.splits
-        val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
-        found[kind], _ = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
+        train = Batches(job.source.parts["train"], job.preprocessing, 8, 1)
+        found[kind], _ = next(features.kept(cut, train, 1).batches([[(index, 0) for index in range(len(train.part))]]))
         features.close()
-        assert job.caching.total == 24 * 512 * BYTES[kind]
-        assert (features.folder(cut) / "rows").stat().st_size == HEADER_BYTES + job.caching.total
+        files = [path.stat().st_size - HEADER_BYTES for path in cache_dir().glob("features/*/rows")]
+        assert job.caching.total == sum(files) == (20 * BYTES[kind] + 4 * BYTES["float32"]) * 512
+        shutil.rmtree(cache_dir())
     exact, kept = found["float32"], found[dtype]
     assert (exact.abs().max() > 65504) == (dtype == "bfloat16")
     assert 0 < (kept - exact).abs().div(exact.abs() + 1e-9).max() <= 2.0 ** -(bits + 1)
+
+
+def test_validation_features_are_kept_exactly(config: FinetuneConfig, catalog: Catalog) -> None:
+    """Seen to fail: rounded like the others, they chose the best epoch by other answers than those of the network."""
+    _, rounded = run(config, catalog, strategy="head-only", cache_dtype="float16")
+    _, exact = run(config, catalog, strategy="head-only", cache_dtype="float32")
+    assert (rounded.num_computed, exact.num_computed) == (20 + 4, 20), "those of the 4 validation images are the same"
+
+
+def test_rounded_features_of_training_images_are_not_read_for_validation(
+    config: FinetuneConfig, catalog: Catalog
+) -> None:
+    """Seen to fail where they were taken for a cache of earlier versions."""
+    config = replace(config, strategy="head-only", cache_dtype="float16")
+    run(config, catalog, val_share=0.2)
+    _, other = run(config, catalog, val_share=0.5)
+    assert other.num_computed == 8, "of the 12 validation images 4 were that before, the others trained"
+
+
+def test_a_cache_with_rounded_validation_features_is_read_as_it_is(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier versions stored them beside those of training images."""
+    config = replace(config, strategy="head-only", cache_dtype="float16")
+    with monkeypatch.context() as before:
+        before.setattr(InputPlanner, "_rounded", lambda self, splits, val: True)
+        _, first = run(config, catalog)
+    (folder,) = cache_dir().glob("features/*")
+    _, second = run(config, catalog)
+    assert (first.num_computed, second.num_computed) == (24, 0)
+    assert list(cache_dir().glob("features/*")) == [folder]
+    losses = [[epoch.val_loss for epoch in result.trained.epochs] for result in (first, second)]
+    assert losses[0] == losses[1]
 
 
 def test_a_stage_folds_to_the_same_function(catalog: Catalog) -> None:

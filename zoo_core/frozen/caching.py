@@ -11,7 +11,7 @@ from zoo_core.data.eviction import stores
 from zoo_core.data.transforms import shorter_side
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
-from zoo_core.frozen.storage_types import item_bytes
+from zoo_core.frozen.storage_types import EXACT, item_bytes
 from zoo_core.paths import cache_dir
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import Preprocessing
@@ -82,8 +82,8 @@ def choose_caching(
     """
     depths = [plan.frozen_depth(phase) for phase in plan.phases]
     views = _views(config, plan)
-    rows = train * views + val
-    sizes = {split: rows * prod(shape) * item_bytes(config.cache_dtype) for split, shape in shapes.items()}
+    bytes_per_number = train * views * item_bytes(config.cache_dtype) + val * item_bytes(EXACT)
+    sizes = {split: bytes_per_number * prod(shape) for split, shape in shapes.items()}
     chosen: dict[SplitPoint, int] = {}
     splits: list[SplitPoint | None] = []
     for depth in depths if views else ():

@@ -61,8 +61,8 @@ class FeatureCache:
     message: Callable[[str], None] = lambda text: None
     num_computed: int = 0
     """Images that went through a stage of the prefix to be cached; 0 when all features were found."""
-    _stores: dict[Path, Store] = field(default_factory=dict)
-    _proven: set[Path] = field(default_factory=set)
+    _stores: dict[Path, Store] = field(default_factory=dict, init=False)
+    _proven: set[Path] = field(default_factory=set, init=False)
     """Stores whose arrays of this run have passed their proof."""
 
     def store(self, split: SplitPoint) -> Store:
@@ -112,6 +112,11 @@ class FeatureCache:
             self.store(split).refresh()
             self._proven.add(self.folder(split))
 
+    def holds(self, splits: Iterable[SplitPoint], items: CacheItems) -> bool:
+        """Whether all these items are stored at all split points, be it by zoo 0.1.0."""
+        keys = self._keys(items)
+        return all(bool((self._has(split, keys) | self._has_old(split, keys)).all()) for split in splits)
+
     def kept(self, split: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
         """The features of a part, which `build` has stored."""
         entries, found = self.store(split).find(self.key(*item) for item in CacheItems(((batches, views),)))
@@ -155,12 +160,23 @@ class FeatureCache:
                 found[chunk] = intact
         return found
 
+    def _has_old(self, split: SplitPoint, keys: npt.NDArray[np.bytes_]) -> Mask:
+        """A mask of the keys whose features zoo 0.1.0 stored."""
+        try:
+            with OldStore(self._old_folder(split), self.dtype) as old:
+                return lookup(old.entries, keys)[1]
+        except (OSError, ValueError):
+            return np.zeros(len(keys), np.bool_)
+
+    def _old_folder(self, split: SplitPoint) -> Path:
+        return self.root / "features" / f"{self.keys[split].old_name}-{self.dtype}"
+
     def _take_over_old(
         self, split: SplitPoint, prefix: Callable[[], FrozenPrefix], items: CacheItems, missing: IntArray
     ) -> int:
         """Copy features that zoo 0.1.0 stored, if a sample of them is what the prefix computes now; return how many."""
         try:
-            old = OldStore(self.root / "features" / f"{self.keys[split].old_name}-{self.dtype}", self.dtype)
+            old = OldStore(self._old_folder(split), self.dtype)
         except (OSError, ValueError):
             return 0
         with old:

@@ -1,8 +1,8 @@
-"""Where each phase of a plan gets its numbers from: pixels, the frozen front computed anew, or what was kept of it."""
+"""The inputs of each phase of a plan: images, features computed anew, or cached features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ VIEWS_OF_VAL = 1  # the centre
 
 @dataclass(frozen=True)
 class PhaseInputs:
-    """What a phase computes with: features at a cut, of training and of validation images."""
+    """The inputs of a phase: features at its split point, of training and of validation images."""
 
     cut: SplitPoint
     train: Inputs
@@ -31,46 +31,78 @@ class PhaseInputs:
 
 @dataclass
 class InputPlanner:
-    """The images of a run as its phases see them."""
+    """The images of a run as its phases take them: as they are, or as cached or computed features of the frozen prefix.
+
+    `exact` caches the features of validation images; it is `features` itself if that rounds no number.
+    """
 
     model: Model
     plan: Plan
     caching: Caching
     features: FeatureCache
+    exact: FeatureCache
     train: Batches
     val: Batches
     classes: tuple[str, ...]
     device: torch.device
     world: World
 
+    @property
+    def num_computed(self) -> int:
+        """The number of images that passed the frozen prefix to be cached."""
+        return sum(features.num_computed for features in self._caches)
+
     def enter(self, number: int, watch: Callable[[int, int], None]) -> PhaseInputs:
-        """Get ready for a phase: what its frozen front gives is computed and kept where the plan of caching says so."""
-        pixels = ImageInputs(self.train, self.device), ImageInputs(self.val, self.device)
-        front = self.plan.frozen_depth(self.plan.phases[number])
+        """The inputs of a phase, after the missing features are cached; `watch` hears of (images done, images)."""
+        images = ImageInputs(self.train, self.device), ImageInputs(self.val, self.device)
+        depth = self.plan.frozen_depth(self.plan.phases[number])
         cut = self.caching.splits[number]
-        if front == 0:
-            return PhaseInputs(SplitPoint(0), *pixels)
+        if depth == 0:
+            return PhaseInputs(SplitPoint(0), *images)
         if cut is None:
-            prefix = FrozenPrefix(self.model, [SplitPoint(front)])
-            return PhaseInputs(SplitPoint(front), *(ComputedFeatures(one, prefix, SplitPoint(front)) for one in pixels))
-        self._build(number, watch)
+            end = SplitPoint(depth)
+            prefix = FrozenPrefix(self.model, [end])
+            return PhaseInputs(end, *(ComputedFeatures(inputs, prefix, end) for inputs in images))
+        of_val = self._build(number, watch)
         train = self.features.kept(cut, self.train, self.caching.views)
-        return PhaseInputs(cut, train, self.features.kept(cut, self.val, VIEWS_OF_VAL))
+        return PhaseInputs(cut, train, of_val.kept(cut, self.val, VIEWS_OF_VAL))
 
     def close(self) -> None:
-        """Close the files of what is kept."""
-        self.features.close()
+        """Close the files of the cache."""
+        for features in self._caches:
+            features.close()
 
-    def _build(self, number: int, watch: Callable[[int, int], None]) -> None:
-        """Compute what is missing at this phase's cut, and in the same pass at those of later phases."""
-        self.features.keys = prefix_keys(self.model, self.train.preprocessing, self.features.identity, self.device)
+    @property
+    def _caches(self) -> tuple[FeatureCache, ...]:
+        return (self.features,) if self.exact is self.features else (self.features, self.exact)
+
+    def _build(self, number: int, watch: Callable[[int, int], None]) -> FeatureCache:
+        """Compute the features that are missing at this phase's split point, and in the same pass at those of later phases;
+        return the cache of the validation features."""
+        for features in self._caches:
+            features.keys = prefix_keys(self.model, self.train.preprocessing, features.identity, self.device)
         splits = {
             cut for later, cut in enumerate(self.caching.splits) if cut and self._frozen_until(cut, number, later)
         }
-        rows = CacheItems(((self.train, self.caching.views), (self.val, VIEWS_OF_VAL)))
-        self.features.build(lambda: FrozenPrefix(self.model, splits), splits, rows, self.world, watch)
+        train, val = (self.train, self.caching.views), (self.val, VIEWS_OF_VAL)
+        of_val = self.features if self._rounded(splits, CacheItems((val,))) else self.exact
+        if of_val is self.features:
+            builds = [(self.features, CacheItems((train, val)))]
+        else:  # validation images first: a run that is stopped in between must not look like an older cache
+            builds = [(self.exact, CacheItems((val,))), (self.features, CacheItems((train,)))]
+        for features, items in builds:
+            features.build(lambda: FrozenPrefix(self.model, splits), splits, items, self.world, watch)
+        return of_val
+
+    def _rounded(self, splits: Collection[SplitPoint], val: CacheItems) -> bool:
+        """Whether an older version cached the validation features, rounded like the others. They are read as they are: a
+        run that finds them computes nothing, and gives the numbers that those versions gave."""
+        if self.exact is self.features:
+            return False
+        old = not any(self.exact.folder(split).is_dir() for split in splits) and self.features.holds(splits, val)
+        return all(self.world.all_gather_object(old))
 
     def _frozen_until(self, cut: SplitPoint, number: int, later: int) -> bool:
-        """Whether the stages before a later phase's cut stay as they are from this phase on until then."""
+        """Whether the stages before a later phase's split point are frozen from this phase on until then."""
         between = self.plan.phases[number : later + 1]
         return later >= number and all(self.plan.frozen_depth(phase) >= cut.stages for phase in between)

@@ -16,6 +16,9 @@ from torch import Tensor
 from zoo_core.settings import CacheType
 
 ON_DISK: dict[CacheType, str] = {"float16": "float16", "bfloat16": "int16", "float32": "float32"}
+EXACT: CacheType = "float32"
+"""The type of cached validation features. Rounded ones would choose the best epoch by other answers than those of the network
+that is reported and shipped."""
 
 
 def item_bytes(dtype: CacheType) -> int:

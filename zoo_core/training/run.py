@@ -167,7 +167,7 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
         evaluation=evaluation,
         baseline=task.baseline(job.source.parts["train"].targets, job.source.parts[part].targets),
         part=part,
-        num_computed=trainer.planner.features.num_computed,
+        num_computed=trainer.planner.num_computed,
         task=task.name,
     )
     if trainer.planner.world.is_main:

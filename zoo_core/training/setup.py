@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from zoo_core.data.batches import Batches, resized_store
 from zoo_core.data.eviction import make_room, stores
@@ -12,6 +13,7 @@ from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.split import prefix_keys
+from zoo_core.frozen.storage_types import EXACT
 from zoo_core.paths import cache_dir
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.callback import Callback
@@ -58,13 +60,15 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         workers=workers,
         message=message,
     )
+    exact = features if config.cache_dtype == EXACT else replace(features, dtype=EXACT)
     if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
-        _make_room(job, features, resized)
+        _make_room(job, (features, exact), resized)
     return InputPlanner(
         model=job.model,
         plan=job.plan,
         caching=job.caching,
         features=features,
+        exact=exact,
         train=Batches(parts["train"], job.preprocessing, size, workers, config.augment, resized),
         val=Batches(parts["val"], job.preprocessing, size, workers, "none", resized),
         classes=job.source.classes,
@@ -73,13 +77,15 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
     )
 
 
-def _make_room(job: Job, features: FeatureCache, resized: Store | None) -> None:
+def _make_room(job: Job, caches: Sequence[FeatureCache], resized: Store | None) -> None:
     """Remove the least recently used caches if this run needs their room; those that it will read itself stay."""
     needed, budget = job.caching.total + job.caching.resized_bytes, cache_budget(job.settings.cache_gb)
-    there = dict(stores(features.root))
+    root = caches[0].root
+    there = dict(stores(root))
     if sum(there.values()) + needed > budget:
-        features.keys = prefix_keys(job.model, job.preprocessing, features.identity, job.device)
-        own = {features.folder(cut) for cut in job.caching.splits if cut is not None}
+        for features in caches:
+            features.keys = prefix_keys(job.model, job.preprocessing, features.identity, job.device)
+        own = {features.folder(cut) for features in caches for cut in job.caching.splits if cut is not None}
         if resized is not None:
             own.add(resized.folder)
-        make_room(features.root, needed - sum(there.get(folder, 0) for folder in own), budget, keep=own)
+        make_room(root, needed - sum(there.get(folder, 0) for folder in own), budget, keep=own)
