@@ -79,7 +79,7 @@ class RunFacts:
 
 
 # What may differ when a run goes on: it decides when and where, not what comes out.
-FREE = ("created", "config.out", "config.workers", "config.save_every")
+FREE = ("created", "config.out", "config.workers", "config.save_every", "data.findings")
 
 
 def differences(before: RunFacts, now: RunFacts) -> list[str]:

@@ -114,8 +114,12 @@ class Job:
         )
 
 
-def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Job:
+def prepare(
+    config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None, *, split_kind: str | None = None
+) -> Job:
     """Choose, check and load everything that a config names; `watch` is told how many images are looked at.
+
+    `split_kind` is the kind of an earlier split of the images, which is to be repeated.
 
     Raises UsageError for what the config gets wrong, DataError and WeightsError for what it finds.
     """
@@ -125,7 +129,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     source = open_dataset(config.data, catalog, config.task, watch)
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
-    source = source.with_validation(share=config.val_share, seed=config.seed)
+    source = source.with_validation(share=config.val_share, seed=config.seed, kind=split_kind)
     if config.strategy != "auto":  # a wrong one ends before a download
         make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs or FEW_EPOCHS)
     start = resolve_weights(backbone, config.weights)

@@ -101,7 +101,7 @@ def resume(
         with _alone(directory, World()):
             remove_checkpoints(directory)  # it may have been killed before it came to that
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
-    job = prepare(facts.config, catalog, scanning)
+    job = prepare(facts.config, catalog, scanning, split_kind=str(facts.data.split.get("kind")))
     changed = differences(facts, job.facts())
     if changed:
         raise ZooError(
