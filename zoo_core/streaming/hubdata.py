@@ -20,6 +20,7 @@ from zoo_core.data.sources import PartName, Source
 from zoo_core.errors import DataError, HubError, UnreachableError, UsageError, ZooError, printable, reason_of
 from zoo_core.hubclient.client import attempt, endpoint, guarded_api
 from zoo_core.hubclient.guard import COMMIT
+from zoo_core.installing import install_hint
 from zoo_core.options import parse_options, split_name
 from zoo_core.settings import TaskChoice
 from zoo_core.streaming.assemble import read_shards
@@ -101,7 +102,8 @@ def _package() -> Any:
         import datasets
     except ImportError:
         raise UsageError(
-            "--data hf:... needs the package 'datasets', which is not installed: pip install 'zoo-core[streaming]'"
+            "--data hf:... needs the package 'datasets', which is not installed. To install it: "
+            + install_hint("zoo-core", extra="streaming")
         ) from None
     datasets.logging.set_verbosity(logging.CRITICAL)  # the errors here say it once
     datasets.disable_progress_bars()
