@@ -5,7 +5,6 @@ A name that two distributions provide is a clash: it has to be asked for as `dis
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from zoo_core.discovery import DISABLING, PluginRecord, discover, warnings_of
 from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of
+from zoo_core.installing import install_hint, registry
 from zoo_core.options import format_options, parse_options, split_name
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 
@@ -119,7 +119,7 @@ class Catalog:
             distribution = known["distribution"]
             return (
                 f"The {word} '{name}' is provided by {distribution}, which is not installed or failed to load. "
-                f"Install it with `pip install {distribution}`; `zoo plugins` shows what is there."
+                f"`zoo plugins` lists the installed ones. To install it: {install_hint(distribution)}"
             )
         return f"No {word} '{name}'.{did_you_mean(name, names)} `zoo list {plural}` shows all."
 
@@ -153,11 +153,3 @@ def open_catalog(*, with_plugins: bool = True) -> Catalog:
     disabled = [name.strip() for name in os.environ.get(DISABLING, "").split(",") if name.strip()]
     records = discover(disabled=disabled, with_plugins=with_plugins)
     return Catalog(records, warnings_of(records, disabled if with_plugins else ()))
-
-
-def registry() -> list[dict[str, Any]]:
-    """The plugins that are known to exist, installed or not."""
-    from importlib.resources import files  # costs a listing 13 ms, and only an error needs it
-
-    text = files("zoo_core").joinpath("resources/registry.json").read_text(encoding="utf-8")
-    return json.loads(text)["plugins"]  # type: ignore[no-any-return]

@@ -23,6 +23,7 @@ FLOORS = (
     "paths",
     "json_index",
     "json_checks",
+    "wording",
     "spec_checks",
     "specs",
     "freezing",
@@ -30,6 +31,7 @@ FLOORS = (
     "builtin",
     "installed",
     "discovery",
+    "installing",
     "catalog",
     "settings",
     # from here down torch may be imported, and only here

@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from zoo_core.catalog import registry
+from zoo_core.installing import registry
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = sorted((ROOT / "registry" / "plugins").glob("*.toml"))
