@@ -38,6 +38,7 @@ from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, set_rates
+from zoo_core.training.snapshot import load_optimizer, optimizer_state
 from zoo_core.training.trainer_state import TrainerState
 
 BASE = FinetuneConfig(
@@ -88,7 +89,9 @@ def naive(config: FinetuneConfig, catalog: Catalog) -> tuple[dict[str, torch.Ten
     for number, phase in enumerate(job.plan.phases):
         job.model.apply_rules(job.plan.rules(phase))
         rates = Rates.of(config, job.plan, phase, pretrained=False)
-        optimizer = make_optimizer(config, parameter_groups(job.model, job.plan, number, rates, 0.01), optimizer)
+        moments = optimizer_state(job.model, optimizer) if optimizer is not None else {}
+        optimizer = make_optimizer(config, parameter_groups(job.model, job.plan, number, rates, 0.01))
+        load_optimizer(job.model, optimizer, moments)
         for _ in range(phase.epochs):
             job.model.train()
             total, groups = 0.0, training_groups(len(train.part), config.batch_size, seed=0, epoch=epoch)
@@ -113,7 +116,7 @@ def test_losses_and_weights_are_those_of_the_naive_loop(
     config = replace(config, strategy=strategy, views=views)
     expected, losses = naive(config, catalog)
     # The best epoch's weights are put back at the end; here the last epoch's are compared.
-    monkeypatch.setattr(TrainerState, "take_best", lambda self: None)
+    monkeypatch.setattr(TrainerState, "load_best", lambda self: None)
     job, result = run(config, catalog)
     assert [report.train_loss for report in result.trained.epochs] == pytest.approx(losses, rel=1e-4)
     found = job.model.state_dict()
@@ -173,7 +176,8 @@ def test_what_is_kept_does_not_depend_on_what_was_there(config: FinetuneConfig, 
         keys = prefix_keys(job.model, job.preprocessing, identity, job.device)
         features = FeatureCache(cache_dir(), "", job.shapes, "none", dtype, job.device, 1, keys)
         val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
-        kept.append(next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]])))
+        inputs, _ = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
+        kept.append(inputs)
         features.close()
         shutil.rmtree(cache_dir())
     assert kept[0].std() > 0.01
@@ -352,7 +356,7 @@ def test_half_precision_keeps_what_was_computed_rounded(
         features = FeatureCache(cache_dir(), "", job.shapes, "none", kind, job.device, 1, keys)
         (cut,) = job.caching.splits
         val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
-        found[kind] = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
+        found[kind], _ = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
         features.close()
         assert job.caching.total == 24 * 512 * BYTES[kind]
         assert (features.folder(cut) / "rows").stat().st_size == HEADER_BYTES + job.caching.total
