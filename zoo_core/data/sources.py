@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo_core.data.decode import open_image, read_file
+from zoo_core.data.decode import decode, open_image, read_file
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError, printable
 from zoo_core.specs import TaskName
@@ -66,7 +66,17 @@ class FolderImages:
         return len(self.files)
 
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
-        return open_image(self.root / self.files[index], at_least=at_least)
+        path = self.root / self.files[index]
+        if self.digests is None:
+            return open_image(path, at_least=at_least)
+        try:
+            content = read_file(path)
+            # Whatever is computed of an image is stored under its digest, so it must be that of these bytes.
+            if content_digest(content) != self.digests[index]:
+                raise DataError("has changed since the images were scanned. Give the command again")
+            return decode(content, at_least=at_least)
+        except DataError as error:
+            raise DataError(f"{printable(str(path))} {error}.") from error.__cause__
 
     def name(self, index: int) -> str:
         return self.files[index]
