@@ -172,6 +172,8 @@ def show_job(screen: Console, job: Job) -> None:
         ("kept", kept_in_words(job.caching, job.plan.stages)),
         ("device", str(job.device)),
     ]
+    if job.start.preprocessing_origin:
+        rows.insert(1, ("images as", job.start.preprocessing_origin))
     if job.dropped:
         rows.insert(1, ("left out", ", ".join(job.dropped) + " (replaced by the head)"))
     if job.source.ignored:
