@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from zoo_core.data.transforms import Pixels, apply_crop, crop_of
-from zoo_core.settings import Augment
+from zoo_core.settings import Augment, ResolvedSettings
 from zoo_core.specs import Preprocessing
 
 Zoo = Callable[..., subprocess.CompletedProcess[str]]
@@ -32,6 +33,14 @@ def make_photos(root: Path, *, classes: tuple[str, ...] = ("blue", "red"), count
             pixels[..., 2 * (label == 0)] += 120
             Image.fromarray(pixels).save(folder / f"{number}.{'png' if number % 2 else 'jpg'}")
     return root
+
+
+def resolved(**given: Any) -> ResolvedSettings:
+    """Settings in which nothing is open, as a run on a CPU would decide them."""
+    decided = {"task": "classification", "strategy": "full", "epochs": 2, "size": 32, "augment": "none"}
+    decided |= {"base_lr": 0.2, "patience": 2, "views": 0, "precision": "float32", "compile": "off"}
+    decided |= {"micro_batch": 32, "workers": 1, "device": "cpu"}
+    return ResolvedSettings(**{"backbone": "resnet18", **decided, **given})
 
 
 def make_table(root: Path, header: str, describe: Callable[[str, int], str], *, count: int = 12) -> Path:

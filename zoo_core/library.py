@@ -14,9 +14,9 @@ from zoo_core.hub.load import is_address, pull_run
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.predict import Predictor, open_pretrained, open_run
 from zoo_core.settings import FinetuneConfig
+from zoo_core.training import run
 from zoo_core.training.callback import Callback, NullCallback
-from zoo_core.training.job import prepare
-from zoo_core.training.run import Result, run_job
+from zoo_core.training.run import Result
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 
 
@@ -51,7 +51,7 @@ def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback
 
     Returns the directory, the history and the evaluation. Raises ZooError with what to do about it.
     """
-    return run_job(prepare(config, catalog or open_catalog()), callback or NullCallback())
+    return run.finetune(config, catalog or open_catalog(), callback or NullCallback())
 
 
 def load(

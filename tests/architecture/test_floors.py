@@ -23,6 +23,7 @@ FLOORS = (
     "paths",
     "json_index",
     "json_checks",
+    "wording",
     "spec_checks",
     "specs",
     "freezing",

@@ -114,7 +114,7 @@ def test_the_card_says_what_a_person_and_the_hub_want_to_know(
         "| blue |",
         "95 % confidence",
         "curves.png",
-        "head learns",
+        "head is trained",
         "## Limits",
     ):
         assert part in body

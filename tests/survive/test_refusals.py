@@ -110,7 +110,7 @@ def test_a_run_is_not_resumed_with_anything_else_and_it_is_said_what(
     (run / "config.json").write_text(json.dumps(config))
     with pytest.raises(ZooError) as caught:
         resume(run, catalog, NullCallback())
-    assert f"{run} cannot go on, because not all is as it was:" in str(caught.value)
+    assert f"cannot resume {run}; these have changed since it started:" in str(caught.value)
     assert named in str(caught.value)
     assert list((run / "checkpoints").iterdir()), "a refusal costs nothing"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.common import console, json_option, megabytes, print_json, shown, table
+from zoo_core.cli.common import console, json_option, print_json, shown, table
 from zoo_core.paths import cache_dir
+from zoo_core.wording import megabytes
 
 KINDS = {
     "features": "outputs of frozen stages, by image",

@@ -32,7 +32,7 @@ FORMATS = (  # some of Pillow's others start external programs
     *(("HEIF",) if READS_HEIC else ()),
 )
 READER = f"4/{PIL.__version__}"  # grows with the rules of this module; another Pillow may read other files
-INSPECTION = f"{READER}/{' '.join(FORMATS)}"  # the key of what an inspection found
+INSPECTION = f"{READER}/{' '.join(FORMATS)}"  # the key of an inspection's findings
 HEIC_ENDINGS = {".heic", ".heif", ".hif"}
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 NEEDS_HEIC = "pip install pillow-heif"

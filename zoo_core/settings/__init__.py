@@ -11,15 +11,18 @@ from zoo_core.settings.config import (
     TaskChoice,
 )
 from zoo_core.settings.files import read_settings
+from zoo_core.settings.resolved import Decision, ResolvedSettings
 
 __all__ = [
     "Augment",
     "BadImages",
     "CacheType",
     "Compile",
+    "Decision",
     "FinetuneConfig",
     "Optimizer",
     "Precision",
+    "ResolvedSettings",
     "TaskChoice",
     "read_settings",
 ]

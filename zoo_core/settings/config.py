@@ -262,13 +262,6 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         check_settings(self)
 
-    @property
-    def images_a_step(self) -> int:
-        """The batch size. Raises UsageError while it is "auto": a job knows it."""
-        if self.batch_size == "auto":
-            raise UsageError("the batch size is 'auto', and nothing has found one yet")
-        return self.batch_size
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` gives an equal config again."""
         return asdict(self)
