@@ -108,7 +108,8 @@ def resume(
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
     world = join_world(find_device(facts.config.device))
     try:
-        job = prepare(facts.config, catalog, scanning, world)
+        kind = str(facts.data.split.get("kind"))
+        job = prepare(facts.config, catalog, scanning, world, split_kind=kind)
         changed = differences(facts, job.facts())
         if changed:
             raise ZooError(
