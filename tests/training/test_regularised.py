@@ -122,11 +122,11 @@ def test_patience_ends_a_phase_and_the_next_one_begins(config: FinetuneConfig, c
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mixup": -1.0}, "mixup must be at least 0"),
-        ({"ema": 1.0}, "ema must be at least 0 and at most 0.999999"),
-        ({"patience": 0}, "patience must be at least 1, got 0"),
-        ({"views": -1}, "views must be at least 0"),
-        ({"save_every": float("nan")}, "save_every must be at least 0"),
+        ({"mixup": -1.0}, "mixup must be a number of at least 0"),
+        ({"ema": 1.0}, "ema must be a number of at least 0 and at most 0.999999"),
+        ({"patience": 0}, "patience must be a whole number of at least 1, got 0"),
+        ({"views": -1}, "views must be a whole number of at least 0"),
+        ({"save_every": float("nan")}, "save_every must be a number of at least 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(config: FinetuneConfig, changes: dict, message: str) -> None:
