@@ -72,6 +72,8 @@ class Tail(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         with autocast(self.precision, inputs.device):
+            # A clone: the first stage may begin in place, and the step may be computed again from these inputs.
+            inputs = inputs.clone() if len(self.stages) else inputs
             for stage in self.stages:
                 inputs = (
                     self._recomputed(stage, inputs) if self.recompute and torch.is_grad_enabled() else stage(inputs)

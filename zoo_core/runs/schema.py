@@ -89,7 +89,7 @@ class RunFacts:
 
 
 PER_MACHINE = [f"config.{one.name}" for one in settings_of(FinetuneConfig).values() if one.per_machine]
-FREE = ("created", "decisions", "views", "split_points", *PER_MACHINE)
+FREE = ("created", "decisions", "views", "split_points", "data.findings", *PER_MACHINE)
 """Facts in which a resumed run may differ: they decide when and where it computes and not its result,
 or follow from others. Views and split points are compared with those of the checkpoint."""
 

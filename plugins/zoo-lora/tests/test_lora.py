@@ -70,7 +70,7 @@ def adapted(backbone: str, text: str, catalog: Catalog = CATALOG) -> tuple[Model
 def take_steps(model: Model, plan: Plan, size: int) -> None:
     config = FinetuneConfig(backbone="x", lr=0.01, base_lr=0.1)
     rates = Rates.of(config, plan, plan.phases[0])
-    optimizer = make_optimizer(config, parameter_groups(model, plan, 0, rates, 0.01), None)
+    optimizer = make_optimizer(config, parameter_groups(model, plan, 0, rates, 0.01))
     generator = torch.Generator().manual_seed(0)
     model.train()
     for _ in range(2):  # in the first the second factors learn, which begin at zero; then the first ones do
