@@ -10,6 +10,7 @@ import torch
 
 from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError
+from zoo_core.runs.directory import read_metrics
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training import trainer as loops
 from zoo_core.training.callback import NullCallback
@@ -84,9 +85,9 @@ def test_the_range_test_leaves_the_model_as_it_was_and_tells_what_it_found(
     states: list[dict[str, torch.Tensor]] = []
     real = loops.range_test
 
-    def looked_at(model, *arguments: object, **named: object) -> float:
+    def looked_at(model, *arguments: object, **functions: object) -> float:
         states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        found.append(real(model, *arguments, **named))
+        found.append(real(model, *arguments, **functions))
         states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return found[-1]
 
@@ -99,6 +100,7 @@ def test_the_range_test_leaves_the_model_as_it_was_and_tells_what_it_found(
     assert LOWEST <= found[0] <= 1
     (said,) = [line for line in callback.said if "range test" in line]
     assert f"{found[0]:.2g}" in said
+    assert result.trained.lr == read_metrics(result.directory)[-1]["lr"] == found[0]
     warm = round(0.1 * 3 * 4) or 1
     assert result.trained.epochs[0].lr == pytest.approx(found[0] / warm)
 
@@ -138,11 +140,11 @@ def test_patience_ends_a_phase_and_the_next_one_begins(config: FinetuneConfig, c
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mixup": -1.0}, "mixup must be at least 0"),
-        ({"ema": 1.0}, "ema must be at least 0 and at most 0.999999"),
-        ({"patience": 0}, "patience must be at least 1, got 0"),
-        ({"views": -1}, "views must be at least 0"),
-        ({"save_every": float("nan")}, "save_every must be at least 0"),
+        ({"mixup": -1.0}, "mixup must be a number of at least 0"),
+        ({"ema": 1.0}, "ema must be a number of at least 0 and at most 0.999999"),
+        ({"patience": 0}, "patience must be a whole number of at least 1, got 0"),
+        ({"views": -1}, "views must be a whole number of at least 0"),
+        ({"save_every": float("nan")}, "save_every must be a number of at least 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(config: FinetuneConfig, changes: dict, message: str) -> None:
