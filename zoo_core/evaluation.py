@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from zoo_core.catalog import Catalog
+from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
@@ -29,20 +31,21 @@ class RunEvaluation:
 
 
 def evaluate_run(
-    run: str,
+    run: str | Path,
     *,
-    data: str | None,
-    device: str,
-    catalog: Catalog,
+    data: Any = None,
+    device: str = "auto",
+    catalog: Catalog | None = None,
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> RunEvaluation:
-    """Measure a run on `data`, or on what was held out of its own data.
+    """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part of its own data.
 
     `scanning` and `watch` are told (images done, of how many) while they are looked at, and while they are measured.
 
     Raises DataError when the classes differ or when the run's own data are no longer what they were.
     """
+    catalog = catalog or open_catalog()
     predictor = load(run, device=device, catalog=catalog)
     if predictor.facts is None:
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
@@ -52,10 +55,11 @@ def evaluate_run(
         source = scan_images(opened, bad_images=own.bad_images, watch=scanning)
         part_name, part = _held_out(source, predictor.facts)
     else:
+        data = str(data) if isinstance(data, Path) else data
         source = scan_images(open_dataset(data, catalog, predictor.facts.task, scanning), watch=scanning)
         name: PartName = next(name for name in ("test", "val", "train") if name in source.parts)
         part_name, part = ("all" if name == "train" else name), source.parts[name]
-    part = _relabelled(part, source, predictor.classes)
+    part = relabelled(part, source, predictor.classes)
     return RunEvaluation(predictor.evaluate(part, watch), source.title, part_name, predictor.classes, source.task)
 
 
@@ -71,7 +75,7 @@ def _held_out(source: Source, facts: RunFacts) -> tuple[str, Part]:
     return name, source.parts[name]
 
 
-def _relabelled(part: Part, source: Source, names: tuple[str, ...]) -> Part:
+def relabelled(part: Part, source: Source, names: tuple[str, ...]) -> Part:
     """Targets in the order of the run's names. A label that the data do not know is one that no image has.
 
     Raises DataError for a class or label that the run does not know, and when numbers are not those of the run.

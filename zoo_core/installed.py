@@ -1,7 +1,7 @@
-"""Which plugins are installed: the entry points of the group `zoo`.
+"""The installed plugins: all entry points of the group `zoo`.
 
-Reading the metadata of every installed distribution costs a third of a listing's time. What was found is kept in the
-cache with the modification times of the folders it was found in: pip changes them whenever it installs or removes.
+Reading the metadata of every distribution takes a third of a listing's time, so the result is cached with the
+modification times of the folders on the import path, which pip changes whenever it installs or removes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class InstalledPlugin:
     damage: str = ""
 
     def load(self) -> Any:
-        """Import what the entry point names, a module or something in it. Raises whatever that raises."""
+        """Import the module, or the object in it, that the entry point names. Raises any error of that import."""
         if self.damage:
             raise PluginError(f"its metadata are damaged: {self.damage}")
         module, _, attribute = self.value.partition(":")
@@ -81,7 +81,7 @@ def _read(index: Path, folders: dict[str, int]) -> list[InstalledPlugin] | None:
 
 
 def _scan() -> list[InstalledPlugin]:
-    """Ask each distribution by itself: damaged metadata of one, whoever's it is, must not hide the others."""
+    """Read each distribution by itself: damaged metadata of one must not hide the others."""
     from importlib.metadata import distributions
 
     found: dict[str, list[InstalledPlugin]] = {}
@@ -94,9 +94,8 @@ def _scan() -> list[InstalledPlugin]:
         if points or (damage and _names_group(distribution)):
             name, version = _identity(distribution)
             own = [InstalledPlugin(point.name, point.value, name, version) for point in points]
-            found.setdefault(
-                name, own or [InstalledPlugin("unknown", "", name, version, damage)]
-            )  # the first on the path
+            # the first on the path wins
+            found.setdefault(name, own or [InstalledPlugin("unknown", "", name, version, damage)])
     return [plugin for own in found.values() for plugin in own]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from os import PathLike, fspath
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -18,13 +20,17 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
 TaskChoice = Task | Literal["auto"]
 
+IN_MEMORY = "in-memory data"
+"""The title, in a run's config, of data that a program handed over: nobody else can open them by it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
     """The settings of one fine-tune. Raises UsageError when one of them makes no sense.
 
     `weights` is a tag of the backbone's, "none" (from scratch), "default", or a path; `data` a folder, a CSV file, tar
-    shards ("wds:..."), a data set of the Hub ("hf:...") or the name of a bundled one; `task` "auto" is what the data
+    shards ("wds:..."), a data set of the Hub ("hf:...") or the name of a bundled one, or, from a program, a torch
+    Dataset or a list of (image, target), or a dict of these by part ("train", "val", "test"); `task` "auto" is what the data
     say; `strategy`, `augment`, `epochs` and `base_lr` are decided by zoo_core.training.defaults where they are "auto"
     or None; `size` is the side of the square image in pixels, None for what the weights expect; `lr` the highest rate
     of the head ("auto": found by a range test); the conv base's stages get the share `base_lr` of it, times what the
@@ -47,7 +53,7 @@ class FinetuneConfig:
     head: str = "linear"
     strategy: str = "auto"
     weights: str = "default"
-    data: str = "fashion-small"
+    data: Any = "fashion-small"
     task: TaskChoice = "auto"
     epochs: int | None = None
     batch_size: int | Literal["auto"] = 32
@@ -80,6 +86,7 @@ class FinetuneConfig:
     out: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "data", _checked_data(self.data))
         if self.batch_size != "auto":
             _at_least("batch_size", self.batch_size, 1)
         _at_least("seed", self.seed, 0)
@@ -123,8 +130,8 @@ class FinetuneConfig:
         return self.batch_size
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `from_dict` gives an equal config again."""
-        return asdict(self)
+        """Plain data for JSON; `from_dict` gives an equal config again. Data in memory are only named."""
+        return asdict(self if isinstance(self.data, str) else replace(self, data=IN_MEMORY))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FinetuneConfig:
@@ -135,10 +142,23 @@ class FinetuneConfig:
                 raise UsageError(f"a config has no setting '{printable(name[:80])}'.{did_you_mean(name, known)}")
         if "backbone" not in data:
             raise UsageError("a config needs the setting 'backbone'.")
-        types_of = get_type_hints(cls)
+        types_of = {**get_type_hints(cls), "data": str}
         for name, value in data.items():
             _check_type(name, value, types_of[name])
         return cls(**data)
+
+
+def _checked_data(data: Any) -> Any:
+    """The data as given, a path as text. Raises UsageError for a type that cannot hold images."""
+    if isinstance(data, PathLike):
+        return fspath(data)
+    sized = hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, bytes)
+    if not (isinstance(data, str | Mapping) or sized):
+        raise UsageError(
+            f"data cannot be a {type(data).__name__}. Give a path, a data set's name, a torch Dataset with a length, a "
+            'list of (image, target), or a dict of these by part ("train", "val", "test").'
+        )
+    return data
 
 
 def _check_type(name: str, value: object, kind: Any) -> None:

@@ -20,7 +20,7 @@ FLOORS = (
     ("spec_checks",),
     ("specs",),
     ("hookspecs", "freezing"),
-    ("builtin", "installed"),
+    ("builtin", "installed", "published"),
     ("discovery",),
     ("catalog", "settings"),
     ("devices",),
@@ -38,6 +38,7 @@ FLOORS = (
     ("hub",),
     ("library",),
     ("evaluation",),
+    ("saving",),
     ("cli", "__main__"),
     ("testing", "__init__"),
 )

@@ -14,7 +14,7 @@ from zoo_core.data.batches import Batches, in_groups, resized_store, training_gr
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
 from zoo_core.data.on_device import normalised
-from zoo_core.data.transforms import fresh_view, random_box, resized, view_of
+from zoo_core.data.transforms import crop_of, cut, fresh_view, random_box, resized
 from zoo_core.specs import Preprocessing
 
 GREY = Preprocessing(size=32, crop=1.0, mean=(0.5,), std=(0.25,))
@@ -23,7 +23,8 @@ VAL = fashion_small().parts["val"]
 
 
 def centre(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
-    return view_of(resized(image, preprocessing), preprocessing, "none", 0, b"")
+    small = resized(image, preprocessing)
+    return cut(small, crop_of(small, preprocessing.size, "none", 0, b""), preprocessing)
 
 
 def batches(count: int, batch_size: int, workers: int = 2) -> Batches:
@@ -130,9 +131,12 @@ def test_a_random_box_lies_in_the_image_and_is_no_smaller_than_its_centre_square
 
 def test_flipping_mirrors_left_and_right() -> None:
     small = resized(Image.fromarray(np.tile(np.arange(32, dtype=np.uint8), (32, 1))), GREY)
-    rows = [tuple(view_of(small, GREY, "flip", view, b"x")[0, :, 0]) for view in (0, 1, 2)]
-    assert rows == [tuple(range(32)), tuple(range(31, -1, -1)), tuple(range(32))]
-    fresh = {tuple(view_of(small, GREY, "flip", fresh_view(0, epoch), b"x")[0, :, 0]) for epoch in range(20)}
+
+    def row(view: int) -> tuple[int, ...]:
+        return tuple(cut(small, crop_of(small, 32, "flip", view, b"x"), GREY)[0, :, 0])
+
+    assert [row(view) for view in (0, 1, 2)] == [tuple(range(32)), tuple(range(31, -1, -1)), tuple(range(32))]
+    fresh = {row(fresh_view(0, epoch)) for epoch in range(20)}
     assert fresh == {tuple(range(32)), tuple(range(31, -1, -1))}
 
 

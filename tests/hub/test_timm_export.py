@@ -16,7 +16,7 @@ from helpers import make_photos, make_table
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.data.decode import open_image
-from zoo_core.data.transforms import resized, view_of
+from zoo_core.data.transforms import crop_of, cut, resized
 from zoo_core.errors import UsageError
 from zoo_core.hub.bundle import PublishOptions
 from zoo_core.hub.publish import publish
@@ -59,7 +59,7 @@ def trained(catalog: Catalog, folder: Path, backbone: str, size: int, **settings
     ("backbone", "size", "head"),
     [
         ("resnet18", 64, "linear"),
-        ("resnet18", 64, "solved"),
+        ("resnet18", 64, "logreg"),
         ("efficientnet_lite0", 64, "linear"),
         ("vgg11", 224, "linear"),
     ],
@@ -73,7 +73,7 @@ def test_timm_opens_the_published_model_and_gives_the_same_logits(
     assert theirs.pretrained_cfg["label_names"] == ["blue", "red"]
     ours = zoo_core.load("alice/twin", device="cpu", catalog=catalog)
     small = resized(open_image(tmp_path / "photos" / "red" / "0.jpg"), ours.preprocessing)
-    pixels_HWC = np.ascontiguousarray(view_of(small, ours.preprocessing, "none", 0, b""))
+    pixels_HWC = np.ascontiguousarray(cut(small, crop_of(small, size, "none", 0, b""), ours.preprocessing))
     image_BCHW = torch.from_numpy(pixels_HWC).permute(2, 0, 1)[None].float() / 255
     mean, std = (torch.tensor(theirs.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     with torch.inference_mode():
@@ -88,7 +88,7 @@ def test_timm_opens_the_published_model_and_gives_the_same_logits(
         ("lenet5", 32, "linear", "'lenet5' has no twin in timm"),
         ("resnet18", 32, "mlp:8", "timm has the head 'linear' with average pooling only"),
         ("resnet18", 32, "linear:max", "timm has the head 'linear' with average pooling only"),
-        ("resnet18", 32, "solved:avgmax", "timm has the head 'linear' with average pooling only"),
+        ("resnet18", 32, "logreg:avgmax", "timm has the head 'linear' with average pooling only"),
         ("resnet18", 32, "prototype", "timm has the head 'linear' with average pooling only"),
         ("vgg11", 32, "linear", "gives the same answers at 224 pixels only"),
     ],

@@ -65,11 +65,6 @@ class Crop:
     flipped: bool = False
 
 
-def view_of(small: Pixels, preprocessing: Preprocessing, augment: Augment, view: int, digest: bytes) -> Pixels:
-    """One view (size, size, C) of an image that was made small."""
-    return cut(small, crop_of(small, preprocessing.size, augment, view, digest), preprocessing)
-
-
 def crop_of(small: Pixels, size: int, augment: Augment, view: int, digest: bytes) -> Crop:
     """What a view shows."""
     height, width = small.shape[:2]

@@ -14,7 +14,7 @@ from zoo_core.specs import HEAD, resolve
 from zoo_core.tensors import read_tensors
 
 FILE = "timm.safetensors"
-LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:solved")
+LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:logreg")
 """The heads that are one linear layer, whatever set its numbers."""
 
 

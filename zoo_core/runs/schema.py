@@ -10,6 +10,7 @@ from typing import Any
 from zoo_core.data.sources import MAX_OUTPUT_NAME, MAX_OUTPUTS
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
+from zoo_core.model.design import StartFacts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import TASKS, Preprocessing, Task
 
@@ -32,18 +33,6 @@ class Provided:
     name: str
     distribution: str
     version: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartFacts:
-    """What the run started from; `sha256` and `revision` pin the bytes."""
-
-    tag: str
-    source: str
-    sha256: str
-    revision: str | None = None
-    data: str | None = None
-    licence: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

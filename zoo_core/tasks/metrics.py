@@ -73,13 +73,6 @@ class ClassEvaluation:
         """The 95 % confidence interval of the accuracy."""
         return wilson(self.correct, self.images)
 
-    def recalls(self) -> list[float]:
-        """The share of each class's images that were found; NaN for a class without images."""
-        totals = self.confusion.sum(axis=1)
-        return [
-            float(hit) / float(n) if n else math.nan for hit, n in zip(self.confusion.diagonal(), totals, strict=True)
-        ]
-
     def figures(self) -> dict[str, Any]:
         return {
             "correct": self.correct,

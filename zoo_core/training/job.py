@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from zoo_core.catalog import Catalog, Choice, attributing_errors
 from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
 from zoo_core.data.folders import read_folders
+from zoo_core.data.memory import open_in_memory
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
@@ -22,7 +24,7 @@ from zoo_core.errors import UsageError, brief
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, cache_budget, choose_caching
 from zoo_core.frozen.split import SplitPoint, split_shapes
-from zoo_core.model.adapt import Merge, adapt
+from zoo_core.model.adapt import Merge, adapt, make_plan
 from zoo_core.model.assemble import (
     Model,
     build_head_for,
@@ -32,8 +34,8 @@ from zoo_core.model.assemble import (
 )
 from zoo_core.model.chain import Chain
 from zoo_core.runs.directory import now, provider
-from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
-from zoo_core.settings import FinetuneConfig, TaskChoice
+from zoo_core.runs.schema import DataFacts, Provided, RunFacts
+from zoo_core.settings import IN_MEMORY, FinetuneConfig, TaskChoice
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
 from zoo_core.streaming.open import open_streaming_dataset
 from zoo_core.tasks.objective import check_loss, check_task
@@ -78,17 +80,6 @@ class Job:
 
     def facts(self) -> RunFacts:
         """What decides the result, to be written down."""
-        local, ref = self.start.local, self.start.ref
-        start = None
-        if local is not None:
-            start = StartFacts(
-                tag=self.start.tag,
-                source=local.source,
-                sha256=local.sha256,
-                revision=local.revision,
-                data=ref.data if ref else None,
-                licence=ref.licence if ref else None,
-            )
         parts = self.source.parts
         return RunFacts(
             created=now(),
@@ -98,7 +89,7 @@ class Job:
             backbone=Provided(**provider(self.backbone)),
             head=Provided(**provider(self.head)),
             strategy=Provided(**provider(self.strategy)),
-            start=start,
+            start=self.start.facts(),
             classes=self.source.classes,
             preprocessing=self.preprocessing,
             data=DataFacts(
@@ -123,11 +114,13 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     head = catalog.head(config.head)
     device = find_device(config.device)
     source = open_dataset(config.data, catalog, config.task, watch)
+    if not isinstance(config.data, str):
+        config = replace(config, data=source.title)
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
     source = source.with_validation(share=config.val_share, seed=config.seed)
     if config.strategy != "auto":  # a wrong one ends before a download
-        make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs or FEW_EPOCHS)
+        make_plan(catalog.strategy(config.strategy), backbone.spec.stages, config.epochs or FEW_EPOCHS)
     start = resolve_weights(backbone, config.weights)
     if start.local is not None:
         start.local.begin_sha256()
@@ -140,7 +133,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     )
     config = replace(config, precision=resolve_precision(config.precision, device))
     strategy = catalog.strategy(config.strategy)
-    planned = make_plan(strategy, backbone.spec, config.epochs or FEW_EPOCHS)
+    planned = make_plan(strategy, backbone.spec.stages, config.epochs or FEW_EPOCHS)
     outputs = len(source.classes)
     model = Model(base, build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task))
     check_loss(model.head, label_smoothing=config.label_smoothing)
@@ -185,21 +178,18 @@ def shapes_at_splits(base: Chain, head: nn.Module, preprocessing: Preprocessing)
     return split_shapes(list(stage_shapes(base, preprocessing.channels, preprocessing.size).values()), head)
 
 
-def make_plan(strategy: Choice[FreezeSpec], backbone: BackboneSpec, epochs: int) -> Plan:
-    """Ask a strategy for its plan over a backbone's stages. Raises PluginError when what comes back is none."""
-    function = resolve(strategy.spec.plan)
-    with attributing_errors(strategy.entry):
-        plan = function(strategy.options, stages=backbone.stages, epochs=epochs)
-        if not isinstance(plan, Plan) or plan.stages != backbone.stages or plan.epochs != epochs:
-            raise TypeError(f"it gave {brief(plan)}, not a Plan of {epochs} epochs for {', '.join(backbone.stages)}")
-    return plan
-
-
-def open_dataset(data: str, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
-    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, or a folder.
+def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
+    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, a folder, or data in memory.
 
     `watch` is told how many shards are looked at. Raises UsageError for another task.
     """
+    if not isinstance(data, str):
+        return open_in_memory(data, task, watch)
+    if data.startswith(IN_MEMORY):
+        raise UsageError(
+            "the images of this run were handed over by a program, and no path leads to them. Give them again: "
+            "zoo_core.resume(run, data=...) or zoo_core.evaluate_run(run, data=...); `zoo evaluate --data` takes others."
+        )
     path = Path(data).expanduser()
     if path.suffix.lower() == ".csv":
         return read_table(path, task)

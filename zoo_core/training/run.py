@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -81,10 +82,13 @@ def resume(
     callback: Callback,
     show: Callable[[Job], None] = lambda job: None,
     scanning: Watch | None = None,
+    *,
+    data: Any = None,
 ) -> Result:
     """Go on with a run from its newest checkpoint, or from its start where it has none.
 
-    `scanning` is told how many images are looked at, `show` what will be done.
+    `scanning` is told how many images are looked at, `show` what will be done; `data` are those of a run whose images a
+    program handed over.
 
     Raises UsageError when there is nothing to go on with, and ZooError that names what differs when data, classes,
     plugins or versions are not those of the run.
@@ -95,7 +99,8 @@ def resume(
         with _alone(directory, World()):
             remove_checkpoints(directory)  # it may have been killed before it came to that
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
-    job = prepare(facts.config, catalog, scanning)
+    config = facts.config if data is None else replace(facts.config, data=data)
+    job = prepare(config, catalog, scanning)
     changed = differences(facts, job.facts())
     if changed:
         raise ZooError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from zoo_core.errors import WeightsError
 from zoo_core.hubclient.pull import cached, pull
 from zoo_core.paths import cache_dir, sha256_of
-from zoo_core.specs import HubFile, PackageFile, Source, TorchFile, WeightsRef
+from zoo_core.specs import HubFile, PackageFile, TorchFile, WeightsRef, WeightsSource
 from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file
 
 
@@ -73,7 +73,7 @@ def nothing_found(owner: str, ref: WeightsRef, reasons: list[str]) -> WeightsErr
     )
 
 
-def fetch_source(source: Source) -> LocalWeights:
+def fetch_source(source: WeightsSource) -> LocalWeights:
     """Return a verified local file for one source, fetching or converting it when it is not cached yet."""
     match source:
         case PackageFile():
@@ -86,7 +86,7 @@ def fetch_source(source: Source) -> LocalWeights:
             return LocalWeights(path, str(source), path.stem, keys=source.keys)
 
 
-def on_this_machine(source: Source) -> Path | None:
+def on_this_machine(source: WeightsSource) -> Path | None:
     """The file of a source if it is here already; nothing is fetched."""
     match source:
         case PackageFile():

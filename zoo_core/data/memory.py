@@ -1,0 +1,203 @@
+"""A data set that a program hands over: a torch Dataset, or a list of (image, target), as a `Source`.
+
+The targets say the task: a class name or index, a collection of label names, a number, or a vector of numbers. Every
+item is read once for its target and a digest of its content, so that caches, splits and `resume` work as they do for
+files. The images stay with the program.
+
+Shapes: N images, K labels or numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from zoo_core.data.classes import check_classes, check_names
+from zoo_core.data.decode import decode, read_file
+from zoo_core.data.given import check_given, pixel_digest, to_image
+from zoo_core.data.sources import PART_WORDS, Part, PartName, Source, Targets, content_digest
+from zoo_core.errors import DataError, UsageError, ZooError, brief, printable, reason_of
+from zoo_core.settings import IN_MEMORY, TaskChoice
+from zoo_core.specs import Task
+
+Watch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class ItemImages:
+    """The images of a data set's items, read from the data set when they are asked for."""
+
+    items: Any
+    names: tuple[str, ...]
+    digests: tuple[bytes, ...]
+    lock: Lock = field(default_factory=Lock)
+    """Data sets are written for one thread, so the decoding threads take turns."""
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
+        name = printable(self.names[index])
+        with self.lock:
+            image, digest = _image_and_digest(_item(self.items, index, name)[0], name, at_least)
+        if digest != self.digests[index]:
+            raise DataError(
+                f"{name} is no longer the image that it was when the data set was opened. Leave random transforms out "
+                "of the data set; the setting `augment` varies the images."
+            )
+        return image
+
+    def name(self, index: int) -> str:
+        return self.names[index]
+
+    def digest(self, index: int) -> bytes:
+        return self.digests[index]
+
+
+def open_in_memory(data: Any, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
+    """Read every item of a data set, or of a mapping {"train": data set, "val": ..., "test": ...}.
+
+    `watch` is told (items done, of how many). Raises UsageError for a wrong type or task, DataError for an item that
+    cannot be read.
+    """
+    sets = data if isinstance(data, Mapping) else {"train": data}
+    unknown = [name for name in sets if name not in PART_WORDS]
+    if unknown or not sets:
+        raise UsageError(
+            f"the parts of the data are train, val and test, and one is called {brief(unknown and unknown[0])}."
+        )
+    total, done = sum(len(items) for items in sets.values()), 0
+    images: dict[PartName, ItemImages] = {}
+    targets: dict[PartName, list[Any]] = {}
+    for word, items in sets.items():
+        names, digests, part = [], [], PART_WORDS[word]
+        targets[part] = []
+        for index in range(len(items)):
+            where = f"{word} item {index}"
+            value, target = _item(items, index, where)
+            names.append(str(value) if isinstance(value, str | Path) else f"{word}/{index}")
+            digests.append(_image_and_digest(value, where, at_least=1)[1])  # at an eighth of a JPEG's size
+            targets[part].append(_plain(target))
+            done += 1
+            if watch:
+                watch(done, total)
+        images[part] = ItemImages(items, tuple(names), tuple(digests))
+    title = f"{IN_MEMORY} ({total} images)"
+    found, classes, arrays = _targets(targets, _names_of(next(iter(sets.values()))), task, title)
+    parts = {part: Part(images[part], arrays[part]) for part in images}
+    return Source(title, classes, parts, task=found)
+
+
+def _item(items: Any, index: int, name: str) -> tuple[Any, Any]:
+    """One pair (image, target). Raises DataError with the reason when the data set fails."""
+    try:
+        image, target = items[index]
+    except ZooError:
+        raise
+    except Exception as error:  # the data set is the program's code
+        raise DataError(f"{name} is no pair (image, target) that can be read: {reason_of(error)}.") from error
+    check_given(image)
+    return image, target
+
+
+def _image_and_digest(value: Any, name: str, at_least: int | None) -> tuple[Image.Image, bytes]:
+    """The image and the digest of its file's bytes, or of its pixels when it is in memory."""
+    try:
+        if isinstance(value, str | Path):
+            content = read_file(Path(value))
+            return decode(content, at_least=at_least), content_digest(content)
+        image = to_image(value)
+        return image, pixel_digest(image)
+    except DataError as error:
+        raise DataError(f"{name} {error}.") from error.__cause__
+
+
+def _plain(target: Any) -> Any:
+    """A target as a str, int, float, or a list of these: arrays and tensors as their numbers, sets in order."""
+    plain = target.tolist() if hasattr(target, "tolist") else target
+    if isinstance(plain, set | frozenset | tuple):
+        return sorted(plain) if isinstance(plain, set | frozenset) else list(plain)
+    return plain
+
+
+def _names_of(items: Any) -> list[str] | None:
+    """The names that a data set gives to its classes; a `torch.utils.data.Subset` has those of its data set."""
+    while items is not None:
+        names = getattr(items, "classes", None)
+        if names is not None:
+            return [str(name) for name in names]
+        items = getattr(items, "dataset", None)
+    return None
+
+
+def _targets(
+    targets: Mapping[PartName, list[Any]], names: list[str] | None, task: TaskChoice, title: str
+) -> tuple[Task, tuple[str, ...], dict[PartName, Targets]]:
+    """The task, the names of the outputs and the targets of each part as an array."""
+    every = [target for part in targets.values() for target in part]
+    if not every:
+        raise DataError(f"{title} has no items.")
+    found = _task_of(every[0]) if task == "auto" else task
+    try:
+        match found:
+            case "classification":
+                classes, positions = _classes(every, names)
+                check_classes(classes, title)
+                rows = [positions[target] for target in every]
+                array: Targets = np.asarray(rows, dtype=np.int64)
+            case "multilabel":
+                classes = names or sorted({label for target in every for label in target})
+                check_names(classes, title, one="label", many="labels")
+                array = np.asarray([_label_row(target, classes) for target in every], dtype=np.float32)
+            case "regression":
+                vectors = [target if isinstance(target, list) else [target] for target in every]
+                classes = names or (
+                    ["value"] if len(vectors[0]) == 1 else [f"value{n}" for n in range(len(vectors[0]))]
+                )
+                array = np.asarray(vectors, dtype=np.float32)
+                if array.shape != (len(every), len(classes)) or not np.isfinite(array).all():
+                    raise ValueError(f"not {len(classes)} finite numbers for every image")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UsageError(
+            f"the targets of {title} are not those of {found}: {reason_of(error)}. A target is a class name or index, a "
+            "collection of label names, a number or a vector of numbers; the setting `task` says which."
+        ) from error
+    ends = np.cumsum([len(part) for part in targets.values()])[:-1]
+    return found, tuple(classes), dict(zip(targets, np.split(array, ends), strict=True))
+
+
+def _task_of(target: Any) -> Task:
+    if isinstance(target, list):
+        return "multilabel" if not target or isinstance(target[0], str) else "regression"
+    if isinstance(target, str) or (isinstance(target, int) and not isinstance(target, bool)):
+        return "classification"
+    if isinstance(target, float):
+        return "regression"
+    raise UsageError(
+        f"{brief(target)} is no target. Give a class name or index, a collection of label names, or numbers."
+    )
+
+
+def _classes(every: list[Any], names: list[str] | None) -> tuple[list[str], dict[Any, int]]:
+    """The names of the classes, and the position of each target among them."""
+    distinct = sorted(set(every))
+    if names is not None and all(isinstance(target, int) for target in distinct):
+        return names, {target: range(len(names))[target] for target in distinct if target >= 0}
+    known = names if names is not None else [str(target) for target in distinct]
+    return known, {target: known.index(str(target)) for target in distinct}
+
+
+def _label_row(target: Any, labels: list[str]) -> list[int]:
+    """1 for each label of an image: from its labels' names, or from a vector of 0 and 1."""
+    if len(target) == len(labels) and all(value in (0, 1) for value in target):
+        return [int(value) for value in target]
+    row = [0] * len(labels)
+    for label in target:
+        row[labels.index(label)] = 1
+    return row
