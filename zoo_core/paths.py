@@ -1,17 +1,20 @@
-"""Where things are kept, and how files come into being: aside first, then renamed, never half."""
+"""The cache folder, and files that are written whole: to a temporary name first, then renamed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from zoo_core.errors import ZooError
 
+MAX_JSON_BYTES = 8 * 2**20
+"""The largest JSON file of a run or a repository that zoo reads."""
+
 
 def cache_dir() -> Path:
-    """The user's cache folder for zoo; the environment variable `ZOO_CACHE` overrides it."""
+    """The cache folder: the environment variable `ZOO_CACHE`, or the user's cache for zoo."""
     override = os.environ.get("ZOO_CACHE")
     if override:
         return Path(override).expanduser()
@@ -22,10 +25,10 @@ def cache_dir() -> Path:
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target`; when the block ends well it takes the target's name, else it goes.
+    """Yield a temporary path that becomes `target` when the block ends well, else is removed.
 
-    What stands under the final name is complete at any moment: it is synced to disk before it is renamed.
-    Raises ZooError when the file cannot be written.
+    The file under the final name is complete at every moment: its bytes are synced to disk before
+    the rename. Raises ZooError when the file cannot be written.
     """
     import tempfile
 
@@ -55,24 +58,30 @@ def write_text(target: Path, text: str) -> None:
 
 
 def json_text(data: object) -> str:
-    """Indented JSON that every file and terminal can take: what is no Unicode, as in odd file names, is escaped."""
+    """Indented JSON. Lone surrogates, as in file names that are not UTF-8, are escaped."""
     import json
 
     text = json.dumps(data, indent=2, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n"
 
 
-def sha256_of(path: Path, *, progress: Callable[[int], None] | None = None) -> str:
+def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes as 64 hex digits."""
     import hashlib
 
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            if progress:
-                progress(len(block))
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_object_id(path: Path) -> str:
+    """The sha1 that names a file's bytes in git, as 40 hex digits."""
+    import hashlib
+
+    def blob() -> hashlib._Hash:
+        return hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, blob).hexdigest()
 
 
 def _unwritable(target: Path, error: OSError) -> ZooError:

@@ -107,7 +107,7 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     )
     load_chain(base, tensors, path=run.weights_path, ignored=(f"{HEAD}.",), classifier=None)
     own = {key.removeprefix(f"{HEAD}."): tensor for key, tensor in tensors.items() if key.startswith(f"{HEAD}.")}
-    check_keys_and_shapes(module.state_dict(keep_vars=True), own, what=f"the head in {run.weights_path}")
+    check_keys_and_shapes(module.state_dict(keep_vars=True), own, subject=f"the head in {run.weights_path}")
     assign(module, own)
     design = ModelDesign(
         backbone=backbone, head=head, preprocessing=facts.preprocessing, task=facts.task, start=facts.start

@@ -1,4 +1,7 @@
-"""Safetensors files from anywhere: the header is checked before anything is read, and nothing is unpickled."""
+"""Reads and writes safetensors files.
+
+A header is checked before any tensor is read; nothing is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ PICKLE_MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05
 
 
 def refuse_pickle(path: Path) -> None:
-    """Raise WeightsError when a file is a pickle, by its name or by its first bytes.
+    """Raise WeightsError when the name or the first bytes of a file are those of a pickle.
 
-    A safetensors file starts with the length of its header, and 640 is written as the first bytes of a pickle are:
-    only where that length would be absurd do they mean one.
+    A safetensors file starts with the length of its header, and the number 640 has the same two
+    first bytes as a pickle: they count only where that length is beyond the cap.
     """
     with path.open("rb") as file:
         start = file.read(8)
@@ -42,7 +45,7 @@ def refuse_pickle(path: Path) -> None:
 
 
 def check_header(path: Path) -> None:
-    """Raise WeightsError unless the file starts with a sane safetensors header that fits the file's length."""
+    """Raise WeightsError unless the file's header is within the caps and fits its length."""
     try:
         length = path.stat().st_size
         with path.open("rb") as file:
@@ -60,9 +63,9 @@ def check_header(path: Path) -> None:
         raise WeightsError(f"{path} could not be read: {error.strerror or error}.") from error
     if len(text) < header_length:
         raise WeightsError(f"{path} ends in the middle of its header. Fetch it again.")
-    # A tensor's entry holds one "dtype"; counting the word is cheap, where parsing a hostile header is not.
+    # Each tensor's entry has one "dtype": counting it is cheap, parsing a hostile header is not.
     if text.count(b'"dtype"') > MAX_TENSORS:
-        raise WeightsError(f"{path} names more than {MAX_TENSORS} tensors; zoo does not load that.")
+        raise WeightsError(f"{path} names more than {MAX_TENSORS} tensors; zoo does not load it.")
     _check_extent(path, text, length - 8 - header_length)
 
 
@@ -81,9 +84,9 @@ def _check_extent(path: Path, text: bytes, data_length: int) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Map a safetensors file into memory: the tensors share its pages and are read when they are used.
+    """Map a safetensors file into memory; a tensor's pages are read from disk at its first use.
 
-    Raises WeightsError naming the file when it is a pickle, damaged or beyond the caps.
+    Raises WeightsError that names the file when it is a pickle, damaged or beyond the caps.
     """
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}.")
@@ -97,14 +100,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(target: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors to a safetensors file, whole or not at all; the same tensors give the same bytes."""
+    """Write a safetensors file, whole or not at all; equal tensors give equal bytes."""
     with tensors_written(target, tensors):
         pass
 
 
 @contextmanager
 def tensors_written(target: Path, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """Write tensors in another thread while the block runs; the file takes its name when the block has ended well."""
+    """Write a file in another thread while the block runs; it gets its name at the end."""
     plain = {key: _plain(tensor) for key, tensor in tensors.items()}
     with (
         written_whole(target) as temporary,
@@ -120,8 +123,8 @@ def tensors_written(target: Path, tensors: Mapping[str, Tensor]) -> Iterator[Non
 
 
 def _save(tensors: dict[str, Tensor], path: Path, target: Path) -> None:
-    """Save in a folder of its own: what safetensors has begun beside `path` is found there after a kill."""
-    # One entry of metadata: of several, safetensors writes the order by chance.
+    """Save to `path` and move it: a kill leaves safetensors' temporary file in `path`'s folder."""
+    # One entry of metadata only: safetensors writes several in a random order.
     save_file(tensors, path, metadata={"format": "pt"})
     with path.open("rb") as file:
         os.fsync(file.fileno())
@@ -129,20 +132,20 @@ def _save(tensors: dict[str, Tensor], path: Path, target: Path) -> None:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """A tensor with storage of its own: safetensors refuses two that share one."""
+    """A tensor on the CPU with its own storage: safetensors refuses tensors that share one."""
     tensor = tensor.detach().to("cpu").contiguous()
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def read_torch_file(path: Path) -> dict[str, Tensor]:
-    """Read a PyTorch state dict with weights_only, so that no code in it can run.
+    """Read a PyTorch state dict with weights_only=True, which runs no code of the file.
 
-    Raises WeightsError when it holds anything but tensors.
+    Raises WeightsError when the file holds anything but named tensors.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for damaged or hostile files
+    except Exception as error:  # torch raises many types for damaged files
         raise WeightsError(f"{path} is not a plain PyTorch state dict: {str(error).splitlines()[0]}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds something else than tensors under names; zoo does not load that.")
+        raise WeightsError(f"{path} holds more than named tensors; zoo does not load it.")
     return dict(state)

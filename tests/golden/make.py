@@ -30,7 +30,7 @@ import zoo_core  # noqa: E402
 from golden.support import FIXTURES, IMAGES, options, reference, shape, zoo  # noqa: E402
 from helpers import make_photos  # noqa: E402
 from zoo_core.catalog import open_catalog  # noqa: E402
-from zoo_core.hub.bundle import PublishOptions, bundle  # noqa: E402
+from zoo_core.hub.bundle import PublishOptions, build_bundle  # noqa: E402
 from zoo_core.hub.timm_export import export_for_timm  # noqa: E402
 from zoo_core.paths import sha256_of  # noqa: E402
 from zoo_core.runs.directory import read_run  # noqa: E402
@@ -139,7 +139,7 @@ def published() -> None:
     """A run as it is published, and the keys that a twin for timm adds to its config."""
     catalog, folder = open_catalog(), Path(tempfile.mkdtemp())
     wishes = PublishOptions(licence="mit", dataset="acme/photos")
-    for name, path in bundle(read_run(Path("runs/classification")), "acme/net", wishes, catalog, folder).items():
+    for name, path in build_bundle(read_run(Path("runs/classification")), "acme/net", wishes, catalog, folder).items():
         target = Path("bundle", name)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)

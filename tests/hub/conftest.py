@@ -10,7 +10,7 @@ from huggingface_hub import close_session, constants
 
 from hub.support import CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, point_to
 from hubserver import TestHub
-from zoo_core.weights import hub as asking
+from zoo_core.hubclient import client as asking
 
 
 @pytest.fixture

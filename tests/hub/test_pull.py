@@ -22,8 +22,8 @@ from huggingface_hub import close_session, constants
 from hub.support import BODY, CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies, point_to
 from hubserver import TestHub
 from zoo_core.errors import HubError, UsageError
+from zoo_core.hubclient import client as asking
 from zoo_core.hubclient.pull import parse_address, pull
-from zoo_core.weights import hub as asking
 from zoo_core.weights.fetch import HubFile, fetch_source
 
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()

@@ -28,9 +28,9 @@ from hubserver.listener import Listener
 from hubserver.reading import ranged
 from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.errors import HubError, WeightsError
+from zoo_core.hubclient import client as asking
 from zoo_core.specs import TorchFile
 from zoo_core.tensors import read_tensors
-from zoo_core.weights import hub as asking
 from zoo_core.weights.fetch import fetch_source
 from zoo_core.weights.resolve import load_backbone, load_whole, resolve_weights
 

@@ -21,9 +21,10 @@ import zoo_core
 from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError, ZooError
-from zoo_core.hub.bundle import PublishOptions, bundle, without_local_paths
+from zoo_core.hub.bundle import PublishOptions, build_bundle, without_local_paths
+from zoo_core.paths import MAX_JSON_BYTES
 from zoo_core.runs.card import render_card
-from zoo_core.runs.directory import MAX_JSON_BYTES, read_metrics, read_result, read_run
+from zoo_core.runs.directory import read_metrics, read_result, read_run
 from zoo_core.runs.schema import parse_facts
 from zoo_core.settings import FinetuneConfig
 
@@ -163,7 +164,7 @@ def test_every_field_of_a_result_is_checked_before_it_is_published(
     change(result)
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*epochs, result]))
     with pytest.raises(ZooError) as caught:
-        bundle(read_run(run), "a/b", PublishOptions(), catalog, tmp_path)
+        build_bundle(read_run(run), "a/b", PublishOptions(), catalog, tmp_path)
     assert message in str(caught.value)
     assert "metrics.jsonl" in str(caught.value)
 
@@ -201,7 +202,7 @@ def test_a_file_of_a_run_that_is_a_link_out_of_it_is_not_followed(
     else:
         (run / name).symlink_to(secret if kind == "absolute" else "../secret")
     with pytest.raises(ZooError, match=f"{name} is a link that leads out of the run, to {secret}. Put the file itself"):
-        bundle(read_run(run), "a/b", PublishOptions(), catalog, tmp_path)
+        build_bundle(read_run(run), "a/b", PublishOptions(), catalog, tmp_path)
     if name in ("config.json", "model.safetensors"):
         with pytest.raises(ZooError, match="leads out of the run"):
             zoo_core.load(run, catalog=catalog)

@@ -12,7 +12,7 @@ from helpers import make_photos
 from hubserver import TestHub
 from streaming.support import Photo, photos_in
 from survive.support import Forks
-from zoo_core.weights import hub as asking
+from zoo_core.hubclient import client as asking
 
 
 @pytest.fixture(autouse=True)

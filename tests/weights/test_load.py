@@ -138,8 +138,8 @@ def test_a_file_of_the_users_is_hashed_when_its_hash_is_asked_for(
         hashed.append(path)
         return at_once(path)
 
-    at_once = fetch_module._sha256_at_once
-    monkeypatch.setattr(fetch_module, "_sha256_at_once", counted)
+    at_once = fetch_module._sha256_in_one_call
+    monkeypatch.setattr(fetch_module, "_sha256_in_one_call", counted)
     path = published_file(catalog, tmp_path / "w.safetensors")
     choice = catalog.backbone(TINY)
     start = resolve_weights(choice, str(path))

@@ -1,4 +1,4 @@
-"""`zoo cache`: what zoo keeps between runs, and how to be rid of it."""
+"""`zoo cache`: shows the cache folder and its parts, and clears them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from zoo_core.cli.common import console, json_option, megabytes, print_json, sho
 from zoo_core.paths import cache_dir
 
 KINDS = {
-    "features": "what frozen parts gave for images",
-    "pixels": "images made small",
-    "scans": "what was seen of image files",
-    "shards": "parts of data sets from afar",
-    "weights": "weights that were converted",
-    "plugins": "which plugins are installed",
+    "features": "outputs of frozen stages, by image",
+    "pixels": "resized images",
+    "scans": "sizes and damage of image files",
+    "shards": "downloaded parts of data sets",
+    "weights": "weights converted to safetensors",
+    "plugins": "index of installed plugins",
 }
 
 
 @click.command()
-@click.option(
-    "--clear", is_flag=True, help="Remove features, pixels, scans and shards: they are made again when needed."
-)
+@click.option("--clear", is_flag=True, help="Remove features, pixels, scans and shards; later runs make them again.")
 @json_option
 def cache(clear: bool, as_json: bool) -> None:
-    """Show what zoo keeps in its cache folder, or clear it.
+    """Show the contents of the cache folder, or clear it.
 
-    `zoo finetune --cache-gb` limits features and pixels; the least recently used go first. ZOO_CACHE is the folder.
+    `zoo finetune --cache-gb` limits features and pixels; the least recently used go first.
+    ZOO_CACHE is the folder.
 
     \b
     zoo cache
@@ -43,7 +42,7 @@ def cache(clear: bool, as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(root), "kept": [{"kind": kind, "bytes": size} for kind, size in sizes.items()]})
         return
-    made = table("kind", "size", "what it is", right=("size",))
+    made = table("kind", "size", "contents", right=("size",))
     for kind, size in sizes.items():
         made.add_row(kind, megabytes(size), KINDS[kind])
     out = console()
@@ -52,7 +51,7 @@ def cache(clear: bool, as_json: bool) -> None:
 
 
 def _size(folder: Path) -> int:
-    """The bytes of all files below a folder; a file that goes meanwhile counts as none."""
+    """The bytes of all files below a folder; a file that disappears meanwhile counts as 0."""
     total = 0
     for path in folder.rglob("*"):
         try:

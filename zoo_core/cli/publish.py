@@ -16,8 +16,8 @@ from zoo_core.cli.common import announce, catalog_of, console, json_option, prin
 @click.option("--update", is_flag=True, help="Replace what an existing repository holds.")
 @click.option("--pr", "pull_request", is_flag=True, help="Propose the change as a pull request.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
-@click.option("--also", type=click.Choice(["timm"]), help="Also write what timm needs to open the model.")
-@click.option("--licence", "--license", help="Licence of the model (that of the weights it started from).")
+@click.option("--also", type=click.Choice(["timm"]), help="Also write the files that timm opens.")
+@click.option("--licence", "--license", help="Licence of the model; default: that of the initial weights.")
 @click.option("--dataset", metavar="OWNER/NAME", help="The data set's id on the Hub, where it has one.")
 @json_option
 @click.pass_context
@@ -34,7 +34,7 @@ def publish(
     dataset: str | None,
     as_json: bool,
 ) -> None:
-    """Publish a run on the Hugging Face Hub: weights, config, card with its pictures and results, in one commit.
+    """Publish a run on the Hugging Face Hub: weights, config and card, in one commit.
 
     The token comes from `hf auth login` or the environment variable HF_TOKEN.
 

@@ -1,4 +1,4 @@
-"""`zoo pull NAME...`: fill the caches for work without a network."""
+"""`zoo pull NAME...`: fetches weights and published models for work without a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from zoo_core.specs import BackboneSpec, WeightsRef
 def pull(ctx: click.Context, names: tuple[str, ...], distribution: str | None, as_json: bool) -> None:
     """Fetch weights into the cache, so that later work needs no network.
 
-    A NAME is a backbone, with @TAG for other than its default weights, or a published model `owner/name[@revision]`.
+    NAME is a backbone, with @TAG for weights other than its default, or a published model
+    `owner/name[@revision]`.
 
     \b
     zoo pull resnet50 vgg16

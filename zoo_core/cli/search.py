@@ -1,4 +1,4 @@
-"""`zoo search [TEXT]`: published zoo models on the Hub."""
+"""`zoo search [TEXT]`: finds published zoo models on the Hub."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ def search(text: str | None, limit: int, as_json: bool) -> None:
         downloads = "-" if model.downloads is None else f"{model.downloads:,}"
         made.add_row(shown(model.repo), shown(model.backbone or "-"), shown(model.task or "-"), accuracy, downloads)
     console().print(made)
-    console().print("The accuracy is what each model's card says of its own images.")
+    console().print("Each accuracy is the claim of the model's own card, on its own images.")

@@ -1,1 +1,1 @@
-"""The Hub: published models are opened, runs are published, what others published is found."""
+"""The Hub: opens published models, publishes runs, searches for models of others."""

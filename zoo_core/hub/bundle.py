@@ -1,4 +1,4 @@
-"""What is published of a run: its files without anything of the machine it was made on, and a card with metadata."""
+"""Builds a published model: the files of a run without local paths, and a card with metadata."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RESULTS = ".eval_results/zoo.yaml"
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """What the publisher may say beside the run: a licence, the Hub's id of the data set, a twin for timm."""
+    """Options of a publish: a licence, the data set's id on the Hub, a copy for timm."""
 
     licence: str | None = None
     dataset: str | None = None
@@ -41,9 +41,10 @@ class PublishOptions:
 
 
 def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog, folder: Path) -> dict[str, Path]:
-    """Write the files to publish into `folder`; return them by their names in the repository.
+    """Write the files to publish into `folder`; return their paths by their published names.
 
-    Raises ZooError for a run that did not finish, UsageError for a wish that cannot be had.
+    Raises ZooError for a run that did not finish, UsageError for an option that the run cannot
+    have.
     """
     result = read_result(run)
     facts = without_local_paths(run.facts)
@@ -70,7 +71,7 @@ def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog,
 
 
 def without_local_paths(facts: RunFacts) -> RunFacts:
-    """The facts without paths: folders of the machine are named by their last part, images not at all."""
+    """The facts with only the last part of each folder's path, and without names of images."""
     start = facts.start
     if start is not None and not start.source.startswith((HUB_PREFIX, "package:", "torchvision:")):
         start = replace(start, tag=_last(start.tag), source=_last(start.source))

@@ -1,4 +1,4 @@
-"""A published model is a run, trimmed: its files are pulled, and the loader of runs opens them."""
+"""Fetches published models. A published model is a trimmed run, which the loader of runs opens."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def is_address(text: str) -> bool:
 
 
 def pull_run(address: str) -> Path:
-    """Have a published model in the cache; return its folder, which opens like a run directory.
+    """Fetch a published model into the cache; return its folder, which opens like a run directory.
 
-    Raises HubError when the repository cannot be had and ZooError when it holds no zoo model.
+    Raises HubError when the repository cannot be had, and ZooError when it holds no zoo model.
     """
     repo, revision = parse_address(address)
     config, _ = pull(repo, [CONFIG, MODEL], revision=revision, newest=True)

@@ -1,4 +1,4 @@
-"""Publishes a run: one commit, made once, on the head that was seen."""
+"""Publishes a run: one commit on top of the head that was read, made at most once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.bundle import PublishOptions, build_bundle
 from zoo_core.hubclient.client import attempt, endpoint, explained, guarded_api, offline, transient
-from zoo_core.hubclient.pull import git_object_id
-from zoo_core.paths import sha256_of
+from zoo_core.paths import git_object_id, sha256_of
 from zoo_core.runs.directory import CARD, read_run
 from zoo_core.spec_checks import REPO_PATTERN
 
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 BARE = {".gitattributes", CARD}
-"""A repository with nothing else was only just created: by the Hub's pages, or by a publish that was cut off."""
+"""Files of a new repository, made on the Hub's pages or by an interrupted publish."""
 
 
 @dataclass(frozen=True)
 class PublishResult:
-    """What was published, or would be. `commit` is None after a dry run."""
+    """The files and the address of a published model. `commit` is None after a dry run."""
 
     repo: str
     url: str
@@ -51,9 +50,10 @@ def publish(
 ) -> PublishResult:
     """Publish a run directory as the Hub repository `owner/name`, in one commit.
 
-    An existing model is only replaced with `update` and while nobody else has moved its head. What the repository
-    holds already, byte for byte, is not committed again: the same command completes a publish that was cut off.
-    Raises UsageError, or HubError when the Hub refuses or somebody else was faster.
+    An existing model is replaced only with `update`, and only while nobody else has moved its head.
+    Nothing is sent when the repository holds the same bytes already, so that the same command
+    completes an interrupted publish. Raises UsageError, or HubError when the Hub refuses or
+    somebody else was faster.
     """
     if not REPO_PATTERN.fullmatch(repo):
         raise UsageError(f"'{repo}' is not a repository 'owner/name' (letters, digits, '-', '_' and '.').")
@@ -66,9 +66,9 @@ def publish(
             return planned
         if offline():
             raise HubError(f"publishing {repo}: HF_HUB_OFFLINE forbids the network.")
-        what = f"publishing {repo}"
+        subject = f"publishing {repo}"
         api = guarded_api()
-        head = _head(api, repo, what) or _create(api, repo, what, private=private)
+        head = _head(api, repo, subject) or _create(api, repo, subject, private=private)
         if _holds(head, files):
             return _done(planned, head.sha, already_there=True)
         existing = {file.rfilename for file in head.siblings or ()} - BARE
@@ -76,7 +76,7 @@ def publish(
             raise UsageError(
                 f"{repo} exists and holds {', '.join(sorted(existing)[:4])}. --update replaces it, --pr proposes the change."
             )
-        commit = _commit(api, repo, files, head.sha, what, pull_request=pull_request)
+        commit = _commit(api, repo, files, head.sha, subject, pull_request=pull_request)
         return _done(planned, commit)
 
 
@@ -84,8 +84,8 @@ def _done(planned: PublishResult, commit: str | None, *, already_there: bool = F
     return PublishResult(planned.repo, planned.url, planned.files, planned.card, commit, already_there)
 
 
-def _head(api: HfApi, repo: str, what: str, revision: str | None = None) -> ModelInfo | None:
-    """What the repository holds now, None when there is none (or none that this token may see)."""
+def _head(api: HfApi, repo: str, subject: str, revision: str | None = None) -> ModelInfo | None:
+    """The newest commit of a repository, None where the token sees no repository."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     def ask() -> ModelInfo | None:
@@ -98,19 +98,19 @@ def _head(api: HfApi, repo: str, what: str, revision: str | None = None) -> Mode
                 return None
             raise
 
-    return attempt(what, ask)
+    return attempt(subject, ask)
 
 
-def _create(api: HfApi, repo: str, what: str, *, private: bool) -> ModelInfo:
-    attempt(what, lambda: api.create_repo(repo, private=private, exist_ok=True))
-    head = _head(api, repo, what)
+def _create(api: HfApi, repo: str, subject: str, *, private: bool) -> ModelInfo:
+    attempt(subject, lambda: api.create_repo(repo, private=private, exist_ok=True))
+    head = _head(api, repo, subject)
     if head is None:
-        raise HubError(f"{what}: the repository was created and cannot be read. Run the same command again.")
+        raise HubError(f"{subject}: the repository was created and cannot be read. Run the same command again.")
     return head
 
 
 def _holds(head: ModelInfo, files: Mapping[str, Path]) -> bool:
-    """Whether a commit holds exactly these contents under these names."""
+    """Whether a commit holds all these files with the same bytes."""
     siblings = {file.rfilename: file for file in head.siblings or ()}
     for name, path in files.items():
         there = siblings.get(name)
@@ -123,9 +123,9 @@ def _holds(head: ModelInfo, files: Mapping[str, Path]) -> bool:
 
 
 def _commit(
-    api: HfApi, repo: str, files: Mapping[str, Path], parent: str | None, what: str, *, pull_request: bool
+    api: HfApi, repo: str, files: Mapping[str, Path], parent: str | None, subject: str, *, pull_request: bool
 ) -> str | None:
-    """Make the commit, once: before it is tried again, the head is looked at for what an unheard answer did."""
+    """Make the commit at most once: an attempt whose answer was lost may have made it."""
     from huggingface_hub import CommitOperationAdd
 
     def commit() -> str | None:
@@ -139,40 +139,40 @@ def _commit(
         )
         return made.oid
 
-    return _once(commit, lambda: _landed(api, repo, files, what, pull_request=pull_request), what, repo)
+    return _once(commit, lambda: _landed(api, repo, files, subject, pull_request=pull_request), subject, repo)
 
 
-def _once(commit: Callable[[], str | None], landed: Callable[[], str | None], what: str, repo: str) -> str | None:
+def _once(commit: Callable[[], str | None], landed: Callable[[], str | None], subject: str, repo: str) -> str | None:
     for left in reversed(range(ATTEMPTS)):
         try:
             return commit()
         except HubError as error:
-            raise HubError(f"{what}: {error}") from None
+            raise HubError(f"{subject}: {error}") from None
         except Exception as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
             if status in (401, 403, 404):
-                raise explained(what, error, endpoint()) from None
+                raise explained(subject, error, endpoint()) from None
             done = landed()
             if done is not None:
                 return done
             if status in (409, 412):
                 raise HubError(
-                    f"{what}: somebody else has changed {repo} in the meantime. Nothing was overwritten; look at it, "
+                    f"{subject}: somebody else has changed {repo} in the meantime. Nothing was overwritten; look at it, "
                     "then publish again with --update."
                 ) from None
             if not left or not transient(error):
-                raise explained(what, error, endpoint()) from None
+                raise explained(subject, error, endpoint()) from None
     raise AssertionError("unreachable")
 
 
-def _landed(api: HfApi, repo: str, files: Mapping[str, Path], what: str, *, pull_request: bool) -> str | None:
-    """The commit that holds these files, if the Hub made it and its answer was lost."""
+def _landed(api: HfApi, repo: str, files: Mapping[str, Path], subject: str, *, pull_request: bool) -> str | None:
+    """The commit that holds these files, None where the Hub made none."""
     revisions: list[str | None] = [None]
     if pull_request:
-        refs = attempt(what, lambda: api.list_repo_refs(repo, include_pull_requests=True))
+        refs = attempt(subject, lambda: api.list_repo_refs(repo, include_pull_requests=True))
         revisions = [ref.ref for ref in refs.pull_requests or ()]
     for revision in revisions:
-        head = _head(api, repo, what, revision)
+        head = _head(api, repo, subject, revision)
         if head is not None and _holds(head, files):
             return head.sha
     return None

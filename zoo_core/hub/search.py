@@ -1,4 +1,4 @@
-"""Finds published zoo models on the Hub, by the library's tag."""
+"""Searches the Hub for published zoo models, by the tag of the library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo_core.hubclient.client import attempt, guarded_api, offline
 
 @dataclass(frozen=True)
 class Found:
-    """A published model as its card describes it; what the card does not say is None."""
+    """A published model as its card describes it. A field that the card lacks is None."""
 
     repo: str
     backbone: str | None
@@ -23,7 +23,7 @@ class Found:
 
 
 def search(text: str | None, *, limit: int) -> list[Found]:
-    """List published zoo models, the most downloaded first. Raises HubError."""
+    """List at most `limit` published zoo models, the most downloaded first. Raises HubError."""
     if offline():
         raise HubError("searching: HF_HUB_OFFLINE forbids the network.")
     api = guarded_api()
@@ -53,7 +53,7 @@ def _text(value: object) -> str | None:
 
 
 def _accuracy(card: dict[str, Any]) -> float | None:
-    """The accuracy in a card's model-index, wherever it is shaped as it should be."""
+    """The accuracy in a card's model-index, None where it has none in the Hub's form."""
     try:
         metrics = [
             metric for entry in card["model-index"] for result in entry["results"] for metric in result["metrics"]

@@ -1,4 +1,4 @@
-"""A published model for timm as well: the same tensors under timm's names, and the config that timm reads."""
+"""Exports a run for timm: the same tensors under timm's keys, and the config that timm reads."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from zoo_core.tensors import read_tensors
 
 FILE = "timm.safetensors"
 LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:logreg")
-"""The heads that are one linear layer, whatever set its numbers."""
+"""The heads that are one linear layer, trained by steps or solved."""
 
 
 @dataclass(frozen=True)
 class TimmExport:
-    """What timm needs: tensors for `timm.safetensors`, and keys to add to config.json."""
+    """The tensors of `timm.safetensors`, and the keys that timm reads from config.json."""
 
     tensors: dict[str, Tensor]
     config: dict[str, Any]
 
 
 def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
-    """Write a run as timm's model of the same architecture.
+    """Translate a run to timm's model of the same architecture.
 
-    Raises UsageError when timm has no twin: another architecture, another head than average pooling and one linear
-    layer, or another image size than the twin agrees at.
+    Raises UsageError when timm cannot give the same answers: it lacks the architecture, the head is
+    not one linear layer after average pooling, or the twin agrees at another image size only.
     """
     facts = run.facts
     spec = catalog.backbone(f"{facts.backbone.distribution}:{facts.backbone.name}").spec

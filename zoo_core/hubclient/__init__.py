@@ -1,1 +1,1 @@
-"""The guarded client of the Hugging Face Hub: resolve, download, and errors that say what to do."""
+"""The guarded client of the Hugging Face Hub: resolves, downloads, explains errors."""

@@ -1,4 +1,4 @@
-"""Files of Hub repositories into the Hub's own cache: resolved to a commit, hashed, compared, kept."""
+"""Pulls files of Hub repositories into the Hub's cache: resolved to a commit and verified."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from pathlib import Path
 from zoo_core.errors import HubError, UnreachableError, UsageError, ZooError, printable
 from zoo_core.hubclient.client import attempt, endpoint, guarded_api, offline
 from zoo_core.hubclient.guard import COMMIT, SHA256
-from zoo_core.paths import cache_dir, sha256_of, write_text
+from zoo_core.paths import MAX_JSON_BYTES, cache_dir, git_object_id, sha256_of, write_text
 from zoo_core.spec_checks import REPO_PATTERN
 
 NOT_CACHED = "it is not in the cache, and HF_HUB_OFFLINE forbids the network."
 MAIN = "main"
 FILE = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9_][\w./-]{0,199}", re.ASCII)
-MAX_JSON_BYTES = 8 * 2**20  # no config is that long
 REVISION = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 
 
@@ -35,7 +34,7 @@ class Pulled:
 
 @dataclass(frozen=True)
 class _Stated:
-    """What the Hub says of a file: the sha256 of a large one, the git object id of a small one."""
+    """The stated hash of a file: sha256 of a large one, git object id of a small one."""
 
     sha256: str | None
     git: str
@@ -47,7 +46,7 @@ class _Stated:
 
 
 def cached(repo: str, file: str, revision: str | None) -> Pulled | None:
-    """A file from the cache, if it is there and its bytes are what they were when they were verified."""
+    """A file of the cache, None where it is missing or its bytes are not the verified ones."""
     from huggingface_hub import try_to_load_from_cache
 
     if not FILE.fullmatch(file):
@@ -61,7 +60,7 @@ def cached(repo: str, file: str, revision: str | None) -> Pulled | None:
 
 
 def parse_address(text: str) -> tuple[str, str | None]:
-    """Read `owner/name` or `owner/name@revision`. Raises UsageError when it is neither."""
+    """Split `owner/name` or `owner/name@revision`. Raises UsageError for another form."""
     repo, separator, revision = text.partition("@")
     if not REPO_PATTERN.fullmatch(repo) or (separator and not REVISION.fullmatch(revision)):
         raise UsageError(f"'{printable(text)}' is not a repository 'owner/name' or 'owner/name@revision'.")
@@ -77,31 +76,32 @@ def pull(
     sha256: str | None = None,
     newest: bool = False,
 ) -> list[Pulled]:
-    """Have files of one commit of a repository in the cache, fetching what is missing.
+    """Return files of one commit of a repository from the cache; missing ones are fetched.
 
-    `optional` files come along when the repository has them. Without `revision`, or with the name of a branch, the
-    Hub is asked once which commit that is; afterwards the cache answers, unless `newest` asks again while the Hub can
-    be reached. `sha256` pins the bytes of the first file. What is fetched is hashed and compared with what is pinned
-    and what the Hub states; a mismatch is fetched once more and then refused. Raises HubError.
+    `optional` files are included where the repository has them. Without `revision`, or with a name
+    of a branch, the Hub resolves the commit at the first call; later calls use the cache, unless
+    `newest` resolves again while the Hub can be reached. `sha256` pins the bytes of the first file.
+    The hash of a fetched file is compared with the pinned and the stated one; after a mismatch the
+    file is fetched once more and then refused. Raises HubError.
     """
-    what = f"hf:{repo}" + (f"@{revision[:12]}" if revision else "")
+    subject = f"hf:{repo}" + (f"@{revision[:12]}" if revision else "")
     if not REPO_PATTERN.fullmatch(repo) or not all(FILE.fullmatch(file) for file in (*files, *optional)):
-        raise HubError(f"{printable(what)}: a name of a repository or file is malformed.")
+        raise HubError(f"{printable(subject)}: a name of a repository or file is malformed.")
     known = _cached_together(repo, files, optional, revision)
     fixed = revision is not None and COMMIT.fullmatch(revision) is not None
     if known is not None and sha256 not in (None, known[0].sha256):
         if fixed or offline():
             raise HubError(
-                f"{what}: the cached {files[0]} has the sha256 {known[0].sha256[:12]}..., not the pinned one."
+                f"{subject}: the cached {files[0]} has the sha256 {known[0].sha256[:12]}..., not the pinned one."
             )
         known = None
     whole = known is not None and len(known) == len(files) + len(optional)
     if known is not None and (offline() or (whole and (fixed or not newest))):
         return known
     if offline():
-        raise HubError(f"{what}: {NOT_CACHED}")
+        raise HubError(f"{subject}: {NOT_CACHED}")
     try:
-        commit, stated = _resolve(repo, files, optional, revision, what)
+        commit, stated = _resolve(repo, files, optional, revision, subject)
     except UnreachableError:
         if known is not None:
             return known
@@ -110,10 +110,12 @@ def pull(
         return known
     pinned = stated[files[0]].sha256
     if sha256 is not None and pinned is not None and pinned != sha256:
-        raise HubError(f"{what}: {files[0]} has the sha256 {pinned[:12]}... there, and {sha256[:12]}... is pinned.")
-    pulled = [_fetch(repo, file, commit, facts, what) for file, facts in stated.items()]
+        raise HubError(f"{subject}: {files[0]} has the sha256 {pinned[:12]}... there, and {sha256[:12]}... is pinned.")
+    pulled = [_fetch(repo, file, commit, facts, subject) for file, facts in stated.items()]
     if sha256 is not None and pulled[0].sha256 != sha256:
-        raise HubError(f"{what}: {files[0]} has the sha256 {pulled[0].sha256[:12]}..., and {sha256[:12]}... is pinned.")
+        raise HubError(
+            f"{subject}: {files[0]} has the sha256 {pulled[0].sha256[:12]}..., and {sha256[:12]}... is pinned."
+        )
     if revision != commit:
         write_text(_repo_cache(pulled[0].path, files[0]) / "refs" / (revision or MAIN), commit)
     return pulled
@@ -122,7 +124,7 @@ def pull(
 def _cached_together(
     repo: str, files: Sequence[str], optional: Sequence[str], revision: str | None
 ) -> list[Pulled] | None:
-    """All files from one commit in the cache, with the optional ones that are there; None when one is missing."""
+    """All files from one commit in the cache with its optional ones, None where one is missing."""
     found = [cached(repo, file, revision) for file in files]
     complete = [one for one in found if one is not None]
     if len(complete) != len(files) or len({one.commit for one in complete}) != 1:
@@ -132,67 +134,58 @@ def _cached_together(
 
 
 def _resolve(
-    repo: str, files: Sequence[str], optional: Sequence[str], revision: str | None, what: str
+    repo: str, files: Sequence[str], optional: Sequence[str], revision: str | None, subject: str
 ) -> tuple[str, dict[str, _Stated]]:
-    """The commit that a revision is, and what the Hub states of the files there."""
+    """The commit of a revision, and the hashes that the Hub states of its files."""
     api = guarded_api()
-    info = attempt(what, lambda: api.model_info(repo, revision=revision, files_metadata=True))
+    info = attempt(subject, lambda: api.model_info(repo, revision=revision, files_metadata=True))
     commit = str(info.sha)
-    to_device = revision is not None and COMMIT.fullmatch(revision) and commit != revision
-    if not COMMIT.fullmatch(commit) or to_device:
-        raise HubError(f"{what}: the Hub names a commit that cannot be right. Do not trust {endpoint()}.")
+    moved = revision is not None and COMMIT.fullmatch(revision) and commit != revision
+    if not COMMIT.fullmatch(commit) or moved:
+        raise HubError(f"{subject}: the Hub names a commit that cannot be right. Do not trust {endpoint()}.")
     siblings = {str(sibling.rfilename): sibling for sibling in info.siblings or ()}
     stated = {}
     for file in (*files, *(file for file in optional if file in siblings)):
         if file not in siblings:
-            raise HubError(f"{what}: the repository has no {file} at {commit[:8]}.")
+            raise HubError(f"{subject}: the repository has no {file} at {commit[:8]}.")
         large, git, size = siblings[file].lfs, str(siblings[file].blob_id), siblings[file].size
         if not (SHA256.fullmatch(str(large.sha256)) if large else COMMIT.fullmatch(git)):
-            raise HubError(f"{what}: the Hub names no hash of {file}. Do not trust {endpoint()}.")
+            raise HubError(f"{subject}: the Hub names no hash of {file}. Do not trust {endpoint()}.")
         if file.endswith(".json") and isinstance(size, int) and size > MAX_JSON_BYTES:
-            raise HubError(f"{what}: {file} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not fetch that.")
+            raise HubError(f"{subject}: {file} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not fetch that.")
         stated[file] = _Stated(large.sha256 if large else None, git)
     return commit, stated
 
 
-def _fetch(repo: str, file: str, commit: str, stated: _Stated, what: str) -> Pulled:
+def _fetch(repo: str, file: str, commit: str, stated: _Stated, subject: str) -> Pulled:
     from huggingface_hub import hf_hub_download
 
     path = None
     try:
         for force in (False, True):
-            path = Path(attempt(what, partial(hf_hub_download, repo, file, revision=commit, force_download=force)))
+            path = Path(attempt(subject, partial(hf_hub_download, repo, file, revision=commit, force_download=force)))
             _remove_orphans(path)
             actual = sha256_of(path)
             if stated.fits(path, actual):
                 _remember(path, actual)
                 return Pulled(path, commit, actual)
-            if not path.is_symlink():  # the client replaces what a link points to, and nothing else
+            if not path.is_symlink():  # the client replaces the target of a link only
                 path.unlink(missing_ok=True)
     except HubError:
         _discard(path)
         raise
     _discard(path)
     raise HubError(
-        f"{what}: {file} was fetched twice and its bytes are not those that the Hub states. "
+        f"{subject}: {file} was fetched twice and its bytes are not those that the Hub states. "
         "Nothing was kept. Try again later, or from another network or mirror."
     )
 
 
 def _discard(path: Path | None) -> None:
-    """Take a file that failed its check out of the cache."""
+    """Remove a file that failed its check from the cache."""
     if path is not None:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
-
-
-def git_object_id(path: Path) -> str:
-    """The sha1 by which git names a file's content."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _repo_cache(path: Path, file: str) -> Path:
@@ -205,7 +198,7 @@ def _commit_of(path: Path, file: str) -> str:
 
 
 def _remove_orphans(path: Path) -> None:
-    """Remove what killed downloads left in a repository's cache: whoever still downloads holds the client's lock."""
+    """Remove the parts that killed downloads left. A download that still runs holds a lock."""
     from huggingface_hub.utils._fixes import WeakFileLock
 
     blobs = path.resolve().parent
@@ -214,7 +207,7 @@ def _remove_orphans(path: Path) -> None:
         try:
             with WeakFileLock(locks / f"{orphan.name.partition('.')[0]}.lock", timeout=0.01):
                 orphan.unlink(missing_ok=True)
-        except OSError:  # a time-out is one: somebody holds it
+        except OSError:  # a time-out is one: another process holds the lock
             continue
 
 
@@ -223,14 +216,14 @@ def _marker(path: Path) -> Path:
 
 
 def _remember(path: Path, sha256: str) -> None:
-    """Write down that these bytes were verified, so that they are not hashed at every start."""
+    """Record that these bytes were verified, so that they are not hashed at every start."""
     facts = path.resolve().stat()
     with suppress(ZooError):  # it only saves time
         write_text(_marker(path), json.dumps({"sha256": sha256, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns}))
 
 
 def _known_sha256(path: Path) -> str | None:
-    """The sha256 of a cached file; None when its bytes are not those that its name in the cache stands for."""
+    """The sha256 of a cached file, None where its bytes do not have the hash in its name."""
     blob = path.resolve()
     facts = blob.stat()
     try:

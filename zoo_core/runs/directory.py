@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, ZooError, reason_of
-from zoo_core.paths import json_text, write_text
+from zoo_core.paths import MAX_JSON_BYTES, json_text, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.specs import Task
 from zoo_core.tensors import tensors_written
@@ -34,7 +34,6 @@ PICTURES: dict[Task, str] = {
 }
 """What the answers are like, as each task shows it."""
 CARD = "README.md"
-MAX_JSON_BYTES = 8 * 2**20
 
 T = TypeVar("T")
 
@@ -72,22 +71,19 @@ def file_of(directory: Path, name: str) -> Path:
 
 def read_run(directory: Path) -> Run:
     """Read a run directory's facts. Raises UsageError when it is none, ZooError when it is damaged or not finished."""
-    path = file_of(directory, CONFIG)
-    if not path.is_file():
-        raise UsageError(
-            f"{directory} is not a run directory: it has no {CONFIG}. `zoo finetune` makes one under ./runs."
-        )
-    run = Run(directory, parse_facts(read_json(path), str(path)))
+    run = Run(directory, read_facts(directory))
     if not file_of(directory, MODEL).is_file():
         raise ZooError(f"{directory} has no {MODEL}: the run did not finish. Go on with it: `zoo resume {directory}`.")
     return run
 
 
 def read_facts(directory: Path) -> RunFacts:
-    """Read what a run was asked to do, finished or not. Raises UsageError when the folder is no run directory."""
+    """Read the facts of a run, finished or not. Raises UsageError when the folder is no run directory."""
     path = file_of(directory, CONFIG)
     if not path.is_file():
-        raise UsageError(f"{directory} is not a run directory: it has no {CONFIG}. `zoo finetune` makes one.")
+        raise UsageError(
+            f"{directory} is not a run directory: it has no {CONFIG}. `zoo finetune` makes one under ./runs."
+        )
     return parse_facts(read_json(path), str(path))
 
 

@@ -1,1 +1,1 @@
-"""Weights: found at their sources, verified, converted where they are pickles, loaded into a chain."""
+"""Weights: fetched from their sources, verified, converted to safetensors, loaded into a chain."""

@@ -1,4 +1,7 @@
-"""From a reference to a verified local safetensors file. Sources are tried in the order in which the spec names them."""
+"""Fetches weights: from a reference to a verified safetensors file on this machine.
+
+The sources of a reference are tried in the order in which its spec names them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file
 
 @dataclass(frozen=True)
 class LocalWeights:
-    """A weights file on this machine, and where it came from: what a run writes down of its start."""
+    """A weights file on this machine, and its origin, which a run records.
+
+    `keys` is the import path of a function that translates the file's keys to the published ones.
+    """
 
     path: Path
     source: str
@@ -29,31 +35,39 @@ class LocalWeights:
 
     @property
     def sha256(self) -> str:
-        """The sha256 of its bytes. Of a file of the user's it is taken when it is first asked for: it is for a run's
-        records, and a network that is only used does not wait for it."""
-        return self.known_sha256 or self._taken.result()
+        """The sha256 of the file's bytes, computed at first use where it is not known.
+
+        Only the records of a run need it: prediction does not wait for it.
+        """
+        return self.known_sha256 or self._computed.result()
 
     def begin_sha256(self) -> None:
-        """Let another thread take it, for whoever asks for it soon."""
+        """Start to compute the sha256 in another thread."""
         if self.known_sha256 is None:
-            _ = self._taken
+            _ = self._computed
 
     @cached_property
-    def _taken(self) -> Future[str]:
+    def _computed(self) -> Future[str]:
         thread = ThreadPoolExecutor(1, "zoo-sha256")
-        taken = thread.submit(_sha256_at_once, self.path)
+        computed = thread.submit(_sha256_in_one_call, self.path)
         thread.shutdown(wait=False)
-        return taken
+        return computed
 
 
-def _sha256_at_once(path: Path) -> str:
-    """`sha256_of` a file that is mapped into memory for its numbers too: in blocks, a thread waits its turn after each."""
+def _sha256_in_one_call(path: Path) -> str:
+    """The sha256 of a mapped file.
+
+    One call: a thread that hashes blocks waits for its turn after each.
+    """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return hashlib.sha256(content).hexdigest()
 
 
 def fetch(owner: str, ref: WeightsRef) -> LocalWeights:
-    """Return the first source of `ref` that answers. Raises WeightsError that lists what every source said."""
+    """Return the file of the first source of `ref` that serves it.
+
+    Raises WeightsError that lists the reason of every source.
+    """
     reasons = []
     for source in ref.sources:
         try:
@@ -64,7 +78,7 @@ def fetch(owner: str, ref: WeightsRef) -> LocalWeights:
 
 
 def nothing_found(owner: str, ref: WeightsRef, reasons: list[str]) -> WeightsError:
-    """The error when no source could serve: what was wanted, where it was looked for, what can be done."""
+    """The error when no source serves the weights: the reason of each source, then the options."""
     return WeightsError(
         f"the weights '{ref.tag}' of {owner} could not be had.\n  "
         + "\n  ".join(reasons)
@@ -74,7 +88,7 @@ def nothing_found(owner: str, ref: WeightsRef, reasons: list[str]) -> WeightsErr
 
 
 def fetch_source(source: WeightsSource) -> LocalWeights:
-    """Return a verified local file for one source, fetching or converting it when it is not cached yet."""
+    """Return a verified file for one source; it is fetched or converted unless the cache has it."""
     match source:
         case PackageFile():
             return _from_package(source)
@@ -87,7 +101,7 @@ def fetch_source(source: WeightsSource) -> LocalWeights:
 
 
 def on_this_machine(source: WeightsSource) -> Path | None:
-    """The file of a source if it is here already; nothing is fetched."""
+    """The file of a source that needs no network, None where it would have to be fetched."""
     match source:
         case PackageFile():
             path = _package_path(source)
@@ -124,7 +138,10 @@ def _converted_path(sha256: str) -> Path:
 
 
 def converted(path: Path, sha256: str) -> Path:
-    """Convert a verified PyTorch file to safetensors, once: the cache keeps it under the sha256 of its origin."""
+    """Convert a PyTorch file to safetensors after its sha256 was verified.
+
+    The cache keeps the result under the sha256 of the PyTorch file.
+    """
     target = _converted_path(sha256)
     if not target.is_file():
         from zoo_core.tensors import read_torch_file, write_tensors

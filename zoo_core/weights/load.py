@@ -1,4 +1,4 @@
-"""Weights into a network: names and shapes are compared first, then memory-mapped tensors take their places."""
+"""Loads weights into a network: checks keys and shapes, then replaces the parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INITIALISERS = {
 
 
 class _SkipInitialisers(TorchFunctionMode):
-    """On the meta device an initialiser has no effect but takes time, some bring torch's compiler: leave it out."""
+    """Skips initialisers: on the meta device they only take time, and some import the compiler."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -35,13 +35,16 @@ class _SkipInitialisers(TorchFunctionMode):
 
 @contextmanager
 def without_storage() -> Iterator[None]:
-    """Build modules that have shapes and no numbers; whoever builds here fills every tensor afterwards."""
+    """Build modules on the meta device, with shapes and without numbers.
+
+    The caller fills every tensor afterwards.
+    """
     with torch.device("meta"), _SkipInitialisers():
         yield
 
 
 def build_empty(build: Callable[[], M]) -> M:
-    """Build a module without storage, unless it holds something that no weights file could fill."""
+    """Build a module without storage, unless it has buffers that no weights file fills."""
     with without_storage():
         module = build()
     saved = {name for name, _ in module.state_dict(keep_vars=True).items()}
@@ -50,13 +53,20 @@ def build_empty(build: Callable[[], M]) -> M:
 
 
 def to_module_keys(chain: Chain, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Translate tensors under published keys to the chain's own names, for load_state_dict."""
+    """Translate published keys to the chain's own names, for load_state_dict.
+
+    Other keys are left out.
+    """
     upstream = {chain.upstream_name(name): name for name in chain.state_dict(keep_vars=True)}
     return {upstream[key]: tensor for key, tensor in tensors.items() if key in upstream}
 
 
 def assign(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors in the places of a module's own, without copying. Names and shapes must have been compared."""
+    """Replace a module's parameters and buffers by tensors, without a copy.
+
+    The caller has checked keys and shapes (`check_keys_and_shapes`). Step counters of batch
+    normalisation that are missing become 0.
+    """
     state = module.state_dict(keep_vars=True)
     ready = {}
     for name, ours in state.items():
@@ -65,10 +75,10 @@ def assign(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     module.load_state_dict(ready, strict=True, assign=True)
 
 
-def check_keys_and_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, what: str) -> None:
-    """Raise WeightsError that lists every missing, unexpected and differently shaped tensor.
+def check_keys_and_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], *, subject: str) -> None:
+    """Raise WeightsError that lists `subject`'s missing, unexpected and misshapen tensors.
 
-    The step counters of batch normalisation may be missing: nothing that is computed depends on them.
+    The step counters of batch normalisation may be missing: no output depends on them.
     """
     missing = [key for key in expected if key not in found and not key.endswith("num_batches_tracked")]
     extra = [key for key in found if key not in expected]
@@ -81,7 +91,7 @@ def check_keys_and_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Te
         lines = [f"missing: {_some(missing)}"] if missing else []
         lines += [f"not expected: {_some(extra)}"] if extra else []
         lines += [f"other shape: {_some(shapes)}"] if shapes else []
-        raise WeightsError(f"{what} does not fit this network.\n  " + "\n  ".join(lines))
+        raise WeightsError(f"{subject} does not fit this network.\n  " + "\n  ".join(lines))
 
 
 def _some(names: list[str], limit: int = 12) -> str:
@@ -92,14 +102,14 @@ def _some(names: list[str], limit: int = 12) -> str:
 def load_chain(
     chain: Chain, tensors: Mapping[str, Tensor], *, path: Path, ignored: tuple[str, ...], classifier: Chain | None
 ) -> tuple[str, ...]:
-    """Fill a chain with published tensors.
+    """Fill a chain with published tensors; return the keys that were dropped.
 
-    `ignored` are prefixes of keys that the spec says the chain does not have, `classifier` the classifier that a head
-    replaces. Returns the keys that were dropped. Raises WeightsError when anything else differs.
+    Keys with a prefix in `ignored` and the keys of `classifier`, which a head replaces, are
+    dropped. Raises WeightsError when any other key or shape differs.
     """
     dropped_keys = {key for key, _ in classifier.named_upstream()} if classifier else set()
     dropped = tuple(key for key in tensors if key in dropped_keys or (ignored and key.startswith(ignored)))
     kept = {key: tensor for key, tensor in tensors.items() if key not in dropped}
-    check_keys_and_shapes(dict(chain.named_upstream()), kept, what=str(path))
+    check_keys_and_shapes(dict(chain.named_upstream()), kept, subject=str(path))
     assign(chain, to_module_keys(chain, kept))
     return dropped

@@ -1,4 +1,4 @@
-"""What `--weights` says: a tag, "default", "none", a safetensors file, a run directory or `hf:owner/name`."""
+"""Resolves `--weights`: a tag, "none", a file, a run directory or `hf:owner/name`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HUB_PREFIX = "hf:"
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """What a network starts from: verified weights on this machine, or nothing (`local` is None)."""
+    """The weights that a network starts from. `local` is None for a start from scratch."""
 
     tag: str
     preprocessing: Preprocessing
@@ -51,10 +51,11 @@ class InitialWeights:
 
 
 def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
-    """Find the weights that `text` names, fetching them if need be.
+    """Find the weights that `text` names, and fetch them where they are not on this machine.
 
-    "default" is the backbone's first weights, or from scratch when it has none. Raises UsageError for what is
-    neither a tag nor a path, and WeightsError when the weights cannot be had.
+    "default" means the backbone's first weights, or a start from scratch where it has none. Raises
+    UsageError when `text` is neither a tag nor a path, and WeightsError when the weights cannot be
+    had.
     """
     spec = choice.spec
     ref = named_weights(spec, text)
@@ -77,7 +78,7 @@ def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
 
 
 def named_weights(spec: BackboneSpec, text: str) -> WeightsRef | None:
-    """The weights of a tag; "default" is the first."""
+    """The reference of a tag, None where there is no such tag; "default" means the first."""
     if text == "default":
         return spec.weights[0] if spec.weights else None
     return spec.weights_named(text)
@@ -95,7 +96,7 @@ def _from_run(spec: BackboneSpec, directory: Path) -> InitialWeights:
 
 
 def _from_hub(spec: BackboneSpec, text: str) -> InitialWeights:
-    """A published zoo model, or any repository whose model.safetensors has the architecture's own keys."""
+    """A published zoo model, or a repository with the architecture's own keys in its weights."""
     from zoo_core.runs.directory import CONFIG, MODEL, is_run
 
     repo, revision = parse_address(text.removeprefix(HUB_PREFIX))
@@ -107,11 +108,11 @@ def _from_hub(spec: BackboneSpec, text: str) -> InitialWeights:
 
 
 def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[Chain, tuple[str, ...]]:
-    """Build the conv base and fill it with what it starts from.
+    """Build the conv base and fill it with its initial weights.
 
-    Returns the base and the keys of the weights that were dropped: the classifier that a head replaces, auxiliary
-    classifiers, another run's head. Raises WeightsError when names or shapes differ otherwise, or when a weight is no
-    finite number.
+    Returns the base and the keys that were dropped: the classifier that a head replaces, auxiliary
+    classifiers, another run's head. Raises WeightsError when other keys or shapes differ, or when a
+    weight is not a finite number.
     """
     if start.local is None:
         base, _ = build_network(choice).split()
@@ -128,14 +129,17 @@ def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[
 
 
 def _finite(tensor: Tensor) -> bool:
-    """Whether all numbers are finite. Their sum is, unless one is not or they are huge; it is found several times sooner."""
+    """Whether all numbers are finite.
+
+    A finite sum proves it several times faster than a look at each number.
+    """
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def load_whole(choice: Choice[BackboneSpec], ref: WeightsRef) -> Chain:
-    """Build the published network with its original classifier and fill it from the first source that has it whole.
+    """Build the published network with its original classifier, from the first whole source.
 
-    Raises WeightsError that lists what every source said.
+    Raises WeightsError that lists the reason of every source.
     """
     reasons = []
     for source in ref.sources:

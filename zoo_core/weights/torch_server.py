@@ -1,4 +1,4 @@
-"""Files from torchvision's server: fetched, compared with the hash in their name, converted to safetensors once."""
+"""Fetches files of torchvision's server, checks their hash, converts them to safetensors."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ PARTIAL = ".torch-"
 
 
 def cached_torch_file(source: TorchFile) -> Path | None:
-    """torchvision's file as safetensors, if it was converted before. Its name is the sha256 of the original."""
+    """The converted file in the cache, None where there is none.
+
+    Its name is the sha256 of the original.
+    """
     found = sorted((cache_dir() / "weights").glob(f"{source.sha256_prefix}*.safetensors"))
     return found[0] if found else None
 
 
 def pull_torch_file(source: TorchFile) -> Path:
-    """Have a file of torchvision's server as safetensors in the cache. `ZOO_TORCH_ENDPOINT` names a mirror.
+    """Return a file of torchvision's server as safetensors; it is fetched unless the cache has it.
 
-    Raises HubError when it cannot be had, and WeightsError when its hash is not the one in its name or when it holds
-    anything but tensors.
+    The environment variable `ZOO_TORCH_ENDPOINT` names a mirror. Raises HubError when the file
+    cannot be had, and WeightsError when its hash is not the one in its name or when it holds more
+    than tensors.
     """
     from huggingface_hub.utils._fixes import WeakFileLock
 
@@ -42,7 +46,7 @@ def pull_torch_file(source: TorchFile) -> Path:
     attempt(str(source), lambda: _ask(f"{base}/{source.file}"), place=scrubbed(base))
     folder = cache_dir() / "weights"
     folder.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(folder / LOCK):  # one process downloads; the others find what it converted
+    with WeakFileLock(folder / LOCK):  # one process downloads; the others use its result
         return cached_torch_file(source) or _fetch_and_convert(source, base, folder)
 
 
@@ -50,7 +54,8 @@ def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
     from zoo_core.tensors import read_torch_file, write_tensors
 
     for orphan in folder.glob(f"{PARTIAL}*"):
-        shutil.rmtree(orphan, ignore_errors=True)  # of a killed process: a living one would hold the lock
+        # Of a killed process: a living one holds the lock.
+        shutil.rmtree(orphan, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=folder) as temporary:
         path = Path(temporary) / source.file  # so that an error names it
         sha256 = _fetch(source, base, path)
@@ -72,7 +77,7 @@ def _fetch(source: TorchFile, base: str, path: Path) -> str:
 
 
 def _ask(url: str) -> None:
-    """Ask whether the file is there, before anything is written."""
+    """Raise an error of the client when the server has no such file. Nothing is written."""
     from huggingface_hub.utils._http import get_session
 
     guarded_api()
@@ -81,7 +86,7 @@ def _ask(url: str) -> None:
 
 
 def _stream(url: str, path: Path) -> None:
-    """Fetch an address to a file through the guarded client, with a progress bar."""
+    """Download an address to a file through the guarded client, with a progress bar."""
     from huggingface_hub.utils._http import get_session
     from huggingface_hub.utils.tqdm import tqdm
 
