@@ -8,10 +8,10 @@ All start from the same random weights, whose batch norms were measured on some 
 all learn the same task, and nothing about what fine-tuning is worth. baselines.py holds what the others do. Each training
 is a fresh process; they take turns, and ratios are medians over the rounds. zoo trains in three ways:
 
-    zoo              --views 1 --augment none, with an empty cache: the same training as the others', which do not vary
+    zoo              --cached-views 1 --augment none, with an empty cache: the same training as the others', which do not vary
                      their images either
     zoo, warm cache  the same again, as a second run on the same images finds it
-    zoo, usual       four varied views of each image (--views 4 --augment crop-flip), with an empty cache
+    zoo, usual       four varied views of each image (--cached-views 4 --augment crop-flip), with an empty cache
 
 zoo's seconds also hold what the others do not do: its run directory with metrics, pictures and weights. CPU seconds are
 those of the process and its workers on all cores: what other work on the machine disturbs least.

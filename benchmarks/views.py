@@ -3,9 +3,9 @@
     python benchmarks/stamps.py STAMPS
     python benchmarks/views.py STAMPS [--views 1 2 4 8 0] [--strategies head-only last:1] [--seeds 3] [--epochs 10]
 
-`zoo finetune --views K` keeps K views of each training image and shows them in turn; 0 keeps nothing, and every epoch sees
-fresh ones, as in any other trainer. For each seed the images are split once. Every run begins with an empty cache; its
-seconds go from the chosen settings to the written run directory.
+`zoo finetune --cached-views K` keeps K views of each training image and shows them in turn; 0 keeps nothing, and every
+epoch sees fresh ones, as in any other trainer. For each seed the images are split once. Every run begins with
+an empty cache; its seconds go from the chosen settings to the written run directory.
 """
 
 from __future__ import annotations

@@ -16,6 +16,10 @@ from zoo_core.testing import make_photos
 
 __all__ = ["Zoo", "act_as_accelerator", "decoding", "files_of_at_most", "make_photos", "make_table"]
 
+from zoo_core.data.transforms import Pixels, apply_crop, crop_of
+from zoo_core.settings import Augment
+from zoo_core.specs import Preprocessing
+
 Zoo = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -42,6 +46,11 @@ def decoding(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(module, "check_image", counted)
     return lengths
+
+
+def view_of(pixels: Pixels, preprocessing: Preprocessing, augment: Augment, view: int, digest: bytes) -> Pixels:
+    """One view (size, size, C) of a resized image."""
+    return apply_crop(pixels, crop_of(pixels, preprocessing.size, augment, view, digest), preprocessing)
 
 
 def act_as_accelerator(monkeypatch: pytest.MonkeyPatch, memory: int = 10**9) -> None:

@@ -34,6 +34,10 @@ class UnreachableError(HubError):
     """No answer: there is no network, or the server is down."""
 
 
+class OversizeError(HubError):
+    """A server sends more bytes than it stated, or than the caller has room for."""
+
+
 class FullError(HubError):
     """The disk is full."""
 

@@ -1,23 +1,22 @@
-"""The installed plugins: all entry points of the group `zoo`.
+"""The installed plugins: the entry points of the group `zoo`.
 
-Reading the metadata of every distribution takes a third of a listing's time, so the result is cached with the
-modification times of the folders on the import path, which pip changes whenever it installs or removes.
+Reading the metadata of every installed distribution takes a third of a listing's time. The result
+is cached under the modification times of the folders on the import path, which pip changes whenever
+it installs or removes a distribution.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from zoo_core.errors import PluginError, ZooError, reason_of
-from zoo_core.paths import cache_dir, write_text
+from zoo_core.errors import PluginError, reason_of
+from zoo_core.json_index import read_index, write_index
+from zoo_core.paths import cache_dir
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -50,12 +49,11 @@ def installed_plugins() -> list[InstalledPlugin]:
     """All entry points of the group, by distribution and name."""
     folders = _folders()
     index = cache_dir() / "plugins" / f"{crc32(repr(sorted(folders)).encode()):08x}.json"
-    known = _read(index, folders)
+    known = read_index(index, folders, lambda plugins: [InstalledPlugin(**plugin) for plugin in plugins])
     if known is not None:
         return known
     found = sorted(_scan(), key=lambda plugin: (plugin.distribution, plugin.name))
-    with suppress(ZooError):  # a cache that cannot be written costs time, nothing else
-        write_text(index, json.dumps({"folders": folders, "plugins": [asdict(plugin) for plugin in found]}))
+    write_index(index, folders, [asdict(plugin) for plugin in found])
     return found
 
 
@@ -68,16 +66,6 @@ def _folders() -> dict[str, int]:
         except OSError:
             continue
     return times
-
-
-def _read(index: Path, folders: dict[str, int]) -> list[InstalledPlugin] | None:
-    try:
-        known = json.loads(index.read_text(encoding="utf-8"))
-        if known["folders"] != folders:
-            return None
-        return [InstalledPlugin(**plugin) for plugin in known["plugins"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _scan() -> list[InstalledPlugin]:

@@ -21,7 +21,7 @@ from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.model.design import ModelDesign
 from zoo_core.predict import Predictor, open_pretrained, open_run
 from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import TASKS, Task
+from zoo_core.specs import TASKS, TaskName
 from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
@@ -35,7 +35,7 @@ def create_model(
     num_classes: int,
     head: str = "linear",
     weights: str = "default",
-    task: Task = "classification",
+    task: TaskName = "classification",
     catalog: Catalog | None = None,
 ) -> Model:
     """Build a backbone with a new head: images (B, C, H, W) to outputs (B, num_classes).

@@ -30,7 +30,7 @@ from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective, objective_for
 from zoo_core.tensors import read_tensors
 from zoo_core.training.evaluate import evaluate, normalised_outputs
-from zoo_core.weights.load import assign, build_empty, check_keys_and_shapes, load_chain
+from zoo_core.weights.load import assign, build_empty, check_finite, check_keys_and_shapes, load_chain
 from zoo_core.weights.resolve import load_whole, named_weights
 
 BATCH_SIZE = 16
@@ -100,6 +100,7 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     backbone = catalog.backbone(_installed(facts.backbone.distribution, facts.backbone.name, catalog))
     head = catalog.head(_installed(facts.head.distribution, facts.head.name, catalog))
     tensors = read_tensors(run.weights_path)
+    check_finite(tensors.items(), run.weights_path)
     base, _ = build_empty(lambda: build_network(backbone)).split()
     outputs = len(facts.classes)
     module = build_empty(

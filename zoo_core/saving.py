@@ -12,9 +12,8 @@ import torch
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.findings import findings
 from zoo_core.data.scan import scan_images
-from zoo_core.data.sources import PartName, Source
+from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import UsageError
-from zoo_core.evaluation import relabelled
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.adapt import make_plan
 from zoo_core.model.apply import applied_to
@@ -25,6 +24,7 @@ from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import RunWriter, now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import FinetuneConfig
+from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.job import open_dataset
@@ -74,7 +74,9 @@ def save_run(
     predictor = Predictor(
         str(directory), model, design.preprocessing, names, device, objective_for(design.task, model.head)
     )
-    evaluation = predictor.evaluate(relabelled(source.parts[part], source, names))
+    task = task_named(design.task)
+    targets = task.reordered(source.parts[part].targets, source.classes, names, source.title)
+    evaluation = predictor.evaluate(Part(source.parts[part].images, targets))
     facts = RunFacts(
         created=now(),
         zoo_core=__version__,
@@ -135,8 +137,7 @@ def _plan_of(model: Model, catalog: Catalog) -> tuple[Plan, Provided]:
 
 
 def _write(writer: RunWriter, model: Model, facts: RunFacts, evaluation: Evaluation, part: PartName) -> None:
-    from zoo_core.runs.plots import plot_answers  # matplotlib waits until there is something to draw
-
+    task = task_named(facts.task)
     line = {
         "event": "result",
         "part": part,
@@ -149,6 +150,6 @@ def _write(writer: RunWriter, model: Model, facts: RunFacts, evaluation: Evaluat
     }
     writer.write_facts(facts)
     with writer.model_written(model.named_saved()):
-        plot_answers(writer.directory, evaluation, facts.classes)
+        task.draw(writer.directory / task.picture, evaluation, facts.classes)
         writer.add_metrics(line)
         writer.write_card(render_card(facts, line))

@@ -37,11 +37,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation by channel (RGB, 0..1) with which torchvision's ImageNet weights were trained."""
 
-Task = Literal["classification", "multilabel", "regression"]
+TaskName = Literal["classification", "multilabel", "regression"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
-TASKS: tuple[Task, ...] = get_args(Task)
-OUTPUTS: dict[Task, str] = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}
-"""The word for a model's outputs in each task."""
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
+"""Every task; `zoo_core.tasks.task_named` gives its object."""
 
 
 def resolve(path: str) -> Callable[..., Any]:
@@ -276,7 +275,7 @@ class HeadSpec:
     """Import path of a function `(options, *, in_channels: int, num_outputs: int) -> nn.Module`."""
     summary: str
     options: type = NoOptions
-    tasks: tuple[Task, ...] = ("classification",)
+    tasks: tuple[TaskName, ...] = ("classification",)
     """The tasks that the head serves."""
     needs_size: bool = False
     """Whether the builder also takes `in_size: tuple[int, int]`, the feature map's height and width."""

@@ -147,5 +147,5 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises many types for damaged files
         raise WeightsError(f"{path} is not a plain PyTorch state dict: {str(error).splitlines()[0]}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds more than named tensors; zoo does not load it.")
+        raise WeightsError(f"{path} holds something else than tensors under names; zoo does not load it.")
     return dict(state)

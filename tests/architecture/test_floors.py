@@ -10,39 +10,54 @@ from pathlib import Path
 
 import pytest
 
+from zoo_core.specs import TASKS
+
 CORE = Path(__file__).parents[2] / "zoo_core"
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
-# From the ground up. A module may import from its own floor and from those before it.
+# From the ground up, one name a floor. A module imports from its own floor and from those before it.
 FLOORS = (
-    ("errors", "version"),
-    ("options", "paths"),
-    ("spec_checks",),
-    ("specs",),
-    ("hookspecs", "freezing"),
-    ("builtin", "installed", "published"),
-    ("discovery",),
-    ("catalog", "settings"),
-    ("devices",),
-    ("tensors",),
-    ("data",),
-    ("tasks",),
-    ("model",),
-    ("hubclient",),
-    ("runs",),
-    ("weights",),
-    ("frozen",),
-    ("streaming",),
-    ("training",),
-    ("predict",),
-    ("hub",),
-    ("library",),
-    ("evaluation",),
-    ("saving",),
-    ("cli", "__main__"),
-    ("testing", "__init__"),
+    "errors",
+    "version",
+    "options",
+    "paths",
+    "json_index",
+    "json_checks",
+    "spec_checks",
+    "specs",
+    "freezing",
+    "hookspecs",
+    "builtin",
+    "installed",
+    "published",
+    "discovery",
+    "catalog",
+    "settings",
+    # from here down torch may be imported, and only here
+    "devices",
+    "tensors",
+    "drawing",
+    "tasks",
+    "data",
+    "model",
+    "hubclient",
+    "runs",
+    "weights",
+    "frozen",
+    "streaming",
+    "training",
+    "predict",
+    "hub",
+    "library",
+    "evaluation",
+    "saving",
+    # from here down torch waits again
+    "cli",
+    "__main__",
+    "testing",
+    "__init__",
 )
-LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
+LEVEL = {name: level for level, name in enumerate(FLOORS)}
 
 
 def _floor(path: Path) -> str:
@@ -53,7 +68,9 @@ def _imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
+        if isinstance(node, ast.ImportFrom) and node.module == "zoo_core":
+            names = [f"zoo_core.{alias.name}" for alias in node.names if alias.name in LEVEL]
+        elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -67,6 +84,25 @@ def test_a_module_imports_only_from_its_own_floor_and_below(path: Path) -> None:
     assert floor in LEVEL, f"{floor} stands on no floor: add it to FLOORS"
     above = {name for name in _imports(path) if LEVEL[name] > LEVEL[floor]}
     assert not above, f"{path.name} imports {above}, which stand above it: move the code, or pass the thing down"
+
+
+def test_every_module_and_package_has_a_floor_of_its_own() -> None:
+    here = {_floor(path) for path in CORE.rglob("*.py")}
+    assert (here - set(FLOORS), set(FLOORS) - here, len(FLOORS)) == (set(), set(), len(set(FLOORS)))
+
+
+def test_only_a_task_knows_its_name() -> None:
+    """Everything else asks the object that `task_named` gives, so that a task is one file."""
+    found = []
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            branches = [*node.comparators, node.left] if isinstance(node, ast.Compare) else []
+            branches += node.keys if isinstance(node, ast.Dict) else []
+            branches += [node.pattern] if isinstance(node, ast.match_case) else []
+            constants = [one for branch in branches if branch is not None for one in ast.walk(branch)]
+            if any(isinstance(one, ast.Constant) and one.value in TASKS for one in constants):
+                found.append(f"{path.relative_to(CORE)}:{getattr(node, 'lineno', '')}")
+    assert not found, f"these lines branch on a task's name; give the tasks an attribute or a method: {found}"
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_every_backbone_fine_tunes_one_step_from_scratch_at_its_smallest_size(
 ) -> None:
     data = make_photos(tmp_path / "photos", count=3)
     answer = zoo(
-        *("finetune", "--backbone", spec.name, "--weights", "none", "--size", spec.min_size, "--data", data),
+        *("finetune", "--backbone", spec.name, "--weights", "none", "--image-size", spec.min_size, "--data", data),
         *("--epochs", 1, "--batch-size", 4, "--json"),
     )
     assert answer.returncode == 0, answer.stderr
@@ -115,12 +115,16 @@ def test_every_backbone_fine_tunes_one_step_from_scratch_at_its_smallest_size(
     [
         (["finetune", "--backbone", "resnet5"], 2, "error: No backbone 'resnet5'. Did you mean 'resnet50'?"),
         (["finetune"], 2, "Missing option '--backbone'"),
-        (["finetune", "--backbone", "lenet5", "--epochs", "0"], 2, "error: epochs must be at least 1, got 0"),
+        (
+            ["finetune", "--backbone", "lenet5", "--epochs", "0"],
+            2,
+            "'--epochs': must be a whole number of at least 1, got 0",
+        ),
         (["finetune", "--backbone", "lenet5", "--epochs", "two"], 2, "'two' is not a valid integer"),
         (["finetune", "--backbone", "lenet5", "--head", "mlp:hiden=3"], 2, "Did you mean 'hidden'?"),
         (["finetune", "--backbone", "lenet5", "--strategy", "last"], 2, "'last' needs the option 'n'"),
         (["finetune", "--backbone", "lenet5", "--strategy", "last:9"], 2, "this backbone has 3: c1, c3, c5"),
-        (["finetune", "--backbone", "lenet5", "--size", "8"], 2, "'lenet5' needs images of at least 32 pixels"),
+        (["finetune", "--backbone", "lenet5", "--image-size", "8"], 2, "'lenet5' needs images of at least 32 pixels"),
         (["finetune", "--backbone", "lenet5", "--data", "nowhere/"], 2, "the data folder nowhere does not exist"),
         (["finetune", "--backbone", "lenet5", "--data", "fashion"], 2, "no folder and no data set 'fashion'"),
         (["finetune", "--backbone", "lenet5", "--weights", "imagenet"], 2, "'lenet5' has no weights 'imagenet'"),
@@ -184,7 +188,7 @@ def test_every_example_in_the_help_is_a_command_that_exists(zoo: Zoo) -> None:
 
 def test_plan_shows_what_a_strategy_would_do_and_draws_it(zoo: Zoo, tmp_path: Path) -> None:
     chosen = ("plan", "--backbone", "resnet18", "--strategy", "gradual:2", "--epochs", 6)
-    shown = zoo(*chosen, "--picture", "plan.png")
+    shown = zoo(*chosen, "--plot", "plan.png")
     assert shown.returncode == 0, shown.stderr
     assert "epochs 5-6" in shown.stdout
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")

@@ -22,7 +22,7 @@ from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.run import resume
 
-QUICK = ("--backbone", "lenet5", "--weights", "none", "--epochs", 1, "--size", 32)
+QUICK = ("--backbone", "lenet5", "--weights", "none", "--epochs", 1, "--image-size", 32)
 ODD = ("猫 $x_1$", "[bold]red", "a|b`c`<img src=x>", "etc\\..\\..")
 
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers import view_of
 from zoo_core.data import sources
 from zoo_core.data.batches import Batches, in_groups, resized_store, training_groups, training_steps
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
 from zoo_core.data.on_device import normalised
-from zoo_core.data.transforms import crop_of, cut, fresh_view, random_box, resized
+from zoo_core.data.transforms import fresh_view, random_box, resized
 from zoo_core.specs import Preprocessing
 
 GREY = Preprocessing(size=32, crop=1.0, mean=(0.5,), std=(0.25,))
@@ -23,8 +24,7 @@ VAL = fashion_small().parts["val"]
 
 
 def centre(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
-    small = resized(image, preprocessing)
-    return cut(small, crop_of(small, preprocessing.size, "none", 0, b""), preprocessing)
+    return view_of(resized(image, preprocessing), preprocessing, "none", 0, b"")
 
 
 def batches(count: int, batch_size: int, workers: int = 2) -> Batches:
@@ -40,7 +40,7 @@ def test_every_image_comes_once_in_order_in_evaluation() -> None:
 def test_a_view_depends_on_its_number_and_the_image_only(augment: str) -> None:
     def seen(view: int, workers: int) -> torch.Tensor:
         made = replace(batches(20, 8, workers), augment=augment)
-        return torch.cat(list(made.of([[(index, view) for index in group] for group in ([3, 4, 5], [19])])))
+        return torch.cat(list(made.batches([[(index, view) for index in group] for group in ([3, 4, 5], [19])])))
 
     assert torch.equal(seen(1, 1), seen(1, 4))
     assert torch.equal(seen(fresh_view(0, 3), 1), seen(fresh_view(0, 3), 2))
@@ -81,16 +81,18 @@ def test_images_made_small_are_decoded_once(tmp_path: Path, photos: Path, monkey
     monkeypatch.setattr(sources, "open_image", lambda path, **more: opened.append(path) or real(path, **more))
     plain = Batches(part, COLOUR, 8, 2, "crop-flip")
     groups = [[(index, view) for index in group] for view in (0, 1, 2) for group in in_groups(range(20), 8)]
-    expected = list(plain.of(groups))
+    expected = list(plain.batches(groups))
     opened.clear()
     with resized_store(tmp_path, COLOUR) as store:
         found = [
-            tensor for view in range(3) for tensor in replace(plain, small=store).of(groups[3 * view : 3 * view + 3])
+            tensor
+            for view in range(3)
+            for tensor in replace(plain, resized=store).batches(groups[3 * view : 3 * view + 3])
         ]
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
     assert len(opened) == 20
     with resized_store(tmp_path, COLOUR) as store:
-        again = list(replace(plain, small=store).of(groups))
+        again = list(replace(plain, resized=store).batches(groups))
     assert all(torch.equal(one, other) for one, other in zip(again, expected, strict=True))
     assert len(opened) == 20
 
@@ -131,12 +133,9 @@ def test_a_random_box_lies_in_the_image_and_is_no_smaller_than_its_centre_square
 
 def test_flipping_mirrors_left_and_right() -> None:
     small = resized(Image.fromarray(np.tile(np.arange(32, dtype=np.uint8), (32, 1))), GREY)
-
-    def row(view: int) -> tuple[int, ...]:
-        return tuple(cut(small, crop_of(small, 32, "flip", view, b"x"), GREY)[0, :, 0])
-
-    assert [row(view) for view in (0, 1, 2)] == [tuple(range(32)), tuple(range(31, -1, -1)), tuple(range(32))]
-    fresh = {row(fresh_view(0, epoch)) for epoch in range(20)}
+    rows = [tuple(view_of(small, GREY, "flip", view, b"x")[0, :, 0]) for view in (0, 1, 2)]
+    assert rows == [tuple(range(32)), tuple(range(31, -1, -1)), tuple(range(32))]
+    fresh = {tuple(view_of(small, GREY, "flip", fresh_view(0, epoch), b"x")[0, :, 0]) for epoch in range(20)}
     assert fresh == {tuple(range(32)), tuple(range(31, -1, -1))}
 
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 from zoo_core.data import batches as batches_module
 from zoo_core.data.batches import Batches, in_groups
-from zoo_core.data.on_device import cut_together
-from zoo_core.data.prefetch import ahead, lagged
+from zoo_core.data.on_device import crop_together
+from zoo_core.data.prefetch import lagged, prefetch
 from zoo_core.data.sources import ArrayImages, Part
-from zoo_core.data.transforms import FRESH, Crop, Pixels, crop_of, cut
+from zoo_core.data.transforms import FRESH, Crop, Pixels, apply_crop, crop_of
 from zoo_core.devices.transfer import to_cpu_async
 from zoo_core.specs import Interpolation, Preprocessing
 
@@ -48,14 +48,14 @@ def varied(preprocessing: Preprocessing) -> list[tuple[Pixels, Crop]]:
 
 @pytest.mark.parametrize(("how", "levels"), [("nearest", 0), ("bilinear", 1), ("bicubic", 2)])
 @pytest.mark.parametrize("preprocessing", [GREY, COLOUR], ids=["grey", "colour"])
-def test_many_images_cut_together_look_as_pillow_cuts_each(
+def test_many_images_crop_together_look_as_pillow_cuts_each(
     preprocessing: Preprocessing, how: Interpolation, levels: int
 ) -> None:
     preprocessing = replace(preprocessing, interpolation=how)
     pairs = varied(preprocessing)
     assert {crop.flipped for _, crop in pairs} == {True, False}
-    together = cut_together(pairs, preprocessing, CPU).permute(0, 2, 3, 1).numpy().astype(int)
-    one_by_one = np.stack([cut(small, crop, preprocessing) for small, crop in pairs]).astype(int)
+    together = crop_together(pairs, preprocessing, CPU).permute(0, 2, 3, 1).numpy().astype(int)
+    one_by_one = np.stack([apply_crop(small, crop, preprocessing) for small, crop in pairs]).astype(int)
     difference = np.abs(together - one_by_one)
     assert difference.max() <= levels
     assert difference.mean() < 0.25
@@ -75,7 +75,7 @@ def test_a_panorama_takes_no_more_memory_than_its_crop(monkeypatch: pytest.Monke
         return zeros(shape, *more)
 
     monkeypatch.setattr(np, "zeros", noted)
-    cut_together(pairs, GREY, CPU)
+    crop_together(pairs, GREY, CPU)
     assert 0 < max(widths) < 60
 
 
@@ -84,17 +84,17 @@ def test_a_device_that_computes_apart_cuts_what_is_cropped_by_chance(monkeypatch
 
     def noted(pairs: list[tuple[Pixels, Crop]], *more: object) -> torch.Tensor:
         cut_there.append(len(pairs))
-        return cut_together(pairs, *more)
+        return crop_together(pairs, *more)
 
     monkeypatch.setattr(batches_module, "is_accelerator", lambda device: True)
-    monkeypatch.setattr(batches_module, "cut_together", noted)
+    monkeypatch.setattr(batches_module, "crop_together", noted)
     images = np.stack([like_a_photo(40, 40, 1, seed=number)[..., 0] for number in range(10)])
     part = Part(ArrayImages("noise", images), np.zeros(10, np.int64))
     groups = in_groups([(index, FRESH) for index in range(10)], 4)
     for augment, expected in (("crop-flip", [4, 4, 2]), ("flip", []), ("none", [])):
         cut_there.clear()
         batches = Batches(part, GREY, 4, workers=2, augment=augment)
-        for there, here in zip(batches.batches_on(CPU, groups), batches.of(groups), strict=True):
+        for there, here in zip(batches.batches_on(CPU, groups), batches.batches(groups), strict=True):
             assert there.shape == here.shape
             assert (there.int() - here.int()).abs().max() <= (1 if expected else 0)
         assert cut_there == expected
@@ -123,7 +123,7 @@ def test_work_ahead_comes_in_order_and_so_many_at_once() -> None:
         return number * number
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(ahead(range(10), lambda number: [pool.submit(work, number)], 3))
+        found = list(prefetch(range(10), lambda number: [pool.submit(work, number)], 3))
     assert found == [(number, [number * number]) for number in range(10)]
     assert 1 < most <= 3
 
@@ -137,7 +137,7 @@ def test_whoever_ends_early_lets_nothing_more_begin() -> None:
         return begun[-1:]
 
     with ThreadPoolExecutor(1) as pool:
-        with closing(ahead(range(100), begin, 4)) as done:
+        with closing(prefetch(range(100), begin, 4)) as done:
             next(done)
         assert [future.cancelled() for future in begun[2:]] == [True, True]
         free.set()

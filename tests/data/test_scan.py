@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from helpers import decoding, make_photos
+from zoo_core import json_index
 from zoo_core.data import scan
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
@@ -135,12 +138,19 @@ def test_a_file_of_the_same_size_is_looked_at_again_whatever_its_time_says(
     assert len(decoded) == 21
 
 
+def written_with(text: str, change: Callable[[Any], Any], key: str = scan.READER) -> str:
+    """The cache's file with its entries changed and a digest that fits them."""
+    entries = json.dumps(change(json.loads(text.split("\n")[1])))
+    return json.dumps({"key": key, "digest": json_index._digest(entries.encode())}) + "\n" + entries
+
+
 def with_column(text: str, column: int, value: object) -> str:
     """The cache's file with one column of every row replaced; the stamps still fit."""
-    kept = json.loads(text)
-    for row in kept["files"].values():
-        row[column] = value
-    return json.dumps(kept)
+
+    def change(entries: dict[str, list[object]]) -> dict[str, list[object]]:
+        return {file: [*row[:column], value, *row[column + 1 :]] for file, row in entries.items()}
+
+    return written_with(text, change)
 
 
 @pytest.mark.parametrize(
@@ -150,14 +160,15 @@ def with_column(text: str, column: int, value: object) -> str:
         lambda text: "",
         lambda text: "[]",
         lambda text: "[" * 100_000,
-        lambda text: json.dumps({"reader": "another", "files": {}}),
-        lambda text: json.dumps({"reader": scan.READER, "files": {"red/1.png": [1, 2, 3]}}),
+        lambda text: text.replace("red/1.png", "red/1.pnG"),
+        lambda text: written_with(text, lambda entries: entries, key="another"),
+        lambda text: written_with(text, lambda entries: {"red/1.png": [1, 2, 3]}),
         lambda text: with_column(text, 3, None),
         lambda text: with_column(text, 3, "no hex"),
         lambda text: with_column(text, 3, "00"),
         lambda text: with_column(text, 4, 7),
-        lambda text: json.dumps({"reader": scan.READER, "files": {"red/1.png": "x"}}),
-        lambda text: json.dumps({"reader": scan.READER, "files": None}),
+        lambda text: written_with(text, lambda entries: {"red/1.png": "x"}),
+        lambda text: written_with(text, lambda entries: None),
     ],
 )
 def test_a_damaged_cache_is_ignored_and_made_anew(photos: Path, cache: Path, decoded: list[int], damage) -> None:
@@ -168,6 +179,16 @@ def test_a_damaged_cache_is_ignored_and_made_anew(photos: Path, cache: Path, dec
     assert len(decoded) == 40
     assert told(scan_images(read_folders(photos))) == told(source)
     assert len(decoded) == 40
+
+
+def test_an_index_that_is_no_regular_file_is_not_read(photos: Path, cache: Path, decoded: list[int]) -> None:
+    """Seen to fail: a link to /dev/zero took all memory, and a pipe was waited for."""
+    scan_images(read_folders(photos))
+    (index,) = cache.iterdir()
+    index.unlink()
+    index.symlink_to("/dev/zero")
+    scan_images(read_folders(photos))
+    assert (len(decoded), index.is_symlink()) == (40, False)
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

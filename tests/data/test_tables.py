@@ -17,6 +17,7 @@ from helpers import make_photos
 from zoo_core.data import csvfile, tables
 from zoo_core.data.tables import read_table
 from zoo_core.errors import DataError, UsageError, ZooError
+from zoo_core.tasks import targets
 
 Write = Callable[..., Path]
 
@@ -103,7 +104,7 @@ def test_a_digest_covers_names_and_numbers(write: Write) -> None:
     ("lines", "task", "message"),
     [
         (["path,age", "a/0.jpg,3", "b/0.jpg,4"], "auto", "'age' holds whole numbers, which may be classes or amounts"),
-        (["path,x,y", "a/0.jpg,3,cat", "b/0.jpg,4,dog"], "auto", "'x', 'y' beside the path, and zoo cannot tell"),
+        (["path,x,y", "a/0.jpg,3,cat", "b/0.jpg,4,dog"], "auto", "'x', 'y' beside the path, which do not imply a task"),
         (["path,age", "a/0.jpg,3.5", "b/0.jpg,old"], "auto", "holds numbers and, in line 3, the text 'old'"),
         (["path,x,y", "a/0.jpg,p,q", "b/0.jpg,q,p"], "classification", "needs one column of classes, and"),
     ],
@@ -205,7 +206,7 @@ def test_a_link_that_stays_in_the_folder_is_followed(write: Write, tmp_path: Pat
     [
         (csvfile, "MAX_BYTES", 20, "is larger than 0 MiB"),
         (csvfile, "MAX_ROWS", 1, "has more than 1 rows"),
-        (tables, "MAX_CELLS", 3, "has 2 rows of 2 targets; zoo holds 3 numbers at most"),
+        (targets, "MAX_CELLS", 3, "has 2 rows of 2 targets; zoo holds 3 numbers at most"),
         (tables, "MAX_OUTPUTS", 1, "has 2 classes or labels; zoo takes 1 at most"),
     ],
 )

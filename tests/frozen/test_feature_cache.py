@@ -23,7 +23,7 @@ from zoo_core.data.store import ENTRY, Store
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
 from zoo_core.frozen.caching import cache_budget, choose_caching, view_in_epoch
-from zoo_core.frozen.feature_cache import FeatureCache, Rows
+from zoo_core.frozen.feature_cache import CacheItems, FeatureCache
 from zoo_core.frozen.inputs import CPU_GROUP
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, folded, prefix_keys
 from zoo_core.paths import cache_dir
@@ -80,7 +80,7 @@ def naive(config: FinetuneConfig, catalog: Catalog) -> tuple[dict[str, torch.Ten
     optimizer, losses, epoch = None, [], 0
     for number, phase in enumerate(job.plan.phases):
         job.model.apply_rules(job.plan.rules(phase))
-        rates = Rates.batches(config, job.plan, phase, pretrained=False)
+        rates = Rates.of(config, job.plan, phase, pretrained=False)
         optimizer = make_optimizer(config, parameter_groups(job.model, job.plan, number, rates, 0.01), optimizer)
         for _ in range(phase.epochs):
             job.model.train()
@@ -222,7 +222,7 @@ def test_a_row_takes_no_more_memory_than_its_entry_in_the_index(tmp_path: Path) 
     features = FeatureCache(
         tmp_path, "", {cut: (1, 1, 1)}, "crop-flip", "float32", torch.device("cpu"), 1, {cut: "key"}
     )
-    rows = Rows(((batches, views),))
+    rows = CacheItems(((batches, views),))
     features.store(cut).add([features.key(*row) for row in rows], [np.zeros((1, 1, 1))] * len(rows))
     features.store(cut).commit()
     tracemalloc.start()

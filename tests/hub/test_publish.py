@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 
 import zoo_core
 from helpers import make_photos
@@ -310,3 +312,84 @@ def test_search_finds_what_was_published(alice: TestHub, send: Callable[..., Pub
     assert found[REPO].accuracy is not None
     assert (found["eve/odd"].backbone, found["eve/odd"].accuracy) == (None, None)
     assert search("nothing-like-this", limit=10) == []
+
+
+ODD_CARDS = {
+    "self": {"self": 1},
+    "errors": {"ignore_metadata_errors": False},
+    "results": {"eval_results": 5},
+    "name": {"model_name": "x", "eval_results": [1]},
+    "index": {"model-index": [{"results": [{"metrics": [{"type": "accuracy", "value": "1e5"}]}]}]},
+    "type": {"model-index": [{"name": "x", "results": [{"dataset": {"type": [1]}, "metrics": 5}]}]},
+    "digits": {"model-index": [{"results": [{"metrics": [{"type": "accuracy", "value": 10**400}]}]}]},
+    "infinite": {"model-index": [{"results": [{"metrics": [{"type": "accuracy", "value": "inf"}]}]}]},
+    "negative": {"model-index": [{"results": [{"metrics": [{"type": "accuracy", "value": -3}]}]}]},
+    "yes": {"model-index": [{"results": [{"metrics": [{"type": "accuracy", "value": True}]}]}]},
+    "list": {"zoo": [1], "pipeline_tag": ["x"]},
+}
+
+
+@pytest.mark.parametrize("kind", ODD_CARDS)
+def test_one_odd_card_does_not_end_a_search(alice: TestHub, kind: str) -> None:
+    """With the client's own reading of cards a line of front matter hid all models from everybody."""
+    alice.add_repo("good/net", {"README.md": b"---\ntags: [zoo]\nzoo: {backbone: lenet5}\n---\n"})
+    alice.add_repo("mal/ory", {"README.md": b""}, tags=("zoo",), card_data=ODD_CARDS[kind], downloads=5)
+    found = {model.repo: model for model in search(None, limit=10)}
+    assert found["good/net"].backbone == "lenet5"
+    assert found["mal/ory"].accuracy is None
+
+
+@pytest.mark.parametrize(
+    "answer", [b"5", b"{}", b"null", b'["x", 5, null, {}, {"id": 5}]', b"[" * 100_000, b"[1e999]", b"<html>"]
+)
+def test_an_answer_that_is_no_list_of_models_is_an_error_or_empty(alice: TestHub, answer: bytes) -> None:
+    """Without the check each was a traceback."""
+    alice.fault("GET", "/api/models", rewrite=lambda _: answer)
+    if answer == b"null" or answer.startswith((b"5", b"[" * 9, b"<")):
+        with pytest.raises(HubError, match="does not answer as it should"):
+            search(None, limit=10)
+    else:
+        assert search(None, limit=10) == []
+
+
+@pytest.mark.parametrize("damage", ["a pickle", "truncated", "empty", "infinite", "another network's"])
+def test_weights_that_zoo_would_refuse_are_not_published(
+    alice: TestHub, send: Callable[..., PublishResult], run_directory: Path, tmp_path: Path, damage: str
+) -> None:
+    """Without the look at the weights each lay on the Hub afterwards, with exit code 0."""
+    broken = tmp_path / "broken"
+    shutil.copytree(run_directory, broken)
+    model = broken / "model.safetensors"
+    tensors = load_file(model)
+    if damage == "a pickle":
+        model.write_bytes(b"\x80\x04.")
+    elif damage == "truncated":
+        model.write_bytes(model.read_bytes()[:-1000])
+    elif damage == "empty":
+        model.write_bytes(b"")
+    elif damage == "infinite":
+        save_file({name: tensor / 0 for name, tensor in tensors.items()}, model)
+    else:
+        save_file({"weight": torch.ones(1)}, model)
+    for dry_run in (True, False):
+        with pytest.raises(ZooError, match="model.safetensors"):
+            send(broken, dry_run=dry_run)
+    assert REPO not in alice.store.repos
+
+
+def test_a_licence_that_the_hub_does_not_know_is_refused_before_anything_is_sent(
+    alice: TestHub, send: Callable[..., PublishResult]
+) -> None:
+    """Without the list `license: cc by 4.0` was found to be none after the upload."""
+    with pytest.raises(UsageError, match="'CC BY 4.0' is no licence .* Did you mean 'cc-by-4.0'"):
+        send(options=PublishOptions(licence="CC BY 4.0"), dry_run=True)
+    card = send(options=PublishOptions(licence="Apache-2.0"), dry_run=True).card
+    assert "license: apache-2.0" in card
+
+
+@pytest.mark.parametrize("dataset", ["photos", "a/b/c", "a/..", "a b/c", "-a/b", "a/b.git", "a--b/c"])
+def test_an_id_of_a_data_set_that_the_hub_would_refuse_is_refused_before_anything_is_sent(
+    send: Callable[..., PublishResult], dataset: str
+) -> None:
+    with pytest.raises(UsageError, match="--dataset"):
+        send(options=PublishOptions(dataset=dataset), dry_run=True)

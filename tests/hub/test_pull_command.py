@@ -86,10 +86,10 @@ def test_pull_takes_a_tag_and_tells_the_tags_there_are(run: Callable[..., Result
 
 
 def test_pull_all_of_a_plugin_fetches_each_file_once(run: Callable[..., Result], ours: Path, hub: TestHub) -> None:
-    assert run("pull", "--all-of", "zoo-ours").exit_code == 0
+    assert run("pull", "--plugin", "zoo-ours").exit_code == 0
     assert set(cached(run).values()) == {True}
     assert bodies(hub) == 2
-    assert isinstance(run("pull", "--all-of", "zoo-theirs").exception, UsageError)
+    assert isinstance(run("pull", "--plugin", "zoo-theirs").exception, UsageError)
     assert isinstance(run("pull").exception, UsageError)
 
 
@@ -121,7 +121,7 @@ def test_finetune_starts_from_the_pinned_weights_of_the_hub_and_the_second_time_
     zoo: Zoo, hub: TestHub, catalog: Catalog, photos: Path, tmp_path: Path
 ) -> None:
     sha256 = resnet18_on(hub, catalog, tmp_path)
-    settings = ("finetune", "--backbone", "resnet18", "--data", photos, "--size", 32, "--epochs", 1)
+    settings = ("finetune", "--backbone", "resnet18", "--data", photos, "--image-size", 32, "--epochs", 1)
     env = environment(hub, tmp_path)
     for out, more in (("first", {}), ("second", {"HF_HUB_OFFLINE": "1"})):
         asked = len(hub.requests)
@@ -184,7 +184,19 @@ return [replace(base, name="ourgooglenet", weights=(weights(base, "ours", TorchF
 """,
     )
     env = {"PYTHONPATH": str(site), "ZOO_CACHE": str(tmp_path / "zoo-cache"), "ZOO_TORCH_ENDPOINT": server.url}
-    settings = ("finetune", "--backbone", "ourgooglenet", "--data", photos, "--size", 32, "--epochs", 1, "--out", "run")
+    settings = (
+        "finetune",
+        "--backbone",
+        "ourgooglenet",
+        "--data",
+        photos,
+        "--image-size",
+        32,
+        "--epochs",
+        1,
+        "--out",
+        "run",
+    )
     made = zoo(*settings, env=env)
     assert made.returncode == 0, made.stderr
     assert "aux1.fc1.bias" in made.stderr
@@ -261,7 +273,18 @@ def test_the_token_is_nowhere_in_what_the_command_line_prints_or_writes(
     talkative = {"HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug"}
     env = {**environment(hub, tmp_path), **talkative, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "0"}
     made = zoo(
-        "finetune", "--backbone", "resnet18", "--data", photos, "--size", 32, "--epochs", 1, "--out", "run", env=env
+        "finetune",
+        "--backbone",
+        "resnet18",
+        "--data",
+        photos,
+        "--image-size",
+        32,
+        "--epochs",
+        1,
+        "--out",
+        "run",
+        env=env,
     )
     assert made.returncode == 0, made.stderr
     assert any(seen.headers.get("authorization") == f"Bearer {TOKEN}" for seen in hub.requests)

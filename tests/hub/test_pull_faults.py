@@ -362,7 +362,9 @@ def test_a_server_that_trickles_is_given_up_within_a_deadline(
 
 def test_a_time_out_that_is_no_number_is_refused(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_HUB_TIMEOUT", "soon")
-    assert "ZOO_HUB_TIMEOUT must be a number of seconds, got 'soon'." in refused(REPO, [LARGE])
+    assert "ZOO_HUB_TIMEOUT must be a number of seconds, above 0 and at most 3600, got 'soon'." in refused(
+        REPO, [LARGE]
+    )
 
 
 def test_small_files_survive_the_same_faults(hub: TestHub, naps: list[float]) -> None:

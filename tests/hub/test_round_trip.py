@@ -40,7 +40,7 @@ def test_a_model_goes_from_one_machine_to_another_and_answers_to_the_last_bit(
         return {"HF_ENDPOINT": hub.url, **places, **access}
 
     first, second = machine("first", "hf_alicestoken"), machine("second")
-    options = ("--data", photos, "--size", 32, "--epochs", 1, "--out", "run")
+    options = ("--data", photos, "--image-size", 32, "--epochs", 1, "--out", "run")
     trained = zoo("finetune", "--backbone", "resnet18", *options, env=first)
     assert trained.returncode == 0, trained.stderr
     start = json.loads((tmp_path / "run" / "config.json").read_text())["start"]

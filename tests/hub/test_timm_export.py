@@ -12,16 +12,18 @@ import torch
 from huggingface_hub import constants
 
 import zoo_core
-from helpers import make_photos, make_table
+from helpers import make_photos, make_table, view_of
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.data.decode import open_image
-from zoo_core.data.transforms import crop_of, cut, resized
+from zoo_core.data.transforms import resized, shorter_side
 from zoo_core.errors import UsageError
 from zoo_core.hub.bundle import PublishOptions
 from zoo_core.hub.publish import publish
+from zoo_core.hub.timm_export import crop_for_timm
 from zoo_core.model.assemble import build_network
 from zoo_core.settings import FinetuneConfig
+from zoo_core.specs import Preprocessing
 from zoo_core.tensors import write_tensors
 
 pytestmark = [
@@ -73,7 +75,7 @@ def test_timm_opens_the_published_model_and_gives_the_same_logits(
     assert theirs.pretrained_cfg["label_names"] == ["blue", "red"]
     ours = zoo_core.load("alice/twin", device="cpu", catalog=catalog)
     small = resized(open_image(tmp_path / "photos" / "red" / "0.jpg"), ours.preprocessing)
-    pixels_HWC = np.ascontiguousarray(cut(small, crop_of(small, size, "none", 0, b""), ours.preprocessing))
+    pixels_HWC = np.ascontiguousarray(view_of(small, ours.preprocessing, "none", 0, b""))
     image_BCHW = torch.from_numpy(pixels_HWC).permute(2, 0, 1)[None].float() / 255
     mean, std = (torch.tensor(theirs.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     with torch.inference_mode():
@@ -107,3 +109,14 @@ def test_what_does_not_classify_is_refused(alice: TestHub, catalog: Catalog, tmp
     run = trained(catalog, tmp_path, "resnet18", 32, data=str(table))
     with pytest.raises(UsageError, match="timm's models classify, and this run is for regression"):
         publish(run, "alice/twin", catalog=catalog, options=PublishOptions(also_timm=True))
+
+
+@pytest.mark.parametrize("size", [32, 64, 96, 160, 192, 208, 224, 256, 299, 300, 384])
+@pytest.mark.parametrize("crop", [0.875, 0.9, 0.95, 0.965, 1.0, 0.7, 1 / 3])
+def test_timm_resizes_to_the_same_size_at_every_image_size(size: int, crop: float) -> None:
+    """With the crop share as it is, timm resized to 182 pixels at size 160 and zoo to 183."""
+    where = Preprocessing(size=size, crop=crop, mean=(0.5,) * 3, std=(0.5,) * 3)
+    told = crop_for_timm(where)
+    transform = timm.data.create_transform((3, size, size), crop_pct=told, mean=where.mean, std=where.std)
+    assert transform.transforms[0].size == shorter_side(where)
+    assert round(told, 2) == pytest.approx(crop, abs=0.03)

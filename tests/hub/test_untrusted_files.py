@@ -16,11 +16,14 @@ import pytest
 import torch
 
 import zoo_core
+from helpers import make_photos
 from hub.support import BODY, LARGE, REPO, SMALL, WEIGHTS, Caches, published_weights
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
-from zoo_core.errors import HubError, WeightsError, ZooError
+from zoo_core.errors import HubError, UsageError, WeightsError, ZooError
+from zoo_core.evaluation import evaluate_run
 from zoo_core.hubclient.pull import pull
+from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import write_tensors
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 
@@ -320,3 +323,21 @@ def test_a_good_config_is_what_the_hostile_ones_are_made_of(hub: TestHub, catalo
     hub.add_repo("acme/good", {SMALL: json.dumps(GOOD_RUN).encode(), LARGE: (tmp_path / LARGE).read_bytes()})
     predictor = zoo_core.load("acme/good", device="cpu")
     assert (predictor.title, predictor.classes) == ("acme/good", ("a", "b"))
+
+
+@pytest.mark.parametrize("data", ["wds:{url}/internal/x.tar", "wds:x.tar:val={url}/y.tar", "hf:acme/photos"])
+def test_the_addresses_of_a_strangers_config_are_not_asked(
+    hub: TestHub, catalog: Catalog, tmp_path: Path, data: str
+) -> None:
+    """Without the refusal `zoo evaluate OWNER/NAME` sent three requests to an address of the stranger's choice."""
+    config = FinetuneConfig(
+        backbone="lenet5", data=str(make_photos(tmp_path / "photos")), epochs=1, out=str(tmp_path / "run")
+    )
+    run = zoo_core.finetune(config, catalog=catalog).directory
+    facts = json.loads((run / "config.json").read_text())
+    facts["config"]["data"] = data.format(url=hub.cdn_url)
+    files = {"config.json": json.dumps(facts).encode(), "model.safetensors": (run / "model.safetensors").read_bytes()}
+    hub.add_repo("mal/ory", files)
+    with pytest.raises(UsageError, match="names data that would be fetched.*--data"):
+        evaluate_run("mal/ory", data=None, device="cpu", catalog=catalog)
+    assert not [seen.path for seen in hub.requests if "tar" in seen.path or "photos" in seen.path]

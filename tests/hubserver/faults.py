@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .answers import Answer, json_answer
@@ -24,6 +24,9 @@ class Fault:
     delay: float = 0.0  # wait so many seconds, then go on
     cut_after: int | None = None  # close the connection after so many bytes of the body
     drip: int | None = None  # send so many bytes of the body a second
+    drip_head: int | None = None  # send so many bytes of the status line and the headers a second
+    rewrite: Callable[[bytes], bytes] | None = None  # send another body
+    endless: bool = False  # send no length, and zeros after the body until the client goes
     flip_byte: int | None = None  # flip the bits of the body's byte at this place; -1 is the last
     wrong_length: int = 0  # add this to Content-Length, and close the connection after the body
     drop_answer: bool = False  # do the work, then close the connection without an answer
@@ -38,18 +41,18 @@ class Fault:
 
     @property
     def ends_connection(self) -> bool:
-        return self.cut_after is not None or self.wrong_length != 0
+        return self.cut_after is not None or self.wrong_length != 0 or self.endless
 
     def refusal(self) -> Answer | None:
         """The answer in place of any work, None where the work is to be done."""
         return None if self.status is None else json_answer({"error": "a fault struck"}, self.status)
 
     def spoil(self, answer: Answer) -> Answer:
-        """Returns the answer with its headers replaced and its byte flipped."""
+        """Returns the answer with its headers replaced, its body rewritten and its byte flipped."""
         replaced = {name.lower() for name in self.headers}
         headers = {name: value for name, value in answer.headers.items() if name.lower() not in replaced}
         headers |= {name: value for name, value in self.headers.items() if value is not None}
-        body = bytearray(answer.body)
+        body = bytearray(answer.body if self.rewrite is None else self.rewrite(answer.body))
         if self.flip_byte is not None and body:
             body[self.flip_byte % len(body)] ^= 0xFF
         return Answer(answer.status, bytes(body), headers)

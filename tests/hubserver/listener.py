@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .server import TestHub
 
 DRIPS_PER_SECOND = 10
+BLOCK = 1 << 20
+ENDLESS_BLOCKS = 1 << 10  # a test that fails ends all the same
 
 
 class Listener(socketserver.ThreadingTCPServer):
@@ -129,7 +131,11 @@ class Connection(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(max(0, len(answer.body) + fault.wrong_length)))
+        if not fault.endless:
+            self.send_header("Content-Length", str(max(0, len(answer.body) + fault.wrong_length)))
+        if fault.drip_head is not None:
+            head, self._headers_buffer = b"".join(self._headers_buffer), []
+            self.drip(head, fault.drip_head)
         self.end_headers()
         if self.command != "HEAD":
             body = answer.body[: fault.cut_after]
@@ -137,11 +143,18 @@ class Connection(BaseHTTPRequestHandler):
                 self.wfile.write(body)
             else:
                 self.drip(body, fault.drip)
+            if fault.endless:
+                self.send_zeros()
         if fault.ends_connection:
             self.close_connection = True
 
+    def send_zeros(self) -> None:
+        with suppress(ConnectionError):
+            for _ in range(ENDLESS_BLOCKS):
+                self.wfile.write(bytes(BLOCK))
+
     def drip(self, body: bytes, bytes_per_second: int) -> None:
-        """Sends a body at this rate, until the Hub stops."""
+        """Sends bytes at this rate, until the Hub stops."""
         size = max(1, bytes_per_second // DRIPS_PER_SECOND)
         for start in range(0, len(body), size):
             self.wfile.write(body[start : start + size])

@@ -1,7 +1,7 @@
 """The test Hub: two HTTP servers on 127.0.0.1, one for the Hub and one for its large files."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import reading, writing
@@ -119,6 +119,9 @@ class TestHub:
         delay: float = 0.0,
         cut_after: int | None = None,
         drip: int | None = None,
+        drip_head: int | None = None,
+        rewrite: Callable[[bytes], bytes] | None = None,
+        endless: bool = False,
         flip_byte: int | None = None,
         wrong_length: int = 0,
         drop_answer: bool = False,
@@ -133,6 +136,9 @@ class TestHub:
             delay=delay,
             cut_after=cut_after,
             drip=drip,
+            drip_head=drip_head,
+            rewrite=rewrite,
+            endless=endless,
             flip_byte=flip_byte,
             wrong_length=wrong_length,
             drop_answer=drop_answer,

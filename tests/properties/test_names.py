@@ -20,9 +20,8 @@ from zoo_core.data.folders import read_folders
 from zoo_core.errors import DataError, brief, printable
 from zoo_core.paths import json_text
 from zoo_core.runs.card import inline, render_card
-from zoo_core.runs.plots import plot_answers
 from zoo_core.runs.schema import parse_facts
-from zoo_core.tasks.metrics import ClassEvaluation
+from zoo_core.tasks.classification import ClassEvaluation, Classification
 
 
 @given(text=ODD)
@@ -96,4 +95,4 @@ def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]
     assert len(parts) == len(names) + 1
     assert all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", part)) == 4 for part in parts)
     with tempfile.TemporaryDirectory() as folder:
-        plot_answers(Path(folder), evaluation, names)
+        Classification().draw(Path(folder) / "confusion.png", evaluation, names)

@@ -52,10 +52,10 @@ def write_shards(
 
 def parquet(rows: dict[str, list[Any]], features: dict[str, Any]) -> bytes:
     """Rows as the parquet file that the package `datasets` writes."""
-    from datasets import Dataset, FeatureCache
+    from datasets import Dataset, Features
 
     buffer = io.BytesIO()
-    Dataset.from_dict(rows, features=FeatureCache(features)).to_parquet(buffer)
+    Dataset.from_dict(rows, features=Features(features)).to_parquet(buffer)
     return buffer.getvalue()
 
 

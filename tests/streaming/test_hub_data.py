@@ -70,7 +70,7 @@ def test_splits_are_parts_and_one_without_answers_is_left_out(
     }
     source = opened(publish(hub, f"splits-{bool(option)}", files) + option, catalog)
     assert {name: len(part) for name, part in source.parts.items()} == {"train": 10, "val": 10}
-    assert source.ignored == {"split extra": 1, "part test without answers": 1}
+    assert source.ignored == {"split extra": 1, "part test without targets": 1}
 
 
 def test_a_streamed_data_set_lies_on_disk_in_parts(
@@ -142,7 +142,7 @@ def test_columns_of_numbers_are_learnt_together(hub: TestHub, photos: list[Photo
         (
             "",
             "auto",
-            "zoo cannot tell what to learn. Say which column holds the class, or which hold numbers, with label=",
+            "the target is ambiguous. Name the column of classes, or the columns of numbers, with label=",
         ),
         (
             "label=king",
@@ -150,8 +150,8 @@ def test_columns_of_numbers_are_learnt_together(hub: TestHub, photos: list[Photo
             "has no column 'king'. Did you mean 'kind'? It has 'image' (Image), 'kind' (ClassLabel), ",
         ),
         ("label=count", "auto", "the column 'count' holds whole numbers, which may be classes or amounts. Give --task"),
-        ("label=kind+place", "auto", "zoo cannot tell what to learn"),
-        ("label=kind,image=place", "auto", "needs one column of images: say which with image=COLUMN. It has 'image'"),
+        ("label=kind+place", "auto", "the target is ambiguous"),
+        ("label=kind,image=place", "auto", "needs one column of images: name it with image=COLUMN. It has 'image'"),
         ("label=kind", "regression", "is for classification"),
         ("colour=red", "auto", "has no option 'colour'"),
     ],
@@ -237,9 +237,9 @@ def parquet_without_embedding(rows: dict[str, list[Any]]) -> bytes:
 
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from datasets import FeatureCache
+    from datasets import Features
 
-    schema = FeatureCache({"image": Image(), "label": ClassLabel(names=["a", "b"])}).arrow_schema
+    schema = Features({"image": Image(), "label": ClassLabel(names=["a", "b"])}).arrow_schema
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pydict(rows, schema=schema), buffer)
     return buffer.getvalue()
@@ -339,9 +339,9 @@ def test_without_the_extra_core_works_and_says_what_to_install() -> None:
         "import sys; sys.modules['datasets'] = None\n"
         "import zoo_core, zoo_core.library, zoo_core.streaming.webdataset\n"
         "from zoo_core.catalog import open_catalog\n"
-        "from zoo_core.training.job import open_source\n"
-        "open_source('fashion-small', open_catalog())\n"
-        "try:\n    open_source('hf:acme/photos', open_catalog())\n"
+        "from zoo_core.training.job import open_dataset\n"
+        "open_dataset('fashion-small', open_catalog())\n"
+        "try:\n    open_dataset('hf:acme/photos', open_catalog())\n"
         "except zoo_core.errors.UsageError as error:\n    print(error)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -74,8 +74,8 @@ def test_a_pattern_stands_for_its_shards_in_order(pattern: str, meant: list[str]
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        ("wds:photos-{a,b}.tar", "of braces only ranges of numbers are read, such as {000..010}"),
-        ("wds:photos-*.tar", "of braces only ranges of numbers are read"),
+        ("wds:photos-{a,b}.tar", "braces may hold a range of numbers only, such as {000..010}"),
+        ("wds:photos-*.tar", "braces may hold a range of numbers only"),
         ("wds:photos-{5..1}.tar", "stands for 0 shards; there must be 1 to 100,000"),
         ("wds:photos-{0..999999999}.tar", "stands for 1,000,000,000 shards"),
         (
@@ -168,14 +168,14 @@ def test_a_damaged_index_is_made_again(shards: Path, cache: Path) -> None:
     first = content_of(open_tars(pattern))
     for number, path in enumerate(sorted((cache / "scans").glob("shard-*.json"))):
         whole = path.read_text()
-        path.write_text((whole[:50], whole.replace('"rows": [[', '"rows": [["x", '), "[" * 10_000, "{}")[number])
+        path.write_text((whole[:50], whole.replace("[[", '[["x", '), "[" * 10_000, "{}")[number])
     assert content_of(open_tars(pattern)) == first
 
 
 def test_images_that_were_exchanged_since_are_not_trained_on(shards: Path, photos: list[Photo]) -> None:
     source = open_tars(f"{shards}/photos-{{000..003}}.tar")
     write_shards(shards, photos[::-1])
-    with pytest.raises(DataError, match="photos-000.tar/000000 is no longer what it was"):
+    with pytest.raises(DataError, match="photos-000.tar/000000 has changed since the data set was inspected"):
         source.parts["train"].images.read(0)
 
 
@@ -220,7 +220,8 @@ def test_no_more_lies_on_disk_than_there_is_room_for(
 
 def test_a_shard_that_is_larger_than_the_room_is_refused(server: FileServer) -> None:
     with pytest.raises(
-        DataError, match=r"the shard photos-00\d.tar has .* GB, and 1e-06 GB of shards may lie on disk. Give"
+        DataError,
+        match=r"the shard photos-00\d.tar has more than 1e-06 GB, and only so much of shards may lie on disk. Give",
     ):
         open_tars(f"{server.url}/photos-{{000..003}}.tar:disk_gb=0.000001")
 

@@ -91,7 +91,18 @@ def test_a_file_that_may_not_grow_any_further_ends_with_one_message(
         "main()\n"
     )
     arguments = ["finetune", "--backbone", "lenet5", "--strategy", "full", "--epochs", "3", "--batch-size", "4"]
-    arguments += ["--save-every", "0", "--views", "0", "--workers", "1", "--data", config.data, "--out", config.out]
+    arguments += [
+        "--save-every",
+        "0",
+        "--cached-views",
+        "0",
+        "--workers",
+        "1",
+        "--data",
+        config.data,
+        "--out",
+        config.out,
+    ]
     ended = subprocess.run([sys.executable, "-c", limited, *arguments], capture_output=True, text=True, check=False)
     assert ended.returncode == 1, ended.stderr
     assert f"error: a checkpoint could not be written to {config.out}/checkpoints: " in ended.stderr

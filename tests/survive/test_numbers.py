@@ -193,7 +193,7 @@ def test_no_memory_for_a_single_image_ends_the_run(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_memory(monkeypatch, 0, OUT_OF_MEMORY[0])
-    with pytest.raises(TrainingError, match="the memory is too small for a single image. Give a smaller --size"):
+    with pytest.raises(TrainingError, match="the memory is too small for a single image. Give a smaller --image-size"):
         run_job(prepare(replace(LENET, data=str(photos), out=str(tmp_path / "run")), catalog), NullCallback())
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -84,6 +86,28 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     assert f"going on in epoch {stopped} after step " in resumed.text
     assert weights_of(place / "run") == weights_of(place / "whole")
     assert history_of(place / "run") == history_of(place / "whole")
+
+
+def test_a_closed_terminal_finishes_the_step_and_saves(forks: Forks, place: Path) -> None:
+    """Seen to fail: SIGHUP ended the run at once, and nothing was saved."""
+    assert forks.zoo("finetune", *TRAINING, "--out", "whole", cwd=place).code == 0
+    pid, terminal = pty.fork()
+    if pid == 0:  # in the child, whose terminal this is
+        os.chdir(place)
+        os.execv(sys.executable, [sys.executable, "-m", "zoo_core", "finetune", *map(str, TRAINING), "--out", "run"])
+    while epochs_in(place / "run") < 2:
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+        if select.select([terminal], [], [], 0.01)[0]:
+            os.read(terminal, 4096)  # so that nobody waits for room
+    os.kill(pid, signal.SIGSTOP)  # so that the terminal is closed while the run prints nothing
+    os.close(terminal)
+    os.kill(pid, signal.SIGCONT)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert len(list((place / "run" / "checkpoints").iterdir())) == 1
+    resumed = forks.zoo("resume", "run", cwd=place)
+    assert resumed.code == 0, resumed.text
+    assert weights_of(place / "run") == weights_of(place / "whole")
 
 
 SLOW_STEP = """
@@ -176,7 +200,7 @@ Features._computed = lambda self, *more: (time.sleep(0.3), real(self, *more))[1]
 
 
 def test_a_signal_while_features_are_computed_keeps_those_that_are_done(forks: Forks, place: Path, start) -> None:
-    settings = (*LONG, "--epochs", 2, "--strategy", "head-only", "--views", 4, "--workers", 1)
+    settings = (*LONG, "--epochs", 2, "--strategy", "head-only", "--cached-views", 4, "--workers", 1)
     process = start("finetune", *settings, "--out", "run", slow=SLOW_FRONT)
     wait_for(process, lambda: any(path.stat().st_size for path in (place / "cache").glob("features/*/rows")))
     process.send_signal(signal.SIGTERM)

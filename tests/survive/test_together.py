@@ -45,8 +45,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     "chosen",
     [
         ("--strategy", "full"),
-        ("--strategy", "lp-ft", "--views", 2),
-        ("--backbone", "resnet18", "--weights", "none", "--size", 32, "--strategy", "last:1,statistics=frozen"),
+        ("--strategy", "lp-ft", "--cached-views", 2),
+        ("--backbone", "resnet18", "--weights", "none", "--image-size", 32, "--strategy", "last:1,statistics=frozen"),
     ],
     ids=lambda chosen: " ".join(map(str, chosen)),
 )
@@ -66,7 +66,7 @@ def test_two_processes_have_the_losses_of_one(zoo: Zoo, forks: Forks, place: Pat
     assert sorted(path.name for path in place.iterdir()) == ["alone", "cache", "photos", "together"]
 
 
-@pytest.mark.parametrize("chosen", [("--strategy", "head-only"), ("--strategy", "lp-ft", "--views", 2)])
+@pytest.mark.parametrize("chosen", [("--strategy", "head-only"), ("--strategy", "lp-ft", "--cached-views", 2)])
 def test_two_machines_with_disks_of_their_own_have_the_losses_of_one(
     forks: Forks, place: Path, chosen: tuple[object, ...]
 ) -> None:
@@ -100,7 +100,7 @@ def test_two_machines_with_disks_of_their_own_have_the_losses_of_one(
 
 
 def test_features_are_computed_once_in_all(zoo: Zoo, forks: Forks, place: Path) -> None:
-    chosen = (*TINY, "--strategy", "head-only", "--views", 2)
+    chosen = (*TINY, "--strategy", "head-only", "--cached-views", 2)
     assert zoo("finetune", *chosen, "--devices", 2, "--out", "two").returncode == 0
     (index,) = (place / "cache").glob("features/*/index")
     of_two = index.stat().st_size
@@ -189,7 +189,7 @@ def test_what_stops_one_process_is_said_once_with_its_exit_code(zoo: Zoo, place:
 
 def test_a_step_that_one_process_cannot_compute_ends_both(zoo: Zoo, place: Path) -> None:
     """Three images a step: the second process has one, from which no batch normalisation learns."""
-    tiny = ("--backbone", "resnet18", "--weights", "none", "--size", 32, "--strategy", "full", "--batch-size", 3)
+    tiny = ("--backbone", "resnet18", "--weights", "none", "--image-size", 32, "--strategy", "full", "--batch-size", 3)
     ended = zoo("finetune", "--data", "photos", *tiny, "--devices", 2, timeout=100)
     assert ended.returncode == 1, ended.stderr
     assert ended.stderr.count("a batch normalisation cannot learn from a single image") == 1
@@ -202,13 +202,13 @@ from zoo_core.errors import DataError
 from zoo_core.devices.world import join_world
 world = join_world(torch.device("cpu"))
 try:
-    with world.as_one():
+    with world.raise_together():
         if world.rank == 1:
             raise DataError("image 7 is gone")
     print("went on")
 except DataError as error:
     print(error)
-world.leave()
+world.close()
 """
 
 
@@ -226,3 +226,58 @@ def test_what_stops_one_process_stops_all_with_its_error() -> None:
         for rank in range(2)
     ]
     assert [process.communicate(timeout=60)[0] for process in processes] == ["image 7 is gone\n"] * 2
+
+
+def start_two(place: Path, *chosen: object) -> subprocess.Popen[str]:
+    """The installed command, whose import path does not begin with the current folder, with two processes."""
+    with (place / "words").open("w") as words:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "zoo_core", "finetune", *map(str, (*TINY, *chosen)), "--devices", "2"],
+            cwd=place,
+            stdin=subprocess.DEVNULL,
+            stderr=words,
+            text=True,
+            env=dict(os.environ),
+        )
+
+
+def children_of(process: subprocess.Popen[str]) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_no_module_of_the_current_folder_is_imported(place: Path) -> None:
+    """A data folder from somewhere may hold a torch.py. Seen to fail: `--devices 2` ran it."""
+    for name in ("statistics", "torch", "click"):
+        (place / f"{name}.py").write_text("open('imported', 'a').write('x')\nraise SystemExit(9)\n")
+    process = start_two(place, "--strategy", "head-only", "--epochs", 1, "--out", "run")
+    assert process.wait(timeout=120) == 0, (place / "words").read_text()
+    assert not (place / "imported").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGHUP], ids=["killed", "terminal closed"])
+def test_the_processes_save_and_end_when_their_launcher_does(zoo: Zoo, place: Path, signum: int) -> None:
+    """Seen to fail with both: two processes trained on unseen, and kept the run locked."""
+    chosen = ("--strategy", "full", "--epochs", 400, "--save-every", 1000)
+    process = start_two(place, *chosen, "--out", "run")
+    metrics = place / "run" / "metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 2:
+        assert process.poll() is None, (place / "words").read_text()
+        time.sleep(0.02)
+    children = children_of(process)
+    process.send_signal(signum)
+    deadline = time.monotonic() + 60
+    while any(map(is_alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = [pid for pid in children if is_alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert process.wait(timeout=30) == (-9 if signum == signal.SIGKILL else 128 + signum)
+    assert left == []
+    assert list((place / "run").glob("checkpoints/0*")), "nothing was saved"

@@ -5,16 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from zoo_core.tasks.metrics import (
-    ClassEvaluation,
-    LabelEvaluation,
-    NumberEvaluation,
-    average_precision,
-    wilson,
-)
+from zoo_core.tasks.classification import ClassEvaluation
+from zoo_core.tasks.metrics import average_precision, wilson
+from zoo_core.tasks.multilabel import LabelEvaluation
+from zoo_core.tasks.regression import NumberEvaluation
 
 
-def test_the_accuracy_comes_from_the_confusion_matrix() -> None:
+def test_accuracy_comes_from_the_confusion_matrix() -> None:
     evaluation = ClassEvaluation(np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]]), 0.5)
     assert (evaluation.images, evaluation.correct, evaluation.accuracy) == (20, 17, 0.85)
 
@@ -47,7 +44,7 @@ def test_labels_are_measured_by_precision_and_f1() -> None:
     """By hand. Label 0: found 1, false 1, missed 1. Label 1: found 2. Label 2: nobody has it and nobody is given it."""
     probabilities = np.array([[0.9, 0.8, 0.1], [0.6, 0.2, 0.2], [0.3, 0.7, 0.5], [0.2, 0.1, 0.0]])
     targets = np.array([[1, 1, 0], [0, 0, 0], [1, 1, 0], [0, 0, 0]], dtype=np.float32)
-    evaluation = LabelEvaluation.batches(probabilities, targets, 0.25)
+    evaluation = LabelEvaluation.from_probabilities(probabilities, targets, 0.25)
     assert evaluation.precisions[:2].tolist() == pytest.approx([(1 + 2 / 3) / 2, 1.0])
     assert evaluation.score == pytest.approx((5 / 6 + 1) / 2), "a label that nobody has is left out of the mean"
     assert evaluation.f1.tolist() == pytest.approx([0.5, 1.0, 0.0])
@@ -59,7 +56,7 @@ def test_labels_are_measured_by_precision_and_f1() -> None:
 
 
 def test_labels_that_nobody_has_are_worth_nothing() -> None:
-    assert LabelEvaluation.batches(np.full((2, 1), 0.9), np.zeros((2, 1)), 0.0).score == 0.0
+    assert LabelEvaluation.from_probabilities(np.full((2, 1), 0.9), np.zeros((2, 1)), 0.0).score == 0.0
 
 
 def test_numbers_are_measured_by_column_and_over_all() -> None:

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from helpers import make_photos, make_table
 from zoo_core.catalog import Catalog
-from zoo_core.data.on_device import cut_together, normalised
+from zoo_core.data.on_device import crop_together, normalised
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import FRESH, crop_of
 from zoo_core.devices.world import World
@@ -156,7 +156,7 @@ def test_images_are_cut_and_features_held_on_the_device(
     preprocessing = Preprocessing(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     small = np.zeros((40, 50, 3), np.uint8)
     pairs = [(small, crop_of(small, 32, "crop-flip", FRESH + number, b"x" * 16)) for number in range(4)]
-    pixels_BCHW = cut_together(pairs, preprocessing, GPU)
+    pixels_BCHW = crop_together(pairs, preprocessing, GPU)
     assert (pixels_BCHW.device, pixels_BCHW.dtype) == (GPU, torch.uint8)
     assert normalised(pixels_BCHW, preprocessing, GPU).device == GPU
 

@@ -24,7 +24,7 @@ def model(catalog: Catalog) -> Model:
 def optimizer_of(model: Model, plan: Plan, number: int = 0, before=None, *, pretrained: bool = True):
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
-    rates = Rates.batches(CONFIG, plan, phase, pretrained=pretrained)
+    rates = Rates.of(CONFIG, plan, phase, pretrained=pretrained)
     return make_optimizer(CONFIG, parameter_groups(model, plan, number, rates, CONFIG.weight_decay), before)
 
 

@@ -24,7 +24,7 @@ from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.runs.directory import read_facts, read_metrics
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import read_tensors
-from zoo_core.training import compiling, phase, settle
+from zoo_core.training import autotune, compiling, phase_trainer
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
@@ -250,7 +250,7 @@ def test_what_is_recorded_is_compiled_so(
 
     monkeypatch.setattr(torch, "compile", plain)
     trained(replace(TINY, compile="on"), photos, tmp_path / "plain", catalog)
-    monkeypatch.setattr(phase, "recording_pays", lambda device, cut, processes: True)
+    monkeypatch.setattr(phase_trainer, "recording_pays", lambda device, cut, processes: True)
     trained(replace(TINY, compile="on"), photos, tmp_path / "recorded", catalog)
     assert asked == [None, "reduce-overhead"]
     assert weights_of(tmp_path / "plain") == weights_of(tmp_path / "recorded")
@@ -272,7 +272,7 @@ def test_pieces_of_a_batch_go_through_no_recording(
         return call
 
     monkeypatch.setattr(torch, "compile", compile)
-    monkeypatch.setattr(phase, "recording_pays", lambda device, cut, processes: True)
+    monkeypatch.setattr(phase_trainer, "recording_pays", lambda device, cut, processes: True)
     config = replace(TINY, compile="on", strategy="last:2,statistics=frozen", micro_batch=8)
     small_memory(monkeypatch, 4, OUT_OF_MEMORY[0])
     trained(config, photos, tmp_path / "run", catalog)
@@ -290,7 +290,7 @@ def test_compiling_pays_only_where_it_saves_more_than_it_takes(job: Job) -> None
 def test_a_short_run_is_not_compiled_and_says_so_in_its_facts(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle, "estimate", lambda job: pytest.fail("its seconds are not worth measuring"))
+    monkeypatch.setattr(autotune, "estimate", lambda job: pytest.fail("its seconds are not worth measuring"))
     trained(replace(TINY, compile="auto"), photos, tmp_path / "run", catalog)
     assert read_facts(tmp_path / "run").config.compile == "off"
 
@@ -308,7 +308,7 @@ def test_a_short_run_is_not_compiled_and_says_so_in_its_facts(
 def test_the_batch_grows_while_that_is_faster_and_fits(
     seconds: dict[int, float | None], most: int, expected: int
 ) -> None:
-    assert settle.largest_worthwhile(lambda size: seconds[size], most) == expected
+    assert autotune.largest_worthwhile(lambda size: seconds[size], most) == expected
 
 
 def test_a_trial_leaves_the_model_as_it_was_and_knows_when_memory_is_short(
@@ -316,7 +316,7 @@ def test_a_trial_leaves_the_model_as_it_was_and_knows_when_memory_is_short(
 ) -> None:
     before = {name: tensor.clone() for name, tensor in job.model.state_dict().items()}
     drawn = torch.get_rng_state()
-    seconds = settle.seconds_per_image(job, 4)
+    seconds = autotune.seconds_per_image(job, 4)
     assert seconds
     assert seconds > 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in job.model.state_dict().items())
@@ -327,7 +327,7 @@ def test_a_trial_leaves_the_model_as_it_was_and_knows_when_memory_is_short(
         raise OUT_OF_MEMORY[0]
 
     job.model.head.register_forward_hook(full)
-    assert settle.seconds_per_image(job, 4) is None
+    assert autotune.seconds_per_image(job, 4) is None
 
 
 def test_a_batch_size_of_auto_is_a_number_in_the_run(photos: Path, zoo: Zoo, tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from torch.nn import functional
 import zoo_core
 from helpers import Zoo, make_table
 from zoo_core.catalog import Catalog
-from zoo_core.errors import DataError, UsageError
+from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.evaluation import evaluate_run
-from zoo_core.runs.directory import read_run
+from zoo_core.runs.card import render_card
+from zoo_core.runs.directory import read_result, read_run
+from zoo_core.runs.schema import parse_result
 from zoo_core.settings import FinetuneConfig
-from zoo_core.tasks.objective import Objective, check_loss, objective_for
+from zoo_core.tasks.objective import check_loss, objective_for
 from zoo_core.tasks.units import in_units, units_of
 from zoo_core.tensors import read_tensors
 from zoo_core.training.callback import NullCallback
@@ -145,11 +147,11 @@ def test_each_task_has_its_loss() -> None:
     classes = torch.tensor([0, 1])
     head: nn.Module = nn.Sequential(nn.Flatten())
     expected = functional.cross_entropy(outputs, classes, label_smoothing=0.1)
-    assert Objective("classification", head).loss(outputs, classes, 0.1) == expected
+    assert objective_for("classification", head).loss(outputs, classes, 0.1) == expected
     by_hand = -(torch.tensor([2.0, 1.0]).sigmoid().log().sum() + torch.tensor([0.5, 0.0]).sigmoid().log().sum()) / 4
-    assert Objective("multilabel", head).loss(outputs, labels).item() == pytest.approx(by_hand.item())
+    assert objective_for("multilabel", head).loss(outputs, labels).item() == pytest.approx(by_hand.item())
     softened = functional.binary_cross_entropy_with_logits(outputs, torch.tensor([[0.9, 0.1], [0.9, 0.9]]))
-    assert Objective("multilabel", head).loss(outputs, labels, 0.2).item() == pytest.approx(softened.item())
+    assert objective_for("multilabel", head).loss(outputs, labels, 0.2).item() == pytest.approx(softened.item())
     measuring = objective_for("regression", in_units(head, 2), np.array([[0.0, 10.0], [4.0, 10.0]], dtype=np.float32))
     units = units_of(measuring.head)
     assert units is not None
@@ -167,9 +169,9 @@ class WithLoss(nn.Module):
 
 def test_a_head_may_bring_its_own_loss() -> None:
     outputs, numbers = torch.tensor([[2.0], [0.5]]), torch.tensor([[3.0], [0.0]])
-    assert Objective("regression", in_units(WithLoss(), 1)).loss(outputs, numbers).item() == 0.75
-    assert Objective("multilabel", WithLoss()).loss(outputs, numbers).item() == 0.75
-    assert Objective("multilabel", WithLoss()).measure(outputs, numbers).loss == 0.75
+    assert objective_for("regression", in_units(WithLoss(), 1)).loss(outputs, numbers).item() == 0.75
+    assert objective_for("multilabel", WithLoss()).loss(outputs, numbers).item() == 0.75
+    assert objective_for("multilabel", WithLoss()).measure(outputs, numbers).loss == 0.75
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_a_head_may_bring_its_own_loss() -> None:
     ],
 )
 def test_each_task_has_its_answers(task, outputs: list[float], expected: list[str]) -> None:
-    answers = Objective(task, nn.Identity()).answers(torch.tensor(outputs), ("a", "b", "c"), 2)
+    answers = objective_for(task, nn.Identity()).answers(torch.tensor(outputs), ("a", "b", "c"), 2)
     assert [name for name, _ in answers] == expected
     assert all(math.isfinite(value) for _, value in answers)
 
@@ -240,3 +242,41 @@ def test_a_regression_is_measured_on_all_of_its_numbers(catalog: Catalog, tmp_pa
     file.write_text("path,size\nred/0.jpg,1\nblue/0.jpg,2\n")
     with pytest.raises(DataError, match="has no column 'warmth', which the run predicts"):
         evaluate_run(run, data=str(file), device="cpu", catalog=catalog)
+
+
+@pytest.mark.parametrize("task", DESCRIPTIONS)
+def test_a_result_has_its_baseline_on_the_screen_in_the_card_and_in_json(zoo: Zoo, tmp_path: Path, task: str) -> None:
+    """Images whose targets have nothing to do with them: the model cannot beat an answer that never looks."""
+    describe = {
+        "classification": lambda kind, number: "even" if number % 2 else "odd",
+        "multilabel": lambda kind, number: "even" if number % 2 else "odd|even",
+        "regression": lambda kind, number: f"{number % 5}.5,{number}",
+    }
+    file = make_table(tmp_path / "noise", DESCRIPTIONS[task][0], describe[task])
+    chosen = ("--backbone", "lenet5", "--strategy", "head-only", "--weights", "none", "--epochs", 1, "--lr", 1e-6)
+    trained = zoo("finetune", *chosen, "--data", file, "--out", "run", "--json")
+    assert trained.returncode == 0, trained.stderr
+    result = json.loads(trained.stdout)["result"]
+    assert ("rmse" in result["baseline"]) == (task == "regression")
+    card = " ".join((tmp_path / "run" / "README.md").read_text().split())
+    screen = " ".join(trained.stderr.split())
+    beaten = result["score"] > result["baseline"]["score"]
+    assert ("--lr, pretrained weights" in screen) == (not beaten)
+    for text in (card, screen):
+        assert "Baseline: " in text
+        assert ("does not beat its baseline" in text) == (not beaten)
+    measured = json.loads(zoo("evaluate", "run", "--json").stdout)
+    assert measured["baseline"] == pytest.approx(result["baseline"]), "the same images, the same training images"
+    assert "Baseline: " in zoo("evaluate", "run", "--data", file).stdout
+
+
+def test_a_result_without_a_baseline_is_read_as_those_of_older_runs(catalog: Catalog, tmp_path: Path) -> None:
+    directory = finetuned(catalog, tmp_path, "regression").directory
+    run = read_run(directory)
+    result = read_result(run)
+    assert result["baseline"].keys() == {"score", "rmse"}
+    assert "Baseline: " in render_card(run.facts, result)
+    assert "aseline" not in render_card(run.facts, {key: result[key] for key in result if key != "baseline"})
+    for wrong in (7, {}, {"score": "1"}, {"score": float("nan")}, {"score": 1, "rmse": []}):
+        with pytest.raises(ZooError, match="the result in here"):
+            parse_result({**result, "baseline": wrong}, run.facts, "here")

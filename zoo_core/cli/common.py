@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -14,13 +15,11 @@ import click
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.errors import printable
 from zoo_core.paths import json_text
-from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec, Task
+from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-    from zoo_core.tasks.metrics import Evaluation
 
 JSON_VERSION = 2
 """Every `--json` answer carries it; it grows when a field changes its meaning or goes."""
@@ -37,7 +36,10 @@ def catalog_of(ctx: click.Context) -> Catalog:
 
 
 def print_json(data: dict[str, Any]) -> None:
-    click.echo(json_text({"version": JSON_VERSION, **data}), nl=False)
+    text = json_text({"version": JSON_VERSION, **data})
+    if "utf" not in (sys.stdout.encoding or "").lower():  # its escapes are JSON's, those of a stream are Python's
+        text = "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
+    click.echo(text, nl=False)
 
 
 def shown(text: object) -> str:
@@ -73,7 +75,7 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
 
     def told(done: int, total: int) -> None:
         bar.start()
-        bar.update(task, fill_in_defaults=done, total=total)
+        bar.update(task, completed=done, total=total)
         if done == total:
             bar.stop()  # so that what follows, say a download, can draw bars of its own
 
@@ -145,28 +147,6 @@ def megabytes(count: int) -> str:
 
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def score_text(metric: str, score: float) -> str:
-    """A score as zoo says it: R2 as it is, everything else as a share."""
-    return f"{score:.3f}" if metric == "r2" else percent(score)
-
-
-SHORT: dict[Task, str] = {"classification": "accuracy", "multilabel": "mAP", "regression": "R2"}
-"""The score of each task, as the head of a column."""
-
-
-def told(evaluation: Evaluation, where: str) -> str:
-    """What was measured in one line: the score, what it was counted on, and the figures beside it."""
-    score, images, figures = score_text(evaluation.metric, evaluation.score), evaluation.images, evaluation.figures()
-    if evaluation.metric == "accuracy":
-        low, high = figures["interval"]
-        counted = f"{figures['correct']} of {images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
-        return f"Accuracy {where}: {score} ({counted})"
-    if evaluation.metric == "r2":
-        return f"R2 {where}: {score} ({images} images; RMSE {figures['rmse']:.4g}, MAE {figures['mae']:.4g})"
-    f1 = f"F1 at 0.5: micro {figures['micro_f1']:.3f}, macro {figures['macro_f1']:.3f}"
-    return f"Mean average precision {where}: {score} ({images} images; {f1})"
 
 
 class _Name(click.ParamType[str]):

@@ -11,14 +11,11 @@ from zoo_core.cli.common import (
     catalog_of,
     console,
     json_option,
-    percent,
     print_json,
     progress_of,
     shown,
     table,
-    told,
 )
-from zoo_core.specs import OUTPUTS
 
 if TYPE_CHECKING:
     from zoo_core.evaluation import RunEvaluation
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_json: bool) -> None:
-    """Measure a run on images whose answers are known.
+    """Evaluate a run on labelled images.
 
     Classes: accuracy with its interval, and how well each class is found. Labels: average precision and F1. Numbers:
     root mean squared error, mean absolute error and R2.
@@ -46,6 +43,7 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     catalog = catalog_of(ctx)
     announce("loading the model")
     from zoo_core.evaluation import evaluate_run
+    from zoo_core.tasks import task_named
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
         measured = evaluate_run(run, data=data, device=device, catalog=catalog, scanning=scanning, watch=watch)
@@ -53,17 +51,17 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     if as_json:
         print_json(_json(run, measured, rows))
         return
-    told_rows = [{key.replace("_", " "): value for key, value in row.items()} for row in rows]
-    if measured.task == "classification":
-        for row in told_rows:
-            row["share"] = percent(row["found"] / row["images"]) if row["images"] else "-"
-    name, *figures = told_rows[0]
+    task = task_named(measured.task)
+    screen_rows = [task.screen_row(row) for row in rows]
+    name, *figures = screen_rows[0]
     made = table(name, *figures, right=tuple(figures))
-    for row in told_rows:
+    for row in screen_rows:
         made.add_row(shown(row[name]), *(_cell(row[figure]) for figure in figures))
     out = console()
     out.print(made)
-    out.print(told(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
+    out.print(task.summary(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
+    for sentence in task.baseline_sentences(measured.evaluation.figures(), measured.baseline):
+        out.print(sentence, markup=False)
 
 
 def _cell(figure: Any) -> str:
@@ -73,6 +71,8 @@ def _cell(figure: Any) -> str:
 
 
 def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    from zoo_core.tasks import task_named
+
     evaluation = measured.evaluation
     return {
         "run": run,
@@ -82,6 +82,7 @@ def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict
         "metric": evaluation.metric,
         "score": evaluation.score,
         "loss": evaluation.loss,
-        OUTPUTS[measured.task]: rows,
+        "baseline": measured.baseline.to_dict(),
+        task_named(measured.task).outputs: rows,
         **evaluation.figures(),
     }

@@ -1,4 +1,4 @@
-"""`zoo info NAME`: all about one backbone, head or strategy."""
+"""`zoo info NAME`: the facts of one backbone, head or strategy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec, Paper
 @json_option
 @click.pass_context
 def info(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Tell all about one backbone, head or strategy: paper, stages, options, weights with their licences.
+    """Show one backbone, head or strategy: paper, stages, options, weights with their licences.
 
     \b
     zoo info resnet50
@@ -42,13 +42,13 @@ def _find(catalog: Catalog, name: str) -> Choice[Any]:
         found = [entry for entry in catalog.entries(kind) if bare in entry.names]
         if found:
             if ":" not in name and len(found) == 1:
-                return Choice(found[0], None)  # options that are required need not be given to be told about
+                return Choice(found[0], None)  # required options need not be given here
             chosen = [entry for entry in found if name == f"{entry.distribution}:{bare}"]
             if chosen:
                 return Choice(chosen[0], None)
             return catalog.choose(kind, name)
     try:
-        return catalog.backbone(name)  # says which plugin has it, if one is known
+        return catalog.backbone(name)  # its error names the plugin, if one is known
     except UsageError as error:
         names = [entry.spec.name for kind in SPEC_KINDS for entry in catalog.entries(kind)]
         if "provided by" in str(error):
@@ -144,7 +144,7 @@ def _show(facts: dict[str, Any]) -> None:
         )
     out.print(stages)
     if not facts["weights"]:
-        out.print("No pretrained weights are known: it starts from scratch.")
+        out.print("No pretrained weights are known: training starts from scratch.")
         return
     weights = table(
         "weights", "top-1 %", "size", "trained on", "licence", "sources, in order", right=("top-1 %", "size")

@@ -1,4 +1,4 @@
-"""`zoo list`: what there is to choose from."""
+"""`zoo list`: the backbones, heads, strategies, data sets and weights to choose from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 
 COLUMNS = {
     "backbones": ("name", "year", "params", "GMACs", "top-1 %", "weights", "plugin"),
-    "heads": ("name", "what it is", "options", "plugin"),
-    "strategies": ("name", "what it is", "options", "plugin"),
-    "datasets": ("name", "what it is", "images", "classes", "licence", "plugin"),
+    "heads": ("name", "summary", "options", "plugin"),
+    "strategies": ("name", "summary", "options", "plugin"),
+    "datasets": ("name", "summary", "images", "classes", "licence", "plugin"),
     "weights": ("backbone", "weights", "sources", "size", "licence", "top-1 %", "here"),
 }
 RIGHT = {"year", "params", "GMACs", "top-1 %", "images", "classes", "size"}
@@ -27,7 +27,7 @@ RIGHT = {"year", "params", "GMACs", "top-1 %", "images", "classes", "size"}
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, kind: str, as_json: bool) -> None:
-    """Show what there is to choose from: backbones (the default), heads, strategies, datasets or weights.
+    """List backbones (the default), heads, strategies, datasets or weights.
 
     \b
     zoo list

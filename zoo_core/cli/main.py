@@ -1,8 +1,9 @@
-"""The command `zoo`: finds the command asked for, and turns every expected failure into one message."""
+"""The command `zoo`: finds its subcommand, and turns every expected failure into one message."""
 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -15,18 +16,18 @@ from zoo_core.version import __version__
 
 # Each command with its one-line help, so that `zoo --help` imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "list": ("zoo_core.cli.list_:list_", "Show what there is to choose from."),
-    "info": ("zoo_core.cli.info:info", "Tell all about one backbone, head or strategy."),
-    "plugins": ("zoo_core.cli.plugins:plugins", "Show the plugins, and why one failed."),
-    "pull": ("zoo_core.cli.pull:pull", "Fetch weights for work without a network."),
-    "plan": ("zoo_core.cli.plan:plan", "Show what a strategy would do, without training."),
-    "finetune": ("zoo_core.cli.finetune:finetune", "Fit a backbone and a head to your images."),
-    "resume": ("zoo_core.cli.resume:resume", "Go on with a run that was interrupted."),
-    "evaluate": ("zoo_core.cli.evaluate:evaluate", "Measure a run on labelled images."),
-    "predict": ("zoo_core.cli.predict:predict", "Classify images."),
-    "publish": ("zoo_core.cli.publish:publish", "Put a run on the Hugging Face Hub."),
+    "list": ("zoo_core.cli.list_:list_", "List backbones, heads, strategies, data sets or weights."),
+    "info": ("zoo_core.cli.info:info", "Show the facts of one backbone, head or strategy."),
+    "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins, and why one failed."),
+    "pull": ("zoo_core.cli.pull:pull", "Download weights for work without a network."),
+    "plan": ("zoo_core.cli.plan:plan", "Show the plan of a strategy and its cost, without training."),
+    "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),
+    "resume": ("zoo_core.cli.resume:resume", "Continue an interrupted run."),
+    "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
+    "predict": ("zoo_core.cli.predict:predict", "Predict images with a run or a pretrained backbone."),
+    "publish": ("zoo_core.cli.publish:publish", "Publish a run on the Hugging Face Hub."),
     "search": ("zoo_core.cli.search:search", "Find published zoo models."),
-    "cache": ("zoo_core.cli.cache:cache", "Show what is kept between runs, or clear it."),
+    "cache": ("zoo_core.cli.cache:cache", "Show the caches, or clear them."),
     "completion": ("zoo_core.cli.completion:completion", "Print the completion script for your shell."),
 }
 
@@ -60,18 +61,18 @@ class LazyGroup(click.Group):
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="zoo")
-@click.option("--no-plugins", is_flag=True, help="Use only what zoo-core itself brings.")
+@click.option("--no-plugins", is_flag=True, help="Disable all plugins; only the specs of zoo-core remain.")
 @click.pass_context
 def zoo(ctx: click.Context, no_plugins: bool) -> None:
     """Any backbone x any head x any freeze strategy, fine-tuned on your own images.
 
     \b
-    zoo list                                     what there is
-    zoo finetune --backbone lenet5               a first fine-tune, on bundled images
-    zoo finetune --backbone resnet50 --data DIR  on your own: one folder of images a class
-    zoo predict runs/lenet5-head-only-1 a.png    use what was trained
+    zoo list                                           the backbones to choose from
+    zoo finetune --backbone lenet5 --out runs/first    a first fine-tune, on bundled images
+    zoo predict runs/first photo.png                   answers of the trained model
+    zoo finetune --backbone resnet50 --data photos/    your own images, one folder a class
 
-    ZOO_DISABLE_PLUGINS=a,b leaves out the plugins of the distributions a and b; ZOO_CACHE is the cache folder.
+    ZOO_DISABLE_PLUGINS=a,b disables the plugins of the distributions a and b; ZOO_CACHE is the cache folder.
     """
     ctx.obj = {"with_plugins": not no_plugins}
 
@@ -81,6 +82,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminated)
     # Threads of a small network wait for each other all the time; on a busy machine, spinning takes it all to a crawl.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):  # a pipe of Windows or a bare locale may not have every character
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         _check_quotes(sys.argv)
         code = zoo.main(prog_name="zoo", standalone_mode=False)
@@ -96,6 +100,8 @@ def main() -> None:
         code = 1
     except OSError as error:
         code = _say(f"error: {error}", 1)
+    except MemoryError:
+        code = _say("error: out of memory. Give smaller images or fewer of them at once, or close other programs.", 1)
     except KeyboardInterrupt:
         code = _say("interrupted", 130)
     sys.exit(code if isinstance(code, int) else 0)
@@ -110,7 +116,7 @@ def _check_quotes(arguments: list[str]) -> None:
 
 
 def terminated(signum: int, frame: Any) -> None:
-    """End at once: nothing was begun that could be saved."""
+    """End at once: there is nothing to save."""
     os.write(2, b"terminated\n")  # not a print: the signal may have come in the middle of one
     sys.exit(143)
 

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.common import (
-    BACKBONE,
-    HEAD,
-    STRATEGY,
     catalog_of,
     console,
     human_count,
@@ -20,22 +17,28 @@ from zoo_core.cli.common import (
     progress_of,
     table,
 )
+from zoo_core.cli.options import Command, Option, setting_option
 from zoo_core.settings import FinetuneConfig
+from zoo_core.settings.fields import Auto
 
 if TYPE_CHECKING:
     from zoo_core.training.estimate import Estimate
 
 
-@click.command()
-@click.option("--backbone", required=True, type=BACKBONE, help="A name from `zoo list`.")
-@click.option("--strategy", required=True, type=STRATEGY, help="A name from `zoo list strategies`, with options.")
+@click.command(cls=Command)
+@setting_option("backbone", required=True)
+@setting_option("strategy", required=True)
+@setting_option("epochs", default=10)
+@click.option("--data", metavar="DATA", help="Your images: estimate time and memory for them, on this machine.")
+@setting_option("head", default="linear")
+@setting_option("batch_size", default=32)
 @click.option(
-    "--epochs", default=10, show_default=True, type=click.IntRange(min=1), help="How many epochs to plan for."
+    "--plot",
+    cls=Option,
+    old=["picture"],
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the plan to this PNG file.",
 )
-@click.option("--data", help="Your images: time and memory are estimated for them, by a try on this machine.")
-@click.option("--head", default="linear", show_default=True, type=HEAD, help="The head to estimate with.")
-@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="Images a step.")
-@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the plan to this PNG file.")
 @json_option
 @click.pass_context
 def plan(
@@ -45,16 +48,16 @@ def plan(
     epochs: int,
     data: str | None,
     head: str,
-    batch_size: int,
-    picture: Path | None,
+    batch_size: int | Auto,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what a strategy would do: which stages learn in which epochs, at which share of the learning rate.
+    """Show the plan of a strategy: the stages trained in each epoch, and their learning rates.
 
     \b
     zoo plan --backbone resnet50 --strategy last:2
     zoo plan --backbone resnet50 --strategy last:2 --data photos/
-    zoo plan --backbone vgg16 --strategy gradual:every=2 --epochs 12 --picture plan.png
+    zoo plan --backbone vgg16 --strategy gradual:every=2 --epochs 12 --plot plan.png
     """
     catalog = catalog_of(ctx)
     network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
@@ -91,10 +94,10 @@ def plan(
             size=expected.size,
         )
         estimates = _estimates(config, catalog)
-    if picture is not None:
+    if plot is not None:
         from zoo_core.runs.plots import plot_plan
 
-        plot_plan(picture, made, f"{network} with {wanted}")
+        plot_plan(plot, made, f"{network} with {wanted}")
     if as_json:
         facts = {"learning_parameters": learning, "bytes_kept_per_image": kept}
         estimated = None if estimates is None else [vars(one) for one in estimates]
@@ -102,8 +105,8 @@ def plan(
         print_json(shown)
         return
     _show(made, learning, kept, estimates, total)
-    if picture is not None:
-        console().print(f"The plan is drawn in {picture}.")
+    if plot is not None:
+        console().print(f"The plan is drawn in {plot}.")
 
 
 def _kept_bytes(front: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> int:

@@ -1,4 +1,4 @@
-"""`zoo plugins`: every plugin, what it registered, or why it failed."""
+"""`zoo plugins`: every plugin with its specs, or the reason why it failed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo_core.cli.common import catalog_of, console, json_option, print_json, sh
 @json_option
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
-    """Show every plugin with its version and what it registered, or why it was skipped.
+    """List every plugin with its version and its specs, or the reason why it was skipped.
 
     \b
     zoo plugins

@@ -1,4 +1,4 @@
-"""`zoo predict RUN|BACKBONE IMAGE...`: what a model says of images."""
+"""`zoo predict RUN|BACKBONE IMAGE...`: the answers of a model for images."""
 
 from __future__ import annotations
 
@@ -11,20 +11,11 @@ from zoo_core.cli.common import (
     catalog_of,
     console,
     json_option,
-    percent,
     print_json,
     progress_of,
     shown,
     table,
 )
-from zoo_core.specs import Task
-
-WORDS: dict[Task, tuple[str, str]] = {
-    "classification": ("class", "probability"),
-    "multilabel": ("label", "probability"),
-    "regression": ("number", "value"),
-}
-"""What an answer names, and what it says of it."""
 
 
 @click.command()
@@ -40,7 +31,7 @@ WORDS: dict[Task, tuple[str, str]] = {
 def predict(
     ctx: click.Context, model: str, images: tuple[Path, ...], top: int, weights: str, device: str, as_json: bool
 ) -> None:
-    """Answer for images with a run, or classify them with a pretrained backbone and its original classifier.
+    """Predict with a run, or classify with a pretrained backbone and its original classifier.
 
     A run says the likeliest classes, the labels with a probability above 0.5, or the numbers that it was trained for.
 
@@ -58,18 +49,18 @@ def predict(
         for one in predictor.predictions(images, top=top):
             predictions.append(one)
             watch(len(predictions), len(images))
-    word, value = WORDS[predictor.objective.task]
+    task = predictor.objective.task
     if as_json:
         rows = [
-            {"image": one.image, "answers": [{word: name, value: answer} for name, answer in one.answers]}
+            {"image": one.image, "answers": [{task.output: name, task.answer: answer} for name, answer in one.answers]}
             for one in predictions
         ]
         print_json({"model": model, "predictions": rows})
         return
-    made = table("image", word, value, right=(value,))
+    made = table("image", task.output, task.answer, right=(task.answer,))
     for one in predictions:
         for position, (name, answer) in enumerate(one.answers or [("-", None)]):
             image = shown(one.image) if position == 0 else ""
-            text = "-" if answer is None else percent(answer) if value == "probability" else f"{answer:.6g}"
+            text = "-" if answer is None else task.answer_text(answer)
             made.add_row(image, shown(name), text)
     console().print(made)

@@ -7,16 +7,18 @@ from pathlib import Path
 import click
 
 from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, table
+from zoo_core.cli.options import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("repo", metavar="OWNER/NAME")
 @click.option("--private", is_flag=True, help="Make a new repository private.")
 @click.option("--update", is_flag=True, help="Replace what an existing repository holds.")
 @click.option("--pr", "pull_request", is_flag=True, help="Propose the change as a pull request.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
-@click.option("--also", type=click.Choice(["timm"]), help="Also write the files that timm opens.")
+@click.option("--timm", is_flag=True, help="Also write the files that timm opens.")
+@click.option("--also", type=click.Choice(["timm"]), hidden=True)  # the spelling of --timm in zoo 0.1
 @click.option("--licence", "--license", help="Licence of the model; default: that of the initial weights.")
 @click.option("--dataset", metavar="OWNER/NAME", help="The data set's id on the Hub, where it has one.")
 @json_option
@@ -29,6 +31,7 @@ def publish(
     update: bool,
     pull_request: bool,
     dry_run: bool,
+    timm: bool,
     also: str | None,
     licence: str | None,
     dataset: str | None,
@@ -41,7 +44,7 @@ def publish(
     \b
     zoo publish runs/resnet50-head-only-1 alice/my-pets --dry-run
     zoo publish runs/resnet50-head-only-1 alice/my-pets --private
-    zoo publish runs/resnet50-last-2 alice/my-pets --update --also timm
+    zoo publish runs/resnet50-last-2 alice/my-pets --update --timm
     """
     catalog = catalog_of(ctx)
     announce("preparing" if dry_run else "publishing")
@@ -52,7 +55,7 @@ def publish(
         run,
         repo,
         catalog=catalog,
-        options=bundle.PublishOptions(licence=licence, dataset=dataset, also_timm=also == "timm"),
+        options=bundle.PublishOptions(licence=licence, dataset=dataset, also_timm=timm or also == "timm"),
         private=private,
         update=update,
         pull_request=pull_request,

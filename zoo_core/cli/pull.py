@@ -6,13 +6,21 @@ import click
 
 from zoo_core.catalog import Catalog
 from zoo_core.cli.common import BACKBONE, catalog_of, console, json_option, print_json, table
+from zoo_core.cli.options import Command, Option
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.specs import BackboneSpec, WeightsRef
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("names", nargs=-1, type=BACKBONE, metavar="NAME[@TAG]...")
-@click.option("--all-of", "distribution", metavar="PLUGIN", help="All weights of all backbones of a plugin.")
+@click.option(
+    "--plugin",
+    "distribution",
+    cls=Option,
+    old=["all-of"],
+    metavar="PLUGIN",
+    help="All weights of all backbones of a plugin.",
+)
 @json_option
 @click.pass_context
 def pull(ctx: click.Context, names: tuple[str, ...], distribution: str | None, as_json: bool) -> None:
@@ -24,13 +32,13 @@ def pull(ctx: click.Context, names: tuple[str, ...], distribution: str | None, a
     \b
     zoo pull resnet50 vgg16
     zoo pull resnet50@imagenet-v2
-    zoo pull --all-of zoo-resnet
+    zoo pull --plugin zoo-resnet
     """
     catalog = catalog_of(ctx)
     wanted = _wanted(catalog, names, distribution)
     published = [name for name in names if "/" in name]
     if not wanted and not published:
-        raise UsageError("nothing to pull: name a backbone (`zoo list weights` shows all) or give --all-of PLUGIN.")
+        raise UsageError("nothing to pull: name a backbone (`zoo list weights` shows all) or give --plugin PLUGIN.")
     from zoo_core.weights.fetch import fetch
 
     rows = []

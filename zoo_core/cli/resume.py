@@ -1,4 +1,4 @@
-"""`zoo resume`: go on with a run that was interrupted."""
+"""`zoo resume`: continue an interrupted run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo_core.cli.running import devices_option, resume_run, start_together
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, run: str, devices: int | None, as_json: bool) -> None:
-    """Go on with a run from its newest checkpoint.
+    """Continue a run from its newest checkpoint.
 
     The run ends as it would have without the interruption: on a CPU with the very same weights. It is refused when the
     images, the classes, a plugin or a version are not those with which it began.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.common import (
-    SHORT,
     announce,
     catalog_of,
     console,
@@ -20,14 +19,12 @@ from zoo_core.cli.common import (
     percent,
     print_json,
     progress_of,
-    score_text,
     shown,
     table,
-    told,
 )
-from zoo_core.cli.together import is_one_of_several, run_together
+from zoo_core.cli.together import end_with_launcher, run_together
+from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
-from zoo_core.specs import OUTPUTS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
 
     from zoo_core.frozen.caching import Caching
     from zoo_core.runs.epochs import EpochReport
+    from zoo_core.tasks.metrics import Metric
     from zoo_core.training.job import Job
     from zoo_core.training.run import Result
 
@@ -54,8 +52,9 @@ devices_option = click.option(
 
 def start_together(devices: int | None) -> None:
     """Where more than one process is asked for, run this very command in so many instead, and end as they do."""
-    if devices is not None and devices > 1 and not is_one_of_several():
+    if devices is not None and devices > 1 and not is_distributed():
         raise SystemExit(run_together(devices))
+    end_with_launcher()
 
 
 def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:
@@ -94,15 +93,19 @@ class TrainingScreen:
     def __init__(self, screen: Console | None) -> None:
         self.screen = screen
         self.bar: Progress | None = None
-        self.task: Any = None
+        self.bar_task: Any = None
         self.epochs = 0
+        self.metric: Metric | None = None
 
     def show(self, job: Job) -> None:
         """Say what will be done before it is done."""
+        from zoo_core.tasks import task_named
+
         self.epochs = job.plan.epochs
+        self.metric = task_named(job.source.task).metric
         if self.screen is not None:
             show_job(self.screen, job)
-            metric = f"val {SHORT[job.source.task]}"
+            metric = f"val {self.metric.short}"
             self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {metric:>13} {'seconds':>8}")
 
     def on_caching(self, done: int, total: int) -> None:
@@ -114,10 +117,10 @@ class TrainingScreen:
         self._move(f"epoch {epoch}/{self.epochs}", (epoch - 1) * steps + step, self.epochs * steps)
 
     def on_epoch(self, report: EpochReport) -> None:
-        if self.screen is not None:
+        if self.screen is not None and self.metric is not None:
             self.screen.print(
                 f"{report.epoch:>7} {report.train_loss:>11.4f} {report.val_loss:>9.4f} "
-                f"{score_text(report.metric, report.val_score):>13} {report.seconds:>8.1f}"
+                f"{self.metric.text(report.val_score):>13} {report.seconds:>8.1f}"
             )
 
     def message(self, text: str) -> None:
@@ -137,9 +140,9 @@ class TrainingScreen:
 
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
             self.bar = Progress(*columns, TimeRemainingColumn(), console=self.screen, transient=True)
-            self.task = self.bar.add_task(what, total=total)
+            self.bar_task = self.bar.add_task(what, total=total)
             self.bar.start()
-        self.bar.update(self.task, total=total, fill_in_defaults=done, description=what)
+        self.bar.update(self.bar_task, total=total, completed=done, description=what)
 
 
 def report(result: Result, *, as_json: bool) -> None:
@@ -155,13 +158,14 @@ def show_job(screen: Console, job: Job) -> None:
     """Say what will be done before it is done."""
     from zoo_core.model.assemble import count_parameters
     from zoo_core.runs.card import plan_in_words
+    from zoo_core.tasks import task_named
 
     parts = ", ".join(f"{len(part)} {name}" for name, part in job.source.parts.items())
     size, channels = job.preprocessing.size, job.preprocessing.channels
     start = f"{job.start.tag} ({job.start.local.source})" if job.start.local else "from scratch"
     rows = [
         ("backbone", f"{job.backbone} from {job.backbone.entry.distribution}, weights: {start}"),
-        ("head", f"{job.head}, for {len(job.source.classes)} {OUTPUTS[job.source.task]}"),
+        ("head", f"{job.head}, for {len(job.source.classes)} {task_named(job.source.task).outputs}"),
         ("strategy", f"{job.strategy}. " + " Then ".join(plan_in_words(job.plan.to_dict()))),
         ("parameters", _parameters(job, count_parameters(job.model))),
         ("images", f"{parts}; {size} x {size}, {'greyscale' if channels == 1 else 'RGB'}, from {job.source.title}"),
@@ -205,10 +209,18 @@ def _parameters(job: Job, total: int) -> str:
 
 
 def _show_result(screen: Console, result: Result) -> None:
+    from zoo_core.tasks import task_named
+
     part = {"val": "validation", "test": "test"}.get(result.part, result.part)
     run = shown(result.directory)
-    line = told(result.evaluation, f"on the {part} images")
+    task = task_named(result.task)
+    line = task.summary(result.evaluation, f"on the {part} images")
     screen.print(f"\n[bold]{line}[/bold], best epoch {result.trained.best}.")
+    figures = result.evaluation.figures()
+    for sentence in task.baseline_sentences(figures, result.baseline):
+        screen.print(sentence, markup=False)
+    if not task.beats(figures, result.baseline):
+        screen.print("More epochs, another --lr, pretrained weights or more trainable stages (--strategy) may help.")
     pictures = ", ".join(sorted(path.name for path in result.directory.glob("*.png")))
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")

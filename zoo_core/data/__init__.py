@@ -1,1 +1,1 @@
-"""Images and labels: where they come from, how they are read, how they become batches."""
+"""Images and targets: data sets, their inspection, and their way into batches."""

@@ -1,4 +1,4 @@
-"""Images of a part as batches of bytes. Threads decode ahead; what was made small once is kept where a store is given.
+"""Batches of a part's images as bytes. Threads decode ahead; resized images may be stored on disk.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -18,26 +18,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.data.on_device import cut_together
+from zoo_core.data.on_device import crop_together
 from zoo_core.data.prefetch import prefetch
 from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
-from zoo_core.data.transforms import CENTRE, Crop, Pixels, crop_of, cut, resized, shorter_side
+from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, resized, shorter_side
 from zoo_core.data.windows import Windows
 from zoo_core.devices.transfer import is_accelerator, to_device
 from zoo_core.settings import Augment
 from zoo_core.specs import Preprocessing
 
 T = TypeVar("T")
-AHEAD = 3  # batches that are decoded while one is computed
+PREFETCHED = 3  # batches that are decoded while one is computed
 
 ImageView = tuple[int, int]
-"""An image of a part by its position, and the number of its view."""
+"""The index of an image in its part, and the number of its view."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """The images of a part, as the network sees them."""
+    """The images of a part, preprocessed for a network."""
 
     part: Part
     preprocessing: Preprocessing
@@ -45,10 +45,10 @@ class Batches:
     workers: int
     augment: Augment = "none"
     resized: Store | None = None
-    """Where images that were made small are kept, for later epochs and runs."""
+    """The store of resized images, for later epochs and runs; None: every epoch decodes."""
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each image once, as in evaluation: bytes (B, C, H, W), and targets (B) or (B, K)."""
+        """Each image once, in its evaluation view: bytes (B, C, H, W) and targets (B) or (B, K)."""
         groups = [[(index, CENTRE) for index in group] for group in in_groups(range(len(self.part)), self.batch_size)]
         for group, pixels_BCHW in zip(groups, self.batches(groups), strict=True):
             yield pixels_BCHW, self.targets([index for index, _ in group])
@@ -58,55 +58,64 @@ class Batches:
         return torch.from_numpy(self.part.targets[np.asarray(indices)])
 
     def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
-        """Bytes (B, C, H, W), in channels-last order, of each group; the next ones are decoded meanwhile."""
-        return map(_batch, self.map_images(groups, self._cut))
+        """Bytes (B, C, H, W) of each group, channels-last in memory; threads decode the next ones."""
+        return map(_batch, self.map_images(groups, self._apply_crop))
 
     def batches_on(self, device: torch.device, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
-        """`of`, on a device. One that computes apart cuts out itself what is cropped by chance, a batch at once."""
+        """`batches` on a device. An accelerator computes random crops itself, a whole batch at once."""
         if self.augment == "crop-flip" and is_accelerator(device):
             return (
-                cut_together(pairs, self.preprocessing, device) for pairs in self.map_images(groups, lambda *pair: pair)
+                crop_together(pairs, self.preprocessing, device)
+                for pairs in self.map_images(groups, lambda *pair: pair)
             )
         return (to_device(pixels_BCHW, device) for pixels_BCHW in self.batches(groups))
 
     def map_images(self, groups: Iterable[Sequence[ImageView]], work: Callable[[Pixels, Crop], T]) -> Iterator[list[T]]:
-        """For each group what `work` makes of each image that was made small and what is to be seen of it. Threads do it
-        for the next groups meanwhile."""
+        """Yield for each group the results of `work(resized image, crop of its view)`, in order.
+
+        Threads prefetch the next groups. Newly resized images go to the store.
+        """
 
         def begin(group: Sequence[ImageView]) -> list[Future[tuple[T, Pixels | None]]]:
-            return [pool.submit(self._one, work, index, view) for index, view in group]
+            return [pool.submit(self._process, work, index, view) for index, view in group]
 
-        with ThreadPoolExecutor(self.workers, "zoo-decode") as pool, closing(prefetch(groups, begin, AHEAD)) as done:
+        with (
+            ThreadPoolExecutor(self.workers, "zoo-decode") as pool,
+            closing(prefetch(groups, begin, PREFETCHED)) as done,
+        ):
             for group, results in done:
-                yield self._keeping(group, results)
+                self._store(group, [new for _, new in results])
+                yield [result for result, _ in results]
         if self.resized is not None:
             self.resized.commit()
 
     def load_batch(self, group: Sequence[ImageView]) -> Tensor:
-        """Bytes (B, C, H, W) of one group, read in this thread; nothing is kept."""
-        read = {index: self._small(index) for index in {index for index, _ in group}}
-        return _batch([self._cut(read[index][0], self._crop(*read[index][:2], view)) for index, view in group])
+        """Bytes (B, C, H, W) of one group, decoded in this thread; nothing is stored."""
+        loaded = {index: self._load_resized(index) for index in {index for index, _ in group}}
+        return _batch(
+            [self._apply_crop(loaded[index][0], self._crop(*loaded[index][:2], view)) for index, view in group]
+        )
 
-    def _keeping(self, group: Sequence[ImageView], results: list[tuple[T, Pixels | None]]) -> list[T]:
+    def _store(self, group: Sequence[ImageView], new: Sequence[Pixels | None]) -> None:
+        """Add newly resized images to the store, each once."""
         if self.resized is not None:
-            new = {index: small for (index, _), (_, small) in zip(group, results, strict=True) if small is not None}
-            if new:
-                self.resized.add([self.part.images.digest(index) for index in new], list(new.values()))
-        return [result for result, _ in results]
+            added = {index: pixels for (index, _), pixels in zip(group, new, strict=True) if pixels is not None}
+            if added:
+                self.resized.add([self.part.images.digest(index) for index in added], list(added.values()))
 
-    def _one(self, work: Callable[[Pixels, Crop], T], index: int, view: int) -> tuple[T, Pixels | None]:
-        """What `work` makes of an image, and the image made small where it was not in the store yet."""
-        small, digest, new = self._small(index)
-        return work(small, self._crop(small, digest, view)), small if new else None
+    def _process(self, work: Callable[[Pixels, Crop], T], index: int, view: int) -> tuple[T, Pixels | None]:
+        """The result of `work` on one image, and the resized image unless the store has it."""
+        pixels, digest, is_new = self._load_resized(index)
+        return work(pixels, self._crop(pixels, digest, view)), pixels if is_new else None
 
-    def _crop(self, small: Pixels, digest: bytes, view: int) -> Crop:
-        return crop_of(small, self.preprocessing.size, self.augment, view, digest)
+    def _crop(self, pixels: Pixels, digest: bytes, view: int) -> Crop:
+        return crop_of(pixels, self.preprocessing.size, self.augment, view, digest)
 
-    def _cut(self, small: Pixels, crop: Crop) -> Pixels:
-        return cut(small, crop, self.preprocessing)
+    def _apply_crop(self, pixels: Pixels, crop: Crop) -> Pixels:
+        return apply_crop(pixels, crop, self.preprocessing)
 
-    def _small(self, index: int) -> tuple[Pixels, bytes, bool]:
-        """An image made small, its digest, and whether it is not in the store yet."""
+    def _load_resized(self, index: int) -> tuple[Pixels, bytes, bool]:
+        """A resized image, the digest of its content, and whether the store lacks it."""
         digest = self.part.images.digest(index)
         if self.resized is not None:
             entry, found = self.resized.find([digest])
@@ -117,7 +126,7 @@ class Batches:
 
 
 def resized_store(root: Path, preprocessing: Preprocessing) -> Store:
-    """Where images made small for this preprocessing are kept."""
+    """The store of the images that are resized for this preprocessing."""
     side, how = shorter_side(preprocessing), preprocessing.interpolation
     name = blake2b(f"1 {side} {how} {preprocessing.channels}".encode(), digest_size=16).hexdigest()
     return Store(root / "pixels" / name, np.uint8)
@@ -128,17 +137,17 @@ def _batch(pixels: Sequence[Pixels]) -> Tensor:
 
 
 def in_groups(order: Sequence[T], size: int) -> list[Sequence[T]]:
-    """Cut a sequence into groups of `size`; the last may be shorter."""
+    """A sequence in groups of `size`; the last may be shorter."""
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def training_groups(
     count: int, size: int, *, seed: int, epoch: int, windows: Windows | None = None, least: int = 2
 ) -> list[Sequence[int]]:
-    """The images of each step of an epoch: all of them once, in the order that seed and epoch decide.
+    """The images of each step of an epoch: every index once, shuffled by seed and epoch alone.
 
-    Where not all are on disk at once they come window by window. If fewer than `least` are left over they join the step
-    before: batch normalisation cannot learn from a single one.
+    With `windows` the shuffle goes window by window. A last group of fewer than `least` images joins
+    the one before it: batch norm cannot train on a single image.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(count) if windows is None else windows.order(generator)
@@ -149,11 +158,11 @@ def training_groups(
 
 
 def training_steps(count: int, size: int, *, least: int = 2) -> int:
-    """How many groups `training_groups` gives."""
+    """The number of groups that `training_groups` returns."""
     full, rest = divmod(count, size)
     return max(1, full + (rest >= min(least, size)))
 
 
 def default_workers() -> int:
-    """As many decoding threads as there are cores to use, and no more than 16."""
+    """The number of decoding threads: one a usable core, 16 at most."""
     return max(1, min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))

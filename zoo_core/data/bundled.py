@@ -1,4 +1,4 @@
-"""The data set that comes with zoo, so that the first fine-tune needs no download."""
+"""The bundled data set: a first fine-tune needs no download."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ FASHION_CLASSES = (
 
 
 def fashion_small() -> Source:
-    """1,000 training and 500 validation images of Fashion-MNIST, 28x28 greyscale. Copyright Zalando SE, MIT licence."""
+    """1,000 training and 500 validation images of Fashion-MNIST, 28x28 greyscale.
+
+    Copyright Zalando SE, MIT licence.
+    """
     with as_file(files("zoo_core").joinpath("resources/fashion_small.npz")) as path, np.load(path) as arrays:
         train = Part(ArrayImages("train", arrays["x_train"]), arrays["y_train"].astype(np.int64))
         val = Part(ArrayImages("val", arrays["x_val"]), arrays["y_val"].astype(np.int64))

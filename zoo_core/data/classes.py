@@ -1,4 +1,4 @@
-"""Which names can stand for classes. They are shown on terminals, in cards and pictures, and are compared by eye."""
+"""Rules for class names, which are shown on terminals, in cards and plots, and compared by eye."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from zoo_core.errors import DataError, printable
 
-MAX_LENGTH = 200  # characters; a line of a table has to hold it
-TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # change the order in which a line reads
+MAX_LENGTH = 200  # characters; a name has to fit a line of a table
+BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they reorder a line on the screen
 
 
 def check_classes(names: Sequence[str], where: str) -> None:
-    """Raise DataError unless there are at least two names, each a sane one, and no two that read the same.
+    """Raise DataError unless there are at least two valid names and no two that read the same.
 
-    `where` says what they were found in.
+    `where` names the data set in the message.
     """
     if len(names) < 2:
         found = f"only the class '{printable(names[0])}'" if names else "no class folder"
@@ -23,7 +23,10 @@ def check_classes(names: Sequence[str], where: str) -> None:
 
 
 def check_names(names: Iterable[str], where: str, *, one: str = "class", many: str = "classes") -> None:
-    """Raise DataError unless each name is a sane one, and no two read the same. `one` and `many` say of what."""
+    """Raise DataError unless each name is valid and no two read the same.
+
+    `one` and `many` are the nouns of the message.
+    """
     seen: dict[str, str] = {}
     for name in names:
         flaw = flaw_of(name)
@@ -35,7 +38,7 @@ def check_names(names: Iterable[str], where: str, *, one: str = "class", many: s
 
 
 def flaw_of(name: str) -> str | None:
-    """What keeps a name from being a class's, None when nothing does."""
+    """The reason why a name cannot be a class's, as the end of a sentence; None for a valid name."""
     kinds = {unicodedata.category(character) for character in name}
     if not name.strip():
         return "is empty"
@@ -45,7 +48,7 @@ def flaw_of(name: str) -> str | None:
         return "is not valid UTF-8"
     if kinds & {"Cc", "Zl", "Zp"}:
         return "holds a control character or a line break"
-    if TURNING & set(name):
+    if BIDI_CONTROLS & set(name):
         return "holds characters that turn the direction of writing"
     if len(name) > MAX_LENGTH:
         return f"has more than {MAX_LENGTH} characters"

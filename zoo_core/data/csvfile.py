@@ -1,4 +1,4 @@
-"""The rows of a CSV file that names images: read as texts, within limits, and never a path out of the file's folder."""
+"""The rows of a CSV file that names images: texts, within limits, and no path out of its folder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ NAMED = 5  # missing files that an error lists
 
 
 @dataclass(frozen=True)
-class Row:
-    """One image: its path, its part and the texts of its target columns; `line` is the row's last in the file."""
+class TableRow:
+    """One image: its path, its part and the texts of its target columns."""
 
     line: int
+    """The number of the row's last line in the file."""
     path: str
     part: PartName
     values: tuple[str, ...]
@@ -32,26 +33,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a file; `columns` name the target columns."""
+    """The rows of a file."""
 
     file: Path
     columns: tuple[str, ...]
-    rows: list[Row]
+    """The names of the target columns."""
+    rows: list[TableRow]
 
-    def wrong(self, row: Row, what: str) -> DataError:
-        return DataError(f"{self.file}, line {row.line}: {what}")
+    def error(self, row: TableRow, problem: str) -> DataError:
+        return DataError(f"{self.file}, line {row.line}: {problem}")
 
     def every(self, test: Callable[[str], bool]) -> bool:
         return all(test(value) for row in self.rows for value in row.values)
 
-    @property
-    def learnt_from(self) -> list[Row]:
-        """The rows that say which classes or labels there are: those to train on, all where there are none."""
-        return [row for row in self.rows if row.part == "train"] or self.rows
-
 
 def read_rows(file: Path) -> Table:
-    """Read a file. Raises UsageError when there is none, and DataError, with the line, for what is wrong in it."""
+    """Read a file. Raises UsageError for a missing file, and DataError that names a wrong line."""
     if not file.is_file():
         raise UsageError(f"there is no file {file}. Give a CSV file that names images, or a folder of images.")
     try:
@@ -67,7 +64,7 @@ def read_rows(file: Path) -> Table:
 
 
 def _lines(file: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    """Every row that is not empty, its cells trimmed, with the number of its last line."""
+    """The rows that are not empty, as trimmed cells, each with the number of its last line."""
     while True:
         try:
             cells = next(reader, None)
@@ -93,7 +90,7 @@ def _rows(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
     part_at = header.index(PART_COLUMN) if PART_COLUMN in header else None
     targets_at = [place for place in range(len(header)) if place not in (path_at, part_at)]
     if not targets_at:
-        raise DataError(f"{file} has no column beside the path that says what is true of an image.")
+        raise DataError(f"{file} has no column beside the path: it needs one of classes, of labels or of numbers.")
     table = Table(file, tuple(header[place] for place in targets_at), [])
     first_line: dict[str, int] = {}
     for line, cells in lines:
@@ -107,31 +104,31 @@ def _rows(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
         path = cells[path_at]
         if first_line.setdefault(path, line) != line:
             raise DataError(f"{file}, line {line}: '{printable(path)}' stands in line {first_line[path]} already.")
-        table.rows.append(Row(line, path, PART_WORDS[word], tuple(cells[place] for place in targets_at)))
+        table.rows.append(TableRow(line, path, PART_WORDS[word], tuple(cells[place] for place in targets_at)))
     if not table.rows:
         raise DataError(f"{file} has a header and no rows.")
     return table
 
 
 def find_images(table: Table) -> None:
-    """Check that every path stays in the file's folder, links followed, and names a file there."""
+    """Raise DataError unless every path leads to a file inside the CSV file's folder, links followed."""
     root = table.file.parent
     real_root = os.path.realpath(root)
-    inside: dict[str, bool] = {}  # by folder, so that a folder is resolved once
-    missing: list[Row] = []
+    inside: dict[str, bool] = {}  # by folder: each is resolved once
+    missing: list[TableRow] = []
     for row in table.rows:
         folder = os.path.dirname(row.path)
         if _leads_out(row.path):
-            raise table.wrong(row, f"'{printable(row.path)}' is not a path inside the folder of the CSV file.")
+            raise table.error(row, f"'{printable(row.path)}' is not a path inside the folder of the CSV file.")
         if folder not in inside:
             inside[folder] = _is_inside(os.path.join(root, folder), real_root)
         path = os.path.join(root, row.path)
         try:
             mode = os.lstat(path).st_mode
             if not inside[folder] or (stat.S_ISLNK(mode) and not _is_inside(path, real_root)):
-                raise table.wrong(row, f"'{printable(row.path)}' is a link out of the folder of the CSV file.")
+                raise table.error(row, f"'{printable(row.path)}' is a link out of the folder of the CSV file.")
             if not stat.S_ISREG(os.stat(path).st_mode):
-                raise table.wrong(row, f"'{printable(row.path)}' is not a file.")
+                raise table.error(row, f"'{printable(row.path)}' is not a file.")
         except OSError:
             missing.append(row)
     if missing:
@@ -141,7 +138,7 @@ def find_images(table: Table) -> None:
 
 
 def _leads_out(path: str) -> bool:
-    """Whether a path is absolute on any system, climbs, or is none."""
+    """Whether a path is empty, absolute on any system, or climbs."""
     parts = re.split(r"[/\\]", path)
     return not path or "\0" in path or ".." in parts or parts[0] == "" or bool(re.match(r"[A-Za-z]:", path))
 
@@ -152,5 +149,5 @@ def _is_inside(path: str, real_root: str) -> bool:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names of columns in an error's text."""
+    """The names of columns for a message."""
     return ", ".join(f"'{printable(name)}'" for name in names[:10]) + (" ..." if len(names) > 10 else "")

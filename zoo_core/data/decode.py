@@ -1,9 +1,10 @@
-"""Reads image files into the one form that zoo works with: 8-bit RGB or greyscale, upright.
+"""Image files in the one form that zoo works with: 8-bit RGB or greyscale, upright.
 
-The rules: the EXIF orientation is applied; 16-bit greyscale is scaled to 8 bits, and of 16-bit colour the high byte
-counts; what is transparent is laid on white; of an animation the first frame counts; CMYK and palettes become RGB,
-and colour profiles are not applied. Numbers without a known range (32-bit and floating-point pixels) are refused.
-A file is what its bytes say, whatever its name ends in, and is one of FORMATS.
+The rules: the EXIF orientation is applied; 16-bit greyscale is scaled to 8 bits, and of 16-bit colour
+the high byte counts; transparent pixels are laid on white; the first frame of an animation counts;
+CMYK and palettes become RGB, and colour profiles are not applied. Numbers without a known range
+(32-bit and floating-point pixels) are refused. The bytes of a file decide its format, whatever its
+name ends in, and the format must be one of FORMATS.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zoo_core.errors import DataError, printable
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # of Pillow's others, some start external programs
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # some of Pillow's others start external programs
 MAX_PIXELS = 80_000_000  # an 8-bit RGB image of this size takes 240 MB
 MAX_BYTES = 2**30  # 80 million uncompressed 16-bit RGBA pixels take 640 MB
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # or it complains on the screen; our error says it all
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Pillow writes to the screen; our error says it all
 
 
 class _Quiet:
-    """Drops Pillow's warnings, which are of what is checked here or tolerated on purpose, while any thread decodes.
+    """Drops Pillow's warnings while any thread decodes: this module checks or tolerates their causes.
 
-    One catch_warnings a thread would not do: each puts back the filters that it found, which may be another's, and all
-    warnings of the process were ignored from then on.
+    A catch_warnings in each thread would not do: each restores the filters that it found, which may
+    be another thread's, and all warnings of the process would be ignored from then on.
     """
 
     def __init__(self) -> None:
@@ -57,10 +58,10 @@ PILLOW_IS_QUIET = _Quiet()
 
 
 def open_image(path: Path, *, at_least: int | None = None) -> Image.Image:
-    """Read a file completely and return it upright, in mode RGB or L.
+    """Read a whole file and return the image upright, in mode RGB or L.
 
-    With `at_least`, a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as both sides keep
-    this many pixels: several times faster for large photos.
+    With `at_least`, a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as
+    both sides keep this many pixels: several times faster for large photos.
 
     Raises DataError naming the file when it is missing, unreadable, truncated or beyond the limits.
     """
@@ -71,7 +72,7 @@ def open_image(path: Path, *, at_least: int | None = None) -> Image.Image:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file. Raises DataError with what is wrong, which the caller puts after a name."""
+    """The bytes of a regular file. Raises DataError whose text continues after the file's name."""
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
@@ -86,9 +87,9 @@ def read_file(path: Path) -> bytes:
 
 
 def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
-    """An image file's bytes as an upright image in mode RGB or L, made smaller as `open_image` says.
+    """Decode the bytes of an image file: upright, in mode RGB or L, reduced as in `open_image`.
 
-    Raises DataError with what is wrong, which the caller puts after a name.
+    Raises DataError whose text continues after the file's name.
     """
     if not content:
         raise DataError("is empty")
@@ -103,7 +104,7 @@ def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
         raise
     except UnidentifiedImageError:
         raise DataError(f"is not an image that can be read ({', '.join(FORMATS)})") from None
-    except Exception as error:  # on damaged files Pillow raises nearly everything there is
+    except Exception as error:  # damaged files make Pillow raise nearly anything
         reason = printable(" ".join(str(error).split()))[:200]
         raise DataError(f"is damaged or unreadable: {reason or type(error).__name__}") from error
 
@@ -111,7 +112,7 @@ def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
 def check_image(content: bytes) -> None:
     """Raise DataError, as `decode` does, for bytes that cannot be decoded.
 
-    A JPEG is decoded at an eighth of its size: all of it is read, and it takes half the time or less.
+    A JPEG is decoded at an eighth of its size: every byte is read, in half the time or less.
     """
     decode(content, at_least=1)
 
@@ -134,7 +135,7 @@ def upright(image: Image.Image) -> Image.Image:
             raise DataError("has 32-bit values, whose range is not known. Save it with 8 or 16 bits")
         values = given.astype(np.uint32)
         values += 128
-        values //= 257  # in whole numbers and in place: a large image takes gigabytes otherwise
+        values //= 257  # whole numbers, in place: otherwise a large image takes gigabytes
         return Image.fromarray(values.astype(np.uint8))
     if image.mode == "F":
         raise DataError("has floating-point values, whose range is not known. Save it with 8 or 16 bits")
@@ -149,6 +150,6 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
-    """Convert to greyscale (1) or RGB (3); RGB becomes grey by the ITU-R 601-2 weights."""
+    """Convert to greyscale (1) or RGB (3); grey is the ITU-R 601-2 luma of RGB."""
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)

@@ -1,4 +1,4 @@
-"""What a person should know of a data set before believing a figure that was measured on it."""
+"""Warnings about a data set that its user should read before believing a score measured on it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ from collections import Counter
 
 from zoo_core.data.sources import Part, Source
 from zoo_core.errors import printable
+from zoo_core.tasks import task_named
 
-IMBALANCE = 10  # times that the largest class may be larger than the smallest before it is told
+IMBALANCE = 10  # the largest class has more than so many times the images of the smallest
 EXAMPLES = ", for example "
 
 
 def findings(source: Source) -> tuple[str, ...]:
-    """Sentences about images that stand in two parts or under two classes, and about classes of very unequal size.
+    """Sentences about images in two parts or under two classes, and about very unequal classes.
 
-    Images are the same when their content is, whatever they are called.
+    Images are the same when their contents are, whatever their names.
     """
     train = source.parts["train"]
-    told: list[str | None] = []
-    if source.task == "classification":
-        told = [_two_classes(train), _imbalance(train, source.classes)]
+    sentences: list[str | None] = []
+    if task_named(source.task).single_label:
+        sentences = [_two_classes(train), _imbalance(train, source.classes)]
     first_in_train = {train.images.digest(index): index for index in reversed(range(len(train)))}
     for name, part in source.parts.items():
         if name != "train":
-            told.append(_leakage(name, part, train, first_in_train))
-    return tuple(text for text in told if text)
+            sentences.append(_leakage(name, part, train, first_in_train))
+    return tuple(text for text in sentences if text)
 
 
 def without_examples(finding: str) -> str:
-    """A finding without names of files, which may be nobody else's business."""
+    """A finding without the names of files, which are nobody else's business."""
     return finding.partition(EXAMPLES)[0].removesuffix(".") + "."
 
 
@@ -48,14 +49,17 @@ def _leakage(name: str, part: Part, train: Part, first_in_train: dict[bytes, int
 
 
 def _two_classes(train: Part) -> str | None:
-    found: dict[bytes, dict[int, int]] = {}  # content -> class -> the first image of it
+    found: dict[bytes, dict[int, int]] = {}  # content -> class -> its first image
     for index, label in enumerate(train.targets):
         found.setdefault(train.images.digest(index), {}).setdefault(int(label), index)
-    torn = [of_class for of_class in found.values() if len(of_class) > 1]
-    if not torn:
+    contradictory = [of_class for of_class in found.values() if len(of_class) > 1]
+    if not contradictory:
         return None
-    names = [" is ".join(_name(train, index) for index in list(of_class.values())[:2]) for of_class in torn[:2]]
-    count = "1 training image stands" if len(torn) == 1 else f"{len(torn)} training images stand"
+    names = [
+        " is ".join(_name(train, index) for index in list(of_class.values())[:2]) for of_class in contradictory[:2]
+    ]
+    total = len(contradictory)
+    count = "1 training image stands" if total == 1 else f"{total} training images stand"
     return f"Contradiction: {count} under more than one class{EXAMPLES}{' and '.join(names)}."
 
 

@@ -1,8 +1,8 @@
 """Folders of classes as a data set: DIR/CLASS/IMAGE, or DIR/train/CLASS/IMAGE with val/ and test/ beside it.
 
-Links: one that stands for an image or for a class is followed wherever it leads, so that a split may be made of links.
-A folder that is a link below a class is passed over, and a class that leads back to its own data is refused: nothing
-goes round in circles. What is passed over is counted by kind.
+A link to an image, or in the place of a class, is followed wherever it leads, so that a split may
+consist of links. A linked folder below a class is ignored, and a class that is a link back to its own
+data is refused, so that no walk is endless. Ignored things are counted by kind.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from zoo_core.errors import DataError, UsageError, printable
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 SYSTEM_NAMES = {"thumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "__macosx"}
-MAX_ENDING = 10  # characters of a file's ending by which it is counted; what is longer is none
+MAX_ENDING = 10  # characters; a longer ending is counted as none
 
 
 def read_folders(root: Path) -> Source:
-    """List a folder of classes, or of train/val/test folders of classes. Nothing is opened yet.
+    """List a folder of classes, or of train/val/test folders of classes. No image is opened.
 
-    Raises UsageError when the folder is not there and DataError when its classes make no sense.
+    Raises UsageError for a missing folder, and DataError when its classes cannot be used.
     """
     where = printable(str(root))
     if not root.is_dir():
@@ -66,7 +66,7 @@ def _parts(folders: list[Path], where: str) -> dict[PartName, Path]:
 
 
 def _folders(root: Path, ignored: Counter[str]) -> list[Path]:
-    """The folders in a folder, by name; what else lies there is counted."""
+    """The folders in a folder, sorted by name; anything else in it is counted."""
     found = []
     try:
         for path in root.iterdir():
@@ -85,7 +85,7 @@ def _is_system(name: str) -> bool:
 
 
 def _kind(name: str, *, is_folder: bool = False) -> str:
-    """What a thing that is passed over is counted as: by its name when it is the system's, else by its ending."""
+    """The kind by which an ignored thing is counted: a system file's name, or else the ending."""
     if is_folder:
         return f"folder {printable(name)}"
     if name.startswith("._"):
@@ -127,7 +127,7 @@ def _read_part(
 
 
 def _images(folder: Path, ignored: Counter[str]) -> list[Path]:
-    """The image files in a class's folder and below it; every other thing is counted."""
+    """The image files in a class's folder and below it; anything else is counted."""
     found: list[Path] = []
     for directory, subfolders, names in os.walk(folder):
         passed = [name for name in subfolders if _is_system(name)]
@@ -147,7 +147,7 @@ def _images(folder: Path, ignored: Counter[str]) -> list[Path]:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether a path is a pipe, socket or device, which might never answer. A link to nothing counts as an image."""
+    """Whether a path is a pipe, socket or device, which may never answer. A dead link counts as an image."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:

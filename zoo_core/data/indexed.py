@@ -1,4 +1,4 @@
-"""Images of which an index tells where they lie: in tar files, or in tables that another library reads."""
+"""Images that lie at known places in shards: tar files, or tables that another library reads."""
 
 from __future__ import annotations
 
@@ -15,31 +15,30 @@ from zoo_core.data.sources import content_digest
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError, printable
 
-Numbers = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 
 
 class Shard(Protocol):
-    """A part of a data set that is read as a whole when it is indexed, and image by image afterwards."""
+    """A piece of a data set: read whole when it is indexed, and image by image afterwards."""
 
     def content(self, offset: int, length: int) -> bytes:
-        """An image's bytes at the place that the index tells. Raises ZooError when they cannot be had."""
+        """The bytes of an image at its indexed place. Raises ZooError when they cannot be read."""
 
 
 @dataclass(frozen=True, eq=False)
 class IndexedImages:
-    """Images in shards: `shard_of`, `offsets` and `lengths` (N,) are the place of each.
-
-    `problems` tells what is wrong with an image that cannot be read. `windows` is for those that are not all on disk.
-    """
+    """Images in shards; image i has `lengths[i]` bytes at `offsets[i]` of shard `shard_of[i]` (N,)."""
 
     names: tuple[str, ...]
     digests: tuple[bytes, ...]
     problems: Mapping[int, str]
+    """The reasons why images cannot be used, by index."""
     shards: tuple[Shard, ...]
-    shard_of: Numbers
-    offsets: Numbers
-    lengths: Numbers
+    shard_of: Int64Array
+    offsets: Int64Array
+    lengths: Int64Array
     windows: Windows | None = None
+    """The windows of an epoch where the shards do not all fit on the disk."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -48,7 +47,7 @@ class IndexedImages:
         content = self.shards[self.shard_of[index]].content(int(self.offsets[index]), int(self.lengths[index]))
         name = printable(self.names[index])
         if content_digest(content) != self.digests[index]:
-            raise DataError(f"{name} is no longer what it was when the data set was looked at. Start again.")
+            raise DataError(f"{name} has changed since the data set was inspected. Start again.")
         try:
             return decode(content, at_least=at_least)
         except DataError as error:

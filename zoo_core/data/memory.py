@@ -24,7 +24,7 @@ from zoo_core.data.given import check_given, pixel_digest, to_image
 from zoo_core.data.sources import PART_WORDS, Part, PartName, Source, Targets, content_digest
 from zoo_core.errors import DataError, UsageError, ZooError, brief, printable, reason_of
 from zoo_core.settings import IN_MEMORY, TaskChoice
-from zoo_core.specs import Task
+from zoo_core.specs import TaskName
 
 Watch = Callable[[int, int], None]
 
@@ -138,7 +138,7 @@ def _names_of(items: Any) -> list[str] | None:
 
 def _targets(
     targets: Mapping[PartName, list[Any]], names: list[str] | None, task: TaskChoice, title: str
-) -> tuple[Task, tuple[str, ...], dict[PartName, Targets]]:
+) -> tuple[TaskName, tuple[str, ...], dict[PartName, Targets]]:
     """The task, the names of the outputs and the targets of each part as an array."""
     every = [target for part in targets.values() for target in part]
     if not every:
@@ -172,7 +172,7 @@ def _targets(
     return found, tuple(classes), dict(zip(targets, np.split(array, ends), strict=True))
 
 
-def _task_of(target: Any) -> Task:
+def _task_of(target: Any) -> TaskName:
     if isinstance(target, list):
         return "multilabel" if not target or isinstance(target[0], str) else "regression"
     if isinstance(target, str) or (isinstance(target, int) and not isinstance(target, bool)):

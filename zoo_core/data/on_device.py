@@ -1,6 +1,6 @@
-"""What the device that computes does to the bytes of images: it takes them, cuts them and normalises them, many at once.
+"""Work of the device on a batch of bytes: cropping and normalising.
 
-Shapes: B batch, C channels, H height, W width, S the side of what is cut out.
+Shapes: B batch, C channels, H height, W width, S side of a crop.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from zoo_core.devices.transfer import to_device
 from zoo_core.specs import Interpolation, Preprocessing
 
 REACH: dict[Interpolation, float] = {"nearest": 1.0, "bilinear": 1.0, "bicubic": 2.0}
-"""How far a pixel's weight goes, in pixels of the smaller image where that is smaller."""
+"""The reach of a resampling filter, in pixels of the smaller of the two images."""
 CUBIC = -0.5  # as in Pillow
-TOGETHER = 64  # images that are cut at once: as floats they take 67 MB at 224 pixels
+TOGETHER = 64  # images cropped at once: as floats they take 67 MB at 224 pixels
 
 
 def normalised(pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Bytes to floats on `device`, in channels-last order: scaled to 0..1, then normalised by channel."""
+    """Bytes (B, C, H, W) as floats on `device`, channels-last: scaled to 0..1, normalised by channel."""
     pixels_BHWC = to_device(pixels_BCHW, device).permute(0, 2, 3, 1).contiguous()
     batch, height, width, channels = pixels_BHWC.shape
     scale, shift = _row_of_factors(preprocessing, width, device)
@@ -32,36 +32,36 @@ def normalised(pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.
     return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
-@lru_cache(maxsize=8)  # a device would wait for them in every step
+@lru_cache(maxsize=8)  # else the device would wait for a copy in every step
 def _row_of_factors(preprocessing: Preprocessing, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Scale and shift of a whole row (W * C): a broadcast over the three channels alone is several times slower."""
+    """Scale and shift of a whole row (W * C): a broadcast over three channels is several times slower."""
     pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
-    with torch.inference_mode(False):  # whoever is first, others use them too
+    with torch.inference_mode(False):  # they are shared with code that trains
         scale = torch.tensor([1 / (255 * std) for _, std in pairs], device=device).repeat(width)
         return scale, torch.tensor([-mean / std for mean, std in pairs], device=device).repeat(width)
 
 
-def cut_together(pairs: Sequence[tuple[Pixels, Crop]], preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """What `transforms.cut` makes of each image, as bytes (B, C, S, S) on `device`.
+def crop_together(pairs: Sequence[tuple[Pixels, Crop]], preprocessing: Preprocessing, device: torch.device) -> Tensor:
+    """Apply a crop to each resized image, as `transforms.apply_crop` does: bytes (B, C, S, S).
 
-    Resizing is linear: every row of the result is a weighted sum of the image's rows, and every column one of its
-    columns. So a batch is two products of matrices, with the weights that Pillow has. Pillow rounds between the two as
-    well: of photographs what comes out differs by a level of 256 here and there.
+    Resizing is linear: a row of the result is a weighted sum of the image's rows, a column one of its
+    columns. A batch is therefore two matrix products with Pillow's weights. Pillow also rounds
+    between the two, so that on photographs single values differ by one level of 256.
     """
-    parts = [_cut(pairs[start : start + TOGETHER], preprocessing, device) for start in range(0, len(pairs), TOGETHER)]
+    parts = [_crop(pairs[start : start + TOGETHER], preprocessing, device) for start in range(0, len(pairs), TOGETHER)]
     return torch.cat(parts)
 
 
-def _cut(pairs: Sequence[tuple[Pixels, Crop]], preprocessing: Preprocessing, device: torch.device) -> Tensor:
+def _crop(pairs: Sequence[tuple[Pixels, Crop]], preprocessing: Preprocessing, device: torch.device) -> Tensor:
     how, side = preprocessing.interpolation, preprocessing.size
-    needed = [_needed(small, crop, how, side) for small, crop in pairs]
-    height, width = (max(small.shape[axis] for small, _ in needed) for axis in (0, 1))
+    needed = [_needed(pixels, crop, how, side) for pixels, crop in pairs]
+    height, width = (max(pixels.shape[axis] for pixels, _ in needed) for axis in (0, 1))
     padded_BHWC = np.zeros((len(pairs), height, width, pairs[0][0].shape[2]), np.uint8)
-    for place, (small, _) in enumerate(needed):
-        padded_BHWC[place, : small.shape[0], : small.shape[1]] = small
+    for place, (pixels, _) in enumerate(needed):
+        padded_BHWC[place, : pixels.shape[0], : pixels.shape[1]] = pixels
     left, top, right, bottom, flipped, heights, widths = to_device(
         torch.tensor(
-            [(*crop.box, crop.flipped, *small.shape[:2]) for small, crop in needed], dtype=torch.float64
+            [(*crop.box, crop.flipped, *pixels.shape[:2]) for pixels, crop in needed], dtype=torch.float64
         ).float(),
         device,
     ).unbind(1)
@@ -74,18 +74,20 @@ def _cut(pairs: Sequence[tuple[Pixels, Crop]], preprocessing: Preprocessing, dev
     return levels_BCSS.contiguous(memory_format=torch.channels_last)
 
 
-def _needed(small: Pixels, crop: Crop, how: Interpolation, side: int) -> tuple[Pixels, Crop]:
-    """The part of an image that has weights, and the crop as seen from there."""
+def _needed(pixels: Pixels, crop: Crop, how: Interpolation, side: int) -> tuple[Pixels, Crop]:
+    """The region of an image that a crop's filter reaches, and the crop relative to that region."""
     left, top, right, bottom = crop.box
     x_reach, y_reach = (1 + math.ceil(REACH[how] * max(1.0, length / side)) for length in (right - left, bottom - top))
     x, y = max(0, math.floor(left) - x_reach), max(0, math.floor(top) - y_reach)
-    part = small[y : math.ceil(bottom) + y_reach, x : math.ceil(right) + x_reach]
-    return part, Crop((left - x, top - y, right - x, bottom - y), crop.flipped)
+    region = pixels[y : math.ceil(bottom) + y_reach, x : math.ceil(right) + x_reach]
+    return region, Crop((left - x, top - y, right - x, bottom - y), crop.flipped)
 
 
 def _weights(begin: Tensor, end: Tensor, lengths: Tensor, length: int, side: int, how: Interpolation) -> Tensor:
-    """For each image (B) the weights (S, `length`) with which pixels from `begin` to `end` make `side` new ones. What
-    lies behind an image's own length has none."""
+    """The weights (B, S, `length`) by which pixels from `begin` to `end` become `side` new ones.
+
+    Pixels behind an image's own length have weight 0.
+    """
     step = ((end - begin) / side)[:, None, None]
     places = torch.arange(side, device=begin.device)[:, None]
     centres = begin[:, None, None] + (places + 0.5) * step

@@ -1,4 +1,4 @@
-"""Work of threads on what comes next, in order."""
+"""Prefetching: threads work on the next items while the present one is used; order is kept."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ R = TypeVar("R")
 
 
 def prefetch(items: Iterable[T], begin: Callable[[T], Sequence[Future[R]]], count: int) -> Generator[tuple[T, list[R]]]:
-    """Each item with what its futures gave, while those of the next items, `count` at once, are at work.
+    """Yield each item with the results of its futures; `count` items are at work at any time.
 
-    Whoever ends early closes it: what has not begun is cancelled.
+    Closing the generator early cancels the futures that have not begun.
     """
     waiting: deque[tuple[T, Sequence[Future[R]]]] = deque()
     coming = iter(items)
@@ -33,7 +33,7 @@ def prefetch(items: Iterable[T], begin: Callable[[T], Sequence[Future[R]]], coun
 
 
 def lagged(items: Iterable[T]) -> Iterator[T]:
-    """The items, each only when the next one is there: a device computes that one while this one is fetched."""
+    """Yield each item once the next one exists: a device computes the next while this one is copied."""
     before = deque[T]()
     for item in items:
         before.append(item)

@@ -1,4 +1,4 @@
-"""Images with their targets, whatever they come from: parts (train, val, test) over one list of outputs.
+"""Data sets, wherever they come from: parts (train, val, test) of images with targets.
 
 Shapes: N images, K labels or numbers.
 """
@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,12 @@ from PIL import Image
 from zoo_core.data.decode import open_image, read_file
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError, printable
-from zoo_core.specs import Task
+from zoo_core.specs import TaskName
+from zoo_core.tasks import task_named
+from zoo_core.tasks.targets import PartName as PartName
+from zoo_core.tasks.targets import Targets as Targets
 
 DIGEST_BYTES = 16
-PartName = Literal["train", "val", "test"]
 PART_WORDS: dict[str, PartName] = {
     "train": "train",
     "val": "val",
@@ -29,27 +31,26 @@ PART_WORDS: dict[str, PartName] = {
     "validation": "val",
     "test": "test",
 }
-Targets = npt.NDArray[Any]
 MAX_OUTPUTS = 100_000
 MAX_OUTPUT_NAME = 500
 
 
 class Images(Protocol):
-    """A list of images that are read when they are asked for."""
+    """A list of images that are read on demand."""
 
     def __len__(self) -> int: ...
 
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
-        """The image, upright, in mode RGB or L, no smaller than `at_least` pixels where it was larger.
+        """The image, upright, in mode RGB or L; if reduced, both sides keep `at_least` pixels.
 
-        Raises DataError naming what could not be read.
+        Raises DataError naming an image that cannot be read.
         """
 
     def digest(self, index: int) -> bytes:
         """16 bytes that stand for the image's content."""
 
     def name(self, index: int) -> str:
-        """What tells a person, and the split, which image it is."""
+        """The image's name, for people and for the digest of a part."""
 
 
 def content_digest(content: bytes) -> bytes:
@@ -59,11 +60,12 @@ def content_digest(content: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Images in files. `digests` are those that a scan found; without one, each is read when it is asked for."""
+    """Images in files below a folder."""
 
     root: Path
     files: tuple[str, ...]
     digests: tuple[bytes, ...] | None = None
+    """The digests of the files' bytes, from a scan; None: a file is read to compute its digest."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -102,7 +104,7 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class Subset:
-    """Some images of a list."""
+    """The chosen images of a list."""
 
     images: Images
     chosen: tuple[int, ...]
@@ -126,71 +128,69 @@ class Subset:
 
 
 def windows_of(images: Images) -> Windows | None:
-    """The windows in which images are trained that are not all on disk at once; None: any image is as near as another."""
+    """The windows of images in shards that do not all fit on the disk; None for any other images."""
     windows: Windows | None = getattr(images, "windows", None)
     return windows
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images with what is true of each.
-
-    `targets` are (N,) int64 positions in the list of classes, or (N, K) float32: 0 or 1 for each label, or numbers.
-    """
+    """Images with their targets."""
 
     images: Images
     targets: Targets
+    """(N,) int64 positions of classes, or (N, K) float32: 0 or 1 for each label, or numbers."""
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, chosen: Sequence[int]) -> Part:
-        """Only these images."""
+        """The part of these images alone."""
         return Part(Subset(self.images, tuple(chosen)), self.targets[np.asarray(chosen, dtype=np.int64)])
 
     def digest(self) -> str:
-        """A sha256 over names, targets and content: the same split of the same images has the same digest."""
+        """A sha256 over names, targets and contents, the same for the same split of the same images."""
         lines = sorted(
-            f"{self.images.name(index)}\0{_told(target)}\0{self.images.digest(index).hex()}"
+            f"{self.images.name(index)}\0{_target_text(target)}\0{self.images.digest(index).hex()}"
             for index, target in enumerate(self.targets)
         )
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _told(target: Any) -> str:
+def _target_text(target: Any) -> str:
     return " ".join(map(repr, target.tolist())) if target.ndim else str(int(target))
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: the names of its outputs and the parts it brings. One without "val" is split by `with_validation`.
-
-    `classes` are the classes, labels or numbers that a model of the task puts out, in order. `ignored` counts by kind
-    what lay beside the images; `skipped` the images that could not be read.
-    """
+    """A data set: its parts, and the names of the outputs that a model of it has."""
 
     title: str
     classes: tuple[str, ...]
+    """The names of the classes, labels or numbers, in the order of a model's outputs."""
     parts: dict[PartName, Part]
     ignored: dict[str, int] = field(default_factory=dict)
+    """The number of things beside the images, by kind."""
     skipped: int = 0
+    """The number of images that were left out because they cannot be read."""
     split: dict[str, str | int | float] = field(default_factory=lambda: {"kind": "given"})
-    task: Task = "classification"
+    task: TaskName = "classification"
 
     def with_validation(self, *, share: float, seed: int) -> Source:
-        """Hold out a share of the images for validation when the data bring no such part, decided by the seed.
+        """The source with a validation part: its own, or else a held-out share, decided by the seed.
 
-        Of classes a share of each is held out, otherwise a share of all. Raises DataError when there are too few.
+        For classification a share of each class is held out, otherwise a share of all images.
+        Raises DataError when there are too few.
         """
         if "train" not in self.parts:
             raise DataError(f"{self.title} has no training images.")
         if "val" in self.parts:
             return self
         train = self.parts["train"]
-        stratified = self.task == "classification"
+        stratified = task_named(self.task).single_label
         held_out = self._of_each_class(share, seed) if stratified else self._of_all(share, seed)
-        kept = [index for index in range(len(train)) if index not in held_out]
-        parts: dict[PartName, Part] = {**self.parts, "train": train.take(kept), "val": train.take(sorted(held_out))}
+        trained = [index for index in range(len(train)) if index not in held_out]
+        parts: dict[PartName, Part] = {**self.parts, "train": train.take(trained), "val": train.take(sorted(held_out))}
         kind = "stratified" if stratified else "random"
         return replace(self, parts=parts, split={"kind": kind, "seed": seed, "val_share": share})
 
@@ -201,8 +201,8 @@ class Source:
             members = np.flatnonzero(self.parts["train"].targets == label)
             if len(members) < 2:
                 raise DataError(
-                    f"the class '{printable(name)}' has {len(members)} image, and one to train and one to validate are "
-                    "needed. Add images, or give train/ and val/ folders, or a column 'part' in a CSV file."
+                    f"the class '{printable(name)}' has {len(members)} image; it needs one to train and one to "
+                    "validate. Add images, or give train/ and val/ folders, or a column 'part' in a CSV file."
                 )
             held_out.update(int(index) for index in generator.permutation(members)[: _count(share, len(members))])
         return held_out
@@ -210,11 +210,11 @@ class Source:
     def _of_all(self, share: float, seed: int) -> set[int]:
         images = len(self.parts["train"])
         if images < 2:
-            raise DataError(f"{self.title} has {images} image; one to train and one to validate are needed.")
+            raise DataError(f"{self.title} has {images} image; it needs one to train and one to validate.")
         order = np.random.default_rng(seed).permutation(images)
         return {int(index) for index in order[: _count(share, images)]}
 
 
 def _count(share: float, images: int) -> int:
-    """How many of so many images are held out: at least one, and never all."""
+    """The number of images to hold out: at least one, and never all."""
     return min(max(1, round(share * images)), images - 1)

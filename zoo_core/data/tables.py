@@ -1,48 +1,36 @@
-"""A CSV file as a data set: one row an image, its path in one column and what is true of it in the others.
+"""A CSV file as a data set: one row an image, with its path in one column and targets in others.
 
-The rules, which docs/data.md tells users: UTF-8 with commas and a header; the column `path` (or `image`, or `file`)
-holds paths relative to the file's own folder; a column `part`, if there is one, says train, val or test; every other
-column is a target. What stands in the target columns says the task, unless the caller does.
+docs/data.md tells users the rules. The texts in the target columns decide the task, unless the caller
+does.
 
 Shapes: N rows, K labels or numbers.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
-import numpy as np
-
 from zoo_core.data.classes import check_names
-from zoo_core.data.csvfile import Row, Table, find_images, listed, read_rows
-from zoo_core.data.sources import (
-    MAX_OUTPUTS,
-    FolderImages,
-    Part,
-    PartName,
-    Source,
-    Targets,
-)
+from zoo_core.data.csvfile import Table, find_images, listed, read_rows
+from zoo_core.data.sources import MAX_OUTPUTS, FolderImages, Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.settings import TaskChoice
-from zoo_core.specs import Task
-
-MAX_CELLS = 250_000_000  # of targets: as float32 they take 1 GB
-BETWEEN_LABELS = "|"
+from zoo_core.specs import TaskName
+from zoo_core.tasks import task_named
+from zoo_core.tasks.multilabel import SEPARATOR
+from zoo_core.tasks.targets import TargetColumns
 
 
 def read_table(file: Path, task: TaskChoice = "auto") -> Source:
-    """Read a CSV file. The images are looked for, not opened.
+    """Read a CSV file. The images must exist, and are not opened.
 
-    Raises UsageError when the task cannot be told or does not fit the columns, and DataError, with the line, for
-    what is wrong in the file.
+    Raises UsageError when the task is ambiguous or does not fit the columns, and DataError that names
+    a wrong line.
     """
     table = read_rows(file)
-    chosen = _told_by(table) if task == "auto" else task
-    read = {"classification": _classes, "multilabel": _labels, "regression": _numbers}[chosen]
-    names, targets = read(table)
+    chosen = _task_of(table) if task == "auto" else task
+    names, targets = task_named(chosen).read_columns(_target_columns(table))
     _check_names(table, names)
     find_images(table)
     parts: dict[PartName, Part] = {}
@@ -54,13 +42,25 @@ def read_table(file: Path, task: TaskChoice = "auto") -> Source:
     return Source(str(file), names, parts, task=chosen)
 
 
-def _told_by(table: Table) -> Task:
-    """The task that the target columns speak of."""
+def _target_columns(table: Table) -> TargetColumns:
+    """The table's target columns, with errors that name the line of a row."""
+    train = [position for position, row in enumerate(table.rows) if row.part == "train"]
+    return TargetColumns(
+        str(table.file),
+        table.columns,
+        [row.values for row in table.rows],
+        train or range(len(table.rows)),
+        lambda position, problem: table.error(table.rows[position], problem),
+    )
+
+
+def _task_of(table: Table) -> TaskName:
+    """The task that the target columns imply. Raises UsageError when they are ambiguous."""
     if len(table.columns) == 1:
-        if any(BETWEEN_LABELS in row.values[0] for row in table.rows):
+        if any(SEPARATOR in row.values[0] for row in table.rows):
             return "multilabel"
         if not table.every(_is_number):
-            return _told_by_texts(table)
+            return _task_of_texts(table)
         if not table.every(_is_whole):
             return "regression"
         raise UsageError(
@@ -72,14 +72,14 @@ def _told_by(table: Table) -> Task:
     if table.every(_is_number):
         return "regression"
     raise UsageError(
-        f"{table.file} has the columns {listed(table.columns)} beside the path, and zoo cannot tell what to learn "
-        "from them. Keep one column of classes, or one of labels joined by '|', or only columns of 0 and 1, or only "
+        f"{table.file} has the columns {listed(table.columns)} beside the path, which do not imply a task. "
+        "Keep one column of classes, or one of labels joined by '|', or only columns of 0 and 1, or only "
         "columns of numbers."
     )
 
 
-def _told_by_texts(table: Table) -> Task:
-    """Classes, unless numbers with decimals stand between the texts: then one of them is a mistake."""
+def _task_of_texts(table: Table) -> TaskName:
+    """Classes, unless numbers with decimals stand between the texts: then one of the two is a mistake."""
     text = next(row for row in table.rows if not _is_number(row.values[0]))
     if any(_is_number(row.values[0]) and not _is_whole(row.values[0]) for row in table.rows):
         raise UsageError(
@@ -89,67 +89,8 @@ def _told_by_texts(table: Table) -> Task:
     return "classification"
 
 
-def _classes(table: Table) -> tuple[tuple[str, ...], Targets]:
-    if len(table.columns) != 1:
-        raise UsageError(
-            f"--task classification needs one column of classes, and {table.file} has {listed(table.columns)}."
-        )
-    for row in table.rows:
-        if not row.values[0]:
-            raise table.wrong(row, f"the column '{printable(table.columns[0])}' is empty.")
-    names = tuple(sorted({row.values[0] for row in table.learnt_from}))
-    if len(names) < 2:
-        raise DataError(f"{table.file} has only the class '{printable(names[0])}'. At least two are needed.")
-    positions = {name: position for position, name in enumerate(names)}
-    for row in table.rows:
-        _known(table, row, row.values[0], positions, "class")
-    return names, np.asarray([positions[row.values[0]] for row in table.rows], dtype=np.int64)
-
-
-def _labels(table: Table) -> tuple[tuple[str, ...], Targets]:
-    if len(table.columns) > 1:
-        for row in table.rows:
-            for column, value in zip(table.columns, row.values, strict=True):
-                if value not in ("0", "1"):
-                    raise table.wrong(row, f"the label '{printable(column)}' must be 0 or 1, got '{printable(value)}'.")
-        _check_cells(table, len(table.columns))
-        return table.columns, np.asarray([row.values for row in table.rows], dtype=np.float32)
-    names = tuple(sorted({label for row in table.learnt_from for label in _split(row.values[0])}))
-    if not names:
-        raise DataError(f"{table.file}: no image has a label.")
-    _check_cells(table, len(names))
-    positions = {name: position for position, name in enumerate(names)}
-    targets = np.zeros((len(table.rows), len(names)), dtype=np.float32)
-    for number, row in enumerate(table.rows):
-        for label in _split(row.values[0]):
-            _known(table, row, label, positions, "label")
-            targets[number, positions[label]] = 1
-    return names, targets
-
-
-def _numbers(table: Table) -> tuple[tuple[str, ...], Targets]:
-    _check_cells(table, len(table.columns))
-    targets = np.empty((len(table.rows), len(table.columns)), dtype=np.float32)
-    largest = float(np.finfo(np.float32).max)
-    for number, row in enumerate(table.rows):
-        for position, (column, value) in enumerate(zip(table.columns, row.values, strict=True)):
-            if not _is_number(value) or not math.isfinite(float(value)) or abs(float(value)) > largest:
-                raise table.wrong(row, f"'{printable(column)}' must be a finite number, got '{printable(value)}'.")
-            targets[number, position] = float(value)
-    return table.columns, targets
-
-
-def _split(labels: str) -> list[str]:
-    return [label.strip() for label in labels.split(BETWEEN_LABELS) if label.strip()]
-
-
-def _known(table: Table, row: Row, name: str, positions: dict[str, int], word: str) -> None:
-    if name not in positions:
-        raise table.wrong(row, f"the {word} '{printable(name)}' is not among those of the training images.")
-
-
 def _is_number(value: str) -> bool:
-    """Whether a text is a number as people write it; nan and inf are, so that they are refused by name."""
+    """Whether a text is a number, nan and inf included: those are refused by name later."""
     try:
         float(value)
     except ValueError:
@@ -165,10 +106,3 @@ def _check_names(table: Table, names: tuple[str, ...]) -> None:
     if len(names) > MAX_OUTPUTS:
         raise DataError(f"{table.file} has {len(names)} classes or labels; zoo takes {MAX_OUTPUTS} at most.")
     check_names(names, str(table.file), one="name", many="names")
-
-
-def _check_cells(table: Table, width: int) -> None:
-    if len(table.rows) * width > MAX_CELLS:
-        raise DataError(
-            f"{table.file} has {len(table.rows)} rows of {width} targets; zoo holds {MAX_CELLS} numbers at most."
-        )

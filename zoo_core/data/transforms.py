@@ -1,7 +1,7 @@
-"""From an upright image to a square of bytes, in two steps: made small once, then seen in one of its views.
+"""From an upright image to a square of bytes in two steps: resize once, then crop one of its views.
 
-View 0 is that of evaluation: the centre. Every other view is cropped and flipped by chance, and its number and the image's
-content decide how, so that it can be kept and seen again.
+View 0 is the centre crop of evaluation. Every other view is a random crop and flip that its number
+and the image's content decide, so that a view can be cached and computed again.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ CROP_AREA = (0.7, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
 CENTRE = 0
 FRESH = 2**32
-"""Views from this number on belong to one epoch of one seed; those below are seen again."""
+"""Views from this number on belong to one epoch of one seed; lower ones recur."""
 
 
 def fresh_view(seed: int, epoch: int) -> int:
-    """The number of the view that only this epoch of this seed has."""
+    """The number of a view that occurs in this epoch of this seed alone."""
     return (seed + 1) * FRESH + epoch
 
 
@@ -47,7 +47,7 @@ def shorter_side(preprocessing: Preprocessing) -> int:
 
 
 def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Resize the shorter side to size / crop: all that training and evaluation look at."""
+    """Resize an image's shorter side to size / crop; every view is cropped from the result."""
     image = with_channels(image, preprocessing.channels)
     share = shorter_side(preprocessing) / min(image.size)
     size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
@@ -59,15 +59,15 @@ def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
 
 @dataclass(frozen=True)
 class Crop:
-    """What a view shows of an image that was made small: a box in pixels, and whether left and right are exchanged."""
+    """A view of a resized image: a box in pixels, and whether left and right are exchanged."""
 
     box: Box
     flipped: bool = False
 
 
-def crop_of(small: Pixels, size: int, augment: Augment, view: int, digest: bytes) -> Crop:
-    """What a view shows."""
-    height, width = small.shape[:2]
+def crop_of(pixels: Pixels, size: int, augment: Augment, view: int, digest: bytes) -> Crop:
+    """The crop that a view of a resized image shows; `digest` stands for the image's content."""
+    height, width = pixels.shape[:2]
     left, top = (width - size) // 2, (height - size) // 2
     centre = left, top, left + size, top + size
     if view == CENTRE or augment == "none":
@@ -78,7 +78,7 @@ def crop_of(small: Pixels, size: int, augment: Augment, view: int, digest: bytes
 
 
 def random_box(width: int, height: int, chance: random.Random) -> Box:
-    """A random part of an image: 70 to 100 % of its area, ratio 3:4 to 4:3."""
+    """A random box: 70 to 100 % of the area, ratio 3:4 to 4:3; the centre square where none fits."""
     for _ in range(10):
         area = width * height * chance.uniform(*CROP_AREA)
         ratio = math.exp(chance.uniform(math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])))
@@ -91,16 +91,16 @@ def random_box(width: int, height: int, chance: random.Random) -> Box:
     return left, top, left + side, top + side
 
 
-def cut(small: Pixels, crop: Crop, preprocessing: Preprocessing) -> Pixels:
-    """The box of a crop, resized to (size, size, C) unless it has that size."""
+def apply_crop(pixels: Pixels, crop: Crop, preprocessing: Preprocessing) -> Pixels:
+    """The pixels (size, size, C) of a crop; a box of another size is resized."""
     left, top, right, bottom = crop.box
     size = preprocessing.size
     if isinstance(left, int) and isinstance(top, int) and right - left == bottom - top == size:
-        seen = small[top : top + size, left : left + size]
+        cropped = pixels[top : top + size, left : left + size]
     else:
-        grey = small.shape[2] == 1
-        image = Image.fromarray(small[..., 0] if grey else small)
-        resized = image.resize((size, size), RESAMPLING[preprocessing.interpolation], box=crop.box)
-        seen = np.asarray(resized, dtype=np.uint8)
-        seen = seen[..., None] if grey else seen
-    return seen[:, ::-1] if crop.flipped else seen
+        grey = pixels.shape[2] == 1
+        image = Image.fromarray(pixels[..., 0] if grey else pixels)
+        square = image.resize((size, size), RESAMPLING[preprocessing.interpolation], box=crop.box)
+        cropped = np.asarray(square, dtype=np.uint8)
+        cropped = cropped[..., None] if grey else cropped
+    return cropped[:, ::-1] if crop.flipped else cropped

@@ -1,4 +1,4 @@
-"""The order of training where images lie in shards that are not all on disk at once.
+"""The order of an epoch over images in shards that do not all fit on the disk.
 
 Shapes: N images, S shards.
 """
@@ -14,20 +14,21 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Which shard each image lies in: `shard_of` (N,), the bytes of each shard: `sizes` (S,), and how many bytes of
-    them an epoch may ask for at a time: `room`."""
+    """An epoch over shards, as many at a time as the disk has room for."""
 
     shard_of: npt.NDArray[np.int64]
+    """The shard of each image (N,)."""
     sizes: npt.NDArray[np.int64]
+    """The bytes of each shard (S,)."""
     room: int
+    """The bytes of shards that one window may use."""
 
     def take(self, chosen: Sequence[int]) -> Windows:
-        """Of these images only."""
+        """The windows of these images alone."""
         return replace(self, shard_of=self.shard_of[np.asarray(chosen, dtype=np.int64)])
 
     def order(self, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-        """All images once, window by window: the shards in a random order, as many in a window as there is room for,
-        and in each window its images in a random order."""
+        """Every image once (N,): shards in random order, in windows; images random inside a window."""
         window_of = np.zeros(len(self.sizes), dtype=np.int64)
         window, used = 0, 0
         for shard in generator.permutation(np.unique(self.shard_of)):

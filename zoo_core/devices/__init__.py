@@ -1,1 +1,1 @@
-"""What computes: the device, the numbers it computes in, and the processes that compute together."""
+"""The device that computes, its precision, and the processes that train together."""

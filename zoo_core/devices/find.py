@@ -1,4 +1,4 @@
-"""The device that somebody names."""
+"""From the name of a device to the device."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from zoo_core.errors import UsageError
 
 
 def find_device(text: str) -> torch.device:
-    """The device that "auto", "cpu", "cuda" or "cuda:N" names. Raises UsageError when it is not there."""
+    """The device named "auto", "cpu", "cuda" or "cuda:N". Raises UsageError when it is not visible."""
     if text == "auto":
         text = "cuda" if torch.cuda.is_available() else "cpu"
-    if text == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun starts one process a device
+    if text == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun starts one process per device
         text = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(text)

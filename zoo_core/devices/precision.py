@@ -1,6 +1,6 @@
-"""In which numbers a network computes: float32, or bfloat16 by autocast.
+"""The precision of a forward pass: float32, or bfloat16 by autocast.
 
-Weights, gradients of weights, the optimizer and the loss are float32 either way.
+Weights, their gradients, the optimizer and the loss are float32 in both.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from zoo_core.settings import Precision
 def resolve_precision(asked: Precision, device: torch.device) -> Precision:
     """The precision asked for; "auto" is bfloat16 on a GPU that supports it, and float32 on every CPU.
 
-    Some CPUs have units for bfloat16. Whether they are faster there and as accurate has not been measured, so the same
-    command gives the same numbers on all of them.
+    Some CPUs have units for bfloat16. Their speed and accuracy have not been measured, so "auto" gives the same
+    numbers on all CPUs.
     """
     if asked != "auto":
         return asked
@@ -25,5 +25,5 @@ def resolve_precision(asked: Precision, device: torch.device) -> Precision:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which a network's forward pass runs."""
+    """The context of a forward pass in this precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

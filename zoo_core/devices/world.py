@@ -1,11 +1,12 @@
-"""The processes that train together, one a device, as torchrun starts them. Alone, every call does nothing.
+"""A `World` is the group of processes that train together, one per device, seen from one of them.
 
-`torchrun --nproc-per-node 2 -m zoo_core finetune ...` starts two; each takes its share of every batch.
+`torchrun --nproc-per-node 2 -m zoo_core finetune ...` and `--devices 2` start two processes. Each reads its share of
+every batch, and DistributedDataParallel averages their gradients. A process that trains alone is a World of size 1, in
+which every method returns at once, so the training has one code path.
 """
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import ZooError
 
 T = TypeVar("T")
@@ -23,88 +25,83 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """How many processes there are, and which one this is."""
+    """A group of `size` processes; this process has the number `rank`, from 0."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes the run and speaks."""
+        """Whether this process writes the run directory and prints."""
         return self.rank == 0
 
     def shard(self, items: Sequence[T], among: Sequence[int] | None = None) -> Sequence[T]:
-        """This process's share of a sequence: every `size`-th item, or less often when only some share it."""
+        """This process's items of a sequence: every `size`-th one, or every n-th when only the n ranks `among` share it."""
         ranks = range(self.size) if among is None else among
         return items[ranks.index(self.rank) :: len(ranks)]
 
     def ranks_sharing(self, folder: Path) -> Sequence[int]:
-        """The processes that see this folder, this one included: on several machines each may have a folder of that name.
-        All ask together, and nobody goes on before all have come here."""
+        """The ranks that see the same folder as this process, itself included: on several machines, folders of one name
+        may differ. All processes call this together, and it is a barrier."""
         if self.size == 1:
             return (0,)
         folder.mkdir(parents=True, exist_ok=True)
         token = self.broadcast_object(uuid.uuid4().hex)
-        mine = folder / f".{token}-{self.rank}"
-        mine.touch()
+        mark = folder / f".{token}-{self.rank}"
+        mark.touch()
         self.barrier()
-        seen = self.all_gather_object({int(mark.name.rpartition("-")[2]) for mark in folder.glob(f".{token}-*")})
-        mine.unlink()
+        seen = self.all_gather_object({int(path.name.rpartition("-")[2]) for path in folder.glob(f".{token}-*")})
+        mark.unlink()
         return [rank for rank in range(self.size) if rank in seen[self.rank] and self.rank in seen[rank]]
 
     def barrier(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this."""
         if self.size > 1:
             dist.barrier()
 
-    def all_gather_object(self, mine: Any) -> list[Any]:
-        """What each process has, by rank, for all of them."""
+    def all_gather_object(self, value: Any) -> list[Any]:
+        """Give every process the values of all, in the order of the ranks."""
         if self.size == 1:
-            return [mine]
-        found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, mine)
-        return found
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
     @contextmanager
     def raise_together(self) -> Iterator[None]:
-        """What stops one process in this block stops all of them at its end. Raises the first one's error."""
+        """A ZooError in this block on one process is raised on all of them at its end; of several, that of the lowest rank."""
         failed: ZooError | None = None
         try:
             yield
-        except ZooError as error:
-            failed = error
-        for one in self.all_gather_object(failed):
-            if one is not None:
-                raise one
+        except ZooError as caught:
+            failed = caught
+        for error in self.all_gather_object(failed):
+            if error is not None:
+                raise error
 
-    def broadcast_object(self, of_first: Any) -> Any:
-        """What the first process has, for all of them."""
-        return self.all_gather_object(of_first)[0]
+    def broadcast_object(self, value: Any) -> Any:
+        """Give every process the value of the first."""
+        return self.all_gather_object(value)[0]
 
     def broadcast(self, tensor: torch.Tensor) -> None:
-        """Give a tensor the first process's values everywhere."""
+        """Overwrite a tensor on every process with the numbers of the first."""
         if self.size > 1:
             dist.broadcast(tensor, 0)
 
     def is_lost(self, error: RuntimeError) -> bool:
-        """Whether an error means that another process has gone: gloo says so only in words."""
+        """Whether an error means that another process has ended: gloo raises a plain RuntimeError."""
         return self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error))
 
     def close(self) -> None:
-        """End the group."""
+        """Leave the group."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
 
-def is_distributed() -> bool:
-    """Whether torchrun started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 def join_world(device: torch.device) -> World:
-    """Join the processes that torchrun started: over nccl on CUDA, over gloo else."""
+    """Join the processes started together, over nccl on CUDA and gloo on a CPU; a World of size 1 when there is one."""
     if device.type == "cuda":
-        torch.cuda.set_device(device.index or 0)  # what is gathered, and random numbers, belong to the current device
+        torch.cuda.set_device(device.index or 0)  # all_gather_object and the generators use the current device
     if not is_distributed():
         return World()
     if not dist.is_initialized():

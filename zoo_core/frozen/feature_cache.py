@@ -22,6 +22,7 @@ from torch import Tensor
 from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.prefetch import lagged, prefetch
+from zoo_core.data.scan import Watch
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.transfer import is_accelerator, to_cpu_async, to_device
@@ -34,7 +35,6 @@ from zoo_core.settings import Augment, CacheType
 from zoo_core.specs import Preprocessing
 
 CacheItem = tuple[Batches, ImageView]
-Watch = Callable[[int, int], None]
 Read = list[tuple[Preprocessing | None, Tensor]]
 """Bytes of images with how they are to be normalised, or what is kept at a cut."""
 Outputs = dict[SplitPoint, npt.NDArray[Any]]
@@ -236,6 +236,6 @@ class FeatureCache:
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
             raise TrainingError(
                 f"the frozen part of the network gives numbers that {self.dtype} cannot hold. "
-                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --views 0 to keep nothing."
+                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --cached-views 0 to keep nothing."
             )
         return as_rows(kept, self.dtype)

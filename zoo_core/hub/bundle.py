@@ -6,28 +6,29 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from zoo_core.catalog import Catalog
 from zoo_core.data.findings import without_examples
-from zoo_core.errors import UsageError
+from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.hub.timm_export import FILE as TWIN_FILE
 from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.paths import json_text
+from zoo_core.predict import open_run
 from zoo_core.runs.card import render_card, score_of
-from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, PICTURES, Run, file_of, read_result
+from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts
-from zoo_core.specs import Task
+from zoo_core.spec_checks import REPO_PATTERN
+from zoo_core.specs import TaskName
+from zoo_core.tasks import task_named
 from zoo_core.tensors import write_tensors
 from zoo_core.weights.resolve import HUB_PREFIX
 
 LIBRARY = "zoo"
-PIPELINES: dict[Task, str | None] = {
-    "classification": "image-classification",
-    "multilabel": "image-classification",
-    "regression": None,  # the Hub has no such task
-}
 RESULTS = ".eval_results/zoo.yaml"
 
 
@@ -43,10 +44,11 @@ class PublishOptions:
 def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog, folder: Path) -> dict[str, Path]:
     """Write the files to publish into `folder`; return their paths by their published names.
 
-    Raises ZooError for a run that did not finish, UsageError for an option that the run cannot
+    Raises ZooError for a run that did not finish or has damaged weights, UsageError for an option that the run cannot
     have.
     """
     result = read_result(run)
+    open_run(run.directory, catalog, torch.device("cpu"))  # weights that zoo refuses are refused here
     facts = without_local_paths(run.facts)
     config = facts.to_dict()
     files: dict[str, Path] = {MODEL: run.weights_path}
@@ -55,7 +57,7 @@ def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog,
         config |= twin.config
         files[TWIN_FILE] = folder / TWIN_FILE
         write_tensors(files[TWIN_FILE], twin.tensors)
-    for name in (CURVES, PICTURES[facts.task]):
+    for name in (CURVES, task_named(facts.task).picture):
         if file_of(run.directory, name).is_file():
             files[name] = run.directory / name
     written = {
@@ -75,7 +77,9 @@ def without_local_paths(facts: RunFacts) -> RunFacts:
     start = facts.start
     if start is not None and not start.source.startswith((HUB_PREFIX, "package:", "torchvision:")):
         start = replace(start, tag=_last(start.tag), source=_last(start.source))
-    config = replace(facts.config, data=_last(facts.config.data), weights=_last_path(facts.config.weights), out=None)
+    config = replace(
+        facts.config, data=_last(facts.config.data_text), weights=_last_path(facts.config.weights), out=None
+    )
     findings = tuple(without_examples(finding) for finding in facts.data.findings)
     data = replace(facts.data, title=_last(facts.data.title), findings=findings)
     return replace(facts, start=start, config=config, data=data)
@@ -98,10 +102,11 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
         else None
     )
     licence = options.licence or (facts.start.licence if facts.start else None)
-    pipeline = PIPELINES[facts.task]
+    licence_id, licence_name = licence_metadata(licence, chosen=options.licence is not None)
+    task = task_named(facts.task)
     metric, score = score_of(result)
     measured = EvalResult(
-        task_type=pipeline or "image-regression",
+        task_type=task.hub_task,
         dataset_type=options.dataset or "custom",
         dataset_name=options.dataset or facts.data.title,
         dataset_split={"val": "validation"}.get(result["part"], result["part"]),
@@ -110,8 +115,9 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     )
     metadata = ModelCardData(
         library_name=LIBRARY,
-        pipeline_tag=pipeline,
-        license=licence.lower() if licence else None,
+        pipeline_tag=task.pipeline_tag,
+        license=licence_id,
+        license_name=licence_name,
         base_model=base,
         datasets=[options.dataset] if options.dataset else None,
         tags=[LIBRARY, *(["timm"] if options.also_timm else []), facts.backbone.name.partition(":")[0]],
@@ -123,13 +129,33 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo)}"
 
 
-def _results(result: Mapping[str, Any], dataset: str, task: Task) -> str:
+def licence_metadata(licence: str | None, *, chosen: bool) -> tuple[str | None, str | None]:
+    """The Hub's identifier of a licence and, where that is "other", a name.
+
+    Raises UsageError when the publisher has `chosen` a licence that the Hub does not know; it refuses
+    such metadata only after the upload.
+    """
+    if licence is None:
+        return None, None
+    identifier = licence.lower()
+    known = files("zoo_core").joinpath("resources/licences.txt").read_text(encoding="utf-8").split()
+    if identifier in known:
+        return identifier, None
+    if chosen:
+        raise UsageError(
+            f"'{printable(licence)}' is no licence that the Hub knows.{did_you_mean(identifier, known)} "
+            "`--licence other` stands for any other one; name it in the card."
+        )
+    return "other", re.sub(r"[^a-z0-9.+-]+", "-", identifier)[:100]
+
+
+def _results(result: Mapping[str, Any], dataset: str, name: TaskName) -> str:
     """The evaluation in the Hub's `.eval_results` form. JSON is YAML."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", dataset):
+    if not REPO_PATTERN.fullmatch(dataset) or dataset.endswith(".git"):
         raise UsageError(f"--dataset is the id of a data set on the Hub, 'owner/name', and '{dataset}' is none.")
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    task_id = "image_regression" if task == "regression" else "image_classification"
+    task_id = task_named(name).hub_task.replace("-", "_")
     metric, score = score_of(result)
     notes = f"{metric} on {result['images']} images of the {result['part']} part"
     entry = EvalResultEntry(dataset_id=dataset, task_id=task_id, value=score, notes=notes)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from zoo_core.catalog import Catalog
+from zoo_core.data.transforms import shorter_side
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import Run
-from zoo_core.specs import HEAD, resolve
+from zoo_core.specs import HEAD, Preprocessing, resolve
+from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
 
 FILE = "timm.safetensors"
@@ -26,6 +29,18 @@ class TimmExport:
     config: dict[str, Any]
 
 
+def crop_for_timm(preprocessing: Preprocessing) -> float:
+    """The crop share at which timm resizes an image to the same size as zoo does.
+
+    timm rounds size / crop down and zoo rounds to the nearest pixel: where they differ, the share is
+    chosen so that timm's quotient lies half a pixel above zoo's size.
+    """
+    side = shorter_side(preprocessing)
+    if math.floor(preprocessing.size / preprocessing.crop) == side:
+        return preprocessing.crop
+    return preprocessing.size / (side + 0.5)
+
+
 def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
     """Translate a run to timm's model of the same architecture.
 
@@ -37,15 +52,15 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
     head = catalog.head(f"{facts.head.distribution}:{facts.head.name}")
     twin = spec.timm
     if twin is None:
-        raise UsageError(f"'{spec.name}' has no twin in timm that its plugin knows of. Publish without --also timm.")
-    if facts.task != "classification":
-        raise UsageError(f"timm's models classify, and this run is for {facts.task}. Publish without --also timm.")
+        raise UsageError(f"'{spec.name}' has no twin in timm that its plugin knows of. Publish without --timm.")
+    if not task_named(facts.task).single_label:
+        raise UsageError(f"timm's models classify, and this run is for {facts.task}. Publish without --timm.")
     if head.spec.build not in LINEAR or head.options.pool != "avg":
         raise UsageError(f"timm has the head 'linear' with average pooling only, and this run has '{facts.head.name}'.")
     if twin.size is not None and facts.preprocessing.size != twin.size:
         raise UsageError(
             f"timm's {twin.architecture} gives the same answers at {twin.size} pixels only, and this run has "
-            f"{facts.preprocessing.size}. Train with --size {twin.size}, or publish without --also timm."
+            f"{facts.preprocessing.size}. Train with --image-size {twin.size}, or publish without --timm."
         )
     tensors = read_tensors(run.weights_path)
     base = {key: tensor for key, tensor in tensors.items() if not key.startswith(f"{HEAD}.")}
@@ -62,7 +77,7 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
         "pretrained_cfg": {
             "hf_hub_filename": FILE,
             "input_size": [preprocessing.channels, preprocessing.size, preprocessing.size],
-            "crop_pct": preprocessing.crop,
+            "crop_pct": crop_for_timm(preprocessing),
             "interpolation": preprocessing.interpolation,
             "mean": list(preprocessing.mean),
             "std": list(preprocessing.std),

@@ -1,4 +1,4 @@
-"""Asking the Hub through its own client, guarded: bounded attempts, and errors that say what happened and what to do."""
+"""Asks the Hub through its own client, in bounded attempts, and explains its errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo_core.errors import FullError, HubError, UnreachableError, printable
-from zoo_core.hubclient.guard import PASSING, RESUME_STEP, counted_tries, guarded_client, origin_of, wait_asked
+from zoo_core.hubclient.guard import PASSING, RESUME_STEP, bounded_call, guarded_client, origin_of, wait_asked
 
-os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its uploads skip the checks below and split a commit
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # it passes by the guards and splits commits
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PAUSES = (0.5, 1.5)  # between three attempts
-REMEMBER_SECONDS = 60  # how long a place that nobody answers at is not asked again
+REMEMBER_SECONDS = 60  # a server that did not answer is not asked again for so long
 
-_unreachable: dict[str, float] = {}  # until when a place is not asked again
+_unreachable: dict[str, float] = {}  # servers that did not answer, with the end of that minute
 
 
 def endpoint() -> str:
-    """Where the Hub is: HF_ENDPOINT, or the real one."""
+    """The address of the Hub: the environment variable HF_ENDPOINT, or the real one."""
     from huggingface_hub import constants
 
     return scrubbed(constants.ENDPOINT)
@@ -41,38 +41,39 @@ def offline() -> bool:
 
 
 def guarded_api() -> HfApi:
-    """The Hub's client with guards on every request it makes in this process."""
+    """The Hub's client, with guards on each of its requests in this process."""
     from huggingface_hub import HfApi, constants, set_client_factory
     from huggingface_hub.utils import logging
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     set_client_factory(guarded_client)
     constants.DOWNLOAD_CHUNK_SIZE = RESUME_STEP
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its warnings repeat, at length, what the errors here say once
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     if not os.isatty(2):
         disable_progress_bars()
     return HfApi(library_name="zoo")
 
 
-def attempt(what: str, ask: Callable[[], T], *, place: str | None = None) -> T:
+def attempt(subject: str, ask: Callable[[], T], *, place: str | None = None, most: int | None = None) -> T:
     """Ask a server, the Hub by default, up to three times while the failure may pass.
 
-    Raises HubError: what was wanted, what went wrong, what to do next; UnreachableError when asking later may help.
-    A place that nobody answers at is not asked again for a minute.
+    `most` is the upper size of a file that is fetched, in bytes. Raises HubError with the subject,
+    the cause and a next step; UnreachableError when a later attempt may succeed. A server that did
+    not answer is not asked again for a minute.
     """
     place = place or endpoint()
     if time.monotonic() < _unreachable.get(place, 0):
-        raise UnreachableError(f"{what}: {_out_of_reach(place)}")
-    with counted_tries():
+        raise UnreachableError(f"{subject}: {_out_of_reach(place)}")
+    with bounded_call(most):
         for pause in (*PAUSES, None):
             try:
                 return ask()
             except HubError as error:
-                raise type(error)(f"{what}: {error}") from None
+                raise type(error)(f"{subject}: {error}") from None
             except Exception as error:
                 cause = _underlying(error)
                 if pause is None or not transient(cause):
-                    raise explained(what, cause, place) from None
+                    raise explained(subject, cause, place) from None
                 response = getattr(cause, "response", None)
                 time.sleep(pause if response is None else max(pause, wait_asked(response)))
     raise AssertionError("unreachable")
@@ -83,7 +84,7 @@ def _out_of_reach(place: str) -> str:
 
 
 def _underlying(error: Exception) -> Exception:
-    """What the client could not ask, where it only says that the cache does not have it either."""
+    """The cause of an error that only says that the cache has no such file."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     cause = error.__cause__
@@ -92,24 +93,24 @@ def _underlying(error: Exception) -> Exception:
 
 
 def transient(error: Exception) -> bool:
-    """Whether a failure of the client may pass by itself."""
+    """Whether a later attempt may succeed."""
     error = _root(error)
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"ConnectError", "ConnectTimeout"}:
-        return False  # nobody is there
+        return False  # no server at that address
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status in PASSING or bool(kinds & {"TimeoutException", "NetworkError", "RemoteProtocolError"})
 
 
 def _root(error: Exception) -> Exception:
-    """What an upload failed of: the client wraps it in a RuntimeError that only names the file."""
+    """The cause of a failed upload, which the client wraps in a RuntimeError."""
     while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     return error
 
 
-def explained(what: str, error: Exception, place: str) -> HubError:
-    """Say what an error of the client means, in one line without anything secret in it."""
+def explained(subject: str, error: Exception, place: str) -> HubError:
+    """Explain an error of the client in one line without secrets, with a next step."""
     from huggingface_hub import errors
 
     error = _root(error)
@@ -158,11 +159,11 @@ def explained(what: str, error: Exception, place: str) -> HubError:
     else:
         first = (str(error).splitlines() or [""])[0]
         text = f"{type(error).__name__}: {printable(first):.300}"
-    return kind(f"{what}: {scrubbed(text)}")
+    return kind(f"{subject}: {scrubbed(text)}")
 
 
 def _server_of(error: Exception, place: str) -> str:
-    """Who gave or owes the answer: the place that was asked, or a server that it sent us to."""
+    """The server of the failed answer: the one that was asked, or one that it redirected to."""
     asked: Any = getattr(error, "response", error)
     try:
         url = asked.request.url

@@ -34,10 +34,11 @@ class Pulled:
 
 @dataclass(frozen=True)
 class _Stated:
-    """The stated hash of a file: sha256 of a large one, git object id of a small one."""
+    """A stated file: sha256 of a large one, git object id of a small one, size in bytes."""
 
     sha256: str | None
     git: str
+    size: int
 
     def fits(self, path: Path, actual: str) -> bool:
         if self.sha256 is not None:
@@ -151,9 +152,11 @@ def _resolve(
         large, git, size = siblings[file].lfs, str(siblings[file].blob_id), siblings[file].size
         if not (SHA256.fullmatch(str(large.sha256)) if large else COMMIT.fullmatch(git)):
             raise HubError(f"{subject}: the Hub names no hash of {file}. Do not trust {endpoint()}.")
-        if file.endswith(".json") and isinstance(size, int) and size > MAX_JSON_BYTES:
+        if not isinstance(size, int) or size < 0:
+            raise HubError(f"{subject}: the Hub names no size of {file}. Do not trust {endpoint()}.")
+        if file.endswith(".json") and size > MAX_JSON_BYTES:
             raise HubError(f"{subject}: {file} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not fetch that.")
-        stated[file] = _Stated(large.sha256 if large else None, git)
+        stated[file] = _Stated(large.sha256 if large else None, git, size)
     return commit, stated
 
 
@@ -163,7 +166,8 @@ def _fetch(repo: str, file: str, commit: str, stated: _Stated, subject: str) -> 
     path = None
     try:
         for force in (False, True):
-            path = Path(attempt(subject, partial(hf_hub_download, repo, file, revision=commit, force_download=force)))
+            download = partial(hf_hub_download, repo, file, revision=commit, force_download=force)
+            path = Path(attempt(subject, download, most=stated.size))
             _remove_orphans(path)
             actual = sha256_of(path)
             if stated.fits(path, actual):

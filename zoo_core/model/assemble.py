@@ -20,8 +20,8 @@ from zoo_core.model.chain import NORMALISATION, Chain, freeze_part
 from zoo_core.model.design import ModelDesign
 from zoo_core.model.lean_torch import ShapeInference
 from zoo_core.model.transform import Transform
-from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, Preprocessing, Task, resolve
-from zoo_core.tasks.units import in_units
+from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, Preprocessing, TaskName, resolve
+from zoo_core.tasks import task_named
 
 
 class Model(nn.Module):
@@ -141,7 +141,7 @@ def build_head(
     in_channels: int,
     num_outputs: int,
     in_size: tuple[int, int] | None = None,
-    task: Task = "classification",
+    task: TaskName = "classification",
 ) -> nn.Module:
     """Build a head from `in_channels` channels to `num_outputs` outputs.
 
@@ -157,7 +157,7 @@ def build_head(
         raise PluginError(f"{owner} could not be built: {reason_of(error)}.") from error
     if not isinstance(head, nn.Module):
         raise PluginError(f"{owner} built a {type(head).__name__}, not a torch module.")
-    return in_units(head, num_outputs) if task == "regression" else head
+    return task_named(task).finish_head(head, num_outputs)
 
 
 def build_head_for(
@@ -167,7 +167,7 @@ def build_head_for(
     preprocessing: Preprocessing,
     *,
     num_outputs: int,
-    task: Task,
+    task: TaskName,
 ) -> nn.Module:
     """Build a head for a backbone's conv base and images of this preprocessing."""
     in_size = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo_core.catalog import Choice
-from zoo_core.specs import BackboneSpec, HeadSpec, Preprocessing, Task
+from zoo_core.specs import BackboneSpec, HeadSpec, Preprocessing, TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,6 @@ class ModelDesign:
     backbone: Choice[BackboneSpec]
     head: Choice[HeadSpec]
     preprocessing: Preprocessing
-    task: Task
+    task: TaskName
     start: StartFacts | None = None
     """None: from scratch."""

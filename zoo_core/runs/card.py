@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from zoo_core.errors import printable
-from zoo_core.runs.directory import PICTURES
 from zoo_core.runs.schema import RunFacts
-from zoo_core.specs import OUTPUTS, Task
-
-
-@dataclass(frozen=True)
-class _Words:
-    """What a card calls things in a task."""
-
-    kind: str
-    caption: str
-    columns: tuple[str, ...]
-
-
-WORDS: dict[Task, _Words] = {
-    "classification": _Words("An image classifier for", "Confusion matrix", ("class", "found", "images")),
-    "multilabel": _Words(
-        "A model that gives images",
-        "Average precision of each label",
-        ("label", "images", "average precision", "F1"),
-    ),
-    "regression": _Words(
-        "A model that reads from images", "Predicted and true numbers", ("number", "RMSE", "MAE", "R2")
-    ),
-}
+from zoo_core.tasks import task_named
+from zoo_core.tasks.metrics import Baseline
+from zoo_core.tasks.task import Task
 
 
 def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | None = None) -> str:
@@ -41,6 +19,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
 
     `address` is where it was published; without one the card speaks of the run directory.
     """
+    task = task_named(facts.task)
     environment = Environment(
         loader=PackageLoader("zoo_core", "resources"),
         undefined=StrictUndefined,
@@ -54,12 +33,18 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         result=result,
         address=address,
         distributions=sorted({"zoo-core", facts.backbone.distribution, facts.head.distribution}),
-        words=WORDS[facts.task],
-        outputs=OUTPUTS[facts.task],
-        rows=_rows(facts, result),
-        picture=PICTURES[facts.task],
+        task=task,
+        baseline=_baseline_text(task, result),
+        rows=task.card_rows(result, facts.classes),
         plan=plan_in_words(facts.plan),
     )
+
+
+def _baseline_text(task: Task[Any], result: Mapping[str, Any]) -> str | None:
+    """The baseline and whether the result beats it, None for a result that was written without one."""
+    if "baseline" not in result:
+        return None
+    return "\n".join(task.baseline_sentences(result, Baseline(**result["baseline"])))
 
 
 def inline(text: object) -> str:
@@ -89,17 +74,3 @@ def plan_in_words(plan: Mapping[str, Any]) -> list[str]:
 def score_of(result: Mapping[str, Any]) -> tuple[str, float]:
     """The name and the value of a result's score; runs of zoo 0.1 have an accuracy and no `metric`."""
     return result.get("metric", "accuracy"), result.get("score", result.get("accuracy"))
-
-
-def _rows(facts: RunFacts, result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """What the table says of each class (images found, images), label (images, average precision, F1) or number."""
-    if facts.task == "classification":
-        counts = zip(facts.classes, result["confusion"], strict=True)
-        return [(name, str(row[index]), str(sum(row))) for index, (name, row) in enumerate(counts)]
-    keys = {"multilabel": ("positives", "average_precisions", "f1s"), "regression": ("rmses", "maes", "r2s")}
-    columns = (result[key] for key in keys[facts.task])
-    return [(name, *map(_told, figures)) for name, *figures in zip(facts.classes, *columns, strict=True)]
-
-
-def _told(figure: float | None) -> str:
-    return "-" if figure is None else f"{figure:.4g}"

@@ -20,19 +20,13 @@ from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, ZooError, reason_of
 from zoo_core.paths import MAX_JSON_BYTES, json_text, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
-from zoo_core.specs import Task
+from zoo_core.tasks import ALL
 from zoo_core.tensors import tensors_written
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 MODEL = "model.safetensors"
 CURVES = "curves.png"
-PICTURES: dict[Task, str] = {
-    "classification": "confusion.png",
-    "multilabel": "precisions.png",
-    "regression": "scatter.png",
-}
-"""What the answers are like, as each task shows it."""
 CARD = "README.md"
 
 T = TypeVar("T")
@@ -176,8 +170,8 @@ class RunWriter:
         write_text(self.directory / CARD, text)
 
     def remove_leftovers(self) -> None:
-        """Remove what a process that was killed had begun to write."""
-        for name in (CONFIG, METRICS, MODEL, CURVES, *PICTURES.values(), CARD):
+        """Remove the unfinished files of a killed process."""
+        for name in (CONFIG, METRICS, MODEL, CURVES, *(task.picture for task in ALL.values()), CARD):
             for path in self.directory.glob(f".{name}.*"):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
@@ -204,7 +198,7 @@ def _make(directory: Path, *, exist_ok: bool) -> None:
 
 
 def provider(choice: Choice[Any]) -> dict[str, str]:
-    """Who provided what was chosen, for the run's facts."""
+    """The name, distribution and version of a choice, for the run's facts."""
     return {"name": str(choice), "distribution": choice.entry.distribution, "version": choice.entry.version}
 
 

@@ -10,18 +10,14 @@ from typing import Any
 from zoo_core.data.sources import MAX_OUTPUT_NAME, MAX_OUTPUTS
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
+from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
 from zoo_core.model.design import StartFacts
 from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import TASKS, Preprocessing, Task
+from zoo_core.specs import TASKS, Preprocessing, TaskName
+from zoo_core.tasks import task_named
 
 FORMAT = "zoo-run"
 VERSION = 1
-MAX_TEXT = 10_000
-LISTS: dict[Task, tuple[str, ...]] = {
-    "multilabel": ("positives", "average_precisions", "f1s"),
-    "regression": ("rmses", "maes", "r2s"),
-}
-"""The figures of a result that have one number for each label, or for each number."""
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,98}[A-Za-z0-9])?", re.ASCII)
 
@@ -65,7 +61,7 @@ class RunFacts:
     preprocessing: Preprocessing
     data: DataFacts
     plan: dict[str, Any]
-    task: Task = "classification"
+    task: TaskName = "classification"
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
@@ -106,10 +102,10 @@ def parse_facts(data: object, where: str) -> RunFacts:
             )
         start = data["start"]
         return RunFacts(
-            created=_text(data["created"]),
-            zoo_core=_text(data["zoo_core"]),
-            torch=_text(data["torch"]),
-            config=FinetuneConfig.from_dict(_mapping(data["config"])),
+            created=as_text(data["created"]),
+            zoo_core=as_text(data["zoo_core"]),
+            torch=as_text(data["torch"]),
+            config=FinetuneConfig.from_dict(as_mapping(data["config"])),
             backbone=_provided(data["backbone"]),
             head=_provided(data["head"]),
             strategy=_provided(data["strategy"]),
@@ -117,7 +113,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             classes=_classes(data["classes"]),
             preprocessing=_preprocessing(_keys(data["preprocessing"], Preprocessing)),
             data=_data(_keys(data["data"], DataFacts)),
-            plan=Plan.from_dict(_mapping(data["plan"])).to_dict(),
+            plan=Plan.from_dict(as_mapping(data["plan"])).to_dict(),
             task=_task(data.get("task", "classification")),  # runs of zoo 0.1 name none
         )
     except KeyError as error:
@@ -129,13 +125,14 @@ def parse_facts(data: object, where: str) -> RunFacts:
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
     """Check the result line of a run's metrics. Raises ZooError that names the file and what does not fit."""
     try:
-        figures = _figures(line, len(facts.classes)) if facts.task == "classification" else _lists(line, facts)
+        figures = task_named(facts.task).parse_figures(line, len(facts.classes))
         return {
             **line,
             **figures,
-            "part": _text(line["part"]),
-            "images": _count(line["images"]),
-            "best_epoch": _count(line["best_epoch"]),
+            "part": as_text(line["part"]),
+            "images": as_count(line["images"]),
+            "best_epoch": as_count(line["best_epoch"]),
+            **({"baseline": _baseline(line["baseline"])} if "baseline" in line else {}),  # older runs have none
         }
     except KeyError as error:
         raise ZooError(f"the result in {where} has no {brief(error.args[0])}.") from error
@@ -143,107 +140,58 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
         raise ZooError(f"the result in {where} is not one of a run: {printable(str(error))}") from error
 
 
-def _figures(line: Mapping[str, Any], classes: int) -> dict[str, Any]:
-    """The figures of a classification."""
-    low, high = _list(line["interval"])
-    confusion = [[_count(cell) for cell in _list(row)] for row in _list(line["confusion"])]
-    if [len(row) for row in confusion] != [classes] * classes:
-        raise TypeError(f"the confusion matrix is not one of {classes} classes")
-    return {
-        "correct": _count(line["correct"]),
-        "accuracy": _number(line["accuracy"]),
-        "interval": [_number(low), _number(high)],
-        "confusion": confusion,
-    }
+def _baseline(value: object) -> dict[str, float]:
+    data = as_mapping(value)
+    return {"score": as_number(data["score"])} | ({"rmse": as_number(data["rmse"])} if "rmse" in data else {})
 
 
-def _lists(line: Mapping[str, Any], facts: RunFacts) -> dict[str, Any]:
-    """The score and the lists with one figure, or none, for each label or number."""
-    lists = {name: [None if one is None else _number(one) for one in _list(line[name])] for name in LISTS[facts.task]}
-    for name, figures in lists.items():
-        if len(figures) != len(facts.classes):
-            raise TypeError(f"{name} are not {len(facts.classes)} figures")
-    return {"metric": _text(line["metric"]), "score": _number(line["score"]), **lists}
-
-
-def _task(value: object) -> Task:
+def _task(value: object) -> TaskName:
     if value not in TASKS:
         raise TypeError(f"zoo has no task {brief(value)}")
     return value
 
 
 def _preprocessing(value: dict[str, Any]) -> Preprocessing:
-    interpolation = _text(value["interpolation"])
+    interpolation = as_text(value["interpolation"])
     if interpolation not in INTERPOLATIONS:
         raise TypeError(f"zoo has no interpolation {brief(interpolation)}")
     return Preprocessing(
-        size=_count(value["size"]),
-        crop=_number(value["crop"]),
+        size=as_count(value["size"]),
+        crop=as_number(value["crop"]),
         interpolation=interpolation,  # type: ignore[arg-type]
-        mean=tuple(_number(one) for one in _list(value["mean"])),
-        std=tuple(_number(one) for one in _list(value["std"])),
+        mean=tuple(as_number(one) for one in as_list(value["mean"])),
+        std=tuple(as_number(one) for one in as_list(value["std"])),
     )
 
 
 def _data(value: dict[str, Any]) -> DataFacts:
-    split = _mapping(value["split"])
+    split = as_mapping(value["split"])
     return DataFacts(
-        title=_text(value["title"]),
-        images={_text(part): _count(count) for part, count in _mapping(value["images"]).items()},
-        digests={_text(part): _text(digest) for part, digest in _mapping(value["digests"]).items()},
-        split={name: one if isinstance(one, str) else _number(one) for name, one in split.items()},
-        skipped=_count(value.get("skipped", 0)),
-        findings=tuple(_text(one) for one in _list(value.get("findings", []))),
+        title=as_text(value["title"]),
+        images={as_text(part): as_count(count) for part, count in as_mapping(value["images"]).items()},
+        digests={as_text(part): as_text(digest) for part, digest in as_mapping(value["digests"]).items()},
+        split={name: one if isinstance(one, str) else as_number(one) for name, one in split.items()},
+        skipped=as_count(value.get("skipped", 0)),
+        findings=tuple(as_text(one) for one in as_list(value.get("findings", []))),
     )
 
 
-def _mapping(value: object) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{brief(value)} is not an object")
-    return dict(value)
-
-
 def _keys(value: object, kind: type) -> dict[str, Any]:
-    mapping = _mapping(value)
+    mapping = as_mapping(value)
     unknown = set(mapping) - {field.name for field in fields(kind)}
     if unknown:
         raise TypeError(f"{brief(sorted(unknown)[0])} is not known")
     return mapping
 
 
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{brief(value)} is not a list")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise TypeError(f"{brief(value)} is not a text")
-    return value
-
-
 def _texts(mapping: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if value is None else _text(value) for key, value in mapping.items()}
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise TypeError(f"{brief(value)} is not a number of things")
-    return value
-
-
-def _number(value: object) -> Any:
-    """A finite number, as it is."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
-        raise TypeError(f"{brief(value)} is not a number")
-    return value
+    return {key: None if value is None else as_text(value) for key, value in mapping.items()}
 
 
 def _provided(value: object) -> Provided:
     """What an error may tell a person to install, so it has to be a name that pip would take."""
     texts = _keys(value, Provided)
-    provided = Provided(**{field.name: _text(texts[field.name]) for field in fields(Provided)})
+    provided = Provided(**{field.name: as_text(texts[field.name]) for field in fields(Provided)})
     if not DISTRIBUTION.fullmatch(provided.distribution):
         raise TypeError(f"{brief(provided.distribution)} is not the name of a distribution")
     return provided
@@ -252,7 +200,7 @@ def _provided(value: object) -> Provided:
 def _classes(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_OUTPUTS:
         raise TypeError("classes are not a list of names")
-    names = tuple(_text(name) for name in value)
+    names = tuple(as_text(name) for name in value)
     if any(len(name) > MAX_OUTPUT_NAME for name in names):
         raise TypeError("a class name is too long")
     if len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""Shards by part as a data set that the engine takes like any other."""
+"""Shards by part become a data set like any other."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def read_shards(
     watch: Watch | None = None,
     ignored: Mapping[str, int] | None = None,
 ) -> Source:
-    """Look into all shards, or find what was seen of them, and make a source of what they hold.
+    """Index all shards, or read their cached indexes, and return the data set that they hold.
 
-    `room` is how many bytes of shards from afar an epoch may ask for at a time.
-    Raises DataError when a shard is damaged, or when what it tells of an image makes no sense.
+    `room` is the number of bytes of remote shards that one window of an epoch may use.
+    Raises DataError when a shard is damaged, or when the target of an image is invalid.
     """
-    rows = index_shards([shard for of_part in shards.values() for shard in of_part], watch)
+    entries = index_shards([shard for of_part in shards.values() for shard in of_part], watch)
     by_part, start = {}, 0
     for name, of_part in shards.items():
-        by_part[name] = rows[start : start + len(of_part)]
+        by_part[name] = entries[start : start + len(of_part)]
         start += len(of_part)
     where = printable(title)
-    flat = {name: [row for of_shard in of_part for row in of_shard] for name, of_part in by_part.items()}
+    flat = {name: [entry for of_shard in of_part for entry in of_shard] for name, of_part in by_part.items()}
     if not flat["train"]:
         raise DataError(f"{where} has no training images.")
     names, targets = read_targets(where, flat, target_format)
@@ -41,5 +41,5 @@ def read_shards(
         for name, part_targets in targets.items()
         if len(part_targets)
     }
-    left_out = {f"part {name} without answers": 1 for name in shards if name not in targets}
+    left_out = {f"part {name} without targets": 1 for name in shards if name not in targets}
     return Source(title, names, parts, {**(ignored or {}), **left_out}, task=target_format.task)

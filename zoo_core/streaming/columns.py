@@ -1,4 +1,4 @@
-"""Which columns of a table on the Hub are the image and what is true of it."""
+"""The choice of columns in a table of the Hub: one of images, and one or more of targets."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Any, Literal
 from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.settings import TaskChoice
 from zoo_core.streaming.target_format import TargetFormat
+from zoo_core.tasks import task_named
 
 Kind = Literal["image", "class", "labels", "text", "whole", "number", "other"]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The column of images, those of answers, and what the answers mean."""
+    """The column of images, the columns of targets, and the format of the targets."""
 
     image: str
     labels: tuple[str, ...]
     target_format: TargetFormat
 
     def text_of(self, row: Mapping[str, Any]) -> str:
-        """What is true of a row, in the form that `TargetFormat` reads."""
+        """The target of a row as the text that `read_targets` parses."""
         values = [value for label in self.labels for value in _listed(row[label])]
         return " ".join("" if value is None else str(value) for value in values)
 
@@ -34,9 +35,9 @@ def _listed(value: Any) -> list[Any]:
 def choose_columns(
     where: str, features: Mapping[str, Any], *, image: str | None, labels: Sequence[str], task: TaskChoice
 ) -> Columns:
-    """Choose what was asked for, or what can be meant: one column of images, and one of classes or numbers.
+    """Choose the columns that are named, or else the only possible ones.
 
-    `features` are the types that the package `datasets` gives the columns. Raises UsageError that lists them.
+    `features` are the column types of the package `datasets`. Raises UsageError that lists the columns.
     """
     kinds = {name: kind_of(feature) for name, feature in features.items()}
     listed = ", ".join(f"'{printable(name)}' ({type(features[name]).__name__})" for name in list(features)[:30])
@@ -45,19 +46,19 @@ def choose_columns(
             raise UsageError(f"{where} has no column '{printable(name)}'.{did_you_mean(name, kinds)} It has {listed}.")
     images = [name for name, kind in kinds.items() if kind == "image"] if image is None else [image]
     if len(images) != 1 or kinds[images[0]] != "image":
-        raise UsageError(f"{where} needs one column of images: say which with image=COLUMN. It has {listed}.")
+        raise UsageError(f"{where} needs one column of images: name it with image=COLUMN. It has {listed}.")
     chosen = tuple(labels) or _likely(kinds)
     target_format = _target_format(where, features, kinds, chosen, task)
     if target_format is None:
         raise UsageError(
-            f"{where}: zoo cannot tell what to learn. Say which column holds the class, or which hold numbers, with "
+            f"{where}: the target is ambiguous. Name the column of classes, or the columns of numbers, with "
             f"label=COLUMN or label=ONE+OTHER. It has {listed}."
         )
     return Columns(images[0], chosen, target_format)
 
 
 def kind_of(feature: Any) -> Kind:
-    """What a column's type can be used for."""
+    """The use of a column of this type."""
     name = type(feature).__name__
     if name == "Image":
         return "image"
@@ -74,7 +75,7 @@ def kind_of(feature: Any) -> Kind:
 
 
 def _likely(kinds: Mapping[str, Kind]) -> tuple[str, ...]:
-    """The only column of classes; where there is none, the only one of labels, or of numbers."""
+    """The only column of classes; without one the only column of labels, or else of numbers."""
     for wanted in ("class", "labels", "number"):
         found = tuple(name for name, kind in kinds.items() if kind == wanted)
         if found:
@@ -92,11 +93,13 @@ def _target_format(
         return TargetFormat("classification", tuple(features[labels[0]].names))
     if found == {"labels"}:
         return TargetFormat("multilabel", tuple(features[labels[0]].feature.names))
-    if found == {"text"} or (found == {"whole"} and task == "classification"):
+    if found == {"text"}:
         return TargetFormat("classification", None)
     if found == {"whole"} and task == "auto":
         raise UsageError(
             f"{where}: the column '{printable(labels[0])}' holds whole numbers, which may be classes or amounts. "
             "Give --task classification or --task regression."
         )
+    if found == {"whole"} and task != "auto" and task_named(task).single_label:
+        return TargetFormat(task, None)
     return TargetFormat("regression", labels) if found in ({"whole"}, {"number"}) else None

@@ -1,6 +1,6 @@
-"""`--data hf:OWNER/NAME`: a data set of the Hub, read by the package `datasets`: whole on this disk, or shard by shard.
+"""`--data hf:OWNER/NAME`: a data set of the Hub, read by the package `datasets`, whole or streamed.
 
-No code of a repository is ever run, and no file is read that is not the repository's own.
+No code of a repository ever runs, and no file is read that is not the repository's own.
 """
 
 from __future__ import annotations
@@ -30,22 +30,25 @@ from zoo_core.streaming.tars import write_tar
 from zoo_core.streaming.tarshard import RemoteTar
 
 T = TypeVar("T")
-READERS = ("parquet", "arrow", "imagefolder")  # of the package; what the others read is no table of images
-TRIES = 1  # of the package's own, on top of those of the Hub's client; as it comes it goes on for ten minutes
-ROWS_TOGETHER = 1000  # rows of a table that are indexed together
+READERS = ("parquet", "arrow", "imagefolder")  # the package's readers of image tables
+TRIES = 1  # on top of those of the Hub's client; by default the package goes on for ten minutes
+ROWS_PER_SHARD = 1000  # rows of a table that are indexed together
 
 
 @dataclass(frozen=True)
 class HubOptions:
-    """`config`, `image` and `label` choose where a data set has several; label=a+b are columns of numbers. `streaming`
-    brings shards only while they are needed, into as much disk as `disk_gb` says."""
+    """The options of `hf:OWNER/NAME:OPTIONS`."""
 
     config: str | None = None
     image: str | None = None
+    """The column of images, where there are several."""
     label: tuple[str, ...] = ()
+    """The column of targets; label=a+b names several columns of numbers."""
     revision: str | None = None
     streaming: bool = False
+    """Download shards only while they are needed."""
     disk_gb: float = 10.0
+    """The disk space for streamed shards."""
 
     def __post_init__(self) -> None:
         if not 0 < self.disk_gb <= 1e6:
@@ -53,62 +56,63 @@ class HubOptions:
 
 
 def open_hub_data(text: str, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
-    """The data set that `OWNER/NAME[:OPTIONS]` names.
+    """The data set `OWNER/NAME[:OPTIONS]`.
 
-    Raises UsageError for what was asked wrongly, HubError when it cannot be had, DataError when it makes no sense.
+    Raises UsageError for a wrong name or option, HubError when the data set cannot be fetched, and
+    DataError when it cannot be used.
     """
     name, given = split_name(text)
-    what = f"hf:{printable(name)}"
+    title = f"hf:{printable(name)}"
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise UsageError(f"{what} is no data set of the Hub. Give its owner and its name: hf:OWNER/NAME.")
-    options = parse_options(what, HubOptions, given)
+        raise UsageError(f"{title} is no data set of the Hub. Give its owner and its name: hf:OWNER/NAME.")
+    options = parse_options(title, HubOptions, given)
     package = _package()
     api = guarded_api()
-    info = attempt(what, lambda: api.dataset_info(name, revision=options.revision, files_metadata=True))
+    info = attempt(title, lambda: api.dataset_info(name, revision=options.revision, files_metadata=True))
     commit = info.sha or ""
     if not COMMIT.fullmatch(commit):
-        raise HubError(f"{what}: {endpoint()} does not tell which revision it has. Do not trust that server.")
-    builder = _builder(package, what, name, options.config, commit)
-    splits = _streams(what, builder) if options.streaming else _tables(what, builder, info)
+        raise HubError(f"{title}: {endpoint()} does not tell which revision it has. Do not trust that server.")
+    builder = _builder(package, title, name, options.config, commit)
+    splits = _streams(title, builder) if options.streaming else _tables(title, builder, info)
     features = next((split.features for split in splits.values() if split.features), None)
     if features is None:
-        raise DataError(f"{what} does not tell the types of its columns.")
-    columns = choose_columns(what, features, image=options.image, labels=options.label, task=task)
-    parts, ignored = _parts(what, splits)
+        raise DataError(f"{title} does not tell the types of its columns.")
+    columns = choose_columns(title, features, image=options.image, labels=options.label, task=task)
+    parts, ignored = _parts(title, splits)
     shard_cache = ShardCache(round(options.disk_gb * 1e9))
-    kept = [columns.image, *columns.labels]
-    raw = package.Image(decode=False)  # our own rules for images hold
+    names = [columns.image, *columns.labels]
+    raw = package.Image(decode=False)  # decode.py has the rules for images
     shards: dict[PartName, list[SampledShard]] = {}
     for part, (split_name_, split) in parts.items():
         split = split.cast_column(columns.image, raw)
-        identity = f"{name}@{commit} {builder.config.name} {split_name_} {'+'.join(kept)}"
+        identity = f"{name}@{commit} {builder.config.name} {split_name_} {'+'.join(names)}"
         if options.streaming:
-            shards[part] = _stream_shards(what, split, split_name_, identity, columns, shard_cache)
+            shards[part] = _stream_shards(title, split, split_name_, identity, columns, shard_cache)
         else:
-            shards[part] = _table_shards(split.select_columns(kept), split_name_, identity, columns)
-    # Half of what the disk may hold: the next window comes while the last one is still read.
-    return read_shards(what, shards, columns.target_format, room=shard_cache.room // 2, watch=watch, ignored=ignored)
+            shards[part] = _table_shards(split.select_columns(names), split_name_, identity, columns)
+    # Half of the disk space: the next window is downloaded while the last one is still read.
+    return read_shards(title, shards, columns.target_format, room=shard_cache.room // 2, watch=watch, ignored=ignored)
 
 
 def _package() -> Any:
-    """The package `datasets`, made as quiet and as quick to give up as the rest of zoo."""
+    """The package `datasets`, set to be quiet and to give up as soon as the rest of zoo."""
     try:
         import datasets
     except ImportError:
         raise UsageError(
             "--data hf:... needs the package 'datasets', which is not installed: pip install 'zoo-core[streaming]'"
         ) from None
-    datasets.logging.set_verbosity(logging.CRITICAL)  # what it logs, the errors here say once
+    datasets.logging.set_verbosity(logging.CRITICAL)  # the errors here say it once
     datasets.disable_progress_bars()
     for kind in ("READ", "OPEN"):
         setattr(datasets.config, f"STREAMING_{kind}_MAX_RETRIES", TRIES)
     return datasets
 
 
-def _asked(what: str, ask: Callable[[], T]) -> T:
-    """Let the package ask the Hub, with errors that say what happened."""
+def _ask_hub(title: str, ask: Callable[[], T]) -> T:
+    """Let the package ask the Hub, and translate its errors."""
 
-    def told() -> T:
+    def translated() -> T:
         try:
             return ask()
         except Exception as error:
@@ -126,11 +130,14 @@ def _asked(what: str, ask: Callable[[], T]) -> T:
                 raise error from None
             raise HubError(reason_of(error)) from None
 
-    return attempt(what, told)
+    return attempt(title, translated)
 
 
-def _builder(package: Any, what: str, name: str, config: str | None, commit: str) -> Any:
-    """What reads the repository's files at this commit, and no others. Raises DataError when it is not one of READERS."""
+def _builder(package: Any, title: str, name: str, config: str | None, commit: str) -> Any:
+    """The reader of the repository's files at this commit, and of no other files.
+
+    Raises DataError when it is not one of READERS.
+    """
 
     def ask() -> Any:
         try:
@@ -139,25 +146,25 @@ def _builder(package: Any, what: str, name: str, config: str | None, commit: str
             if "Config name is missing" not in str(error) and "BuilderConfig" not in str(error):
                 raise
             text = printable(" ".join(str(error).partition("Example")[0].split()))
-            raise HubError(f"{text:.500} Choose one: {what}:config=NAME.") from None
+            raise HubError(f"{text:.500} Choose one: {title}:config=NAME.") from None
 
-    builder = _asked(what, ask)
+    builder = _ask_hub(title, ask)
     reader = type(builder).__module__.rpartition(".")[2]
     if reader not in READERS:
-        raise DataError(f"{what} is stored as '{reader}'. zoo reads {', '.join(READERS)}.")
+        raise DataError(f"{title} is stored as '{reader}'. zoo reads {', '.join(READERS)}.")
     return builder
 
 
-def _streams(what: str, builder: Any) -> Mapping[str, Any]:
-    """The splits as streams. Raises DataError for a repository of single image files: each would be a request."""
+def _streams(title: str, builder: Any) -> Mapping[str, Any]:
+    """The splits as streams. Raises DataError for single image files, each of which would be a request."""
     if "imagefolder" in type(builder).__module__:
-        raise DataError(f"{what} holds single image files, which are not streamed. Leave out streaming=yes.")
-    streams: Mapping[str, Any] = _asked(what, builder.as_streaming_dataset)
+        raise DataError(f"{title} holds single image files, which are not streamed. Leave out streaming=yes.")
+    streams: Mapping[str, Any] = _ask_hub(title, builder.as_streaming_dataset)
     return streams
 
 
-def _tables(what: str, builder: Any, info: Any) -> Mapping[str, Any]:
-    """The splits as tables on this disk: the repository's files, and a copy of them that can be read anywhere."""
+def _tables(title: str, builder: Any, info: Any) -> Mapping[str, Any]:
+    """The splits as tables on this disk: the repository's files, and a copy with random access."""
     place = Path(builder.cache_dir)
     if not place.exists():
         needed = 2 * sum(file.size or 0 for file in info.siblings or ())
@@ -166,52 +173,52 @@ def _tables(what: str, builder: Any, info: Any) -> Mapping[str, Any]:
         free = shutil.disk_usage(place).free
         if needed > free:
             raise DataError(
-                f"{what} takes about {needed / 1e9:.3g} GB of the disk, and {free / 1e9:.3g} GB are free. "
-                "Add streaming=yes, and it is brought in parts while they are needed."
+                f"{title} takes about {needed / 1e9:.3g} GB of the disk, and {free / 1e9:.3g} GB are free. "
+                "Add streaming=yes to download it in parts, while they are needed."
             )
-    _asked(what, builder.download_and_prepare)
-    tables: Mapping[str, Any] = _asked(what, builder.as_dataset)
+    _ask_hub(title, builder.download_and_prepare)
+    tables: Mapping[str, Any] = _ask_hub(title, builder.as_dataset)
     return tables
 
 
-def _parts(what: str, splits: Mapping[str, Any]) -> tuple[dict[PartName, tuple[str, Any]], dict[str, int]]:
-    """The splits by the part that they are, and those that are none. A single split is to train on."""
+def _parts(title: str, splits: Mapping[str, Any]) -> tuple[dict[PartName, tuple[str, Any]], dict[str, int]]:
+    """The splits by part, and a count of the others. A single split is the training part."""
     if len(splits) == 1:
         return {"train": next(iter(splits.items()))}, {}
     parts: dict[PartName, tuple[str, Any]] = {}
     for name, split in splits.items():
         word = PART_WORDS.get(name.lower())
         if word in parts:
-            raise DataError(f"{what} has the splits '{parts[word][0]}' and '{name}', which are one part.")
+            raise DataError(f"{title} has the splits '{parts[word][0]}' and '{name}', which are one part.")
         if word:
             parts[word] = (name, split)
     if "train" not in parts:
-        raise DataError(f"{what} has no split 'train'; it has {', '.join(printable(name) for name in splits)}.")
+        raise DataError(f"{title} has no split 'train'; it has {', '.join(printable(name) for name in splits)}.")
     used = {name for name, _ in parts.values()}
     return parts, {f"split {printable(name)}": 1 for name in splits if name not in used}
 
 
 def _table_shards(table: Any, split: str, identity: str, columns: Columns) -> list[SampledShard]:
-    starts = range(0, len(table), ROWS_TOGETHER)
+    starts = range(0, len(table), ROWS_PER_SHARD)
     return [
-        TableShard(split, f"{identity} {start}", table, columns, start, min(start + ROWS_TOGETHER, len(table)))
+        TableShard(split, f"{identity} {start}", table, columns, start, min(start + ROWS_PER_SHARD, len(table)))
         for start in starts
     ]
 
 
 def _stream_shards(
-    what: str, stream: Any, split: str, identity: str, columns: Columns, shard_cache: ShardCache
+    title: str, stream: Any, split: str, identity: str, columns: Columns, shard_cache: ShardCache
 ) -> list[SampledShard]:
-    """One for each file of the repository; what a file holds is kept as a tar file."""
+    """A shard for each file of the repository, stored as a tar file."""
     count = stream.num_shards
     shards: list[SampledShard] = []
     for number in range(count):
-        download_to = partial(_download_to, what, stream.shard(num_shards=count, index=number), columns)
+        download_to = partial(_download_to, title, stream.shard(num_shards=count, index=number), columns)
         shards.append(RemoteTar(f"{split}/{number:05d}", f"{identity} {number} of {count}", shard_cache, download_to))
     return shards
 
 
-def _download_to(what: str, stream: Any, columns: Columns, path: Path) -> None:
+def _download_to(title: str, stream: Any, columns: Columns, path: Path) -> None:
     def pairs() -> Iterator[tuple[str, bytes]]:
         for row in stream:
             try:
@@ -219,4 +226,4 @@ def _download_to(what: str, stream: Any, columns: Columns, path: Path) -> None:
             except DataError as error:
                 raise HubError(f"an image {error}.") from None
 
-    _asked(what, lambda: write_tar(path, pairs()))
+    _ask_hub(title, lambda: write_tar(path, pairs()))

@@ -1,4 +1,4 @@
-"""Rows of a table on this disk as a shard, and the images that lie in files beside a table."""
+"""Rows of a table on this disk as a shard; its images stand in the table or in files beside it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zoo_core.streaming.samples import Sample
 
 
 def content_of(value: Mapping[str, Any] | None) -> bytes:
-    """An image's bytes, none where there is no image: they stand in the table, or in a file that it names.
+    """The bytes of an image in a table, or in a file that the table names; b"" without an image.
 
-    Raises DataError for a file that is not one of those that were fetched from the Hub.
+    Raises DataError for a file that was not fetched from the Hub.
     """
     if value is None:
         return b""
@@ -31,7 +31,7 @@ def content_of(value: Mapping[str, Any] | None) -> bytes:
 
 
 def _is_cached(path: str) -> bool:
-    """Whether a file lies, links followed, in the folders where the Hub's client and `datasets` keep theirs."""
+    """Whether a file lies, links followed, in a cache folder of the Hub's client or of `datasets`."""
     from datasets import config
     from huggingface_hub import constants
 
@@ -42,7 +42,7 @@ def _is_cached(path: str) -> bool:
 
 @dataclass(frozen=True)
 class TableShard:
-    """The rows from `start` to `stop`; the place of an image is its row."""
+    """The rows from `start` to `stop`; the offset of an image is the number of its row."""
 
     title: str
     identity: str

@@ -1,18 +1,18 @@
-"""The first pass over the shards of a data set: every image is opened once, and what was seen is kept in the cache.
+"""The index of a data set's shards: every image is opened once, and the result is cached.
 
-A second run finds the index of a shard by what stands for its content, and does not read the shard again.
+A shard's index is cached under the shard's identity, so that a second run does not read the shard.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -23,27 +23,31 @@ from zoo_core.data.indexed import IndexedImages
 from zoo_core.data.scan import READER, Watch
 from zoo_core.data.sources import DIGEST_BYTES, content_digest
 from zoo_core.data.windows import Windows
-from zoo_core.errors import DataError, ZooError
-from zoo_core.paths import cache_dir, write_text
+from zoo_core.errors import DataError
+from zoo_core.json_index import read_index, write_index
+from zoo_core.paths import cache_dir
 from zoo_core.streaming.samples import Sample, SampledShard
 
 SHARDS_AT_ONCE = 4  # that are fetched together
-DECODED_AT_ONCE = 64  # images of a shard: what waits for its turn stays small
+DECODED_AT_ONCE = 64  # images of a shard that wait in memory for a decoder
 
 
 @dataclass(frozen=True)
-class Row:
-    """What the index tells of an image; `digest` is in hexadecimal digits."""
+class IndexEntry:
+    """One image of a shard in its index."""
 
     name: str
     text: str
+    """The target, as the shard writes it."""
     offset: int
     length: int
     digest: str
+    """The digest of the image's bytes in hexadecimal digits."""
     problem: str | None
+    """The reason why the image cannot be used, as the end of a sentence; None for a good one."""
 
     def __post_init__(self) -> None:
-        """Raises TypeError or ValueError when a damaged cache hands over something else."""
+        """Raises TypeError or ValueError for values from a cache that are no entry."""
         if len(bytes.fromhex(self.digest)) != DIGEST_BYTES:
             raise ValueError("not a digest")
         if not (isinstance(self.name, str) and isinstance(self.text, str) and isinstance(self.problem, str | None)):
@@ -52,8 +56,8 @@ class Row:
             raise TypeError("not a place")
 
 
-def index_shards(shards: Sequence[SampledShard], watch: Watch | None = None) -> list[list[Row]]:
-    """The rows of each shard, several shards at a time; `watch` is told how many shards are done, of how many.
+def index_shards(shards: Sequence[SampledShard], watch: Watch | None = None) -> list[list[IndexEntry]]:
+    """The index of each shard; several shards are read at a time, and `watch` counts them.
 
     Raises the first error that a shard raised.
     """
@@ -62,57 +66,64 @@ def index_shards(shards: Sequence[SampledShard], watch: Watch | None = None) -> 
         ThreadPoolExecutor(SHARDS_AT_ONCE, thread_name_prefix="zoo-shards") as readers,
     ):
         try:
-            found = []
-            for rows in readers.map(lambda shard: _rows_of(shard, decoders), shards):
-                found.append(rows)
+            indexes = []
+            for index in readers.map(lambda shard: _index_of(shard, decoders), shards):
+                indexes.append(index)
                 if watch:
-                    watch(len(found), len(shards))
-            return found
+                    watch(len(indexes), len(shards))
+            return indexes
         except BaseException:
             readers.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def indexed_images(shards: Sequence[SampledShard], rows: Sequence[Sequence[Row]], *, room: int) -> IndexedImages:
-    """The images of these shards in one list. `room` is how many bytes of shards from afar an epoch may ask for at a
-    time."""
-    flat = [row for of_shard in rows for row in of_shard]
-    shard_of = np.repeat(np.arange(len(shards), dtype=np.int64), [len(of_shard) for of_shard in rows])
-    sizes = [_size(of_shard) if shard.remote else 0 for shard, of_shard in zip(shards, rows, strict=True)]
+def indexed_images(
+    shards: Sequence[SampledShard], indexes: Sequence[Sequence[IndexEntry]], *, room: int
+) -> IndexedImages:
+    """The images of these shards in one list.
+
+    `room` is the number of bytes of remote shards that one window of an epoch may use.
+    """
+    entries = [entry for index in indexes for entry in index]
+    shard_of = np.repeat(np.arange(len(shards), dtype=np.int64), [len(index) for index in indexes])
+    sizes = [_size(index) if shard.remote else 0 for shard, index in zip(shards, indexes, strict=True)]
     return IndexedImages(
-        names=tuple(row.name for row in flat),
-        digests=tuple(bytes.fromhex(row.digest) for row in flat),
-        problems={index: row.problem for index, row in enumerate(flat) if row.problem},
+        names=tuple(entry.name for entry in entries),
+        digests=tuple(bytes.fromhex(entry.digest) for entry in entries),
+        problems={number: entry.problem for number, entry in enumerate(entries) if entry.problem},
         shards=tuple(shards),
         shard_of=shard_of,
-        offsets=np.array([row.offset for row in flat], dtype=np.int64),
-        lengths=np.array([row.length for row in flat], dtype=np.int64),
+        offsets=np.array([entry.offset for entry in entries], dtype=np.int64),
+        lengths=np.array([entry.length for entry in entries], dtype=np.int64),
         windows=Windows(shard_of, np.array(sizes, dtype=np.int64), room) if sum(sizes) > room else None,
     )
 
 
-def _size(rows: Sequence[Row]) -> int:
-    """About how many bytes a shard's file has: up to where its last image ends."""
-    return max((row.offset + row.length for row in rows), default=0)
+def _size(index: Sequence[IndexEntry]) -> int:
+    """About the number of bytes in a shard: the end of its last image."""
+    return max((entry.offset + entry.length for entry in index), default=0)
 
 
-def _rows_of(shard: SampledShard, decoders: ThreadPoolExecutor) -> list[Row]:
+def _index_of(shard: SampledShard, decoders: ThreadPoolExecutor) -> list[IndexEntry]:
     path = cache_dir() / "scans" / f"shard-{blake2b(shard.identity.encode(), digest_size=16).hexdigest()}.json"
-    kept = _read(path)
-    if kept is not None:
-        return kept
-    with _alone(path):
-        kept = _read(path)  # another process may have made it meanwhile
-        if kept is not None:
-            return kept
-        rows = [row for group in _groups(shard.samples()) for row in decoders.map(_look, group)]
-        with suppress(ZooError):  # a cache that cannot be written costs time, nothing else
-            _write(path, rows)
-    return rows
+    cached = read_index(path, READER, _parse)
+    if cached is not None:
+        return cached
+    with _locked(path):
+        cached = read_index(path, READER, _parse)  # another process may have written it meanwhile
+        if cached is not None:
+            return cached
+        entries = [entry for group in _groups(shard.samples()) for entry in decoders.map(_inspect, group)]
+        write_index(path, READER, [list(astuple(entry)) for entry in entries])
+    return entries
+
+
+def _parse(entries: list[list[Any]]) -> list[IndexEntry]:
+    return [IndexEntry(*entry) for entry in entries]
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Processes that train together read each shard once, as long as the cache can be written."""
     with ExitStack() as held:
         with suppress(OSError):
@@ -126,7 +137,7 @@ def _groups(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
         yield group
 
 
-def _look(sample: Sample) -> Row:
+def _inspect(sample: Sample) -> IndexEntry:
     problem = sample.problem
     if problem is None:
         try:
@@ -134,18 +145,4 @@ def _look(sample: Sample) -> Row:
         except DataError as error:
             problem = str(error)
     digest = content_digest(sample.content).hex()
-    return Row(sample.name, sample.text, sample.offset, sample.length, digest, problem)
-
-
-def _read(path: Path) -> list[Row] | None:
-    """What is kept, None when nothing is, or when it is damaged or another reader's."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return [Row(*row) for row in kept["rows"]] if kept["reader"] == READER else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def _write(path: Path, rows: Iterable[Row]) -> None:
-    listed = [[row.name, row.text, row.offset, row.length, row.digest, row.problem] for row in rows]
-    write_text(path, json.dumps({"reader": READER, "rows": listed}))
+    return IndexEntry(sample.name, sample.text, sample.offset, sample.length, digest, problem)

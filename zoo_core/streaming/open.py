@@ -1,4 +1,4 @@
-"""Data sets by an address with a scheme of zoo's own: `hf:` and `wds:`."""
+"""Data sets whose address has a scheme of zoo's own: `hf:` and `wds:`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoo_core.settings import TaskChoice
 
 
 def open_streaming_dataset(data: str, task: TaskChoice = "auto", watch: Watch | None = None) -> Source | None:
-    """The data set that `hf:...` or `wds:...` names, looked at as a whole; None for anything else."""
+    """The data set `hf:...` or `wds:...`, with all shards indexed; None for any other address."""
     scheme, _, rest = data.partition(":")
     if scheme == "hf":
         from zoo_core.streaming.hubdata import open_hub_data

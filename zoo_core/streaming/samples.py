@@ -1,4 +1,4 @@
-"""What shards hold, whatever kind they are of."""
+"""Samples, and the shards that hold them."""
 
 from __future__ import annotations
 
@@ -11,34 +11,32 @@ from zoo_core.data.indexed import Shard
 
 @dataclass(frozen=True)
 class Sample:
-    """An image as it stands in a shard: `offset` and `length` are its place, `text` is what is true of it.
-
-    `problem` tells why there are no bytes to look at.
-    """
+    """An image in a shard, with its place there and its target."""
 
     name: str
     text: str
+    """The target, as the shard writes it."""
     offset: int
     length: int
     content: bytes = b""
     problem: str | None = None
+    """The reason why `content` is missing."""
 
 
 class SampledShard(Shard, Protocol):
-    """A shard as the first pass reads it.
-
-    `title` tells a person which it is; `identity` stands for its content: an index that was made of it stays right as
-    long as it does not change. One `remote` lies here only while it is needed.
-    """
+    """A shard whose samples can be listed, to index it."""
 
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """The shard's name, for people."""
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """A text that stands for the content: an index of the shard is valid while it stays the same."""
 
     @property
-    def remote(self) -> bool: ...
+    def remote(self) -> bool:
+        """Whether the shard lies on this disk only while it is needed."""
 
     def samples(self) -> Iterator[Sample]:
-        """All images from start to end. Raises ZooError when the shard cannot be had or is damaged."""
+        """All samples in order. Raises ZooError when the shard cannot be fetched or is damaged."""

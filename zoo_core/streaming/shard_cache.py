@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from zoo_core.errors import DataError, FullError, printable
+from zoo_core.errors import DataError, FullError, OversizeError, printable
 from zoo_core.paths import cache_dir, written_whole
 
 ENDING = ".tar"
@@ -46,20 +46,21 @@ class ShardCache:
             with suppress(FileNotFoundError):
                 return _used(path)  # another brought it meanwhile
             with written_whole(path) as temporary:
-                self._brought(download_to, temporary)
-                size = temporary.stat().st_size
-                if size > self.room:
-                    raise DataError(
-                        f"the shard {printable(title)} has {size / 1e9:.3g} GB, and {self.room / 1e9:.3g} GB of shards "
-                        "may lie on disk. Give --data a larger disk_gb."
-                    )
+                self._download(download_to, temporary, title)
                 held.enter_context(FileLock(self.folder / "room.lock"))  # until it has taken its place
                 self._make_room()
                 return temporary.open("rb")
 
-    def _brought(self, download_to: Callable[[Path], None], temporary: Path) -> None:
+    def _download(self, download_to: Callable[[Path], None], temporary: Path, title: str) -> None:
         try:
             download_to(temporary)
+            if temporary.stat().st_size > self.room:
+                raise OversizeError
+        except OversizeError:
+            raise DataError(
+                f"the shard {printable(title)} has more than {self.room / 1e9:.3g} GB, and only so much of shards may "
+                "lie on disk. Give --data a larger disk_gb."
+            ) from None
         except FullError as error:
             told = f"Or give --data a disk_gb smaller than {self.room / 1e9:.3g}: then fewer shards lie there at once."
             raise FullError(f"{error} {told}") from error

@@ -1,4 +1,4 @@
-"""A shard that is a tar file: one that lies here, or one that is brought from afar while it is needed."""
+"""Shards that are tar files: on this machine, or downloaded while they are needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo_core.streaming.tars import content_at, samples_of
 
 @dataclass(frozen=True)
 class LocalTar:
-    """A tar file on this machine; it is read where it lies."""
+    """A tar file on this machine, read in place."""
 
     title: str
     path: Path
@@ -39,7 +39,7 @@ class LocalTar:
 
 @dataclass(frozen=True)
 class RemoteTar:
-    """A tar file that `download_to` writes here; it stays on the shelf until others need the room."""
+    """A tar file that `download_to` writes into the shard cache, where it stays while there is room."""
 
     title: str
     identity: str

@@ -1,4 +1,4 @@
-"""`--data wds:PATTERN`: tar shards as WebDataset writes them, on this machine or behind addresses."""
+"""`--data wds:PATTERN`: tar shards of the WebDataset format, on this machine or behind addresses."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from zoo_core.streaming.tarshard import LocalTar, RemoteTar
 
 MAX_SHARDS = 100_000  # a pattern with a slip in its range asks for millions
 MAX_CLASSES_BYTES = 2**24  # 100,000 names of 160 bytes
-ASKED_AT_ONCE = 8  # addresses
+REQUESTS_AT_ONCE = 8
 EXAMPLE = "'wds:photos-{000..010}.tar' or 'wds:https://example.org/photos-{000..010}.tar:val=held-out.tar'"
 
 
 @dataclass(frozen=True)
 class TarOptions:
-    """`val` and `test` are patterns of their own; `classes` names a text file with a class a line (classes.txt beside
-    the first shard where there is one); `disk_gb` is how much disk shards from afar may take."""
+    """The options of `wds:PATTERN:OPTIONS`."""
 
     val: str | None = None
+    """The pattern of the validation shards."""
     test: str | None = None
     classes: str | None = None
+    """A text file with one class a line; by default classes.txt beside the first shard, if it exists."""
     disk_gb: float = 10.0
+    """The disk space for remote shards."""
 
     def __post_init__(self) -> None:
         if not 0 < self.disk_gb <= 1e6:
@@ -42,7 +44,7 @@ class TarOptions:
 
 
 def open_tars(text: str, watch: Watch | None = None) -> Source:
-    """The data set that `PATTERN[:OPTIONS]` names. Raises UsageError for a pattern that makes no sense."""
+    """The data set `PATTERN[:OPTIONS]`. Raises UsageError for a pattern that names no tar files."""
     found = re.fullmatch(r"(?P<pattern>.*?\.tar)(?::(?P<options>.*))?", text)
     if not found:
         raise UsageError(
@@ -54,15 +56,15 @@ def open_tars(text: str, watch: Watch | None = None) -> Source:
     patterns: dict[PartName, str | None] = {"train": pattern, "val": options.val, "test": options.test}
     shards = {name: _shards(one, shard_cache) for name, one in patterns.items() if one is not None}
     names = _classes(options.classes, expanded(pattern)[0])
-    # Half of what the disk may hold: the next window comes while the last one is still read.
+    # Half of the disk space: the next window is downloaded while the last one is still read.
     return read_shards(pattern, shards, TargetFormat("classification", names), room=shard_cache.room // 2, watch=watch)
 
 
 def expanded(pattern: str) -> list[str]:
-    """The texts that a pattern with ranges such as `{000..010}` stands for, in order."""
+    """The texts of a pattern with ranges such as `{000..010}`, in order."""
     pieces = re.split(r"\{(\d+)\.\.(\d+)\}", pattern)
     if re.search(r"[{}*?]", "".join(pieces[::3])):
-        raise UsageError(f"{printable(pattern)}: of braces only ranges of numbers are read, such as {{000..010}}.")
+        raise UsageError(f"{printable(pattern)}: braces may hold a range of numbers only, such as {{000..010}}.")
     ranges = [(int(first), int(last), len(first)) for first, last in zip(pieces[1::3], pieces[2::3], strict=True)]
     total = 1
     for first, last, _ in ranges:
@@ -79,15 +81,18 @@ def expanded(pattern: str) -> list[str]:
 def _shards(pattern: str, shard_cache: ShardCache) -> list[SampledShard]:
     places = expanded(pattern)
     if not _is_address(pattern):
-        return [_here(place) for place in places]
+        return [_local_tar(place) for place in places]
     prepare(pattern)
-    with ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="zoo-shards") as pool:
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="zoo-shards") as pool:
         identities = list(pool.map(identity_of, places))
     pairs = zip(places, identities, strict=True)
-    return [RemoteTar(_last(place), identity, shard_cache, partial(download, place)) for place, identity in pairs]
+    return [
+        RemoteTar(_last(place), identity, shard_cache, partial(download, place, most=shard_cache.room))
+        for place, identity in pairs
+    ]
 
 
-def _here(place: str) -> LocalTar:
+def _local_tar(place: str) -> LocalTar:
     path = Path(place).expanduser()
     if not path.is_file():
         raise UsageError(f"there is no shard {printable(place)}. Give the addresses of tar files: {EXAMPLE}.")
@@ -96,7 +101,7 @@ def _here(place: str) -> LocalTar:
 
 
 def _classes(named: str | None, first: str) -> tuple[str, ...] | None:
-    """The names of the classes, in the order of their numbers; None: the numbers are the names."""
+    """The class names in the order of their numbers; None: the numbers are the names."""
     place = named or f"{first.removesuffix(_last(first))}classes.txt"
     if _is_address(place):
         prepare(place)

@@ -1,4 +1,4 @@
-"""Regression in the user's units: a head learns standardised numbers, and what follows it undoes that.
+"""Units of a regression: a head learns standardised numbers, a layer behind it undoes that.
 
 Shapes: B batch, N images, K outputs.
 """
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Units(nn.Module):
-    """Outputs times `std` plus `mean`, both (K); they are saved with the weights."""
+    """Outputs times `std` plus `mean`, both (K), which are saved with the weights."""
 
     mean: Tensor
     std: Tensor
@@ -27,7 +27,7 @@ class Units(nn.Module):
         return outputs_BK * self.std + self.mean
 
     def set_from(self, targets_NK: Tensor) -> None:
-        """Take mean and standard deviation of these targets (N, K); a column that never changes keeps its scale."""
+        """Take mean and standard deviation of targets (N, K); a constant column keeps its scale."""
         std_K, mean_K = torch.std_mean(targets_NK.double(), dim=0, correction=0)
         self.mean.copy_(mean_K)
         self.std.copy_(torch.where(std_K > 0, std_K, torch.ones_like(std_K)))

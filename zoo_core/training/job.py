@@ -223,5 +223,5 @@ def sized(preprocessing: Preprocessing, size: int | None, spec: BackboneSpec) ->
     if size is None:
         return preprocessing
     if size < spec.min_size:
-        raise UsageError(f"'{spec.name}' needs images of at least {spec.min_size} pixels, and --size is {size}.")
+        raise UsageError(f"'{spec.name}' needs images of at least {spec.min_size} pixels, and --image-size is {size}.")
     return replace(preprocessing, size=size)

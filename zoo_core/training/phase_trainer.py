@@ -163,7 +163,7 @@ class PhaseTrainer:
                 raise
             raise StepError(
                 "a batch normalisation cannot learn from a single image whose map is one pixel. Give a larger "
-                "--batch-size or --size, or freeze its statistics: --strategy last:1,statistics=frozen."
+                "--batch-size or --image-size, or freeze its statistics: --strategy last:1,statistics=frozen."
             ) from error
 
     def _accumulate(self, group: Sequence[ImageView], inputs: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
@@ -213,7 +213,7 @@ class PhaseTrainer:
             )
         else:
             raise StepError(
-                "the memory is too small for a single image. Give a smaller --size, a strategy that learns fewer stages, "
+                "the memory is too small for a single image. Give a smaller --image-size, a strategy that learns fewer stages, "
                 "or another --device."
             )
         self.optimizer.zero_grad(set_to_none=True)

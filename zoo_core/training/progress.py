@@ -40,7 +40,7 @@ class Progress:
         return asdict(self)
 
     @classmethod
-    def batches(cls, state: Mapping[str, Any], *, epochs: int, steps: int) -> Progress:
+    def of(cls, state: Mapping[str, Any], *, epochs: int, steps: int) -> Progress:
         """Read what `to_dict` wrote, of a training of so many epochs of so many steps.
 
         Raises TrainingError when it is not of such a training.

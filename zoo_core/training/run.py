@@ -29,7 +29,9 @@ from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.runs.schema import differences
-from zoo_core.tasks.metrics import Evaluation
+from zoo_core.specs import TaskName
+from zoo_core.tasks import task_named
+from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.autotune import autotune
 from zoo_core.training.callback import Callback
@@ -45,6 +47,7 @@ from zoo_core.training.trainer import History, Trainer
 @dataclass(frozen=True)
 class Result:
     """What came out of a run. `part` is the one that `evaluation` was measured on: "test" when the data has it.
+    `baseline` is the score of the best constant answer on the same images.
 
     `num_computed` counts the images that went through the frozen front to be kept: 0 when all of them were found.
     """
@@ -52,8 +55,10 @@ class Result:
     directory: Path
     trained: History
     evaluation: Evaluation
+    baseline: Baseline
     part: str
     num_computed: int
+    task: TaskName
 
 
 def run_job(job: Job, callback: Callback) -> Result:
@@ -167,7 +172,7 @@ def _explaining_how_to_resume(writer: RunWriter, world: World, *, resumed: bool)
         if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"the memory is too small: {str(error).splitlines()[0]} Give a smaller --batch-size or --size, or free "
+            f"the memory is too small: {str(error).splitlines()[0]} Give a smaller --batch-size or --image-size, or free "
             f"memory and {then}"
         ) from error
 
@@ -229,7 +234,7 @@ def _loop(job: Job, planner: InputPlanner, callback: Callback, stop_request: Sto
 
 def _finish(job: Job, trainer: Trainer, trained: History, writer: RunWriter) -> Result:
     """Measure the best epoch's weights and write everything down; the weights get their name last."""
-    from zoo_core.runs.plots import plot_answers, plot_curves  # matplotlib waits until there is something to draw
+    from zoo_core.runs.plots import plot_curves  # matplotlib waits until there is something to draw
 
     part: PartName = "test" if "test" in job.source.parts else "val"
     evaluation = trainer.evaluate_best() if part == "val" and job.merge is None else None
@@ -240,12 +245,21 @@ def _finish(job: Job, trainer: Trainer, trained: History, writer: RunWriter) -> 
         batches = Batches(job.source.parts[part], job.preprocessing, job.config.images_a_step, workers)
         watch = trainer.stop_if_requested if job.merge is None else None  # what is merged can no longer be saved
         evaluation = evaluate(job.model, batches, job.device, trainer.objective, watch)
-    result = Result(writer.directory, trained, evaluation, part, trainer.planner.features.num_computed)
+    task = task_named(job.source.task)
+    result = Result(
+        directory=writer.directory,
+        trained=trained,
+        evaluation=evaluation,
+        baseline=task.baseline(job.source.parts["train"].targets, job.source.parts[part].targets),
+        part=part,
+        num_computed=trainer.planner.features.num_computed,
+        task=task.name,
+    )
     if trainer.planner.world.is_main:
         line = result_line(result)
         with writer.model_written(job.model.named_saved()):
-            plot_curves(writer.directory / CURVES, trained.epochs, trained.best)
-            plot_answers(writer.directory, evaluation, job.source.classes)
+            plot_curves(writer.directory / CURVES, trained.epochs, trained.best, task.metric)
+            task.draw(writer.directory / task.picture, evaluation, job.source.classes)
             writer.add_metrics(line)
             writer.write_card(render_card(job.facts(), line))
         remove_checkpoints(writer.directory)
@@ -316,6 +330,7 @@ def result_line(result: Result) -> dict[str, object]:
         "metric": evaluation.metric,
         "score": evaluation.score,
         "loss": evaluation.loss,
+        "baseline": result.baseline.to_dict(),
         "best_epoch": result.trained.best,
         "seconds": sum(report.seconds for report in result.trained.epochs),
         **evaluation.figures(),

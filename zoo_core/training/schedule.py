@@ -25,7 +25,7 @@ class Rates:
     by_row: dict[str, float]
 
     @classmethod
-    def batches(cls, config: FinetuneConfig, plan: Plan, phase: Phase, *, pretrained: bool) -> Rates:
+    def of(cls, config: FinetuneConfig, plan: Plan, phase: Phase, *, pretrained: bool) -> Rates:
         """The rates under a config. Where a range test is to find the head's, they are shares of it."""
         lr = 1.0 if config.lr == "auto" else config.lr
         share = (

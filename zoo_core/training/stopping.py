@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from zoo_core.devices.launched import leave_closed_terminal, stopping_signals
 from zoo_core.errors import ZooError
 
 
@@ -49,10 +50,11 @@ def stop_on_signals(tell: Callable[[], None]) -> Iterator[StopRequest]:
         if stop_request.signal is not None:
             raise ForcedExit(signum)
         stop_request.signal = signum
+        leave_closed_terminal(signum)
         with suppress(RuntimeError):  # the signal may have come in the middle of another print to the same stream
             tell()
 
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, heard) for number in stopping_signals()}
     try:
         yield stop_request
     finally:

@@ -112,7 +112,7 @@ class Trainer:
         self.model.apply_rules(self.plan.rules(phase))
         phase_inputs = self.planner.enter(number, self._watch_caching)
         tail = Tail(self.model, phase_inputs.cut, self.config.precision, recompute=self.config.gradient_checkpointing)
-        rates = Rates.batches(self.config, self.plan, phase, pretrained=self.pretrained)
+        rates = Rates.of(self.config, self.plan, phase, pretrained=self.pretrained)
         # Where the base is pulled back to its start, a pull to zero would be one too many.
         decay, base_decays = self.config.weight_decay, not self.config.l2_sp
         groups = parameter_groups(self.model, self.plan, number, rates, decay, base_decays=base_decays)

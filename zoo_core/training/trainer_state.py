@@ -87,7 +87,7 @@ class TrainerState:
 
     def restore(self, start: Checkpoint, steps: int) -> None:
         """Stand where a checkpoint was written. Raises TrainingError when it is not one of this training."""
-        progress = Progress.batches(start.state, epochs=self.plan.epochs, steps=steps)
+        progress = Progress.of(start.state, epochs=self.plan.epochs, steps=steps)
         if progress.processes != self.world.size:
             raise TrainingError(
                 f"this run was trained in {progress.processes} processes, and these are {self.world.size}. "

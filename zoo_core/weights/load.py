@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,16 +87,30 @@ def check_keys_and_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Te
         for key in expected
         if key in found and found[key].shape != expected[key].shape
     ]
-    if missing or extra or shapes:
+    types = [
+        f"{key} is {str(found[key].dtype).removeprefix('torch.')}, which is no floating-point type"
+        for key in expected
+        if key in found and expected[key].is_floating_point() and not found[key].is_floating_point()
+    ]
+    if missing or extra or shapes or types:
         lines = [f"missing: {_some(missing)}"] if missing else []
         lines += [f"not expected: {_some(extra)}"] if extra else []
         lines += [f"other shape: {_some(shapes)}"] if shapes else []
+        lines += [f"other type: {_some(types)}"] if types else []
         raise WeightsError(f"{subject} does not fit this network.\n  " + "\n  ".join(lines))
 
 
 def _some(names: list[str], limit: int = 12) -> str:
     rest = f" ... and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + rest
+
+
+def check_finite(tensors: Iterable[tuple[str, Tensor]], path: Path) -> None:
+    """Raise WeightsError that names the first tensor with a number that is not finite."""
+    for name, tensor in tensors:
+        # A finite sum proves it several times faster than a look at each number.
+        if not (tensor.sum().isfinite() or tensor.isfinite().all()):
+            raise WeightsError(f"{path} holds numbers in {name} that are not finite. Fetch or make it again.")
 
 
 def load_chain(

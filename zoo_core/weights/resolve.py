@@ -17,7 +17,7 @@ from zoo_core.options import split_name
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing, WeightsRef, resolve
 from zoo_core.tensors import read_tensors
 from zoo_core.weights.fetch import LocalWeights, fetch, fetch_source, nothing_found
-from zoo_core.weights.load import build_empty, load_chain
+from zoo_core.weights.load import build_empty, check_finite, load_chain
 
 FROM_SCRATCH = "none"
 HUB_PREFIX = "hf:"
@@ -120,20 +120,8 @@ def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[
     base, classifier = build_empty(lambda: build_network(choice)).split()
     ignored = (*choice.spec.ignored_keys, f"{HEAD}.")
     dropped = load_chain(base, _tensors(start.local), path=start.local.path, ignored=ignored, classifier=classifier)
-    for name, tensor in base.named_upstream():
-        if not _finite(tensor):
-            raise WeightsError(
-                f"{start.local.path} holds numbers in {name} that are not finite. Fetch or make it again."
-            )
+    check_finite(base.named_upstream(), start.local.path)
     return base, dropped
-
-
-def _finite(tensor: Tensor) -> bool:
-    """Whether all numbers are finite.
-
-    A finite sum proves it several times faster than a look at each number.
-    """
-    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def load_whole(choice: Choice[BackboneSpec], ref: WeightsRef) -> Chain:

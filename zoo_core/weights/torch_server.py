@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from zoo_core.errors import HubError, WeightsError
@@ -17,6 +18,7 @@ ENDPOINT = "https://download.pytorch.org/models"
 ENDPOINT_VARIABLE = "ZOO_TORCH_ENDPOINT"
 LOCK = ".torch.lock"
 PARTIAL = ".torch-"
+MAX_FILE_BYTES = 4 * 2**30  # the largest file of torchvision's has 2.6 GB
 
 
 def cached_torch_file(source: TorchFile) -> Path | None:
@@ -66,7 +68,8 @@ def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
 
 def _fetch(source: TorchFile, base: str, path: Path) -> str:
     for _ in range(2):
-        attempt(str(source), lambda: _stream(f"{base}/{source.file}", path), place=scrubbed(base))
+        download = partial(_stream, f"{base}/{source.file}", path)
+        attempt(str(source), download, place=scrubbed(base), most=MAX_FILE_BYTES)
         sha256 = sha256_of(path)
         if sha256.startswith(source.sha256_prefix):
             return sha256

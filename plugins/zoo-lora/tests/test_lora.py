@@ -249,7 +249,7 @@ print([round(share, 5) for _, share in zoo_core.load(sys.argv[1], device="cpu").
 
 def test_a_run_opens_where_neither_this_plugin_nor_peft_is(config: FinetuneConfig) -> None:
     run, data = str(config.out), str(config.data)
-    trained = zoo("finetune", "--backbone", "resnet18", "--weights", "none", "--strategy", "lora", "--size", 32,
+    trained = zoo("finetune", "--backbone", "resnet18", "--weights", "none", "--strategy", "lora", "--image-size", 32,
                   "--epochs", 1, "--batch-size", 8, "--data", data, "--out", run)  # fmt: skip
     assert "lora. 1 epoch: stem (added), layer1 (added)" in " ".join(trained.stderr.split())
     without = {"ZOO_DISABLE_PLUGINS": "zoo-lora"}

@@ -1,0 +1,25 @@
+"""A MemoryError anywhere in a command ends in one message."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from zoo_core.cli import main as command_line
+
+
+def test_a_memory_error_ends_in_one_message_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen to fail without the clause: the traceback of MemoryError."""
+
+    def full(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(command_line.zoo, "main", full)
+    monkeypatch.setattr(sys, "argv", ["zoo", "list"])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("error: out of memory. ")

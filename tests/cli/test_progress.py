@@ -1,0 +1,32 @@
+"""Bars that move. Seen to fail with the count given to rich under another name than `completed`, which it ignores."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from zoo_core.cli import common
+from zoo_core.cli.running import TrainingScreen
+
+
+@pytest.fixture
+def screen() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=100)
+
+
+def test_the_bar_of_a_search_shows_its_share(screen: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "console", lambda error=False: screen)
+    with common.progress_of("looking at the images") as watch:
+        watch(1, 4)
+    assert "25 %" in screen.file.getvalue()
+
+
+def test_the_bar_of_a_training_shows_its_share(screen: Console) -> None:
+    training = TrainingScreen(screen)
+    training.epochs = 2
+    training.on_step(2, 2, 4)
+    training.close()
+    assert "epoch 2/2" in screen.file.getvalue()
+    assert "75 %" in screen.file.getvalue()

@@ -1,0 +1,139 @@
+"""Options of the command line: made from declared settings, shown in groups, renamed in peace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY
+from zoo_core.settings import FinetuneConfig
+from zoo_core.settings.fields import Setting, settings_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+SETTINGS = settings_of(FinetuneConfig)
+COMPLETED: dict[str, tuple[click.ParamType[Any], str]] = {
+    "backbone": (BACKBONE, "NAME"),
+    "head": (HEAD, "NAME"),
+    "strategy": (STRATEGY, "NAME"),
+    "data": (click.Path(), "DATA"),
+    "weights": (click.Path(), "WEIGHTS"),
+    "out": (click.Path(), "DIR"),
+}
+"""The settings whose values a shell completes by names of the catalog or by paths."""
+
+
+class Option(click.Option):
+    """An option with a group and with old spellings, which are accepted and never shown.
+
+    `note` follows the help: its default, or that it is required.
+    """
+
+    def __init__(
+        self,
+        declarations: list[str],
+        group: str = "",
+        old: Iterable[str] = (),
+        note: str = "",
+        **arguments: Any,
+    ) -> None:
+        self.group, self.note = group, note
+        self.old = [f"--{name}" for name in old]
+        super().__init__([*declarations, *self.old], **arguments)
+
+    @property
+    def shown(self) -> list[str]:
+        """The spellings that people are told."""
+        return [name for name in [*self.opts, *self.secondary_opts] if name not in self.old]
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        if self.hidden:
+            return None
+        value = "" if self.is_flag else f" {self.make_metavar(ctx)}"
+        return " / ".join(self.shown) + value, f"{self.help or ''}  {self.note}".rstrip()
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        return " / ".join(f"'{name}'" for name in self.shown[:1])
+
+
+class Command(click.Command):
+    """A command whose help shows the options in groups, in the order of their declaration."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for group, members in groupby(self.get_params(ctx), key=lambda one: getattr(one, "group", "")):
+            records = [record for one in members if (record := one.get_help_record(ctx)) is not None]
+            if records:
+                with formatter.section(group or "Other options" if self.is_grouped else "Options"):
+                    formatter.write_dl(records)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        old = {name for one in self.params if isinstance(one, Option) for name in one.old}
+        return [item for item in super().shell_complete(ctx, incomplete) if item.value not in old]
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether any of its options belongs to a group."""
+        return any(getattr(one, "group", "") for one in self.params)
+
+
+class SettingType(click.ParamType[Any]):
+    """The values of a setting; a shell completes its words."""
+
+    def __init__(self, declared: Setting) -> None:
+        self.declared = declared
+        kinds = [{int: "INTEGER", float: "FLOAT"}.get(kind, "TEXT") for kind in declared.types]
+        self.name = "|".join([*kinds, *declared.words])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self.declared.parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in self.declared.words if word.startswith(incomplete)]
+
+
+def setting_option(
+    name: str, *, grouped: bool = False, required: bool = False, default: Any = None
+) -> Callable[[F], F]:
+    """The option of a setting of FinetuneConfig, or of a command that has a default of its own.
+
+    Without one the option has none: a config file may give the value, and FinetuneConfig has the
+    default, which the help shows.
+    """
+    declared = SETTINGS[name]
+    own = SettingType(declared)
+    kind, metavar = COMPLETED.get(name, (own, own.name))
+    needed = required or declared.required
+    return click.option(
+        f"--{declared.option}/--no-{declared.option}" if declared.is_flag else f"--{declared.option}",
+        name,
+        cls=Option,
+        group=declared.group if grouped else "",
+        old=declared.old_options,
+        type=None if declared.is_flag else kind,
+        metavar=None if declared.is_flag else metavar,
+        default=default,
+        required=required,
+        help=declared.description,
+        note="[required]" if needed else f"[default: {default or declared.default_text}]",
+    )
+
+
+def setting_options(function: F) -> F:
+    """All options of FinetuneConfig, in the order and the groups of their declaration."""
+    for name in reversed(SETTINGS):
+        function = setting_option(name, grouped=True)(function)
+    return function
+
+
+def given_settings(ctx: click.Context, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that somebody named on the command line."""
+    return {
+        name: value for name, value in settings.items() if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }

@@ -1,0 +1,294 @@
+"""The settings of one fine-tune, each declared once: frozen, checked at birth, JSON and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from zoo_core.errors import UsageError, brief
+from zoo_core.settings.fields import Auto, DataInMemory, by_field_name, check_settings, setting
+from zoo_core.spec_checks import MAX_SIZE
+from zoo_core.specs import TaskName
+
+Augment = Literal["auto", "none", "flip", "crop-flip"]
+Optimizer = Literal["adamw", "sgd"]
+CacheType = Literal["float16", "bfloat16", "float32"]
+BadImages = Literal["fail", "skip"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Compile = Literal["auto", "on", "off"]
+TaskChoice = Auto | TaskName
+
+MOST_USED = "Most used"
+DATA = "Data"
+OPTIMISATION = "Optimisation"
+REGULARISATION = "Regularisation"
+CACHE = "Cached features"
+COMPUTING = "Computing"
+IN_MEMORY = "in-memory data"
+"""The `data` in the config of a run whose images a program handed over: no path leads to them."""
+MAX_SEED = 2**32 - 1
+"""The largest seed that numpy takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """The settings of one fine-tune. Raises UsageError that names a wrong one and its values.
+
+    docs/settings.md lists them all. A setting at "auto" or None is decided by zoo before the
+    training, from the data, the network and the machine: `zoo_core.training.defaults`.
+    """
+
+    backbone: str = setting(group=MOST_USED, help="Pretrained network without its classifier: a name from `zoo list`.")
+    data: str | DataInMemory = setting(
+        "fashion-small",
+        group=MOST_USED,
+        help="Your images: a folder with one folder of images for each class, or train/val/[test] "
+        "folders of such; a CSV file (column 'path' and targets); 'wds:SHARDS-{000..010}.tar' here "
+        "or at an address; hf:OWNER/NAME[:streaming=yes] of the Hub; or a bundled data set.",
+    )
+    strategy: str = setting(
+        "auto",
+        group=MOST_USED,
+        help="Stages that are trained: head-only, last:2, full ... (`zoo list strategies`).",
+        chosen="head-only; full with at least one image per 100 backbone parameters, and from scratch",
+    )
+    head: str = setting(
+        "linear",
+        group=MOST_USED,
+        help="Layers that replace the classifier: a name from `zoo list heads`, with options (mlp:hidden=256+64).",
+    )
+    weights: str = setting(
+        "default",
+        group=MOST_USED,
+        help="Initial weights: a tag from `zoo info`, none (from scratch), a .safetensors file or a run directory.",
+    )
+    epochs: int | None = setting(
+        None,
+        group=MOST_USED,
+        help="Passes over the training images.",
+        chosen="30 where an epoch costs next to nothing, else 10",
+        at_least=1,
+    )
+    batch_size: int | Auto = setting(
+        32,
+        group=MOST_USED,
+        help="Images per optimizer step.",
+        chosen="the fastest that the GPU's memory holds, by trial; 32 on a CPU",
+        at_least=1,
+    )
+    lr: float | Auto = setting(
+        1e-2,
+        group=MOST_USED,
+        help="Peak learning rate of the head.",
+        chosen="found by a range test at the start of the training",
+        above=0,
+        at_most=100,
+    )
+    size: int | None = setting(
+        None,
+        group=MOST_USED,
+        help="Side of the square input images in pixels.",
+        chosen="the size of the weights' own training",
+        at_least=1,
+        at_most=MAX_SIZE,
+        option="image-size",
+        old_options=("size",),
+    )
+    out: str | None = setting(
+        None,
+        group=MOST_USED,
+        help="Run directory to create.",
+        chosen="the next free one under ./runs",
+        per_machine=True,
+    )
+    task: TaskChoice = setting("auto", group=DATA, help="Task of the head.", chosen="follows from the data's targets")
+    val_share: float = setting(
+        0.2,
+        group=DATA,
+        help="Share of each class held out for validation where the data has no val part.",
+        at_least=0.01,
+        at_most=0.9,
+    )
+    augment: Augment = setting(
+        "auto",
+        group=DATA,
+        help="Random variation of training images.",
+        chosen="crop-flip; flip where the images are smaller than the input",
+    )
+    bad_images: BadImages = setting(
+        "fail",
+        group=DATA,
+        help="Unreadable images: fail names them and stops, skip leaves them out.",
+    )
+    seed: int = setting(
+        0,
+        group=DATA,
+        help="Seed of the validation split, the head's initial weights, the order and augmentation.",
+        at_least=0,
+        at_most=MAX_SEED,
+    )
+    base_lr: float | None = setting(
+        None,
+        group=OPTIMISATION,
+        help="Learning rate of the backbone as a share of the head's.",
+        chosen="0.1; 0.2 from scratch and with at least one image per 100 backbone parameters",
+        above=0,
+        at_most=100,
+    )
+    optimizer: Optimizer = setting("adamw", group=OPTIMISATION, help="Optimizer; sgd has Nesterov momentum 0.9.")
+    weight_decay: float = setting(
+        0.01,
+        group=OPTIMISATION,
+        help="Weight decay of all weights but norms and biases.",
+        at_least=0,
+        at_most=10,
+    )
+    warmup: float = setting(
+        0.1,
+        group=OPTIMISATION,
+        help="Share of all steps in which the learning rate rises to its peak.",
+        at_least=0,
+        at_most=1,
+    )
+    patience: int | None = setting(
+        None,
+        group=OPTIMISATION,
+        help="Early stopping: epochs without a better one after which a phase of the plan ends.",
+        chosen="no early stopping",
+        at_least=1,
+    )
+    label_smoothing: float = setting(
+        0.0,
+        group=REGULARISATION,
+        help="Share of a label's weight that is spread over all classes.",
+        at_least=0,
+        at_most=0.99,
+    )
+    mixup: float = setting(
+        0.0,
+        group=REGULARISATION,
+        help="Mixup's alpha: pairs of images are blended (0: off).",
+        at_least=0,
+        at_most=100,
+    )
+    cutmix: float = setting(
+        0.0,
+        group=REGULARISATION,
+        help="CutMix's alpha: a box of one image is pasted into another (0: off).",
+        at_least=0,
+        at_most=100,
+    )
+    l2_sp: float = setting(
+        0.0,
+        group=REGULARISATION,
+        help="L2-SP: strength of the pull of the backbone's weights to their initial values, in "
+        "place of weight decay (0: off).",
+        at_least=0,
+        at_most=100,
+    )
+    ema: float = setting(
+        0.0,
+        group=REGULARISATION,
+        help="Decay of the exponential moving average of the weights, which is then evaluated and "
+        "saved in their place (0: off).",
+        at_least=0,
+        at_most=0.999999,
+    )
+    views: int | None = setting(
+        None,
+        group=CACHE,
+        help="Augmented views of each training image whose features are cached (0: no cache, a "
+        "fresh view in every epoch).",
+        chosen="1 where only a head is trained, else 4",
+        at_least=0,
+        at_most=1000,
+        option="cached-views",
+        old_options=("views",),
+    )
+    cache_gb: float = setting(
+        10.0,
+        group=CACHE,
+        help="Gigabytes that features and resized images may take in the cache folder.",
+        at_least=0,
+        at_most=1_000_000,
+    )
+    cache_dtype: CacheType = setting("float16", group=CACHE, help="Number type of cached features.")
+    device: str = setting(
+        "auto",
+        group=COMPUTING,
+        help="Device: auto, cpu, cuda or cuda:N.",
+        per_machine=True,
+    )
+    precision: Precision = setting(
+        "auto",
+        group=COMPUTING,
+        help="Number type of the forward pass.",
+        chosen="bfloat16 on a GPU that supports it, float32 on a CPU",
+    )
+    compile: Compile = setting(
+        "auto",
+        group=COMPUTING,
+        help="Compile the trainable layers (torch.compile).",
+        chosen="on where an estimate says that it saves time",
+    )
+    micro_batch: int | None = setting(
+        None,
+        group=COMPUTING,
+        help="Images of a batch that go through the network together; fewer take less memory.",
+        chosen="the whole batch",
+        at_least=1,
+    )
+    gradient_checkpointing: bool = setting(
+        False,
+        group=COMPUTING,
+        help="Compute activations a second time instead of storing them: less memory, more time, the same result.",
+    )
+    workers: int | None = setting(
+        None,
+        group=COMPUTING,
+        help="Threads that decode images.",
+        chosen="one a core, at most 16",
+        at_least=1,
+        per_machine=True,
+    )
+    save_every: float = setting(
+        30.0,
+        group=COMPUTING,
+        help="Seconds between two checkpoints.",
+        at_least=0,
+        at_most=1_000_000,
+        per_machine=True,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def images_a_step(self) -> int:
+        """The batch size. Raises UsageError while it is "auto": a job knows it."""
+        if self.batch_size == "auto":
+            raise UsageError("the batch size is 'auto', and nothing has found one yet")
+        return self.batch_size
+
+    @property
+    def data_text(self) -> str:
+        """`data` as a text; of data in memory a title."""
+        return self.data if isinstance(self.data, str) else IN_MEMORY
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` gives an equal config again. Of data in memory it has a title."""
+        return asdict(replace(self, data=self.data_text))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FinetuneConfig:
+        """Read the data of `to_dict` or of a config file: names of fields, or spellings of options.
+
+        Raises UsageError for an unknown setting, a missing one and a wrong value.
+        """
+        values = by_field_name(cls, data)
+        if "backbone" not in values:
+            raise UsageError("a config needs the setting 'backbone'. `zoo list` shows all backbones.")
+        if not isinstance(values.get("data", ""), str):
+            raise UsageError(f"data in a config must be a text, got {brief(values['data'])}.")
+        return cls(**values)

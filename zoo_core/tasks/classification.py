@@ -1,0 +1,220 @@
+"""Classification: every image has exactly one class.
+
+Shapes: B batch, N images, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo_core.errors import DataError, UsageError, printable
+from zoo_core.json_checks import as_count, as_list, as_number
+from zoo_core.tasks.metrics import Baseline, Counts, Metric, wilson
+from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
+from zoo_core.tasks.task import Answers, Task
+
+MAX_COUNTED = 20  # classes whose counts fit into the cells of the picture
+ACCURACY = Metric("accuracy", "accuracy", "accuracy", unit="%", factor=100, decimals=1)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassEvaluation:
+    """`confusion[i, j]` counts the images of class i that were predicted as class j."""
+
+    confusion: Counts
+    loss: float
+
+    @property
+    def metric(self) -> str:
+        return ACCURACY.name
+
+    @property
+    def score(self) -> float:
+        return self.accuracy
+
+    @property
+    def images(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        return int(np.trace(self.confusion))
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the accuracy."""
+        return wilson(self.correct, self.images)
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "interval": list(self.interval),
+            "confusion": self.confusion.tolist(),
+        }
+
+    def by_output(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        return [
+            {"class": name, "found": int(row[index]), "images": int(row.sum())}
+            for index, (name, row) in enumerate(zip(names, self.confusion, strict=True))
+        ]
+
+
+class Classification(Task[ClassEvaluation]):
+    name = "classification"
+    output = "class"
+    outputs = "classes"
+    answer = "probability"
+    metric = ACCURACY
+    single_label = True
+    constant_answer = "the most frequent class"
+    picture = "confusion.png"
+    caption = "Confusion matrix"
+    card_opening = "An image classifier for"
+    card_columns = ("class", "found", "images")
+    card_limits = (
+        "The model knows only the classes above and answers with one of them for any image. The accuracy holds for "
+        "images like\nthose it was measured on."
+    )
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
+        """Cross-entropy of logits (B, K) and class indices (B), or shares of the classes (B, K)."""
+        return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+
+    def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> ClassEvaluation:
+        classes = outputs_NK.shape[1]
+        confusion = np.zeros((classes, classes), dtype=np.int64)
+        np.add.at(confusion, (targets.numpy(), outputs_NK.argmax(1).numpy()), 1)
+        return ClassEvaluation(confusion, loss)
+
+    def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
+        """The accuracy of the training images' most frequent class, given to every image."""
+        return Baseline(float((targets == np.bincount(train_targets).argmax()).mean()))
+
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
+        """The `top` most probable classes with their probabilities."""
+        values, indices = outputs_K.softmax(0).sort(descending=True, stable=True)
+        return tuple(
+            (names[index], value) for index, value in zip(indices[:top].tolist(), values[:top].tolist(), strict=True)
+        )
+
+    def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
+        """One column of class names; the classes are those of the training rows, sorted."""
+        listed = ", ".join(f"'{printable(name)}'" for name in table.columns[:10])
+        if len(table.columns) != 1:
+            raise UsageError(f"--task classification needs one column of classes, and {table.where} has {listed}.")
+        for row, (text,) in enumerate(table.cells):
+            if not text:
+                raise table.error(row, f"the column {listed} is empty.")
+        names = tuple(sorted({table.cells[row][0] for row in table.train}))
+        if len(names) < 2:
+            raise DataError(f"{table.where} has only the class '{printable(names[0])}'. At least two are needed.")
+        positions = {name: position for position, name in enumerate(names)}
+        for row, (text,) in enumerate(table.cells):
+            if text not in positions:
+                raise table.error(row, f"the class '{printable(text)}' is not among those of the training images.")
+        return names, np.asarray([positions[text] for (text,) in table.cells], dtype=np.int64)
+
+    def read_samples(
+        self, where: str, samples: Samples, names: tuple[str, ...] | None
+    ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
+        """One class a text; the classes are those of the training images, in the order of `names`.
+
+        Without `names` they are sorted, whole numbers first.
+        """
+        known: dict[str, str] = {str(position): name for position, name in enumerate(names or ())}
+        for of_part in samples.values():
+            for sample in of_part:
+                if not sample.text or (names is not None and sample.text not in known):
+                    raise sample_error(sample, f"has the class '{shown(sample.text)}', which is none of {len(known)}")
+        in_train = {sample.text for sample in samples["train"]}
+        texts = [text for text in known if text in in_train] if known else sorted(in_train, key=_numbers_first)
+        if len(texts) < 2:
+            raise DataError(f"{where} has training images of {len(texts)} class. At least two classes are needed.")
+        positions = {text: position for position, text in enumerate(texts)}
+        targets: dict[PartName, Targets] = {}
+        for part, of_part in samples.items():
+            for sample in of_part:
+                if sample.text not in positions:
+                    name = shown(known.get(sample.text, sample.text))
+                    raise sample_error(sample, f"has the class '{name}', which the training images do not have")
+            targets[part] = np.array([positions[sample.text] for sample in of_part], dtype=np.int64)
+        return tuple(known.get(text, text) for text in texts), targets
+
+    def summary(self, evaluation: ClassEvaluation, where: str) -> str:
+        low, high = evaluation.interval
+        counted = f"{evaluation.correct} of {evaluation.images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+        return f"Accuracy {where}: {self.metric.text(evaluation.score)} ({counted})"
+
+    def answer_text(self, value: float) -> str:
+        return f"{100 * value:.1f} %"
+
+    def screen_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """With the share of the class's images that were found, its recall."""
+        share = f"{100 * row['found'] / row['images']:.1f} %" if row["images"] else "-"
+        return {**super().screen_row(row), "share": share}
+
+    def card_result(self, result: Mapping[str, Any]) -> str:
+        low, high = result["interval"]
+        return (
+            "## Accuracy\n\n"
+            f"**{100 * result['accuracy']:.1f} %** ({result['correct']} of {result['images']} images; "
+            f"95 % confidence\ninterval {100 * low:.1f} to {100 * high:.1f} %, Wilson)."
+        )
+
+    def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
+        counts = zip(names, result["confusion"], strict=True)
+        return [(name, str(row[index]), str(sum(row))) for index, (name, row) in enumerate(counts)]
+
+    def draw(self, target: Path, evaluation: ClassEvaluation, names: Sequence[str]) -> None:
+        """The confusion matrix, a row a true class: white is none of its images, dark blue all."""
+        from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, axis_names, save_figure
+
+        totals = evaluation.confusion.sum(axis=1, keepdims=True)
+        shares = evaluation.confusion / np.maximum(totals, 1)
+        side = min(14.0, max(4.5, 0.5 * len(names) + 2))  # inches
+        figure = Figure(figsize=(side, side))
+        axes = figure.subplots()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        labels = axis_names(names) if len(names) <= MAX_LABELLED else ["0000"]
+        room = (0.6 + CHARACTER * max(map(len, labels))) / side
+        figure.subplots_adjust(left=room, right=0.97, bottom=room, top=0.93)
+        axes.set(xlabel="answer", ylabel="true class")
+        axes.set_title(f"Accuracy {100 * evaluation.accuracy:.1f} %", **ABOVE)
+        if len(names) <= MAX_LABELLED:
+            axes.set_xticks(range(len(names)), labels, rotation=90)
+            axes.set_yticks(range(len(names)), labels)
+        if len(names) <= MAX_COUNTED:
+            for (row, column), count in np.ndenumerate(evaluation.confusion):
+                if count:
+                    colour = "white" if shares[row, column] > 0.5 else "black"
+                    axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+        save_figure(figure, target)
+
+    def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
+        low, high = as_list(line["interval"])
+        confusion = [[as_count(cell) for cell in as_list(row)] for row in as_list(line["confusion"])]
+        if [len(row) for row in confusion] != [num_outputs] * num_outputs:
+            raise TypeError(f"the confusion matrix is not one of {num_outputs} classes")
+        return {
+            "correct": as_count(line["correct"]),
+            "accuracy": as_number(line["accuracy"]),
+            "interval": [as_number(low), as_number(high)],
+            "confusion": confusion,
+        }
+
+
+def _numbers_first(text: str) -> tuple[int, str]:
+    """The sort key of class texts: whole numbers in their order, then everything else."""
+    return (int(text), "") if text.isdecimal() and text.isascii() and len(text) < 19 else (2**63, text)

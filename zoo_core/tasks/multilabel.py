@@ -1,0 +1,231 @@
+"""Multi-label classification: every image has any number of labels, none included.
+
+Shapes: B batch, N images, K labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo_core.errors import DataError, printable
+from zoo_core.json_checks import as_list, as_number, as_text
+from zoo_core.tasks.metrics import Baseline, Counts, FloatArray, Metric, average_precision, f1
+from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
+from zoo_core.tasks.task import Answers, Task, figure_text, same_length
+
+THRESHOLD = 0.5  # the probability above which a label is predicted
+SEPARATOR = "|"  # between the labels of a table's cell
+MEAN_AVERAGE_PRECISION = Metric(
+    "mean_average_precision", "mean average precision", "mAP", unit="%", factor=100, decimals=1
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelEvaluation:
+    """The figures of each label (K): its average precision, NaN where no image has it, and counts.
+
+    At a probability of 0.5 a label is rightly (`hits`), wrongly (`false_alarms`) or not (`misses`)
+    given to so many images.
+    """
+
+    precisions: FloatArray
+    hits: Counts
+    false_alarms: Counts
+    misses: Counts
+    images: int
+    loss: float
+
+    @classmethod
+    def from_probabilities(
+        cls, probabilities_NK: FloatArray, targets_NK: npt.NDArray[Any], loss: float
+    ) -> LabelEvaluation:
+        true_NK, given_NK = targets_NK > 0.5, probabilities_NK > THRESHOLD
+        columns = zip(probabilities_NK.T, true_NK.T, strict=True)
+        return cls(
+            precisions=np.array([average_precision(scores_N, true_N) for scores_N, true_N in columns]),
+            hits=(given_NK & true_NK).sum(0),
+            false_alarms=(given_NK & ~true_NK).sum(0),
+            misses=(~given_NK & true_NK).sum(0),
+            images=len(true_NK),
+            loss=loss,
+        )
+
+    @property
+    def metric(self) -> str:
+        return MEAN_AVERAGE_PRECISION.name
+
+    @property
+    def score(self) -> float:
+        """The mean over the labels that some image has; 0 when none has any."""
+        known = self.precisions[~np.isnan(self.precisions)]
+        return float(known.mean()) if len(known) else 0.0
+
+    @property
+    def micro_f1(self) -> float:
+        """F1 of all decisions together."""
+        return float(f1(self.hits.sum(), self.false_alarms.sum(), self.misses.sum()))
+
+    @property
+    def f1(self) -> FloatArray:
+        """F1 of each label; 0 where it was neither there nor given."""
+        each: FloatArray = f1(self.hits, self.false_alarms, self.misses)
+        return each
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 over labels."""
+        return float(self.f1.mean())
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "mean_average_precision": self.score,
+            "micro_f1": self.micro_f1,
+            "macro_f1": self.macro_f1,
+            "average_precisions": [None if math.isnan(value) else value for value in self.precisions.tolist()],
+            "f1s": self.f1.tolist(),
+            "positives": (self.hits + self.misses).tolist(),
+        }
+
+    def by_output(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        figures = self.figures()
+        rows = zip(names, figures["average_precisions"], figures["f1s"], figures["positives"], strict=True)
+        return [
+            {"label": name, "average_precision": precision, "f1": f1, "images": images}
+            for name, precision, f1, images in rows
+        ]
+
+
+class Multilabel(Task[LabelEvaluation]):
+    name = "multilabel"
+    output = "label"
+    outputs = "labels"
+    answer = "probability"
+    metric = MEAN_AVERAGE_PRECISION
+    constant_answer = "the same probabilities"
+    picture = "precisions.png"
+    caption = "Average precision of each label"
+    card_opening = "A model that gives images"
+    card_columns = ("label", "images", "average precision", "F1")
+    card_limits = "The model knows only the labels above. The figures hold for images like those it was measured on."
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
+        """Binary cross-entropy of logits and targets (B, K), the mean over labels."""
+        softened = targets * (1 - label_smoothing) + label_smoothing / 2
+        return functional.binary_cross_entropy_with_logits(outputs, softened)
+
+    def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> LabelEvaluation:
+        return LabelEvaluation.from_probabilities(outputs_NK.double().sigmoid().numpy(), targets.numpy(), loss)
+
+    def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
+        """The mean prevalence of the labels that occur, which equal probabilities score."""
+        shares = (targets > 0.5).mean(0)
+        return Baseline(float(shares[shares > 0].mean()) if shares.any() else 0.0)
+
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
+        """The labels with a probability above 0.5, the most probable first."""
+        values, indices = outputs_K.sigmoid().sort(descending=True, stable=True)
+        ranked = zip(indices.tolist(), values.tolist(), strict=True)
+        return tuple((names[index], value) for index, value in ranked if value > THRESHOLD)
+
+    def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
+        """Columns of 0 and 1, or one column of labels joined by '|'; an empty cell has no label."""
+        if len(table.columns) > 1:
+            for row, cells in enumerate(table.cells):
+                for column, value in zip(table.columns, cells, strict=True):
+                    if value not in ("0", "1"):
+                        problem = f"the label '{printable(column)}' must be 0 or 1, got '{printable(value)}'."
+                        raise table.error(row, problem)
+            table.zeros(len(table.columns))
+            return table.columns, np.asarray(table.cells, dtype=np.float32)
+        names = tuple(sorted({label for row in table.train for label in split_labels(table.cells[row][0])}))
+        if not names:
+            raise DataError(f"{table.where}: no image has a label.")
+        targets = table.zeros(len(names))
+        positions = {name: position for position, name in enumerate(names)}
+        for row, (text,) in enumerate(table.cells):
+            for label in split_labels(text):
+                if label not in positions:
+                    raise table.error(row, f"the label '{printable(label)}' is not among those of the training images.")
+                targets[row, positions[label]] = 1
+        return names, targets
+
+    def read_samples(
+        self, where: str, samples: Samples, names: tuple[str, ...] | None
+    ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
+        """The positions of labels in `names`, separated by spaces."""
+        names = names or ()
+        positions = {str(position): position for position in range(len(names))}
+        targets: dict[PartName, Targets] = {}
+        for part, of_part in samples.items():
+            targets[part] = np.zeros((len(of_part), len(names)), dtype=np.float32)
+            for row, sample in enumerate(of_part):
+                for text in sample.text.split():
+                    if text not in positions:
+                        raise sample_error(sample, f"has the label '{shown(text)}', which is none of {len(names)}")
+                    targets[part][row, positions[text]] = 1
+        return names, targets
+
+    def summary(self, evaluation: LabelEvaluation, where: str) -> str:
+        f1s = f"F1 at 0.5: micro {evaluation.micro_f1:.3f}, macro {evaluation.macro_f1:.3f}"
+        score = self.metric.text(evaluation.score)
+        return f"Mean average precision {where}: {score} ({evaluation.images} images; {f1s})"
+
+    def answer_text(self, value: float) -> str:
+        return f"{100 * value:.1f} %"
+
+    def card_result(self, result: Mapping[str, Any]) -> str:
+        return (
+            "## Average precision\n\n"
+            f"**{100 * result['mean_average_precision']:.1f} %** on {result['images']} images, the mean over the labels "
+            f"that\noccur. Of the labels with a probability above 0.5, the F1 is {result['micro_f1']:.3f} over all "
+            f"decisions (micro)\nand {result['macro_f1']:.3f} as the mean over labels (macro)."
+        )
+
+    def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
+        columns = (result["positives"], result["average_precisions"], result["f1s"])
+        return [(name, *map(figure_text, figures)) for name, *figures in zip(names, *columns, strict=True)]
+
+    def draw(self, target: Path, evaluation: LabelEvaluation, names: Sequence[str]) -> None:
+        """A bar for each label's average precision, the best at the top."""
+        from zoo_core.drawing import MAX_LABELLED, Figure, axis_names, save_figure
+
+        precisions = np.nan_to_num(evaluation.precisions)
+        order = np.argsort(precisions, kind="stable")
+        height = min(14.0, max(2.5, 0.3 * len(names) + 1.5))  # inches
+        figure = Figure(figsize=(6, height), layout="constrained")
+        axes = figure.subplots()
+        axes.barh(range(len(names)), precisions[order], color="tab:blue")
+        title = f"Mean average precision {100 * evaluation.score:.1f} %"
+        axes.set(xlim=(0, 1), xlabel="average precision", title=title)
+        axes.set_yticks([])
+        if len(names) <= MAX_LABELLED:
+            axes.set_yticks(range(len(names)), axis_names([names[index] for index in order]))
+        save_figure(figure, target)
+
+    def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
+        lists = {
+            name: [None if one is None else as_number(one) for one in as_list(line[name])]
+            for name in ("positives", "average_precisions", "f1s")
+        }
+        same_length(lists, num_outputs)
+        shares = {name: as_number(line[name]) for name in ("mean_average_precision", "micro_f1", "macro_f1")}
+        return {
+            "metric": as_text(line["metric"]),
+            "score": as_number(line["score"]),
+            **shares,
+            **lists,
+        }
+
+
+def split_labels(text: str) -> list[str]:
+    """The labels of a cell, without the spaces around them."""
+    return [label.strip() for label in text.split(SEPARATOR) if label.strip()]

@@ -1,0 +1,172 @@
+"""The contract of a task: one object serves training, evaluation, runs, cards and screens.
+
+Shapes: B batch, N images, K outputs (classes, labels or numbers).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from zoo_core.errors import DataError, printable
+from zoo_core.specs import TaskName
+from zoo_core.tasks.metrics import Baseline, Evaluation, Metric
+from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets
+
+Answers = tuple[tuple[str, float], ...]
+E = TypeVar("E", bound=Evaluation)
+
+
+class Task(ABC, Generic[E]):
+    """A task, for any network and any data. Subclasses set the words and implement the methods.
+
+    `output` and `outputs` name the outputs of a model, `answer` the value beside each.
+    `single_label` says that an image has exactly one class, so that targets are class indices (N).
+    """
+
+    name: ClassVar[TaskName]
+    output: ClassVar[str]
+    outputs: ClassVar[str]
+    answer: ClassVar[str]
+    metric: ClassVar[Metric]
+    single_label: ClassVar[bool] = False
+    smooths_labels: ClassVar[bool] = True
+    constant_answer: ClassVar[str]
+    """The answer of the baseline, as a phrase."""
+
+    picture: ClassVar[str]
+    """The file that `draw` writes into a run directory."""
+    caption: ClassVar[str]
+    card_opening: ClassVar[str]
+    card_columns: ClassVar[tuple[str, ...]]
+    card_limits: ClassVar[str]
+    pipeline_tag: ClassVar[str | None] = "image-classification"
+    """The Hub's tag for such models, None where the Hub has none."""
+    hub_task: ClassVar[str] = "image-classification"
+    """The task in the Hub's evaluation results."""
+
+    # -- training and evaluation
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
+        """The mean loss of a batch: outputs (B, K), targets (B) if single-label, else (B, K)."""
+
+    @abstractmethod
+    def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> E:
+        """The figures of a set of images, from outputs and targets on the CPU."""
+
+    @abstractmethod
+    def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
+        """The score on `targets` of the best constant answer, found in the training targets."""
+
+    @abstractmethod
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
+        """The answers for one image, names with values; `top` limits a single-label task's."""
+
+    def finish_head(self, head: nn.Module, num_outputs: int) -> nn.Module:
+        """A new head with the layers that the task puts behind it."""
+        return head
+
+    def fit_units(self, head: nn.Module, targets: Targets) -> None:
+        """Set a head's units from the training targets, where the task has units."""
+
+    # -- targets
+
+    @abstractmethod
+    def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
+        """Output names and targets (N) or (N, K) of a table. Raises DataError with the line."""
+
+    @abstractmethod
+    def read_samples(
+        self, where: str, samples: Samples, names: tuple[str, ...] | None
+    ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
+        """Output names and targets by part. `names` are those that a text gives by position.
+
+        Raises DataError with the sample.
+        """
+
+    def reordered(self, targets: Targets, names: Sequence[str], order: Sequence[str], where: str) -> Targets:
+        """Targets over `names` as targets over `order`. Names that the data lack have no image.
+
+        Raises DataError for a name that is not in `order`.
+        """
+        unknown = [name for name in names if name not in order]
+        if unknown:
+            raise DataError(
+                f"{printable(where)} has the {self.output} '{printable(unknown[0])}', which the run does not know. "
+                f"Its {self.outputs}: {', '.join(printable(name) for name in order)}."
+            )
+        positions = np.array([order.index(name) for name in names])
+        if self.single_label:
+            return positions[targets]
+        moved = np.zeros((len(targets), len(order)), dtype=targets.dtype)
+        moved[:, positions] = targets
+        return moved
+
+    # -- results: words, cards, pictures, files
+
+    @abstractmethod
+    def summary(self, evaluation: E, where: str) -> str:
+        """One line for a screen: the score, the number of images and the figures beside it."""
+
+    @abstractmethod
+    def answer_text(self, value: float) -> str:
+        """The value of an answer as a screen shows it."""
+
+    @abstractmethod
+    def card_result(self, result: Mapping[str, Any]) -> str:
+        """The card's section on the result, in Markdown."""
+
+    @abstractmethod
+    def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
+        """The cells below `card_columns`, a row for each output."""
+
+    def screen_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row of `Evaluation.by_output` as `zoo evaluate` shows it: column names and values."""
+        return {name.replace("_", " "): value for name, value in row.items()}
+
+    @abstractmethod
+    def draw(self, target: Path, evaluation: E, names: Sequence[str]) -> None:
+        """Draw predictions against the truth to a PNG file."""
+
+    @abstractmethod
+    def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
+        """Check the task's figures in the result line of a run.
+
+        Raises KeyError for a figure that is missing, TypeError or ValueError for one of another shape.
+        """
+
+    def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:
+        """Whether the figures of an evaluation are better than the baseline's."""
+        better: bool = figures[self.metric.name] > baseline.score
+        return better
+
+    def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
+        """The baseline in words, and a warning where the figures do not beat it."""
+        rmse = "" if baseline.rmse is None else f", RMSE {baseline.rmse:.4g}"
+        score = f"{self.metric.short} {self.metric.text(baseline.score)}{rmse}"
+        sentences = [f"Baseline: {score} ({self.constant_answer} for every image)."]
+        if not self.beats(figures, baseline):
+            own = f"{self.metric.short} {self.metric.text(figures[self.metric.name])}"
+            sentences.append(
+                f"The model does not beat its baseline: with {own} it is no better than an answer that never looks at "
+                "the image."
+            )
+        return sentences
+
+
+def figure_text(figure: float | None) -> str:
+    """A figure in a table, to four digits; "-" where there is none."""
+    return "-" if figure is None else f"{figure:.4g}"
+
+
+def same_length(lists: Mapping[str, Sequence[object]], length: int) -> None:
+    """Raise TypeError for a list that does not have one figure for each output."""
+    for name, figures in lists.items():
+        if len(figures) != length:
+            raise TypeError(f"{name} are not {length} figures")
