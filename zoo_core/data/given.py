@@ -5,7 +5,8 @@ Shapes: B batch, C channels (1 greyscale, 3 RGB), H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,19 +37,26 @@ class GivenImages:
         return len(self.values)
 
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
-        try:
+        with self._naming(index):
             return to_image(self.values[index], at_least=at_least)
-        except DataError as error:
-            if isinstance(self.values[index], str | Path):  # the message names the file
-                raise
-            raise DataError(f"{self.name(index)} {error}.") from error
 
     def name(self, index: int) -> str:
         value = self.values[index]
         return str(value) if isinstance(value, str | Path) else f"image {index}"
 
     def digest(self, index: int) -> bytes:
-        return digest_of(self.values[index])
+        with self._naming(index):
+            return digest_of(self.values[index])
+
+    @contextmanager
+    def _naming(self, index: int) -> Iterator[None]:
+        """Put the name of an image in memory before an error; a file's error has its path already."""
+        try:
+            yield
+        except DataError as error:
+            if isinstance(self.values[index], str | Path):
+                raise
+            raise DataError(f"{self.name(index)} {error}.") from error
 
 
 def given_images(images: GivenImage | Iterable[GivenImage]) -> GivenImages:

@@ -25,6 +25,7 @@ from zoo_core.data.sources import PART_WORDS, Part, PartName, Source, Targets, c
 from zoo_core.errors import DataError, UsageError, ZooError, brief, printable, reason_of
 from zoo_core.settings import IN_MEMORY, TaskChoice
 from zoo_core.specs import TaskName
+from zoo_core.tasks import ALL
 
 Watch = Callable[[int, int], None]
 
@@ -137,67 +138,27 @@ def _names_of(items: Any) -> list[str] | None:
 
 
 def _targets(
-    targets: Mapping[PartName, list[Any]], names: list[str] | None, task: TaskChoice, title: str
+    targets: Mapping[PartName, list[Any]], names: list[str] | None, choice: TaskChoice, title: str
 ) -> tuple[TaskName, tuple[str, ...], dict[PartName, Targets]]:
     """The task, the names of the outputs and the targets of each part as an array."""
     every = [target for part in targets.values() for target in part]
     if not every:
         raise DataError(f"{title} has no items.")
-    found = _task_of(every[0]) if task == "auto" else task
+    fitting = [task for task in ALL.values() if (task.fits(every[0]) if choice == "auto" else task.name == choice)]
     try:
-        match found:
-            case "classification":
-                classes, positions = _classes(every, names)
-                check_classes(classes, title)
-                rows = [positions[target] for target in every]
-                array: Targets = np.asarray(rows, dtype=np.int64)
-            case "multilabel":
-                classes = names or sorted({label for target in every for label in target})
-                check_names(classes, title, one="label", many="labels")
-                array = np.asarray([_label_row(target, classes) for target in every], dtype=np.float32)
-            case "regression":
-                vectors = [target if isinstance(target, list) else [target] for target in every]
-                classes = names or (
-                    ["value"] if len(vectors[0]) == 1 else [f"value{n}" for n in range(len(vectors[0]))]
-                )
-                array = np.asarray(vectors, dtype=np.float32)
-                if array.shape != (len(every), len(classes)) or not np.isfinite(array).all():
-                    raise ValueError(f"not {len(classes)} finite numbers for every image")
+        if not fitting:
+            raise TypeError(f"{brief(every[0])} is no target")
+        task = fitting[0]
+        outputs, array = task.read_values(every, names)
     except (KeyError, TypeError, ValueError, IndexError) as error:
+        wanted = fitting[0].name if fitting else "any task"
         raise UsageError(
-            f"the targets of {title} are not those of {found}: {reason_of(error)}. A target is a class name or index, a "
+            f"the targets of {title} are not those of {wanted}: {reason_of(error)}. A target is a class name or index, a "
             "collection of label names, a number or a vector of numbers; the setting `task` says which."
         ) from error
+    if task.single_label:
+        check_classes(outputs, title)
+    else:
+        check_names(outputs, title, one=task.output, many=task.outputs)
     ends = np.cumsum([len(part) for part in targets.values()])[:-1]
-    return found, tuple(classes), dict(zip(targets, np.split(array, ends), strict=True))
-
-
-def _task_of(target: Any) -> TaskName:
-    if isinstance(target, list):
-        return "multilabel" if not target or isinstance(target[0], str) else "regression"
-    if isinstance(target, str) or (isinstance(target, int) and not isinstance(target, bool)):
-        return "classification"
-    if isinstance(target, float):
-        return "regression"
-    raise UsageError(
-        f"{brief(target)} is no target. Give a class name or index, a collection of label names, or numbers."
-    )
-
-
-def _classes(every: list[Any], names: list[str] | None) -> tuple[list[str], dict[Any, int]]:
-    """The names of the classes, and the position of each target among them."""
-    distinct = sorted(set(every))
-    if names is not None and all(isinstance(target, int) for target in distinct):
-        return names, {target: range(len(names))[target] for target in distinct if target >= 0}
-    known = names if names is not None else [str(target) for target in distinct]
-    return known, {target: known.index(str(target)) for target in distinct}
-
-
-def _label_row(target: Any, labels: list[str]) -> list[int]:
-    """1 for each label of an image: from its labels' names, or from a vector of 0 and 1."""
-    if len(target) == len(labels) and all(value in (0, 1) for value in target):
-        return [int(value) for value in target]
-    row = [0] * len(labels)
-    for label in target:
-        row[labels.index(label)] = 1
-    return row
+    return task.name, outputs, dict(zip(targets, np.split(array, ends), strict=True))
