@@ -67,7 +67,6 @@ def evaluate_run(
         name = part_name = _held_out(source, facts)
         train = source.parts["train"]
     else:
-        data = str(data) if isinstance(data, Path) else data
         source = scan_images(open_dataset(data, catalog, facts.task, scanning), watch=scanning)
         name = next(name for name in PARTS if name in source.parts)
         part_name = "all" if name == "train" else name

@@ -183,6 +183,7 @@ def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: 
 
     `watch` is told how many shards are looked at. Raises UsageError for another task.
     """
+    data = str(data) if isinstance(data, Path) else data
     if not isinstance(data, str):
         return open_in_memory(data, task, watch)
     if data.startswith(IN_MEMORY):
