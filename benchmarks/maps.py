@@ -46,7 +46,7 @@ from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import ZooError
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
-from zoo_core.training import job as job_module
+from zoo_core.training import resolve as resolve_module
 from zoo_core.training.job import prepare
 from zoo_core.training.phase_trainer import PhaseTrainer
 
@@ -163,7 +163,7 @@ def hooked(variation: MapVariation | None, seed: int) -> Iterator[None]:
         yield
         return
     epochs = itertools.count()
-    train_inputs, shapes_at_splits = PhaseTrainer.train_inputs, job_module.shapes_at_splits
+    train_inputs, shapes_at_splits = PhaseTrainer.train_inputs, resolve_module.shapes_at_splits
 
     def varied(
         work: PhaseTrainer, groups: Sequence[Sequence[ImageView]]
@@ -177,7 +177,7 @@ def hooked(variation: MapVariation | None, seed: int) -> Iterator[None]:
 
     with (
         mock.patch.object(PhaseTrainer, "train_inputs", varied),
-        mock.patch.object(job_module, "shapes_at_splits", unpooled),
+        mock.patch.object(resolve_module, "shapes_at_splits", unpooled),
     ):
         yield
 

@@ -77,7 +77,7 @@ def main() -> None:
         run_job(job, times)
     images = images_a_second(times, arguments.batch_size)
     best = best_operations(job)
-    print(environment("torch", "torchvision") + f", {device_name(job.device)}, {job.config.precision}")
+    print(environment("torch", "torchvision") + f", {device_name(job.device)}, {job.settings.precision}")
     print(f"{arguments.backbone}, {job.strategy}, batches of {arguments.batch_size}, {arguments.train} images\n")
     print(f"images a second          {images:>12,.1f}")
     print(f"operations an image      {operations / 1e9:>12,.2f} billion")
@@ -111,7 +111,7 @@ def images_a_second(times: Times, batch_size: int) -> float:
 
 def best_operations(job: Job) -> float:
     """Operations a second of a product of two square matrices, the fastest of several."""
-    dtype = getattr(torch, job.config.precision)
+    dtype = getattr(torch, job.settings.precision)
     side = SIDE[job.device.type]
     left, right = (torch.rand(side, side, device=job.device, dtype=dtype) for _ in range(2))
     seconds = []

@@ -58,6 +58,7 @@ def entry_of(record: PluginRecord) -> dict[str, Any]:
         "summary": facts["Summary"],
         "licence": facts["License-Expression"],
         **provided,
+        "folder": f"plugins/{record.distribution}",  # until a package index has it
         "links": {name.lower(): url for name, url in links.items()},
     }
 

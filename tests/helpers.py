@@ -9,18 +9,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from zoo_core.testing import make_photos
 
-__all__ = ["Zoo", "act_as_accelerator", "decoding", "files_of_at_most", "make_photos", "make_table"]
+__all__ = [
+    "Zoo",
+    "act_as_accelerator",
+    "decoding",
+    "files_of_at_most",
+    "make_photos",
+    "make_table",
+    "resolved",
+    "view_of",
+]
 
 from zoo_core.data.transforms import Pixels, apply_crop, crop_of
-from zoo_core.settings import Augment
+from zoo_core.settings import Augment, ResolvedSettings
 from zoo_core.specs import Preprocessing
 
 Zoo = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def resolved(**given: Any) -> ResolvedSettings:
+    """Settings in which nothing is open, as a run on a CPU would decide them."""
+    decided = {"task": "classification", "strategy": "full", "epochs": 2, "size": 32, "augment": "none"}
+    decided |= {"base_lr": 0.2, "patience": 2, "views": 0, "precision": "float32", "compile": "off"}
+    decided |= {"micro_batch": 32, "workers": 1, "device": "cpu"}
+    return ResolvedSettings(**{"backbone": "resnet18", **decided, **given})
 
 
 def make_table(root: Path, header: str, describe: Callable[[str, int], str], *, count: int = 12) -> Path:

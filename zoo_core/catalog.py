@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 
 from zoo_core.discovery import DISABLING, PluginRecord, discover, warnings_of
 from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of
+from zoo_core.installing import install_hint, registry
 from zoo_core.options import format_options, parse_options, split_name
-from zoo_core.published import install_command, published_plugins
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 
 S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec)
@@ -122,12 +122,12 @@ class Catalog:
 
     def _unknown(self, kind: type, name: str, names: Iterable[str]) -> str:
         word, plural = KINDS[kind]
-        known = next((plugin for plugin in published_plugins() if name in plugin.get(plural, ())), None)
+        known = next((plugin for plugin in registry() if name in plugin.get(plural, ())), None)
         if known:
             distribution = known["distribution"]
             return (
                 f"The {word} '{name}' is provided by {distribution}, which is not installed or failed to load. "
-                f"Install it with `{install_command(distribution)}`; `zoo plugins` shows the installed ones."
+                f"`zoo plugins` lists the installed ones. To install it: {install_hint(distribution)}"
             )
         return f"No {word} '{name}'.{did_you_mean(name, names)} `zoo list {plural}` shows all."
 

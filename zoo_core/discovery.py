@@ -14,10 +14,10 @@ from zoo_core import builtin, hookspecs
 from zoo_core.errors import brief, did_you_mean, printable, reason_of
 from zoo_core.hookspecs import PROJECT
 from zoo_core.installed import installed_plugins
-from zoo_core.published import CORE
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Spec
 from zoo_core.version import __version__
 
+CORE = "zoo-core"
 DISABLED = "disabled by the user"
 DISABLING = "ZOO_DISABLE_PLUGINS"
 

@@ -24,8 +24,7 @@ from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import TASKS, TaskName
 from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback, NullCallback
-from zoo_core.training.job import prepare
-from zoo_core.training.run import Result, run_job
+from zoo_core.training.run import Result
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 
 
@@ -107,7 +106,7 @@ def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback
 
     Returns the directory, the history and the evaluation. Raises ZooError with the cause and a next step.
     """
-    return run_job(prepare(config, catalog or open_catalog()), callback or NullCallback())
+    return runs.finetune(config, catalog or open_catalog(), callback or NullCallback())
 
 
 def resume(

@@ -20,9 +20,9 @@ from zoo_core.data.decode import open_image
 from zoo_core.data.given import GivenImage, given_images
 from zoo_core.data.sources import Part
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.model.design import ModelDesign
-from zoo_core.published import install_command
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
@@ -31,7 +31,7 @@ from zoo_core.tasks.objective import Objective, objective_for
 from zoo_core.tensors import read_tensors
 from zoo_core.training.evaluate import evaluate, normalised_outputs
 from zoo_core.weights.load import assign, build_empty, check_finite, check_keys_and_shapes, load_chain
-from zoo_core.weights.resolve import load_whole, named_weights
+from zoo_core.weights.resolve import load_whole, named_weights, unknown_weights
 
 BATCH_SIZE = 16
 CLASS_LISTS = {"imagenet-1k": "imagenet_1k.txt"}
@@ -123,8 +123,8 @@ def _installed(distribution: str, name: str, catalog: Catalog) -> str:
     record = next((record for record in catalog.records if record.distribution == distribution), None)
     if record is None:
         raise ZooError(
-            f"the run needs '{name}' from {distribution}, which is not installed. "
-            f"`{install_command(distribution)}`, if you trust that package: a plugin is code."
+            f"the run needs '{name}' from {distribution}, which is not installed. If you trust that package, "
+            f"for a plugin is code: {install_hint(distribution)}"
         )
     if record.failure:
         raise ZooError(f"the run needs '{name}' from {distribution}, which was skipped: {record.failure}.")
@@ -135,6 +135,8 @@ def open_pretrained(choice: Choice[BackboneSpec], weights: str, device: torch.de
     """Load a backbone with its original classifier. Raises UsageError when its weights have none."""
     spec = choice.spec
     ref = named_weights(spec, weights)
+    if ref is None and weights not in ("default", "none"):
+        raise unknown_weights(spec, weights)
     if ref is None or not ref.has_classifier or ref.classes is None:
         raise UsageError(
             f"'{spec.name}' has no pretrained classifier to predict with. Fine-tune it first "

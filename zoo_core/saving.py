@@ -13,13 +13,13 @@ from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.findings import findings
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Part, PartName, Source
+from zoo_core.discovery import CORE
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.adapt import make_plan
 from zoo_core.model.apply import applied_to
 from zoo_core.model.assemble import Model
 from zoo_core.predict import Predictor
-from zoo_core.published import CORE
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import RunWriter, now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts

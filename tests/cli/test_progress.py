@@ -18,7 +18,7 @@ def screen() -> Console:
 
 def test_the_bar_of_a_search_shows_its_share(screen: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common, "console", lambda error=False: screen)
-    with common.progress_of("looking at the images") as watch:
+    with common.progress_of("inspecting the images") as watch:
         watch(1, 4)
     assert "25 %" in screen.file.getvalue()
 

@@ -9,7 +9,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.discovery import PluginRecord, _collect
 from zoo_core.errors import UsageError
 from zoo_core.freezing.strategies import DepthOptions
-from zoo_core.published import published_plugins
+from zoo_core.installing import registry
 from zoo_core.specs import FreezeSpec, HeadSpec
 
 FULL = FreezeSpec(name="full", plan="zoo_core.freezing.strategies:full", summary="everything")
@@ -46,11 +46,9 @@ def test_an_unknown_name_gets_a_suggestion_and_the_next_step() -> None:
 
 def test_a_backbone_whose_plugin_is_not_installed_is_answered_with_the_install_command() -> None:
     name, distribution = next(
-        (names["backbones"][0], names["distribution"]) for names in published_plugins() if names.get("backbones")
+        (names["backbones"][0], names["distribution"]) for names in registry() if names.get("backbones")
     )
-    with pytest.raises(
-        UsageError, match=f"'{name}' is provided by {distribution}.*`pip install ./plugins/{distribution}  # in a"
-    ):
+    with pytest.raises(UsageError, match=f"'{name}' is provided by {distribution}.*`pip install .*{distribution}`"):
         Catalog(()).backbone(name)
 
 

@@ -20,6 +20,7 @@ from helpers import decoding, make_photos
 from zoo_core import json_index
 from zoo_core.data import scan
 from zoo_core.data.bundled import fashion_small
+from zoo_core.data.decode import FORMATS
 from zoo_core.data.folders import read_folders
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source
@@ -66,7 +67,7 @@ def test_all_bad_images_are_named_in_one_error_with_the_next_step(photos: Path) 
         "  blue/4.jpg is not there",
         "  red/0.jpg is damaged or unreadable",
         "  red/1.png is empty",
-        "  red/2.jpg is not an image that can be read (JPEG, PNG, WEBP, GIF, BMP, TIFF, PPM)",
+        f"  red/2.jpg is not an image that can be read ({', '.join(FORMATS)})",
     ]
     assert last == "Repair or remove them, or add --bad-images skip."
 
@@ -138,7 +139,7 @@ def test_a_file_of_the_same_size_is_looked_at_again_whatever_its_time_says(
     assert len(decoded) == 21
 
 
-def written_with(text: str, change: Callable[[Any], Any], key: str = scan.READER) -> str:
+def written_with(text: str, change: Callable[[Any], Any], key: str = scan.INSPECTION) -> str:
     """The cache's file with its entries changed and a digest that fits them."""
     entries = json.dumps(change(json.loads(text.split("\n")[1])))
     return json.dumps({"key": key, "digest": json_index._digest(entries.encode())}) + "\n" + entries

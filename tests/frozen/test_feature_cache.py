@@ -19,13 +19,14 @@ from zoo_core.data import scan, sources
 from zoo_core.data.batches import Batches, training_groups
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import ArrayImages, Part
-from zoo_core.data.store import ENTRY, Store
+from zoo_core.data.store import ENTRY, HEADER_BYTES, Store
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
+from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.caching import cache_budget, choose_caching, view_in_epoch
-from zoo_core.frozen.feature_cache import CacheItems, FeatureCache
+from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.inputs import CPU_GROUP
-from zoo_core.frozen.split import FrozenPrefix, SplitPoint, folded, prefix_keys
+from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, folded, prefix_keys
 from zoo_core.paths import cache_dir
 from zoo_core.settings import CacheType, FinetuneConfig
 from zoo_core.specs import Preprocessing
@@ -144,7 +145,7 @@ def test_a_cut_further_back_starts_from_the_one_that_is_kept(
 ) -> None:
     run(config, catalog, strategy="last:1")
     read: list[object] = []
-    monkeypatch.setattr(Batches, "here", lambda self, group: read.append(group))
+    monkeypatch.setattr(Batches, "load_batch", lambda self, group: read.append(group))
     _, result = run(config, catalog, strategy="head-only")
     assert result.num_computed == 24
     assert read == []  # layer4 is computed from layer3's features: no image was opened
@@ -162,7 +163,8 @@ def test_what_is_kept_does_not_depend_on_what_was_there(config: FinetuneConfig, 
         (cut,) = job.caching.splits
         assert cut is not None
         entry = job.backbone.entry
-        keys = prefix_keys(job.model, job.preprocessing, f"{entry.distribution} {entry.version} {job.backbone}")
+        identity = f"{entry.distribution} {entry.version} {job.backbone}"
+        keys = prefix_keys(job.model, job.preprocessing, identity, job.device)
         features = FeatureCache(cache_dir(), "", job.shapes, "none", dtype, job.device, 1, keys)
         val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
         kept.append(next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]])))
@@ -220,7 +222,14 @@ def test_a_row_takes_no_more_memory_than_its_entry_in_the_index(tmp_path: Path) 
     preprocessing = Preprocessing(size=2, mean=(0.5,), std=(0.5,))
     batches = Batches(Part(ArrayImages("numbers", pixels), (0,) * count), preprocessing, 8, 1, "crop-flip")
     features = FeatureCache(
-        tmp_path, "", {cut: (1, 1, 1)}, "crop-flip", "float32", torch.device("cpu"), 1, {cut: "key"}
+        tmp_path,
+        "",
+        {cut: (1, 1, 1)},
+        "crop-flip",
+        "float32",
+        torch.device("cpu"),
+        1,
+        {cut: FeatureKey("key", "old key")},
     )
     rows = CacheItems(((batches, views),))
     features.store(cut).add([features.key(*row) for row in rows], [np.zeros((1, 1, 1))] * len(rows))
@@ -250,10 +259,10 @@ def test_over_the_budget_less_is_kept_and_it_is_said(config: FinetuneConfig, cat
 
     layer3 = 24 * 256 * 2 * 2 * 4
     assert job.shapes[SplitPoint(4)] == (256, 2, 2)
-    assert (caching(layer3).splits, caching(layer3).sizes, caching(layer3).note) == ((SplitPoint(4),), (layer3,), "")
+    assert (caching(layer3).splits, caching(layer3).sizes, caching(layer3).warning) == ((SplitPoint(4),), (layer3,), "")
     little = caching(layer3 - 1)
     assert (little.splits, little.views) == ((None,), 0)
-    assert "the budget (--cache-gb) is too small" in little.note
+    assert "the budget (--cache-gb) is too small" in little.warning
     head_only = caching(24 * 512 * 4, "head-only")
     assert head_only.splits == (SplitPoint(5, pooled=True),)
     _, result = run(config, catalog, strategy="last:1", cache_gb=0.0)
@@ -272,7 +281,7 @@ def test_what_is_kept_already_has_its_room(tmp_path: Path, monkeypatch: pytest.M
     """Else a second run, or one that goes on, would find too little room for what the first one kept, and keep nothing."""
     with Store(tmp_path / "cache" / "features" / "key", np.uint8) as store:
         store.add([b"0" * 16], [np.zeros((1, 10, 100), np.uint8)])
-    kept = 1000 + ENTRY.itemsize
+    kept = 1000 + ENTRY.itemsize + 2 * HEADER_BYTES
     monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10_000, 9_000, 500))
     assert cache_budget(1.0) == 400 + kept
     assert cache_budget(1e-6) == 1000
@@ -312,13 +321,15 @@ def test_half_precision_keeps_what_was_computed_rounded(
             job.model.backbone.stage("layer4").get_submodule("1.bn2").weight.fill_(1e6 if dtype == "bfloat16" else 1.0)
         run_job(job, NullCallback())
         entry = job.backbone.entry
-        keys = prefix_keys(job.model, job.preprocessing, f"{entry.distribution} {entry.version} {job.backbone}")
+        identity = f"{entry.distribution} {entry.version} {job.backbone}"
+        keys = prefix_keys(job.model, job.preprocessing, identity, job.device)
         features = FeatureCache(cache_dir(), "", job.shapes, "none", kind, job.device, 1, keys)
         (cut,) = job.caching.splits
         val = Batches(job.source.parts["val"], job.preprocessing, 8, 1)
         found[kind] = next(features.kept(cut, val, 1).batches([[(index, 0) for index in range(len(val.part))]]))
         features.close()
-        assert job.caching.total == (features.folder(cut) / "rows").stat().st_size == 24 * 512 * BYTES[kind]
+        assert job.caching.total == 24 * 512 * BYTES[kind]
+        assert (features.folder(cut) / "rows").stat().st_size == HEADER_BYTES + job.caching.total
     exact, kept = found["float32"], found[dtype]
     assert (exact.abs().max() > 65504) == (dtype == "bfloat16")
     assert 0 < (kept - exact).abs().div(exact.abs() + 1e-9).max() <= 2.0 ** -(bits + 1)
@@ -359,13 +370,13 @@ def test_the_front_is_computed_in_groups_of_one_size(
 
 def test_keys_grow_stage_by_stage(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(config, catalog)
-    before = prefix_keys(job.model, job.preprocessing, "x")
+    before = prefix_keys(job.model, job.preprocessing, "x", job.device)
     with torch.no_grad():
         next(iter(job.model.backbone.stage("layer3").parameters())).add_(1)
-    after = prefix_keys(job.model, job.preprocessing, "x")
+    after = prefix_keys(job.model, job.preprocessing, "x", job.device)
     same = {cut.stages for cut in before if before[cut] == after[cut]}
     assert same == {1, 2, 3}
-    assert set(prefix_keys(job.model, job.preprocessing, "y").values()).isdisjoint(after.values())
+    assert set(prefix_keys(job.model, job.preprocessing, "y", job.device).values()).isdisjoint(after.values())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from zoo_core.published import published_plugins
+from zoo_core.installing import registry
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = sorted((ROOT / "registry" / "plugins").glob("*.toml"))
@@ -31,7 +31,7 @@ def test_an_entry_fits_the_schema(path: Path) -> None:
     entry = tomllib.loads(path.read_text())
     jsonschema.validate(entry, SCHEMA)
     assert entry["distribution"] == path.stem
-    assert entry in published_plugins()
+    assert entry in registry()
 
 
 def test_the_schema_refuses_an_entry_that_provides_nothing() -> None:

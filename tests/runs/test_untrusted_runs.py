@@ -274,7 +274,7 @@ def test_names_of_images_are_not_published(run: Path) -> None:
 def test_the_advice_to_install_a_package_says_that_it_has_to_be_trusted(run: Path, catalog: Catalog) -> None:
     facts = spoiled(run, lambda f: f["backbone"].update(distribution="zoo-nowhere"))
     (run / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(ZooError, match="`pip install zoo-nowhere`, if you trust that package: a plugin is code."):
+    with pytest.raises(ZooError, match="If you trust that package, for a plugin is code: `pip install zoo-nowhere`"):
         zoo_core.load(run, catalog=catalog)
 
 

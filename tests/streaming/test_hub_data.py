@@ -21,6 +21,7 @@ from zoo_core.data.folders import read_folders
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source, windows_of
 from zoo_core.errors import DataError, HubError, UsageError
+from zoo_core.installing import install_hint
 from zoo_core.streaming import hubdata
 from zoo_core.training.job import open_dataset
 
@@ -346,5 +347,6 @@ def test_without_the_extra_core_works_and_says_what_to_install() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == (
-        "--data hf:... needs the package 'datasets', which is not installed: pip install 'zoo-core[streaming]'"
+        "--data hf:... needs the package 'datasets', which is not installed. To install it: "
+        + install_hint("zoo-core", extra="streaming")
     )

@@ -7,6 +7,7 @@ again and again, a link was taken for an image, and a member that ends behind th
 from __future__ import annotations
 
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,9 +36,9 @@ def holding(path: Path, *files: tuple[str, bytes]) -> Path:
     return written(path, fill)
 
 
-def read(path: Path) -> list[Sample]:
+def read(path: Path, ignored: Counter[str] | None = None) -> list[Sample]:
     with path.open("rb") as file:
-        return list(samples_of(file, path.name))
+        return list(samples_of(file, path.name, Counter() if ignored is None else ignored))
 
 
 def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -56,13 +57,63 @@ def test_files_that_share_a_name_up_to_its_first_dot_are_one_sample(tmp_path: Pa
         add(tar, "no-image.cls", b"7")
 
     path = written(tmp_path / "a.tar", fill)
-    samples = read(path)
+    ignored = Counter[str]()
+    samples = read(path, ignored)
+    assert ignored == {"*.json": 4, "*.cls without an image": 1}
     assert [(sample.name, sample.text) for sample in samples] == [
         (f"a.tar/some/folder.v2/{number}", str(number)) for number in range(4)
     ]
     assert [sample.content for sample in samples] == [photos[number][0] for number in range(4)]
     with path.open("rb") as file:
         assert [content_at(file, one.offset, one.length) for one in samples] == [one.content for one in samples]
+
+
+@pytest.mark.parametrize("key", ["img_0001.v2", "IMG 2024.05.01 12.30", "cat.0", "some.folder/a.b.c"])
+def test_a_name_may_have_dots(tmp_path: Path, key: str) -> None:
+    """Seen to fail: such samples were missing without a word."""
+    files = [(f"{key}{number}.{ending}", b"1") for number in (3, 4) for ending in ("cls", "jpg")]
+    ignored = Counter[str]()
+    assert [one.name for one in read(holding(tmp_path / "a.tar", *files), ignored)] == [
+        f"a.tar/{key}3",
+        f"a.tar/{key}4",
+    ]
+    assert ignored == {}
+
+
+@pytest.mark.parametrize("ending", ["bmp", "gif", "tif", "TIFF", "ppm", "jfif", "avif"])
+def test_all_endings_of_folders_are_images_in_tar_files(tmp_path: Path, ending: str) -> None:
+    """Seen to fail: such samples were missing without a word."""
+    assert len(read(holding(tmp_path / "a.tar", (f"a.{ending}", b"x"), ("a.cls", b"0")))) == 1
+
+
+def test_members_of_no_sample_are_counted_by_their_endings(tmp_path: Path) -> None:
+    files = ("a.jpg", "a.cls", "a.mask.png", "a.tif", "a.json", "b.txt", "LICENSE", "c.cls", "d.heif2")
+    ignored = Counter[str]()
+    (sample,) = read(holding(tmp_path / "a.tar", *((name, b"0") for name in files)), ignored)
+    assert sample.name == "a.tar/a"
+    assert ignored == {
+        "*.mask.png without a .cls": 1,
+        "*.tif": 1,
+        "*.json": 1,
+        "*.txt": 1,
+        "without an ending": 1,
+        "*.cls without an image": 1,
+        "*.heif2": 1,
+    }
+
+
+def test_a_system_without_pread_reads_the_same(
+    tmp_path: Path, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail with AttributeError."""
+    names = [f"{number}.{ending}" for number in range(4) for ending in ("jpg", "cls")]
+    files = [(name, photos[int(name[0])][0] if name.endswith("jpg") else b"0") for name in names]
+    path = holding(tmp_path / "a.tar", *files)
+    expected = read(path)
+    monkeypatch.setattr(tars, "PREAD", None)
+    assert read(path) == expected
+    with path.open("rb") as file:
+        assert [content_at(file, one.offset, one.length) for one in expected] == [one.content for one in expected]
 
 
 @pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
@@ -94,7 +145,9 @@ def test_links_devices_and_folders_are_passed_over(tmp_path: Path) -> None:
         add(tar, "../../../escape.cls", b"0")
 
     before = sorted(tmp_path.rglob("*"))
-    assert [one.name for one in read(written(tmp_path / "a.tar", fill))] == ["a.tar/../../../escape"]
+    ignored = Counter[str]()
+    assert [one.name for one in read(written(tmp_path / "a.tar", fill), ignored)] == ["a.tar/../../../escape"]
+    assert ignored == {"link or special file": 4, "*.cls without an image": 4}
     assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "a.tar"]), "a name in a shard became a path"
 
 

@@ -130,9 +130,11 @@ def test_parts_may_have_patterns_of_their_own(shards: Path, catalog: Catalog) ->
     assert {name: len(part) for name, part in source.parts.items()} == {"train": 15, "val": 5}
 
 
-def test_a_class_that_was_not_trained_is_named(shards: Path) -> None:
-    with pytest.raises(DataError, match="training images of 1 class. At least two classes are needed"):
-        open_tars(f"{shards}/photos-000.tar")
+def test_one_class_can_be_measured_on_but_not_trained_on(shards: Path) -> None:
+    source = open_tars(f"{shards}/photos-000.tar")
+    assert source.classes == ("blue",)
+    with pytest.raises(DataError, match="has only the class 'blue'. A training needs at least two."):
+        source.with_validation(share=0.5, seed=0)
 
 
 def test_bad_images_are_named_or_left_out(tmp_path: Path, photos: list[Photo]) -> None:

@@ -31,7 +31,7 @@ from zoo_core.training import trainer
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.phase_trainer import StepError
-from zoo_core.training.run import Result, resume, run_job
+from zoo_core.training.run import Result, finetune, resume
 from zoo_core.training.stopping import Interrupted
 
 WAYS = {
@@ -70,7 +70,7 @@ def main(way: str, photos: str, parts: str, place: Path) -> None:
 
 def run_whole(config: FinetuneConfig, catalog: Catalog) -> None:
     os.environ["ZOO_CACHE"] = f"{config.out}-cache"
-    run_job(prepare(config, catalog), NullCallback())
+    finetune(config, catalog, NullCallback())
     dist.barrier()
 
 
@@ -78,9 +78,9 @@ def run_stopped(config: FinetuneConfig, catalog: Catalog) -> None:
     """Stop in mid-epoch, and in the last epoch; each time all goes on with other random numbers than it had."""
     os.environ["ZOO_CACHE"] = f"{config.out}-cache"
     job = prepare(config, catalog)
-    steps = training_steps(len(job.source.parts["train"]), config.images_a_step)
+    steps = training_steps(len(job.source.parts["train"]), job.settings.batch_size)
     run = Path(str(config.out))
-    assert stopped(1, lambda callback: run_job(prepare(config, catalog), callback))
+    assert stopped(1, lambda callback: finetune(config, catalog, callback))
     if stopped((job.plan.epochs - 1) * steps + 1, lambda callback: resume(run, catalog, callback)):
         assert not stopped(-1, lambda callback: resume(run, catalog, callback))
     dist.barrier()
@@ -92,7 +92,7 @@ def run_nowhere(config: FinetuneConfig, catalog: Catalog) -> None:
         if dist.get_rank() == 1:
             small_memory(small, 0, OUT_OF_MEMORY[0])
         with pytest.raises(StepError, match="the memory is too small for a single image"):
-            run_job(prepare(config, catalog), NullCallback())
+            finetune(config, catalog, NullCallback())
     dist.barrier()
 
 

@@ -25,10 +25,12 @@ from survive.test_interruptions import stopped_at
 from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command
 from zoo_core.errors import TrainingError, UsageError, ZooError
+from zoo_core.runs.schema import differences, parse_facts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.run import resume, run_job
+from zoo_core.version import RESUMES
 
 CONFIG = FinetuneConfig(backbone="lenet5", strategy="full", epochs=3, batch_size=4)
 
@@ -75,6 +77,17 @@ def other_option(photos: Path, config: dict[str, Any]) -> None:
     config["config"]["strategy"] = "head-only"
 
 
+def test_a_run_that_an_older_version_began_is_resumed_where_this_one_finishes_it_alike(
+    run: Path, catalog: Catalog
+) -> None:
+    """Without the list of such versions every interrupted run of 0.1.0 was lost with the change of the version."""
+    config = json.loads((run / "config.json").read_text())
+    for version in RESUMES:
+        config["zoo_core"] = config["head"]["version"] = config["strategy"]["version"] = version
+        facts = parse_facts(config, "config.json")
+        assert differences(facts, parse_facts(json.loads((run / "config.json").read_text()), "config.json")) == []
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -97,7 +110,7 @@ def test_a_run_is_not_resumed_with_anything_else_and_it_is_said_what(
     (run / "config.json").write_text(json.dumps(config))
     with pytest.raises(ZooError) as caught:
         resume(run, catalog, NullCallback())
-    assert f"{run} cannot go on, because not all is as it was:" in str(caught.value)
+    assert f"cannot resume {run}; these have changed since it started:" in str(caught.value)
     assert named in str(caught.value)
     assert list((run / "checkpoints").iterdir()), "a refusal costs nothing"
 

@@ -71,9 +71,8 @@ def on_gpu(job: Job) -> Trainer:
     return Trainer(
         model=job.model,
         plan=job.plan,
-        config=job.config,
+        config=job.settings,
         planner=_feeds(job, World()),
-        pretrained=False,
         objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
         callback=NullCallback(),
         stop_request=StopRequest(),

@@ -33,10 +33,10 @@ def test_a_run_directory_holds_everything_and_opens_again(config: FinetuneConfig
     names = {path.name for path in result.directory.iterdir()}
     assert names == {"config.json", "metrics.jsonl", "model.safetensors", "curves.png", "confusion.png", "README.md"}
     facts = read_run(result.directory).facts
-    autotune = facts.config
-    assert autotune == replace(config, precision=autotune.precision, compile=autotune.compile)
-    assert autotune.precision in ("float32", "bfloat16")
-    assert autotune.compile in ("on", "off")
+    assert facts.config == replace(config, precision=facts.config.precision, compile=facts.config.compile)
+    assert facts.config.precision in ("float32", "bfloat16")
+    assert facts.config.compile in ("on", "off")
+    assert (facts.views, facts.split_points) == (2, ("layer3",))
     assert (facts.classes, facts.start, facts.backbone.distribution) == (("blue", "red"), None, "zoo-resnet")
     assert facts.data.images == {"train": 16, "val": 4}
     lines = read_metrics(result.directory)

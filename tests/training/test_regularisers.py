@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from helpers import resolved
 from zoo_core.catalog import Catalog
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.library import create_model
 from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model
-from zoo_core.settings import FinetuneConfig
 from zoo_core.training.regularisers import L2SP, Ema, cutmix, mixup
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
 
@@ -100,8 +100,8 @@ def take_a_step(model: Model, plan: Plan, number: int, pull: L2SP | None = None,
     """One large step in a phase of the plan, after which everything that may move has moved."""
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
-    config = FinetuneConfig(backbone="resnet18", lr=0.1, optimizer="sgd")
-    rates = Rates.of(config, plan, phase, pretrained=False)
+    config = resolved(lr=0.1, optimizer="sgd")
+    rates = Rates.of(config, plan, phase)
     optimizer = make_optimizer(config, parameter_groups(model, plan, number, rates, 0.0), None)
     model.train()
     model.zero_grad()

@@ -5,15 +5,16 @@ import itertools
 import pytest
 import torch
 
+from helpers import resolved
 from zoo_core.catalog import Catalog
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.library import create_model
 from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import ResolvedSettings
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, schedule, set_rates
 
-CONFIG = FinetuneConfig(backbone="resnet18", lr=0.01)
+PRETRAINED, SCRATCH = resolved(lr=0.01, base_lr=0.1), resolved(lr=0.01, base_lr=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +22,11 @@ def model(catalog: Catalog) -> Model:
     return create_model("resnet18", num_classes=3, weights="none", catalog=catalog)
 
 
-def optimizer_of(model: Model, plan: Plan, number: int = 0, before=None, *, pretrained: bool = True):
+def optimizer_of(model: Model, plan: Plan, number: int = 0, before=None, settings: ResolvedSettings = PRETRAINED):
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
-    rates = Rates.of(CONFIG, plan, phase, pretrained=pretrained)
-    return make_optimizer(CONFIG, parameter_groups(model, plan, number, rates, CONFIG.weight_decay), before)
+    rates = Rates.of(settings, plan, phase)
+    return make_optimizer(settings, parameter_groups(model, plan, number, rates, settings.weight_decay), before)
 
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> set[torch.nn.Parameter]:
@@ -55,7 +56,7 @@ def test_each_stage_gets_its_share_and_norms_and_biases_no_decay(model: Model) -
 
 def test_from_scratch_the_base_learns_at_a_fifth_of_the_heads_rate(catalog: Catalog, model: Model) -> None:
     plan = make_plan(catalog.strategy("full"), catalog.backbone("resnet18").spec.stages, 1)
-    groups = optimizer_of(model, plan, pretrained=False).param_groups
+    groups = optimizer_of(model, plan, settings=SCRATCH).param_groups
     assert {group["lr"] for group in groups if group["part"] != "head"} == {0.01 * 0.2}
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo_core import PackageFile, WeightsRef
+import zoo_core
+from zoo_core import PackageFile, TorchFile, WeightsRef
 from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.model.assemble import build_network
 from zoo_core.paths import sha256_of
 from zoo_core.tensors import read_tensors, write_tensors
 from zoo_core.weights import fetch as fetch_module
-from zoo_core.weights.fetch import fetch, fetch_source
+from zoo_core.weights.fetch import fetch, fetch_source, nothing_found
 from zoo_core.weights.load import build_empty
 from zoo_core.weights.resolve import load_backbone, load_whole, resolve_weights
 
@@ -167,3 +168,20 @@ print(len(shapes) > 1, [name for name in ("torch", "torch._dynamo", "sympy") if 
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "True ['torch']"
+
+
+def test_a_wrong_tag_is_said_to_be_wrong_and_not_to_have_no_classifier(catalog: Catalog) -> None:
+    """Before: "'lenet5' has no pretrained classifier to predict with", which it has."""
+    with pytest.raises(UsageError, match="'lenet5' has no weights 'mnst'. Did you mean 'mnist'"):
+        zoo_core.load("lenet5", weights="mnst", catalog=catalog)
+
+
+def test_only_weights_behind_an_address_are_said_to_be_pulled(catalog: Catalog) -> None:
+    """Before, a package that was not installed was to be fetched with `zoo pull`, which cannot."""
+    spec = catalog.backbone("lenet5").spec
+    ref = replace(spec.weights[0], sources=(PackageFile(package="gone", file="x.safetensors", sha256="0" * 64),))
+    with pytest.raises(WeightsError, match="To install it: `pip install gone`") as caught:
+        fetch("lenet5", ref)
+    assert "zoo pull" not in str(caught.value)
+    ref = replace(ref, sources=(*ref.sources, TorchFile(file="x-01234567.pth")))
+    assert f"`zoo pull lenet5@{ref.tag}` fetches them" in str(nothing_found("lenet5", ref, []))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.common import console, json_option, megabytes, print_json, shown, table
+from zoo_core.cli.common import console, json_option, print_json, shown, table
 from zoo_core.paths import cache_dir
+from zoo_core.wording import megabytes
 
 KINDS = {
     "features": "outputs of frozen stages, by image",
@@ -33,11 +34,8 @@ def cache(clear: bool, as_json: bool) -> None:
     zoo cache --clear
     """
     root = cache_dir()
-    if clear:
-        import shutil
-
-        for kind in ("features", "pixels", "scans", "shards"):
-            shutil.rmtree(root / kind, ignore_errors=True)
+    if clear and (in_use := _clear(root)):
+        click.echo(f"left {in_use} of them, which a run uses: clear again when it has ended", err=True)
     sizes = {kind: _size(root / kind) for kind in KINDS}
     if as_json:
         print_json({"folder": str(root), "kept": [{"kind": kind, "bytes": size} for kind, size in sizes.items()]})
@@ -48,6 +46,19 @@ def cache(clear: bool, as_json: bool) -> None:
     out = console()
     out.print(made)
     out.print(f"In {shown(root)}.")
+
+
+def _clear(root: Path) -> int:
+    """Remove what later runs make again; the number of stores that a process uses, which stay."""
+    import shutil
+
+    from zoo_core.data.eviction import remove_store
+
+    folders = [folder for kind in ("features", "pixels") for folder in (root / kind).glob("*")]
+    in_use = sum(not remove_store(folder) for folder in folders)
+    for kind in ("scans", "shards"):
+        shutil.rmtree(root / kind, ignore_errors=True)
+    return in_use
 
 
 def _size(folder: Path) -> int:

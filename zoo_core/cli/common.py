@@ -1,4 +1,4 @@
-"""What the commands share: the catalog, JSON on standard output, tables, completion of names."""
+"""Helpers of all commands: the catalog, JSON on standard output, tables, completion of names."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def console(*, error: bool = False) -> Console:
 
 
 def announce(text: str) -> None:
-    """Say on a terminal what is being waited for. A line, not a spinner: downloads draw bars of their own below it."""
+    """Announce the next wait on a terminal. A line, not a spinner: downloads draw bars of their own below it."""
     screen = console(error=True)
     if screen.is_terminal:
         screen.print(f"[dim]{text} ...[/dim]")
@@ -66,7 +66,7 @@ def announce(text: str) -> None:
 
 @contextmanager
 def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error; call what it gives with (done, total). It comes with the first call and goes with the last."""
+    """A bar on standard error; call its value with (done, total). It comes with the first call and goes with the last."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
@@ -77,7 +77,7 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
         bar.start()
         bar.update(task, completed=done, total=total)
         if done == total:
-            bar.stop()  # so that what follows, say a download, can draw bars of its own
+            bar.stop()  # so that a download after it can draw bars of its own
 
     try:
         yield told
@@ -128,25 +128,6 @@ def _wrapped(text: str, width: int) -> list[str]:
     from textwrap import wrap
 
     return [part for line in lines for part in wrap(line, width)]
-
-
-def human_count(number: int | None) -> str:
-    """61706 -> "61.7 k", 25557032 -> "25.6 M"."""
-    if number is None:
-        return "-"
-    for limit, divisor, unit in ((10**9, 10**9, " G"), (10**6, 10**6, " M"), (10**3, 10**3, " k")):
-        if number >= limit:
-            return f"{number / divisor:.1f}{unit}"
-    return str(number)
-
-
-def megabytes(count: int) -> str:
-    """A number of bytes, as a person says it."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 class _Name(click.ParamType[str]):

@@ -59,12 +59,8 @@ def finetune(
     if chosen.strategy != "auto":
         catalog.strategy(chosen.strategy)
     announce("loading the engine, the weights and the list of images")
-    from zoo_core.training.job import prepare
-    from zoo_core.training.run import run_job
+    from zoo_core.training import run as training
 
-    with progress_of("looking at the images") as watch:
-        job = prepare(chosen, catalog, watch)
-    with watching() as callback:
-        callback.show(job)
-        result = run_job(job, callback)
+    with progress_of("inspecting the images") as scanning, watching() as callback:
+        result = training.finetune(chosen, catalog, callback, callback.show, scanning)
     report(result, as_json=as_json)

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from zoo_core.catalog import KINDS, Catalog, Choice
-from zoo_core.cli.common import catalog_of, console, human_count, json_option, print_json, shown, table
+from zoo_core.cli.common import catalog_of, console, json_option, print_json, shown, table
 from zoo_core.errors import UsageError, did_you_mean
 from zoo_core.options import describe_options
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec, Paper
+from zoo_core.wording import human_count
 
 
 @click.command()

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from zoo_core.catalog import Catalog
-from zoo_core.cli.common import catalog_of, human_count, json_option, print_columns, print_json
+from zoo_core.cli.common import catalog_of, json_option, print_columns, print_json
 from zoo_core.options import describe_options
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.wording import human_count
 
 COLUMNS = {
     "backbones": ("name", "year", "params", "GMACs", "top-1 %", "weights", "plugin"),

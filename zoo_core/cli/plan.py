@@ -1,4 +1,4 @@
-"""`zoo plan`: what a strategy would do, without training."""
+"""`zoo plan`: the phases of a strategy and their cost, without training."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import (
-    catalog_of,
-    console,
-    human_count,
-    json_option,
-    megabytes,
-    print_json,
-    progress_of,
-    table,
-)
+from zoo_core.cli.common import catalog_of, console, json_option, print_json, progress_of, table
 from zoo_core.cli.options import Command, Option, setting_option
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import Auto
+from zoo_core.wording import human_count, megabytes
 
 if TYPE_CHECKING:
     from zoo_core.training.estimate import Estimate
@@ -110,7 +102,7 @@ def plan(
 
 
 def _kept_bytes(front: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> int:
-    """The bytes of what stands behind the frozen front for one view of one image, in half precision."""
+    """The bytes of the features at the split point of one view of one image, in half precision."""
     from math import prod
 
     return 2 * prod(shapes[front[-1]]) if front else 0
@@ -120,7 +112,7 @@ def _estimates(config: FinetuneConfig, catalog: Any) -> list[Estimate]:
     from zoo_core.training.estimate import estimate
     from zoo_core.training.job import prepare
 
-    with progress_of("looking at the images") as watch:
+    with progress_of("inspecting the images") as watch:
         job = prepare(config, catalog, watch)
     return estimate(job)
 

@@ -1,4 +1,4 @@
-"""What the commands that train show: the job before it starts, its progress, and what came out."""
+"""The screen of the commands that train: the job before it starts, its progress, its result."""
 
 from __future__ import annotations
 
@@ -10,21 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import (
-    announce,
-    catalog_of,
-    console,
-    human_count,
-    megabytes,
-    percent,
-    print_json,
-    progress_of,
-    shown,
-    table,
-)
+from zoo_core.cli.common import announce, catalog_of, console, print_json, progress_of, shown, table
 from zoo_core.cli.together import end_with_launcher, run_together
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
+from zoo_core.settings import FinetuneConfig
+from zoo_core.settings.fields import settings_of
+from zoo_core.wording import human_count, megabytes, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,28 +29,31 @@ if TYPE_CHECKING:
     from zoo_core.training.run import Result
 
 
-MOST_KINDS = 6  # of ignored things that are told one by one
+MOST_KINDS = 6  # of ignored files that are named
 
 
 def speaks() -> bool:
-    """Whether this process is the one that speaks, of those that train together."""
+    """Whether this is the main process of those that train together: it alone prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
 devices_option = click.option(
-    "--devices", type=click.IntRange(min=1), help="Train on so many GPUs, or processes on a CPU, together."
+    "--devices",
+    type=click.IntRange(min=1),
+    metavar="INTEGER",
+    help="Train on so many GPUs together, or in so many processes on a CPU.",
 )
 
 
 def start_together(devices: int | None) -> None:
-    """Where more than one process is asked for, run this very command in so many instead, and end as they do."""
+    """Run this command in so many processes instead, if more than one is asked for, and exit as they do."""
     if devices is not None and devices > 1 and not is_distributed():
         raise SystemExit(run_together(devices))
     end_with_launcher()
 
 
 def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:
-    """Go on with a run. Raises UsageError for a setting that is not the run's own."""
+    """Resume a run. Raises UsageError for a setting that differs from the run's."""
     catalog = catalog_of(ctx)
     announce("loading the engine, the weights and the list of images")
     from zoo_core.runs.directory import read_facts
@@ -69,17 +64,18 @@ def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: 
     for name, value in given.items():
         own = getattr(config, name)
         if value != own:
+            option = settings_of(FinetuneConfig)[name].option
             raise UsageError(
-                f"the run {run} has {name} {own!r}, and cannot go on with {value!r}. Leave the option out."
+                f"the run {run} has --{option} {own} and cannot be resumed with {value}. Leave the option out."
             )
-    with progress_of("looking at the images") as scanning, watching() as callback:
+    with progress_of("inspecting the images") as scanning, watching() as callback:
         result = resume(directory, catalog, callback, callback.show, scanning)
     report(result, as_json=as_json)
 
 
 @contextmanager
 def watching() -> Iterator[TrainingScreen]:
-    """Show on standard error how a training goes on."""
+    """Show the progress of a training on standard error."""
     callback = TrainingScreen(console(error=True) if speaks() else None)
     try:
         yield callback
@@ -88,7 +84,7 @@ def watching() -> Iterator[TrainingScreen]:
 
 
 class TrainingScreen:
-    """A bar while an epoch runs, a line of the table when it is done. Without a screen it shows nothing."""
+    """A bar while an epoch runs, and a line of a table at its end. Without a screen it shows nothing."""
 
     def __init__(self, screen: Console | None) -> None:
         self.screen = screen
@@ -98,7 +94,7 @@ class TrainingScreen:
         self.metric: Metric | None = None
 
     def show(self, job: Job) -> None:
-        """Say what will be done before it is done."""
+        """Show a job before its training."""
         from zoo_core.tasks import task_named
 
         self.epochs = job.plan.epochs
@@ -109,7 +105,7 @@ class TrainingScreen:
             self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {metric:>13} {'seconds':>8}")
 
     def on_caching(self, done: int, total: int) -> None:
-        self._move("computing what is frozen", done, total)
+        self._move("caching features", done, total)
         if done == total:
             self.close()
 
@@ -132,7 +128,7 @@ class TrainingScreen:
             self.bar.stop()
             self.bar = None
 
-    def _move(self, what: str, done: int, total: int) -> None:
+    def _move(self, name: str, done: int, total: int) -> None:
         if self.screen is None:
             return
         if self.bar is None:
@@ -140,13 +136,13 @@ class TrainingScreen:
 
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
             self.bar = Progress(*columns, TimeRemainingColumn(), console=self.screen, transient=True)
-            self.bar_task = self.bar.add_task(what, total=total)
+            self.bar_task = self.bar.add_task(name, total=total)
             self.bar.start()
-        self.bar.update(self.bar_task, total=total, completed=done, description=what)
+        self.bar.update(self.bar_task, total=total, completed=done, description=name)
 
 
 def report(result: Result, *, as_json: bool) -> None:
-    """Show what came out of a run, and print it as JSON where that was asked for."""
+    """Show the result of a run, and print it as JSON if asked for."""
     if not speaks():
         return
     _show_result(console(error=True), result)
@@ -155,9 +151,9 @@ def report(result: Result, *, as_json: bool) -> None:
 
 
 def show_job(screen: Console, job: Job) -> None:
-    """Say what will be done before it is done."""
+    """Show a job before its training."""
     from zoo_core.model.assemble import count_parameters
-    from zoo_core.runs.card import plan_in_words
+    from zoo_core.runs.card import decision_lines, plan_in_words
     from zoo_core.tasks import task_named
 
     parts = ", ".join(f"{len(part)} {name}" for name, part in job.source.parts.items())
@@ -169,9 +165,11 @@ def show_job(screen: Console, job: Job) -> None:
         ("strategy", f"{job.strategy}. " + " Then ".join(plan_in_words(job.plan.to_dict()))),
         ("parameters", _parameters(job, count_parameters(job.model))),
         ("images", f"{parts}; {size} x {size}, {'greyscale' if channels == 1 else 'RGB'}, from {job.source.title}"),
-        ("kept", kept_in_words(job.caching, job.plan.stages)),
+        ("cached", cached_in_words(job.caching, job.plan.stages)),
         ("device", str(job.device)),
     ]
+    decisions = decision_lines(job.decisions)
+    rows += [("" if place else "decided", line) for place, line in enumerate(decisions)]
     if job.dropped:
         rows.insert(1, ("left out", ", ".join(job.dropped) + " (replaced by the head)"))
     if job.source.ignored:
@@ -188,15 +186,15 @@ def show_job(screen: Console, job: Job) -> None:
     screen.print(made)
 
 
-def kept_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
-    """Say what is computed once and kept, how large it is, and what else becomes of the images."""
+def cached_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
+    """The features that are computed once, and their size, or else the cache of resized images."""
     splits = dict.fromkeys(cut for cut in caching.splits if cut is not None)
     if splits:
         places = [f"{stages[cut.stages - 1]}{', pooled' if cut.pooled else ''}" for cut in splits]
         views = "each image as it is" if caching.views == 1 else f"{caching.views} views of each image"
         text = f"{views} after {' and '.join(places)}, at most {megabytes(caching.total)} in the cache folder"
     elif caching.resized_bytes:
-        text = f"images made small, about {megabytes(caching.resized_bytes)} in the cache folder; every epoch sees fresh views"
+        text = f"resized images, about {megabytes(caching.resized_bytes)} in the cache folder; every epoch sees fresh views"
     else:
         text = "nothing; every epoch sees fresh views"
     return f"{text}. {caching.warning}" if caching.warning else text
@@ -205,7 +203,7 @@ def kept_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
 def _parameters(job: Job, total: int) -> str:
     counts = [job.trainable_count(phase) for phase in range(len(job.plan.phases))]
     shares = [f"{human_count(count)} ({percent(count / total)})" for count in counts]
-    return f"{human_count(total)}, of which learn {', then '.join(shares)}"
+    return f"{human_count(total)}, of which trained: {', then '.join(shares)}"
 
 
 def _show_result(screen: Console, result: Result) -> None:
@@ -225,10 +223,10 @@ def _show_result(screen: Console, result: Result) -> None:
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")
     commands = {
-        f"zoo predict {run} IMAGE...": "use it on images",
-        f"zoo evaluate {run} --data DIR": "measure it on other images",
-        f"zoo publish {run} OWNER/NAME": "put it on the Hub",
-        "zoo list strategies": "what else could learn",
+        f"zoo predict {run} IMAGE...": "predict images",
+        f"zoo evaluate {run} --data DIR": "evaluate it on other images",
+        f"zoo publish {run} OWNER/NAME": "publish it on the Hub",
+        "zoo list strategies": "see other strategies",
     }
     width = max(map(len, commands))
     for command, purpose in commands.items():

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from zoo_core.cli.common import console, json_option, percent, print_json, shown, table
+from zoo_core.cli.common import console, json_option, print_json, shown, table
+from zoo_core.wording import percent
 
 
 @click.command()

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo_core.data.decode import READER
 from zoo_core.data.on_device import crop_together
 from zoo_core.data.prefetch import prefetch
 from zoo_core.data.sources import Part
@@ -118,18 +119,24 @@ class Batches:
         """A resized image, the digest of its content, and whether the store lacks it."""
         digest = self.part.images.digest(index)
         if self.resized is not None:
-            entry, found = self.resized.find([digest])
-            if found[0]:
-                return self.resized.read(entry)[0], digest, False
+            pixels = self.resized.get(digest)
+            if pixels is not None:
+                return pixels, digest, False
         image = self.part.images.read(index, at_least=shorter_side(self.preprocessing))
         return resized(image, self.preprocessing), digest, True
 
 
-def resized_store(root: Path, preprocessing: Preprocessing) -> Store:
-    """The store of the images that are resized for this preprocessing."""
+def resized_store(
+    root: Path, preprocessing: Preprocessing, message: Callable[[str], None] = lambda text: None
+) -> Store:
+    """The store of the images that are resized for this preprocessing, by these rules of reading and this Pillow.
+
+    `message` is called with one line about damaged content.
+    """
     side, how = shorter_side(preprocessing), preprocessing.interpolation
-    name = blake2b(f"1 {side} {how} {preprocessing.channels}".encode(), digest_size=16).hexdigest()
-    return Store(root / "pixels" / name, np.uint8)
+    rules = f"{READER} {side} {how} {preprocessing.channels}"
+    name = blake2b(rules.encode(), digest_size=16).hexdigest()
+    return Store(root / "pixels" / name, np.uint8, message)
 
 
 def _batch(pixels: Sequence[Pixels]) -> Tensor:

@@ -7,20 +7,30 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
-from zoo_core.data.sources import PART_WORDS, PartName
+from zoo_core.data.parts import part_named
 from zoo_core.errors import DataError, UsageError, printable
+from zoo_core.tasks.targets import PartName, shown
 
 MAX_BYTES = 256 * 2**20  # some two million rows of a path and a word
 MAX_ROWS = 5_000_000
+MAX_COLUMNS = 100_000  # as many as there may be labels
+DELIMITERS = (",", ";", "\t")
 PATH_COLUMNS = ("path", "image", "file")
+PATH_SYNONYMS = (
+    *("filename", "file_name", "filepath", "file_path", "image_path", "image_name", "image_file", "image_id"),
+    *("img", "img_path", "imagepath", "imagename", "photo", "picture"),
+)
 PART_COLUMN = "part"
+PART_SYNONYMS = (PART_COLUMN, "split", "subset", "partition", "set")
+SHORT = 8  # characters of cells that recur, of which one copy is held
 NAMED = 5  # missing files that an error lists
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TableRow:
     """One image: its path, its part and the texts of its target columns."""
 
@@ -39,12 +49,28 @@ class Table:
     columns: tuple[str, ...]
     """The names of the target columns."""
     rows: list[TableRow]
+    ignored: dict[str, int] = field(default_factory=dict)
 
     def error(self, row: TableRow, problem: str) -> DataError:
         return DataError(f"{self.file}, line {row.line}: {problem}")
 
     def every(self, test: Callable[[str], bool]) -> bool:
         return all(test(value) for row in self.rows for value in row.values)
+
+
+@dataclass(frozen=True)
+class Header:
+    """The names of the columns, and the places of those that are no targets."""
+
+    names: list[str]
+    path: int
+    part: int | None = None
+    index: int | None = None
+    """The column of row numbers that pandas writes, without a name."""
+
+    @property
+    def targets(self) -> list[int]:
+        return [place for place in range(len(self.names)) if place not in (self.path, self.part, self.index)]
 
 
 def read_rows(file: Path) -> Table:
@@ -55,12 +81,29 @@ def read_rows(file: Path) -> Table:
         if file.stat().st_size > MAX_BYTES:
             raise DataError(f"{file} is larger than {MAX_BYTES // 2**20} MiB; zoo does not read that.")
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            return _rows(file, _lines(file, reader))
+            reader = csv.reader(stream, strict=True, delimiter=_delimiter(stream))
+            return _table(file, _lines(file, reader))
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8.") from None
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
+
+
+def _delimiter(stream: TextIO) -> str:
+    """The first delimiter that shows a column of paths in the header; the comma where none does.
+
+    The stream then stands at the header, behind a line such as `sep=;` of a spreadsheet.
+    """
+    first = stream.readline().strip()
+    named = re.fullmatch(r'"?sep=(.|\\t)"?', first)
+    if named:
+        return named[1].replace("\\t", "\t")
+    stream.seek(0)
+    for delimiter in DELIMITERS:
+        names = {cell.strip(' "').lower() for cell in first.split(delimiter)}
+        if names & {*PATH_COLUMNS, *PATH_SYNONYMS}:
+            return delimiter
+    return DELIMITERS[0]
 
 
 def _lines(file: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
@@ -76,65 +119,128 @@ def _lines(file: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[
             yield reader.line_num, [cell.strip() for cell in cells]  # type: ignore[attr-defined]
 
 
-def _rows(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
-    _, header = next(lines, (0, []))
-    if "" in header or len(set(header)) < len(header):
-        raise DataError(f"{file}: every column needs a name of its own in the header, and it is {listed(header)}.")
-    found = [name for name in PATH_COLUMNS if name in header]
-    if len(found) != 1:
-        raise DataError(
-            f"{file} needs a header with one column 'path' (or 'image', or 'file') for the images, and its columns, "
-            f"separated by commas, are {listed(header) or 'none'}."
-        )
-    path_at = header.index(found[0])
-    part_at = header.index(PART_COLUMN) if PART_COLUMN in header else None
-    targets_at = [place for place in range(len(header)) if place not in (path_at, part_at)]
-    if not targets_at:
-        raise DataError(f"{file} has no column beside the path: it needs one of classes, of labels or of numbers.")
-    table = Table(file, tuple(header[place] for place in targets_at), [])
-    first_line: dict[str, int] = {}
+def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
+    _, names = next(lines, (0, []))
+    header = _header(file, names)
+    texts: dict[str, str] = {}
+    rows: list[tuple[int, list[str]]] = []
     for line, cells in lines:
-        if len(table.rows) == MAX_ROWS:
+        if len(rows) == MAX_ROWS:
             raise DataError(f"{file} has more than {MAX_ROWS} rows; zoo does not read that.")
-        if len(cells) != len(header):
-            raise DataError(f"{file}, line {line}: {len(cells)} cells, and the header has {len(header)}.")
-        word = "train" if part_at is None else cells[part_at].lower()
-        if word not in PART_WORDS:
-            raise DataError(f"{file}, line {line}: the part must be train, val or test, got '{printable(word)}'.")
-        path = cells[path_at]
-        if first_line.setdefault(path, line) != line:
-            raise DataError(f"{file}, line {line}: '{printable(path)}' stands in line {first_line[path]} already.")
-        table.rows.append(TableRow(line, path, PART_WORDS[word], tuple(cells[place] for place in targets_at)))
-    if not table.rows:
+        if len(cells) != len(names):
+            raise DataError(f"{file}, line {line}: {len(cells)} cells, and the header has {len(names)}.")
+        rows.append((line, [texts.setdefault(cell, cell) if len(cell) <= SHORT else cell for cell in cells]))
+    if not rows:
         raise DataError(f"{file} has a header and no rows.")
+    header = _with_part(_with_index(header, file, rows), rows)
+    if not header.targets:
+        raise DataError(f"{file} has no column beside the path: it needs one of classes, of labels or of numbers.")
+    table = Table(file, tuple(names[place] for place in header.targets), [])
+    if header.index is not None:
+        table.ignored["column of row numbers"] = 1
+    first_line: dict[str, int] = {}
+    for line, cells in rows:
+        path = cells[header.path]
+        if first_line.setdefault(path, line) != line:
+            raise DataError(f"{file}, line {line}: '{shown(path)}' stands in line {first_line[path]} already.")
+        word = "train" if header.part is None else cells[header.part]
+        part = part_named(word)
+        if part is None:
+            raise DataError(f"{file}, line {line}: the part must be train, val or test, got '{shown(word)}'.")
+        table.rows.append(TableRow(line, path, part, tuple(cells[place] for place in header.targets)))
     return table
 
 
-def find_images(table: Table) -> None:
-    """Raise DataError unless every path leads to a file inside the CSV file's folder, links followed."""
+def _header(file: Path, names: list[str]) -> Header:
+    if len(names) > MAX_COLUMNS:
+        raise DataError(f"{file} has {len(names):,} columns; zoo reads {MAX_COLUMNS:,} at most.")
+    if "" in names[1:] or len(set(names)) < len(names):
+        raise DataError(f"{file}: every column needs a name of its own in the header, and it is {listed(names)}.")
+    found = [name for name in PATH_COLUMNS if name in names]
+    if not found:
+        found = [name for name in names if name.lower() in (*PATH_COLUMNS, *PATH_SYNONYMS)]
+    if len(found) != 1:
+        raise DataError(
+            f"{file} needs a header with one column 'path' (or 'image', 'file', 'filename') for the images, and its "
+            f"columns are {listed(names) or 'none'}."
+        )
+    return Header(names, names.index(found[0]), names.index(PART_COLUMN) if PART_COLUMN in names else None)
+
+
+def _with_index(header: Header, file: Path, rows: list[tuple[int, list[str]]]) -> Header:
+    """The header with a first column without a name, which must number the rows from 0 or 1 on."""
+    if header.names[0]:
+        return header
+    first = rows[0][1][0]
+    if first not in ("0", "1") or any(cells[0] != str(number) for number, (_, cells) in enumerate(rows, int(first))):
+        raise DataError(f"{file}: every column needs a name of its own in the header, and the first has none.")
+    return Header(header.names, header.path, header.part, 0)
+
+
+def _with_part(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
+    """The header with a column of parts under another name: one in which every cell names a part."""
+    if header.part is not None or len(header.targets) < 2:
+        return header
+    for place in header.targets:
+        if header.names[place].lower() in PART_SYNONYMS and all(part_named(cells[place]) for _, cells in rows):
+            return Header(header.names, header.path, place, header.index)
+    return header
+
+
+def find_images(table: Table) -> list[str]:
+    """The path of each row's image, relative to the CSV file's folder.
+
+    Raises DataError unless every path leads to a file inside that folder, links followed.
+    """
     root = table.file.parent
     real_root = os.path.realpath(root)
     inside: dict[str, bool] = {}  # by folder: each is resolved once
+    paths: list[str] = []
     missing: list[TableRow] = []
     for row in table.rows:
-        folder = os.path.dirname(row.path)
-        if _leads_out(row.path):
-            raise table.error(row, f"'{printable(row.path)}' is not a path inside the folder of the CSV file.")
+        relative = _relative(row.path, root, real_root)
+        if relative is None:
+            raise table.error(
+                row,
+                f"'{shown(row.path)}' is not a path inside the folder of the CSV file. Move the file into a folder "
+                "that holds all images.",
+            )
+        paths.append(relative)
+        folder = os.path.dirname(relative)
         if folder not in inside:
             inside[folder] = _is_inside(os.path.join(root, folder), real_root)
-        path = os.path.join(root, row.path)
+        path = os.path.join(root, relative)
         try:
             mode = os.lstat(path).st_mode
             if not inside[folder] or (stat.S_ISLNK(mode) and not _is_inside(path, real_root)):
-                raise table.error(row, f"'{printable(row.path)}' is a link out of the folder of the CSV file.")
+                raise table.error(row, f"'{shown(row.path)}' is a link out of the folder of the CSV file.")
             if not stat.S_ISREG(os.stat(path).st_mode):
-                raise table.error(row, f"'{printable(row.path)}' is not a file.")
+                raise table.error(row, f"'{shown(row.path)}' is not a file.")
         except OSError:
             missing.append(row)
     if missing:
-        named = ", ".join(f"'{printable(row.path)}' (line {row.line})" for row in missing[:NAMED])
+        named = ", ".join(f"'{shown(row.path)}' (line {row.line})" for row in missing[:NAMED])
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         raise DataError(f"{table.file} names images that are not in {root}: {named}{more}.")
+    return paths
+
+
+def _relative(path: str, root: Path, real_root: str) -> str | None:
+    """A path as one below `root`, None where it leads out of it.
+
+    An absolute path may lie inside the folder, and a path of Windows has backslashes.
+    """
+    if os.path.isabs(path) and "\0" not in path:
+        for start in (os.path.abspath(root), real_root):
+            below = os.path.relpath(path, start)
+            if not _leads_out(below):
+                return below
+        return None
+    if _leads_out(path):
+        return None
+    if "\\" in path and not os.path.lexists(os.path.join(root, path)):
+        return path.replace("\\", "/")
+    return path
 
 
 def _leads_out(path: str) -> bool:
@@ -150,4 +256,4 @@ def _is_inside(path: str, real_root: str) -> bool:
 
 def listed(names: Sequence[str]) -> str:
     """The names of columns for a message."""
-    return ", ".join(f"'{printable(name)}'" for name in names[:10]) + (" ..." if len(names) > 10 else "")
+    return ", ".join(f"'{printable(name[:80])}'" for name in names[:10]) + (" ..." if len(names) > 10 else "")

@@ -9,19 +9,39 @@ name ends in, and the format must be one of FORMATS.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import logging
 import stat
 import threading
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zoo_core.errors import DataError, printable
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # some of Pillow's others start external programs
+READS_AVIF = importlib.util.find_spec("PIL._avif") is not None  # Pillow 11.3 brings it
+READS_HEIC = importlib.util.find_spec("pillow_heif") is not None
+FORMATS = (  # some of Pillow's others start external programs
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"),
+    *(("AVIF",) if READS_AVIF else ()),
+    *(("HEIF",) if READS_HEIC else ()),
+)
+READER = f"4/{PIL.__version__}"  # grows with the rules of this module; another Pillow may read other files
+INSPECTION = f"{READER}/{' '.join(FORMATS)}"  # the key of an inspection's findings
+HEIC_ENDINGS = {".heic", ".heif", ".hif"}
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+NEEDS_HEIC = "pip install pillow-heif"
+IMAGE_ENDINGS = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+    *((".avif",) if READS_AVIF else ()),
+    *(HEIC_ENDINGS if READS_HEIC else ()),
+}
+"""The endings, in small letters, of files that count as images in folders and archives."""
 MAX_PIXELS = 80_000_000  # an 8-bit RGB image of this size takes 240 MB
 MAX_BYTES = 2**30  # 80 million uncompressed 16-bit RGBA pixels take 640 MB
 
@@ -94,6 +114,7 @@ def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
     if not content:
         raise DataError("is empty")
     try:
+        _register_heic()
         with PILLOW_IS_QUIET, Image.open(io.BytesIO(content), formats=FORMATS) as image:
             check_size(image)
             if at_least is not None and image.format == "JPEG":
@@ -102,11 +123,30 @@ def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
             return upright(image)
     except DataError:
         raise
+    except MemoryError:  # of this machine, not of the file
+        raise
     except UnidentifiedImageError:
+        if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS and not READS_HEIC:
+            raise DataError(f"is a HEIC image. `{NEEDS_HEIC}` lets zoo read it") from None
         raise DataError(f"is not an image that can be read ({', '.join(FORMATS)})") from None
     except Exception as error:  # damaged files make Pillow raise nearly anything
         reason = printable(" ".join(str(error).split()))[:200]
         raise DataError(f"is damaged or unreadable: {reason or type(error).__name__}") from error
+
+
+@cache
+def _register_heic() -> None:
+    if READS_HEIC:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+
+
+def unread_kind(ending: str) -> str:
+    """The words for files of an ending that is not read, with a way to read them where there is one."""
+    if ending in HEIC_ENDINGS:
+        return f"*{ending}, which need `{NEEDS_HEIC}`"
+    return f"*{ending}"
 
 
 def check_image(content: bytes) -> None:

@@ -18,9 +18,9 @@ def findings(source: Source) -> tuple[str, ...]:
     Images are the same when their contents are, whatever their names.
     """
     train = source.parts["train"]
-    sentences: list[str | None] = []
+    sentences: list[str | None] = [*source.notes]
     if task_named(source.task).single_label:
-        sentences = [_two_classes(train), _imbalance(train, source.classes)]
+        sentences += [_two_classes(train), _imbalance(train, source.classes)]
     first_in_train = {train.images.digest(index): index for index in reversed(range(len(train)))}
     for name, part in source.parts.items():
         if name != "train":

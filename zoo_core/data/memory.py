@@ -21,7 +21,8 @@ from PIL import Image
 from zoo_core.data.classes import check_classes, check_names
 from zoo_core.data.decode import decode, read_file
 from zoo_core.data.given import check_given, pixel_digest, to_image
-from zoo_core.data.sources import PART_WORDS, Part, PartName, Source, Targets, content_digest
+from zoo_core.data.parts import PART_WORDS
+from zoo_core.data.sources import Part, PartName, Source, Targets, content_digest
 from zoo_core.errors import DataError, UsageError, ZooError, brief, printable, reason_of
 from zoo_core.settings import IN_MEMORY, TaskChoice
 from zoo_core.specs import TaskName

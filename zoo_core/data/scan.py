@@ -15,10 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import PIL
-
 from zoo_core.data.batches import default_workers
-from zoo_core.data.decode import check_image, read_file
+from zoo_core.data.decode import INSPECTION, check_image, read_file
 from zoo_core.data.indexed import IndexedImages
 from zoo_core.data.sources import DIGEST_BYTES, FolderImages, Part, PartName, Source, content_digest
 from zoo_core.errors import DataError, printable
@@ -27,7 +25,6 @@ from zoo_core.paths import cache_dir
 from zoo_core.settings import BadImages
 from zoo_core.tasks import task_named
 
-READER = f"3/{PIL.__version__}"  # grows with the rules of decode.py; another Pillow may read other files
 MAX_NAMED = 20
 
 Watch = Callable[[int, int], None]
@@ -118,7 +115,7 @@ def _results_by_root(parts: Iterable[Part], watch: Watch | None) -> dict[Path, d
 def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> dict[str, ScanResult]:
     """Inspect the files below `root` in parallel; unchanged files have their cached result."""
     index = _index_path(root)
-    cached = read_index(index, READER, _parse) or {}
+    cached = read_index(index, INSPECTION, _parse) or {}
     with ThreadPoolExecutor(default_workers(), thread_name_prefix="zoo-scan") as pool:
         try:
             inspected: dict[str, tuple[Stamp | None, ScanResult]] = {}
@@ -133,7 +130,7 @@ def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> d
     scanned = {file: (stamp, result) for file, (stamp, result) in inspected.items() if stamp}
     if scanned != cached:
         entries = {file: [*stamp, result.digest, result.problem] for file, (stamp, result) in scanned.items()}
-        write_index(index, READER, entries)
+        write_index(index, INSPECTION, entries)
     return {file: result for file, (_, result) in inspected.items()}
 
 

@@ -24,13 +24,6 @@ from zoo_core.tasks.targets import PartName as PartName
 from zoo_core.tasks.targets import Targets as Targets
 
 DIGEST_BYTES = 16
-PART_WORDS: dict[str, PartName] = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
 MAX_OUTPUTS = 100_000
 MAX_OUTPUT_NAME = 500
 
@@ -173,6 +166,8 @@ class Source:
     """The number of things beside the images, by kind."""
     skipped: int = 0
     """The number of images that were left out because they cannot be read."""
+    notes: tuple[str, ...] = ()
+    """Sentences of the reader about a layout that may be meant otherwise."""
     split: dict[str, str | int | float] = field(default_factory=lambda: {"kind": "given"})
     task: TaskName = "classification"
 
@@ -183,7 +178,9 @@ class Source:
         Raises DataError when there are too few.
         """
         if "train" not in self.parts:
-            raise DataError(f"{self.title} has no training images.")
+            others = " and ".join(name for name in ("val", "test") if name in self.parts)
+            raise DataError(f"{printable(self.title)} has no training images, only {others}.")
+        task_named(self.task).check_outputs(printable(self.title), self.classes)
         if "val" in self.parts:
             return self
         train = self.parts["train"]

@@ -1,8 +1,16 @@
-"""A cache of arrays on disk that grows at its end: what one run computed, the next one finds.
+"""An append-only cache of arrays on disk. Nothing is read from it that is not proven to be what was written.
 
-A store is a folder with two files. `rows` holds the arrays' bytes, one after the other; `index` one entry of fixed length
-for each: its key, its place and its shape. The bytes reach the disk before the entry that names them does, so a process
-that is killed leaves a store that is right, if shorter. Several processes may add to one store at once.
+A store is a folder with two files that grow at their ends. `rows` holds the bytes of the arrays; `index` has one entry of
+fixed length for each array: key, place, shape and checksum. The proof has three parts:
+
+- Both files begin with the generation of the store, 16 random bytes. Two files of different generations, such as an index
+  whose rows were removed and begun again, are replaced by empty ones.
+- The checksum covers generation, key, shape and content, so neither a changed array nor a changed entry is believed.
+- A process holds a store that it uses: another can add to it but not remove it, unless by hand. Both files stay open, so
+  even then nothing is added to an index of other rows.
+
+The bytes of an array reach the disk before the entry that names them does: a process that is killed leaves a store that is
+right, if shorter. Several processes may add to one store at once.
 """
 
 from __future__ import annotations
@@ -10,42 +18,63 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import stat
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from zoo_core.errors import DataError
+
+if sys.platform != "win32":
+    import fcntl
+
 Array = npt.NDArray[Any]
 KEY_BYTES = 16
-ENTRY = np.dtype([("key", "<u8", (2,)), ("offset", "<u8"), ("shape", "<u4", (3,)), ("spare", "<u4")])
+ENTRY = np.dtype([("key", "<u8", (2,)), ("shape", "<u4", (3,)), ("checksum", "<u4"), ("offset", "<u8")])
+NAMED_BYTES = 28  # of an entry: key and shape, which the checksum covers as well
+MAGIC = b"zoo store 2\0\0\0\0\0"
+HEADER_BYTES = len(MAGIC) + 16  # the generation follows
+PREAD = getattr(os, "pread", None)  # Windows has none
 COMMIT_BYTES = 64 * 2**20  # how much may be lost when a process is killed
+OPEN_FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 class Store:
-    """Arrays (C, H, W) of one type under keys of 16 bytes. Raises OSError when the disk is full or read-only."""
+    """Arrays (C, H, W) of one type under keys of 16 bytes. Raises OSError when the disk is full or read-only.
 
-    def __init__(self, folder: Path, dtype: npt.DTypeLike) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    `message` is called, at most once, with one line about content that did not pass its proof.
+    """
+
+    def __init__(self, folder: Path, dtype: npt.DTypeLike, message: Callable[[str], None] = lambda text: None) -> None:
         self.folder = folder
         self.dtype = np.dtype(dtype)
+        self._message = message
+        self._told = False
+        self._reading = threading.Lock()
         self._lock = FileLock(folder / "lock")
-        self._rows = os.open(folder / "rows", os.O_RDWR | os.O_CREAT, 0o644)
-        self._pending: list[Any] = []
+        self._pending: list[Array] = []
         self._pending_bytes = 0
-        os.utime(folder)  # the least recently used store is the first to go
+        self._rows, self._index, self.generation = self._open()
+        os.utime(folder)  # the least recently used store is evicted first
         self.refresh()
 
     def close(self) -> None:
-        """Commit what was added and close the files."""
+        """Commit what was added, close the files and let go of the store."""
         if self._rows >= 0:
             try:
                 self.commit()
             finally:
                 os.close(self._rows)
+                os.close(self._index)
                 self._rows = -1
 
     def __enter__(self) -> Store:
@@ -55,53 +84,58 @@ class Store:
         self.close()
 
     def refresh(self) -> None:
-        """Read the index again, with what other processes have added since."""
-        try:
-            data = (self.folder / "index").read_bytes()
-        except FileNotFoundError:
-            data = b""
+        """Read the index again, with the entries that other processes have added since."""
+        most = os.fstat(self._rows).st_size // self.dtype.itemsize * ENTRY.itemsize  # an array has one number or more
+        length = min(os.fstat(self._index).st_size - HEADER_BYTES, most)
+        data = self._read_at(self._index, max(0, length), HEADER_BYTES)
+        end = os.fstat(self._rows).st_size  # after the index: the rows of all its entries were written before them
         entries = np.frombuffer(data[: len(data) // ENTRY.itemsize * ENTRY.itemsize], ENTRY)
-        end = os.fstat(self._rows).st_size
-        lengths = entries["shape"].astype(np.uint64).prod(axis=1) * np.uint64(self.dtype.itemsize)
-        entries = entries[entries["offset"] + lengths <= end]
-        self._entries = entries[np.argsort(entries["key"][:, 0], kind="stable")]
+        lengths = entries["shape"].astype(np.float64).prod(axis=1) * self.dtype.itemsize  # float64: it cannot overflow
+        inside = (lengths > 0) & (entries["offset"].astype(np.float64) + lengths <= end)
+        if not inside.all():
+            self._tell("holds damaged entries")
+        # The newest first, so that an array added again for one that was damaged is found.
+        self._entries = by_key(entries[inside][::-1])
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def find(self, keys: Iterable[bytes]) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """The entries of these keys, for `read`, and which of them are there."""
-        wanted = np.fromiter(keys, f"S{KEY_BYTES}").view("<u8").reshape(-1, 2)
-        entries = self._entries  # another thread may commit meanwhile
-        if not len(entries):
-            return np.zeros(len(wanted), ENTRY), np.zeros(len(wanted), np.bool_)
-        places = np.searchsorted(entries["key"][:, 0], wanted[:, 0])
-        chosen = entries[np.minimum(places, len(entries) - 1)]
-        return chosen, (chosen["key"] == wanted).all(axis=1)
+        """The entries of these keys, for `read`, and a mask of those that exist. Their content is not proven yet."""
+        return lookup(self._entries, keys)
+
+    def intact(self, entries: Array) -> npt.NDArray[np.bool_]:
+        """A mask of the entries whose arrays are those that were added."""
+        return np.fromiter((array is not None for array in self._arrays(entries)), np.bool_, len(entries))
 
     def read(self, entries: Array) -> list[Array]:
-        """The arrays of these entries."""
-        places = zip(entries["offset"].tolist(), entries["shape"].tolist(), strict=True)
-        with self._named():
-            return [self._read(offset, shape) for offset, shape in places]
+        """The arrays of these entries. Raises DataError when one is not what was added."""
+        arrays = list(self._arrays(entries))
+        if any(array is None for array in arrays):
+            raise DataError(
+                f"the cache {self.folder} was changed while it was used. Give the command again: what is damaged there "
+                "is made anew."
+            )
+        return arrays  # type: ignore[return-value]
 
-    def _read(self, offset: int, shape: Sequence[int]) -> Array:
-        length = math.prod(shape) * self.dtype.itemsize
-        data = os.pread(self._rows, length, offset)
-        if len(data) != length:
-            raise OSError(f"the cache {self.folder} ends too early; remove that folder")
-        return np.frombuffer(data, self.dtype).reshape(shape)
+    def get(self, key: bytes) -> Array | None:
+        """The array of a key; None when the store has none, or none that is what was added."""
+        entries, found = self.find([key])
+        return next(self._arrays(entries)) if found[0] else None
 
     def add(self, keys: Sequence[bytes], arrays: Sequence[Array]) -> None:
         """Append arrays; they are found after the next commit, which follows by itself every 64 MiB."""
         plain = [np.ascontiguousarray(array, self.dtype) for array in arrays]
         data = b"".join(array.tobytes() for array in plain)
-        with self._lock:
+        with self._locked(), self._naming_rows():
             offset = os.lseek(self._rows, 0, os.SEEK_END)
-            self._write(data)
-        for key, array in zip(keys, plain, strict=True):
-            self._pending.append((np.frombuffer(key, "<u8"), offset, array.shape, 0))
+            _write(self._rows, data)
+        entries = np.zeros(len(plain), ENTRY)
+        for entry, key, array in zip(entries, keys, plain, strict=True):
+            entry["key"], entry["shape"], entry["offset"] = np.frombuffer(key, "<u8"), array.shape, offset
+            entry["checksum"] = crc32(array.data, crc32(entry.tobytes()[:NAMED_BYTES], crc32(self.generation)))
             offset += array.nbytes
+        self._pending.append(entries)
         self._pending_bytes += len(data)
         if self._pending_bytes >= COMMIT_BYTES:
             self.commit()
@@ -110,28 +144,72 @@ class Store:
         """Put what was added on the disk, then into the index."""
         if not self._pending:
             return
-        entries = np.zeros(len(self._pending), ENTRY)
-        for place, (key, offset, shape, _) in enumerate(self._pending):
-            entries[place] = (key, offset, shape, 0)
         os.fsync(self._rows)
-        with self._lock, (self.folder / "index").open("ab") as index:
-            torn = index.tell() % ENTRY.itemsize
-            if torn:
-                index.truncate(index.tell() - torn)
-            index.write(entries.tobytes())
-            index.flush()
-            os.fsync(index.fileno())
+        with self._locked():
+            length = os.fstat(self._index).st_size
+            torn = (length - HEADER_BYTES) % ENTRY.itemsize
+            if torn:  # a process was killed while it wrote its last entry
+                os.ftruncate(self._index, length - torn)
+            _write(self._index, b"".join(entries.tobytes() for entries in self._pending))
+            os.fsync(self._index)
         self._pending, self._pending_bytes = [], 0
         self.refresh()
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        with self._named():
-            while view:
-                view = view[os.write(self._rows, view) :]
+    def _open(self) -> tuple[int, int, bytes]:
+        """Open and hold both files, begun anew where they are not a pair; return them and their generation."""
+        while True:
+            opened = []
+            with suppress(FileNotFoundError):  # another process removed the folder just now
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with self._locked():
+                    generation = _generation(self.folder)
+                    if generation is None:
+                        if any(os.path.lexists(self.folder / name) for name in ("rows", "index")):
+                            self._tell("was damaged")
+                        generation = _begin(self.folder)
+                    opened += [os.open(self.folder / name, OPEN_FLAGS) for name in ("rows", "index")]
+                _hold(opened[0])
+                if os.path.samestat(os.fstat(opened[0]), os.stat(self.folder / "rows")):
+                    return opened[0], opened[1], generation
+            for file in opened:
+                os.close(file)
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
+        """Be the only process that writes. A folder that somebody removed by hand has no other writers."""
+        with ExitStack() as held:
+            with suppress(FileNotFoundError):
+                held.enter_context(self._lock)
+            yield
+
+    def _arrays(self, entries: Array) -> Iterator[Array | None]:
+        """The array of each entry, None in place of one that does not pass its proof."""
+        begun, names = crc32(self.generation), memoryview(entries.tobytes())
+        fields = zip(*(entries[name].tolist() for name in ("offset", "shape", "checksum")), strict=True)
+        with self._naming_rows():
+            for place, (offset, shape, checksum) in enumerate(fields):
+                data = self._read_at(self._rows, math.prod(shape) * self.dtype.itemsize, offset)
+                start = place * ENTRY.itemsize
+                if crc32(data, crc32(names[start : start + NAMED_BYTES], begun)) == checksum:
+                    yield np.frombuffer(data, self.dtype).reshape(shape)
+                else:
+                    self._tell("holds damaged arrays")
+                    yield None
+
+    def _read_at(self, file: int, length: int, offset: int) -> bytes:
+        if PREAD is not None:
+            return PREAD(file, length, offset)  # type: ignore[no-any-return]
+        with self._reading:  # threads share the file's position
+            os.lseek(file, offset, os.SEEK_SET)
+            return os.read(file, length)
+
+    def _tell(self, fault: str) -> None:
+        if not self._told:
+            self._told = True
+            self._message(f"the cache {self.folder} {fault}: what is not proven to be right is made anew")
+
+    @contextmanager
+    def _naming_rows(self) -> Iterator[None]:
         """Give an error of the disk the file's name: the kernel knows only its number."""
         try:
             yield
@@ -140,24 +218,57 @@ class Store:
             raise
 
 
-def stores(root: Path) -> list[tuple[Path, int]]:
-    """The stores under a folder with their sizes in bytes, the least recently used first."""
-    folders = [path.parent for path in root.glob("*/*/rows")]
-    folders.sort(key=lambda folder: folder.stat().st_mtime)
-    return [(folder, sum(file.stat().st_size for file in folder.iterdir())) for folder in folders]
+def by_key(entries: Array) -> Array:
+    """Entries in the order that `lookup` needs; of those with equal keys the first stays the first."""
+    return entries[np.argsort(entries["key"][:, 0], kind="stable")]
 
 
-def make_room(root: Path, needed: int, budget: int, *, keep: Iterable[Path] = ()) -> list[Path]:
-    """Remove the least recently used stores until `needed` bytes more fit into the budget; return what went."""
-    kept = set(keep)
-    there = stores(root)
-    total = sum(size for _, size in there)
-    gone = []
-    for folder, size in there:
-        if total + needed <= budget:
-            break
-        if folder not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
-            total -= size
-            gone.append(folder)
-    return gone
+def lookup(entries: Array, keys: Iterable[bytes]) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """The first entry of each key, and a mask of the keys that have one."""
+    wanted = np.fromiter(keys, f"S{KEY_BYTES}").view("<u8").reshape(-1, 2)
+    if not len(entries):
+        return np.zeros(len(wanted), entries.dtype), np.zeros(len(wanted), np.bool_)
+    places = np.searchsorted(entries["key"][:, 0], wanted[:, 0])
+    chosen = entries[np.minimum(places, len(entries) - 1)]
+    return chosen, (chosen["key"] == wanted).all(axis=1)
+
+
+def _generation(folder: Path) -> bytes | None:
+    """The generation that both files of a store begin with; None when they are no pair."""
+    heads, sizes = [], []
+    for name in ("rows", "index"):
+        try:
+            if not stat.S_ISREG(os.lstat(folder / name).st_mode):  # a pipe would be waited for
+                return None
+            with (folder / name).open("rb") as file:
+                heads.append(file.read(HEADER_BYTES))
+                sizes.append(os.fstat(file.fileno()).st_size)
+        except OSError:
+            return None
+    fitting = sizes[1] <= HEADER_BYTES + sizes[0] * ENTRY.itemsize  # an array has at least one byte
+    whole = len(heads[0]) == HEADER_BYTES and heads[0].startswith(MAGIC)
+    return heads[0][len(MAGIC) :] if heads[0] == heads[1] and whole and fitting else None
+
+
+def _begin(folder: Path) -> bytes:
+    """Put two empty files of a new generation in place. Whoever holds the old ones goes on with those."""
+    generation = uuid.uuid4().bytes
+    for name in ("rows", "index"):
+        if (folder / name).is_dir() and not (folder / name).is_symlink():
+            shutil.rmtree(folder / name)
+        temporary = folder / f".{name}.{generation.hex()}"
+        temporary.write_bytes(MAGIC + generation)
+        temporary.replace(folder / name)
+    return generation
+
+
+def _write(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _hold(rows: int) -> None:
+    """Hold a store until its rows are closed, together with others. Windows removes no file that is open anyway."""
+    if sys.platform != "win32":
+        fcntl.flock(rows, fcntl.LOCK_SH)

@@ -9,6 +9,7 @@ Shapes: N rows, K labels or numbers.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from zoo_core.data.classes import check_names
@@ -18,8 +19,11 @@ from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.settings import TaskChoice
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
-from zoo_core.tasks.multilabel import SEPARATOR
-from zoo_core.tasks.targets import TargetColumns
+from zoo_core.tasks.multilabel import SEPARATOR, label_value
+from zoo_core.tasks.targets import TargetColumns, shown
+
+TARGET_NAMES = ("label", "labels", "class", "class_name", "category", "target", "tags")
+"""Names of a column that is the target where the columns beside it leave the choice open."""
 
 
 def read_table(file: Path, task: TaskChoice = "auto") -> Source:
@@ -28,18 +32,18 @@ def read_table(file: Path, task: TaskChoice = "auto") -> Source:
     Raises UsageError when the task is ambiguous or does not fit the columns, and DataError that names
     a wrong line.
     """
-    table = read_rows(file)
+    table = _with_one_target(read_rows(file), task)
     chosen = _task_of(table) if task == "auto" else task
     names, targets = task_named(chosen).read_columns(_target_columns(table))
     _check_names(table, names)
-    find_images(table)
+    found = find_images(table)
     parts: dict[PartName, Part] = {}
     for part in ("train", "val", "test"):
         chosen_rows = [position for position, row in enumerate(table.rows) if row.part == part]
         if chosen_rows:
-            paths = tuple(table.rows[position].path for position in chosen_rows)
+            paths = tuple(found[position] for position in chosen_rows)
             parts[part] = Part(FolderImages(file.parent, paths), targets[chosen_rows])
-    return Source(str(file), names, parts, task=chosen)
+    return Source(str(file), names, parts, dict(table.ignored), task=chosen)
 
 
 def _target_columns(table: Table) -> TargetColumns:
@@ -54,37 +58,66 @@ def _target_columns(table: Table) -> TargetColumns:
     )
 
 
+def _with_one_target(table: Table, task: TaskChoice) -> Table:
+    """The table with the one column that its name shows to be the target, where all of them fit no task."""
+    named = [place for place, name in enumerate(table.columns) if name.lower() in TARGET_NAMES]
+    if len(table.columns) == 1 or len(named) != 1:
+        return table
+    takes_one = task != "auto" and task_named(task).single_label
+    if not takes_one and _implied_by_columns(table) is not None:
+        return table
+    (place,) = named
+    others = {f"column {printable(name[:80])}": 1 for name in table.columns if name != table.columns[place]}
+    rows = [replace(row, values=(row.values[place],)) for row in table.rows]
+    return replace(table, columns=(table.columns[place],), rows=rows, ignored={**table.ignored, **others})
+
+
 def _task_of(table: Table) -> TaskName:
     """The task that the target columns imply. Raises UsageError when they are ambiguous."""
     if len(table.columns) == 1:
-        if any(SEPARATOR in row.values[0] for row in table.rows):
-            return "multilabel"
-        if not table.every(_is_number):
-            return _task_of_texts(table)
-        if not table.every(_is_whole):
-            return "regression"
+        return _task_of_column(table)
+    implied = _implied_by_columns(table)
+    if implied is None:
         raise UsageError(
-            f"{table.file}: the column '{printable(table.columns[0])}' holds whole numbers, which may be classes or "
-            "amounts. Give --task classification or --task regression."
+            f"{table.file} has the columns {listed(table.columns)} beside the path, which do not imply a task. "
+            "Keep one column of classes, or one of labels joined by '|', or only columns of 0 and 1, or only columns "
+            "of numbers; or call the one to predict 'label'."
         )
-    if table.every(lambda value: value in ("0", "1")):
+    return implied
+
+
+def _implied_by_columns(table: Table) -> TaskName | None:
+    if table.every(lambda text: label_value(text) is not None):
         return "multilabel"
-    if table.every(_is_number):
+    return "regression" if table.every(_is_number) else None
+
+
+def _task_of_column(table: Table) -> TaskName:
+    column = f"{table.file}: the column '{printable(table.columns[0][:80])}'"
+    if any(SEPARATOR in row.values[0] for row in table.rows):
+        return "multilabel"
+    if not table.every(_is_number):
+        return _task_of_texts(table, column)
+    if not table.every(_is_whole) and not table.every(lambda text: label_value(text) is not None):
         return "regression"
     raise UsageError(
-        f"{table.file} has the columns {listed(table.columns)} beside the path, which do not imply a task. "
-        "Keep one column of classes, or one of labels joined by '|', or only columns of 0 and 1, or only "
-        "columns of numbers."
+        f"{column} holds whole numbers, which may be classes or amounts. "
+        "Give --task classification or --task regression."
     )
 
 
-def _task_of_texts(table: Table) -> TaskName:
+def _task_of_texts(table: Table, column: str) -> TaskName:
     """Classes, unless numbers with decimals stand between the texts: then one of the two is a mistake."""
     text = next(row for row in table.rows if not _is_number(row.values[0]))
+    if table.every(lambda value: _is_number(value.replace(",", ".", 1))):
+        raise UsageError(
+            f"{column} holds numbers with a decimal comma, in line {text.line} '{shown(text.values[0])}'. "
+            "Write them with a point, or give --task classification if they are classes."
+        )
     if any(_is_number(row.values[0]) and not _is_whole(row.values[0]) for row in table.rows):
         raise UsageError(
-            f"{table.file}: the column '{printable(table.columns[0])}' holds numbers and, in line {text.line}, the text "
-            f"'{printable(text.values[0])}'. Correct it, or give --task classification if all of them are classes."
+            f"{column} holds numbers and, in line {text.line}, the text '{shown(text.values[0])}'. "
+            "Correct it, or give --task classification if all of them are classes."
         )
     return "classification"
 

@@ -1,1 +1,1 @@
-"""What is frozen is computed once: where the network is cut, what is kept there, and how a training reads it."""
+"""The frozen prefix is computed once per image: split points, the feature cache, and the inputs of each phase."""

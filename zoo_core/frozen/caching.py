@@ -1,4 +1,4 @@
-"""What a run keeps of the frozen front: decided before any work from the plan, the shapes and a budget."""
+"""Decides before any work which outputs of the frozen prefix a run caches: from the plan, the shapes and a budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from zoo_core.data.store import stores
+from zoo_core.data.eviction import stores
 from zoo_core.data.transforms import shorter_side
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
@@ -17,48 +17,51 @@ from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import Preprocessing
 
 HEAD_VIEWS, TAIL_VIEWS = 1, 4
-"""How many views there are unless somebody says: where only heads learn, more cost twice the time and brought no accuracy
-(benchmarks/views.py); stages that learn see several."""
-FREE_SHARE = 0.8  # of what the disk has left
+"""The default number of cached views. For a head alone, more took twice the time and brought no accuracy
+(benchmarks/views.py); trainable stages see several."""
+FREE_SHARE = 0.8  # of the free space of the disk
 
 
 def cache_budget(gigabytes: float) -> int:
-    """How many bytes of features and images may be kept: as many as asked for, and no more than the disk has room for.
-    What is kept already has its room, and gives way where it is not needed."""
+    """The bytes that cached features and images may take: those asked for, as far as the disk has room.
+
+    Stores that exist count as free space: they are evicted when their room is needed.
+    """
     place = cache_dir()
-    kept = sum(size for _, size in stores(place))
+    cached = sum(size for _, size in stores(place))
     while not place.exists():
         place = place.parent
-    return min(int(gigabytes * 1e9), int(FREE_SHARE * shutil.disk_usage(place).free) + kept)
+    return min(int(gigabytes * 1e9), int(FREE_SHARE * shutil.disk_usage(place).free) + cached)
 
 
 @dataclass(frozen=True)
 class Caching:
-    """For each phase the cut at which features are kept, None where nothing is; how many views of a training image
-    there are (0: a fresh one in every epoch); and how many bytes each phase's features take.
-
-    `resized_bytes` is about how many bytes the images take that are kept after decoding, 0 when none are: they are where a run
-    looks at an image more than once.
-    """
+    """The cache of a run, phase by phase."""
 
     views: int
+    """Cached views of each training image; 0: every epoch sees a fresh one."""
     splits: tuple[SplitPoint | None, ...]
+    """For each phase the split point whose features are cached, None where none are."""
     sizes: tuple[int, ...]
+    """For each phase the bytes of its features."""
     resized_bytes: int = 0
+    """About how many bytes the resized images take; 0 where each image is read only once, and none are cached."""
     warning: str = ""
 
     @property
     def signature(self) -> str:
-        """What decides the result: the views, and each phase's cut."""
+        """The part of this that decides the result of a run: the views, and the split point of each phase."""
         places = [
-            "none" if cut is None else f"{cut.stages} pooled" if cut.pooled else str(cut.stages) for cut in self.splits
+            "none" if split is None else f"{split.stages} pooled" if split.pooled else str(split.stages)
+            for split in self.splits
         ]
         return f"{self.views} views after stage {', '.join(places)}"
 
     @property
     def total(self) -> int:
-        """The bytes of all that is kept."""
-        return sum({cut: size for cut, size in zip(self.splits, self.sizes, strict=True) if cut is not None}.values())
+        """The bytes of all cached features."""
+        sizes = zip(self.splits, self.sizes, strict=True)
+        return sum({split: size for split, size in sizes if split is not None}.values())
 
 
 def choose_caching(
@@ -71,39 +74,39 @@ def choose_caching(
     val: int,
     budget: int,
 ) -> Caching:
-    """Choose the latest cut that the frozen front allows and the budget holds, for each phase.
+    """Choose for each phase the latest split point inside the frozen prefix whose features fit into the budget.
 
-    Where the whole base is frozen that is after the head's pooling: 49 times smaller than before it, at 224 pixels.
-    `train` and `val` count images, `budget` bytes. Views of training images are for phases that keep something; where
-    the plan never freezes the front there is nothing to keep and every epoch sees a fresh view.
+    With the whole backbone frozen it lies behind the pooling of the head: 49 times smaller than before it, at 224
+    pixels. `train` and `val` count images, `budget` is in bytes. A plan that never freezes the first stage caches no
+    features, and every epoch sees fresh views.
     """
-    fronts = [plan.frozen_depth(phase) for phase in plan.phases]
+    depths = [plan.frozen_depth(phase) for phase in plan.phases]
     views = _views(config, plan)
     rows = train * views + val
-    sizes = {cut: rows * prod(shape) * item_bytes(config.cache_dtype) for cut, shape in shapes.items()}
+    sizes = {split: rows * prod(shape) * item_bytes(config.cache_dtype) for split, shape in shapes.items()}
     chosen: dict[SplitPoint, int] = {}
     splits: list[SplitPoint | None] = []
-    for front in fronts if views else ():
+    for depth in depths if views else ():
         room = budget - sum(chosen.values())
-        fitting = [cut for cut in shapes if cut.stages <= front and (cut in chosen or sizes[cut] <= room)]
+        fitting = [split for split in shapes if split.stages <= depth and (split in chosen or sizes[split] <= room)]
         best = max(fitting, default=None)
         if best is not None:
             chosen[best] = sizes[best]
         splits.append(best)
     if not chosen:
-        views, splits = 0, [None] * len(fronts)
+        views, splits = 0, [None] * len(depths)
     resized_bytes = _resized_bytes(preprocessing, train + val)
     again = None in splits and plan.epochs > 1 and resized_bytes <= budget - sum(chosen.values())
-    short = views != _views(config, plan) or any(
-        cut and cut.stages != front for cut, front in zip(splits, fronts, strict=True)
+    less = views != _views(config, plan) or any(
+        split and split.stages != depth for split, depth in zip(splits, depths, strict=True)
     )
-    warning = "less is kept than could be: the budget (--cache-gb) is too small" if any(fronts) and short else ""
-    sizes_kept = tuple(chosen[cut] if cut else 0 for cut in splits)
-    return Caching(views, tuple(splits), sizes_kept, resized_bytes if again else 0, warning)
+    warning = "the budget (--cache-gb) is too small to cache more" if any(depths) and less else ""
+    cached_sizes = tuple(chosen[split] if split else 0 for split in splits)
+    return Caching(views, tuple(splits), cached_sizes, resized_bytes if again else 0, warning)
 
 
 def _resized_bytes(preprocessing: Preprocessing, images: int) -> int:
-    """About what images take that were made small, at a ratio of 4 to 3."""
+    """About how many bytes resized images take, at an aspect ratio of 4 to 3."""
     return images * round(shorter_side(preprocessing) ** 2 * 4 / 3) * preprocessing.channels
 
 
@@ -118,5 +121,5 @@ def _views(config: FinetuneConfig, plan: Plan) -> int:
 
 
 def view_in_epoch(epoch: int, index: int, views: int) -> int:
-    """Which view of a training image an epoch sees: each in turn, and in every epoch a mixture of all."""
+    """The view of a training image in an epoch: each image sees its views in turn, and every epoch a mixture."""
     return (epoch + index) % views

@@ -1,4 +1,4 @@
-"""What stands at a cut for every image: computed once, kept on disk, read again in every epoch and by later runs.
+"""The cache of features: the outputs of the frozen prefix for every image, computed once for all epochs and later runs.
 
 Shapes: B batch, C channels, H height, W width, F features.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,72 +23,56 @@ from torch import Tensor
 from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.prefetch import lagged, prefetch
-from zoo_core.data.scan import Watch
-from zoo_core.data.store import Store
+from zoo_core.data.store import Store, lookup
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.transfer import is_accelerator, to_cpu_async, to_device
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
+from zoo_core.frozen.cache_items import CacheItem, CacheItems
 from zoo_core.frozen.inputs import CachedFeatures, IntArray, group_size
-from zoo_core.frozen.split import FrozenPrefix, SplitPoint
+from zoo_core.frozen.old_store import SAMPLE, OldStore, agrees
+from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import ON_DISK, as_features, as_rows, type_of
 from zoo_core.settings import Augment, CacheType
 from zoo_core.specs import Preprocessing
 
-CacheItem = tuple[Batches, ImageView]
-Read = list[tuple[Preprocessing | None, Tensor]]
-"""Bytes of images with how they are to be normalised, or what is kept at a cut."""
+Watch = Callable[[int, int], None]
+"""A progress callback: (number done, total)."""
+GroupInputs = list[tuple[Preprocessing | None, Tensor]]
+"""Bytes of images with their preprocessing, or features at an earlier split point."""
 Outputs = dict[SplitPoint, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class CacheItems:
-    """What is to be kept, one after the other: so many views of every image of each part.
-
-    Rows have numbers and are made when they are looked at: a list of a million would take more memory than the network.
-    """
-
-    parts: tuple[tuple[Batches, int], ...]
-
-    def __len__(self) -> int:
-        return sum(len(batches.part) * views for batches, views in self.parts)
-
-    def __getitem__(self, number: int) -> CacheItem:
-        for batches, views in self.parts:
-            count = len(batches.part) * views
-            if number < count:
-                return batches, divmod(number, views)
-            number -= count
-        raise IndexError(number)
-
-    def __iter__(self) -> Iterator[CacheItem]:
-        return (self[number] for number in range(len(self)))
+Mask = npt.NDArray[np.bool_]
+READ_AT_ONCE = 1024  # arrays whose checksums one thread compares
 
 
 @dataclass
 class FeatureCache:
-    """Keeps what a front gives for the images of a run."""
+    """Computes, stores and finds the features of a run's images at its split points."""
 
     root: Path
     identity: str
-    """What stands for the code of the front: its plugin, version and options."""
+    """Distribution, version and name of the backbone, and the precision: see `prefix_keys`."""
     shapes: Mapping[SplitPoint, tuple[int, ...]]
     augment: Augment
     dtype: CacheType
     device: torch.device
     workers: int
-    keys: Mapping[SplitPoint, str] = field(default_factory=dict)
+    keys: Mapping[SplitPoint, FeatureKey] = field(default_factory=dict)
+    message: Callable[[str], None] = lambda text: None
     num_computed: int = 0
-    """How many images went through a stage of the front; 0 when everything was found."""
-    _stores: dict[SplitPoint, Store] = field(default_factory=dict)
+    """Images that went through a stage of the prefix to be cached; 0 when all features were found."""
+    _stores: dict[Path, Store] = field(default_factory=dict)
+    _proven: set[Path] = field(default_factory=set)
+    """Stores whose arrays of this run have passed their proof."""
 
-    def store(self, cut: SplitPoint) -> Store:
-        if cut not in self._stores:
-            self._stores[cut] = Store(self.folder(cut), ON_DISK[self.dtype])
-        return self._stores[cut]
+    def store(self, split: SplitPoint) -> Store:
+        folder = self.folder(split)
+        if folder not in self._stores:
+            self._stores[folder] = Store(folder, ON_DISK[self.dtype], self.message)
+        return self._stores[folder]
 
-    def folder(self, cut: SplitPoint) -> Path:
-        return self.root / "features" / f"{self.keys[cut]}-{self.dtype}"
+    def folder(self, split: SplitPoint) -> Path:
+        return self.root / "features" / f"{self.keys[split].name}-{self.dtype}"
 
     def close(self) -> None:
         for store in self._stores.values():
@@ -96,146 +81,205 @@ class FeatureCache:
 
     def build(
         self,
-        make_front: Callable[[], FrozenPrefix],
+        make_prefix: Callable[[], FrozenPrefix],
         splits: Iterable[SplitPoint],
-        rows: CacheItems,
+        items: CacheItems,
         world: World,
         watch: Watch,
     ) -> None:
-        """Compute and keep what is missing at these cuts, each process its share of what its machine lacks; `watch` is
-        told (rows done, rows)."""
+        """Compute and store the features that are missing at these split points, or are not those that were stored.
+
+        Each process computes its share of those that its machine lacks; `watch` gets (items done, items).
+        """
         ordered = sorted(splits)
-        missing = self._missing(ordered, rows)
-        beside = world.ranks_sharing(self.root)  # which waits: nobody adds before everybody has looked
+        prefix = cache(make_prefix)
+        missing = self._missing(ordered, items)
+        sharing = world.ranks_sharing(self.root)  # a barrier: no process adds before all have looked
+        taken = 0
+        with world.raise_together():
+            if len(missing) and world.rank == sharing[0]:
+                taken = sum(self._take_over_old(split, prefix, items, missing) for split in ordered)
+        if any(world.all_gather_object(taken)):
+            missing = self._missing(ordered, items)
+            world.barrier()
         with world.raise_together():
             if len(missing):
-                start = self._start(ordered[0], rows, missing)
+                start = self._start(ordered[0], items, missing)
                 size = group_size(self.device)
                 groups = [missing[place : place + size] for place in range(0, len(missing), size)]
-                self._keep(make_front(), start, rows, world.shard(groups, beside), watch)
-        for cut in ordered:
-            self.store(cut).refresh()
+                self._compute(prefix(), start, items, world.shard(groups, sharing), watch)
+        for split in ordered:
+            self.store(split).refresh()
+            self._proven.add(self.folder(split))
 
-    def _keep(
-        self, front: FrozenPrefix, start: SplitPoint, rows: CacheItems, groups: Sequence[IntArray], watch: Watch
-    ) -> None:
-        done, total = 0, sum(map(len, groups))
-        try:
-            for group, outputs in self._outputs(
-                front, start, ([rows[int(number)] for number in group] for group in groups)
-            ):
-                keys = [self.key(*row) for row in group]
-                for cut, arrays in outputs.items():
-                    self.store(cut).add(keys, list(arrays))
-                done += len(group)
-                self.num_computed += len(group)
-                watch(done, total)
-        finally:
-            for cut in front.splits:
-                self.store(cut).commit()
-
-    def kept(self, cut: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
-        """The feed of a part's rows, which were built."""
-        entries, found = self.store(cut).find(self.key(*row) for row in CacheItems(((batches, views),)))
+    def kept(self, split: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
+        """The features of a part, which `build` has stored."""
+        entries, found = self.store(split).find(self.key(*item) for item in CacheItems(((batches, views),)))
         if not found.all():
-            raise TrainingError(f"the cache {self.folder(cut)} was removed or changed during the run. Start again.")
-        flat = len(self.shapes[cut]) == 1
-        return CachedFeatures(self.store(cut), entries.reshape(-1, views), self.dtype, self.device, flat)
+            raise TrainingError(f"the cache {self.folder(split)} was changed during the run. Start again.")
+        flat = len(self.shapes[split]) == 1
+        return CachedFeatures(self.store(split), entries.reshape(-1, views), self.dtype, self.device, flat)
 
     def key(self, batches: Batches, seen: ImageView) -> bytes:
-        """The key of one image's view: its content, and for all but the centre how it was varied."""
+        """The key of one view of an image in a store: the digest of its content, with the augmentation unless the view is
+        the centre."""
         index, view = seen
         digest = batches.part.images.digest(index)
         if view == CENTRE:
             return digest
         return hashlib.blake2b(digest + f"{self.augment} {view}".encode(), digest_size=16).digest()
 
-    def _missing(self, splits: Sequence[SplitPoint], rows: CacheItems) -> IntArray:
-        """The numbers of the rows that are not kept at all of these cuts; of equal images only the first."""
-        keys = np.fromiter((self.key(*row) for row in rows), "S16", len(rows))
-        there = np.logical_and.reduce([self.store(cut).find(keys)[1] for cut in splits])
-        missing = np.flatnonzero(~there)
+    def _keys(self, items: CacheItems, numbers: IntArray | None = None) -> npt.NDArray[np.bytes_]:
+        chosen = items if numbers is None else items.take(numbers)
+        return np.fromiter((self.key(*item) for item in chosen), "S16", len(chosen))
+
+    def _missing(self, splits: Sequence[SplitPoint], items: CacheItems) -> IntArray:
+        """The numbers of the items whose features are not proven at all these split points; of equal images the first."""
+        keys = self._keys(items)
+        missing = np.flatnonzero(~np.logical_and.reduce([self._has(split, keys) for split in splits]))
         _, first = np.unique(keys[missing], return_index=True)
         return missing[np.sort(first)]
 
-    def _start(self, first: SplitPoint, rows: CacheItems, missing: IntArray) -> SplitPoint:
-        """The latest cut up to the first of those asked for at which all missing rows are kept already, and exactly:
-        what comes out must not depend on what happened to be there."""
+    def _has(self, split: SplitPoint, keys: npt.NDArray[np.bytes_]) -> Mask:
+        """A mask of the keys whose features are stored and proven to be those that were stored."""
+        store = self.store(split)
+        store.refresh()
+        entries, found = store.find(keys)
+        if self.folder(split) in self._proven:
+            return found
+        places = np.flatnonzero(found)
+        chunks = [places[start : start + READ_AT_ONCE] for start in range(0, len(places), READ_AT_ONCE)]
+        with ThreadPoolExecutor(self.workers, "zoo-proof") as pool:
+            for chunk, intact in zip(chunks, pool.map(lambda chunk: store.intact(entries[chunk]), chunks), strict=True):
+                found[chunk] = intact
+        return found
+
+    def _take_over_old(
+        self, split: SplitPoint, prefix: Callable[[], FrozenPrefix], items: CacheItems, missing: IntArray
+    ) -> int:
+        """Copy features that zoo 0.1.0 stored, if a sample of them is what the prefix computes now; return how many."""
+        try:
+            old = OldStore(self.root / "features" / f"{self.keys[split].old_name}-{self.dtype}", self.dtype)
+        except (OSError, ValueError):
+            return 0
+        with old:
+            keys = self._keys(items, missing)
+            entries, found = lookup(old.entries, keys)
+            places = np.flatnonzero(found)
+            if not len(places):
+                return 0
+            sample = places[np.unique(np.linspace(0, len(places) - 1, SAMPLE).astype(int))]
+            inputs = self._load(SplitPoint(0), items.take(missing[sample]))
+            computed = self._start_prefix(prefix(), SplitPoint(0), inputs)()[split]
+            if not agrees(old.read(entries[sample]), list(computed), self.dtype):
+                self.message("the features cached by zoo 0.1.0 are not those of this network: they are computed again")
+                return 0
+            for start in range(0, len(places), READ_AT_ONCE):
+                chunk = places[start : start + READ_AT_ONCE]
+                self.store(split).add(keys[chunk].tolist(), old.read(entries[chunk]))
+            self.store(split).commit()
+        self.message(
+            f"{len(places)} features cached by zoo 0.1.0 are used: {len(sample)} were computed again and agree"
+        )
+        return len(places)
+
+    def _start(self, first: SplitPoint, items: CacheItems, missing: IntArray) -> SplitPoint:
+        """The latest split point up to `first` at which all missing items are stored in float32: what is computed must
+        not depend on rounded features that happened to be there. SplitPoint(0) if there is none."""
         if self.dtype != "float32":
             return SplitPoint(0)
-        keys = np.fromiter((self.key(*rows[int(number)]) for number in missing), "S16", len(missing))
+        keys = self._keys(items, missing)
         for stages in range(first.stages, 0, -1):
-            cut = SplitPoint(stages)
-            if cut <= first and self.folder(cut).is_dir() and self.store(cut).find(keys)[1].all():
-                return cut
+            split = SplitPoint(stages)
+            if split <= first and self.folder(split).is_dir() and self._has(split, keys).all():
+                return split
         return SplitPoint(0)
 
+    def _compute(
+        self, prefix: FrozenPrefix, start: SplitPoint, items: CacheItems, groups: Sequence[IntArray], watch: Watch
+    ) -> None:
+        done, total = 0, sum(map(len, groups))
+        try:
+            for group, outputs in self._outputs(prefix, start, (items.take(group) for group in groups)):
+                keys = [self.key(*item) for item in group]
+                for split, arrays in outputs.items():
+                    self.store(split).add(keys, list(arrays))
+                done += len(group)
+                self.num_computed += len(group)
+                watch(done, total)
+        finally:
+            for split in prefix.splits:
+                self.store(split).commit()
+
     def _outputs(
-        self, front: FrozenPrefix, start: SplitPoint, groups: Iterable[Sequence[CacheItem]]
+        self, prefix: FrozenPrefix, start: SplitPoint, groups: Iterable[Sequence[CacheItem]]
     ) -> Iterator[tuple[Sequence[CacheItem], Outputs]]:
-        """Each group with what stands at each cut, in order. Lanes read the images. On a CPU they compute too, each with
-        one thread; a device that computes apart is given a group while the one before is fetched."""
+        """Each group with its features at each split point, in order.
+
+        Threads read the images. On a CPU each also computes, with one torch thread; an accelerator is given one group
+        while the features of the one before are copied back.
+        """
         apart = is_accelerator(self.device)
         threads = torch.get_num_threads()
 
-        def lane(group: Sequence[CacheItem]) -> Read | Outputs:
-            read = self._read(start, group)
-            return read if apart else self._computed(front, start, read)()
+        def work(group: Sequence[CacheItem]) -> GroupInputs | Outputs:
+            inputs = self._load(start, group)
+            return inputs if apart else self._start_prefix(prefix, start, inputs)()
 
         def begin(group: Sequence[CacheItem]) -> list[Future[Any]]:
-            return [pool.submit(lane, group)]
+            return [pool.submit(work, group)]
 
         try:
             with (
-                ThreadPoolExecutor(self.workers, "zoo-front", initializer=lambda: torch.set_num_threads(1)) as pool,
+                ThreadPoolExecutor(self.workers, "zoo-prefix", initializer=lambda: torch.set_num_threads(1)) as pool,
                 closing(prefetch(groups, begin, 2 * self.workers)) as done,
             ):
                 if apart:
-                    computed = ((group, self._computed(front, start, read)) for group, (read,) in done)
-                    yield from ((group, fetch()) for group, fetch in lagged(computed))
+                    started = ((group, self._start_prefix(prefix, start, inputs)) for group, (inputs,) in done)
+                    yield from ((group, fetch()) for group, fetch in lagged(started))
                 else:
                     yield from ((group, outputs) for group, (outputs,) in done)
         finally:
             torch.set_num_threads(threads)
 
-    def _read(self, start: SplitPoint, group: Sequence[CacheItem]) -> Read:
-        """What a group begins with: images, or what is kept at an earlier cut."""
+    def _load(self, start: SplitPoint, group: Sequence[CacheItem]) -> GroupInputs:
+        """The inputs of a group: images, or features at an earlier split point."""
         if start.stages:
             store = self.store(start)
-            entries, _ = store.find([self.key(*row) for row in group])
+            entries, _ = store.find([self.key(*item) for item in group])
             return [(None, as_features(store.read(entries), self.dtype))]
-        parts = groupby(group, key=lambda row: row[0])
-        return [(batches.preprocessing, batches.load_batch([seen for _, seen in rows])) for batches, rows in parts]
+        parts = groupby(group, key=lambda item: item[0])
+        return [(batches.preprocessing, batches.load_batch([seen for _, seen in part])) for batches, part in parts]
 
-    def _computed(self, front: FrozenPrefix, start: SplitPoint, read: Read) -> Callable[[], Outputs]:
-        """Let the front compute; what comes back waits until that is done and gives what is to be kept."""
-        inputs = torch.cat([self._begun(*part) for part in read])
-        count = len(inputs)
-        # Always as many images at once: the last bits of a result may depend on their number.
-        padding = group_size(self.device) - count
-        if padding > 0:
-            inputs = torch.cat([inputs, inputs[-1:].expand(padding, *inputs.shape[1:])])
-        found = front(inputs.contiguous(memory_format=torch.channels_last), start)
-        outputs = {cut: output[:count] for cut, output in found.items() if cut != start}
-        fetch = to_cpu_async({cut: self._to_storage(output) for cut, output in outputs.items()})
-        return lambda: {cut: self._checked(kept, outputs[cut]) for cut, kept in fetch().items()}
+    def _start_prefix(self, prefix: FrozenPrefix, start: SplitPoint, inputs: GroupInputs) -> Callable[[], Outputs]:
+        """Start the prefix on a group. The function returned waits for the features and gives them as arrays."""
+        images = torch.cat([self._to_images(*part) for part in inputs])
+        count = len(images)
+        # Always one shape and one layout: the last bits of a feature must not depend on the images computed with it.
+        shape = group_size(self.device), *images.shape[1:]
+        full = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
+        full[:count], full[count:] = images, images[-1:]
+        found = prefix(full, start)
+        outputs = {split: output[:count] for split, output in found.items() if split != start}
+        fetch = to_cpu_async({split: self._to_storage(output) for split, output in outputs.items()})
+        return lambda: {split: self._checked(stored, outputs[split]) for split, stored in fetch().items()}
 
-    def _begun(self, preprocessing: Preprocessing | None, tensor: Tensor) -> Tensor:
+    def _to_images(self, preprocessing: Preprocessing | None, tensor: Tensor) -> Tensor:
         if preprocessing is not None:
             return normalised(tensor, preprocessing, self.device)
         return to_device(tensor, self.device).float().permute(0, 3, 1, 2)
 
     def _to_storage(self, output: Tensor) -> Tensor:
-        """(B, C, H, W) as (B, H, W, C), and (B, F) as (B, 1, 1, F), in the type in which it is kept."""
+        """(B, C, H, W) as (B, H, W, C), and (B, F) as (B, 1, 1, F), in the type of the cache."""
         ordered = output.permute(0, 2, 3, 1) if output.ndim == 4 else output.flatten(1)[:, None, None]
         return ordered.to(type_of(self.dtype)).contiguous()
 
-    def _checked(self, kept: Tensor, output: Tensor) -> npt.NDArray[Any]:
-        if not kept.isfinite().all():
+    def _checked(self, stored: Tensor, output: Tensor) -> npt.NDArray[Any]:
+        if not stored.isfinite().all():
             if not output.isfinite().all():
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
             raise TrainingError(
                 f"the frozen part of the network gives numbers that {self.dtype} cannot hold. "
-                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --cached-views 0 to keep nothing."
+                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --views 0 to keep nothing."
             )
-        return as_rows(kept, self.dtype)
+        return as_rows(stored, self.dtype)

@@ -10,8 +10,9 @@ import torch
 from zoo_core.data.batches import Batches
 from zoo_core.devices.world import World
 from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.caching import Caching
-from zoo_core.frozen.feature_cache import CacheItems, FeatureCache
+from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.inputs import ComputedFeatures, ImageInputs, Inputs
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, prefix_keys
 from zoo_core.model.assemble import Model
@@ -66,7 +67,7 @@ class InputPlanner:
 
     def _build(self, number: int, watch: Callable[[int, int], None]) -> None:
         """Compute what is missing at this phase's cut, and in the same pass at those of later phases."""
-        self.features.keys = prefix_keys(self.model, self.train.preprocessing, self.features.identity)
+        self.features.keys = prefix_keys(self.model, self.train.preprocessing, self.features.identity, self.device)
         splits = {
             cut for later, cut in enumerate(self.caching.splits) if cut and self._frozen_until(cut, number, later)
         }

@@ -1,4 +1,4 @@
-"""The frozen front of a model is a fixed function of the image: cut off, folded, and computed without gradients.
+"""A model in two parts: the frozen prefix, a fixed function of the image, and the tail that is trained.
 
 Shapes: B batch, C channels, H height, W width, F features, K outputs.
 """
@@ -16,32 +16,34 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
+from zoo_core.data.decode import READER
 from zoo_core.devices.precision import autocast
+from zoo_core.frozen.code import code_digest, source_names
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
 from zoo_core.model.solvers import Solvable
 from zoo_core.settings import Precision
 from zoo_core.specs import Preprocessing
 
-VERSION = 1
-"""Grows when the same front would give other numbers: what was kept before is not found again."""
+VERSION = 2
+"""Grows when this module computes other numbers from the same network: features cached before are not found again."""
 
 KEY_LETTERS = 32  # of a sha256: 128 bits
 
-# What stands at the beginning of a head and never learns, nor draws at random. A head's own module says so by `fixed`.
+# Modules without parameters and random numbers. A head's own module declares itself one by the attribute `fixed`.
 FIXED = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Identity)
 
 
 @dataclass(frozen=True, order=True)
 class SplitPoint:
-    """A place in a model: after the first `stages` of its conv base, or after the head's fixed beginning as well."""
+    """A place in a model: after the first `stages` of its backbone, or after the fixed beginning of the head as well."""
 
     stages: int
     pooled: bool = False
 
 
 def fixed_beginning(head: nn.Module) -> list[nn.Module]:
-    """The modules at the beginning of a head that have nothing to learn, such as its pooling."""
+    """The modules at the beginning of a head that have no parameters, such as its pooling."""
     found: list[nn.Module] = []
     for module in head if isinstance(head, nn.Sequential) else ():
         if not (isinstance(module, FIXED) or getattr(module, "fixed", False)):
@@ -51,22 +53,22 @@ def fixed_beginning(head: nn.Module) -> list[nn.Module]:
 
 
 class Tail(nn.Module):
-    """What comes after a cut, with the very modules of the model: features there to outputs (B, K)."""
+    """The model behind a split point, with the very modules of the model: features there to outputs (B, K)."""
 
     def __init__(
-        self, model: Model, cut: SplitPoint, precision: Precision = "float32", *, recompute: bool = False
+        self, model: Model, split: SplitPoint, precision: Precision = "float32", *, recompute: bool = False
     ) -> None:
         super().__init__()
         self.precision = precision
         self.recompute = recompute
-        names = model.backbone.stages[cut.stages :]
+        names = model.backbone.stages[split.stages :]
         self.stages = nn.ModuleList(model.backbone.stage(name) for name in names)
         self.rules = [model.backbone.rules[name] for name in names]
-        begun = len(fixed_beginning(model.head)) if cut.pooled else 0
-        self.head = nn.Sequential(*list(model.head.children())[begun:]) if begun else model.head
+        skipped = len(fixed_beginning(model.head)) if split.pooled else 0
+        self.head = nn.Sequential(*list(model.head.children())[skipped:]) if skipped else model.head
         self.head_rule = model.head_rule
         self.whole_head = (model.head,)  # in a tuple: its modules must not be counted twice
-        self.pooled = cut.pooled
+        self.pooled = split.pooled
 
     def forward(self, inputs: Tensor) -> Tensor:
         with autocast(self.precision, inputs.device):
@@ -78,17 +80,20 @@ class Tail(nn.Module):
         return outputs_BK.float()
 
     def _recomputed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
-        """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): what the stage computes on its way is not kept but
-        computed again for the gradients, with the same random numbers; its statistics move once."""
+        """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): the activations inside the stage are not stored
+        but computed again for the gradients, with the same random numbers; its statistics move once."""
 
         def contexts() -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
             return nullcontext(), statistics_unchanged(stage)
 
-        output: Tensor = checkpoint(stage, inputs, use_reentrant=False, context_fn=contexts)
+        # A clone: a stage that begins in place would be computed again from inputs that it has changed.
+        output: Tensor = checkpoint(
+            lambda inputs: stage(inputs.clone()), inputs, use_reentrant=False, context_fn=contexts
+        )
         return output
 
     def reduced(self, inputs: Tensor) -> Tensor:
-        """The features (B, F) that a head is solved on."""
+        """The features (B, F) from which a head is solved."""
         (head,) = self.whole_head
         assert isinstance(head, Solvable)
         with autocast(self.precision, inputs.device):
@@ -98,7 +103,7 @@ class Tail(nn.Module):
         return features_BF.float()
 
     def train(self, mode: bool = True) -> Tail:
-        """Set training mode for what learns; what is frozen stays in evaluation mode."""
+        """Set training mode for the trainable parts; the frozen ones stay in evaluation mode."""
         super().train(mode)
         for stage, rule in zip(self.stages, self.rules, strict=True):
             freeze_part(stage, rule)
@@ -107,7 +112,7 @@ class Tail(nn.Module):
 
 
 class FrozenPrefix(nn.Module):
-    """The part of a model before its last cut: normalised images (B, C, H, W) to what stands at each cut."""
+    """The model up to its last split point: normalised images (B, C, H, W) to the features at each split point."""
 
     def __init__(self, model: Model, splits: Iterable[SplitPoint], precision: Precision = "float32") -> None:
         super().__init__()
@@ -119,23 +124,24 @@ class FrozenPrefix(nn.Module):
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor, start: SplitPoint = SplitPoint(0)) -> dict[SplitPoint, Tensor]:
-        """What stands at each cut, from normalised images or from what stood at an earlier cut."""
+        """The features at each split point, from normalised images or from the features at an earlier one."""
         found: dict[SplitPoint, Tensor] = {}
         with autocast(self.precision, inputs.device):
             for place in range(start.stages, len(self.stages) + 1):
                 if place > start.stages:
                     inputs = self.stages[place - 1](inputs)
                 if SplitPoint(place) in self.splits:
-                    found[SplitPoint(place)] = inputs
+                    # A clone: the next stage may begin in place, as with SiLU(inplace=True).
+                    found[SplitPoint(place)] = inputs.clone() if place < len(self.stages) else inputs
                 if SplitPoint(place, pooled=True) in self.splits:
                     found[SplitPoint(place, pooled=True)] = self.pool(inputs)
         return found
 
 
 def folded(stage: nn.Module) -> nn.Module:
-    """The stage as it computes in evaluation, batch normalisation folded into the convolutions before it.
+    """The stage as it computes in evaluation, with batch normalisation folded into the convolutions before it.
 
-    A stage that torch.fx cannot trace is taken as it is.
+    A stage that torch.fx cannot trace is copied unchanged.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in stage.modules()):
         return stage
@@ -146,17 +152,47 @@ def folded(stage: nn.Module) -> nn.Module:
         return still.to(memory_format=torch.channels_last)
 
 
-def prefix_keys(model: Model, preprocessing: Preprocessing, identity: str) -> dict[SplitPoint, str]:
-    """A name for what stands at each cut: equal for equal preprocessing, code (`identity`), structure and weights."""
-    digest = hashlib.sha256(f"{VERSION} {preprocessing} {identity}".encode())  # processors compute it fastest
-    keys = {}
+@dataclass(frozen=True)
+class FeatureKey:
+    """The name of the features at a split point in the cache, and their `old_name` in a cache of zoo 0.1.0."""
+
+    name: str
+    old_name: str
+
+
+def prefix_keys(
+    model: Model, preprocessing: Preprocessing, identity: str, device: torch.device
+) -> dict[SplitPoint, FeatureKey]:
+    """How cached features are keyed: a key for each split point, equal only where all that decides the features is.
+
+    `old_name` covers the preprocessing, the `identity` (distribution, version and name of the backbone, precision), and
+    the structure and weights of every stage up to the split point. `name` adds the code of those stages
+    (`code_digest`), the rules by which images are read, the type of device, and VERSION. A store is a folder of this
+    name and the type of its numbers; in it an image has its content's digest, and the view, as its key
+    (`FeatureCache.key`).
+    """
+    digest = hashlib.sha256(f"1 {preprocessing} {identity}".encode())  # processors compute it fastest
+    sources: set[str] = set()
+    codes: dict[int, str] = {}  # most stages come from the same files: by how many there are
+    keys: dict[SplitPoint, FeatureKey] = {}
+
+    def add_key(split: SplitPoint) -> None:
+        old = digest.hexdigest()[:KEY_LETTERS]
+        if len(sources) not in codes:
+            codes[len(sources)] = code_digest(sources)
+        code = codes[len(sources)]
+        new = hashlib.sha256(f"{VERSION} {old} {code} {READER} {device.type}".encode())
+        keys[split] = FeatureKey(new.hexdigest()[:KEY_LETTERS], old)
+
     for place, name in enumerate(model.backbone.stages, start=1):
         stage = model.backbone.stage(name)
+        sources.update(source_names(stage))
         _add(digest, str(stage), stage.state_dict())
-        keys[SplitPoint(place)] = digest.hexdigest()[:KEY_LETTERS]
+        add_key(SplitPoint(place))
     for module in fixed_beginning(model.head):
+        sources.update(source_names(module))
         _add(digest, f"{type(module).__qualname__} {module}", {})
-    keys[SplitPoint(len(model.backbone.stages), pooled=True)] = digest.hexdigest()[:KEY_LETTERS]
+    add_key(SplitPoint(len(model.backbone.stages), pooled=True))
     return keys
 
 
@@ -169,7 +205,7 @@ def _add(digest: hashlib._Hash, structure: str, state: Mapping[str, Tensor]) -> 
 
 
 def split_shapes(shapes: Sequence[tuple[int, ...]], head: nn.Module) -> dict[SplitPoint, tuple[int, ...]]:
-    """The shape of one image at each cut, from the shapes (C, H, W) that the stages put out."""
+    """The shape of the features of one image at each split point, from the output shapes (C, H, W) of the stages."""
     found = {SplitPoint(place): shape for place, shape in enumerate(shapes, start=1)}
     pool = nn.Sequential(*fixed_beginning(head))
     if len(pool):
@@ -181,7 +217,7 @@ def split_shapes(shapes: Sequence[tuple[int, ...]], head: nn.Module) -> dict[Spl
 
 @contextmanager
 def statistics_unchanged(module: nn.Module) -> Iterator[None]:
-    """What passes through a module in this context does not move its statistics."""
+    """The statistics of a module stay as they are, whatever passes through it in this context."""
     copies = [(buffer, buffer.clone()) for buffer in module.buffers()]
     try:
         yield

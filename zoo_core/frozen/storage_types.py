@@ -1,6 +1,6 @@
-"""Features as they are kept, after each other on disk, and as tensors again.
+"""Features as arrays on disk, and as tensors again.
 
-numpy has no bfloat16: its bits are kept as whole numbers.
+numpy has no bfloat16: its bits are stored as whole numbers.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ ON_DISK: dict[CacheType, str] = {"float16": "float16", "bfloat16": "int16", "flo
 
 
 def item_bytes(dtype: CacheType) -> int:
-    """How many bytes a number takes."""
+    """The bytes of one number."""
     return np.dtype(ON_DISK[dtype]).itemsize
 
 
 def type_of(dtype: CacheType) -> torch.dtype:
-    """PyTorch's type of this name."""
+    """The type of this name in torch."""
     return getattr(torch, dtype)  # type: ignore[no-any-return]
 
 
 def as_rows(features: Tensor, dtype: CacheType) -> npt.NDArray[Any]:
-    """Features of this type, in the processor's memory, as a store takes them. Nothing is copied."""
+    """Features of this type, on the CPU, as an array for a store. Nothing is copied."""
     return features.view(getattr(torch, ON_DISK[dtype])).numpy()
 
 
 def as_features(rows: Sequence[npt.NDArray[Any]], dtype: CacheType) -> Tensor:
-    """What a store has of as many images, one after the other."""
+    """The arrays of a store, one per image, as a batch of features."""
     return torch.from_numpy(np.stack(rows)).view(type_of(dtype))

@@ -1,14 +1,19 @@
-"""The card of a run: what a person wants to know of the model, in Markdown."""
+"""The card of a run: the model's worth, its use and its training, in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from zoo_core.discovery import CORE
 from zoo_core.errors import printable
+from zoo_core.installing import install_command, place_of
 from zoo_core.runs.schema import RunFacts
+from zoo_core.settings import Decision, FinetuneConfig
+from zoo_core.settings.fields import settings_of
+from zoo_core.settings.resolved import LEFT_OPEN
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline
 from zoo_core.tasks.task import Task
@@ -32,12 +37,41 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         facts=facts,
         result=result,
         address=address,
-        distributions=sorted({"zoo-core", facts.backbone.distribution, facts.head.distribution}),
+        install=_install(sorted({CORE, facts.backbone.distribution, facts.head.distribution})),
+        distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
         task=task,
         baseline=_baseline_text(task, result),
         rows=task.card_rows(result, facts.classes),
         plan=plan_in_words(facts.plan),
+        lr=_lr_text(facts, result),
+        decisions=decision_lines(facts.decisions),
+        cached=cached_in_words(facts),
     )
+
+
+def decision_lines(decisions: Mapping[str, Decision]) -> list[str]:
+    """The decisions about the training, a line each, without those that follow from others."""
+    settings = settings_of(FinetuneConfig)
+    shown = [name for name in decisions if name in settings and (name not in LEFT_OPEN or name == "views")]
+    return [f"{settings[name].option}: {decisions[name]}" for name in shown]
+
+
+def cached_in_words(facts: RunFacts) -> str | None:
+    """The cached views and split points in a sentence, None for runs that recorded none."""
+    if facts.views is None or facts.split_points is None:
+        return None
+    if not facts.views:
+        return "Every epoch saw fresh views of the images; no features were cached."
+    places = " and ".join(dict.fromkeys(point for point in facts.split_points if point != "none"))
+    views = "1 view" if facts.views == 1 else f"{facts.views} views"
+    return f"Features of {views} of each image were cached after {places}."
+
+
+def _lr_text(facts: RunFacts, result: Mapping[str, Any]) -> str:
+    """The peak learning rate of the head; older runs did not record the one of a range test."""
+    if facts.config.lr != "auto":
+        return str(facts.config.lr)
+    return f"{result['lr']:.2g} (by a range test)" if result.get("lr") else "by a range test"
 
 
 def _baseline_text(task: Task[Any], result: Mapping[str, Any]) -> str | None:
@@ -45,6 +79,12 @@ def _baseline_text(task: Task[Any], result: Mapping[str, Any]) -> str | None:
     if "baseline" not in result:
         return None
     return "\n".join(task.baseline_sentences(result, Baseline(**result["baseline"])))
+
+
+def _install(distributions: Sequence[str]) -> str:
+    """The command for the reader of a published card, who has another machine."""
+    command = install_command(*distributions, here=False)
+    return f"{command}  #{place_of(CORE, command)}".removesuffix("  #")
 
 
 def inline(text: object) -> str:
@@ -56,18 +96,18 @@ def inline(text: object) -> str:
 
 
 def plan_in_words(plan: Mapping[str, Any]) -> list[str]:
-    """Say what learns in each phase of a plan, a sentence a phase."""
+    """The trainable and the frozen parts in each phase of a plan, a sentence a phase."""
     names = [*plan["stages"], "head"]
     sentences = []
     for phase in plan["phases"]:
         rules = dict(zip(names, phase["rules"], strict=True))
-        learning = [name for name in names if rules[name]["lr"] > 0]
-        frozen = [name for name in names if name not in learning]
+        trained = [name for name in names if rules[name]["lr"] > 0]
+        frozen = [name for name in names if name not in trained]
         epochs = "1 epoch" if phase["epochs"] == 1 else f"{phase['epochs']} epochs"
-        partly = {name: f" ({rules[name]['parameters']})" for name in learning if rules[name]["parameters"] != "all"}
-        what = ", ".join(name + partly.get(name, "") for name in learning)
+        partly = {name: f" ({rules[name]['parameters']})" for name in trained if rules[name]["parameters"] != "all"}
+        parts = ", ".join(name + partly.get(name, "") for name in trained)
         still = f"; frozen: {', '.join(frozen)}" if frozen else "" if partly else "; nothing is frozen"
-        sentences.append(f"{epochs}: {what} {'learns' if len(learning) == 1 else 'learn'}{still}.")
+        sentences.append(f"{epochs}: {parts} {'is' if len(trained) == 1 else 'are'} trained{still}.")
     return sentences
 
 

@@ -1,20 +1,23 @@
-"""The facts of a run, as config.json holds them: a checked, versioned shape. Nothing in it is imported or executed."""
+"""The facts of a run, as config.json holds them: a checked, versioned shape of plain data."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from zoo_core.data.sources import MAX_OUTPUT_NAME, MAX_OUTPUTS
+from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
 from zoo_core.model.design import StartFacts
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import Decision, FinetuneConfig
+from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TASKS, Preprocessing, TaskName
 from zoo_core.tasks import task_named
+from zoo_core.version import RESUMES
 
 FORMAT = "zoo-run"
 VERSION = 1
@@ -33,8 +36,9 @@ class Provided:
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """The images: their number by part, a digest of each part's names, labels and content, how many were left out
-    because they could not be read, and what was found out about them.
+    """The images: the number and a digest of names, labels and content of each part.
+
+    `skipped` counts the unreadable images that were left out, `findings` are notes on the rest.
     """
 
     title: str
@@ -62,24 +66,48 @@ class RunFacts:
     data: DataFacts
     plan: dict[str, Any]
     task: TaskName = "classification"
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    """The settings that zoo decided, with the reasons; runs of zoo 0.1 have none."""
+    views: int | None = None
+    """The number of cached views of each training image, 0 without a cache."""
+    split_points: tuple[str, ...] | None = None
+    """The place in each phase at which features are cached: "layer3", "layer4 pooled" or "none"."""
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
 
 
-# What may differ when a run goes on: it decides when and where, not what comes out.
-FREE = ("created", "config.out", "config.workers", "config.save_every")
+PER_MACHINE = [f"config.{one.name}" for one in settings_of(FinetuneConfig).values() if one.per_machine]
+FREE = ("created", "decisions", "views", "split_points", *PER_MACHINE)
+"""Facts in which a resumed run may differ: they decide when and where it computes and not its result,
+or follow from others. Views and split points are compared with those of the checkpoint."""
 
 
 def differences(before: RunFacts, now: RunFacts) -> list[str]:
-    """What two runs' facts do not share, a line each: the name, what it was and what it is."""
-    old, new = _flat(before.to_dict()), _flat(now.to_dict())
+    """The facts in which two runs differ, a line each: the name, the old value and the new one."""
+    old, new = _flat(_at_this_version(before, now.zoo_core).to_dict()), _flat(now.to_dict())
     lines = []
     for name in dict.fromkeys([*old, *new]):
         one, other = old.get(name), new.get(name)
-        if name not in FREE and one != other:
+        if name not in FREE and name.partition(".")[0] not in FREE and one != other:
             lines.append(f"{name} was {one!r:.60} and is {other!r:.60}")
     return lines
+
+
+def _at_this_version(facts: RunFacts, version: str) -> RunFacts:
+    """The facts with zoo-core's present version in place of older ones whose runs it resumes."""
+
+    def updated(part: Provided) -> Provided:
+        is_ours = part.distribution == CORE and part.version in RESUMES
+        return replace(part, version=version) if is_ours else part
+
+    return replace(
+        facts,
+        zoo_core=version if facts.zoo_core in RESUMES else facts.zoo_core,
+        backbone=updated(facts.backbone),
+        head=updated(facts.head),
+        strategy=updated(facts.strategy),
+    )
 
 
 def _flat(data: Any, name: str = "") -> dict[str, Any]:
@@ -115,6 +143,9 @@ def parse_facts(data: object, where: str) -> RunFacts:
             data=_data(_keys(data["data"], DataFacts)),
             plan=Plan.from_dict(as_mapping(data["plan"])).to_dict(),
             task=_task(data.get("task", "classification")),  # runs of zoo 0.1 name none
+            decisions=_decisions(data.get("decisions", {})),
+            views=None if data.get("views") is None else as_count(data["views"]),
+            split_points=_split_points(data.get("split_points")),
         )
     except KeyError as error:
         raise ZooError(f"{where} has no {brief(error.args[0])}.") from error
@@ -132,6 +163,7 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
             "part": as_text(line["part"]),
             "images": as_count(line["images"]),
             "best_epoch": as_count(line["best_epoch"]),
+            "lr": None if line.get("lr") is None else as_number(line["lr"]),  # older runs have none
             **({"baseline": _baseline(line["baseline"])} if "baseline" in line else {}),  # older runs have none
         }
     except KeyError as error:
@@ -176,6 +208,21 @@ def _data(value: dict[str, Any]) -> DataFacts:
     )
 
 
+def _decisions(value: object) -> dict[str, Decision]:
+    """The settings that zoo decided; those of a later zoo may be others."""
+    told = {as_text(name): _keys(one, Decision) for name, one in as_mapping(value).items()}
+    return {name: Decision(_value(one["value"]), as_text(one["because"])) for name, one in told.items()}
+
+
+def _value(value: object) -> Any:
+    """The value of a setting: a text or a finite number."""
+    return as_text(value) if isinstance(value, str) else as_number(value)
+
+
+def _split_points(value: object) -> tuple[str, ...] | None:
+    return None if value is None else tuple(as_text(one) for one in as_list(value))
+
+
 def _keys(value: object, kind: type) -> dict[str, Any]:
     mapping = as_mapping(value)
     unknown = set(mapping) - {field.name for field in fields(kind)}
@@ -189,7 +236,7 @@ def _texts(mapping: dict[str, Any]) -> dict[str, Any]:
 
 
 def _provided(value: object) -> Provided:
-    """What an error may tell a person to install, so it has to be a name that pip would take."""
+    """A provider. Errors tell people to install it, so its name has to be one that pip takes."""
     texts = _keys(value, Provided)
     provided = Provided(**{field.name: as_text(texts[field.name]) for field in fields(Provided)})
     if not DISTRIBUTION.fullmatch(provided.distribution):

@@ -12,6 +12,7 @@ from zoo_core.settings.config import (
     TaskChoice,
 )
 from zoo_core.settings.files import read_settings
+from zoo_core.settings.resolved import Decision, ResolvedSettings
 
 __all__ = [
     "IN_MEMORY",
@@ -19,9 +20,11 @@ __all__ = [
     "BadImages",
     "CacheType",
     "Compile",
+    "Decision",
     "FinetuneConfig",
     "Optimizer",
     "Precision",
+    "ResolvedSettings",
     "TaskChoice",
     "read_settings",
 ]

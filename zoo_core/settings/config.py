@@ -265,13 +265,6 @@ class FinetuneConfig:
         check_settings(self)
 
     @property
-    def images_a_step(self) -> int:
-        """The batch size. Raises UsageError while it is "auto": a job knows it."""
-        if self.batch_size == "auto":
-            raise UsageError("the batch size is 'auto', and nothing has found one yet")
-        return self.batch_size
-
-    @property
     def data_text(self) -> str:
         """`data` as a text; of data in memory a title."""
         return self.data if isinstance(self.data, str) else IN_MEMORY

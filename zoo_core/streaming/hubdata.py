@@ -14,11 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from zoo_core.data.parts import find_parts
 from zoo_core.data.scan import Watch
-from zoo_core.data.sources import PART_WORDS, PartName, Source
+from zoo_core.data.sources import PartName, Source
 from zoo_core.errors import DataError, HubError, UnreachableError, UsageError, ZooError, printable, reason_of
 from zoo_core.hubclient.client import attempt, endpoint, guarded_api
 from zoo_core.hubclient.guard import COMMIT
+from zoo_core.installing import install_hint
 from zoo_core.options import parse_options, split_name
 from zoo_core.settings import TaskChoice
 from zoo_core.streaming.assemble import read_shards
@@ -100,7 +102,8 @@ def _package() -> Any:
         import datasets
     except ImportError:
         raise UsageError(
-            "--data hf:... needs the package 'datasets', which is not installed: pip install 'zoo-core[streaming]'"
+            "--data hf:... needs the package 'datasets', which is not installed. To install it: "
+            + install_hint("zoo-core", extra="streaming")
         ) from None
     datasets.logging.set_verbosity(logging.CRITICAL)  # the errors here say it once
     datasets.disable_progress_bars()
@@ -185,13 +188,14 @@ def _parts(title: str, splits: Mapping[str, Any]) -> tuple[dict[PartName, tuple[
     """The splits by part, and a count of the others. A single split is the training part."""
     if len(splits) == 1:
         return {"train": next(iter(splits.items()))}, {}
-    parts: dict[PartName, tuple[str, Any]] = {}
-    for name, split in splits.items():
-        word = PART_WORDS.get(name.lower())
-        if word in parts:
-            raise DataError(f"{title} has the splits '{parts[word][0]}' and '{name}', which are one part.")
-        if word:
-            parts[word] = (name, split)
+    try:
+        found = find_parts(splits)
+    except ValueError as error:
+        one, other = error.args
+        raise DataError(
+            f"{title} has the splits '{printable(one)}' and '{printable(other)}', which are one part."
+        ) from None
+    parts = {part: (name, splits[name]) for part, name in found.items()}
     if "train" not in parts:
         raise DataError(f"{title} has no split 'train'; it has {', '.join(printable(name) for name in splits)}.")
     used = {name for name, _ in parts.values()}

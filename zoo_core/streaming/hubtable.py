@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ class TableShard:
     stop: int
     remote: ClassVar[bool] = False
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, ignored: Counter[str]) -> Iterator[Sample]:
         for number in range(self.start, self.stop):
             row = self.table[number]
             name, text = f"{self.title}/{number}", self.columns.text_of(row)

@@ -5,6 +5,7 @@ A shard's index is cached under the shard's identity, so that a second run does 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,9 +19,9 @@ import numpy as np
 from filelock import FileLock
 
 from zoo_core.data.batches import default_workers
-from zoo_core.data.decode import check_image
+from zoo_core.data.decode import INSPECTION, check_image
 from zoo_core.data.indexed import IndexedImages
-from zoo_core.data.scan import READER, Watch
+from zoo_core.data.scan import Watch
 from zoo_core.data.sources import DIGEST_BYTES, content_digest
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError
@@ -29,6 +30,7 @@ from zoo_core.paths import cache_dir
 from zoo_core.streaming.samples import Sample, SampledShard
 
 SHARDS_AT_ONCE = 4  # that are fetched together
+MAX_KINDS = 100  # of ignored things in a shard
 DECODED_AT_ONCE = 64  # images of a shard that wait in memory for a decoder
 
 
@@ -56,7 +58,15 @@ class IndexEntry:
             raise TypeError("not a place")
 
 
-def index_shards(shards: Sequence[SampledShard], watch: Watch | None = None) -> list[list[IndexEntry]]:
+@dataclass(frozen=True)
+class ShardIndex:
+    """The images of a shard, and the number of ignored things in it, by kind."""
+
+    entries: list[IndexEntry]
+    ignored: dict[str, int]
+
+
+def index_shards(shards: Sequence[SampledShard], watch: Watch | None = None) -> list[ShardIndex]:
     """The index of each shard; several shards are read at a time, and `watch` counts them.
 
     Raises the first error that a shard raised.
@@ -77,16 +87,14 @@ def index_shards(shards: Sequence[SampledShard], watch: Watch | None = None) -> 
             raise
 
 
-def indexed_images(
-    shards: Sequence[SampledShard], indexes: Sequence[Sequence[IndexEntry]], *, room: int
-) -> IndexedImages:
+def indexed_images(shards: Sequence[SampledShard], indexes: Sequence[ShardIndex], *, room: int) -> IndexedImages:
     """The images of these shards in one list.
 
     `room` is the number of bytes of remote shards that one window of an epoch may use.
     """
-    entries = [entry for index in indexes for entry in index]
-    shard_of = np.repeat(np.arange(len(shards), dtype=np.int64), [len(index) for index in indexes])
-    sizes = [_size(index) if shard.remote else 0 for shard, index in zip(shards, indexes, strict=True)]
+    entries = [entry for index in indexes for entry in index.entries]
+    shard_of = np.repeat(np.arange(len(shards), dtype=np.int64), [len(index.entries) for index in indexes])
+    sizes = [_size(index.entries) if shard.remote else 0 for shard, index in zip(shards, indexes, strict=True)]
     return IndexedImages(
         names=tuple(entry.name for entry in entries),
         digests=tuple(bytes.fromhex(entry.digest) for entry in entries),
@@ -99,27 +107,30 @@ def indexed_images(
     )
 
 
-def _size(index: Sequence[IndexEntry]) -> int:
+def _size(entries: Sequence[IndexEntry]) -> int:
     """About the number of bytes in a shard: the end of its last image."""
-    return max((entry.offset + entry.length for entry in index), default=0)
+    return max((entry.offset + entry.length for entry in entries), default=0)
 
 
-def _index_of(shard: SampledShard, decoders: ThreadPoolExecutor) -> list[IndexEntry]:
+def _index_of(shard: SampledShard, decoders: ThreadPoolExecutor) -> ShardIndex:
     path = cache_dir() / "scans" / f"shard-{blake2b(shard.identity.encode(), digest_size=16).hexdigest()}.json"
-    cached = read_index(path, READER, _parse)
+    cached = read_index(path, INSPECTION, _parse)
     if cached is not None:
         return cached
     with _locked(path):
-        cached = read_index(path, READER, _parse)  # another process may have written it meanwhile
+        cached = read_index(path, INSPECTION, _parse)  # another process may have written it meanwhile
         if cached is not None:
             return cached
-        entries = [entry for group in _groups(shard.samples()) for entry in decoders.map(_inspect, group)]
-        write_index(path, READER, [list(astuple(entry)) for entry in entries])
-    return entries
+        counts = Counter[str]()
+        entries = [entry for group in _groups(shard.samples(counts)) for entry in decoders.map(_inspect, group)]
+        index = ShardIndex(entries, dict(counts.most_common(MAX_KINDS)))
+        write_index(path, INSPECTION, {"entries": [astuple(entry) for entry in entries], "ignored": index.ignored})
+    return index
 
 
-def _parse(entries: list[list[Any]]) -> list[IndexEntry]:
-    return [IndexEntry(*entry) for entry in entries]
+def _parse(data: dict[str, Any]) -> ShardIndex:
+    counts = {str(kind): int(count) for kind, count in data["ignored"].items()}
+    return ShardIndex([IndexEntry(*entry) for entry in data["entries"]], counts)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,5 +39,8 @@ class SampledShard(Shard, Protocol):
     def remote(self) -> bool:
         """Whether the shard lies on this disk only while it is needed."""
 
-    def samples(self) -> Iterator[Sample]:
-        """All samples in order. Raises ZooError when the shard cannot be fetched or is damaged."""
+    def samples(self, ignored: Counter[str]) -> Iterator[Sample]:
+        """All samples in order; anything else in the shard is counted by kind in `ignored`.
+
+        Raises ZooError when the shard cannot be fetched or is damaged.
+        """

@@ -1,4 +1,4 @@
-"""A folder that holds shards from afar while they are needed: when it is full, the least recently used goes first."""
+"""A folder of downloaded shards of limited size: the least recently used shard is removed for a new one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
+from zoo_core.data.eviction import evict
 from zoo_core.errors import DataError, FullError, OversizeError, printable
 from zoo_core.paths import cache_dir, written_whole
 
@@ -21,8 +22,7 @@ KEY_DIGITS = 32
 
 @dataclass(frozen=True)
 class ShardCache:
-    """At most `room` bytes of shards lie in the folder, and what is being fetched is whole only when it has its room; until
-    then it comes on top."""
+    """At most `room` bytes of shards stay in the folder. A download comes on top of them until it is complete."""
 
     room: int
 
@@ -31,24 +31,24 @@ class ShardCache:
         return cache_dir() / "shards"
 
     def open(self, identity: str, title: str, download_to: Callable[[Path], None]) -> BinaryIO:
-        """A shard's file, open for reading; `download_to` writes it where it is not there.
-        Threads and processes may ask at once.
+        """Open the file of a shard for reading; `download_to` writes it when the folder lacks it.
 
-        What is open can be read to its end even when the shard has to go meanwhile.
+        Threads and processes may call this at once. An open file can be read to its end even after its shard was
+        removed. Raises DataError when the shard is larger than the room, FullError when the disk is full.
         """
         path = self.folder / f"{blake2b(identity.encode(), digest_size=KEY_DIGITS // 2).hexdigest()}{ENDING}"
         try:
-            return _used(path)
+            return _open_used(path)
         except FileNotFoundError:
             pass
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")), ExitStack() as held:
             with suppress(FileNotFoundError):
-                return _used(path)  # another brought it meanwhile
+                return _open_used(path)  # another process has downloaded it meanwhile
             with written_whole(path) as temporary:
                 self._download(download_to, temporary, title)
-                held.enter_context(FileLock(self.folder / "room.lock"))  # until it has taken its place
-                self._make_room()
+                held.enter_context(FileLock(self.folder / "room.lock"))  # until the file has its final name
+                evict(self._shards(), self.room, _unlink, keep=(temporary,))
                 return temporary.open("rb")
 
     def _download(self, download_to: Callable[[Path], None], temporary: Path, title: str) -> None:
@@ -62,32 +62,26 @@ class ShardCache:
                 "lie on disk. Give --data a larger disk_gb."
             ) from None
         except FullError as error:
-            told = f"Or give --data a disk_gb smaller than {self.room / 1e9:.3g}: then fewer shards lie there at once."
-            raise FullError(f"{error} {told}") from error
+            hint = f"Or give --data a disk_gb smaller than {self.room / 1e9:.3g}: then fewer shards lie there at once."
+            raise FullError(f"{error} {hint}") from error
 
-    def _make_room(self) -> None:
-        """Remove what a killed process left, then the least recently used shards, until all that lies here has room.
+    def _shards(self) -> list[tuple[Path, int]]:
+        """The files with their bytes, the least recently used first; those of killed downloads are removed before.
 
-        What is just being fetched counts, and stays.
+        A download in progress counts, and `_unlink` leaves it.
         """
-        total, there = 0, []
+        found = []
         for path in self.folder.glob(f"*{ENDING}"):
             with suppress(FileNotFoundError):  # another process may clear the folder
                 facts = path.stat()
-                if not path.name.startswith("."):
-                    there.append((facts.st_mtime_ns, facts.st_size, path))
-                elif not self._is_coming(path):
+                if path.name.startswith(".") and not self._is_downloading(path):
                     path.unlink()
-                    continue
-                total += facts.st_size
-        for _, size, path in sorted(there):
-            if total <= self.room:
-                return
-            path.unlink(missing_ok=True)
-            total -= size
+                else:
+                    found.append((facts.st_mtime_ns, path, facts.st_size))
+        return [(path, size) for _, path, size in sorted(found)]
 
-    def _is_coming(self, partial: Path) -> bool:
-        """Whether somebody is still writing a file that is not whole: then its shard is locked."""
+    def _is_downloading(self, partial: Path) -> bool:
+        """Whether a process still writes a temporary file: it holds the lock of its shard."""
         try:
             with FileLock(self.folder / f"{partial.name[1 : 1 + KEY_DIGITS]}.lock", timeout=0):
                 return False
@@ -95,8 +89,15 @@ class ShardCache:
             return True
 
 
-def _used(path: Path) -> BinaryIO:
-    """Open a shard and note that it was used."""
+def _unlink(path: Path) -> bool:
+    if path.name.startswith("."):  # another process downloads it
+        return False
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _open_used(path: Path) -> BinaryIO:
+    """Open a shard and note the time of its use."""
     file = path.open("rb")
     with suppress(OSError):
         os.utime(path)

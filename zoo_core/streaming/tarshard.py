@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,9 @@ class LocalTar:
     identity: str
     remote: ClassVar[bool] = False
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, ignored: Counter[str]) -> Iterator[Sample]:
         with self._open() as file:
-            yield from samples_of(file, self.title)
+            yield from samples_of(file, self.title, ignored)
 
     def content(self, offset: int, length: int) -> bytes:
         with self._open() as file:
@@ -47,9 +48,9 @@ class RemoteTar:
     download_to: Callable[[Path], None]
     remote: ClassVar[bool] = True
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, ignored: Counter[str]) -> Iterator[Sample]:
         with self.shard_cache.open(self.identity, self.title, self.download_to) as file:
-            yield from samples_of(file, self.title)
+            yield from samples_of(file, self.title, ignored)
 
     def content(self, offset: int, length: int) -> bytes:
         with self.shard_cache.open(self.identity, self.title, self.download_to) as file:

@@ -109,6 +109,11 @@ class Classification(Task[ClassEvaluation]):
             (names[index], value) for index, value in zip(indices[:top].tolist(), values[:top].tolist(), strict=True)
         )
 
+    def check_outputs(self, where: str, names: Sequence[str]) -> None:
+        super().check_outputs(where, names)
+        if len(names) < 2:
+            raise DataError(f"{where} has only the class '{printable(names[0])}'. A training needs at least two.")
+
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
         """One column of class names; the classes are those of the training rows, sorted."""
         listed = ", ".join(f"'{printable(name)}'" for name in table.columns[:10])
@@ -118,8 +123,6 @@ class Classification(Task[ClassEvaluation]):
             if not text:
                 raise table.error(row, f"the column {listed} is empty.")
         names = tuple(sorted({table.cells[row][0] for row in table.train}))
-        if len(names) < 2:
-            raise DataError(f"{table.where} has only the class '{printable(names[0])}'. At least two are needed.")
         positions = {name: position for position, name in enumerate(names)}
         for row, (text,) in enumerate(table.cells):
             if text not in positions:
@@ -154,8 +157,6 @@ class Classification(Task[ClassEvaluation]):
                     raise sample_error(sample, f"has the class '{shown(sample.text)}', which is none of {len(known)}")
         in_train = {sample.text for sample in samples["train"]}
         texts = [text for text in known if text in in_train] if known else sorted(in_train, key=_numbers_first)
-        if len(texts) < 2:
-            raise DataError(f"{where} has training images of {len(texts)} class. At least two classes are needed.")
         positions = {text: position for position, text in enumerate(texts)}
         targets: dict[PartName, Targets] = {}
         for part, of_part in samples.items():

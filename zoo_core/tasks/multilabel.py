@@ -16,7 +16,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo_core.errors import DataError, printable
+from zoo_core.errors import printable
 from zoo_core.json_checks import as_list, as_number, as_text
 from zoo_core.tasks.metrics import Baseline, Counts, FloatArray, Metric, average_precision, f1
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
@@ -24,6 +24,7 @@ from zoo_core.tasks.task import Answers, Task, figure_text, same_length
 
 THRESHOLD = 0.5  # the probability above which a label is predicted
 SEPARATOR = "|"  # between the labels of a table's cell
+LABEL_VALUES = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 MEAN_AVERAGE_PRECISION = Metric(
     "mean_average_precision", "mean average precision", "mAP", unit="%", factor=100, decimals=1
 )
@@ -139,16 +140,17 @@ class Multilabel(Task[LabelEvaluation]):
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
         """Columns of 0 and 1, or one column of labels joined by '|'; an empty cell has no label."""
         if len(table.columns) > 1:
+            targets = table.zeros(len(table.columns))
             for row, cells in enumerate(table.cells):
-                for column, value in zip(table.columns, cells, strict=True):
-                    if value not in ("0", "1"):
-                        problem = f"the label '{printable(column)}' must be 0 or 1, got '{printable(value)}'."
-                        raise table.error(row, problem)
-            table.zeros(len(table.columns))
-            return table.columns, np.asarray(table.cells, dtype=np.float32)
+                values = [label_value(text) for text in cells]
+                if None in values:
+                    column, text = next(
+                        pair for pair in zip(table.columns, cells, strict=True) if label_value(pair[1]) is None
+                    )
+                    raise table.error(row, f"the label '{shown(column)}' must be 0 or 1, got '{shown(text)}'.")
+                targets[row] = values
+            return table.columns, targets
         names = tuple(sorted({label for row in table.train for label in split_labels(table.cells[row][0])}))
-        if not names:
-            raise DataError(f"{table.where}: no image has a label.")
         targets = table.zeros(len(names))
         positions = {name: position for position, name in enumerate(names)}
         for row, (text,) in enumerate(table.cells):
@@ -244,6 +246,14 @@ class Multilabel(Task[LabelEvaluation]):
             **shares,
             **lists,
         }
+
+
+def label_value(text: str) -> float | None:
+    """1 or 0 for the texts by which tables say that an image has a label or not, None for others.
+
+    Tables write 1.0 and 0.0 where a value was missing once, and True and False for booleans.
+    """
+    return LABEL_VALUES.get(text.lower())
 
 
 def split_labels(text: str) -> list[str]:

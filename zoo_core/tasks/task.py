@@ -77,6 +77,11 @@ class Task(ABC, Generic[E]):
 
     # -- targets
 
+    def check_outputs(self, where: str, names: Sequence[str]) -> None:
+        """Raise DataError when a data set, called `where`, has too few classes or labels to train on."""
+        if not names:
+            raise DataError(f"{where}: no image has a {self.output}.")
+
     @abstractmethod
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
         """Output names and targets (N) or (N, K) of a table. Raises DataError with the line."""
@@ -113,7 +118,7 @@ class Task(ABC, Generic[E]):
                 f"{printable(where)} has the {self.output} '{printable(unknown[0])}', which the run does not know. "
                 f"Its {self.outputs}: {', '.join(printable(name) for name in order)}."
             )
-        positions = np.array([order.index(name) for name in names])
+        positions = np.array([order.index(name) for name in names], dtype=np.int64)
         if self.single_label:
             return positions[targets]
         moved = np.zeros((len(targets), len(order)), dtype=targets.dtype)

@@ -1,60 +1,68 @@
-"""What a run finds out by trial on the machine that it runs on: its batch size, and whether compiling pays."""
+"""The two decisions that need a trial on the machine: the batch size, and whether compiling pays."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from zoo_core.devices.precision import autocast
-from zoo_core.devices.world import World
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.compiling import compiling_pays
 from zoo_core.training.estimate import estimate
-from zoo_core.training.job import Job
 from zoo_core.training.phase_trainer import is_out_of_memory
+from zoo_core.training.resolve import USUAL_BATCH
 from zoo_core.training.state import before_forward
 
-USUAL_BATCH, LARGEST_BATCH = 32, 512
-STEPS_AN_EPOCH = 16  # fewer would be too few for the schedule of the learning rate
-WORTH_IT = 1.1  # a batch twice as large has to be this much faster an image
+if TYPE_CHECKING:
+    from zoo_core.training.job import Job
+
+LARGEST_BATCH = 512
+STEPS_PER_EPOCH = 16  # fewer would be too few for the schedule of the learning rate
+WORTH_IT = 1.1  # a batch twice as large has to be this much faster per image
 TIMED_STEPS = 3
-OPERATIONS = 6  # a multiply-accumulate is two, and the gradients take twice as many as the outputs
-SLOW = 20  # billions of operations a second: hardly any machine that is used for this does fewer
+OPERATIONS = 6  # a multiply-accumulate is two, and gradients take twice as many as outputs
+SLOW = 20  # billions of operations a second: hardly any machine in use for this does fewer
 
 
-def autotune(job: Job, world: World, message: Callable[[str], None]) -> Job:
-    """The job with a number for a batch size of "auto", and with "on" or "off" for a compile of "auto".
+def autotune(job: Job) -> Job:
+    """The job with a batch size by trial and with compiling on or off, where its user left them open.
 
-    All processes get what the first one found.
+    The main process tries, and all processes take its decisions. The model is left as it was.
     """
-    config = job.config
-    if config.batch_size == "auto":
-        config = replace(
-            config, batch_size=world.broadcast_object(tune_batch_size(job, world.size) if world.is_main else None)
-        )
-        message(f"batch size by trial: {config.batch_size}")
-        job = replace(job, config=config)
-    if config.compile == "auto":
-        pays = bool(world.broadcast_object(_compiling_pays(job) if world.is_main else None))
-        job = replace(job, config=replace(config, compile="on" if pays else "off"))
+    world, asked = job.world, job.config
+    if asked.batch_size == "auto" and job.device.type != "cpu":
+        size = world.broadcast_object(tune_batch_size(job) if world.is_main else None)
+        job = _decided(job, "batch_size", size, "it is the fastest per image of those tried")
+        if asked.micro_batch is None:
+            job = _decided(job, "micro_batch", size, job.settings.reasons["micro_batch"])
+    if asked.compile == "auto" and world.broadcast_object(_compiling_pays(job) if world.is_main else None):
+        job = _decided(job, "compile", "on", "it saves more time than it takes")
     return job
 
 
-def tune_batch_size(job: Job, processes: int = 1) -> int:
-    """How many images a step should see: on a device what a trial finds, on a CPU, where more are no faster, 32."""
-    if job.device.type == "cpu":
-        return USUAL_BATCH
-    most = len(job.source.parts["train"]) // (STEPS_AN_EPOCH * processes)
-    return processes * largest_worthwhile(lambda size: seconds_per_image(job, size), most)
+def _decided(job: Job, name: str, value: Any, because: str) -> Job:
+    """The job with another decision about one setting."""
+    reasons = {**job.settings.reasons, name: because}
+    settings = replace(job.settings, **{name: value, "reasons": reasons})
+    return replace(job, settings=settings, decisions=settings.decisions)
+
+
+def tune_batch_size(job: Job) -> int:
+    """The number of images per step that a trial on the device finds fastest per image."""
+    most = len(job.source.parts["train"]) // (STEPS_PER_EPOCH * job.world.size)
+    return job.world.size * largest_worthwhile(lambda size: seconds_per_image(job, size), most)
 
 
 def largest_worthwhile(trial: Callable[[int], float | None], most: int) -> int:
-    """The largest batch of 32, 64, ... up to `most` for which a trial says that it is worth it: its seconds for an
-    image, None when the memory does not hold it."""
+    """The largest batch of 32, 64, ... up to `most` that is worth its size.
+
+    `trial` returns the seconds per image of a batch size, None when the memory does not hold it.
+    """
     size, fastest = USUAL_BATCH, trial(USUAL_BATCH)
     while fastest is not None and 2 * size <= min(LARGEST_BATCH, most):
         seconds = trial(2 * size)
@@ -65,8 +73,10 @@ def largest_worthwhile(trial: Callable[[int], float | None], most: int) -> int:
 
 
 def seconds_per_image(job: Job, size: int) -> float | None:
-    """Seconds for an image of training steps with so many, in the phase in which most learns; None when the memory does
-    not hold them. The model is left as it was."""
+    """Seconds per image of training steps of this size, in the phase that trains the most stages.
+
+    None when the memory does not hold them. The model is left as it was.
+    """
     model, plan = job.model, job.plan
     model.apply_rules(plan.rules(min(plan.phases, key=plan.frozen_depth)))
     model.train()
@@ -79,7 +89,7 @@ def seconds_per_image(job: Job, size: int) -> float | None:
         for number in range(1 + TIMED_STEPS):
             if number == 1:  # the first one costs extra
                 started = _now(job.device)
-            with autocast(job.config.precision, job.device):
+            with autocast(job.settings.precision, job.device):
                 outputs_BK = model(images_BCHW)
             objective.loss(outputs_BK.float(), targets).backward()  # type: ignore[no-untyped-call]
         return (_now(job.device) - started) / (TIMED_STEPS * size)
@@ -101,11 +111,12 @@ def _now(device: torch.device) -> float:
 
 
 def _compiling_pays(job: Job) -> bool:
-    """Whether compiling what learns saves time: where it would on a slow machine, a few images are sent through this one."""
-    spec, learning = (
-        job.backbone.spec,
-        [job.plan.frozen_depth(phase) < len(job.plan.stages) for phase in job.plan.phases],
-    )
+    """Whether compiling the trainable layers saves time.
+
+    Where it would on a slow machine, a few images are sent through the network on this one.
+    """
+    spec, plan = job.backbone.spec, job.plan
+    trains_stages = [plan.frozen_depth(phase) < len(plan.stages) for phase in plan.phases]
     if spec.gmacs is None:
         return False
     area = (job.preprocessing.size / spec.preprocessing.size) ** 2
@@ -113,7 +124,7 @@ def _compiling_pays(job: Job) -> bool:
     layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in job.model.modules())
 
     def pays(seconds: list[float]) -> bool:
-        by_phase = [one if learns else 0.0 for one, learns in zip(seconds, learning, strict=True)]
-        return compiling_pays(job.plan, layers, by_phase)
+        by_phase = [one if trains else 0.0 for one, trains in zip(seconds, trains_stages, strict=True)]
+        return compiling_pays(plan, layers, by_phase)
 
-    return pays([at_most] * len(learning)) and pays([one.steps for one in estimate(job)])
+    return pays([at_most] * len(trains_stages)) and pays([one.steps for one in estimate(job)])

@@ -1,62 +1,104 @@
-"""What a fine-tune does where nobody said: decided by the images, the network and what it starts from.
+"""The rules that decide a setting which was left open, each with its reason.
 
-The rules are rough and short, so that a person can foresee them; benchmarks/defaults.py shows what they are worth.
+The rules are rough and short, so that a person can foresee them; benchmarks/defaults.py shows their
+worth. Every rule returns a value and the reason as a clause after "because".
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from statistics import median
+
+import torch
 
 from zoo_core.data.sources import Part
 from zoo_core.data.transforms import shorter_side
-from zoo_core.settings import Augment, FinetuneConfig
+from zoo_core.devices.precision import resolve_precision
+from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.caching import Caching
+from zoo_core.settings import Augment, FinetuneConfig, Precision
 from zoo_core.specs import BackboneSpec, Preprocessing
 from zoo_core.training.schedule import PRETRAINED_BASE_SHARE, SCRATCH_BASE_SHARE
+from zoo_core.wording import human_count
 
-PARAMETERS_PER_IMAGE = 100  # up to here there are images enough for all of a network to learn
+PARAMETERS_PER_IMAGE = 100  # with at most so many, the images suffice to fine-tune a whole backbone
 CHEAP_GMACS = 1000  # billions of multiply-accumulates an epoch: seconds on any machine
 MANY_EPOCHS, FEW_EPOCHS = 30, 10
-LOOKED_AT = 9  # images whose size is taken for that of all
+INSPECTED = 9  # images whose median size is taken for that of all
 
 
-def fill_in_defaults(
-    config: FinetuneConfig,
-    spec: BackboneSpec,
-    train: Part,
-    preprocessing: Preprocessing,
-    *,
-    parameters: int,
-    pretrained: bool,
-) -> FinetuneConfig:
-    """The config with a value for all that was left open; `parameters` counts those of the conv base.
+def default_strategy(images: int, parameters: int, *, pretrained: bool) -> tuple[str, str]:
+    """The strategy of `--strategy auto`, from the training images and the backbone's parameters.
 
-    A pretrained base is frozen unless there is a training image for every 100 of its parameters; then all of it learns,
-    at the rate of one that starts from scratch. Small images are flipped, not cropped: they have nothing to spare.
-    30 epochs where one costs next to nothing, 10 elsewhere.
+    By default a pretrained backbone is frozen and only a new head is trained; with at least one
+    image per 100 backbone parameters everything is fine-tuned. From scratch everything is trained.
     """
-    all_learns = not pretrained or parameters <= PARAMETERS_PER_IMAGE * len(train)
-    strategy = config.strategy if config.strategy != "auto" else ("full" if all_learns else "head-only")
-    share = SCRATCH_BASE_SHARE if all_learns else PRETRAINED_BASE_SHARE
-    return replace(
-        config,
-        strategy=strategy,
-        base_lr=share if config.base_lr is None else config.base_lr,
-        augment=_augment(train, preprocessing) if config.augment == "auto" else config.augment,
-        epochs=_epochs(strategy, spec, train, preprocessing) if config.epochs is None else config.epochs,
-    )
+    if not pretrained:
+        return "full", "the backbone starts from scratch"
+    if is_many(images, parameters):
+        return "full", f"{images:,} images are many for {human_count(parameters)} parameters"
+    return "head-only", f"{images:,} images are few for {human_count(parameters)} parameters"
 
 
-def _augment(train: Part, preprocessing: Preprocessing) -> Augment:
-    step = -(-len(train) // LOOKED_AT)
-    sides = [min(train.images.read(index).size) for index in range(0, len(train), step)]
-    return "flip" if median(sides) < shorter_side(preprocessing) else "crop-flip"
+def is_many(images: int, parameters: int) -> bool:
+    """Whether there is at least one image per 100 parameters."""
+    return parameters <= PARAMETERS_PER_IMAGE * images
 
 
-def _epochs(strategy: str, spec: BackboneSpec, train: Part, preprocessing: Preprocessing) -> int:
+def default_base_lr(images: int, parameters: int, *, pretrained: bool) -> tuple[float, str]:
+    """The learning rate of the backbone as a share of the head's."""
+    if not pretrained:
+        return SCRATCH_BASE_SHARE, "the backbone starts from scratch"
+    if is_many(images, parameters):
+        return SCRATCH_BASE_SHARE, "so many images allow larger steps"
+    return PRETRAINED_BASE_SHARE, "pretrained weights take smaller steps than a new head"
+
+
+def default_augment(train: Part, preprocessing: Preprocessing) -> tuple[Augment, str]:
+    """The augmentation: images with fewer pixels than the input have none to spare for a crop."""
+    step = -(-len(train) // INSPECTED)
+    side = median(min(train.images.read(index).size) for index in range(0, len(train), step))
+    wanted = shorter_side(preprocessing)
+    if side < wanted:
+        return "flip", f"images of {side:.0f} pixels are too small for crops, which need {wanted}"
+    return "crop-flip", f"images of {side:.0f} pixels are large enough for crops"
+
+
+def default_epochs(strategy: str, spec: BackboneSpec, images: int, preprocessing: Preprocessing) -> tuple[int, str]:
+    """The number of epochs: 30 where an epoch costs next to nothing, else 10."""
     if strategy.partition(":")[0] == "head-only":
-        return MANY_EPOCHS  # the base sees each image once, however many there are
+        return MANY_EPOCHS, "an epoch of a head alone costs next to nothing"
     if spec.gmacs is None:
-        return FEW_EPOCHS
+        return FEW_EPOCHS, "the cost of an epoch is not known"
     area = (preprocessing.size / spec.preprocessing.size) ** 2
-    return MANY_EPOCHS if 3 * spec.gmacs * area * len(train) < CHEAP_GMACS else FEW_EPOCHS
+    gmacs = 3 * spec.gmacs * area * images
+    cost = f"an epoch has about {gmacs:,.0f} billion multiply-accumulates"
+    return (MANY_EPOCHS if gmacs < CHEAP_GMACS else FEW_EPOCHS), cost
+
+
+def default_device(device: torch.device) -> tuple[str, str]:
+    """The device of `--device auto`, as `find_device` found it."""
+    return device.type, "a GPU is here" if device.type == "cuda" else "no GPU is here"
+
+
+def default_precision(device: torch.device) -> tuple[Precision, str]:
+    """The number type of the forward pass: see `resolve_precision`."""
+    precision = resolve_precision("auto", device)
+    if device.type == "cpu":
+        return precision, "a CPU computes in it"
+    return precision, f"the GPU {'supports' if precision == 'bfloat16' else 'does not support'} bfloat16"
+
+
+def reason_of_views(asked: FinetuneConfig, plan: Plan, caching: Caching) -> str:
+    """The reason for the number of cached views that `choose_caching` chose."""
+    depths = [plan.frozen_depth(phase) for phase in plan.phases]
+    if caching.views == 0:
+        return "the cache budget is too small" if any(depths) and asked.views != 0 else "no stage is frozen"
+    if asked.augment == "none":
+        return "images without augmentation have one view"
+    if asked.augment == "flip" and caching.views == 2:
+        return "an image and its mirror image are all the views of flip"
+    if caching.views == plan.epochs and asked.views != caching.views:
+        return "every epoch sees another view"
+    if all(depth in (0, len(plan.stages)) for depth in depths):
+        return "more views bring a head alone no accuracy"
+    return "trained stages see several views"

@@ -8,18 +8,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
-from zoo_core.data.batches import Batches, default_workers
+from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
 from zoo_core.model.assemble import trainable_parameters
 from zoo_core.tasks.objective import objective_for
-from zoo_core.training.job import Job
+
+if TYPE_CHECKING:
+    from zoo_core.training.job import Job
 
 TRIED = 8  # images; as many as go through the front together on a CPU
 STATES = {"adamw": 2, "sgd": 1}  # numbers that an optimizer remembers of each parameter
@@ -43,8 +45,8 @@ def estimate(job: Job) -> list[Estimate]:
     """Estimate each phase of a job. The model's weights are left as they were; time and memory are those of a CPU or
     device that does nothing else."""
     part = job.source.parts["train"]
-    workers = job.config.workers or default_workers()
-    batches = Batches(part, job.preprocessing, job.config.images_a_step, workers)
+    workers = job.settings.workers
+    batches = Batches(part, job.preprocessing, job.settings.batch_size, workers)
     group = [(index % len(part), CENTRE) for index in range(TRIED)]
     decode, pixels_BCHW = _timed(lambda: batches.load_batch(group))
     images_BCHW = normalised(pixels_BCHW, job.preprocessing, job.device)
@@ -71,7 +73,7 @@ def _front(job: Job, cut: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tenso
     """Seconds for the tried images up to a cut, with all lanes at work, and what stands there."""
     if cut == SplitPoint(0):
         return 0.0, images_BCHW
-    front = FrozenPrefix(job.model, [cut], job.config.precision)
+    front = FrozenPrefix(job.model, [cut], job.settings.precision)
     if job.device.type != "cpu":
         seconds, outputs = _timed(lambda: front(images_BCHW))
         return seconds, outputs[cut].clone()
@@ -81,13 +83,13 @@ def _front(job: Job, cut: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tenso
         seconds, outputs = _timed(lambda: front(images_BCHW))
     finally:
         torch.set_num_threads(threads)
-    return seconds / (job.config.workers or default_workers()), outputs[cut].clone()
+    return seconds / job.settings.workers, outputs[cut].clone()
 
 
 def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]:
     """Seconds of a step and of a forward pass over the tried images, and the bytes kept for the gradients of one."""
-    recompute = job.config.gradient_checkpointing
-    tail = Tail(job.model, cut, job.config.precision, recompute=recompute).eval()  # statistics stay as they are
+    recompute = job.settings.gradient_checkpointing
+    tail = Tail(job.model, cut, job.settings.precision, recompute=recompute).eval()  # statistics stay as they are
     targets = torch.from_numpy(job.source.parts["train"].targets[[0] * TRIED]).to(job.device)
     objective = objective_for(job.source.task, job.model.head)
     kept: dict[int, int] = {}
@@ -120,8 +122,8 @@ def _memory(job: Job, number: int, kept: int) -> int:
     learning = sum(
         parameter.nbytes for row, rule in rules.items() for parameter in trainable_parameters(job.model.part(row), rule)
     )
-    together = min(job.config.micro_batch or job.config.images_a_step, len(job.source.parts["train"]))
-    return weights + learning * (1 + STATES[job.config.optimizer]) + kept * together
+    together = min(job.settings.micro_batch, len(job.source.parts["train"]))
+    return weights + learning * (1 + STATES[job.settings.optimizer]) + kept * together
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

@@ -1,14 +1,13 @@
-"""A fine-tune made ready: all that a config names is chosen, checked and loaded, so that it can be shown, then run."""
+"""A fine-tune before its training: chosen, checked, loaded and decided, so that it can be shown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from zoo_core.catalog import Catalog, Choice, attributing_errors
 from zoo_core.data.classes import check_classes
@@ -19,40 +18,38 @@ from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
 from zoo_core.devices.find import find_device
-from zoo_core.devices.precision import resolve_precision
+from zoo_core.devices.world import World
 from zoo_core.errors import UsageError, brief
 from zoo_core.freezing.plan import Plan
-from zoo_core.frozen.caching import Caching, cache_budget, choose_caching
-from zoo_core.frozen.split import SplitPoint, split_shapes
+from zoo_core.frozen.caching import Caching, cache_budget
+from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.adapt import Merge, adapt, make_plan
-from zoo_core.model.assemble import (
-    Model,
-    build_head_for,
-    count_parameters,
-    stage_shapes,
-    trainable_parameters,
-)
-from zoo_core.model.chain import Chain
+from zoo_core.model.assemble import Model, build_head_for, trainable_parameters
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
-from zoo_core.settings import IN_MEMORY, FinetuneConfig, TaskChoice
+from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, ResolvedSettings, TaskChoice
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
 from zoo_core.streaming.open import open_streaming_dataset
 from zoo_core.tasks.objective import check_loss, check_task
-from zoo_core.training.defaults import FEW_EPOCHS, fill_in_defaults
-from zoo_core.training.solve import check_step_settings, with_single_epochs
+from zoo_core.training.autotune import autotune
+from zoo_core.training.defaults import FEW_EPOCHS
+from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
 from zoo_core.weights.resolve import InitialWeights, load_backbone, resolve_weights
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything a fine-tune needs, checked and loaded; nothing is trained or written yet.
+    """Everything that a fine-tune needs; nothing is trained or written yet.
 
-    `shapes` are those of one image at each place where the model may be cut, `caching` what will be kept there.
+    `config` holds the settings as somebody asked for them, `settings` all of them with a value, and
+    `decisions` those that zoo decided, with the reasons. `shapes` are those of one image's features
+    at each split point, `caching` names the split points and views that are cached.
     """
 
     config: FinetuneConfig
+    settings: ResolvedSettings
+    decisions: Mapping[str, Decision]
     backbone: Choice[BackboneSpec]
     head: Choice[HeadSpec]
     strategy: Choice[FreezeSpec]
@@ -67,16 +64,12 @@ class Job:
     caching: Caching
     merge: Merge | None
     device: torch.device
+    world: World = field(default_factory=World)
 
     def trainable_count(self, phase: int) -> int:
-        """How many parameters learn in a phase, head included."""
+        """The number of trainable parameters in a phase, those of the head included."""
         rules = self.plan.rules(self.plan.phases[phase])
         return sum(p.numel() for part, rule in rules.items() for p in trainable_parameters(self.model.part(part), rule))
-
-    def within(self, budget: int) -> Job:
-        """The job with what may be kept in so many bytes."""
-        chosen = _caching(self.config, self.plan, self.shapes, self.preprocessing, self.source, budget)
-        return replace(self, caching=chosen)
 
     def facts(self) -> RunFacts:
         """What decides the result, to be written down."""
@@ -85,7 +78,7 @@ class Job:
             created=now(),
             zoo_core=__version__,
             torch=torch.__version__,
-            config=self.config,
+            config=self.settings.as_config(self.config),
             backbone=Provided(**provider(self.backbone)),
             head=Provided(**provider(self.head)),
             strategy=Provided(**provider(self.strategy)),
@@ -102,14 +95,21 @@ class Job:
             ),
             plan=self.plan.to_dict(),
             task=self.source.task,
+            decisions=self.decisions,
+            split_points=self.settings.split_points,
+            views=self.settings.views,
         )
 
 
-def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Job:
-    """Choose, check and load everything that a config names; `watch` is told how many images are looked at.
+def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None, world: World | None = None) -> Job:
+    """Choose, check and load everything that a config names, and decide what it leaves open.
 
-    Raises UsageError for what the config gets wrong, DataError and WeightsError for what it finds.
+    `watch` is told how many images were inspected. `world` holds the processes that train together:
+    all of them prepare, and decide the same.
+
+    Raises UsageError for a wrong setting, DataError and WeightsError for wrong files.
     """
+    world = world or World()
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
     device = find_device(config.device)
@@ -127,55 +127,44 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_backbone(backbone, start)
-    train, parameters = source.parts["train"], count_parameters(base)
-    config = fill_in_defaults(
-        config, backbone.spec, train, preprocessing, parameters=parameters, pretrained=start.pretrained
-    )
-    config = replace(config, precision=resolve_precision(config.precision, device))
-    strategy = catalog.strategy(config.strategy)
-    planned = make_plan(strategy, backbone.spec.stages, config.epochs or FEW_EPOCHS)
     outputs = len(source.classes)
     model = Model(base, build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task))
     check_loss(model.head, label_smoothing=config.label_smoothing)
-    check_step_settings(planned, model.head, config)
-    plan = with_single_epochs(planned, model.head)
-    shapes = shapes_at_splits(base, model.head, preprocessing)
-    caching = _caching(config, plan, shapes, preprocessing, source, cache_budget(config.cache_gb))
-    merge = adapt(strategy, base, plan)  # after the head: its first weights are the same under every strategy
-    return Job(
+    resolved = resolve_settings(
+        config,
+        catalog,
+        model,
+        backbone=backbone.spec,
+        source=source,
+        preprocessing=preprocessing,
+        pretrained=start.pretrained,
+        device=device,
+        # Of the machines that train together the one with the smallest disk decides.
+        budget=min(world.all_gather_object(cache_budget(config.cache_gb))),
+    )
+    # After the head: its initial weights are the same under every strategy.
+    merge = adapt(resolved.strategy, base, resolved.plan)
+    job = Job(
         config=config,
+        settings=resolved.settings,
+        decisions=resolved.settings.decisions,
         backbone=backbone,
         head=head,
-        strategy=strategy,
-        plan=plan,
+        strategy=resolved.strategy,
+        plan=resolved.plan,
         source=source,
         preprocessing=preprocessing,
         start=start,
         dropped=dropped,
         findings=findings(source),
         model=model.to(device),
-        shapes=shapes,
-        caching=caching,
+        shapes=resolved.shapes,
+        caching=resolved.caching,
         merge=merge,
         device=device,
+        world=world,
     )
-
-
-def _caching(
-    config: FinetuneConfig,
-    plan: Plan,
-    shapes: Mapping[SplitPoint, tuple[int, ...]],
-    preprocessing: Preprocessing,
-    source: Source,
-    budget: int,
-) -> Caching:
-    train, val = (len(source.parts[name]) for name in ("train", "val"))
-    return choose_caching(config, plan, shapes, preprocessing, train=train, val=val, budget=budget)
-
-
-def shapes_at_splits(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[SplitPoint, tuple[int, ...]]:
-    """The shape of one image at each place where the model may be cut. Nothing is computed."""
-    return split_shapes(list(stage_shapes(base, preprocessing.channels, preprocessing.size).values()), head)
+    return autotune(job)
 
 
 def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:

@@ -14,10 +14,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from zoo_core.catalog import Catalog
-from zoo_core.data.batches import Batches, default_workers, resized_store
+from zoo_core.data.batches import Batches, resized_store
+from zoo_core.data.eviction import make_room, stores
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
-from zoo_core.data.store import Store, make_room, stores
+from zoo_core.data.store import Store
+from zoo_core.devices.find import find_device
 from zoo_core.devices.world import World, join_world
 from zoo_core.errors import LostError, TrainingError, UsageError, ZooError
 from zoo_core.frozen.caching import cache_budget
@@ -29,11 +31,11 @@ from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.runs.schema import differences
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.objective import objective_for
-from zoo_core.training.autotune import autotune
 from zoo_core.training.callback import Callback
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
 from zoo_core.training.evaluate import evaluate
@@ -61,24 +63,40 @@ class Result:
     task: TaskName
 
 
-def run_job(job: Job, callback: Callback) -> Result:
-    """Train, evaluate, and write a new run directory. Returns what came out."""
-    world = join_world(job.device)
+def finetune(
+    config: FinetuneConfig,
+    catalog: Catalog,
+    callback: Callback,
+    show: Callable[[Job], None] = lambda job: None,
+    scanning: Watch | None = None,
+) -> Result:
+    """Prepare a fine-tune together with the processes that train, then run it.
+
+    `scanning` is told how many images were inspected; `show` gets the job before its training.
+    """
+    world = join_world(find_device(config.device))
     try:
-        job = autotune(job, world, callback.message)
-        name = f"{job.backbone.spec.name}-{job.strategy.spec.name}"
-        made = RunWriter.create(job.config.out, name).directory if world.is_main else None
-        writer = RunWriter(Path(world.broadcast_object(made)))
-        try:
-            return _run(job, callback, writer, world, resumed=False)
-        except Interrupted:
-            raise
-        except BaseException:
-            if world.is_main:
-                writer.discard_unless_begun()
-            raise
+        job = prepare(config, catalog, scanning, world)
+        show(job)
+        return run_job(job, callback)
     finally:
         world.close()
+
+
+def run_job(job: Job, callback: Callback) -> Result:
+    """Train, evaluate, and write a new run directory."""
+    world = job.world
+    name = f"{job.backbone.spec.name}-{job.strategy.spec.name}"
+    made = RunWriter.create(job.config.out, name).directory if world.is_main else None
+    writer = RunWriter(Path(world.broadcast_object(made)))
+    try:
+        return _run(job, callback, writer, world, resumed=False)
+    except Interrupted:
+        raise
+    except BaseException:
+        if world.is_main:
+            writer.discard_unless_begun()
+        raise
 
 
 def resume(
@@ -104,17 +122,18 @@ def resume(
         with _alone(directory, World()):
             remove_checkpoints(directory)  # it may have been killed before it came to that
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
-    config = facts.config if data is None else replace(facts.config, data=data)
-    job = prepare(config, catalog, scanning)
-    changed = differences(facts, job.facts())
-    if changed:
-        raise ZooError(
-            f"{directory} cannot go on, because not all is as it was:\n  " + "\n  ".join(changed) + "\n"
-            "Put it back as it was, or start a new run with `zoo finetune`."
-        )
-    show(job)
-    world = join_world(job.device)
+    world = join_world(find_device(facts.config.device))
     try:
+        config = facts.config if data is None else replace(facts.config, data=data)
+        job = prepare(config, catalog, scanning, world)
+        changed = differences(facts, job.facts())
+        if changed:
+            raise ZooError(
+                f"cannot resume {directory}; these have changed since it started:\n  " + "\n  ".join(changed) + "\n"
+                "Put them back as they were, or start a new run with `zoo finetune`."
+            )
+        job = replace(job, decisions={**job.decisions, **facts.decisions})
+        show(job)
         return _run(job, callback, writer, world, resumed=True)
     finally:
         world.close()
@@ -131,9 +150,7 @@ def _run(job: Job, callback: Callback, writer: RunWriter, world: World, *, resum
         if world.is_main and not resumed:
             writer.write_facts(job.facts())
         start = newest_checkpoint(writer.directory, clean=world.is_main) if resumed else None
-        if world.size > 1:  # on several machines the smallest disk decides for all
-            job = job.within(min(world.all_gather_object(cache_budget(job.config.cache_gb))))
-        planner = _feeds(job, world)
+        planner = _feeds(job, world, callback.message)
         try:
             trainer = _loop(job, planner, _Recording(callback, writer if world.is_main else None), stop_request, writer)
             if start is not None:
@@ -177,17 +194,15 @@ def _explaining_how_to_resume(writer: RunWriter, world: World, *, resumed: bool)
         ) from error
 
 
-def _feeds(job: Job, world: World) -> InputPlanner:
-    config = job.config
-    workers = config.workers or default_workers()
+def _feeds(job: Job, world: World, message: Callable[[str], None]) -> InputPlanner:
+    config = job.settings
+    workers = config.workers
     root = cache_dir()
     resized = None
     if job.caching.resized_bytes:
-        resized = resized_store(root, job.preprocessing)
-    train = Batches(
-        job.source.parts["train"], job.preprocessing, config.images_a_step, workers, config.augment, resized
-    )
-    val = Batches(job.source.parts["val"], job.preprocessing, config.images_a_step, workers, "none", resized)
+        resized = resized_store(root, job.preprocessing, message)
+    train = Batches(job.source.parts["train"], job.preprocessing, config.batch_size, workers, config.augment, resized)
+    val = Batches(job.source.parts["val"], job.preprocessing, config.batch_size, workers, "none", resized)
     entry = job.backbone.entry
     precision = "" if config.precision == "float32" else f" {config.precision}"
     features = FeatureCache(
@@ -198,6 +213,7 @@ def _feeds(job: Job, world: World) -> InputPlanner:
         dtype=config.cache_dtype,
         device=job.device,
         workers=workers,
+        message=message,
     )
     if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
         _make_room(job, features, resized)
@@ -208,10 +224,10 @@ def _feeds(job: Job, world: World) -> InputPlanner:
 
 def _make_room(job: Job, features: FeatureCache, resized: Store | None) -> None:
     """Remove what was used least recently, where this run needs its room; what the run finds of its own stays."""
-    needed, budget = job.caching.total + job.caching.resized_bytes, cache_budget(job.config.cache_gb)
+    needed, budget = job.caching.total + job.caching.resized_bytes, cache_budget(job.settings.cache_gb)
     there = dict(stores(features.root))
     if sum(there.values()) + needed > budget:
-        features.keys = prefix_keys(job.model, job.preprocessing, features.identity)
+        features.keys = prefix_keys(job.model, job.preprocessing, features.identity, job.device)
         own = {features.folder(cut) for cut in job.caching.splits if cut is not None}
         if resized is not None:
             own.add(resized.folder)
@@ -222,9 +238,8 @@ def _loop(job: Job, planner: InputPlanner, callback: Callback, stop_request: Sto
     return Trainer(
         model=job.model,
         plan=job.plan,
-        config=job.config,
+        config=job.settings,
         planner=planner,
-        pretrained=job.start.pretrained,
         objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
         callback=callback,
         stop_request=stop_request,
@@ -241,8 +256,8 @@ def _finish(job: Job, trainer: Trainer, trained: History, writer: RunWriter) -> 
     if job.merge is not None:
         job.merge()  # what is measured, drawn and written below is the merged model
     if evaluation is None:
-        workers = job.config.workers or default_workers()
-        batches = Batches(job.source.parts[part], job.preprocessing, job.config.images_a_step, workers)
+        workers = job.settings.workers
+        batches = Batches(job.source.parts[part], job.preprocessing, job.settings.batch_size, workers)
         watch = trainer.stop_if_requested if job.merge is None else None  # what is merged can no longer be saved
         evaluation = evaluate(job.model, batches, job.device, trainer.objective, watch)
     task = task_named(job.source.task)
@@ -332,6 +347,7 @@ def result_line(result: Result) -> dict[str, object]:
         "loss": evaluation.loss,
         "baseline": result.baseline.to_dict(),
         "best_epoch": result.trained.best,
+        "lr": result.trained.lr,
         "seconds": sum(report.seconds for report in result.trained.epochs),
         **evaluation.figures(),
     }

