@@ -131,7 +131,7 @@ def _flat(data: Any, name: str = "") -> dict[str, Any]:
 
 
 def parse_facts(data: object, where: str) -> RunFacts:
-    """Check plain data against the shape. Raises ZooError that names the file and what does not fit."""
+    """Check plain data against the shape. Raises ZooError that names the file and the misfit."""
     try:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ZooError(f"{where} is not the config of a zoo run.")
@@ -165,7 +165,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
 
 
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
-    """Check the result line of a run's metrics. Raises ZooError that names the file and what does not fit."""
+    """Check the result line of a run's metrics. Raises ZooError that names the file and the misfit."""
     try:
         figures = task_named(facts.task).parse_figures(line, len(facts.classes))
         return {
