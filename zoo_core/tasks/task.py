@@ -77,6 +77,9 @@ class Task(ABC, Generic[E]):
     def fit_units(self, head: nn.Module, targets: Targets) -> None:
         """Set a head's units from the training targets, where the task has units."""
 
+    def match_units(self, head: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Give a head's units the type that its saved tensors have, where the task has units."""
+
     # -- targets
 
     def check_outputs(self, where: str, names: Sequence[str]) -> None:
