@@ -28,7 +28,7 @@ __all__ = [
 
 from zoo_core.data.transforms import Pixels, apply_crop, crop_of
 from zoo_core.settings import Augment, ResolvedSettings
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 Zoo = Callable[..., subprocess.CompletedProcess[str]]
 

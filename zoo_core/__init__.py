@@ -12,24 +12,18 @@ from zoo_core.errors import DataError, HubError, PluginError, TrainingError, Usa
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.hookspecs import hookimpl
 from zoo_core.options import NoOptions, format_options, parse_options
-from zoo_core.specs import (
-    CLASSIFIER,
-    HEAD,
+from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Paper
+from zoo_core.version import __version__
+from zoo_core.weights_specs import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    BackboneSpec,
-    DatasetSpec,
-    FreezeSpec,
-    HeadSpec,
     HubFile,
     PackageFile,
-    Paper,
     Preprocessing,
     TimmTwin,
     TorchFile,
     WeightsRef,
 )
-from zoo_core.version import __version__
 
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog, open_catalog

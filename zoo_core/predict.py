@@ -28,7 +28,7 @@ from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.model.design import ModelDesign
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.schema import RunFacts
-from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
+from zoo_core.specs import HEAD, BackboneSpec
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective, objective_for
@@ -36,6 +36,7 @@ from zoo_core.tensors import read_tensors
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.weights.load import assign, build_empty, check_finite, check_keys_and_shapes, load_chain
 from zoo_core.weights.resolve import load_whole, named_weights, unknown_weights
+from zoo_core.weights_specs import Preprocessing
 
 BATCH_SIZE = 16
 CLASS_LISTS = {"imagenet-1k": "imagenet_1k.txt"}

@@ -17,7 +17,7 @@ from zoo_core.data.folders import read_folders
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import FolderImages, Part
 from zoo_core.data.transforms import fresh_view, random_box, resized
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 GREY = Preprocessing(size=32, crop=1.0, mean=(0.5,), std=(0.25,))
 COLOUR = Preprocessing(size=24, crop=0.75, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))

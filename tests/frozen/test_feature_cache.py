@@ -33,13 +33,13 @@ from zoo_core.frozen.inputs import CPU_GROUP
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, Tail, folded, prefix_keys
 from zoo_core.paths import cache_dir
 from zoo_core.settings import CacheType, FinetuneConfig
-from zoo_core.specs import Preprocessing
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, set_rates
 from zoo_core.training.snapshot import load_optimizer, optimizer_state
 from zoo_core.training.trainer_state import TrainerState
+from zoo_core.weights_specs import Preprocessing
 
 BASE = FinetuneConfig(
     backbone="resnet18",

@@ -23,8 +23,8 @@ from zoo_core.hub.publish import publish
 from zoo_core.hub.timm_export import crop_for_timm
 from zoo_core.model.assemble import build_network
 from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import Preprocessing
 from zoo_core.tensors import write_tensors
+from zoo_core.weights_specs import Preprocessing
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning"),

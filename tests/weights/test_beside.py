@@ -14,10 +14,10 @@ from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.model.assemble import build_network
 from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import Preprocessing
 from zoo_core.tensors import write_tensors
 from zoo_core.training.job import prepare
 from zoo_core.weights.resolve import InitialWeights, resolve_weights
+from zoo_core.weights_specs import Preprocessing
 
 RESNET = "resnet18"
 TOLD = {"input_size": [3, 160, 160], "crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.4] * 3}

@@ -27,7 +27,7 @@ from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, 
 from zoo_core.data.windows import Windows
 from zoo_core.devices.transfer import is_accelerator, to_device
 from zoo_core.settings import Augment
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 T = TypeVar("T")
 PREFETCHED = 3  # batches that are decoded while one is computed

@@ -16,7 +16,7 @@ from PIL import Image
 
 from zoo_core.data.decode import with_channels
 from zoo_core.settings import Augment
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
 """(H, W, C), 0 to 255."""

@@ -23,7 +23,7 @@ from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
 from zoo_core.model.solvers import Solvable
 from zoo_core.settings import Precision
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 VERSION = 2
 """Grows when this module computes other numbers from the same network: features cached before are not found again."""

@@ -20,8 +20,9 @@ from zoo_core.model.chain import NORMALISATION, Chain, freeze_part
 from zoo_core.model.design import ModelDesign
 from zoo_core.model.lean_torch import ShapeInference
 from zoo_core.model.transform import Transform
-from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, Preprocessing, TaskName, resolve
+from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, TaskName, resolve
 from zoo_core.tasks import task_named
+from zoo_core.weights_specs import Preprocessing
 
 
 class Model(nn.Module):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo_core.catalog import Choice
-from zoo_core.specs import BackboneSpec, HeadSpec, Preprocessing, TaskName
+from zoo_core.specs import BackboneSpec, HeadSpec, TaskName
+from zoo_core.weights_specs import Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)

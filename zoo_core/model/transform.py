@@ -14,7 +14,7 @@ from torch import Tensor
 from zoo_core.data.given import from_pillow
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE, apply_crop, crop_of, resized, shorter_side
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 
 @dataclass(frozen=True)

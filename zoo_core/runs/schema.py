@@ -15,9 +15,10 @@ from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_te
 from zoo_core.model.design import StartFacts
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.specs import TASKS, Preprocessing, TaskName
+from zoo_core.specs import TASKS, TaskName
 from zoo_core.tasks import task_named
 from zoo_core.version import RESUMES
+from zoo_core.weights_specs import Preprocessing
 
 FORMAT = "zoo-run"
 VERSION = 1

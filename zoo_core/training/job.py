@@ -28,7 +28,7 @@ from zoo_core.model.assemble import Model, build_head_for, trainable_parameters
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, ResolvedSettings, TaskChoice
-from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
+from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, resolve
 from zoo_core.streaming.open import open_streaming_dataset
 from zoo_core.tasks.objective import check_loss, check_task
 from zoo_core.training.autotune import autotune
@@ -36,6 +36,7 @@ from zoo_core.training.defaults import FEW_EPOCHS
 from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
 from zoo_core.weights.resolve import InitialWeights, load_backbone, resolve_weights
+from zoo_core.weights_specs import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Job:
         return sum(p.numel() for part, rule in rules.items() for p in trainable_parameters(self.model.part(part), rule))
 
     def facts(self) -> RunFacts:
-        """What decides the result, to be written down."""
+        """Everything that decides the result, for config.json."""
         parts = self.source.parts
         return RunFacts(
             created=now(),

@@ -19,7 +19,7 @@ from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model, count_parameters, stage_shapes
 from zoo_core.model.chain import Chain
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
-from zoo_core.specs import BackboneSpec, FreezeSpec, Preprocessing
+from zoo_core.specs import BackboneSpec, FreezeSpec
 from zoo_core.training.defaults import (
     default_augment,
     default_base_lr,
@@ -30,6 +30,7 @@ from zoo_core.training.defaults import (
     reason_of_views,
 )
 from zoo_core.training.solve import check_step_settings, with_single_epochs
+from zoo_core.weights_specs import Preprocessing
 
 USUAL_BATCH = 32
 """The batch size of "auto" until a GPU has tried others, and on a CPU, where larger are no faster."""

@@ -196,7 +196,7 @@ class TrainerState:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Turn what is wrong with a checkpoint into one error with a next step."""
+    """Turn a fault of a checkpoint into one error with a next step."""
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch's, of a generator's state

@@ -15,7 +15,8 @@ from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_te
 from zoo_core.options import split_name
 from zoo_core.runs.directory import CONFIG, file_of, is_run, read_facts, read_json
 from zoo_core.runs.schema import INTERPOLATIONS
-from zoo_core.specs import BackboneSpec, Preprocessing
+from zoo_core.specs import BackboneSpec
+from zoo_core.weights_specs import Preprocessing
 
 TIMM = "pretrained_cfg"
 """The key of timm's config.json under which the preprocessing of its weights stands."""

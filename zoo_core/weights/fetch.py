@@ -17,9 +17,9 @@ from zoo_core.errors import WeightsError
 from zoo_core.hubclient.pull import cached, pull
 from zoo_core.installing import install_hint
 from zoo_core.paths import cache_dir, sha256_of
-from zoo_core.specs import HubFile, PackageFile, TorchFile, WeightsRef, WeightsSource
 from zoo_core.verified import is_as_written
 from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file, write_converted
+from zoo_core.weights_specs import HubFile, PackageFile, TorchFile, WeightsRef, WeightsSource
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from zoo_core.model.assemble import build_network
 from zoo_core.model.chain import Chain
 from zoo_core.model.design import StartFacts
 from zoo_core.options import split_name
-from zoo_core.specs import HEAD, BackboneSpec, Preprocessing, WeightsRef, resolve
+from zoo_core.specs import HEAD, BackboneSpec, resolve
 from zoo_core.tensors import read_tensors
 from zoo_core.weights.beside import default_preprocessing, preprocessing_beside
 from zoo_core.weights.fetch import LocalWeights, fetch, fetch_source, nothing_found
 from zoo_core.weights.load import build_empty, check_finite, load_chain
+from zoo_core.weights_specs import Preprocessing, WeightsRef
 
 FROM_SCRATCH = "none"
 HUB_PREFIX = "hf:"

@@ -12,8 +12,8 @@ from zoo_core.errors import HubError, WeightsError
 from zoo_core.hubclient.client import attempt, guarded_api, offline, scrubbed
 from zoo_core.hubclient.pull import NOT_CACHED
 from zoo_core.paths import cache_dir, sha256_of
-from zoo_core.specs import TorchFile
 from zoo_core.verified import is_as_written, remember
+from zoo_core.weights_specs import TorchFile
 
 ENDPOINT = "https://download.pytorch.org/models"
 ENDPOINT_VARIABLE = "ZOO_TORCH_ENDPOINT"
