@@ -1,4 +1,4 @@
-"""The inputs of each phase: images, the frozen prefix computed anew, or its cached features."""
+"""Where each phase of a plan gets its numbers from: pixels, the frozen front computed anew, or what was kept of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VIEWS_OF_VAL = 1  # the centre
 
 @dataclass(frozen=True)
 class PhaseInputs:
-    """The inputs of a phase at its split point, of training and of validation images."""
+    """What a phase computes with: features at a cut, of training and of validation images."""
 
     cut: SplitPoint
     train: Inputs
@@ -32,7 +32,7 @@ class PhaseInputs:
 
 @dataclass
 class InputPlanner:
-    """Plans and opens the inputs of every phase of a run."""
+    """The images of a run as its phases see them."""
 
     model: Model
     plan: Plan
@@ -46,25 +46,27 @@ class InputPlanner:
     precision: Precision = "float32"
 
     def enter(self, number: int, watch: Callable[[int, int], None]) -> PhaseInputs:
-        """The inputs of a phase. The features of its frozen prefix are cached first, where the caching has them."""
+        """Get ready for a phase: what its frozen front gives is computed and kept where the plan of caching says so."""
         pixels = ImageInputs(self.train, self.device), ImageInputs(self.val, self.device)
-        depth = self.plan.frozen_depth(self.plan.phases[number])
+        front = self.plan.frozen_depth(self.plan.phases[number])
         cut = self.caching.splits[number]
-        if depth == 0:
+        if front == 0:
             return PhaseInputs(SplitPoint(0), *pixels)
         if cut is None:
-            prefix = FrozenPrefix(self.model, [SplitPoint(depth)], self.precision)
-            return PhaseInputs(SplitPoint(depth), *(ComputedFeatures(one, prefix, SplitPoint(depth)) for one in pixels))
+            autocast = FrozenPrefix(self.model, [SplitPoint(front)], self.precision)
+            return PhaseInputs(
+                SplitPoint(front), *(ComputedFeatures(one, autocast, SplitPoint(front)) for one in pixels)
+            )
         self._build(number, watch)
         train = self.features.kept(cut, self.train, self.caching.views)
         return PhaseInputs(cut, train, self.features.kept(cut, self.val, VIEWS_OF_VAL))
 
     def close(self) -> None:
-        """Close the files of the feature cache."""
+        """Close the files of what is kept."""
         self.features.close()
 
     def _build(self, number: int, watch: Callable[[int, int], None]) -> None:
-        """Cache the missing features at this phase's split point, and in the same pass at those of later phases."""
+        """Compute what is missing at this phase's cut, and in the same pass at those of later phases."""
         self.features.keys = prefix_keys(self.model, self.train.preprocessing, self.features.identity, self.device)
         splits = {
             cut for later, cut in enumerate(self.caching.splits) if cut and self._frozen_until(cut, number, later)
@@ -73,6 +75,6 @@ class InputPlanner:
         self.features.build(lambda: FrozenPrefix(self.model, splits, self.precision), splits, rows, self.world, watch)
 
     def _frozen_until(self, cut: SplitPoint, number: int, later: int) -> bool:
-        """Whether the stages before a later phase's split point stay frozen from this phase on until then."""
+        """Whether the stages before a later phase's cut stay as they are from this phase on until then."""
         between = self.plan.phases[number : later + 1]
         return later >= number and all(self.plan.frozen_depth(phase) >= cut.stages for phase in between)
