@@ -221,18 +221,23 @@ def _marker(path: Path) -> Path:
 
 def _remember(path: Path, sha256: str) -> None:
     """Record that these bytes were verified, so that they are not hashed at every start."""
-    facts = path.resolve().stat()
+    stamp = _stamp(path.resolve())
     with suppress(ZooError):  # it only saves time
-        write_text(_marker(path), json.dumps({"sha256": sha256, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns}))
+        write_text(_marker(path), json.dumps({"sha256": sha256, "stamp": stamp}))
+
+
+def _stamp(blob: Path) -> list[int]:
+    """Size, times and number of a file: one that was changed and given its old time has another time of change."""
+    facts = blob.stat()
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
 
 
 def _known_sha256(path: Path) -> str | None:
     """The sha256 of a cached file, None where its bytes do not have the hash in its name."""
     blob = path.resolve()
-    facts = blob.stat()
     try:
         known = json.loads(_marker(path).read_text(encoding="utf-8"))
-        if (known["size"], known["mtime_ns"]) == (facts.st_size, facts.st_mtime_ns):
+        if known["stamp"] == _stamp(blob) and SHA256.fullmatch(str(known["sha256"])):
             return str(known["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         pass

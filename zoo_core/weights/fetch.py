@@ -18,6 +18,7 @@ from zoo_core.hubclient.pull import cached, pull
 from zoo_core.installing import install_hint
 from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import HubFile, PackageFile, Source, TorchFile, WeightsRef
+from zoo_core.weights.converted import is_proven, write_converted
 from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file
 
 
@@ -145,12 +146,11 @@ def converted(path: Path, sha256: str) -> Path:
     The cache keeps the result under the sha256 of the PyTorch file.
     """
     target = _converted_path(sha256)
-    if not target.is_file():
-        from zoo_core.tensors import read_torch_file, write_tensors
+    if not is_proven(target):
+        from zoo_core.tensors import read_torch_file
 
         _verify(path, sha256)
-        tensors = read_torch_file(path)
-        write_tensors(target, tensors)
+        write_converted(target, read_torch_file(path))
     return target
 
 

@@ -13,6 +13,7 @@ from zoo_core.hubclient.client import attempt, guarded_api, offline, scrubbed
 from zoo_core.hubclient.pull import NOT_CACHED
 from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import TorchFile
+from zoo_core.weights.converted import discard, is_proven, take_over, write_converted
 
 ENDPOINT = "https://download.pytorch.org/models"
 ENDPOINT_VARIABLE = "ZOO_TORCH_ENDPOINT"
@@ -22,12 +23,15 @@ MAX_FILE_BYTES = 4 * 2**30  # the largest file of torchvision's has 2.6 GB
 
 
 def cached_torch_file(source: TorchFile) -> Path | None:
-    """The converted file in the cache, None where there is none.
+    """The converted file in the cache, None where there is none. A damaged one is removed.
 
     Its name is the sha256 of the original.
     """
-    found = sorted((cache_dir() / "weights").glob(f"{source.sha256_prefix}*.safetensors"))
-    return found[0] if found else None
+    for path in sorted((cache_dir() / "weights").glob(f"{source.sha256_prefix}*.safetensors")):
+        if is_proven(path) or take_over(path):
+            return path
+        discard(path)
+    return None
 
 
 def pull_torch_file(source: TorchFile) -> Path:
@@ -53,7 +57,7 @@ def pull_torch_file(source: TorchFile) -> Path:
 
 
 def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
-    from zoo_core.tensors import read_torch_file, write_tensors
+    from zoo_core.tensors import read_torch_file
 
     for orphan in folder.glob(f"{PARTIAL}*"):
         # Of a killed process: a living one holds the lock.
@@ -62,7 +66,7 @@ def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
         path = Path(temporary) / source.file  # so that an error names it
         sha256 = _fetch(source, base, path)
         target = folder / f"{sha256}.safetensors"
-        write_tensors(target, read_torch_file(path))
+        write_converted(target, read_torch_file(path))
     return target
 
 
