@@ -12,6 +12,7 @@ from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
+from zoo_core.model.design import StartFacts
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TASKS, Preprocessing, TaskName
@@ -31,18 +32,6 @@ class Provided:
     name: str
     distribution: str
     version: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartFacts:
-    """The initial weights; `sha256` and `revision` pin their bytes."""
-
-    tag: str
-    source: str
-    sha256: str
-    revision: str | None = None
-    data: str | None = None
-    licence: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +120,7 @@ def _flat(data: Any, name: str = "") -> dict[str, Any]:
 
 
 def parse_facts(data: object, where: str) -> RunFacts:
-    """Check plain data against the shape. Raises ZooError that names the file and what does not fit."""
+    """Check plain data against the shape. Raises ZooError that names the file and the misfit."""
     try:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ZooError(f"{where} is not the config of a zoo run.")
@@ -165,7 +154,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
 
 
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
-    """Check the result line of a run's metrics. Raises ZooError that names the file and what does not fit."""
+    """Check the result line of a run's metrics. Raises ZooError that names the file and the misfit."""
     try:
         figures = task_named(facts.task).parse_figures(line, len(facts.classes))
         return {

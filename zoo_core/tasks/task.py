@@ -77,6 +77,9 @@ class Task(ABC, Generic[E]):
     def fit_units(self, head: nn.Module, targets: Targets) -> None:
         """Set a head's units from the training targets, where the task has units."""
 
+    def match_units(self, head: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Give a head's units the type that its saved tensors have, where the task has units."""
+
     # -- targets
 
     def check_outputs(self, where: str, names: Sequence[str]) -> None:
@@ -106,6 +109,18 @@ class Task(ABC, Generic[E]):
         """Output names and targets by part. `names` are those that a text gives by position.
 
         Raises DataError with the sample.
+        """
+
+    @abstractmethod
+    def fits(self, target: Any) -> bool:
+        """Whether a target of a program's data (a str, int, float, or list of these) is one of the task."""
+
+    @abstractmethod
+    def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
+        """Output names and targets of a program's data. `names` are the outputs' if the data name them.
+
+        Raises KeyError, IndexError, TypeError or ValueError for values of another task, and
+        DataError for names that cannot be.
         """
 
     def reordered(self, targets: Targets, names: Sequence[str], order: Sequence[str], where: str) -> Targets:

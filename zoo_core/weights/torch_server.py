@@ -13,7 +13,7 @@ from zoo_core.hubclient.client import attempt, guarded_api, offline, scrubbed
 from zoo_core.hubclient.pull import NOT_CACHED
 from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import TorchFile
-from zoo_core.weights.converted import discard, is_proven, take_over, write_converted
+from zoo_core.verified import is_as_written, remember
 
 ENDPOINT = "https://download.pytorch.org/models"
 ENDPOINT_VARIABLE = "ZOO_TORCH_ENDPOINT"
@@ -23,15 +23,12 @@ MAX_FILE_BYTES = 4 * 2**30  # the largest file of torchvision's has 2.6 GB
 
 
 def cached_torch_file(source: TorchFile) -> Path | None:
-    """The converted file in the cache, None where there is none. A damaged one is removed.
+    """The converted file in the cache, None where there is none.
 
     Its name is the sha256 of the original.
     """
-    for path in sorted((cache_dir() / "weights").glob(f"{source.sha256_prefix}*.safetensors")):
-        if is_proven(path) or take_over(path):
-            return path
-        discard(path)
-    return None
+    found = sorted((cache_dir() / "weights").glob(f"{source.sha256_prefix}*.safetensors"))
+    return next((path for path in found if is_as_written(path)), None)
 
 
 def pull_torch_file(source: TorchFile) -> Path:
@@ -57,8 +54,6 @@ def pull_torch_file(source: TorchFile) -> Path:
 
 
 def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
-    from zoo_core.tensors import read_torch_file
-
     for orphan in folder.glob(f"{PARTIAL}*"):
         # Of a killed process: a living one holds the lock.
         shutil.rmtree(orphan, ignore_errors=True)
@@ -66,8 +61,16 @@ def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
         path = Path(temporary) / source.file  # so that an error names it
         sha256 = _fetch(source, base, path)
         target = folder / f"{sha256}.safetensors"
-        write_converted(target, read_torch_file(path))
+        write_converted(path, target)
     return target
+
+
+def write_converted(path: Path, target: Path) -> None:
+    """Convert a PyTorch file to safetensors, and record the hash of the result."""
+    from zoo_core.tensors import read_torch_file, write_tensors
+
+    write_tensors(target, read_torch_file(path))
+    remember(target, sha256_of(target))
 
 
 def _fetch(source: TorchFile, base: str, path: Path) -> str:
