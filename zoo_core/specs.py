@@ -1,6 +1,6 @@
-"""The tables of facts that plugins hand over. Standard library only: listing a thousand specs imports nothing heavy.
+"""Specs: the tables of facts that plugins hand over. Standard library only, so that listing thousands stays fast.
 
-Code is named by import path (`"zoo_vgg.model:vgg16"`) and resolved when it is first needed.
+A spec names code by its import path (`"zoo_vgg.model:build"`); `resolve` imports it when it is first needed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from zoo_core.spec_checks import (
 )
 
 CLASSIFIER = "classifier"
-"""The name of a chain's last stage where the published network has one: the fully connected part that a head replaces."""
+"""The name of a chain's last stage in a whole published network: the classifier, which a head replaces."""
 
 HEAD = "head"
-"""The name under which the head stands in plans, tables and saved weights."""
+"""The head's name in plans, tables and saved weights."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -44,7 +44,7 @@ TASKS: tuple[TaskName, ...] = get_args(TaskName)
 
 
 def resolve(path: str) -> Callable[..., Any]:
-    """Import the object that `"package.module:name"` names. Raises PluginError when it is not there."""
+    """Import the function or class named by `"package.module:name"`. Raises PluginError when the import fails."""
     module, _, name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
@@ -59,7 +59,7 @@ def resolve(path: str) -> Callable[..., Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
-    """Where an architecture or a method was published."""
+    """The publication of an architecture or a method."""
 
     title: str
     authors: str
@@ -73,10 +73,10 @@ class Paper:
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How an image becomes a tensor. It belongs to the weights: two weights of one architecture may differ.
+    """The way from an image to a tensor. It belongs to the weights: two weights of one architecture may differ.
 
-    The shorter side is resized to `size / crop` pixels and the centre of `size` x `size` is kept; values in 0..1
-    are then normalised with `mean` and `std`, one number a channel (1 = greyscale, 3 = RGB).
+    The shorter side is resized to `size / crop` pixels, and the centre of `size` x `size` is cut out. Values in 0..1
+    are then normalised with `mean` and `std`, one number for each channel (1: greyscale, 3: RGB).
     """
 
     size: int
@@ -101,14 +101,14 @@ class Preprocessing:
 
 @dataclass(frozen=True, kw_only=True)
 class HubFile:
-    """A safetensors file in a Hugging Face Hub repository."""
+    """A safetensors file in a repository of the Hugging Face Hub."""
 
     repo: str
     file: str = "model.safetensors"
     revision: str | None = None
     sha256: str | None = None
     keys: str | None = None
-    """Import path of a function from the file's state dict to the architecture's own key names."""
+    """Import path of a function that translates the file's state dict to the architecture's own key names."""
 
     def __post_init__(self) -> None:
         require(bool(REPO_PATTERN.fullmatch(self.repo)), f"{self.repo!r} is not a repository 'owner/name'")
@@ -124,7 +124,7 @@ class HubFile:
 
 @dataclass(frozen=True, kw_only=True)
 class PackageFile:
-    """A weights file that an installed Python package carries. A PyTorch file is read with weights_only."""
+    """A weights file inside an installed Python package. A PyTorch file is read with weights_only."""
 
     package: str
     file: str
@@ -159,24 +159,24 @@ class TorchFile:
         return f"torchvision:{self.file}"
 
 
-Source = HubFile | PackageFile | TorchFile
+WeightsSource = HubFile | PackageFile | TorchFile
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsRef:
-    """Trained weights of one backbone: where they are, what they expect and what they are worth.
-
-    `sources` are tried in order. `classes` names the list of class names that the original classifier answers with:
-    a list in core (`"imagenet-1k"`) or the names themselves.
-    """
+    """Trained weights of one backbone: their sources, preprocessing, training data, licence and accuracy."""
 
     tag: str
-    sources: tuple[Source, ...]
+    """The name by which users choose these weights."""
+    sources: tuple[WeightsSource, ...]
+    """Files that hold the weights, tried in this order."""
     preprocessing: Preprocessing
     data: str
     licence: str
     classes: str | tuple[str, ...] | None = None
+    """The class names of the original classifier: the name of a list in core (`"imagenet-1k"`), or the names."""
     top1: float | None = None
+    """Top-1 accuracy in percent, as published."""
     top5: float | None = None
     has_classifier: bool = True
     note: str = ""
@@ -191,43 +191,49 @@ class WeightsRef:
 
 @dataclass(frozen=True, kw_only=True)
 class TimmTwin:
-    """The same architecture in the library timm, so that a published model can be opened there too.
-
-    `classifier` is timm's name for the linear layer; where timm has more than that after the conv base, `export`
-    names a function `(base, weight, bias) -> tensors` that fills it. `size` is the only image size at which both
-    give the same answers, None where any does.
-    """
+    """The same architecture in the library timm, so that timm can open a published model too."""
 
     architecture: str
+    """timm's name of the architecture."""
     classifier: str = "fc"
+    """timm's name of the linear layer."""
     export: str | None = None
+    """Import path of a function `(base, weight, bias) -> tensors`, for a timm classifier of more than one layer."""
     size: int | None = None
+    """The only image size at which both networks give the same outputs; None: they agree at every size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
-    """One architecture, as a chain of named stages from the image to the feature map.
-
-    `build` names a function `(options) -> Chain`; `channels` and `stride` describe the feature map that the last
-    stage of the conv base puts out; `params` counts the whole published network, classifier included, and `gmacs`
-    its multiply-accumulates in billions at `preprocessing.size` pixels. The first weights are the default.
-    """
+    """One architecture: a chain of named stages from the image to the feature map."""
 
     name: str
     build: str
+    """Import path of a function `(options) -> Chain`, or `(options, *, variant) -> Chain` with `variant`."""
     stages: tuple[str, ...]
+    """The names of the conv base's stages, from the image on."""
     channels: int
+    """Channels of the feature map, the output of the last stage."""
     stride: int
+    """Image pixels for each cell of the feature map."""
     min_size: int
+    """The smallest image side in pixels that the network takes."""
     year: int
     paper: Paper
     preprocessing: Preprocessing
+    """The preprocessing of a network that starts from scratch; weights bring their own."""
+    variant: str | None = None
+    """Given to the builder as the keyword `variant`, so that one function builds a whole family."""
     params: int | None = None
+    """Parameters of the whole published network, its classifier included."""
     gmacs: float | None = None
+    """Multiply-accumulates of the whole network in billions, at `preprocessing.size` pixels."""
     weights: tuple[WeightsRef, ...] = ()
+    """Trained weights; the first are the default."""
     ignored_keys: tuple[str, ...] = ()
-    """Prefixes of keys that published weights have and this chain has not, such as auxiliary classifiers."""
+    """Prefixes of keys of published weights that this chain lacks, such as those of auxiliary classifiers."""
     options: type = NoOptions
+    """A frozen dataclass; its fields are the options (`mynet:width=2`)."""
     timm: TimmTwin | None = None
     note: str = ""
 
@@ -245,7 +251,7 @@ class BackboneSpec:
             whole = isinstance(value, int) and 1 <= value <= high
             require(whole, f"backbone '{self.name}': {field} must be at least 1 and at most {high}, got {brief(value)}")
         check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
-        check_texts(f"backbone '{self.name}'", note=self.note)
+        check_texts(f"backbone '{self.name}'", note=self.note, variant=self.variant)
         tags = [ref.tag for ref in self.weights]
         require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
 
@@ -256,28 +262,30 @@ class BackboneSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSpec:
-    """A head: what turns the feature map into an answer.
+    """A head: a module from the feature map (B, C, H, W) to outputs (B, K).
 
-    `build` names a function `(options, *, in_channels: int, num_outputs: int) -> nn.Module` that maps
-    features (batch, in_channels, height, width) to outputs (batch, num_outputs). With `needs_size` it is called with
-    `in_size: tuple[int, int]` as well, the height and width of the feature map. `tasks` are those it serves: outputs
-    are logits of classes or labels, or numbers (which zoo brings into the targets' units behind the head).
-
-    The module may bring its own loss, a method `loss(outputs, targets) -> Tensor` (a mean over images, the outputs in
-    the targets' units); otherwise it is the task's. One with the methods of `zoo_core.model.solvers.Solvable` is solved
-    rather than trained.
+    Outputs are logits of classes or labels, or numbers, which zoo brings into the targets' units behind the head. The
+    module may have a loss of its own, a method `loss(outputs, targets) -> Tensor` (a mean over images, the outputs in
+    the targets' units); without it the task's loss applies. A module with the methods of `zoo_core.Solvable` is solved
+    in closed form rather than trained.
     """
 
     name: str
     build: str
+    """Import path of a function `(options, *, in_channels: int, num_outputs: int) -> nn.Module`."""
     summary: str
     options: type = NoOptions
     tasks: tuple[TaskName, ...] = ("classification",)
+    """The tasks that the head serves."""
     needs_size: bool = False
+    """Whether the builder also takes `in_size: tuple[int, int]`, the feature map's height and width."""
+    aliases: tuple[str, ...] = ()
+    """Other names by which the head can be chosen, such as a name that it had before."""
     paper: Paper | None = None
 
     def __post_init__(self) -> None:
-        check_name("head", self.name)
+        for name in (self.name, *self.aliases):
+            check_name("head", name)
         check_texts(f"head '{self.name}'", summary=self.summary)
         check_path(self.name, self.build)
         known = bool(self.tasks) and set(self.tasks) <= set(TASKS)
@@ -286,21 +294,18 @@ class HeadSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class FreezeSpec:
-    """A freeze strategy: a pure function from stage names to a plan.
-
-    `plan` names a function `(options, *, stages: tuple[str, ...], epochs: int) -> Plan`. The name says what learns.
-
-    A strategy that adds parameters also has `adapt`: a function `(options, base: Chain, *, stages: tuple[str, ...])
-    -> Callable[[], None]`. It adds them, in place, to the stages in which its plan lets only "added" ones learn, and
-    returns a function that merges them into the base's own parameters, so that the published keys are there again.
-    """
+    """A freeze strategy: a pure function from stage names to a plan. Its name says which parts are trained."""
 
     name: str
     plan: str
+    """Import path of a function `(options, *, stages: tuple[str, ...], epochs: int) -> Plan`."""
     summary: str
     options: type = NoOptions
     paper: Paper | None = None
     adapt: str | None = None
+    """Import path of a function `(options, base: Chain, *, stages: tuple[str, ...]) -> Callable[[], None]`, for a
+    strategy that trains parameters of its own. It adds them, in place, to the stages whose rule trains "added"
+    parameters, and returns a function that merges them into the base, so that the published keys are back."""
 
     def __post_init__(self) -> None:
         check_name("strategy", self.name)
@@ -312,7 +317,7 @@ class FreezeSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
-    """A data set that needs no download: `load` names a function `() -> zoo_core.data.sources.Source`."""
+    """A data set that needs no download. `load` is the import path of a function `() -> zoo_core.Source`."""
 
     name: str
     load: str

@@ -40,8 +40,8 @@ FLOORS = (
     "tensors",
     "drawing",
     "tasks",
-    "model",
     "data",
+    "model",
     "hubclient",
     "runs",
     "weights",
@@ -52,6 +52,7 @@ FLOORS = (
     "hub",
     "library",
     "evaluation",
+    "saving",
     # from here down torch waits again
     "cli",
     "__main__",

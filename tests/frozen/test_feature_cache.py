@@ -140,7 +140,7 @@ def test_a_second_run_with_another_head_or_strategy_computes_nothing_of_the_base
         _, second = run(config, catalog, strategy="head-only", **changes)
         assert second.num_computed == len(calls) == 0, changes
     job, third = run(config, catalog, strategy="lp-ft", epochs=2)
-    assert [len(job.plan.frozen(phase)) for phase in job.plan.phases] == [5, 0]
+    assert [len(job.plan.trainable(phase)) for phase in job.plan.phases] == [1, 6]
     assert third.num_computed == len(calls) == 0
 
 

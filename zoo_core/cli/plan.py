@@ -53,12 +53,11 @@ def plan(
     """
     catalog = catalog_of(ctx)
     network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
-    from zoo_core.model.adapt import adapt
+    from zoo_core.model.adapt import adapt, make_plan
     from zoo_core.model.assemble import build_network, stage_shapes, trainable_parameters
-    from zoo_core.training.resolve import make_plan
     from zoo_core.weights.load import without_storage
 
-    made = make_plan(wanted, network.spec, epochs)
+    made = make_plan(wanted, network.spec.stages, epochs)
     with without_storage():
         base, _ = build_network(network).split()
     expected = network.spec.weights[0].preprocessing if network.spec.weights else network.spec.preprocessing

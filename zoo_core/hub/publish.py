@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo_core.catalog import Catalog
+from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.bundle import PublishOptions, build_bundle
 from zoo_core.hubclient.client import attempt, endpoint, explained, guarded_api, offline, transient
@@ -43,10 +43,10 @@ class PublishResult:
 
 
 def publish(
-    directory: Path,
+    directory: str | Path,
     repo: str,
     *,
-    catalog: Catalog,
+    catalog: Catalog | None = None,
     options: PublishOptions | None = None,
     private: bool = False,
     update: bool = False,
@@ -62,10 +62,10 @@ def publish(
     """
     if not REPO_PATTERN.fullmatch(repo):
         raise UsageError(f"'{repo}' is not a repository 'owner/name' (letters, digits, '-', '_' and '.').")
-    run = read_run(directory)
+    run = read_run(Path(directory))
     _remove_leftovers()
     with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
-        files = build_bundle(run, repo, options or PublishOptions(), catalog, Path(folder))
+        files = build_bundle(run, repo, options or PublishOptions(), catalog or open_catalog(), Path(folder))
         sizes = {name: path.stat().st_size for name, path in files.items()}
         planned = PublishResult(repo, f"{endpoint()}/{repo}", sizes, files[CARD].read_text(encoding="utf-8"))
         if dry_run:

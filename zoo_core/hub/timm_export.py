@@ -17,7 +17,7 @@ from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
 
 FILE = "timm.safetensors"
-LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:solved")
+LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:logreg")
 """The heads that are one linear layer, trained by steps or solved."""
 
 

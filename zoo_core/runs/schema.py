@@ -12,6 +12,7 @@ from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
+from zoo_core.model.design import StartFacts
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TASKS, Preprocessing, TaskName
@@ -31,18 +32,6 @@ class Provided:
     name: str
     distribution: str
     version: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartFacts:
-    """The initial weights; `sha256` and `revision` pin their bytes."""
-
-    tag: str
-    source: str
-    sha256: str
-    revision: str | None = None
-    data: str | None = None
-    licence: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,6 +132,20 @@ class Classification(Task[ClassEvaluation]):
                 raise table.error(row, f"the class '{printable(text)}' is not among those of the training images.")
         return names, np.asarray([positions[text] for (text,) in table.cells], dtype=np.int64)
 
+    def fits(self, target: Any) -> bool:
+        return isinstance(target, str | int) and not isinstance(target, bool)
+
+    def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
+        """Classes by name, or by index into `names`; without names they are the distinct values, sorted."""
+        distinct = sorted(set(values))
+        if names is not None and all(isinstance(value, int) for value in distinct):
+            if distinct[0] < 0 or distinct[-1] >= len(names):
+                raise IndexError(f"class {distinct[0] if distinct[0] < 0 else distinct[-1]} of {len(names)}")
+            return tuple(names), np.asarray(values, dtype=np.int64)
+        known = tuple(names) if names is not None else tuple(str(value) for value in distinct)
+        positions = {value: known.index(str(value)) for value in distinct}
+        return known, np.asarray([positions[value] for value in values], dtype=np.int64)
+
     def read_samples(
         self, where: str, samples: Samples, names: tuple[str, ...] | None
     ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:

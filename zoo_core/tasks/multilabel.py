@@ -178,6 +178,26 @@ class Multilabel(Task[LabelEvaluation]):
                 targets[row, positions[label]] = 1
         return names, targets
 
+    def fits(self, target: Any) -> bool:
+        return isinstance(target, list) and all(isinstance(one, str) for one in target)
+
+    def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
+        """Labels by name, or vectors of 0 and 1; without `names` they are the labels that occur, sorted."""
+        vectors = all(not isinstance(one, str) for value in values for one in value) and any(values)
+        if names is None:
+            count = len(values[0])
+            names = [str(n) for n in range(count)] if vectors else sorted({one for value in values for one in value})
+        targets = np.zeros((len(values), len(names)), dtype=np.float32)
+        if vectors:
+            targets[:] = np.asarray(values, dtype=np.float32)
+            if not np.isin(targets, (0, 1)).all():
+                raise ValueError("a vector of labels holds 0 and 1")
+            return tuple(names), targets
+        for row, value in zip(targets, values, strict=True):
+            for label in value:
+                row[names.index(label)] = 1
+        return tuple(names), targets
+
     def read_samples(
         self, where: str, samples: Samples, names: tuple[str, ...] | None
     ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:

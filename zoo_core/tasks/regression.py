@@ -150,6 +150,20 @@ class Regression(Task[NumberEvaluation]):
                 targets[row, position] = value
         return table.columns, stored_numbers(targets)
 
+    def fits(self, target: Any) -> bool:
+        numbers = target if isinstance(target, list) else [target]
+        return bool(numbers) and all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers)
+
+    def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
+        """Numbers, or vectors of numbers: "value", or "value0" and so on, where the data have no `names`."""
+        vectors = [value if isinstance(value, list) else [value] for value in values]
+        width = len(vectors[0])
+        names = names or (["value"] if width == 1 else [f"value{n}" for n in range(width)])
+        targets = np.asarray(vectors, dtype=np.float32)
+        if targets.shape != (len(values), len(names)) or not np.isfinite(targets).all():
+            raise ValueError(f"not {len(names)} finite numbers for every image")
+        return tuple(names), targets
+
     def read_samples(
         self, where: str, samples: Samples, names: tuple[str, ...] | None
     ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:

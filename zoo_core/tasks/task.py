@@ -111,6 +111,18 @@ class Task(ABC, Generic[E]):
         Raises DataError with the sample.
         """
 
+    @abstractmethod
+    def fits(self, target: Any) -> bool:
+        """Whether a target of a program's data (a str, int, float, or list of these) is one of the task."""
+
+    @abstractmethod
+    def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
+        """Output names and targets of a program's data. `names` are the outputs' if the data name them.
+
+        Raises KeyError, IndexError, TypeError or ValueError for values of another task, and
+        DataError for names that cannot be.
+        """
+
     def reordered(self, targets: Targets, names: Sequence[str], order: Sequence[str], where: str) -> Targets:
         """Targets over `names` as targets over `order`. Names that the data lack have no image.
 

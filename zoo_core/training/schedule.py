@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model, trainable_parameters
@@ -87,8 +86,3 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, total: int, steps_per
     """Set every group's rate to its share of its peak at this step."""
     for group in optimizer.param_groups:
         group["lr"] = group["max_lr"] * schedule(step, total, warmup, group["unfrozen_at"] * steps_per_epoch)
-
-
-def learning_in(optimizer: torch.optim.Optimizer) -> set[nn.Parameter]:
-    """The parameters an optimizer moves."""
-    return {parameter for group in optimizer.param_groups for parameter in group["params"]}

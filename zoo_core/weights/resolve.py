@@ -12,6 +12,7 @@ from zoo_core.errors import UsageError, WeightsError, did_you_mean
 from zoo_core.hubclient.pull import parse_address, pull
 from zoo_core.model.assemble import build_network
 from zoo_core.model.chain import Chain
+from zoo_core.model.design import StartFacts
 from zoo_core.options import split_name
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing, WeightsRef, resolve
 from zoo_core.tensors import read_tensors
@@ -39,6 +40,19 @@ class InitialWeights:
     @property
     def pretrained(self) -> bool:
         return self.local is not None
+
+    def facts(self) -> StartFacts | None:
+        """The record of these weights for a run; None for a start from scratch."""
+        if self.local is None:
+            return None
+        return StartFacts(
+            tag=self.tag,
+            source=self.local.source,
+            sha256=self.local.sha256,
+            revision=self.local.revision,
+            data=self.ref.data if self.ref else None,
+            licence=self.ref.licence if self.ref else None,
+        )
 
 
 def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
