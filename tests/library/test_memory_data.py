@@ -189,7 +189,7 @@ def test_what_is_no_data_set_is_refused_with_the_reason(
 
 @pytest.mark.parametrize("data", [3, None, b"photos", iter([])])
 def test_a_config_takes_only_what_can_hold_images(data: Any) -> None:
-    with pytest.raises(UsageError, match="data must be a text or a torch Dataset or list of .image, target."):
+    with pytest.raises(UsageError, match="data must be a text or a torch Dataset or list of images with targets"):
         FinetuneConfig(backbone="lenet5", data=data)
 
 
