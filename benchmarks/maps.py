@@ -25,9 +25,9 @@ import random
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
@@ -45,10 +45,12 @@ from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import ZooError
+from zoo_core.frozen.inputs import Inputs
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.training import resolve as resolve_module
 from zoo_core.training.job import prepare
 from zoo_core.training.phase_trainer import PhaseTrainer
+from zoo_core.training.train_step import Batch
 
 Edge = Literal["replicate", "constant"]  # what a shift leaves open is filled with the cells at the edge, or with zeros
 Vary = Callable[[Tensor, int], Tensor]
@@ -156,27 +158,41 @@ def distance(one_BCHW: Tensor, other_BCHW: Tensor) -> float:
     return float((one_BCHW - other_BCHW).flatten(1).norm(dim=1).mean())
 
 
+@dataclass(frozen=True)
+class VariedInputs:
+    """The inputs of an epoch, their maps varied."""
+
+    inputs: Inputs
+    variation: MapVariation
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
+        whole, named = itertools.tee(groups)
+        for (maps_BCHW, targets), group in zip(self.inputs.batches(whole), named, strict=True):
+            yield self.variation(maps_BCHW, [index for index, _ in group], self.seed, self.epoch), targets
+
+
 @contextmanager
 def hooked(variation: MapVariation | None, seed: int) -> Iterator[None]:
     """Let a training of one phase, in one process, see varied maps; None leaves it as it is."""
     if variation is None:
         yield
         return
-    epochs = itertools.count()
-    train_inputs, shapes_at_splits = PhaseTrainer.train_inputs, resolve_module.shapes_at_splits
+    batches, shapes_at_splits = PhaseTrainer.batches, resolve_module.shapes_at_splits
 
-    def varied(
-        work: PhaseTrainer, groups: Sequence[Sequence[ImageView]]
-    ) -> Iterator[tuple[Sequence[ImageView], Tensor]]:
-        epoch = next(epochs)  # it is called once an epoch
-        for group, maps_BCHW in train_inputs(work, groups):
-            yield group, variation(maps_BCHW, [index for index, _ in group], seed, epoch)
+    def varied(phase: PhaseTrainer, epoch: int, start: int = 0) -> Iterator[Batch]:
+        train = VariedInputs(phase.inputs.train, variation, seed, epoch)
+        return batches(replace(phase, inputs=replace(phase.inputs, train=train)), epoch, start)
 
     def unpooled(*arguments: Any) -> dict[SplitPoint, tuple[int, ...]]:
         return {cut: shape for cut, shape in shapes_at_splits(*arguments).items() if not cut.pooled}
 
     with (
-        mock.patch.object(PhaseTrainer, "train_inputs", varied),
+        mock.patch.object(PhaseTrainer, "batches", varied),
         mock.patch.object(resolve_module, "shapes_at_splits", unpooled),
     ):
         yield

@@ -75,9 +75,10 @@ def act_as_accelerator(monkeypatch: pytest.MonkeyPatch, memory: int = 10**9) -> 
     """Take the ways of a device that computes apart from the processor, and has so much memory left, on a CPU."""
     from zoo_core.data import batches
     from zoo_core.frozen import feature_cache, inputs
-    from zoo_core.training import phase_trainer, trainer
+    from zoo_core.training import memory as memory_policy
+    from zoo_core.training import trainer
 
-    for module in (batches, feature_cache, inputs, trainer, phase_trainer):
+    for module in (batches, feature_cache, inputs, trainer, memory_policy):
         monkeypatch.setattr(module, "is_accelerator", lambda device: True)
     monkeypatch.setattr(inputs, "free_memory", lambda device: memory)
 

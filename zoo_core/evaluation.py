@@ -63,7 +63,7 @@ def evaluate_run(
         check_own_data(str(run), own.data_text)
         opened = open_dataset(own.data_text, catalog, facts.task, scanning)
         source = scan_images(opened, bad_images=own.bad_images, watch=scanning)
-        source = source.with_validation(share=own.val_share, seed=own.seed)
+        source = source.with_validation(share=own.val_share, seed=own.seed, kind=str(facts.data.split.get("kind")))
         name = part_name = _held_out(source, facts)
         train = source.parts["train"]
     else:

@@ -18,18 +18,22 @@ from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.decode import open_image
 from zoo_core.data.given import GivenImage, given_images
+from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Part
+from zoo_core.devices.precision import full_precision
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.model.design import ModelDesign
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
+from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective, objective_for
 from zoo_core.tensors import read_tensors
-from zoo_core.training.evaluate import evaluate, normalised_outputs
+from zoo_core.training.evaluator import Evaluator
 from zoo_core.weights.load import assign, build_empty, check_finite, check_keys_and_shapes, load_chain
 from zoo_core.weights.resolve import load_whole, named_weights, unknown_weights
 
@@ -80,14 +84,16 @@ class Predictor:
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
             with torch.inference_mode():
-                outputs_BK = normalised_outputs(self.network, pixels_BCHW, self.preprocessing, self.device)
+                outputs_BK = self.network(normalised(pixels_BCHW, self.preprocessing, self.device))
+                outputs_BK = full_precision(outputs_BK).cpu()
             for outputs_K in outputs_BK:
                 yield Prediction(given.name(done), self.objective.answers(outputs_K, self.classes, top))
                 done += 1
 
     def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
         """Measure the network on images whose targets are in the order of `classes`."""
-        return evaluate(self.network, self._batches(part), self.device, self.objective, watch)
+        inputs = ImageInputs(self._batches(part), self.device)
+        return Evaluator(self.objective, self.device).evaluate(self.network, inputs, watch)
 
     def _batches(self, part: Part) -> Batches:
         return Batches(part, self.preprocessing, BATCH_SIZE, default_workers())
@@ -109,6 +115,7 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     load_chain(base, tensors, path=run.weights_path, ignored=(f"{HEAD}.",), classifier=None)
     own = {key.removeprefix(f"{HEAD}."): tensor for key, tensor in tensors.items() if key.startswith(f"{HEAD}.")}
     check_keys_and_shapes(module.state_dict(keep_vars=True), own, subject=f"the head in {run.weights_path}")
+    task_named(facts.task).match_units(module, own)
     assign(module, own)
     design = ModelDesign(
         backbone=backbone, head=head, preprocessing=facts.preprocessing, task=facts.task, start=facts.start

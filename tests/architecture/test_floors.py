@@ -21,6 +21,7 @@ FLOORS = (
     "version",
     "options",
     "paths",
+    "verified",
     "json_index",
     "json_checks",
     "wording",

@@ -65,13 +65,12 @@ def everything(model: Model, plan: Plan) -> dict[str, torch.Tensor]:
 def test_steps_move_exactly_what_is_planned_in_each_phase(catalog: Catalog, model: Model, text: str) -> None:
     plan = make_plan(catalog.strategy(text), catalog.backbone("resnet18").spec.stages, 8)
     config = FinetuneConfig(backbone="resnet18", lr=0.01, base_lr=0.1)
-    optimizer = None
     generator = torch.Generator().manual_seed(0)
     assert plan.epochs == 8
     for number, phase in enumerate(plan.phases):
         model.apply_rules(plan.rules(phase))
         rates = Rates.of(config, plan, phase)
-        optimizer = make_optimizer(config, parameter_groups(model, plan, number, rates, 0.01), optimizer)
+        optimizer = make_optimizer(config, parameter_groups(model, plan, number, rates, 0.01))
         learning = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         assert learning == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
         before = everything(model, plan)

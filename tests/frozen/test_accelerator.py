@@ -66,8 +66,10 @@ def test_each_image_and_view_gets_what_was_kept_of_it(
     with Store(tmp_path, ON_DISK[dtype]) as store:
         store.add(keys, [as_rows(torch.full((1, 2, 3), number, dtype=type_of(dtype)), dtype) for number in range(6)])
         store.commit()
-        kept = inputs.CachedFeatures(store, store.find(keys)[0].reshape(3, 2), dtype, torch.device("cpu"), flat=False)
-        two, one = kept.batches([[(0, 1), (2, 0)], [(1, 1)]])
+        entries, targets = store.find(keys)[0].reshape(3, 2), np.array([7, 8, 9])
+        kept = inputs.CachedFeatures(store, entries, targets, dtype, torch.device("cpu"), flat=False)
+        (two, targets_of_two), (one, target_of_one) = kept.batches([[(0, 1), (2, 0)], [(1, 1)]])
+    assert (targets_of_two.tolist(), target_of_one.tolist()) == ([7, 9], [8])
     assert two.shape == (2, 3, 1, 2)
     assert (two.dtype, two[:, 0, 0, 0].tolist(), one[:, 0, 0, 0].tolist()) == (torch.float32, [1, 4], [3])
 
@@ -108,7 +110,7 @@ def test_images_are_read_by_threads_and_only_one_gives_the_device_its_work(
         autocast.add(threading.current_thread().name)
         return forward(*arguments)
 
-    monkeypatch.setattr(batches.Batches, "here", noted_here)
+    monkeypatch.setattr(batches.Batches, "load_batch", noted_here)
     monkeypatch.setattr(FrozenPrefix, "forward", noted_forward)
     act_as_accelerator(monkeypatch)
     run(replace(config, workers=3), catalog, tmp_path, monkeypatch)

@@ -30,7 +30,7 @@ from zoo_core.training import run as running
 from zoo_core.training import trainer
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
-from zoo_core.training.phase_trainer import StepError
+from zoo_core.training.memory import StepError
 from zoo_core.training.run import Result, finetune, resume
 from zoo_core.training.stopping import Interrupted
 
@@ -91,7 +91,7 @@ def run_nowhere(config: FinetuneConfig, catalog: Catalog) -> None:
     with pytest.MonkeyPatch.context() as small:
         if dist.get_rank() == 1:
             small_memory(small, 0, OUT_OF_MEMORY[0])
-        with pytest.raises(StepError, match="the memory is too small for a single image"):
+        with pytest.raises(StepError, match="out of memory with a single image"):
             finetune(config, catalog, NullCallback())
     dist.barrier()
 

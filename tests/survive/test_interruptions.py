@@ -135,7 +135,7 @@ def test_every_strategy_that_there_is_was_interrupted(catalog: Catalog) -> None:
     assert names == {config.strategy.partition(":")[0] for config in CASES.values()}
 
 
-@pytest.mark.parametrize("where", ["solve", "training_loss", "evaluate", "evaluate_best", "test"])
+@pytest.mark.parametrize("where", ["solve_head", "training_loss", "evaluate", "evaluate_best", "test"])
 def test_a_measurement_is_left_and_made_again(
     where: str, photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,12 +144,12 @@ def test_a_measurement_is_left_and_made_again(
     if where == "test":
         photos = photos.rename(tmp_path / "train").parent / "parts"
         (tmp_path / "train").rename(make_photos(photos / "test", count=3).parent / "train")
-    solved = where in ("solve", "training_loss")
+    solved = where in ("solve_head", "training_loss")
     config = replace(LENET, head="logreg" if solved else "linear", strategy="head-only", data=str(photos))
     run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
     callback = Stopping(-1)
-    owner = {"evaluate_best": Trainer, "test": running}.get(where, PhaseTrainer)
-    name = "evaluate" if where == "test" else where
+    name = "evaluate_best" if where == "test" else where
+    owner = Trainer if name == "evaluate_best" else PhaseTrainer
     real = getattr(owner, name)
 
     def wished(*arguments: object) -> object:

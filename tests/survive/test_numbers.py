@@ -131,7 +131,7 @@ class Hearing(NullCallback):
 
 
 def test_torch_says_that_a_cpu_is_full_in_the_words_that_are_known() -> None:
-    from zoo_core.training.phase_trainer import is_out_of_memory
+    from zoo_core.training.memory import is_out_of_memory
 
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**15)
@@ -150,9 +150,9 @@ def test_a_batch_that_is_too_large_is_cut_and_gives_what_it_would_have_given(
         small_memory(patch, 3, error)
         run_job(prepare(config, catalog), hearing)
     assert hearing.said == [
-        "the memory is too small for 8 images at once: going on with 4 (--micro-batch 4); the batch of the optimizer stays "
+        "out of memory with 8 images at once: going on with 4 (--micro-batch 4); the batch of the optimizer stays "
         "as it was",
-        "the memory is too small for 4 images at once: going on with 2 (--micro-batch 2); the batch of the optimizer stays "
+        "out of memory with 4 images at once: going on with 2 (--micro-batch 2); the batch of the optimizer stays "
         "as it was",
     ]
     for one, other in zip(read_metrics(tmp_path / "whole"), read_metrics(tmp_path / "cut"), strict=True):
@@ -193,20 +193,20 @@ def test_no_memory_for_a_single_image_ends_the_run(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_memory(monkeypatch, 0, OUT_OF_MEMORY[0])
-    with pytest.raises(TrainingError, match="the memory is too small for a single image. Give a smaller --image-size"):
+    with pytest.raises(TrainingError, match="out of memory with a single image. Give a smaller --image-size"):
         run_job(prepare(replace(LENET, data=str(photos), out=str(tmp_path / "run")), catalog), NullCallback())
 
 
 def test_no_memory_elsewhere_is_said_with_the_command_that_goes_on(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def evaluate(self: PhaseTrainer) -> None:
+    def evaluate(self: PhaseTrainer, evaluator: object) -> None:
         raise OUT_OF_MEMORY[1]
 
     config = replace(LENET, data=str(photos), save_every=0, out=str(tmp_path / "run"))
     with monkeypatch.context() as patch:
         patch.setattr(PhaseTrainer, "evaluate", evaluate)
-        with pytest.raises(TrainingError, match="the memory is too small: .*go on with: zoo resume .*run"):
+        with pytest.raises(TrainingError, match="out of memory: .*go on with: zoo resume .*run"):
             run_job(prepare(config, catalog), NullCallback())
     resume(tmp_path / "run", catalog, NullCallback())
     run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
@@ -218,10 +218,10 @@ def test_a_run_that_failed_before_anything_was_kept_is_not_said_to_go_on(
 ) -> None:
     """Before, the command was named for a run directory that had been removed again."""
 
-    def evaluate(self: PhaseTrainer) -> None:
+    def evaluate(self: PhaseTrainer, evaluator: object) -> None:
         raise OUT_OF_MEMORY[1]
 
     monkeypatch.setattr(PhaseTrainer, "evaluate", evaluate)
-    with pytest.raises(TrainingError, match="the memory is too small: .* or free memory and start again.$"):
+    with pytest.raises(TrainingError, match="out of memory: .* or free memory and start again.$"):
         run_job(prepare(replace(LENET, data=str(photos), out=str(tmp_path / "run")), catalog), NullCallback())
     assert not (tmp_path / "run").exists()

@@ -1,7 +1,7 @@
 """Row 4: a run goes on only with what it began with, once at a time; what was tampered with is named.
 
 Seen to fail: without `differences` (the changed run went on), without the content in a part's digest (changed pixels),
-without the lock (two runs wrote to one directory), without the checks of `Progress` (a traceback, or no error at all),
+without the lock (two runs wrote to one directory), without the checks of `TrainerState` (a traceback, or no error at all),
 without the hash of the tensors (flipped weights went on to be trained), without the number of processes.
 """
 
@@ -206,13 +206,13 @@ def nested(depth: int) -> Any:
         (lambda state: state["position"].update(step=True), "step cannot be True"),
         (lambda state: state["position"].update(epoch="one"), "epoch cannot be 'one'"),
         (lambda state: state["position"].update(loss_sum=float("nan")), "loss_sum cannot be nan"),
-        (lambda state: state["position"].update(more=1), "is no Position"),
-        (lambda state: state.update(position=[]), "is no Position"),
+        (lambda state: state["position"].update(more=1), "is no position"),
+        (lambda state: state.update(position=[]), "is no position"),
         (lambda state: state.pop("position"), "'position'"),
         (lambda state: state.update(history=[]), "its history does not lead to epoch 1"),
-        (lambda state: state.update(history=[{}]), "is no EpochReport"),
+        (lambda state: state.update(history=[{}]), "is no epoch report"),
         (lambda state: state.update(history=3), "not iterable"),
-        (lambda state: state.update(history=nested(500)), "is no EpochReport"),
+        (lambda state: state.update(history=nested(500)), "is no epoch report"),
         (lambda state: state["history"].append(state["history"][0]), "its history does not lead to epoch 1"),
         (lambda state: state.update(micro_batch=0), "micro_batch cannot be 0"),
         (lambda state: state.update(micro_batch="x"), "micro_batch cannot be 'x'"),

@@ -112,14 +112,14 @@ def test_a_closed_terminal_finishes_the_step_and_saves(forks: Forks, place: Path
 
 SLOW_STEP = """
 import time
-from zoo_core.training.trainer import Loop
-real = Loop._step
+from zoo_core.training.trainer import Trainer
+real = Trainer.train_batch
 def step(self, *more):
     real(self, *more)
-    if self.state.at.epoch == 1:
+    if self.state.epoch == 1:
         open('slow', 'w').close()
         time.sleep(600)
-Loop._step = step
+Trainer.train_batch = step
 """
 
 
@@ -193,9 +193,9 @@ def test_a_signal_in_the_middle_of_a_print_before_the_training_ends_the_command(
 
 SLOW_FRONT = """
 import time
-from zoo_core.frozen.feature_cache import Features
-real = Features._computed
-Features._computed = lambda self, *more: (time.sleep(0.3), real(self, *more))[1]
+from zoo_core.frozen.feature_cache import FeatureCache
+real = FeatureCache._computed
+FeatureCache._computed = lambda self, *more: (time.sleep(0.3), real(self, *more))[1]
 """
 
 

@@ -26,12 +26,13 @@ from zoo_core.frozen.inputs import CachedFeatures
 from zoo_core.model.assemble import build_network
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import BackboneSpec, Preprocessing
-from zoo_core.tasks.objective import objective_for
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
-from zoo_core.training.run import _feeds
-from zoo_core.training.state import load_optimizer, optimizer_state
+from zoo_core.training.phase_trainer import PhaseTrainer
+from zoo_core.training.setup import make_planner, make_trainer
+from zoo_core.training.snapshot import load_optimizer, optimizer_state
 from zoo_core.training.stopping import StopRequest
+from zoo_core.training.train_step import Batch, TrainStep
 from zoo_core.training.trainer import Trainer
 from zoo_core.weights.load import without_storage
 
@@ -43,8 +44,18 @@ SETTINGS = FinetuneConfig(
 
 @pytest.fixture
 def faked(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
-    """Tensors without numbers, on a GPU that need not be there. Autograd needs one: nothing goes back through a loss."""
+    """Tensors without numbers, on a GPU that need not be there. Autograd needs one: gradients come from nowhere."""
+
+    def with_gradients(self: TrainStep, batch: Batch, *, alone: bool = False) -> Tensor:
+        loss = accumulate_gradients(self, batch, alone=alone)
+        for parameter in self.tail.parameters():
+            parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
+        return loss
+
+    accumulate_gradients = TrainStep.accumulate_gradients
+    monkeypatch.setattr(TrainStep, "accumulate_gradients", with_gradients)
     monkeypatch.setattr(Tensor, "backward", lambda loss: None)
+    monkeypatch.setattr(Tensor, "item", lambda tensor: 0.0)
     monkeypatch.setattr(split, "folded", lambda stage: stage)  # it copies, which fake tensors cannot
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     monkeypatch.setattr(
@@ -68,35 +79,26 @@ def on_gpu(job: Job) -> Trainer:
     """The training of a job, as it would begin on a GPU."""
     moved_to_gpu(job.model)
     job = replace(job, device=GPU)
-    return Trainer(
-        model=job.model,
-        plan=job.plan,
-        config=job.settings,
-        planner=_feeds(job, World()),
-        objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
-        callback=NullCallback(),
-        stop_request=StopRequest(),
-        save=lambda number, checkpoint: None,
-    )
+    planner = make_planner(job, World(), NullCallback().message)
+    return make_trainer(job, planner, NullCallback(), StopRequest(), save=lambda number, checkpoint: None)
 
 
-def step(trainer: Trainer) -> Tensor:
-    """One step as the trainer makes it, but for the loss that is read: there is no number."""
-    work = trainer._enter(0, None)
-    group = [trainer._seen(int(index)) for index in trainer._groups()[0]]
-    for seen, inputs in work.train_inputs([group]):
-        assert inputs.device == GPU
-        loss = work.gradients(seen, inputs)
-        for parameter in work.tail.parameters():
-            parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
-        if trainer._pull is not None:
-            trainer._pull.add_gradients()
-        work.optimizer.step()
-        if trainer._ema is not None:
-            trainer._ema.update()
-    outputs_NK = work._over(work.phase_inputs.val, work.planner.val, work.tail)
-    assert outputs_NK.device.type == "cpu"
-    return loss
+def step(trainer: Trainer) -> PhaseTrainer:
+    """One step of the trainer, and its outputs on the validation images."""
+    phase = trainer.enter_phase(0)
+    batch = next(phase.batches(epoch=0))
+    assert batch.features.device == batch.targets.device == GPU
+    trainer.train_batch(phase, batch)
+    outputs_NK, targets = trainer.evaluator.outputs(phase.step.tail, phase.inputs.val)
+    assert outputs_NK.device.type == targets.device.type == "cpu"
+    return phase
+
+
+def devices_of(optimizer: torch.optim.Optimizer) -> set[torch.device]:
+    """Where the moments of all trained parameters are."""
+    states = [optimizer.state[parameter] for group in optimizer.param_groups for parameter in group["params"]]
+    assert all(states)
+    return {tensor.device for state in states for tensor in state.values() if tensor is not None}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_a_step_stays_on_the_device(
     photos = make_photos(tmp_path / "photos", count=12)
     job = prepare(replace(SETTINGS, data=str(photos), **settings), catalog)
     request.getfixturevalue("faked")
-    assert step(on_gpu(job)).device == GPU
+    assert devices_of(step(on_gpu(job)).step.optimizer) == {GPU}
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
@@ -133,7 +135,7 @@ def test_a_step_of_every_task_stays_on_the_device(
     table = make_table(tmp_path, "path,a,b", lambda name, number: f"{number % 2},{(number + 1) % 2}")
     job = prepare(replace(SETTINGS, data=str(table), task=task), catalog)
     request.getfixturevalue("faked")
-    assert step(on_gpu(job)).device == GPU
+    assert devices_of(step(on_gpu(job)).step.optimizer) == {GPU}
 
 
 def test_every_backbone_computes_where_its_images_are(catalog: Catalog, request: pytest.FixtureRequest) -> None:
@@ -164,10 +166,11 @@ def test_images_are_cut_and_features_held_on_the_device(
     with Store(tmp_path, np.float16) as store:
         store.add(keys, [np.full((2, 2, 4), number, np.float16) for number in range(6)])
         store.commit()
-        kept = CachedFeatures(store, store.find(keys)[0].reshape(3, 2), "float16", GPU, flat=False)
-        (inputs,) = kept.batches([[(0, 0), (2, 1)]])
+        entries, labels = store.find(keys)[0].reshape(3, 2), np.arange(3)
+        kept = CachedFeatures(store, entries, labels, "float16", GPU, flat=False)
+        ((inputs, targets),) = kept.batches([[(0, 0), (2, 1)]])
         assert kept._held is not None
-        assert kept._held.device == inputs.device == GPU
+        assert kept._held.device == inputs.device == targets.device == GPU
         assert inputs.shape == (2, 4, 2, 2)
 
 
@@ -179,14 +182,8 @@ def test_what_an_optimizer_remembers_comes_back_to_the_device(
     job = prepare(replace(SETTINGS, data=str(photos)), catalog)
     request.getfixturevalue("faked")
     trainer = on_gpu(job)
-    step(trainer)
-    work = trainer._work
-    assert work is not None
-    kept = {name: tensor.cpu() for name, tensor in optimizer_state(job.model, work.optimizer).items()}
-    work.optimizer.state.clear()
-    load_optimizer(job.model, work.optimizer, kept)
-    states = [
-        state for parameter in nn.ModuleList([job.model]).parameters() if (state := work.optimizer.state.get(parameter))
-    ]
-    assert states
-    assert {tensor.device for state in states for tensor in state.values() if tensor is not None} == {GPU}
+    optimizer = step(trainer).step.optimizer
+    kept = {name: tensor.cpu() for name, tensor in optimizer_state(job.model, optimizer).items()}
+    optimizer.state.clear()
+    load_optimizer(job.model, optimizer, kept)
+    assert devices_of(optimizer) == {GPU}

@@ -102,7 +102,7 @@ def take_a_step(model: Model, plan: Plan, number: int, pull: L2SP | None = None,
     model.apply_rules(plan.rules(phase))
     config = resolved(lr=0.1, optimizer="sgd")
     rates = Rates.of(config, plan, phase)
-    optimizer = make_optimizer(config, parameter_groups(model, plan, number, rates, 0.0), None)
+    optimizer = make_optimizer(config, parameter_groups(model, plan, number, rates, 0.0))
     model.train()
     model.zero_grad()
     images_BCHW = torch.randn(4, 3, 32, 32, generator=seeded(seed))

@@ -22,11 +22,11 @@ def model(catalog: Catalog) -> Model:
     return create_model("resnet18", num_classes=3, weights="none", catalog=catalog)
 
 
-def optimizer_of(model: Model, plan: Plan, number: int = 0, before=None, settings: ResolvedSettings = PRETRAINED):
+def optimizer_of(model: Model, plan: Plan, number: int = 0, settings: ResolvedSettings = PRETRAINED):
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
     rates = Rates.of(settings, plan, phase)
-    return make_optimizer(settings, parameter_groups(model, plan, number, rates, settings.weight_decay), before)
+    return make_optimizer(settings, parameter_groups(model, plan, number, rates, settings.weight_decay))
 
 
 def parameters_of(optimizer: torch.optim.Optimizer) -> set[torch.nn.Parameter]:

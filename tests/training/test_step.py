@@ -24,7 +24,7 @@ from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.runs.directory import read_facts, read_metrics
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import read_tensors
-from zoo_core.training import autotune, compiling, phase_trainer
+from zoo_core.training import autotune, compiling, train_step
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
@@ -135,7 +135,7 @@ def test_gradient_checkpointing_keeps_less(job: Job, catalog: Catalog) -> None:
 def test_memory_that_is_short_is_first_won_without_another_result(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch with normalisation that learns is another one in pieces: it is computed twice before it is cut."""
+    """A batch with normalisation that learns is another one in pieces: it is computed again for the gradients before that."""
     trained(TINY, photos, tmp_path / "whole", catalog)
     from zoo_core.frozen.split import Tail
 
@@ -150,7 +150,7 @@ def test_memory_that_is_short_is_first_won_without_another_result(
     with monkeypatch.context() as patch:
         patch.setattr(Tail, "forward", forward)
         trained(TINY, photos, tmp_path / "less", catalog, hearing)
-    assert [text.partition(":")[0] for text in hearing.said] == ["the memory is too small for what the stages compute"]
+    assert [text.partition(":")[0] for text in hearing.said] == ["out of memory"]
     assert weights_of(tmp_path / "whole") == weights_of(tmp_path / "less")
     with monkeypatch.context() as patch:
         small_memory(patch, 4, OUT_OF_MEMORY[0])
@@ -162,7 +162,7 @@ def test_batch_normalisation_learns_from_two_images_at_least(photos: Path, tmp_p
     """Where maps are one pixel small torch refuses a single image; pieces of a batch have two however small they are."""
     small = replace(TINY, backbone="resnet18", weights="none", strategy="full", size=32, epochs=1)
     trained(replace(small, micro_batch=1), photos, tmp_path / "pieces", catalog)
-    with pytest.raises(TrainingError, match="cannot learn from a single image whose map is one pixel. Give a larger"):
+    with pytest.raises(TrainingError, match="a single image whose feature map is one pixel. Give a larger"):
         trained(replace(small, batch_size=1), photos, tmp_path / "single", catalog)
 
 
@@ -174,7 +174,7 @@ def test_a_compiled_step_gives_what_the_plain_one_gives(
     hearing = Hearing()
     trained(TINY, photos, tmp_path / "plain", catalog)
     trained(replace(TINY, compile="on"), photos, tmp_path / "compiled", catalog, hearing)
-    assert any(text.startswith("compiling what learns") for text in hearing.said)
+    assert any(text.startswith("compiling the trainable layers") for text in hearing.said)
     assert not any("cannot be compiled" in text for text in hearing.said)
     for one, other in zip(read_metrics(tmp_path / "plain"), read_metrics(tmp_path / "compiled"), strict=True):
         assert one.get("train_loss", 0) == pytest.approx(other.get("train_loss", 0), rel=1e-4)
@@ -227,7 +227,7 @@ def test_where_the_compiler_fails_the_training_goes_on_without_it(
     monkeypatch.setattr(torch, "compile", failing)
     hearing = Hearing()
     trained(replace(TINY, compile="on"), photos, tmp_path / "run", catalog, hearing)
-    assert "what learns cannot be compiled here, it goes on without: no C++ compiler found" in hearing.said
+    assert "the trainable layers cannot be compiled here and run without: no C++ compiler found" in hearing.said
     assert weights_of(tmp_path / "plain") == weights_of(tmp_path / "run")
 
 
@@ -250,7 +250,7 @@ def test_what_is_recorded_is_compiled_so(
 
     monkeypatch.setattr(torch, "compile", plain)
     trained(replace(TINY, compile="on"), photos, tmp_path / "plain", catalog)
-    monkeypatch.setattr(phase_trainer, "recording_pays", lambda device, cut, processes: True)
+    monkeypatch.setattr(train_step, "recording_pays", lambda device, cut, processes: True)
     trained(replace(TINY, compile="on"), photos, tmp_path / "recorded", catalog)
     assert asked == [None, "reduce-overhead"]
     assert weights_of(tmp_path / "plain") == weights_of(tmp_path / "recorded")
@@ -272,7 +272,7 @@ def test_pieces_of_a_batch_go_through_no_recording(
         return call
 
     monkeypatch.setattr(torch, "compile", compile)
-    monkeypatch.setattr(phase_trainer, "recording_pays", lambda device, cut, processes: True)
+    monkeypatch.setattr(train_step, "recording_pays", lambda device, cut, processes: True)
     config = replace(TINY, compile="on", strategy="last:2,statistics=frozen", micro_batch=8)
     small_memory(monkeypatch, 4, OUT_OF_MEMORY[0])
     trained(config, photos, tmp_path / "run", catalog)

@@ -118,7 +118,8 @@ class FeatureCache:
         if not found.all():
             raise TrainingError(f"the cache {self.folder(split)} was changed during the run. Start again.")
         flat = len(self.shapes[split]) == 1
-        return CachedFeatures(self.store(split), entries.reshape(-1, views), self.dtype, self.device, flat)
+        targets = batches.part.targets
+        return CachedFeatures(self.store(split), entries.reshape(-1, views), targets, self.dtype, self.device, flat)
 
     def key(self, batches: Batches, seen: ImageView) -> bytes:
         """The key of one view of an image in a store: the digest of its content, with the augmentation unless the view is

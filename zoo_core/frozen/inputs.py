@@ -1,10 +1,11 @@
-"""What a training computes with, group by group: images, or what the frozen front of the model makes of them.
+"""The inputs of a training or an evaluation, batch by batch: images, or the frozen prefix's features of them, with targets.
 
-Shapes: B batch, C channels, H height, W width, F features.
+Shapes: B batch, C channels, H height, W width, F features, K outputs.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,72 +19,93 @@ from torch import Tensor
 
 from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
+from zoo_core.data.sources import Targets
 from zoo_core.data.store import Store
 from zoo_core.devices.transfer import free_memory, is_accelerator, to_device
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import as_features, item_bytes, type_of
 from zoo_core.settings import CacheType
 
-CPU_GROUP = 8  # images that go through the front together: what is between two layers stays in the processor's cache
+CPU_GROUP = 8  # images that pass the prefix together: activations between two layers stay in the processor's cache
 DEVICE_GROUP = 64
-HELD_SHARE = 0.25  # of a device's free memory, for features that it holds: the rest is for what learns
+HELD_SHARE = 0.25  # of a device's free memory, for features that it holds: the rest is for training
 READ_AT_ONCE = 1024
 
 IntArray = npt.NDArray[np.int64]
 
 
 class Inputs(Protocol):
-    """Gives a training or an evaluation what it computes with."""
+    """The images of one part of the data, as the trained layers or a whole network take them."""
 
-    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
-        """What stands at the cut for each group of images, on the device."""
+    def __len__(self) -> int:
+        """The number of images."""
+
+    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """(features, targets) of each group, on the device.
+
+        Features are what stands at the phase's split point: images (B, C, H, W), feature maps (B, C, H, W) or pooled
+        features (B, F). Targets are (B) for classes, else (B, K).
+        """
 
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """Normalised images (B, C, H, W): nothing is frozen at the front."""
+    """Normalised images (B, C, H, W), for a network without a frozen prefix."""
 
     images: Batches
     device: torch.device
 
-    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
-        for pixels_BCHW in self.images.batches_on(self.device, groups):
-            yield normalised(pixels_BCHW, self.images.preprocessing, self.device)
+    def __len__(self) -> int:
+        return len(self.images.part)
+
+    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
+        decoded, labelled = itertools.tee(groups)
+        for pixels_BCHW, group in zip(self.images.batches_on(self.device, decoded), labelled, strict=True):
+            images_BCHW = normalised(pixels_BCHW, self.images.preprocessing, self.device)
+            yield images_BCHW, _targets(self.images.part.targets, group, self.device)
 
 
 @dataclass(frozen=True)
 class ComputedFeatures:
-    """What the frozen front gives, computed anew each time: every epoch sees the images in fresh views."""
+    """Features that the frozen prefix computes anew each time, so that every epoch sees fresh views of the images."""
 
     images: ImageInputs
     prefix: FrozenPrefix
     cut: SplitPoint
 
-    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
         size = group_size(self.images.device)
-        for images_BCHW in self.images.batches(groups):
+        for images_BCHW, targets in self.images.batches(groups):
             parts = [self.prefix(part)[self.cut] for part in torch.split(images_BCHW, size)]
-            yield torch.cat(parts).clone()  # autograd may not see a tensor of inference mode
+            yield torch.cat(parts).clone(), targets  # autograd may not see a tensor of inference mode
 
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """What was kept at a cut; `entries` (images, views) are the places in the store.
+    """Features read from the cache; `entries` (images, views) are their places in the store.
 
-    A device that computes apart holds all of it in its memory where that has room, and need not be given it again.
+    An accelerator holds all of them in its memory if they fit in a share of it, so that no step waits for a transfer.
     """
 
     store: Store
     entries: npt.NDArray[Any]
+    targets: Targets
     dtype: CacheType
     device: torch.device
     flat: bool
 
-    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
         for group in groups:
             images, views = np.transpose(group)
-            inputs = self._rows(images * self.entries.shape[1] + views).float()
-            yield inputs.flatten(1) if self.flat else inputs.permute(0, 3, 1, 2)
+            features = self._rows(images * self.entries.shape[1] + views).float()
+            features = features.flatten(1) if self.flat else features.permute(0, 3, 1, 2)
+            yield features, _targets(self.targets, group, self.device)
 
     def _rows(self, places: IntArray) -> Tensor:
         if self._held is not None:
@@ -92,6 +114,7 @@ class CachedFeatures:
 
     @cached_property
     def _held(self) -> Tensor | None:
+        """All rows in the memory of the device, or None if it is a CPU or has too little free memory."""
         entries = self.entries.reshape(-1)
         shape = entries["shape"][0].tolist()
         size = len(entries) * math.prod(shape) * item_bytes(self.dtype)
@@ -104,6 +127,10 @@ class CachedFeatures:
         return held
 
 
+def _targets(targets: Targets, group: Sequence[ImageView], device: torch.device) -> Tensor:
+    return to_device(torch.from_numpy(targets[[index for index, _ in group]]), device)
+
+
 def group_size(device: torch.device) -> int:
-    """How many images go through the front together."""
+    """The number of images that pass a frozen prefix, or a network in evaluation, together."""
     return CPU_GROUP if device.type == "cpu" else DEVICE_GROUP

@@ -17,7 +17,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
 from zoo_core.data.decode import READER
-from zoo_core.devices.precision import autocast
+from zoo_core.devices.precision import autocast, full_precision
 from zoo_core.frozen.code import code_digest, source_names
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
@@ -72,12 +72,14 @@ class Tail(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         with autocast(self.precision, inputs.device):
+            # A clone: the first stage may begin in place, and the step may be computed again from these inputs.
+            inputs = inputs.clone() if len(self.stages) else inputs
             for stage in self.stages:
                 inputs = (
                     self._recomputed(stage, inputs) if self.recompute and torch.is_grad_enabled() else stage(inputs)
                 )
             outputs_BK: Tensor = self.head(inputs)
-        return outputs_BK.float()
+        return full_precision(outputs_BK)
 
     def _recomputed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
         """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): the activations inside the stage are not stored

@@ -78,7 +78,7 @@ class RunFacts:
 
 
 PER_MACHINE = [f"config.{one.name}" for one in settings_of(FinetuneConfig).values() if one.per_machine]
-FREE = ("created", "decisions", "views", "split_points", *PER_MACHINE)
+FREE = ("created", "decisions", "views", "split_points", "data.findings", *PER_MACHINE)
 """Facts in which a resumed run may differ: they decide when and where it computes and not its result,
 or follow from others. Views and split points are compared with those of the checkpoint."""
 
@@ -120,7 +120,7 @@ def _flat(data: Any, name: str = "") -> dict[str, Any]:
 
 
 def parse_facts(data: object, where: str) -> RunFacts:
-    """Check plain data against the shape. Raises ZooError that names the file and what does not fit."""
+    """Check plain data against the shape. Raises ZooError that names the file and the misfit."""
     try:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ZooError(f"{where} is not the config of a zoo run.")
@@ -154,7 +154,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
 
 
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
-    """Check the result line of a run's metrics. Raises ZooError that names the file and what does not fit."""
+    """Check the result line of a run's metrics. Raises ZooError that names the file and the misfit."""
     try:
         figures = task_named(facts.task).parse_figures(line, len(facts.classes))
         return {

@@ -223,7 +223,7 @@ class FinetuneConfig:
     precision: Precision = setting(
         "auto",
         group=COMPUTING,
-        help="Number type of the forward pass.",
+        help="Number type of the forward pass in training steps.",
         chosen="bfloat16 on a GPU that supports it, float32 on a CPU",
     )
     compile: Compile = setting(

@@ -18,7 +18,7 @@ from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.json_checks import as_count, as_list, as_number
 from zoo_core.tasks.metrics import Baseline, Counts, Metric, wilson
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
-from zoo_core.tasks.task import Answers, Task
+from zoo_core.tasks.task import Answers, BoolArray, Task
 
 MAX_COUNTED = 20  # classes whose counts fit into the cells of the picture
 ACCURACY = Metric("accuracy", "accuracy", "accuracy", unit="%", factor=100, decimals=1)
@@ -113,6 +113,9 @@ class Classification(Task[ClassEvaluation]):
         super().check_outputs(where, names)
         if len(names) < 2:
             raise DataError(f"{where} has only the class '{printable(names[0])}'. A training needs at least two.")
+
+    def occurring(self, targets: Targets, num_outputs: int) -> BoolArray:
+        return np.bincount(targets, minlength=num_outputs) > 0
 
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
         """One column of class names; the classes are those of the training rows, sorted."""

@@ -20,7 +20,7 @@ from zoo_core.errors import printable
 from zoo_core.json_checks import as_list, as_number, as_text
 from zoo_core.tasks.metrics import Baseline, Counts, FloatArray, Metric, average_precision, f1
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
-from zoo_core.tasks.task import Answers, Task, figure_text, same_length
+from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, same_length
 
 THRESHOLD = 0.5  # the probability above which a label is predicted
 SEPARATOR = "|"  # between the labels of a table's cell
@@ -136,6 +136,24 @@ class Multilabel(Task[LabelEvaluation]):
         values, indices = outputs_K.sigmoid().sort(descending=True, stable=True)
         ranked = zip(indices.tolist(), values.tolist(), strict=True)
         return tuple((names[index], value) for index, value in ranked if value > THRESHOLD)
+
+    def held_out(self, targets: Targets, order: Sequence[int], count: int) -> Sequence[int]:
+        """As for every task, but no image that is the last with one of its labels."""
+        first = list(order[:count])
+        total = targets.sum(0)
+        if not ((total > 0) & (total == targets[first].sum(0))).any():
+            return first
+        left = total.copy()
+        chosen: list[int] = []
+        for index in order:
+            if len(chosen) < count and (left[targets[index] > 0] > 1).all():
+                left -= targets[index]
+                chosen.append(index)
+        return chosen or first
+
+    def occurring(self, targets: Targets, num_outputs: int) -> BoolArray:
+        found: BoolArray = np.any(targets > 0, axis=0)
+        return found
 
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
         """Columns of 0 and 1, or one column of labels joined by '|'; an empty cell has no label."""

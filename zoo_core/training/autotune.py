@@ -14,9 +14,9 @@ from zoo_core.devices.precision import autocast
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.compiling import compiling_pays
 from zoo_core.training.estimate import estimate
-from zoo_core.training.phase_trainer import is_out_of_memory
+from zoo_core.training.memory import is_out_of_memory
 from zoo_core.training.resolve import USUAL_BATCH
-from zoo_core.training.state import before_forward
+from zoo_core.training.snapshot import before_forward
 
 if TYPE_CHECKING:
     from zoo_core.training.job import Job

@@ -1,4 +1,4 @@
-"""Whoever follows a training is told of its steps, its epochs and of whatever a person should know."""
+"""The callback of a training: it hears of cached images, steps, epochs, and of whatever a person should know."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from zoo_core.runs.epochs import EpochReport
 
 
 class Callback(Protocol):
-    """Who wants to see how the work goes on."""
+    """Follows a training; a progress bar is one."""
 
     def on_caching(self, done: int, total: int) -> None:
-        """So many images of those that were missing went through the frozen front."""
+        """The frozen prefix has computed `done` of the `total` images whose features were not cached."""
 
-    def on_step(self, epoch: int, on_step: int, steps: int) -> None:
-        """A training step was done."""
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
+        """Step `step` of `steps` in epoch `epoch` is done; all count from 1."""
 
     def on_epoch(self, report: EpochReport) -> None:
-        """An epoch was done."""
+        """An epoch is done and evaluated."""
 
     def message(self, text: str) -> None:
-        """Something happened that a person should know."""
+        """A person should know this."""
 
 
 class NullCallback:
-    """A watcher that looks away."""
+    """Does nothing. A subclass overrides the methods that it needs."""
 
     def on_caching(self, done: int, total: int) -> None:
         pass
 
-    def on_step(self, epoch: int, on_step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         pass
 
     def on_epoch(self, report: EpochReport) -> None:

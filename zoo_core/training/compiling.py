@@ -40,14 +40,14 @@ class Compiled:
             return outputs_BK
         if self._proven:
             return self._compiled(inputs)
-        self._say("compiling what learns: the first steps take long (--compile off: without)")
+        self._say("compiling the trainable layers (torch.compile); the first steps are slow. --compile off skips this.")
         try:
             outputs_BK = self._compiled(inputs)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # the compiler runs the network's own code and another compiler's
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            self._say(f"what learns cannot be compiled here, it goes on without: {reason[:200]}")
+            self._say(f"the trainable layers cannot be compiled here and run without: {reason[:200]}")
             self._compiled = self._plain
             outputs_BK = self._plain(inputs)
         self._proven = True
@@ -60,7 +60,10 @@ def recording_pays(device: torch.device, cut: SplitPoint, processes: int) -> boo
 
 
 def compiling_pays(plan: Plan, layers: int, seconds_per_epoch: list[float]) -> bool:
-    """Whether compiling saves time: `seconds_per_epoch` of the learning part in each phase, 0 where only a head learns."""
+    """Whether compiling saves time.
+
+    `seconds_per_epoch` are those of the trainable stages in each phase, 0 where only a head is trained.
+    """
     taken = [layers * SECONDS_A_LAYER if seconds else 0.0 for seconds in seconds_per_epoch]
     spent = sum(phase.epochs * seconds for phase, seconds in zip(plan.phases, seconds_per_epoch, strict=True))
     return spent * (1 - 1 / GAIN) > sum(taken)

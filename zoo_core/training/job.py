@@ -101,11 +101,18 @@ class Job:
         )
 
 
-def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None, world: World | None = None) -> Job:
+def prepare(
+    config: FinetuneConfig,
+    catalog: Catalog,
+    watch: Watch | None = None,
+    world: World | None = None,
+    *,
+    split_kind: str | None = None,
+) -> Job:
     """Choose, check and load everything that a config names, and decide what it leaves open.
 
     `watch` is told how many images were inspected. `world` holds the processes that train together:
-    all of them prepare, and decide the same.
+    all of them prepare, and decide the same. `split_kind` is the kind of a resumed run's split.
 
     Raises UsageError for a wrong setting, DataError and WeightsError for wrong files.
     """
@@ -118,7 +125,7 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
         config = replace(config, data=source.title)
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
-    source = source.with_validation(share=config.val_share, seed=config.seed)
+    source = source.with_validation(share=config.val_share, seed=config.seed, kind=split_kind)
     if config.strategy != "auto":  # a wrong one ends before a download
         make_plan(catalog.strategy(config.strategy), backbone.spec.stages, config.epochs or FEW_EPOCHS)
     start = resolve_weights(backbone, config.weights)

@@ -63,24 +63,11 @@ def unfrozen_epoch(plan: Plan, number: int, part: str) -> int:
     return sum(phase.epochs for phase in plan.phases[:number])
 
 
-def make_optimizer(
-    config: ResolvedSettings, groups: list[dict[str, object]], before: torch.optim.Optimizer | None
-) -> torch.optim.Optimizer:
-    """The optimizer of a phase; parameters that learnt in the phase before keep their state.
-
-    Fused: one pass over the memory instead of a dozen, which is what a step costs.
-    """
-    optimizer: torch.optim.Optimizer
+def make_optimizer(config: ResolvedSettings, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
+    """The optimizer of a phase. Fused: one pass over the memory instead of a dozen, which is most of a step's cost."""
     if config.optimizer == "adamw":
-        optimizer = without_compiler(torch.optim.AdamW)(groups, fused=True)
-    else:
-        optimizer = without_compiler(torch.optim.SGD)(groups, momentum=0.9, nesterov=True, fused=True)
-    if before is not None:
-        learning = {parameter for group in optimizer.param_groups for parameter in group["params"]}
-        for parameter, state in before.state.items():
-            if parameter in learning:
-                optimizer.state[parameter] = state
-    return optimizer
+        return without_compiler(torch.optim.AdamW)(groups, fused=True)
+    return without_compiler(torch.optim.SGD)(groups, momentum=0.9, nesterov=True, fused=True)
 
 
 def schedule(step: int, total: int, warmup: float, unfrozen_at: int = 0) -> float:

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM as a wish: the step is finished and saved, then the run ends. A second one ends it at once."""
+"""Stop requests: after the first Ctrl-C or SIGTERM the step is finished and saved, after the second the run ends at once.
+
+The trainer obeys them in `Trainer._save_or_stop`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from zoo_core.errors import ZooError
 
 
 class Interrupted(ZooError):
-    """The run was stopped from outside; all that was done is saved. The command line exits with 130 or 143."""
+    """A stop request ended the run; all that was done is saved. The command line exits with 130 or 143."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
@@ -25,7 +28,7 @@ class Interrupted(ZooError):
 
 
 class ForcedExit(KeyboardInterrupt):
-    """A second signal came: nobody may catch this on the way who does not know what it is."""
+    """A second signal ended the run. Only the run itself catches it; an `except Exception` on the way does not."""
 
     def __init__(self, signum: int) -> None:
         super().__init__()
@@ -33,30 +36,35 @@ class ForcedExit(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Whether somebody asked to stop, and by which signal."""
+    """A request to stop, with the signal that made it; None as long as there is none."""
 
     signal: int | None = None
 
 
 @contextmanager
-def stop_on_signals(tell: Callable[[], None]) -> Iterator[StopRequest]:
-    """Take the first Ctrl-C or SIGTERM as a wish to stop (`tell` is called then); the second raises LeftAtOnce."""
+def stop_on_signals(announce: Callable[[], None]) -> Iterator[StopRequest]:
+    """Turn the first Ctrl-C or SIGTERM into a stop request, and call `announce`; the second raises ForcedExit."""
     stop_request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may listen to signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield stop_request
         return
 
-    def heard(signum: int, frame: Any) -> None:
+    def handle(signum: int, frame: Any) -> None:
         if stop_request.signal is not None:
             raise ForcedExit(signum)
         stop_request.signal = signum
         leave_closed_terminal(signum)
         with suppress(RuntimeError):  # the signal may have come in the middle of another print to the same stream
-            tell()
+            announce()
 
-    before = {number: signal.signal(number, heard) for number in stopping_signals()}
+    before = {number: signal.signal(number, handle) for number in stopping_signals()}
     try:
         yield stop_request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stopped_by(signum: int) -> str:
+    """The participle for a message: interrupted, or terminated."""
+    return "interrupted" if signum == signal.SIGINT else "terminated"

@@ -1,30 +1,35 @@
-"""The training loop: phases of a plan, epochs, steps, evaluation; the best epoch's weights are kept.
+"""The training loop.
 
-Every number that decides what comes next stands in `TrainerState` and in the seed, so that a checkpoint between any two steps
-is enough to go on as if nothing had happened.
+    for phase in plan.phases:                     # finished phases are skipped on resume
+        freeze; cache the frozen prefix's features at the split point (once); new optimizer that inherits its moments
+        solve the head, if it has a closed form
+        for epoch in phase:
+            for batch in order(seed, epoch)[steps done:]:
+                set lr, accumulate gradients (micro-batches, memory fallback), L2-SP, optimizer.step, EMA
+                read the loss (every 16 steps on a GPU), save if due, stop if asked
+            evaluate (EMA weights), remember the best, early stopping
+    load the best epoch's weights
+
+`TrainerState` and the seed decide everything that follows, so a run that is resumed between any two steps ends with the bytes
+of a run that was never stopped.
 """
 
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import NoReturn
 
-import torch
-from torch import Tensor
-
-from zoo_core.data.batches import ImageView, training_groups, training_steps
-from zoo_core.data.sources import windows_of
-from zoo_core.data.transforms import fresh_view
+from zoo_core.data.batches import Batches, training_steps
 from zoo_core.devices.transfer import is_accelerator
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
-from zoo_core.frozen.caching import view_in_epoch
 from zoo_core.frozen.input_planner import InputPlanner
+from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.frozen.split import Tail
 from zoo_core.model.assemble import Model
 from zoo_core.model.solvers import Solvable
@@ -32,26 +37,26 @@ from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import ResolvedSettings
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective
+from zoo_core.training.agreement import Agreement
 from zoo_core.training.callback import Callback
 from zoo_core.training.checkpoint import Checkpoint
-from zoo_core.training.phase_trainer import EvaluationStopped, PhaseTrainer, StepError, batch_norm_updates
-from zoo_core.training.progress import Position
+from zoo_core.training.evaluator import EvaluationStopped, Evaluator
+from zoo_core.training.memory import MemoryPolicy, StepError
+from zoo_core.training.phase_trainer import PhaseTrainer, phase_optimizer
 from zoo_core.training.range_test import range_test
-from zoo_core.training.regularisers import L2SP, Ema, Mixing
-from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, schedule, set_rates
+from zoo_core.training.regularisers import L2SP, Ema
+from zoo_core.training.schedule import schedule, set_rates
 from zoo_core.training.solve import only_solved
-from zoo_core.training.stopping import Interrupted, StopRequest
+from zoo_core.training.stopping import Interrupted, StopRequest, stopped_by
+from zoo_core.training.train_step import Batch, TrainStep, batch_norm_updates
 from zoo_core.training.trainer_state import TrainerState
 
-READ_EVERY = 16  # steps after which the loss is read from a device, and processes tell each other: it waits for both
+READ_EVERY = 16  # steps between two readings of the loss from a GPU, at which processor and GPU, and the ranks, wait
 
 
 @dataclass(frozen=True)
 class History:
-    """The history of a training and its best epoch, whose weights the model holds.
-
-    `lr` is the peak learning rate of the head, None if a range test had no steps in which to find it.
-    """
+    """The epochs of a training, the number of the best one, whose weights the model holds, and the head's peak rate."""
 
     epochs: tuple[EpochReport, ...]
     best: int
@@ -60,7 +65,7 @@ class History:
 
 @dataclass
 class Trainer:
-    """Everything a training needs, as plain data and modules. `save` writes a checkpoint under a number."""
+    """A model with a plan and all that its training needs. `save` writes a checkpoint under a number."""
 
     model: Model
     plan: Plan
@@ -72,251 +77,224 @@ class Trainer:
     save: Callable[[int, Checkpoint], None]
 
     def __post_init__(self) -> None:
-        self._min_batch = 2 * (self.planner.world.size if batch_norm_updates(self.model, self.plan) else 1)
-        self.steps = training_steps(len(self.planner.train.part), self.config.batch_size, least=self._min_batch)
-        self._loss_on_device = torch.zeros((), device=self.planner.device, dtype=torch.float64)
-        self._saved_at = time.monotonic()
-        self._work: PhaseTrainer | None = None
-        # Both look at the model as it is before anything was learnt or restored.
+        world, train = self.planner.world, self.planner.train
+        self._min_batch = 2 * (world.size if batch_norm_updates(self.model, self.plan) else 1)
+        self.steps = training_steps(len(train.part), self.config.batch_size, least=self._min_batch)
+        # Both remember the model as it is before any training, also if a checkpoint is loaded later.
         self._l2_sp = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
         self._ema = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
-        lr = None if self.config.range_test else self.config.lr
         whole = self.config.micro_batch >= self.config.batch_size
-        kept, micro_batch = self.planner.caching.signature, None if whole else self.config.micro_batch
-        self.state = TrainerState(self.model, self.plan, self.planner.world, kept, micro_batch, lr, self._ema)
-        self._stop: int | None = None
-        self._save_due = False
+        self.state = TrainerState(
+            self.model,
+            self.plan,
+            world,
+            steps_per_epoch=self.steps,
+            cached=self.planner.caching.signature,
+            micro_batch=None if whole else self.config.micro_batch,
+            lr=None if self.config.range_test else self.config.lr,
+            ema=self._ema,
+        )
+        self.evaluator = Evaluator(self.objective, self.planner.device, world, self.stop_request)
+        self._agreement = Agreement(world, self.planner.device, self.stop_request, self.config.save_every)
+        self._phase: PhaseTrainer | None = None
 
     def run(self) -> History:
-        """Train as the plan says, on from where the training stands, and leave the best epoch's weights in the model.
+        """Train on from the state to the end of the plan, and leave the best epoch's weights in the model.
 
-        Raises TrainingError when the loss stops being a finite number, Interrupted when somebody asked to stop.
+        Raises TrainingError if the loss is not a finite number, and Interrupted after a stop request.
         """
-        optimizer: torch.optim.Optimizer | None = None
-        first = 0
-        for number, phase in enumerate(self.plan.phases):
-            end = first + phase.epochs
-            if self.state.at.epoch < end:
-                work = self._enter(number, optimizer)
-                optimizer = work.optimizer
-                self.state.restore_optimizer(optimizer)
-                try:
-                    self._phase(work, first, end)
-                except EvaluationStopped:
-                    self._stop_here(work)
-            first = end
-        if self._work is None:  # it was stopped after its last epoch: it is measured as it would have been then
-            self._enter(len(self.plan.phases) - 1, None)
-        self.state.take_best()
+        try:
+            for number, last_epoch in enumerate(accumulate(phase.epochs for phase in self.plan.phases)):
+                if self.state.epoch >= last_epoch:
+                    continue
+                phase = self.enter_phase(number)
+                if isinstance(self.model.head, Solvable) and (phase.solved or self.state.is_at_start):
+                    phase.solve_head(self.evaluator)
+                if self.config.range_test and not phase.solved:
+                    self._find_lr(phase)
+                while self.state.epoch < phase.end:
+                    self._train_epoch(phase)
+                    self._evaluate_epoch(phase)
+                    self._save_or_stop()
+        except EvaluationStopped:
+            self._stop()
+        self.state.load_best()
         return History(tuple(self.state.history), self.state.best.epoch, self.state.lr)
 
-    def _enter(self, number: int, before: torch.optim.Optimizer | None) -> PhaseTrainer:
+    def enter_phase(self, number: int) -> PhaseTrainer:
+        """Freeze as the phase says, cache the features of its frozen prefix, and make its train step."""
         started = time.perf_counter()
-        phase = self.plan.phases[number]
-        self.model.apply_rules(self.plan.rules(phase))
-        phase_inputs = self.planner.enter(number, self._watch_caching)
-        tail = Tail(self.model, phase_inputs.cut, self.config.precision, recompute=self.config.gradient_checkpointing)
-        rates = Rates.of(self.config, self.plan, phase)
-        # Where the base is pulled back to its start, a pull to zero would be one too many.
-        decay, base_decays = self.config.weight_decay, not self.config.l2_sp
-        groups = parameter_groups(self.model, self.plan, number, rates, decay, base_decays=base_decays)
-        optimizer = make_optimizer(self.config, groups, before)
-        self.state.at = replace(self.state.at, seconds=self.state.at.seconds + time.perf_counter() - started)
-        self._work = PhaseTrainer(
-            number=number,
-            tail=tail,
-            optimizer=optimizer,
-            planner=self.planner,
-            phase_inputs=phase_inputs,
+        plan, config, phase = self.plan, self.config, self.plan.phases[number]
+        self.model.apply_rules(plan.rules(phase))
+        inputs = self.planner.enter(number, self._on_caching)
+        step = TrainStep(
+            tail=Tail(self.model, inputs.cut, config.precision, recompute=config.gradient_checkpointing),
+            optimizer=phase_optimizer(self.model, plan, number, config),
             objective=self.objective,
-            label_smoothing=self.config.label_smoothing,
-            mixing=Mixing(self.config.mixup, self.config.cutmix),
+            planner=self.planner,
+            cut=inputs.cut,
+            config=config,
             micro_batch=self.state.micro_batch,
-            compiled=self.config.compile == "on",
             message=self.callback.message,
-            stop_request=self.stop_request,
         )
-        return self._work
+        self.state.use_optimizer(step.optimizer)
+        self.state.seconds += time.perf_counter() - started
+        first = sum(before.epochs for before in plan.phases[:number])
+        self._phase = PhaseTrainer(
+            number=number,
+            first=first,
+            end=first + phase.epochs,
+            config=config,
+            planner=self.planner,
+            inputs=inputs,
+            step=step,
+            memory=MemoryPolicy(step, self.callback.message),
+            min_batch=self._min_batch,
+            solved=only_solved(plan, phase, self.model.head),
+        )
+        return self._phase
 
-    def _phase(self, work: PhaseTrainer, first: int, end: int) -> None:
-        alone = only_solved(self.plan, self.plan.phases[work.number], self.model.head)
-        if isinstance(self.model.head, Solvable) and (
-            alone or self.state.at == Position(seconds=self.state.at.seconds)
-        ):
-            work.solve(self.config.seed)
-        if not alone:
-            self._set_max_lr(work)
-        while self.state.at.epoch < end:
-            if alone:
-                self._solved(work)
-            else:
-                self._epoch(work)
-            if self.state.out_of_patience(self.config.patience, since=first):
-                self.callback.message(f"no better epoch in the last {self.config.patience}: this phase ends here")
-                self.state.at = Position(end)
-            self._between_steps(work)
-
-    def _set_max_lr(self, work: PhaseTrainer) -> None:
-        """Where the rates are shares of one that a range test finds, find it once and multiply."""
-        if not self.config.range_test:
-            return
-        if self.state.lr is None:
-            groups = self._groups()
-            seen = [[self._seen(index) for index in group] for group in groups]
-            self.state.lr = range_test(
-                self.model, self.plan, work, seen, lambda loss: sum(self.planner.world.all_gather_object(loss.item()))
-            )
-            self.callback.message(f"learning rate by a range test: {self.state.lr:.2g}")
-        for group in work.optimizer.param_groups:
-            group["max_lr"] *= self.state.lr
-
-    def _epoch(self, work: PhaseTrainer) -> None:
-        started = time.perf_counter() - self.state.at.seconds
-        epoch = self.state.at.epoch
-        seen = ([self._seen(index) for index in group] for group in self._groups()[self.state.at.step :])
-        for group, inputs in work.train_inputs(seen):
-            try:
-                self._step(work, group, inputs)
-            except TrainingError as error:
-                if self.planner.world.size == 1 or not isinstance(error, StepError):  # all processes save together
-                    self._save_if_finite(work)
-                raise
-            self.state.at = replace(self.state.at, step=self.state.at.step + 1, seconds=time.perf_counter() - started)
-            self.callback.on_step(epoch + 1, self.state.at.step, self.steps)
-            if self.state.at.step < self.steps:
-                self._between_steps(work)
-        self._read_loss()
-        self._measure(work, started)
-
-    def _groups(self) -> list[Sequence[int]]:
-        """The images of each step of this epoch."""
-        part, size = self.planner.train.part, self.config.batch_size
-        windows = windows_of(part.images)
-        seed, epoch = self.config.seed, self.state.at.epoch
-        return training_groups(len(part), size, seed=seed, epoch=epoch, windows=windows, least=self._min_batch)
-
-    def _solved(self, work: PhaseTrainer) -> None:
-        """The one epoch of a phase in which the head was solved and nothing else learns."""
-        started = time.perf_counter() - self.state.at.seconds
-        self.state.at = replace(self.state.at, loss_sum=work.training_loss() * len(self.planner.train.part))
-        self.callback.on_step(self.state.at.epoch + 1, self.steps, self.steps)
-        self._report(work.evaluate(), work.number, started)
-
-    def _step(self, work: PhaseTrainer, group: Sequence[ImageView], inputs: Tensor) -> None:
-        step = self.state.at.epoch * self.steps + self.state.at.step
-        set_rates(work.optimizer, step, self.plan.epochs * self.steps, self.steps, self.config.warmup)
-        self._loss_on_device += work.gradients(group, inputs) * len(group)
-        self.state.micro_batch = work.micro_batch
+    def train_batch(self, phase: PhaseTrainer, batch: Batch) -> None:
+        """Take one step of the optimizer. Raises TrainingError, before any weight is moved, if the loss is not finite."""
+        step, total = self.state.global_step, self.plan.epochs * self.steps
+        optimizer = phase.step.optimizer
+        set_rates(optimizer, step, total, self.steps, self.config.warmup)
+        self._agreement.add_loss(phase.memory.with_fallback(batch) * batch.global_size)
+        self.state.micro_batch = phase.step.micro_batch
         if not is_accelerator(self.planner.device) or step % READ_EVERY == 0:
             self._read_loss()
         if self._l2_sp is not None:
             self._l2_sp.add_gradients()
-        work.optimizer.step()
+        optimizer.step()
         if self._ema is not None:
             self._ema.update()
 
-    def _measure(self, work: PhaseTrainer, started: float) -> None:
-        """Evaluate what the epoch gave, or the averaged weights where there are any."""
-        with nullcontext() if self._ema is None else self._ema.swapped():
-            self._report(work.evaluate(), work.number, started)
+    def evaluate_best(self, images: Batches, merge: Callable[[], None] | None = None) -> Evaluation:
+        """Evaluate the weights that `run` left in the model, after `merge` has changed them, on the images of a part.
 
-    def _report(self, result: Evaluation, number: int, started: float) -> None:
-        epoch = self.state.at.epoch
-        self._finite(result.loss)
-        lr = (self.state.lr or 0.0) * schedule(epoch * self.steps, self.plan.epochs * self.steps, self.config.warmup)
-        train_loss = self.state.at.loss_sum / len(self.planner.train.part)
-        seconds = time.perf_counter() - started
-        score = result.score, result.metric
-        report = EpochReport(epoch + 1, number + 1, lr, train_loss, result.loss, *score, seconds)
-        self.state.add(report)
-        self.callback.on_epoch(report)
-
-    def _seen(self, index: int) -> ImageView:
-        views = self.planner.caching.views
-        epoch = self.state.at.epoch
-        return index, view_in_epoch(epoch, index, views) if views else fresh_view(self.config.seed, epoch)
-
-    def _read_loss(self) -> None:
-        """Add the losses of the steps since the last reading; all processes get the same sum, and the same wishes."""
-        mine = self._loss_on_device.item(), self.stop_request.signal or 0, self._save_is_due
-        everyone = self.planner.world.all_gather_object(mine)
-        self._loss_on_device.zero_()
-        self._stop = max(signum for _, signum, _ in everyone) or None
-        self._save_due = any(due for _, _, due in everyone)
-        loss = sum(part for part, _, _ in everyone)
-        self._finite(loss)
-        self.state.at = replace(self.state.at, loss_sum=self.state.at.loss_sum + loss)
-
-    def _finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            where = f"epoch {self.state.at.epoch + 1}, step {min(self.state.at.step + 1, self.steps)} of {self.steps}"
-            raise TrainingError(
-                f"the loss is {loss} in {where}: the training diverged and stopped there. Try a smaller --lr "
-                f"(now {self.state.lr or 0:g}); the epochs before are in the run directory."
-            )
-
-    def _between_steps(self, work: PhaseTrainer) -> None:
-        """Save where it is time to, and stop where somebody asked for it; several processes as they last agreed."""
-        together = self.planner.world.size > 1
-        signum = self._stop if together else self.stop_request.signal
-        if (self._save_due if together else self._save_is_due) or signum is not None:
-            self._save(work)
-        if signum is not None:
-            raise Interrupted(
-                f"{'interrupted' if signum == signal.SIGINT else 'terminated'} in epoch "
-                f"{min(self.state.at.epoch + 1, self.plan.epochs)}; all that was done is saved.",
-                signum,
-            )
-
-    def _save(self, work: PhaseTrainer) -> None:
-        self._read_loss()
-        checkpoint = self.state.checkpoint(work.optimizer)
-        if self.planner.world.is_main:
-            self.save(self.state.at.epoch * self.steps + self.state.at.step, checkpoint)
-        self._saved_at, self._save_due = time.monotonic(), False
-
-    @property
-    def _save_is_due(self) -> bool:
-        return time.monotonic() - self._saved_at >= self.config.save_every
-
-    def _save_if_finite(self, work: PhaseTrainer) -> None:
-        """Save the state before the step that failed; on a device, whose loss is read late, it may be spoilt already."""
-        self._loss_on_device.zero_()
-        work.undo_forward()
-        if all(self.planner.world.all_gather_object(self.state.is_finite)):
-            self._save(work)
-
-    def restore(self, start: Checkpoint) -> None:
-        """Stand where a checkpoint was written. Raises TrainingError when it is not one of this training."""
-        self.state.restore(start, self.steps)
-
-    def evaluate_best(self) -> Evaluation | None:
-        """Count on the validation images what `run` left in the model. None when what the last phase computes from is
-        not what these weights would give in float32, or when no phase was entered."""
-        work = self._work
-        if work is None or self.config.precision != "float32":
-            return None
-        if any(self.plan.frozen_depth(phase) < work.phase_inputs.cut.stages for phase in self.plan.phases):
-            return None
+        Raises Interrupted after a stop request, unless the weights were merged, which no checkpoint could undo.
+        """
+        evaluator, whole = self.evaluator, ImageInputs(images, self.planner.device)
+        if merge is not None:
+            merge()
+            return replace(evaluator, stop_request=StopRequest()).evaluate(self.model, whole)
         try:
-            return work.evaluate()
+            if images is self.planner.val and self.config.precision == "float32":
+                phase = self._phase or self.enter_phase(len(self.plan.phases) - 1)
+                # Features of a prefix that an earlier phase trained may belong to other weights than the best epoch's.
+                if all(self.plan.frozen_depth(one) >= phase.inputs.cut.stages for one in self.plan.phases):
+                    return phase.evaluate(evaluator)
+            return evaluator.evaluate(self.model, whole)
         except EvaluationStopped:
-            self._stop_here(work)
+            self._stop()
 
-    def stop_if_requested(self, done: int, total: int) -> None:
-        """Stop when somebody asked for it while the trained model is measured; several processes go on to the end."""
-        if self.planner.world.size == 1 and self.stop_request.signal is not None and self._work is not None:
-            self._stop_here(self._work)
+    def _find_lr(self, phase: PhaseTrainer) -> None:
+        """Multiply the phase's rates, which are shares of one, by the rate that a range test finds once a run."""
+        if self.state.lr is None:
+            gather, epoch = self.planner.world.all_gather_object, self.state.epoch
+            self.state.lr = range_test(
+                self.model,
+                self.plan,
+                phase.step.optimizer,
+                batches=lambda: phase.batches(epoch),
+                gradients=lambda batch: float(sum(gather(phase.memory.with_fallback(batch).item()))),
+                message=self.callback.message,
+            )
+        for group in phase.step.optimizer.param_groups:
+            group["max_lr"] *= self.state.lr
 
-    def _stop_here(self, work: PhaseTrainer) -> NoReturn:
-        """Save and stop as all processes wish, in the middle of a measurement, which is made again on resuming."""
+    def _train_epoch(self, phase: PhaseTrainer) -> None:
+        """Take the steps of an epoch that are not done yet; of a head that was solved only the loss is computed."""
+        started = time.perf_counter() - self.state.seconds
+        epoch = self.state.epoch
+        if phase.solved:
+            self.state.loss_sum = phase.training_loss(self.evaluator) * len(self.planner.train.part)
+            self.callback.on_step(epoch + 1, self.steps, self.steps)
+        for batch in () if phase.solved else phase.batches(epoch, self.state.step):
+            try:
+                self.train_batch(phase, batch)
+            except TrainingError as error:
+                if self.planner.world.size == 1 or not isinstance(error, StepError):  # the ranks save together
+                    self._save_before_step(phase)
+                raise
+            self.state.step += 1
+            self.state.seconds = time.perf_counter() - started
+            self.callback.on_step(epoch + 1, self.state.step, self.steps)
+            if self.state.step < self.steps:
+                self._save_or_stop()
         self._read_loss()
-        self._between_steps(work)
-        raise AssertionError("nobody asked to stop")
+        self.state.seconds = time.perf_counter() - started
 
-    def _watch_caching(self, done: int, total: int) -> None:
+    def _evaluate_epoch(self, phase: PhaseTrainer) -> None:
+        """Evaluate the epoch, by its averaged weights if there are any, and end the phase if it has lost patience."""
+        started = time.perf_counter() - self.state.seconds
+        total = self.plan.epochs * self.steps
+        with nullcontext() if self._ema is None or phase.solved else self._ema.swapped():
+            result = phase.evaluate(self.evaluator)
+            self._check_finite(result.loss)
+            report = EpochReport(
+                epoch=self.state.epoch + 1,
+                phase=phase.number + 1,
+                lr=(self.state.lr or 0.0) * schedule(self.state.epoch * self.steps, total, self.config.warmup),
+                train_loss=self.state.loss_sum / len(self.planner.train.part),
+                val_loss=result.loss,
+                val_score=result.score,
+                metric=result.metric,
+                seconds=time.perf_counter() - started,
+            )
+            self.state.end_epoch(report)
+        self.callback.on_epoch(report)
+        if self.state.out_of_patience(self.config.patience, since=phase.first):
+            self.callback.message(f"no better epoch in the last {self.config.patience}: this phase ends here")
+            self.state.move_to(phase.end)
+
+    def _save_or_stop(self) -> None:
+        """Save if that is due, and obey a stop request: save, then raise Interrupted. Ranks do as they last agreed."""
+        stop = self._agreement.signal
+        if stop is not None or self._agreement.save_due:
+            self._save()
+        if stop is not None:
+            word, epoch = stopped_by(stop), min(self.state.epoch + 1, self.plan.epochs)
+            raise Interrupted(f"{word} in epoch {epoch}; all that was done is saved.", stop)
+
+    def _stop(self) -> NoReturn:
+        """Save and stop in the middle of an evaluation, which the resumed run makes again."""
+        self._read_loss()
+        self._save_or_stop()
+        raise AssertionError("an evaluation ends early after a stop request only")
+
+    def _on_caching(self, done: int, total: int) -> None:
+        """Report cached images, and obey a stop request, for which nothing need be saved."""
         self.callback.on_caching(done, total)
         if self.stop_request.signal is not None:
             raise Interrupted(
                 "stopped while the frozen part was computed; what was computed is kept.", self.stop_request.signal
+            )
+
+    def _save(self) -> None:
+        self._read_loss()
+        checkpoint = self.state.state_dict()
+        if self.planner.world.is_main:
+            self.save(self.state.global_step, checkpoint)
+        self._agreement.saved()
+
+    def _save_before_step(self, phase: PhaseTrainer) -> None:
+        """Save the state before the step that failed, unless it is spoilt: a GPU's loss is read late."""
+        self._agreement.forget_losses()
+        phase.memory.undo_forward()
+        if all(self.planner.world.all_gather_object(self.state.is_finite)):
+            self._save()
+
+    def _read_loss(self) -> None:
+        """Add the losses of the steps since the last reading to the epoch's. Raises TrainingError if they are not finite."""
+        loss = self._agreement.exchange()
+        self._check_finite(loss)
+        self.state.loss_sum += loss
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            where = f"epoch {self.state.epoch + 1}, step {min(self.state.step + 1, self.steps)} of {self.steps}"
+            raise TrainingError(
+                f"the loss is {loss} in {where}: the training diverged and stopped there. Try a smaller --lr "
+                f"(now {self.state.lr or 0:g}); the epochs before are in the run directory."
             )

@@ -1,8 +1,12 @@
-"""Where a training stands: all that decides what comes next, into a checkpoint and out of one again."""
+"""The state of a training: all that decides how it goes on, as a checkpoint holds it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,12 +17,13 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.training.checkpoint import Checkpoint
-from zoo_core.training.progress import Position, Progress
+from zoo_core.training.checkpoint_checks import check_optimizer, check_tensors
 from zoo_core.training.regularisers import Ema
-from zoo_core.training.state import (
+from zoo_core.training.snapshot import (
     load_optimizer,
     load_random,
     load_trained,
+    named_parameters,
     optimizer_state,
     prefixed,
     random_state,
@@ -26,26 +31,48 @@ from zoo_core.training.state import (
     under,
 )
 
+POSITION = {"epoch": int, "step": int, "loss_sum": float, "seconds": float}
+REPORT = {field.name: {"int": int, "float": float, "str": str}[str(field.type)] for field in fields(EpochReport)}
+MAX_LR = 1e4  # a hundred times the largest that can be asked for
+MAX_COUNT = 2**31
+
 
 @dataclass
 class TrainerState:
-    """The position, the weights' averages and their best values so far, and what was found out on the way.
-
-    `kept` says what is kept of the frozen front, `micro_batch` is how many images go through the network together, `lr`
-    the highest learning rate of the head, None while it is not known, `history` the epochs that are done.
-    """
+    """The position of a training, its weights, and everything else that its next steps depend on."""
 
     model: Model
     plan: Plan
     world: World
-    kept: str
+    steps_per_epoch: int
+    cached: str
+    """The views and split points of the cached features (`Caching.signature`)."""
     micro_batch: int | None
+    """The number of images that pass the network together; it shrinks when memory runs out."""
     lr: float | None
-    average: Ema | None
-    at: Position = field(default_factory=Position)
+    """The highest learning rate of the head, None until a range test has found it."""
+    ema: Ema | None
+    epoch: int = 0
+    """The number of epochs that are done."""
+    step: int = 0
+    """The number of steps that are done in the next epoch, with the sum of their images' losses and their seconds."""
+    loss_sum: float = 0.0
+    seconds: float = 0.0
     history: list[EpochReport] = field(default_factory=list)
     best_state: dict[str, Tensor] = field(default_factory=dict)
-    _start: Checkpoint | None = None
+    """Weights and statistics of the best epoch so far."""
+    optimizer: torch.optim.Optimizer | None = None
+    _moments: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def global_step(self) -> int:
+        """The number of steps that are done in all epochs."""
+        return self.epoch * self.steps_per_epoch + self.step
+
+    @property
+    def is_at_start(self) -> bool:
+        """Whether nothing has been trained yet."""
+        return self.global_step == 0 and self.loss_sum == 0
 
     @property
     def best(self) -> EpochReport:
@@ -54,61 +81,157 @@ class TrainerState:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all that was learnt is made of finite numbers."""
+        """Whether all trained weights and statistics are finite numbers."""
         return all(bool(tensor.isfinite().all()) for tensor in trained_state(self.model, self.plan).values())
 
     def out_of_patience(self, patience: int | None, *, since: int) -> bool:
-        """Whether the last epochs, as many as the patience and all after the epoch `since`, brought nothing better."""
+        """Whether the last `patience` epochs, all of them after the epoch `since`, brought no better one."""
         return patience is not None and self.history[-1].epoch - max(self.best.epoch, since) >= patience
 
-    def add(self, report: EpochReport) -> None:
-        """Take in an epoch that was measured with the weights as they are."""
+    def use_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take the optimizer of a new phase; it inherits the moments of the parameters that were trained before."""
+        moments = self._known_moments()
+        with _refusing():
+            check_optimizer(moments, optimizer)
+        load_optimizer(self.model, optimizer, moments)
+        self.optimizer, self._moments = optimizer, {}
+
+    def _known_moments(self) -> dict[str, Tensor]:
+        """The moments in the optimizer, or before there is one, in the checkpoint that was loaded."""
+        return self._moments if self.optimizer is None else optimizer_state(self.model, self.optimizer)
+
+    def end_epoch(self, report: EpochReport) -> None:
+        """Add an epoch that was evaluated with the weights as they are."""
         if not self.history or report.rank > self.best.rank:
             self.best_state = trained_state(self.model, self.plan)
         self.history.append(report)
-        self.at = Position(report.epoch)
+        self.move_to(report.epoch)
 
-    def take_best(self) -> None:
+    def move_to(self, epoch: int) -> None:
+        """Stand before the first step of the epoch after so many."""
+        self.epoch, self.step, self.loss_sum, self.seconds = epoch, 0, 0.0, 0.0
+
+    def load_best(self) -> None:
         """Leave the best epoch's weights in the model."""
         load_trained(self.model, self.best_state)
 
-    def checkpoint(self, optimizer: torch.optim.Optimizer) -> Checkpoint:
-        """Everything that `restore` and `restore_optimizer` need; all processes ask for it together."""
-        progress = Progress(self.at, self.micro_batch, self.lr, tuple(self.history), self.world.size, self.kept)
+    def state_dict(self) -> Checkpoint:
+        """All that a checkpoint holds. The ranks call it together."""
         tensors = {
-            **prefixed("now", trained_state(self.model, self.plan)),
-            **prefixed("best", self.best_state),
-            **prefixed("optimizer", optimizer_state(self.model, optimizer)),
-            **prefixed("average", {} if self.average is None else self.average.state_dict()),
+            **prefixed("now", trained_state(self.model, self.plan)),  # weights and statistics
+            **prefixed("best", self.best_state),  # those of the best epoch so far
+            **prefixed("optimizer", self._known_moments()),  # of each parameter that is trained in this phase
+            **prefixed("average", {} if self.ema is None else self.ema.state_dict()),
         }
         for rank, drawn in enumerate(self.world.all_gather_object(random_state())):
             tensors |= prefixed(f"random{rank}", drawn)
-        return Checkpoint(tensors, progress.to_dict())
+        progress = {
+            "position": {name: getattr(self, name) for name in POSITION},
+            "micro_batch": self.micro_batch,
+            "lr": self.lr,
+            "history": [asdict(report) for report in self.history],
+            "processes": self.world.size,
+            "kept": self.cached,
+        }
+        return Checkpoint(tensors, progress)
 
-    def restore(self, start: Checkpoint, steps: int) -> None:
-        """Stand where a checkpoint was written. Raises TrainingError when it is not one of this training."""
-        progress = Progress.of(start.state, epochs=self.plan.epochs, steps=steps)
-        if progress.processes != self.world.size:
+    def load_state_dict(self, saved: Checkpoint) -> None:
+        """Go back to where a checkpoint was written. The optimizer's moments reach the optimizer that is used next.
+
+        Raises TrainingError if the checkpoint is not one of this training.
+        """
+        progress, tensors = saved.state, saved.tensors
+        with _refusing():
+            position = _read(POSITION, progress["position"], "position")
+            history = [EpochReport(**_read(REPORT, report, "epoch report")) for report in progress["history"]]
+            self._check(position["epoch"], position["step"], [report.epoch for report in history])
+            _check_progress(progress)
+        self._check_surroundings(progress["processes"], progress["kept"])
+        with _refusing():
+            self._check_tensors(tensors, has_best=bool(history))
+        for name, value in position.items():
+            setattr(self, name, value)
+        self.micro_batch, self.lr, self.history = progress["micro_batch"], progress["lr"], history
+        self.best_state, self._moments = under("best", tensors), under("optimizer", tensors)
+        load_trained(self.model, under("now", tensors))
+        if self.ema is not None:
+            self.ema.load_state_dict(under("average", tensors))
+        with _refusing():
+            load_random(under(f"random{self.world.rank}", tensors))
+
+    def _check_tensors(self, tensors: Mapping[str, Tensor], *, has_best: bool) -> None:
+        """Raise ValueError unless names, shapes and types are those that this training writes."""
+        check_tensors(
+            tensors,
+            trained=trained_state(self.model, self.plan),
+            has_best=has_best,
+            average={} if self.ema is None else self.ema.state_dict(),
+            parameters=dict(named_parameters(self.model)),
+            processes=self.world.size,
+            random=random_state(),
+        )
+
+    def _check(self, epoch: int, step: int, done: list[int]) -> None:
+        """Raise ValueError if a position, or the epochs of a history, are not of this plan."""
+        last = self.steps_per_epoch if epoch < self.plan.epochs else 0
+        if not (0 <= epoch <= self.plan.epochs and 0 <= step <= last):
+            raise ValueError(f"epoch {epoch}, step {step} is not in it")
+        ordered = done == sorted(set(done)) and all(1 <= one <= epoch for one in done)
+        if not ordered or bool(epoch) > bool(done):
+            raise ValueError(f"its history does not lead to epoch {epoch}")
+
+    def _check_surroundings(self, processes: int, cached: str) -> None:
+        """Raise TrainingError if the run was trained by another number of ranks, or on other cached features."""
+        if processes != self.world.size:
             raise TrainingError(
-                f"this run was trained in {progress.processes} processes, and these are {self.world.size}. "
-                f"Go on with `zoo resume RUN --devices {progress.processes}`."
+                f"this run was trained in {processes} processes, and these are {self.world.size}. "
+                f"Go on with `zoo resume RUN --devices {processes}`."
             )
-        if progress.kept != self.kept:
+        if cached != self.cached:
             raise TrainingError(
-                f"this run kept {brief(progress.kept)} of the frozen part, and there is room for '{self.kept}' now. Free "
+                f"this run cached {brief(cached)} of the frozen part, and there is room for '{self.cached}' now. Free "
                 "space on the disk, or name another with the variable ZOO_CACHE."
             )
-        self.at, self.micro_batch, self.history = progress.position, progress.micro_batch, list(progress.history)
-        self.lr = progress.lr
-        self.best_state = under("best", start.tensors)
-        load_trained(self.model, under("now", start.tensors))
-        if self.average is not None:
-            self.average.load_state_dict(under("average", start.tensors))
-        self._start = start
 
-    def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Give the phase's optimizer, and the random numbers, back what they had; once, where something was restored."""
-        if self._start is not None:
-            load_optimizer(self.model, optimizer, under("optimizer", self._start.tensors))
-            load_random(under(f"random{self.world.rank}", self._start.tensors))
-            self._start = None
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what is wrong with a checkpoint into one error with a next step."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch's, of a generator's state
+        raise TrainingError(
+            f"the newest checkpoint is not one of this run ({str(error).splitlines()[0]}). Remove the folder checkpoints/ "
+            "of the run to start it again from its beginning."
+        ) from error
+
+
+def _check_progress(progress: Mapping[str, Any]) -> None:
+    """Raise ValueError for values that no training writes."""
+    if not (progress["lr"] is None or (_is(float, progress["lr"]) and 0 < progress["lr"] <= MAX_LR)):
+        raise ValueError(f"lr cannot be {progress['lr']!r:.80}")
+    if not _is(str, progress["kept"]):
+        raise ValueError(f"kept cannot be {progress['kept']!r:.80}")
+    for name in ("micro_batch", "processes"):
+        count = progress[name]
+        if not (_is(int, count) and 1 <= count <= MAX_COUNT) and not (name == "micro_batch" and count is None):
+            raise ValueError(f"{name} cannot be {count!r:.80}")
+
+
+def _read(kinds: Mapping[str, type], data: Any, name: str) -> dict[str, Any]:
+    """Plain data with exactly these keys, whose numbers are finite. Raises ValueError."""
+    if not isinstance(data, Mapping) or data.keys() != kinds.keys():
+        raise ValueError(f"{data!r:.80} is no {name}")
+    for key, kind in kinds.items():
+        if not _is(kind, data[key]):
+            raise ValueError(f"{key} cannot be {data[key]!r:.80}")
+    return dict(data)
+
+
+def _is(kind: type, value: object) -> bool:
+    """Whether a value from JSON is of a type; a whole number counts as a float."""
+    if kind is str:
+        return isinstance(value, str)
+    if isinstance(value, bool) or not isinstance(value, (int, kind)):
+        return False
+    return kind is int or math.isfinite(value)  # type: ignore[arg-type]

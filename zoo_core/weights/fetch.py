@@ -18,7 +18,8 @@ from zoo_core.hubclient.pull import cached, pull
 from zoo_core.installing import install_hint
 from zoo_core.paths import cache_dir, sha256_of
 from zoo_core.specs import HubFile, PackageFile, TorchFile, WeightsRef, WeightsSource
-from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file
+from zoo_core.verified import is_as_written
+from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file, write_converted
 
 
 @dataclass(frozen=True)
@@ -142,15 +143,13 @@ def _converted_path(sha256: str) -> Path:
 def converted(path: Path, sha256: str) -> Path:
     """Convert a PyTorch file to safetensors after its sha256 was verified.
 
-    The cache keeps the result under the sha256 of the PyTorch file.
+    The cache keeps the result under the sha256 of the PyTorch file; a result whose bytes are not
+    those that were written is converted again.
     """
     target = _converted_path(sha256)
-    if not target.is_file():
-        from zoo_core.tensors import read_torch_file, write_tensors
-
+    if not is_as_written(target):
         _verify(path, sha256)
-        tensors = read_torch_file(path)
-        write_tensors(target, tensors)
+        write_converted(path, target)
     return target
 
 

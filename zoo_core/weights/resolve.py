@@ -16,6 +16,7 @@ from zoo_core.model.design import StartFacts
 from zoo_core.options import split_name
 from zoo_core.specs import HEAD, BackboneSpec, Preprocessing, WeightsRef, resolve
 from zoo_core.tensors import read_tensors
+from zoo_core.weights.beside import default_preprocessing, preprocessing_beside
 from zoo_core.weights.fetch import LocalWeights, fetch, fetch_source, nothing_found
 from zoo_core.weights.load import build_empty, check_finite, load_chain
 
@@ -25,12 +26,16 @@ HUB_PREFIX = "hf:"
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """The weights that a network starts from. `local` is None for a start from scratch."""
+    """The weights that a network starts from. `local` is None for a start from scratch.
+
+    `preprocessing_origin` says where the preprocessing was found, for weights that no plugin describes.
+    """
 
     tag: str
     preprocessing: Preprocessing
     local: LocalWeights | None = None
     ref: WeightsRef | None = None
+    preprocessing_origin: str | None = None
 
     @property
     def pretrained(self) -> bool:
@@ -69,7 +74,8 @@ def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
     if path.is_dir():
         return _from_run(spec, path)
     if path.is_file():
-        return InitialWeights(str(path), spec.preprocessing, LocalWeights(path, str(path)))
+        preprocessing, origin = preprocessing_beside(spec, path.parent)
+        return InitialWeights(str(path), preprocessing, LocalWeights(path, str(path)), preprocessing_origin=origin)
     raise unknown_weights(spec, text, ", and there is no such file or run directory")
 
 
@@ -107,9 +113,12 @@ def _from_hub(spec: BackboneSpec, text: str) -> InitialWeights:
     repo, revision = parse_address(text.removeprefix(HUB_PREFIX))
     model, *others = pull(repo, [MODEL], optional=[CONFIG], revision=revision, newest=True)
     local = LocalWeights(model.path, f"{HUB_PREFIX}{repo}", model.sha256, model.commit)
-    if others and is_run(model.path.parent):
-        return replace(_from_run(spec, model.path.parent), tag=text, local=local)
-    return InitialWeights(text, spec.preprocessing, local)
+    folder = model.path.parent
+    if others and is_run(folder):
+        return replace(_from_run(spec, folder), tag=text, local=local)
+    # Only a config that was pulled with the weights was verified.
+    preprocessing, origin = preprocessing_beside(spec, folder) if others else default_preprocessing(spec)
+    return InitialWeights(text, preprocessing, local, preprocessing_origin=origin)
 
 
 def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[Chain, tuple[str, ...]]:

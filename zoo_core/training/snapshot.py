@@ -1,4 +1,4 @@
-"""A training's tensors under names, for checkpoints and for the best epoch: weights, optimizer, random numbers."""
+"""Named copies of a training's tensors: weights, optimizer moments, random states, and the state before a forward pass."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from zoo_core.model.assemble import Model
 
 
 def trained_parts(plan: Plan) -> list[str]:
-    """The stages (and the head) that learn in some phase of a plan."""
+    """The stages, and the head, that some phase of a plan trains."""
     return sorted({part for phase in plan.phases for part in plan.trainable(phase)})
 
 
 def trained_state(model: Model, plan: Plan) -> dict[str, Tensor]:
-    """A copy of all that the training may have moved: parameters and statistics of every part that learns."""
+    """Copies, by `part/name`, of the parameters and statistics of every part that the plan trains."""
     return {
         f"{part}/{name}": tensor.detach().clone()
         for part in trained_parts(plan)
@@ -27,7 +27,7 @@ def trained_state(model: Model, plan: Plan) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def load_trained(model: Model, state: Mapping[str, Tensor]) -> None:
-    """Put back what `trained_state` gave."""
+    """Load the copies that `trained_state` made; the model's tensors stay the same objects."""
     parts: dict[str, dict[str, Tensor]] = {}
     for key, tensor in state.items():
         part, _, name = key.partition("/")
@@ -37,31 +37,33 @@ def load_trained(model: Model, state: Mapping[str, Tensor]) -> None:
 
 
 def optimizer_state(model: Model, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimizer remembers of each parameter, as tensors `row/parameter/what`."""
+    """Copies of an optimizer's state of each parameter, by `part/parameter/key`."""
     return {
-        f"{name}/{what}": torch.as_tensor(value).detach().clone()
-        for name, parameter in _named(model)
-        for what, value in optimizer.state.get(parameter, {}).items()
+        f"{name}/{key}": torch.as_tensor(value).detach().clone()
+        for name, parameter in named_parameters(model)
+        for key, value in optimizer.state.get(parameter, {}).items()
         if value is not None
     }
 
 
 def load_optimizer(model: Model, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_state` gave, for the parameters that the optimizer moves."""
-    to_device = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+    """Load the copies that `optimizer_state` made, for the parameters that this optimizer trains."""
+    trained = {parameter for group in optimizer.param_groups for parameter in group["params"]}
     by_name: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in state.items():
-        name, _, what = key.rpartition("/")
-        by_name.setdefault(name, {})[what] = tensor
-    for name, parameter in _named(model):
-        if parameter in to_device and name in by_name:
+    for path, tensor in state.items():
+        name, _, key = path.rpartition("/")
+        by_name.setdefault(name, {})[key] = tensor
+    for name, parameter in named_parameters(model):
+        if parameter in trained and name in by_name:
             own = optimizer.state[parameter]
-            for what, tensor in by_name[name].items():
-                alike = tensor.shape == parameter.shape  # else it is a count, which a GPU reads in its own memory too
-                own[what] = torch.empty_like(parameter).copy_(tensor) if alike else tensor.to(parameter.device)
+            for key, tensor in by_name[name].items():
+                # A moment takes the parameter's memory format; anything else is a count, which a GPU reads from its memory.
+                moment = tensor.shape == parameter.shape
+                own[key] = torch.empty_like(parameter).copy_(tensor) if moment else tensor.to(parameter.device)
 
 
-def _named(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
+def named_parameters(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
+    """All parameters of a model by `part/name`."""
     for part in (*model.backbone.stages, "head"):
         for name, parameter in model.part(part).named_parameters():
             yield f"{part}/{name}", parameter
@@ -76,24 +78,24 @@ def random_state() -> dict[str, Tensor]:
 
 
 def load_random(state: Mapping[str, Tensor]) -> None:
-    """Put back what `random_state` gave."""
+    """Set the generators to a state that `random_state` gave."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
 
 
 def before_forward(module: nn.Module) -> Callable[[], None]:
-    """Remember what a forward pass moves, statistics and random numbers. Returns what puts them back."""
+    """A function that undoes a forward pass in training mode: it restores statistics and random states as they are now."""
     drawn = random_state()
     buffers = [buffer for part in module.modules() if part.training for buffer in part.buffers(recurse=False)]
     copies = [buffer.clone() for buffer in buffers]
 
-    def put_back() -> None:
+    def undo() -> None:
         load_random(drawn)
         for buffer, copy in zip(buffers, copies, strict=True):
             buffer.copy_(copy)
 
-    return put_back
+    return undo
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -102,5 +104,5 @@ def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that `prefixed` put under a prefix."""
+    """The tensors that `prefixed` put under a prefix, by their own names."""
     return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}

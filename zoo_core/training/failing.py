@@ -1,0 +1,64 @@
+"""The failures of a run: each says how far the run is kept, and the command that resumes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from zoo_core.devices.world import World
+from zoo_core.errors import LostError, TrainingError, ZooError
+from zoo_core.runs.directory import RunWriter
+from zoo_core.training.memory import is_out_of_memory
+from zoo_core.training.stopping import ForcedExit, Interrupted
+
+
+@contextmanager
+def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> Iterator[None]:
+    """Turn a stop, a full disk, a lost rank and a full memory into errors that name the command that resumes the run."""
+    command = f"zoo resume {writer.directory}" + (f" --devices {world.size}" if world.size > 1 else "")
+    try:
+        yield
+    except Interrupted as stopped:
+        raise Interrupted(f"{stopped} Go on with: {command}", stopped.signum) from None
+    except ForcedExit as left:
+        raise Interrupted(
+            f"left at once; what the last checkpoint holds is kept. Go on with: {command}", left.signum
+        ) from None
+    except (OSError, RuntimeError) as error:
+        next_step = f"go on with: {command}" if resumed or writer.begun else "start again."
+        if isinstance(error, OSError):
+            if isinstance(error, BrokenPipeError):  # the reader of our output has gone
+                raise
+            raise TrainingError(
+                f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}. Free space or make "
+                f"it writable (ZOO_CACHE names another cache folder), then {next_step}"
+            ) from error
+        if world.is_lost(error):
+            raise LostError(f"another process of this training ended. When that is mended, {next_step}") from error
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"out of memory: {str(error).splitlines()[0]} Give a smaller --batch-size or --image-size, or free "
+            f"memory and {next_step}"
+        ) from error
+
+
+@contextmanager
+def only_writer(directory: Path, world: World) -> Iterator[None]:
+    """Lock the run directory against another run that writes to it. Raises ZooError if there is one."""
+    if not world.is_main:
+        yield
+        return
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ZooError(f"another process is writing to {directory}. Wait for it, or stop it first.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        (directory / ".lock").unlink(missing_ok=True)

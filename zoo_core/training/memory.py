@@ -1,0 +1,124 @@
+"""The out-of-memory policy around a training step: less memory for the same gradients, until they fit.
+
+A step that runs out of memory is computed again from the state before it. First, if batch norm takes its statistics from
+the batch, gradient checkpointing is turned on, because smaller micro-batches would change those statistics. Otherwise, or
+if that is not enough, the micro-batch is halved for the rest of the run.
+
+Ranks cannot do this in a step, in which they wait for each other. On accelerators they try the first steps beforehand, each
+on its own, and agree on the smallest micro-batch that any of them needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo_core.devices.transfer import is_accelerator
+from zoo_core.errors import TrainingError
+from zoo_core.training.snapshot import before_forward
+from zoo_core.training.train_step import Batch, TrainStep
+
+TRIALS = 2  # steps: the optimizer takes its memory with the first one
+NO_MEMORY = (  # of a CPU on Linux and on Windows, and of CUDA's libraries
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+SINGLE_VALUE = "Expected more than 1 value per channel when training"  # torch's words
+CHECKPOINTING = "turning on gradient checkpointing (--gradient-checkpointing), which takes time and changes no result"
+
+
+class StepError(TrainingError):
+    """This rank cannot compute its share of a step. Other ranks may have computed theirs, and wait for it."""
+
+
+@dataclass
+class MemoryPolicy:
+    """Computes the gradients of a phase's steps in the memory that there is."""
+
+    step: TrainStep
+    message: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.undo_forward = before_forward(self.step.tail)
+        self._trials = TRIALS if self.step.world.size > 1 and is_accelerator(self.step.device) else 0
+
+    def with_fallback(self, batch: Batch, *, alone: bool = False) -> Tensor:
+        """`TrainStep.accumulate_gradients`, again in less memory each time that there is too little.
+
+        Afterwards `undo_forward` puts back the statistics and random numbers that the step has moved. Raises StepError if
+        there is too little memory for a single image, if ranks run out of it together in a step, and if a batch norm
+        cannot be trained on what it sees.
+        """
+        self.undo_forward = before_forward(self.step.tail)
+        if self._trials and not alone:
+            self._trials -= 1
+            self.agree(batch)
+        while True:
+            try:
+                return self.step.accumulate_gradients(batch, alone=alone)
+            except ValueError as error:
+                if SINGLE_VALUE not in str(error):
+                    raise
+                raise StepError(
+                    "batch norm cannot be trained on a single image whose feature map is one pixel. Give a larger "
+                    "--batch-size or --image-size, or freeze its statistics: --strategy last:1,statistics=frozen."
+                ) from error
+            except RuntimeError as error:  # torch.OutOfMemoryError is one of these
+                if not is_out_of_memory(error):
+                    raise
+                if self.step.world.size > 1 and not alone:
+                    raise StepError(
+                        "one of the processes ran out of memory in a step. Give a smaller --micro-batch or --batch-size."
+                    ) from error
+            self.reduce_memory(len(batch.features))
+            self.undo_forward()
+
+    def reduce_memory(self, images: int) -> None:
+        """Let a step over so many images of this rank take less memory. Raises StepError if that is impossible."""
+        step = self.step
+        before = min(step.micro_batch or images, images)
+        if step.batch_norm_updates and step.computes_stages and not step.tail.recompute:
+            step.tail.recompute = True
+            self.message(f"out of memory: {CHECKPOINTING}")
+        elif before > 1:
+            step.micro_batch = before // 2
+            self.message(
+                f"out of memory with {before} images at once: going on with {step.micro_batch} "
+                f"(--micro-batch {step.micro_batch}); the batch of the optimizer stays as it was"
+            )
+        else:
+            raise StepError(
+                "out of memory with a single image. Give a smaller --image-size, a strategy that trains fewer stages, or "
+                "another --device."
+            )
+        step.optimizer.zero_grad(set_to_none=True)
+        if step.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def agree(self, batch: Batch) -> None:
+        """Try a step on each rank alone, and give all ranks the settings of the one with the least memory."""
+        step, world = self.step, self.step.world
+        with world.raise_together():
+            self.with_fallback(batch, alone=True)
+        self.undo_forward()
+        needed = world.all_gather_object((step.micro_batch, step.tail.recompute))
+        micro_batch = min((images for images, _ in needed if images is not None), default=None)
+        recompute = any(recompute for _, recompute in needed)
+        if micro_batch != step.micro_batch:
+            self.message(
+                f"another process has less memory: going on with {micro_batch} images at once "
+                f"(--micro-batch {micro_batch})"
+            )
+        if recompute != step.tail.recompute:
+            self.message(f"another process has less memory: {CHECKPOINTING}")
+        step.micro_batch, step.tail.recompute = micro_batch, recompute
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch ran out of memory: on a GPU that is an error of its own, elsewhere only its words say so."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY)

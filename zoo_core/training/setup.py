@@ -1,0 +1,87 @@
+"""A trainer for a job: its images, its cache with room for the run, and the trainer over both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zoo_core.data.batches import Batches, resized_store
+from zoo_core.data.eviction import make_room, stores
+from zoo_core.data.store import Store
+from zoo_core.devices.world import World
+from zoo_core.frozen.caching import cache_budget
+from zoo_core.frozen.feature_cache import FeatureCache
+from zoo_core.frozen.input_planner import InputPlanner
+from zoo_core.frozen.split import prefix_keys
+from zoo_core.paths import cache_dir
+from zoo_core.tasks.objective import objective_for
+from zoo_core.training.callback import Callback
+from zoo_core.training.checkpoint import Checkpoint
+from zoo_core.training.job import Job
+from zoo_core.training.stopping import StopRequest
+from zoo_core.training.trainer import Trainer
+
+
+def make_trainer(
+    job: Job,
+    planner: InputPlanner,
+    callback: Callback,
+    stop_request: StopRequest,
+    save: Callable[[int, Checkpoint], None],
+) -> Trainer:
+    """The trainer of a job at its start."""
+    return Trainer(
+        model=job.model,
+        plan=job.plan,
+        config=job.settings,
+        planner=planner,
+        objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
+        callback=callback,
+        stop_request=stop_request,
+        save=save,
+    )
+
+
+def make_planner(job: Job, world: World, message: Callable[[str], None]) -> InputPlanner:
+    """The inputs of a job's phases; older caches make room for this run's where the budget is too small for both."""
+    config = job.settings
+    workers, root = config.workers, cache_dir()
+    resized = resized_store(root, job.preprocessing, message) if job.caching.resized_bytes else None
+    parts, size = job.source.parts, config.batch_size
+    entry = job.backbone.entry
+    precision = "" if config.precision == "float32" else f" {config.precision}"
+    features = FeatureCache(
+        root=root,
+        identity=f"{entry.distribution} {entry.version} {job.backbone}{precision}",
+        shapes=job.shapes,
+        augment=config.augment,
+        dtype=config.cache_dtype,
+        device=job.device,
+        workers=workers,
+        message=message,
+    )
+    if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
+        _make_room(job, features, resized)
+    return InputPlanner(
+        model=job.model,
+        plan=job.plan,
+        caching=job.caching,
+        features=features,
+        train=Batches(parts["train"], job.preprocessing, size, workers, config.augment, resized),
+        val=Batches(parts["val"], job.preprocessing, size, workers, "none", resized),
+        classes=job.source.classes,
+        device=job.device,
+        world=world,
+        precision=config.precision,
+    )
+
+
+def _make_room(job: Job, features: FeatureCache, resized: Store | None) -> None:
+    """Remove the least recently used caches if this run needs their room; those that it will read itself stay."""
+    needed, budget = job.caching.total + job.caching.resized_bytes, cache_budget(job.settings.cache_gb)
+    there = dict(stores(features.root))
+    if sum(there.values()) + needed > budget:
+        features.keys = prefix_keys(job.model, job.preprocessing, features.identity, job.device)
+        own = {features.folder(cut) for cut in job.caching.splits if cut is not None}
+        if resized is not None:
+            own.add(resized.folder)
+        make_room(features.root, needed - sum(there.get(folder, 0) for folder in own), budget, keep=own)

@@ -1,0 +1,139 @@
+"""The gradients of one training step, accumulated over micro-batches and averaged over the ranks.
+
+Shapes: B images of this rank, K outputs; features are images, feature maps or pooled features, as the phase has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.input_planner import InputPlanner
+from zoo_core.frozen.inputs import group_size
+from zoo_core.frozen.split import SplitPoint, Tail
+from zoo_core.model.assemble import Model
+from zoo_core.settings import ResolvedSettings
+from zoo_core.tasks.objective import Objective
+from zoo_core.training.compiling import Compiled, recording_pays
+from zoo_core.training.regularisers import Mixing
+
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step: those of this rank, at the split point of the phase, and the number of those of all ranks.
+
+    A rank for which none is left holds one of another rank, and computes with it without counting it.
+    """
+
+    features: Tensor
+    targets: Tensor
+    global_size: int
+
+
+@dataclass
+class TrainStep:
+    """The trained layers of one phase, with their loss and their optimizer.
+
+    `micro_batch` is the number of images that pass the layers together, None for the whole batch. On a CPU it becomes a
+    few where that is faster and changes nothing: where stages are computed and no batch norm takes its statistics from
+    the batch.
+    """
+
+    tail: Tail
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    planner: InputPlanner
+    cut: SplitPoint
+    config: ResolvedSettings
+    micro_batch: int | None
+    message: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.world, self.device = self.planner.world, self.planner.device
+        self.mixing = Mixing(self.config.mixup, self.config.cutmix)
+        self.tail.to(memory_format=torch.channels_last)
+        self.tail.train()
+        self.batch_norm_updates = any(
+            isinstance(module, BATCH_NORM) and module.training for module in self.tail.modules()
+        )
+        few = self.device.type == "cpu" and self.computes_stages and not self.batch_norm_updates
+        if self.micro_batch is None and few:
+            self.micro_batch = group_size(self.device)
+        self.network = DistributedDataParallel(self.tail) if self.world.size > 1 else self.tail
+        compiled = self.config.compile == "on" and self.computes_stages
+        self.forward: Callable[[Tensor], Tensor] = self._compiled() if compiled else self.network
+
+    def accumulate_gradients(self, batch: Batch, *, alone: bool = False) -> Tensor:
+        """Set the gradients to those of the batch's mean loss; return this rank's share of that loss, in float64.
+
+        The optimizer must see the gradient of the mean loss over the global batch of n images. A micro-batch of m images
+        has a mean of its own, so it counts m/n. DDP averages gradients over w processes, so each is multiplied by w to
+        make that a sum. A rank without images computes one of another's with weight 0, because DDP needs every rank in
+        every step.
+
+        `alone` leaves the other ranks and the compiler out, to try how much memory a step takes.
+        """
+        n, w = batch.global_size, self.world.size
+        has_images = self.world.rank < n  # images are dealt out in turn, so the last ranks go without
+        self.optimizer.zero_grad(set_to_none=True)
+        features, targets = self.mixing(batch.features, batch.targets, len(self.planner.classes))
+        count = self.num_micro_batches(len(features))
+        micro_batches = zip(features.tensor_split(count), targets.tensor_split(count), strict=True)
+        mean_loss = torch.zeros((), device=features.device, dtype=torch.float64)
+        for number, (features_m, targets_m) in enumerate(micro_batches, start=1):
+            weight = len(targets_m) / n if has_images else 0.0
+            with self._no_sync() if number < count else nullcontext():
+                outputs_mK = self.tail(features_m) if alone else self.forward(features_m)
+                loss = self.objective.loss(outputs_mK, targets_m, self.config.label_smoothing)
+                (loss * weight * w).backward()  # type: ignore[no-untyped-call]
+            mean_loss += loss.detach().double() * weight
+        return mean_loss
+
+    @property
+    def computes_stages(self) -> bool:
+        """Whether a step computes stages of the backbone, and not the head alone."""
+        return len(self.tail.stages) > 0
+
+    @property
+    def local_batch_size(self) -> int:
+        """The number of images of this rank in most steps."""
+        images = min(self.planner.train.batch_size, len(self.planner.train.part))
+        return len(self.world.shard(range(images)))
+
+    @property
+    def micro_batch_size(self) -> int:
+        """The number of images that pass the layers together in most steps."""
+        return -(-self.local_batch_size // self.num_micro_batches(self.local_batch_size))
+
+    def num_micro_batches(self, images: int) -> int:
+        """The number of micro-batches of so many images; a batch norm that is trained needs two images in each."""
+        count = -(-images // (self.micro_batch or images))
+        return max(1, min(count, images // 2)) if self.batch_norm_updates else count
+
+    def _no_sync(self) -> AbstractContextManager[object]:
+        """DDP averages the gradients once a step, after the last micro-batch."""
+        network = self.network
+        return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
+
+    def _compiled(self) -> Compiled:
+        usual = self.micro_batch_size
+        # A CUDA graph writes gradients where it wrote them before, so a second micro-batch would not be added to the first.
+        recorded = recording_pays(self.device, self.cut, self.world.size) and usual == self.local_batch_size
+        images = (lambda: usual) if recorded else (lambda: self.micro_batch_size)
+        return Compiled(self.network, images, self.message, recorded=recorded)
+
+
+def batch_norm_updates(model: Model, plan: Plan) -> bool:
+    """Whether a batch norm takes its statistics from the batch in some phase, so that its size changes the result."""
+    updating = {
+        part for phase in plan.phases for part, rule in plan.rules(phase).items() if rule.statistics == "update"
+    }
+    return any(isinstance(module, BATCH_NORM) for part in updating for module in model.part(part).modules())
