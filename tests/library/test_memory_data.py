@@ -194,7 +194,7 @@ def test_a_config_takes_only_what_can_hold_images(data: Any) -> None:
 
 
 def test_a_config_from_json_holds_data_only_by_name() -> None:
-    with pytest.raises(UsageError, match="data in a config must be a text"):
+    with pytest.raises(UsageError, match="data must be a text"):
         FinetuneConfig.from_dict({"backbone": "lenet5", "data": [["a.jpg", "a"]]})
     assert FinetuneConfig(backbone="lenet5", data=Path("photos")).data == "photos"
 
