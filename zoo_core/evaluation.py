@@ -104,8 +104,9 @@ def _held_out(source: Source, facts: RunFacts) -> PartName:
     name: PartName = "test" if "test" in source.parts else "val"
     if source.parts[name].digest() != facts.data.digests.get(name):
         title = printable(source.title)
+        moved = "" if Path(source.title).is_absolute() else ", or the run was started in another folder"
         raise DataError(
-            f"the images in {title} are not those that the run held out: files or classes have changed since. "
+            f"the images in {title} are not those that the run held out: files or classes have changed since{moved}. "
             f"Measure all of them with --data {title}, knowing that some may have trained the model."
         )
     return name

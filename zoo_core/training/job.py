@@ -14,6 +14,7 @@ from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
 from zoo_core.data.folders import read_folders
 from zoo_core.data.memory import open_in_memory
+from zoo_core.data.places import absolute_place, short_title
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
@@ -35,7 +36,7 @@ from zoo_core.training.autotune import autotune
 from zoo_core.training.defaults import FEW_EPOCHS
 from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
-from zoo_core.weights.resolve import InitialWeights, load_backbone, resolve_weights
+from zoo_core.weights.resolve import FROM_SCRATCH, InitialWeights, load_backbone, named_weights, resolve_weights
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Job:
             classes=self.source.classes,
             preprocessing=self.preprocessing,
             data=DataFacts(
-                title=self.source.title,
+                title=short_title(self.source.title),
                 images={name: len(part) for name, part in parts.items()},
                 digests={name: part.digest() for name, part in parts.items()},
                 split=self.source.split,
@@ -99,6 +100,10 @@ class Job:
             split_points=self.settings.split_points,
             views=self.settings.views,
         )
+
+
+def _absolute_weights(weights: str, spec: BackboneSpec) -> str:
+    return weights if weights == FROM_SCRATCH or named_weights(spec, weights) else absolute_place(weights)
 
 
 def prepare(
@@ -121,8 +126,8 @@ def prepare(
     head = catalog.head(config.head)
     device = find_device(config.device)
     source = open_dataset(config.data, catalog, config.task, watch)
-    if not isinstance(config.data, str):
-        config = replace(config, data=source.title)
+    data = absolute_place(config.data) if isinstance(config.data, str) else source.title
+    config = replace(config, data=data, weights=_absolute_weights(config.weights, backbone.spec))
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
     source = source.with_validation(share=config.val_share, seed=config.seed, kind=split_kind)
