@@ -189,12 +189,12 @@ def test_what_is_no_data_set_is_refused_with_the_reason(
 
 @pytest.mark.parametrize("data", [3, None, b"photos", iter([])])
 def test_a_config_takes_only_what_can_hold_images(data: Any) -> None:
-    with pytest.raises(UsageError, match="data must be a text or a torch Dataset or list of .image, target."):
+    with pytest.raises(UsageError, match="data must be a text or a torch Dataset or list of images with targets"):
         FinetuneConfig(backbone="lenet5", data=data)
 
 
 def test_a_config_from_json_holds_data_only_by_name() -> None:
-    with pytest.raises(UsageError, match="data in a config must be a text"):
+    with pytest.raises(UsageError, match="data must be a text"):
         FinetuneConfig.from_dict({"backbone": "lenet5", "data": [["a.jpg", "a"]]})
     assert FinetuneConfig(backbone="lenet5", data=Path("photos")).data == "photos"
 

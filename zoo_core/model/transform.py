@@ -13,8 +13,13 @@ from torch import Tensor
 
 from zoo_core.data.given import from_pillow
 from zoo_core.data.on_device import normalised
+<<<<<<< HEAD
 from zoo_core.data.transforms import CENTRE, apply_crop, crop_of, resized, shorter_side
 from zoo_core.weights_specs import Preprocessing
+=======
+from zoo_core.data.transforms import CENTRE, apply_crop, crop_of, decoded_side, resized
+from zoo_core.specs import Preprocessing
+>>>>>>> P
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Transform:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Resize, crop the centre and normalise. Raises DataError for an image that zoo cannot take."""
-        small = resized(from_pillow(image, at_least=shorter_side(self.preprocessing)), self.preprocessing)
+        small = resized(from_pillow(image, at_least=decoded_side(self.preprocessing)), self.preprocessing)
         crop = crop_of(small, self.preprocessing.size, "none", CENTRE, b"")
         pixels_HWC = torch.tensor(apply_crop(small, crop, self.preprocessing))
         pixels_1CHW = pixels_HWC.permute(2, 0, 1)[None]

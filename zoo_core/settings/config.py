@@ -283,5 +283,5 @@ class FinetuneConfig:
         if "backbone" not in values:
             raise UsageError("a config needs the setting 'backbone'. `zoo list` shows all backbones.")
         if not isinstance(values.get("data", ""), str):
-            raise UsageError(f"data in a config must be a text, got {brief(values['data'])}.")
+            raise UsageError(f"data must be a text, got {brief(values['data'])}.")
         return cls(**values)

@@ -34,7 +34,7 @@ KINDS = {
     float: "a number",
     str: "a text",
     bool: "true or false",
-    DataInMemory: "a torch Dataset or list of (image, target)",
+    DataInMemory: "a torch Dataset or list of images with targets",
 }
 
 
