@@ -26,13 +26,13 @@ from zoo_core.data.folders import read_folders
 from zoo_core.errors import ZooError
 from zoo_core.runs.directory import read_metrics
 
-HEADS = ("linear", "solved")
+HEADS = ("linear", "logreg")
 WARM_UP = "linear:dropout=0"  # computes the features that both are given
 FOLDS = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Compare the heads 'solved' and 'linear' on frozen features.")
+    parser = argparse.ArgumentParser(description="Compare the heads 'logreg' and 'linear' on frozen features.")
     parser.add_argument("stamps", type=Path, help="the folder of classes that stamps.py made, or any other")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="a pretrained one")
     parser.add_argument("--epochs", type=int, help="epochs of the trained head (those of zoo finetune)")
@@ -62,7 +62,7 @@ def main() -> None:
     for head, runs in found.items():
         correct, total = sum(one[0] for one in runs), sum(one[1] for one in runs)
         print(f"{head}: {100 * correct / total:.1f} % ({correct}/{total}), median {median(runs):.2f} s")
-    print(f"The trained head takes {median(found['linear']) / median(found['solved']):.1f} times as long.")
+    print(f"The trained head takes {median(found['linear']) / median(found['logreg']):.1f} times as long.")
 
 
 def median(runs: list[tuple[int, int, float]]) -> float:

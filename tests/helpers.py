@@ -11,28 +11,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+
+from zoo_core.testing import make_photos
+
+__all__ = [
+    "Zoo",
+    "act_as_accelerator",
+    "decoding",
+    "files_of_at_most",
+    "make_photos",
+    "make_table",
+    "resolved",
+    "view_of",
+]
 
 from zoo_core.data.transforms import Pixels, apply_crop, crop_of
 from zoo_core.settings import Augment, ResolvedSettings
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 Zoo = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def make_photos(root: Path, *, classes: tuple[str, ...] = ("blue", "red"), count: int = 10, size: int = 40) -> Path:
-    """Write PNG and JPEG files of noise, tinted by class, that a small network can tell apart."""
-    generator = np.random.default_rng(0)
-    for label, name in enumerate(classes):
-        folder = root / name
-        folder.mkdir(parents=True)
-        for number in range(count):
-            pixels = generator.integers(0, 120, (size, size, 3), dtype=np.uint8)
-            pixels[..., 2 * (label == 0)] += 120
-            Image.fromarray(pixels).save(folder / f"{number}.{'png' if number % 2 else 'jpg'}")
-    return root
 
 
 def resolved(**given: Any) -> ResolvedSettings:

@@ -1,4 +1,4 @@
-"""Core's own heads, strategies and data sets, handed in through the very hooks that plugins use."""
+"""Core's own heads, strategies and data sets, registered through the same hooks as a plugin's."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def zoo_heads() -> list[HeadSpec]:
             build="zoo_core.model.heads:mlp",
             options=MlpOptions,
             tasks=TASKS,
-            summary="global pooling and hidden layers, as many and as wide as you say",
+            summary="global pooling and hidden layers of any number and width",
         ),
         HeadSpec(
             name="flatten",
@@ -102,13 +102,13 @@ def zoo_heads() -> list[HeadSpec]:
             options=FlattenOptions,
             tasks=TASKS,
             needs_size=True,
-            summary="the whole feature map, hidden layers if you like; knows where things are, for one image size",
+            summary="the whole feature map and optional hidden layers; sees positions, works at one image size",
         ),
         HeadSpec(
             name="cosine",
             build="zoo_core.model.heads:cosine",
             options=CosineOptions,
-            summary="the cosine between the features and a direction for each class, times a learnt scale",
+            summary="the cosine between the features and a direction for each class, times a trained scale",
         ),
         HeadSpec(
             name="prototype",
@@ -117,10 +117,11 @@ def zoo_heads() -> list[HeadSpec]:
             summary="the nearest class mean: computed in one pass, without gradients",
         ),
         HeadSpec(
-            name="solved",
-            build="zoo_core.model.solvers:solved",
+            name="logreg",
+            build="zoo_core.model.solvers:logreg",
             options=FittedOptions,
-            summary="the best linear layer: logistic regression solved to its optimum, its decay cross-validated",
+            summary="logistic regression solved to its optimum, its weight decay cross-validated",
+            aliases=("solved",),  # its name in zoo 0.1
         ),
     ]
 
@@ -128,12 +129,12 @@ def zoo_heads() -> list[HeadSpec]:
 @hookimpl
 def zoo_strategies() -> list[FreezeSpec]:
     return [
-        _strategy("head-only", NoOptions, "transfer learning: the conv base is frozen, a new head learns"),
-        _strategy("last", DepthOptions, "fine-tuning: the last n stages and the head learn (last:2)"),
-        _strategy("first", DepthOptions, "surgical: the first n stages and the head learn (first:1)", SURGICAL),
-        _strategy("full", FullOptions, "everything learns"),
-        _strategy("layerwise", LayerwiseOptions, "everything learns, the slower the further from the head"),
-        _strategy("gradual", GradualOptions, "the head first, then one stage more every few epochs", ULMFIT),
+        _strategy("head-only", NoOptions, "transfer learning: the conv base is frozen, a new head is trained"),
+        _strategy("last", DepthOptions, "fine-tuning: the last n stages and the head are trained (last:2)"),
+        _strategy("first", DepthOptions, "surgical: the first n stages and the head are trained (first:1)", SURGICAL),
+        _strategy("full", FullOptions, "everything is trained"),
+        _strategy("layerwise", LayerwiseOptions, "everything is trained, at lower rates further from the head"),
+        _strategy("gradual", GradualOptions, "the head first, then one more stage every few epochs", ULMFIT),
         _strategy("lp-ft", ProbeOptions, "the head first, then everything", LP_FT),
         _strategy("norm-only", FullOptions, "the normalisation layers' scales and shifts, and the head", NORM_ONLY),
         _strategy("bias-only", FullOptions, "the biases, and the head", BITFIT),

@@ -1,6 +1,6 @@
-"""The catalog: an immutable look-up of everything the installed plugins provide.
+"""The catalog: an immutable look-up of everything that the installed plugins provide.
 
-A name that two distributions provide is a clash: it has to be asked for as `distribution:name`.
+A name that two distributions provide is a clash: such a spec is chosen as `distribution:name`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 
 S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec)
 
-# The kind of thing a spec describes, as people say it, and the `zoo list` that shows all of them.
 KINDS: dict[type, tuple[str, str]] = {
     BackboneSpec: ("backbone", "backbones"),
     HeadSpec: ("head", "heads"),
     FreezeSpec: ("strategy", "strategies"),
     DatasetSpec: ("data set", "datasets"),
 }
+"""The word for each kind of spec, and the argument of `zoo list` that shows all of them."""
 
 
 @dataclass(frozen=True)
@@ -38,33 +38,40 @@ class Entry(Generic[S]):
     distribution: str
     version: str
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names by which the spec can be chosen: its own, then its aliases."""
+        return (self.spec.name, *getattr(self.spec, "aliases", ()))
+
 
 @dataclass(frozen=True)
 class Choice(Generic[S]):
-    """An entry, chosen by name, with its options read."""
+    """An entry that was chosen by name, with its options."""
 
     entry: Entry[S]
     options: Any
+    alias: str | None = None
+    """The alias by which it was chosen; None: it was chosen by its name."""
 
     @property
     def spec(self) -> S:
         return self.entry.spec
 
     def __str__(self) -> str:
-        """The text that chooses the same again."""
-        options = getattr(self.spec, "options", None)
-        return format_options(self.spec.name, self.options) if options else self.spec.name
+        """The text that makes the same choice again."""
+        name = self.alias or self.spec.name
+        return format_options(name, self.options) if getattr(self.spec, "options", None) else name
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """Everything there is to choose from. `warnings` tell which plugins were skipped, and why."""
+    """All specs of all plugins. Each of `warnings` names a plugin that was skipped, and the reason."""
 
     records: tuple[PluginRecord, ...]
     warnings: tuple[str, ...] = ()
 
     def entries(self, kind: type[S]) -> tuple[Entry[S], ...]:
-        """All specs of one kind with their distributions, by name."""
+        """All specs of one kind with their distributions, ordered by name."""
         found = [
             Entry(spec, record.distribution, record.version)
             for record in self.records
@@ -76,7 +83,7 @@ class Catalog:
     def choose(self, kind: type[S], text: str) -> Choice[S]:
         """Find `"name"`, `"name:options"`, `"distribution:name"` or `"distribution:name:options"`.
 
-        Raises UsageError for an unknown or ambiguous name and for options that do not fit.
+        Raises UsageError for an unknown or ambiguous name and for wrong options.
         """
         first, rest = split_name(text)
         if first in self._distributions:
@@ -85,16 +92,17 @@ class Catalog:
         else:
             name, options = first, rest
             candidates = list(self.entries(kind))
-        matching = [entry for entry in candidates if entry.spec.name == name]
+        matching = [entry for entry in candidates if name in entry.names]
         if not matching:
             raise UsageError(self._unknown(kind, name, [entry.spec.name for entry in candidates]))
         if len(matching) > 1:
             raise UsageError(self._clash(kind, name, matching))
         entry = matching[0]
+        alias = None if name == entry.spec.name else name
         options_type = getattr(entry.spec, "options", None)
         if options_type is None:
-            return Choice(entry, None)
-        return Choice(entry, parse_options(name, options_type, options))
+            return Choice(entry, None, alias)
+        return Choice(entry, parse_options(name, options_type, options), alias)
 
     def backbone(self, text: str) -> Choice[BackboneSpec]:
         return self.choose(BackboneSpec, text)
@@ -133,14 +141,14 @@ class Catalog:
 
 @contextmanager
 def attributing_errors(entry: Entry[Any]) -> Iterator[None]:
-    """Turn whatever a plugin's code raises into a PluginError that names its distribution; zoo's own errors pass."""
+    """Turn any error of a plugin's code into a PluginError that names its distribution; zoo's own errors pass."""
     try:
         yield
     except ZooError:
         raise
     except (Exception, SystemExit) as error:
-        what = f"the {KINDS[type(entry.spec)][0]} '{entry.spec.name}'"
-        raise PluginError(f"{printable(entry.distribution)}: {what} failed: {reason_of(error)}.") from error
+        part = f"the {KINDS[type(entry.spec)][0]} '{entry.spec.name}'"
+        raise PluginError(f"{printable(entry.distribution)}: {part} failed: {reason_of(error)}.") from error
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -149,7 +157,7 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def open_catalog(*, with_plugins: bool = True) -> Catalog:
-    """Discover the installed plugins. `ZOO_DISABLE_PLUGINS=a,b` names distributions to leave out."""
+    """Discover the installed plugins. `ZOO_DISABLE_PLUGINS=a,b` disables those of two distributions."""
     disabled = [name.strip() for name in os.environ.get(DISABLING, "").split(",") if name.strip()]
     records = discover(disabled=disabled, with_plugins=with_plugins)
     return Catalog(records, warnings_of(records, disabled if with_plugins else ()))

@@ -1,4 +1,4 @@
-"""Finds installed plugins by entry point. A plugin that fails is recorded with its reason; the others go on."""
+"""Loads the installed plugins. One that fails is recorded with its reason, and the others stay usable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOOKS: dict[str, type[Spec]] = {
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """What became of one entry point: the specs it registered, or why it was skipped."""
+    """The outcome of loading one entry point: the specs that it registered, or the reason why it was skipped."""
 
     distribution: str
     version: str
@@ -47,7 +47,7 @@ class PluginRecord:
 def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tuple[PluginRecord, ...]:
     """Return a record for core and one for every entry point in the group `zoo`, ordered by distribution.
 
-    `disabled` names distributions that are not even imported.
+    Plugins of the distributions in `disabled` are not imported.
     """
     left_out = {normalised(name) for name in disabled}
     records = [_collect(CORE, __version__, "builtin", lambda: builtin)]
@@ -70,7 +70,7 @@ def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]
 
 
 def _specs_of(plugin: ModuleType) -> tuple[Spec, ...]:
-    """Ask one plugin, in a manager of its own so that no other plugin is touched when it fails."""
+    """Call one plugin's hooks, in a manager of its own, so that its failure touches no other plugin."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)
@@ -95,7 +95,7 @@ def _specs_of(plugin: ModuleType) -> tuple[Spec, ...]:
 
 
 def warnings_of(records: Iterable[PluginRecord], disabled: Collection[str] = ()) -> tuple[str, ...]:
-    """A line for every plugin that was skipped because it failed, and for every disabled one that is not there."""
+    """A line for every plugin that failed, and for every disabled name that is not installed."""
     failed = [
         f"the plugin {printable(record.distribution)} was skipped: {record.failure}"
         for record in records
@@ -112,5 +112,5 @@ def warnings_of(records: Iterable[PluginRecord], disabled: Collection[str] = ())
 
 
 def normalised(distribution: str) -> str:
-    """A distribution's name as pip compares it: zoo_vgg is zoo-vgg."""
+    """A distribution's name in the form in which pip compares names: zoo_vgg is zoo-vgg."""
     return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each says what happened, what the options are and what to do next."""
+"""The errors that a user can meet. Each message gives the cause, the options and a next step."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 
 class ZooError(Exception):
-    """Something stopped the work and the user can do something about it. The command line exits with 1."""
+    """An error that the user can do something about. The command line exits with 1."""
 
     exit_code = 1
 
 
 class UsageError(ZooError):
-    """The request itself is wrong: an unknown name, a bad option, a missing path. The command line exits with 2."""
+    """A wrong request: an unknown name, a bad option, a wrong type, a missing path. The command line exits with 2."""
 
     exit_code = 2
 
 
 class PluginError(ZooError):
-    """A plugin handed over something that cannot be used; the message names its distribution."""
+    """A plugin gave an unusable spec, module or plan; the message names its distribution."""
 
 
 class WeightsError(ZooError):
@@ -27,11 +27,11 @@ class WeightsError(ZooError):
 
 
 class HubError(WeightsError):
-    """The Hub could not be reached, refused, or answered something that cannot be trusted."""
+    """The Hub could not be reached, refused the request, or gave an answer that cannot be trusted."""
 
 
 class UnreachableError(HubError):
-    """Nobody answers: there is no network, or the server is down."""
+    """No answer: there is no network, or the server is down."""
 
 
 class OversizeError(HubError):
@@ -51,7 +51,7 @@ class TrainingError(ZooError):
 
 
 LOST = 75
-"""The exit code of a process whose partner in a training ended: what the partner said is what counts."""
+"""The exit code of a process whose partner in a training ended; the partner's own error is the one that counts."""
 
 
 class LostError(TrainingError):
@@ -67,12 +67,12 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 
 
 def printable(name: str) -> str:
-    """A name from outside, in which nothing can steer a terminal."""
+    """A name from outside, with every control character escaped: it cannot steer a terminal."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)
 
 
 def brief(value: object) -> str:
-    """A value from outside for a message, however long or deep it is."""
+    """A short text for any value from outside, however long or deep it is."""
     try:
         return printable(repr(value)[:80])
     except Exception:  # lists in lists, a number of 4,300 digits, or a plugin's own repr that fails
@@ -80,10 +80,10 @@ def brief(value: object) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of somebody else's code says, in one line that can be shown: "KeyError: 'a'"."""
+    """The type and message of an error of foreign code, in one printable line: "KeyError: 'a'"."""
     try:
         text = printable(" ".join(str(error).split()))
-    except Exception:  # even that is somebody else's code
+    except Exception:  # str() is foreign code too
         text = ""
     text = text if len(text) <= 300 else f"{text[:300]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

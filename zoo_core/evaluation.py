@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from zoo_core.catalog import Catalog
+from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
@@ -37,20 +38,21 @@ class RunEvaluation:
 
 
 def evaluate_run(
-    run: str,
+    run: str | Path,
     *,
-    data: str | None,
-    device: str,
-    catalog: Catalog,
+    data: Any = None,
+    device: str = "auto",
+    catalog: Catalog | None = None,
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> RunEvaluation:
-    """Measure a run on `data`, or on what was held out of its own data.
+    """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part of its own data.
 
     `scanning` and `watch` are called with (images done, of how many), during the scan and during the evaluation.
 
     Raises DataError when the classes differ or when the run's own data are no longer what they were.
     """
+    catalog = catalog or open_catalog()
     predictor = load(run, device=device, catalog=catalog)
     if predictor.facts is None:
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
@@ -58,10 +60,10 @@ def evaluate_run(
     part_name: str
     if data is None:
         own = facts.config
-        check_own_data(run, own.data)
-        opened = open_dataset(own.data, catalog, facts.task, scanning)
+        check_own_data(str(run), own.data_text)
+        opened = open_dataset(own.data_text, catalog, facts.task, scanning)
         source = scan_images(opened, bad_images=own.bad_images, watch=scanning)
-        source = source.with_validation(share=own.val_share, seed=own.seed)
+        source = source.with_validation(share=own.val_share, seed=own.seed, kind=str(facts.data.split.get("kind")))
         name = part_name = _held_out(source, facts)
         train = source.parts["train"]
     else:
@@ -102,8 +104,9 @@ def _held_out(source: Source, facts: RunFacts) -> PartName:
     name: PartName = "test" if "test" in source.parts else "val"
     if source.parts[name].digest() != facts.data.digests.get(name):
         title = printable(source.title)
+        moved = "" if Path(source.title).is_absolute() else ", or the run was started in another folder"
         raise DataError(
-            f"the images in {title} are not those that the run held out: files or classes have changed since. "
+            f"the images in {title} are not those that the run held out: files or classes have changed since{moved}. "
             f"Measure all of them with --data {title}, knowing that some may have trained the model."
         )
     return name

@@ -3,7 +3,8 @@
     [project.entry-points.zoo]
     mynet = "zoo_mynet.plugin"
 
-Each hook returns specs: facts only, so a plugin module must import nothing heavy.
+Each hook returns specs: facts only, so a plugin's module imports nothing heavy. The example of each hook is complete,
+and a test runs it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pluggy
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 
 PROJECT = "zoo"
-"""The pluggy project name and the entry-point group."""
+"""The name of the pluggy project and of the entry-point group."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -25,21 +26,42 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def zoo_backbones() -> Sequence[BackboneSpec]:
     """Return the backbones that this plugin provides.
 
+    `build` names a builder `(options) -> Chain`. A spec with a `variant` has the builder called as
+    `(options, variant="...")`, so that one function builds a family.
+
+    # zoo_mynet/plugin.py
     from zoo_core import BackboneSpec, Paper, Preprocessing, hookimpl
 
     @hookimpl
     def zoo_backbones():
-        return [
-            BackboneSpec(
-                name="mynet",
-                build="zoo_mynet.model:mynet",       # (options) -> zoo_core.model.chain.Chain
-                stages=("stem", "block1", "block2"),  # the conv base, in order
-                channels=256, stride=16, min_size=32,
-                year=2026,
-                paper=Paper(title="My Net", authors="A. Author", venue="My Conference", year=2026),
-                preprocessing=Preprocessing(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-            )
-        ]
+        return [_mynet("small", channels=32), _mynet("large", channels=64)]
+
+    def _mynet(variant, *, channels):
+        return BackboneSpec(
+            name=f"mynet-{variant}",
+            build="zoo_mynet.model:build",
+            variant=variant,
+            stages=("stem", "body"),  # the conv base, in order
+            channels=channels,
+            stride=4,
+            min_size=16,
+            year=2026,
+            paper=Paper(title="My Net", authors="A. Author", venue="My Conference", year=2026),
+            preprocessing=Preprocessing(size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        )
+
+    # zoo_mynet/model.py
+    from torch import nn
+
+    from zoo_core import Chain, NoOptions
+
+    WIDTHS = {"small": 32, "large": 64}
+
+    def build(options: NoOptions, *, variant: str) -> Chain:
+        width = WIDTHS[variant]
+        stem = nn.Sequential(nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.ReLU())
+        body = nn.Sequential(nn.Conv2d(16, width, 3, stride=2, padding=1), nn.ReLU())
+        return Chain({"stem": stem, "body": body})
     """
     raise NotImplementedError
 
@@ -48,7 +70,11 @@ def zoo_backbones() -> Sequence[BackboneSpec]:
 def zoo_heads() -> Sequence[HeadSpec]:
     """Return the heads that this plugin provides.
 
+    `build` names a builder `(options, *, in_channels, num_outputs) -> nn.Module`.
+
+    # zoo_wide/plugin.py
     from dataclasses import dataclass
+
     from zoo_core import HeadSpec, hookimpl
 
     @dataclass(frozen=True)
@@ -60,12 +86,19 @@ def zoo_heads() -> Sequence[HeadSpec]:
         return [
             HeadSpec(
                 name="wide",
-                build="zoo_wide.head:wide",  # (options, *, in_channels, num_outputs) -> nn.Module
+                build="zoo_wide.head:wide",
                 options=WideOptions,
                 tasks=("classification", "multilabel"),
                 summary="one wide hidden layer",
             )
         ]
+
+    # zoo_wide/head.py
+    from torch import nn
+
+    def wide(options, *, in_channels, num_outputs):
+        pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return nn.Sequential(*pool, nn.Linear(in_channels, options.hidden), nn.ReLU(), nn.Linear(options.hidden, num_outputs))
     """
     raise NotImplementedError
 
@@ -74,21 +107,24 @@ def zoo_heads() -> Sequence[HeadSpec]:
 def zoo_strategies() -> Sequence[FreezeSpec]:
     """Return the freeze strategies that this plugin provides.
 
+    `plan` names a pure function `(options, *, stages, epochs) -> Plan`.
+
+    # zoo_only/plugin.py
     from dataclasses import dataclass
-    from zoo_core import FreezeSpec, hookimpl
-    from zoo_core.freezing.plan import LEARNING, Phase, Plan, FROZEN
+
+    from zoo_core import FROZEN, TRAINABLE, FreezeSpec, Phase, Plan, hookimpl
 
     @dataclass(frozen=True)
     class OnlyOptions:
         stage: str
 
     def only(options, *, stages, epochs):
-        rules = tuple(LEARNING if name == options.stage else FROZEN for name in stages)
-        return Plan(stages=stages, phases=(Phase(epochs=epochs, rules=(*rules, LEARNING)),))
+        rules = tuple(TRAINABLE if name == options.stage else FROZEN for name in stages)
+        return Plan(stages=stages, phases=(Phase(epochs=epochs, rules=(*rules, TRAINABLE)),))
 
     @hookimpl
     def zoo_strategies():
-        return [FreezeSpec(name="only", plan="zoo_only.plugin:only", options=OnlyOptions, summary="one stage")]
+        return [FreezeSpec(name="only", plan="zoo_only.plugin:only", options=OnlyOptions, summary="one stage and the head")]
     """
     raise NotImplementedError
 
@@ -97,16 +133,33 @@ def zoo_strategies() -> Sequence[FreezeSpec]:
 def zoo_datasets() -> Sequence[DatasetSpec]:
     """Return the data sets that this plugin carries.
 
+    `load` names a function `() -> Source`.
+
+    # zoo_dots/plugin.py
     from zoo_core import DatasetSpec, hookimpl
 
     @hookimpl
     def zoo_datasets():
         return [
             DatasetSpec(
-                name="my-photos", load="zoo_photos.data:photos",  # () -> zoo_core.data.sources.Source
-                summary="200 photos of two pets", images=200, classes=2,
-                licence="CC0-1.0", url="https://example.org",
+                name="dots",
+                load="zoo_dots.data:dots",
+                summary="dark and light squares",
+                images=20,
+                classes=2,
+                licence="CC0-1.0",
+                url="https://example.org",
             )
         ]
+
+    # zoo_dots/data.py
+    import numpy as np
+
+    from zoo_core import ArrayImages, Part, Source
+
+    def dots():
+        targets_N = np.arange(20) % 2
+        pixels_NHW = np.repeat(targets_N * 200, 64).reshape(20, 8, 8).astype(np.uint8)
+        return Source("dots", ("dark", "light"), {"train": Part(ArrayImages("dots", pixels_NHW), targets_N)})
     """
     raise NotImplementedError

@@ -35,7 +35,7 @@ class InstalledPlugin:
     damage: str = ""
 
     def load(self) -> Any:
-        """Import what the entry point names, a module or something in it. Raises whatever that raises."""
+        """Import the module, or the object in it, that the entry point names. Raises any error of that import."""
         if self.damage:
             raise PluginError(f"its metadata are damaged: {self.damage}")
         module, _, attribute = self.value.partition(":")
@@ -69,7 +69,7 @@ def _folders() -> dict[str, int]:
 
 
 def _scan() -> list[InstalledPlugin]:
-    """Ask each distribution by itself: damaged metadata of one, whoever's it is, must not hide the others."""
+    """Read each distribution by itself: damaged metadata of one must not hide the others."""
     from importlib.metadata import distributions
 
     found: dict[str, list[InstalledPlugin]] = {}
@@ -82,9 +82,8 @@ def _scan() -> list[InstalledPlugin]:
         if points or (damage and _names_group(distribution)):
             name, version = _identity(distribution)
             own = [InstalledPlugin(point.name, point.value, name, version) for point in points]
-            found.setdefault(
-                name, own or [InstalledPlugin("unknown", "", name, version, damage)]
-            )  # the first on the path
+            # the first on the path wins
+            found.setdefault(name, own or [InstalledPlugin("unknown", "", name, version, damage)])
     return [plugin for own in found.values() for plugin in own]
 
 

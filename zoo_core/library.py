@@ -1,20 +1,28 @@
-"""zoo as a library: the three functions that programs call."""
+"""zoo as a library: the functions that programs call."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.devices.find import find_device
 from zoo_core.errors import HubError, UsageError
+from zoo_core.freezing.plan import Plan
 from zoo_core.hub.load import is_address, pull_run
+from zoo_core.model.adapt import adapt, make_plan
+from zoo_core.model.apply import AppliedPlan, parts_of
 from zoo_core.model.assemble import Model, build_head_for
+from zoo_core.model.design import ModelDesign
 from zoo_core.predict import Predictor, open_pretrained, open_run
 from zoo_core.settings import FinetuneConfig
-from zoo_core.training import run
+from zoo_core.specs import TASKS, TaskName
+from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.run import Result
 from zoo_core.weights.resolve import load_backbone, resolve_weights
@@ -26,42 +34,102 @@ def create_model(
     num_classes: int,
     head: str = "linear",
     weights: str = "default",
+    task: TaskName = "classification",
     catalog: Catalog | None = None,
 ) -> Model:
-    """Build a conv base with a new head: images (B, C, H, W) to outputs (B, num_classes).
+    """Build a backbone with a new head: images (B, C, H, W) to outputs (B, num_classes).
 
-    `backbone` and `head` may have options (`"mlp:hidden=256"`); `weights` is a tag, "none", "default" or a path.
-    A head that needs the feature map's size is built for images of the size that the weights expect.
-    Raises UsageError for an unknown name and WeightsError when the weights cannot be had.
+    `backbone` and `head` may have options (`"mlp:hidden=256"`); `weights` is a tag, "none", "default" or a path. The
+    outputs are logits of classes or labels, or numbers, by the task. A head that needs the feature map's size is built
+    for the image size of the weights. Raises UsageError for an unknown name and WeightsError when the weights cannot be
+    had.
     """
     if num_classes < 1:
         raise UsageError(f"num_classes must be at least 1, got {num_classes}")
+    if task not in TASKS:
+        raise UsageError(f"there is no task '{task}'. Tasks: {', '.join(TASKS)}.")
     catalog = catalog or open_catalog()
-    choice = catalog.backbone(backbone)
+    choice, head_choice = catalog.backbone(backbone), catalog.head(head)
     start = resolve_weights(choice, weights)
     base, _ = load_backbone(choice, start)
-    answers = build_head_for(
-        base, choice, catalog.head(head), start.preprocessing, num_outputs=num_classes, task="classification"
+    answers = build_head_for(base, choice, head_choice, start.preprocessing, num_outputs=num_classes, task=task)
+    design = ModelDesign(
+        backbone=choice, head=head_choice, preprocessing=start.preprocessing, task=task, start=start.facts()
     )
-    return Model(base, answers)
+    return Model(base, answers, design)
+
+
+def freeze(
+    module: nn.Module,
+    strategy: str | Plan,
+    *,
+    epochs: int = 1,
+    stages: Sequence[str] | None = None,
+    head: str | None = None,
+    catalog: Catalog | None = None,
+) -> AppliedPlan:
+    """Apply a freeze strategy, or a plan, to a module that you train in a loop of your own.
+
+        applied = zoo_core.freeze(model, "last:2")
+        optimizer = torch.optim.AdamW(applied.parameter_groups(lr=1e-3))
+
+    Frozen parts get no gradients, and their statistics stay still when you call `module.train()`. For strategies with
+    several phases give `epochs`, and call `applied.start_epoch(epoch)` at the start of each. A zoo Model knows its
+    stages; of any other module name them by paths, in order, and the head (default: children with parameters, of which
+    the last is the head). Raises UsageError for an unknown strategy or path, and where a strategy does not fit.
+    """
+    if isinstance(module, Model):
+        if stages is not None or head is not None:
+            raise UsageError("a zoo Model has its own stages and head: leave out stages and head.")
+        names = module.backbone.stages
+    else:
+        parts = parts_of(module, stages, head)
+        names = tuple(parts)[:-1]
+    choice = None
+    if isinstance(strategy, Plan):
+        plan = strategy
+        if plan.stages != names:
+            raise UsageError(f"the plan is for the stages {', '.join(plan.stages)}; these are {', '.join(names)}.")
+    else:
+        choice = (catalog or open_catalog()).strategy(strategy)
+        plan = make_plan(choice, names, epochs)
+    if isinstance(module, Model):
+        merge = None if choice is None else adapt(choice, module.backbone, plan)
+        return AppliedPlan(module, module.parts, plan, choice, merge)
+    if choice is not None and choice.spec.adapt is not None:
+        raise UsageError(f"'{choice}' adds parameters, and only to models of zoo_core.create_model.")
+    return AppliedPlan(module, parts, plan, choice)
 
 
 def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback: Callback | None = None) -> Result:
-    """Fine-tune as `config` says and write a run directory.
+    """Fine-tune by the settings of `config` and write a run directory.
 
-    Returns the directory, the history and the evaluation. Raises ZooError with what to do about it.
+    Returns the directory, the history and the evaluation. Raises ZooError with the cause and a next step.
     """
-    return run.finetune(config, catalog or open_catalog(), callback or NullCallback())
+    return runs.finetune(config, catalog or open_catalog(), callback or NullCallback())
+
+
+def resume(
+    run: str | Path, *, data: Any = None, catalog: Catalog | None = None, callback: Callback | None = None
+) -> Result:
+    """Go on with a run that was interrupted, from its newest checkpoint.
+
+    `data` are the images of a run whose images a program handed over; they must be those that it began with. Raises
+    UsageError for a finished run, and ZooError that lists all that has changed since the run began.
+    """
+    return runs.resume(Path(run).expanduser(), catalog or open_catalog(), callback or NullCallback(), data=data)
 
 
 def load(
     name: str | Path, *, weights: str = "default", device: str = "auto", catalog: Catalog | None = None
 ) -> Predictor:
-    """Load what can classify: a run directory, a published model (`owner/name[@revision]`), or a pretrained backbone.
+    """Load a predictor: a run directory, a published model (`owner/name[@revision]`), or a pretrained backbone.
 
     Nothing in a run or repository is executed or unpickled. Raises UsageError when there is no such run or backbone,
     HubError when a repository cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
     """
+    if not isinstance(name, str | Path):
+        raise UsageError(f"load takes the path of a run or a name, not a {type(name).__name__}.")
     catalog = catalog or open_catalog()
     place: torch.device = find_device(device)
     path = Path(name).expanduser()

@@ -1,8 +1,7 @@
 """One grammar of options for backbones, heads and strategies: `mlp:hidden=512+128,dropout=0.3`, `last:2`.
 
-Options are the fields of a frozen dataclass. A field's type says how its text is read: int, float, bool, str,
-a Literal of words, a tuple of numbers (joined by `+`), or one of these `| None`. One value may stand without its
-name; it fills the first field.
+Options are the fields of a frozen dataclass. A field may be an int, float, bool, str, a Literal of words, a tuple of
+numbers (joined by `+`), or one of these `| None`. The first value may stand without its name; it sets the first field.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ O = TypeVar("O")  # an options dataclass  # noqa: E741
 
 @dataclass(frozen=True)
 class NoOptions:
-    """For whatever has nothing to set."""
+    """The options of a spec that has none."""
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -32,7 +31,7 @@ def split_name(text: str) -> tuple[str, str]:
 def parse_options(owner: str, options: type[O], text: str) -> O:
     """Read `text` (`key=value,key=value`) into an `options` dataclass.
 
-    Raises UsageError that names `owner`, the options there are and what was wrong with this one.
+    Raises UsageError that names `owner`, the wrong option and the options that exist.
     """
     fields = {field.name: field for field in dataclasses.fields(options)}  # type: ignore[arg-type]
     types_of = typing.get_type_hints(options)
@@ -60,7 +59,7 @@ def parse_options(owner: str, options: type[O], text: str) -> O:
 
 
 def format_options(name: str, options: object) -> str:
-    """Write a name and its options so that reading them gives the same again; defaults are left out."""
+    """Write a name and its options as text; `parse_options` reads the same back. Defaults are left out."""
     fields = dataclasses.fields(options)  # type: ignore[arg-type]
     parts = []
     for position, field in enumerate(fields):
@@ -73,17 +72,17 @@ def format_options(name: str, options: object) -> str:
 
 
 def describe_options(owner: str, options: type) -> str:
-    """Say in one line which options there are, with their types and defaults."""
+    """One line that lists the options with their types and defaults."""
     fields = dataclasses.fields(options)
     if not fields:
         return f"'{owner}' has no options."
     types_of = typing.get_type_hints(options)
-    told = [
+    texts = [
         f"{field.name}=<{_type_name(types_of[field.name])}>"
         + ("" if _is_required(field) else f" (default {_write(field.default)})")
         for field in fields
     ]
-    return f"Options of '{owner}': {', '.join(told)}."
+    return f"Options of '{owner}': {', '.join(texts)}."
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

@@ -30,18 +30,19 @@ def written_whole(target: Path) -> Iterator[Path]:
     The file under the final name is complete at every moment: its bytes are synced to disk before
     the rename. Raises ZooError when the file cannot be written.
     """
-    import tempfile
+    import secrets
 
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)  # less the umask
+        permissions = os.fstat(handle).st_mode & 0o777
+        os.close(handle)
     except OSError as error:
         raise _unwritable(target, error) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(permissions)  # the block may have put a file of its own there
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
@@ -86,9 +87,3 @@ def git_object_id(path: Path) -> str:
 
 def _unwritable(target: Path, error: OSError) -> ZooError:
     return ZooError(f"{target} could not be written: {error.strerror or error}. Free space or choose another place.")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,14 +1,13 @@
-"""A model ready to answer: a fine-tuned run, or a pretrained backbone with its original classifier.
+"""A predictor: a fine-tuned run, or a pretrained backbone with its original classifier, ready for images.
 
-Shapes: B batch, C channels, H height, W width, K classes.
+Shapes: B batch, C channels, H height, W width, K outputs.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import runpy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -18,36 +17,44 @@ from torch import nn
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.decode import open_image
+from zoo_core.data.given import GivenImage, given_images
 from zoo_core.data.on_device import normalised
-from zoo_core.data.sources import FolderImages, Part
+from zoo_core.data.sources import Part
+from zoo_core.devices.precision import full_precision
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
+from zoo_core.model.design import ModelDesign
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.schema import RunFacts
-from zoo_core.specs import HEAD, BackboneSpec, Preprocessing
+from zoo_core.specs import HEAD, BackboneSpec
+from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective, objective_for
 from zoo_core.tensors import read_tensors
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.weights.load import assign, build_empty, check_finite, check_keys_and_shapes, load_chain
 from zoo_core.weights.resolve import load_whole, named_weights, unknown_weights
+from zoo_core.weights_specs import Preprocessing
 
 BATCH_SIZE = 16
+CLASS_LISTS = {"imagenet-1k": "imagenet_1k.txt"}
+"""Lists of class names that weights refer to, and their files in resources."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image: classes or labels with their probabilities, the likeliest first, or numbers."""
+    """The answers for one image, the most probable first: classes or labels with probabilities, or numbers."""
 
     image: str
+    """The path of the image, or "image N" for one from memory."""
     answers: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network, what it expects and what its answers mean."""
+    """A network with the preprocessing of its images and the names of its outputs."""
 
     title: str
     network: nn.Module
@@ -57,32 +64,35 @@ class Predictor:
     objective: Objective
     facts: RunFacts | None = None
 
-    def predict(self, images: Sequence[str | Path], *, top: int = 5) -> list[Prediction]:
-        """Answer for image files. Raises DataError naming the first file that cannot be read.
+    def predict(self, images: GivenImage | Iterable[GivenImage], *, top: int = 5) -> list[Prediction]:
+        """Predict images: one or several paths, PIL images, arrays (H, W, C) of uint8, or tensors (C, H, W).
 
-        Of classes the `top` likeliest are told, of labels those above a probability of 0.5, of numbers all.
+        Tensors hold uint8 or floats in 0..1, before any normalisation, and may be batches (B, C, H, W). All images are
+        resized, cropped and normalised by zoo. Returns a prediction for each image: the `top` most probable classes,
+        the labels with a probability above 0.5, or all numbers. Raises UsageError for other types, and DataError that
+        names the first image that cannot be read.
         """
         return list(self.predictions(images, top=top))
 
-    def predictions(self, images: Sequence[str | Path], *, top: int = 5) -> Iterator[Prediction]:
-        """Answer for image files, batch by batch."""
-        paths = [Path(image) for image in images]
-        for path in paths:
-            if not path.is_file():
-                open_image(path)  # says what is wrong with it before any work is done
-        files = FolderImages(Path(), tuple(str(path) for path in paths))
-        batches = self._batches(Part(files, np.zeros(len(paths), dtype=np.int64)))
+    def predictions(self, images: GivenImage | Iterable[GivenImage], *, top: int = 5) -> Iterator[Prediction]:
+        """`predict`, batch by batch."""
+        given = given_images(images)
+        for value in given.values:
+            if isinstance(value, str | Path) and not Path(value).is_file():
+                open_image(Path(value))  # raises before any work is done
+        batches = self._batches(Part(given, np.zeros(len(given), dtype=np.int64)))
         done = 0
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
             with torch.inference_mode():
-                outputs_BK = self.network(normalised(pixels_BCHW, self.preprocessing, self.device)).float().cpu()
+                outputs_BK = self.network(normalised(pixels_BCHW, self.preprocessing, self.device))
+                outputs_BK = full_precision(outputs_BK).cpu()
             for outputs_K in outputs_BK:
-                yield Prediction(str(images[done]), self.objective.answers(outputs_K, self.classes, top))
+                yield Prediction(given.name(done), self.objective.answers(outputs_K, self.classes, top))
                 done += 1
 
     def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
-        """Measure on images whose targets stand in the order of `classes`."""
+        """Measure the network on images whose targets are in the order of `classes`."""
         inputs = ImageInputs(self._batches(part), self.device)
         return Evaluator(self.objective, self.device).evaluate(self.network, inputs, watch)
 
@@ -91,7 +101,7 @@ class Predictor:
 
 
 def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predictor:
-    """Load a run directory. Raises ZooError when it is damaged or was made by a plugin that is not here."""
+    """Load a run directory. Raises ZooError when it is damaged or needs a plugin that is not installed."""
     run = read_run(directory)
     facts = run.facts
     backbone = catalog.backbone(_installed(facts.backbone.distribution, facts.backbone.name, catalog))
@@ -106,14 +116,18 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     load_chain(base, tensors, path=run.weights_path, ignored=(f"{HEAD}.",), classifier=None)
     own = {key.removeprefix(f"{HEAD}."): tensor for key, tensor in tensors.items() if key.startswith(f"{HEAD}.")}
     check_keys_and_shapes(module.state_dict(keep_vars=True), own, subject=f"the head in {run.weights_path}")
+    task_named(facts.task).match_units(module, own)
     assign(module, own)
-    model = Model(base, module).eval().to(device)
+    design = ModelDesign(
+        backbone=backbone, head=head, preprocessing=facts.preprocessing, task=facts.task, start=facts.start
+    )
+    model = Model(base, module, design).eval().to(device)
     objective = objective_for(facts.task, module)
     return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts)
 
 
 def _installed(distribution: str, name: str, catalog: Catalog) -> str:
-    """The name to look up, with its distribution. Raises ZooError when that is not installed or failed to load."""
+    """The name with its distribution. Raises ZooError when the distribution is not installed or was skipped."""
     record = next((record for record in catalog.records if record.distribution == distribution), None)
     if record is None:
         raise ZooError(
@@ -144,23 +158,12 @@ def open_pretrained(choice: Choice[BackboneSpec], weights: str, device: torch.de
 
 
 def class_names(classes: str | tuple[str, ...]) -> tuple[str, ...]:
-    """The names that a classifier answers with. "imagenet-1k" are torchvision's for the ImageNet challenge."""
+    """The class names of a classifier, from the names themselves or from the name of a list in core."""
     if isinstance(classes, tuple):
         return classes
-    if classes == "imagenet-1k":
-        return _imagenet_names()
-    raise ZooError(f"the class list '{classes}' is not known. Known: imagenet-1k, or the names themselves.")
-
-
-def _imagenet_names() -> tuple[str, ...]:
-    """torchvision has them in a file of its own, which is read alone where it is there: all of it takes seconds to import."""
-    torchvision = importlib.util.find_spec("torchvision")
-    if torchvision is not None and torchvision.origin is not None:
-        file = Path(torchvision.origin).parent / "models" / "_meta.py"
-        names = runpy.run_path(str(file)).get("_IMAGENET_CATEGORIES") if file.is_file() else None
-        if names:
-            return tuple(names)
-    from torchvision.models import get_model_weights, list_models
-
-    any_weights = next(iter(get_model_weights(list_models()[0])))
-    return tuple(any_weights.meta["categories"])
+    if classes not in CLASS_LISTS:
+        raise ZooError(
+            f"the class list '{classes}' is not known. Known: {', '.join(CLASS_LISTS)}, or the names themselves."
+        )
+    text = files("zoo_core").joinpath("resources", CLASS_LISTS[classes]).read_text(encoding="utf-8")
+    return tuple(text.splitlines())

@@ -1,4 +1,4 @@
-"""What the fields of a spec may hold. Each check raises PluginError, which names the spec and what is wrong with it."""
+"""Checks of the fields of specs. Each raises PluginError that names the spec and the wrong value."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_path(owner: str, path: str) -> None:
 
 
 def check_texts(owner: str, **texts: str | None) -> None:
-    """Texts are shown in tables: they are short lines, or not there."""
+    """Texts are shown in tables: each is None or at most MAX_TEXT characters long."""
     for field, text in texts.items():
         fits = text is None or (isinstance(text, str) and len(text) <= MAX_TEXT)
         require(fits, f"{owner}: {field} must be a text of at most {MAX_TEXT} characters, got {brief(text)}")

@@ -5,10 +5,11 @@ import types
 import pytest
 
 from zoo_core import hookimpl
-from zoo_core.catalog import Catalog, registry
+from zoo_core.catalog import Catalog
 from zoo_core.discovery import PluginRecord, _collect
 from zoo_core.errors import UsageError
 from zoo_core.freezing.strategies import DepthOptions
+from zoo_core.installing import registry
 from zoo_core.specs import FreezeSpec, HeadSpec
 
 FULL = FreezeSpec(name="full", plan="zoo_core.freezing.strategies:full", summary="everything")

@@ -20,7 +20,7 @@ from zoo_core.data.prefetch import lagged, prefetch
 from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.data.transforms import FRESH, Crop, Pixels, apply_crop, crop_of
 from zoo_core.devices.transfer import to_cpu_async
-from zoo_core.specs import Interpolation, Preprocessing
+from zoo_core.weights_specs import Interpolation, Preprocessing
 
 CPU = torch.device("cpu")
 GREY = Preprocessing(size=32, mean=(0.5,), std=(0.5,))

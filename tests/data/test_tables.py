@@ -15,6 +15,9 @@ import pytest
 
 from helpers import make_photos
 from zoo_core.data import csvfile, tables
+from zoo_core.data.findings import findings
+from zoo_core.data.scan import scan_images
+from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
 from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.tasks import targets
@@ -88,6 +91,38 @@ def test_numbers_and_labels_are_split_by_the_seed_alone(write: Write) -> None:
     assert {name: len(part) for name, part in split.parts.items()} == {"train": 6, "val": 2}
     assert split.split == {"kind": "random", "seed": 0, "val_share": 0.25}
     assert split.parts["val"].digest() == again.parts["val"].digest() != other.parts["val"].digest()
+
+
+def labelled(write: Write, tags: dict[str, str]) -> Source:
+    return read_table(write("path,tags", *(f"{path},{tag}" for path, tag in tags.items())))
+
+
+def test_a_rare_label_stays_in_training(write: Write) -> None:
+    """Seen to fail: of some seeds the only image of a label was held out, and nothing trained it."""
+    paths = [f"{kind}/{number}.{'png' if number % 2 else 'jpg'}" for kind in "ab" for number in range(4)]
+    tags = dict.fromkeys(paths, "sun|sea") | {"a/3.png": "sun|striped"}
+    source = labelled(write, tags)
+    kinds = set()
+    for seed in range(20):
+        split = source.with_validation(share=0.25, seed=seed)
+        assert split.parts["train"].targets.sum(0).min() > 0
+        assert len(split.parts["val"]) == 2
+        kinds.add(split.split["kind"])
+        old = source.with_validation(share=0.25, seed=seed, kind="random")
+        if split.split["kind"] == "random":
+            assert old.parts["val"].digest() == split.parts["val"].digest(), "a split that robs no label is as it was"
+        else:
+            assert old.parts["train"].targets.sum(0).min() == 0
+            again = source.with_validation(share=0.25, seed=seed, kind=str(split.split["kind"]))
+            assert again.parts["val"].digest() == split.parts["val"].digest()
+    assert kinds == {"random", "random, every label trained"}
+    (note,) = findings(scan_images(source).with_validation(share=0.25, seed=0))
+    assert note == "Unmeasured: no val image has the label 'striped'."
+
+
+def test_labels_of_single_images_can_be_split(write: Write) -> None:
+    source = labelled(write, {"a/0.jpg": "x|", "b/0.jpg": "y|"})
+    assert len(source.with_validation(share=0.25, seed=0).parts["val"]) == 1
 
 
 def test_a_digest_covers_names_and_numbers(write: Write) -> None:

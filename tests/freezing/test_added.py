@@ -18,13 +18,12 @@ from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.errors import PluginError
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.library import create_model
-from zoo_core.model.adapt import adapt
+from zoo_core.model.adapt import adapt, make_plan
 from zoo_core.model.assemble import Model, trainable_parameters
 from zoo_core.model.chain import Chain
 from zoo_core.options import NoOptions
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import FreezeSpec
-from zoo_core.training.resolve import make_plan
 from zoo_core.training.schedule import Rates
 
 
@@ -80,7 +79,7 @@ def model(catalog: Catalog) -> Model:
 
 @pytest.fixture
 def made(catalog: Catalog) -> Plan:
-    return make_plan(chosen(SPEC), catalog.backbone("resnet18").spec, 1)
+    return make_plan(chosen(SPEC), catalog.backbone("resnet18").spec.stages, 1)
 
 
 def test_only_what_was_added_learns_in_its_stage_also_in_a_copy(model: Model, made: Plan) -> None:
@@ -137,5 +136,5 @@ def test_the_path_of_adapt_is_checked_when_the_spec_is_made() -> None:
 def test_most_strategies_add_nothing(catalog: Catalog, model: Model) -> None:
     strategy = catalog.strategy("last:2")
     before = dict(model.backbone.named_parameters())
-    assert adapt(strategy, model.backbone, make_plan(strategy, catalog.backbone("resnet18").spec, 1)) is None
+    assert adapt(strategy, model.backbone, make_plan(strategy, catalog.backbone("resnet18").spec.stages, 1)) is None
     assert dict(model.backbone.named_parameters()) == before

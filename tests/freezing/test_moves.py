@@ -8,10 +8,10 @@ import torch
 from zoo_core.catalog import Catalog
 from zoo_core.freezing.plan import Plan
 from zoo_core.library import create_model
+from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import NORMALISATION
 from zoo_core.settings import FinetuneConfig
-from zoo_core.training.resolve import make_plan
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
 
 STRATEGIES = [
@@ -63,7 +63,7 @@ def everything(model: Model, plan: Plan) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("text", STRATEGIES)
 def test_steps_move_exactly_what_is_planned_in_each_phase(catalog: Catalog, model: Model, text: str) -> None:
-    plan = make_plan(catalog.strategy(text), catalog.backbone("resnet18").spec, 8)
+    plan = make_plan(catalog.strategy(text), catalog.backbone("resnet18").spec.stages, 8)
     config = FinetuneConfig(backbone="resnet18", lr=0.01, base_lr=0.1)
     generator = torch.Generator().manual_seed(0)
     assert plan.epochs == 8

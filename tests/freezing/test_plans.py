@@ -50,7 +50,7 @@ def test_statistics_can_stay_frozen_where_weights_learn(catalog: Catalog) -> Non
         ((), "at least one phase"),
         ((Phase(0, (FROZEN, TRAINABLE)),), "at least one epoch"),
         ((Phase(1, (TRAINABLE,)),), "a phase needs 2 rules"),
-        ((Phase(1, (FROZEN, FROZEN)),), "nothing learns"),
+        ((Phase(1, (FROZEN, FROZEN)),), "no part is trainable"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(phases: tuple[Phase, ...], message: str) -> None:

@@ -6,6 +6,7 @@ Row 38, hostile addresses and file names: seen to fail without the patterns of n
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -21,10 +22,12 @@ from huggingface_hub import close_session, constants
 
 from hub.support import BODY, CONFIG, LARGE, REPO, SMALL, WEIGHTS, Caches, bodies, point_to
 from hubserver import TestHub
+from zoo_core.catalog import Catalog
 from zoo_core.errors import HubError, UsageError
 from zoo_core.hubclient import client as asking
 from zoo_core.hubclient.pull import parse_address, pull
 from zoo_core.weights.fetch import HubFile, fetch_source
+from zoo_core.weights.resolve import resolve_weights
 
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
@@ -276,3 +279,17 @@ def test_a_hostile_file_name_is_refused_before_anybody_is_asked(hub: TestHub, ca
         pull(REPO, [file])
     assert hub.requests == []
     assert not caches.hub.exists()
+
+
+def test_timms_config_in_a_repository_is_used_for_its_weights(hub: TestHub, catalog: Catalog) -> None:
+    """Before, the backbone's default was used without a word: bilinear, 0.875, ImageNet's mean."""
+    told = {
+        "input_size": [3, 160, 160],
+        "crop_pct": 0.95,
+        "interpolation": "bicubic",
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+    }
+    hub.add_repo("acme/timm", {LARGE: WEIGHTS, SMALL: json.dumps({"pretrained_cfg": told}).encode()})
+    start = resolve_weights(catalog.backbone("resnet18"), "hf:acme/timm")
+    assert (start.preprocessing.size, start.preprocessing.crop, start.preprocessing.mean) == (160, 0.95, (0.5,) * 3)

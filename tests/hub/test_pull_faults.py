@@ -152,6 +152,15 @@ def test_a_file_that_changed_on_the_disk_is_fetched_again(hub: TestHub) -> None:
     assert pull(REPO, [LARGE])[0].path.read_bytes() == WEIGHTS
 
 
+def test_a_file_that_changed_on_the_disk_and_whose_time_was_set_back_is_fetched_again(hub: TestHub) -> None:
+    """With size and time of change alone the flipped byte was used."""
+    blob = pull(REPO, [LARGE])[0].path.resolve()
+    facts = blob.stat()
+    blob.write_bytes(FLIPPED)
+    os.utime(blob, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert pull(REPO, [LARGE])[0].path.read_bytes() == WEIGHTS
+
+
 # ---- the link
 
 

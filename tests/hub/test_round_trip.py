@@ -12,7 +12,7 @@ from helpers import Zoo, make_photos
 from hub.support import published_weights
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
-from zoo_core.specs import HubFile
+from zoo_core.weights_specs import HubFile
 
 REPO = "alice/pets"
 

@@ -23,8 +23,8 @@ from zoo_core.hub.publish import publish
 from zoo_core.hub.timm_export import crop_for_timm
 from zoo_core.model.assemble import build_network
 from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import Preprocessing
 from zoo_core.tensors import write_tensors
+from zoo_core.weights_specs import Preprocessing
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning"),
@@ -61,7 +61,7 @@ def trained(catalog: Catalog, folder: Path, backbone: str, size: int, **settings
     ("backbone", "size", "head"),
     [
         ("resnet18", 64, "linear"),
-        ("resnet18", 64, "solved"),
+        ("resnet18", 64, "logreg"),
         ("efficientnet_lite0", 64, "linear"),
         ("vgg11", 224, "linear"),
     ],
@@ -90,7 +90,7 @@ def test_timm_opens_the_published_model_and_gives_the_same_logits(
         ("lenet5", 32, "linear", "'lenet5' has no twin in timm"),
         ("resnet18", 32, "mlp:8", "timm has the head 'linear' with average pooling only"),
         ("resnet18", 32, "linear:max", "timm has the head 'linear' with average pooling only"),
-        ("resnet18", 32, "solved:avgmax", "timm has the head 'linear' with average pooling only"),
+        ("resnet18", 32, "logreg:avgmax", "timm has the head 'linear' with average pooling only"),
         ("resnet18", 32, "prototype", "timm has the head 'linear' with average pooling only"),
         ("vgg11", 32, "linear", "gives the same answers at 224 pixels only"),
     ],

@@ -29,10 +29,10 @@ from hubserver.reading import ranged
 from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.errors import HubError, WeightsError
 from zoo_core.hubclient import client as asking
-from zoo_core.specs import TorchFile
 from zoo_core.tensors import read_tensors
 from zoo_core.weights.fetch import fetch_source
 from zoo_core.weights.resolve import load_backbone, load_whole, resolve_weights
+from zoo_core.weights_specs import TorchFile
 
 TENSORS = {"weight": torch.arange(5000.0)}
 
@@ -233,7 +233,7 @@ def test_offline_only_what_was_converted_is_there(server: TorchServer, monkeypat
 
 PULL = """
 import sys
-from zoo_core.specs import TorchFile
+from zoo_core.weights_specs import TorchFile
 from zoo_core.weights.fetch import fetch_source
 print(fetch_source(TorchFile(file=sys.argv[1])).sha256)
 """

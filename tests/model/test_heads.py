@@ -39,7 +39,7 @@ FEATURES = torch.randn(4, 16, 3, 5, generator=torch.Generator().manual_seed(0))
         ),
         ("cosine:gem", ["pool", "flatten", "output"]),
         ("prototype:max", ["pool", "flatten", "output"]),
-        ("solved:avgmax", ["pool", "flatten", "output"]),
+        ("logreg:avgmax", ["pool", "flatten", "output"]),
     ],
 )
 def test_a_head_maps_a_feature_map_to_its_outputs(catalog: Catalog, text: str, layers: list[str]) -> None:
@@ -78,7 +78,7 @@ def test_a_number_out_of_range_is_refused(catalog: Catalog, text: str) -> None:
         ("flatten:hidden=8", 240 * 8 + 8 + 8 * 7 + 7),
         ("cosine", 16 * 7 + 1),
         ("prototype", 16 * 7 + 1),
-        ("solved", 16 * 7 + 7),
+        ("logreg", 16 * 7 + 7),
     ],
 )
 def test_a_head_has_the_parameters_that_its_layers_need(catalog: Catalog, text: str, count: int) -> None:
@@ -120,7 +120,7 @@ def test_the_exponent_of_gem_learns_and_leads_from_the_average_to_the_maximum() 
 
 def test_pooling_without_parameters_stands_at_the_front_of_a_plain_sequence(catalog: Catalog) -> None:
     """What has no parameters may be computed with the frozen base, once."""
-    for text in ("linear", "mlp:pool=max", "solved:avgmax", "prototype", "flatten"):
+    for text in ("linear", "mlp:pool=max", "logreg:avgmax", "prototype", "flatten"):
         head = build_head(catalog.head(text), in_channels=16, num_outputs=7, in_size=(3, 5))
         assert isinstance(head, torch.nn.Sequential)
         first_layers = list(head)[: 1 if text == "flatten" else 2]

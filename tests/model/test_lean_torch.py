@@ -79,7 +79,7 @@ def test_an_optimizer_takes_the_steps_of_torchs_own(
 
 @pytest.mark.parametrize(
     "settings",
-    [("--strategy", "full"), ("--strategy", "lp-ft", "--optimizer", "sgd"), ("--head", "solved", "--epochs", "1")],
+    [("--strategy", "full"), ("--strategy", "lp-ft", "--optimizer", "sgd"), ("--head", "logreg", "--epochs", "1")],
 )
 def test_a_whole_fine_tune_imports_no_compiler(tmp_path: Path, settings: tuple[str, ...]) -> None:
     make_photos(tmp_path / "photos", count=6)

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from zoo_core.builtin import FittedOptions
 from zoo_core.model import solvers
-from zoo_core.model.solvers import DECAYS, Solvable, best_decay, prototype, solve, solved
+from zoo_core.model.solvers import DECAYS, Solvable, best_decay, logreg, prototype, solve
 
 
 def points(count: int = 60, width: int = 6, classes: int = 3, noise: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,7 +86,7 @@ def test_a_solved_head_is_a_plain_layer_with_centre_and_scale_folded_in() -> Non
     """The last feature never changes: its weight must be zero, and nothing may become infinite."""
     features, targets = points()
     features = torch.cat((features, torch.full((60, 1), 3.0)), dim=1)
-    head = solved(FittedOptions(), in_channels=7, num_outputs=3)
+    head = logreg(FittedOptions(), in_channels=7, num_outputs=3)
     assert isinstance(head, Solvable)
     reduced = head.reduce(features[:, :, None, None].expand(-1, -1, 2, 4))
     assert torch.allclose(reduced, features)
@@ -103,7 +103,7 @@ def test_a_solved_head_is_a_plain_layer_with_centre_and_scale_folded_in() -> Non
 
 def test_two_fits_with_one_seed_are_equal_to_the_last_bit() -> None:
     features, targets = points()
-    heads = [solved(FittedOptions(), in_channels=6, num_outputs=3) for _ in range(2)]
+    heads = [logreg(FittedOptions(), in_channels=6, num_outputs=3) for _ in range(2)]
     for head in heads:
         head.fit(features, targets, 3)
     assert torch.equal(heads[0].output.weight, heads[1].output.weight)

@@ -325,10 +325,10 @@ def used(install: Install) -> Catalog:
     ],
 )
 def test_a_strategy_that_fails_when_it_is_asked_is_blamed(used: Catalog, strategy: str, message: str) -> None:
-    from zoo_core.training.job import make_plan
+    from zoo_core.model.adapt import make_plan
 
     with pytest.raises(PluginError) as caught:
-        make_plan(used.strategy(strategy), used.backbone("lenet5").spec, 3)
+        make_plan(used.strategy(strategy), used.backbone("lenet5").spec.stages, 3)
     assert str(caught.value).startswith(message)
 
 

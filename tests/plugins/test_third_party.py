@@ -223,7 +223,7 @@ def test_its_heads_and_strategies_work_in_every_command_and_in_the_library(
     assert loaded.stdout.strip() == str((("warmth", predicted["answers"][0]["value"]),)), loaded.stderr
     refused = zoo("finetune", *chosen, "--data", tmp_path / "photos", env=here)
     assert "the head 'grid' is for multilabel and regression, and the data ask for classification." in refused.stderr
-    assert "Heads for it: centroid, corner, cosine, flatten, linear, mlp, prototype, solved." in refused.stderr
+    assert "Heads for it: centroid, corner, cosine, flatten, linear, logreg, mlp, prototype." in refused.stderr
 
 
 def test_its_head_may_be_solved_rather_than_trained(zoo: Zoo, site: Path, photos: Path) -> None:

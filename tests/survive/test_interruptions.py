@@ -54,7 +54,7 @@ CASES = {
     "lora": replace(RESNET, strategy="lora"),
     "averages and mixtures": replace(LENET, strategy="lp-ft", ema=0.9, mixup=0.4, cutmix=1.0, l2_sp=0.1),
     "range test": replace(LENET, strategy="lp-ft", lr="auto"),
-    "solved, then trained": replace(LENET, strategy="last:1", head="solved"),
+    "solved, then trained": replace(LENET, strategy="last:1", head="logreg"),
 }
 
 
@@ -145,7 +145,7 @@ def test_a_measurement_is_left_and_made_again(
         photos = photos.rename(tmp_path / "train").parent / "parts"
         (tmp_path / "train").rename(make_photos(photos / "test", count=3).parent / "train")
     solved = where in ("solve_head", "training_loss")
-    config = replace(LENET, head="solved" if solved else "linear", strategy="head-only", data=str(photos))
+    config = replace(LENET, head="logreg" if solved else "linear", strategy="head-only", data=str(photos))
     run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
     callback = Stopping(-1)
     name = "evaluate_best" if where == "test" else where

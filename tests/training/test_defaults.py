@@ -16,9 +16,9 @@ from zoo_core.runs.card import cached_in_words, decision_lines
 from zoo_core.runs.directory import read_facts
 from zoo_core.runs.schema import differences
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
-from zoo_core.specs import Preprocessing
 from zoo_core.training.defaults import default_augment, default_base_lr, default_epochs, default_strategy
 from zoo_core.training.job import prepare
+from zoo_core.weights_specs import Preprocessing
 
 PREPROCESSING = Preprocessing(size=224, mean=(0.5,) * 3, std=(0.5,) * 3)
 RESNET50 = 23_500_000

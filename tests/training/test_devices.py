@@ -25,7 +25,7 @@ from zoo_core.frozen import split
 from zoo_core.frozen.inputs import CachedFeatures
 from zoo_core.model.assemble import build_network
 from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import BackboneSpec, Preprocessing
+from zoo_core.specs import BackboneSpec
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.phase_trainer import PhaseTrainer
@@ -35,6 +35,7 @@ from zoo_core.training.stopping import StopRequest
 from zoo_core.training.train_step import Batch, TrainStep
 from zoo_core.training.trainer import Trainer
 from zoo_core.weights.load import without_storage
+from zoo_core.weights_specs import Preprocessing
 
 GPU = torch.device("cuda", 0)
 SETTINGS = FinetuneConfig(

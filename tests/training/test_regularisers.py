@@ -16,9 +16,9 @@ from zoo_core.catalog import Catalog
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.library import create_model
+from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model
 from zoo_core.training.regularisers import L2SP, Ema, cutmix, mixup
-from zoo_core.training.resolve import make_plan
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
 
 MIXERS = [mixup, cutmix]
@@ -93,7 +93,7 @@ def test_shares_have_the_variance_of_their_beta_distribution(alpha: float) -> No
 def built(catalog: Catalog, strategy: str) -> tuple[Model, Plan]:
     torch.manual_seed(0)
     model = create_model("resnet18", num_classes=3, weights="none", catalog=catalog)
-    return model, make_plan(catalog.strategy(strategy), catalog.backbone("resnet18").spec, 4)
+    return model, make_plan(catalog.strategy(strategy), catalog.backbone("resnet18").spec.stages, 4)
 
 
 def take_a_step(model: Model, plan: Plan, number: int, pull: L2SP | None = None, seed: int = 0) -> None:

@@ -9,10 +9,10 @@ from helpers import resolved
 from zoo_core.catalog import Catalog
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.library import create_model
+from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
-from zoo_core.training.resolve import make_plan
-from zoo_core.training.schedule import Rates, learning_in, make_optimizer, parameter_groups, schedule, set_rates
+from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, schedule, set_rates
 
 PRETRAINED, SCRATCH = resolved(lr=0.01, base_lr=0.1), resolved(lr=0.01, base_lr=0.2)
 
@@ -29,13 +29,17 @@ def optimizer_of(model: Model, plan: Plan, number: int = 0, settings: ResolvedSe
     return make_optimizer(settings, parameter_groups(model, plan, number, rates, settings.weight_decay))
 
 
+def parameters_of(optimizer: torch.optim.Optimizer) -> set[torch.nn.Parameter]:
+    return {parameter for group in optimizer.param_groups for parameter in group["params"]}
+
+
 @pytest.mark.parametrize("text", ["head-only", "last:1", "last:3", "full"])
 def test_the_optimizer_moves_exactly_what_learns(catalog: Catalog, model: Model, text: str) -> None:
-    plan = make_plan(catalog.strategy(text), catalog.backbone("resnet18").spec, 3)
-    to_device = learning_in(optimizer_of(model, plan))
-    assert to_device == {parameter for parameter in model.parameters() if parameter.requires_grad}
+    plan = make_plan(catalog.strategy(text), catalog.backbone("resnet18").spec.stages, 3)
+    moved = parameters_of(optimizer_of(model, plan))
+    assert moved == {parameter for parameter in model.parameters() if parameter.requires_grad}
     planned = {p for part in plan.trainable(plan.phases[0]) for p in model.part(part).parameters()}
-    assert to_device == planned
+    assert moved == planned
 
 
 def test_each_stage_gets_its_share_and_norms_and_biases_no_decay(model: Model) -> None:
@@ -51,7 +55,7 @@ def test_each_stage_gets_its_share_and_norms_and_biases_no_decay(model: Model) -
 
 
 def test_from_scratch_the_base_learns_at_a_fifth_of_the_heads_rate(catalog: Catalog, model: Model) -> None:
-    plan = make_plan(catalog.strategy("full"), catalog.backbone("resnet18").spec, 1)
+    plan = make_plan(catalog.strategy("full"), catalog.backbone("resnet18").spec.stages, 1)
     groups = optimizer_of(model, plan, settings=SCRATCH).param_groups
     assert {group["lr"] for group in groups if group["part"] != "head"} == {0.01 * 0.2}
 
@@ -68,7 +72,7 @@ def test_parameters_that_go_on_learning_keep_their_optimizer_state(model: Model)
     second = optimizer_of(model, plan, 1, first)
     assert set(kept) == set(model.head.parameters())
     assert all(torch.equal(second.state[parameter]["exp_avg"], state) for parameter, state in kept.items())
-    assert learning_in(second) > set(kept)
+    assert parameters_of(second) > set(kept)
 
 
 def test_the_schedule_rises_then_falls_as_a_cosine() -> None:
@@ -81,7 +85,7 @@ def test_the_schedule_rises_then_falls_as_a_cosine() -> None:
 
 
 def test_rates_are_a_share_of_each_groups_peak(catalog: Catalog, model: Model) -> None:
-    plan = make_plan(catalog.strategy("last:1"), catalog.backbone("resnet18").spec, 1)
+    plan = make_plan(catalog.strategy("last:1"), catalog.backbone("resnet18").spec.stages, 1)
     optimizer = optimizer_of(model, plan)
     set_rates(optimizer, 2, 100, 100, 0.1)
     assert {group["part"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
@@ -90,7 +94,7 @@ def test_rates_are_a_share_of_each_groups_peak(catalog: Catalog, model: Model) -
 
 
 def test_a_stage_that_joins_later_has_a_warm_up_of_its_own(catalog: Catalog, model: Model) -> None:
-    plan = make_plan(catalog.strategy("gradual:every=2"), catalog.backbone("resnet18").spec, 8)
+    plan = make_plan(catalog.strategy("gradual:every=2"), catalog.backbone("resnet18").spec.stages, 8)
     optimizer = optimizer_of(model, plan, 1)
     unfrozen_at = {group["part"]: group["unfrozen_at"] for group in optimizer.param_groups}
     assert unfrozen_at == {"layer4": 2, "head": 0}

@@ -45,7 +45,7 @@ def reduced(job: Job) -> tuple[torch.Tensor, torch.Tensor]:
         return job.model.backbone(images_BCHW).mean((2, 3)), torch.cat(targets)
 
 
-@pytest.mark.parametrize("head", ["solved", "prototype"])
+@pytest.mark.parametrize("head", ["logreg", "prototype"])
 def test_where_only_the_head_learns_it_is_solved_in_one_epoch(
     config: FinetuneConfig, catalog: Catalog, head: str
 ) -> None:
@@ -74,7 +74,7 @@ def test_where_only_the_head_learns_it_is_solved_in_one_epoch(
 
 
 def test_a_solved_probe_is_followed_by_fine_tuning(config: FinetuneConfig, catalog: Catalog) -> None:
-    job = prepare(replace(config, head="solved", strategy="lp-ft"), catalog)
+    job = prepare(replace(config, head="logreg", strategy="lp-ft"), catalog)
     assert [phase.epochs for phase in job.plan.phases] == [1, 2]
     result = run_job(job, NullCallback())
     assert [report.phase for report in result.trained.epochs] == [1, 2, 2]
@@ -99,14 +99,14 @@ def test_where_stages_learn_the_fitted_head_is_where_the_gradient_starts(
 
 def test_one_seed_solves_to_the_same_bytes(config: FinetuneConfig, catalog: Catalog, tmp_path: Path) -> None:
     def digest(out: str) -> str:
-        result = zoo_core.finetune(replace(config, head="solved", strategy="head-only", out=out), catalog=catalog)
+        result = zoo_core.finetune(replace(config, head="logreg", strategy="head-only", out=out), catalog=catalog)
         return sha256_of(result.directory / "model.safetensors")
 
     assert digest(str(tmp_path / "a")) == digest(str(tmp_path / "b"))
 
 
 def test_features_that_are_no_numbers_are_not_searched(config: FinetuneConfig, catalog: Catalog) -> None:
-    job = prepare(replace(config, head="solved", strategy="head-only"), catalog)
+    job = prepare(replace(config, head="logreg", strategy="head-only"), catalog)
     with torch.no_grad():
         next(job.model.backbone.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="the features of the images are not finite numbers"):
@@ -117,7 +117,7 @@ def test_features_that_are_no_numbers_are_not_searched(config: FinetuneConfig, c
 def test_what_is_about_steps_is_refused_where_none_is_taken(
     config: FinetuneConfig, catalog: Catalog, setting: str
 ) -> None:
-    asked = replace(config, head="solved", **{setting: 0.1})
+    asked = replace(config, head="logreg", **{setting: 0.1})
     with pytest.raises(UsageError, match=f"nothing else learns: leave out --{setting.replace('_', '-')}"):
         prepare(replace(asked, strategy="head-only"), catalog)
     prepare(replace(asked, strategy="lp-ft"), catalog)  # its second phase takes steps

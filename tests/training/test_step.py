@@ -194,7 +194,7 @@ def test_a_compiled_step_gives_what_the_plain_one_gives(
     hearing = Hearing()
     trained(TINY, photos, tmp_path / "plain", catalog)
     trained(replace(TINY, compile="on"), photos, tmp_path / "compiled", catalog, hearing)
-    assert any(text.startswith("compiling what learns") for text in hearing.said)
+    assert any(text.startswith("compiling the trainable layers") for text in hearing.said)
     assert not any("cannot be compiled" in text for text in hearing.said)
     for one, other in zip(read_metrics(tmp_path / "plain"), read_metrics(tmp_path / "compiled"), strict=True):
         assert one.get("train_loss", 0) == pytest.approx(other.get("train_loss", 0), rel=1e-4)
@@ -247,7 +247,7 @@ def test_where_the_compiler_fails_the_training_goes_on_without_it(
     monkeypatch.setattr(torch, "compile", failing)
     hearing = Hearing()
     trained(replace(TINY, compile="on"), photos, tmp_path / "run", catalog, hearing)
-    assert "what learns cannot be compiled here, it goes on without: no C++ compiler found" in hearing.said
+    assert "the trainable layers cannot be compiled here and run without: no C++ compiler found" in hearing.said
     assert weights_of(tmp_path / "plain") == weights_of(tmp_path / "run")
 
 

@@ -192,7 +192,7 @@ def test_each_task_has_its_answers(task, outputs: list[float], expected: list[st
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"head": "solved"}, "the head 'solved' is for classification, and the data ask for multilabel. Heads for it:"),
+        ({"head": "logreg"}, "the head 'logreg' is for classification, and the data ask for multilabel. Heads for it:"),
         ({"head": "cosine", "task": "multilabel"}, "Heads for it: flatten, linear, mlp"),
         ({"task": "regression", "data": "photos"}, "is for classification. A CSV file can hold the targets"),
         ({"task": "regression", "data": "fashion-small"}, "fashion-small is for classification"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +21,7 @@ from zoo_core.weights import fetch as fetch_module
 from zoo_core.weights.fetch import fetch, fetch_source, nothing_found
 from zoo_core.weights.load import build_empty
 from zoo_core.weights.resolve import load_backbone, load_whole, resolve_weights
+from zoo_core.weights.torch_server import cached_torch_file
 
 TINY = "lenet5"
 
@@ -107,6 +110,45 @@ def test_a_torch_file_of_a_package_is_converted_once(
     changed = first.path.stat().st_mtime_ns
     assert fetch("lite0", ref).path.stat().st_mtime_ns == changed
     assert [path.name for path in (tmp_path / "weights").iterdir()] == [f"{first.sha256}.safetensors"]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "zeros", "truncated", "unproven"])
+def test_converted_weights_that_are_not_those_that_were_written_are_converted_again(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: str
+) -> None:
+    """Seen to fail: with one bit flipped, and with all weights zero, the network answered, and exit was 0."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    (ref,) = catalog.backbone("efficientnet_lite0").spec.weights
+    path = fetch("lite0", ref).path
+    right, facts = path.read_bytes(), path.stat()
+    data = bytearray(right)
+    if damage == "flipped":
+        data[len(data) // 2] ^= 0x40
+    elif damage == "zeros":
+        data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    elif damage == "truncated":
+        del data[-8:]
+    else:
+        shutil.rmtree(tmp_path / "verified")
+    path.write_bytes(data)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert fetch("lite0", ref).path.read_bytes() == right
+    os.utime(path)  # as a copy of the cache: other times, the same bytes
+    assert fetch("lite0", ref).path.read_bytes() == right
+
+
+def test_weights_that_zoo_010_downloaded_and_converted_are_used_and_proven_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    source = TorchFile(file="net-12345678.pth")
+    path = tmp_path / "weights" / f"{'12345678':0<64}.safetensors"
+    write_tensors(path, {"weight": torch.ones(3)})
+    assert cached_torch_file(source) == path
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0x40
+    path.write_bytes(data)
+    assert cached_torch_file(source) is None
 
 
 def test_default_weights_are_the_first_and_none_is_from_scratch(catalog: Catalog) -> None:

@@ -65,13 +65,13 @@ def announce(text: str) -> None:
 
 
 @contextmanager
-def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_of(name: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error; call its value with (done, total). It comes with the first call and goes with the last."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     bar = Progress(*columns, TimeRemainingColumn(), console=console(error=True), transient=True)
-    task = bar.add_task(what, total=None)
+    task = bar.add_task(name, total=None)
 
     def told(done: int, total: int) -> None:
         bar.start()

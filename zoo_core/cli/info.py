@@ -40,8 +40,8 @@ SPEC_KINDS: tuple[type[Any], ...] = (BackboneSpec, HeadSpec, FreezeSpec)
 def _find(catalog: Catalog, name: str) -> Choice[Any]:
     bare = name.rpartition(":")[2]
     for kind in SPEC_KINDS:
-        if bare in {entry.spec.name for entry in catalog.entries(kind)}:
-            found = [entry for entry in catalog.entries(kind) if entry.spec.name == bare]
+        found = [entry for entry in catalog.entries(kind) if bare in entry.names]
+        if found:
             if ":" not in name and len(found) == 1:
                 return Choice(found[0], None)  # required options need not be given here
             chosen = [entry for entry in found if name == f"{entry.distribution}:{bare}"]

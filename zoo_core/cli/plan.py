@@ -53,12 +53,11 @@ def plan(
     """
     catalog = catalog_of(ctx)
     network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
-    from zoo_core.model.adapt import adapt
+    from zoo_core.model.adapt import adapt, make_plan
     from zoo_core.model.assemble import build_network, stage_shapes, trainable_parameters
-    from zoo_core.training.resolve import make_plan
     from zoo_core.weights.load import without_storage
 
-    made = make_plan(wanted, network.spec, epochs)
+    made = make_plan(wanted, network.spec.stages, epochs)
     with without_storage():
         base, _ = build_network(network).split()
     expected = network.spec.weights[0].preprocessing if network.spec.weights else network.spec.preprocessing
@@ -129,10 +128,12 @@ def _show(made: Any, learning: list[int], kept: list[int], estimates: list[Estim
     for position, part in enumerate(made.parts):
         shown.add_row(part, *(_cell(phase.rules[position]) for phase in made.phases))
     shown.add_section()
-    shown.add_row("learning in the base", *(human_count(count) for count in learning))
+    shown.add_row("trained in the backbone", *(human_count(count) for count in learning))
     fronts = [made.frozen_depth(phase) for phase in made.phases]
-    shown.add_row("frozen front", *("-" if front == 0 else f"{front} of {len(made.stages)} stages" for front in fronts))
-    shown.add_row("kept, 1,000 views", *("-" if not size else megabytes(1000 * size) for size in kept))
+    shown.add_row(
+        "frozen prefix", *("-" if front == 0 else f"{front} of {len(made.stages)} stages" for front in fronts)
+    )
+    shown.add_row("cache, 1,000 views", *("-" if not size else megabytes(1000 * size) for size in kept))
     if estimates is not None:
         shown.add_section()
         shown.add_row("computed once", *(_seconds(one.once) for one in estimates))
@@ -140,10 +141,10 @@ def _show(made: Any, learning: list[int], kept: list[int], estimates: list[Estim
         shown.add_row("memory", *(megabytes(one.memory) for one in estimates))
     out = console()
     out.print(shown)
-    out.print(f"The conv base has {human_count(total)} parameters; the head comes on top and always learns.")
+    out.print(f"The conv base has {human_count(total)} parameters; the head comes on top and is always trained.")
     if estimates is not None:
         out.print(
-            "Time and memory are estimates from a few images on this machine; what is kept already costs nothing."
+            "Time and memory are estimates from a few images on this machine; features that are cached already cost nothing."
         )
     out.print("A number is the share of the learning rate; * means that normalisation statistics stay frozen.")
 
@@ -158,5 +159,5 @@ def _seconds(seconds: float) -> str:
 def _cell(rule: Any) -> str:
     if not rule.trainable:
         return "[dim]frozen[/dim]"
-    what = "" if rule.parameters == "all" else f" {rule.parameters}"
-    return f"{rule.lr:.3g}{what}{'*' if rule.statistics == 'frozen' else ''}"
+    parameters = "" if rule.parameters == "all" else f" {rule.parameters}"
+    return f"{rule.lr:.3g}{parameters}{'*' if rule.statistics == 'frozen' else ''}"

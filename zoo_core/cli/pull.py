@@ -8,7 +8,8 @@ from zoo_core.catalog import Catalog
 from zoo_core.cli.common import BACKBONE, catalog_of, console, json_option, print_json, table
 from zoo_core.cli.options import Command, Option
 from zoo_core.errors import UsageError, WeightsError
-from zoo_core.specs import BackboneSpec, WeightsRef
+from zoo_core.specs import BackboneSpec
+from zoo_core.weights_specs import WeightsRef
 
 
 @click.command(cls=Command)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 MOST_KINDS = 6  # of ignored files that are named
+MOST_CLASSES = 8  # names of classes, labels or numbers
 
 
 def speaks() -> bool:
@@ -154,20 +155,21 @@ def show_job(screen: Console, job: Job) -> None:
     """Show a job before its training."""
     from zoo_core.model.assemble import count_parameters
     from zoo_core.runs.card import decision_lines, plan_in_words
-    from zoo_core.tasks import task_named
 
     parts = ", ".join(f"{len(part)} {name}" for name, part in job.source.parts.items())
     size, channels = job.preprocessing.size, job.preprocessing.channels
     start = f"{job.start.tag} ({job.start.local.source})" if job.start.local else "from scratch"
     rows = [
         ("backbone", f"{job.backbone} from {job.backbone.entry.distribution}, weights: {start}"),
-        ("head", f"{job.head}, for {len(job.source.classes)} {task_named(job.source.task).outputs}"),
+        ("head", f"{job.head}, for {outputs_in_words(job)}"),
         ("strategy", f"{job.strategy}. " + " Then ".join(plan_in_words(job.plan.to_dict()))),
         ("parameters", _parameters(job, count_parameters(job.model))),
         ("images", f"{parts}; {size} x {size}, {'greyscale' if channels == 1 else 'RGB'}, from {job.source.title}"),
         ("cached", cached_in_words(job.caching, job.plan.stages)),
         ("device", str(job.device)),
     ]
+    if job.start.preprocessing_origin:
+        rows.insert(1, ("images as", job.start.preprocessing_origin))
     decisions = decision_lines(job.decisions)
     rows += [("" if place else "decided", line) for place, line in enumerate(decisions)]
     if job.dropped:
@@ -198,6 +200,15 @@ def cached_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
     else:
         text = "nothing; every epoch sees fresh views"
     return f"{text}. {caching.warning}" if caching.warning else text
+
+
+def outputs_in_words(job: Job) -> str:
+    """The number of classes, labels or numbers, and the first names."""
+    from zoo_core.tasks import task_named
+
+    names, rest = job.source.classes[:MOST_CLASSES], len(job.source.classes) - MOST_CLASSES
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"{len(job.source.classes)} {task_named(job.source.task).outputs}: {', '.join(names)}{more}"
 
 
 def _parameters(job: Job, total: int) -> str:

@@ -23,11 +23,11 @@ from zoo_core.data.on_device import crop_together
 from zoo_core.data.prefetch import prefetch
 from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
-from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, resized, shorter_side
+from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, decoded_side, resized, shorter_side
 from zoo_core.data.windows import Windows
 from zoo_core.devices.transfer import is_accelerator, to_device
 from zoo_core.settings import Augment
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 T = TypeVar("T")
 PREFETCHED = 3  # batches that are decoded while one is computed
@@ -122,7 +122,7 @@ class Batches:
             pixels = self.resized.get(digest)
             if pixels is not None:
                 return pixels, digest, False
-        image = self.part.images.read(index, at_least=shorter_side(self.preprocessing))
+        image = self.part.images.read(index, at_least=decoded_side(self.preprocessing))
         return resized(image, self.preprocessing), digest, True
 
 

@@ -9,6 +9,7 @@ from zoo_core.errors import printable
 from zoo_core.tasks import task_named
 
 IMBALANCE = 10  # the largest class has more than so many times the images of the smallest
+MAX_NAMED = 5  # classes or labels in a sentence
 EXAMPLES = ", for example "
 
 
@@ -24,7 +25,7 @@ def findings(source: Source) -> tuple[str, ...]:
     first_in_train = {train.images.digest(index): index for index in reversed(range(len(train)))}
     for name, part in source.parts.items():
         if name != "train":
-            sentences.append(_leakage(name, part, train, first_in_train))
+            sentences += [_leakage(name, part, train, first_in_train), _unmeasured(name, part, source)]
     return tuple(text for text in sentences if text)
 
 
@@ -46,6 +47,17 @@ def _leakage(name: str, part: Part, train: Part, first_in_train: dict[bytes, int
         f"Leakage: {len(pairs)} of the {len(part)} {name} images are also training images; "
         f"the {name} accuracy is too good{EXAMPLES}{' and '.join(names)}."
     )
+
+
+def _unmeasured(name: str, part: Part, source: Source) -> str | None:
+    task = task_named(source.task)
+    found = task.occurring(part.targets, len(source.classes))
+    missing = [f"'{printable(own)}'" for own, occurs in zip(source.classes, found, strict=True) if not occurs]
+    if not missing:
+        return None
+    rest = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
+    word = task.output if len(missing) == 1 else task.outputs
+    return f"Unmeasured: no {name} image has the {word} {', '.join(missing[:MAX_NAMED])}{rest}."
 
 
 def _two_classes(train: Part) -> str | None:

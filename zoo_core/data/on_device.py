@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo_core.data.transforms import Crop, Pixels
 from zoo_core.devices.transfer import to_device
-from zoo_core.specs import Interpolation, Preprocessing
+from zoo_core.weights_specs import Interpolation, Preprocessing
 
 REACH: dict[Interpolation, float] = {"nearest": 1.0, "bilinear": 1.0, "bicubic": 2.0}
 """The reach of a resampling filter, in pixels of the smaller of the two images."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from zoo_core.settings import BadImages
 from zoo_core.tasks import task_named
 
 MAX_NAMED = 20
+CLOCK_TICK_NS = 20_000_000  # times of files advance in ticks of the kernel, of at most 10 ms
 
 Watch = Callable[[int, int], None]
 """A progress callback: (number done, total)."""
@@ -136,7 +138,9 @@ def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> d
 
 def _inspect(path: Path, cached: tuple[Stamp, ScanResult] | None) -> tuple[Stamp | None, ScanResult]:
     """The result for a file with its stamp; the stamp is None where the result must not be cached."""
+    stamp: Stamp | None
     try:
+        now = time.time_ns()
         facts = os.stat(path)
         stamp = (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
         if cached and cached[0] == stamp:
@@ -144,6 +148,8 @@ def _inspect(path: Path, cached: tuple[Stamp, ScanResult] | None) -> tuple[Stamp
         content = read_file(path)
     except (OSError, ValueError, DataError) as error:
         return None, ScanResult("", _reason(error))
+    if now - facts.st_ctime_ns < CLOCK_TICK_NS:  # a change that follows may have the same times
+        stamp = None
     digest = content_digest(content).hex()
     try:
         check_image(content)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo_core.data.decode import open_image, read_file
+from zoo_core.data.decode import decode, open_image, read_file
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError, printable
 from zoo_core.specs import TaskName
@@ -25,6 +25,8 @@ from zoo_core.tasks.targets import Targets as Targets
 
 DIGEST_BYTES = 16
 MAX_OUTPUTS = 100_000
+STRATIFIED, RANDOM, COVERING = "stratified", "random", "random, every label trained"
+"""The kinds of splits. All runs before the third kind was made have one of the first two."""
 MAX_OUTPUT_NAME = 500
 
 
@@ -64,7 +66,17 @@ class FolderImages:
         return len(self.files)
 
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
-        return open_image(self.root / self.files[index], at_least=at_least)
+        path = self.root / self.files[index]
+        if self.digests is None:
+            return open_image(path, at_least=at_least)
+        try:
+            content = read_file(path)
+            # Whatever is computed of an image is stored under its digest, so it must be that of these bytes.
+            if content_digest(content) != self.digests[index]:
+                raise DataError("has changed since the images were scanned. Give the command again")
+            return decode(content, at_least=at_least)
+        except DataError as error:
+            raise DataError(f"{printable(str(path))} {error}.") from error.__cause__
 
     def name(self, index: int) -> str:
         return self.files[index]
@@ -171,10 +183,12 @@ class Source:
     split: dict[str, str | int | float] = field(default_factory=lambda: {"kind": "given"})
     task: TaskName = "classification"
 
-    def with_validation(self, *, share: float, seed: int) -> Source:
+    def with_validation(self, *, share: float, seed: int, kind: str | None = None) -> Source:
         """The source with a validation part: its own, or else a held-out share, decided by the seed.
 
-        For classification a share of each class is held out, otherwise a share of all images.
+        For classification a share of each class is held out, otherwise a share of all images, of which
+        no image is the last with one of its labels. `kind` is that of an earlier split to repeat: a
+        split of the kind "random" may hold out all images of a label.
         Raises DataError when there are too few.
         """
         if "train" not in self.parts:
@@ -184,12 +198,13 @@ class Source:
         if "val" in self.parts:
             return self
         train = self.parts["train"]
-        stratified = task_named(self.task).single_label
-        held_out = self._of_each_class(share, seed) if stratified else self._of_all(share, seed)
+        if task_named(self.task).single_label:
+            made, held_out = STRATIFIED, self._of_each_class(share, seed)
+        else:
+            made, held_out = self._of_all(share, seed, plain=kind == RANDOM)
         trained = [index for index in range(len(train)) if index not in held_out]
         parts: dict[PartName, Part] = {**self.parts, "train": train.take(trained), "val": train.take(sorted(held_out))}
-        kind = "stratified" if stratified else "random"
-        return replace(self, parts=parts, split={"kind": kind, "seed": seed, "val_share": share})
+        return replace(self, parts=parts, split={"kind": made, "seed": seed, "val_share": share})
 
     def _of_each_class(self, share: float, seed: int) -> set[int]:
         generator = np.random.default_rng(seed)
@@ -204,12 +219,15 @@ class Source:
             held_out.update(int(index) for index in generator.permutation(members)[: _count(share, len(members))])
         return held_out
 
-    def _of_all(self, share: float, seed: int) -> set[int]:
+    def _of_all(self, share: float, seed: int, *, plain: bool) -> tuple[str, set[int]]:
         images = len(self.parts["train"])
         if images < 2:
             raise DataError(f"{self.title} has {images} image; it needs one to train and one to validate.")
-        order = np.random.default_rng(seed).permutation(images)
-        return {int(index) for index in order[: _count(share, images)]}
+        order = np.random.default_rng(seed).permutation(images).tolist()
+        count = _count(share, images)
+        first = set(order[:count])
+        chosen = first if plain else set(task_named(self.task).held_out(self.parts["train"].targets, order, count))
+        return (RANDOM if chosen == first else COVERING), chosen
 
 
 def _count(share: float, images: int) -> int:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from zoo_core.data.decode import with_channels
 from zoo_core.settings import Augment
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
 """(H, W, C), 0 to 255."""
@@ -29,6 +29,15 @@ RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+MAX_RATIO = 16
+"""How many times as long as wide a resized image may be: views show a middle part of ratio 2 at most."""
+REDUCED = 2
+"""A JPEG may be decoded at a fraction of its size that leaves it so many times as large as resized.
+
+At twice the size, probabilities of an ImageNet classifier are within 0.03 of those of the full pixels
+(0.022 seen, 0.003 on average) and a photo of 12 megapixels takes a twentieth of the time; at once the
+size they are off by up to 0.10.
+"""
 CROP_AREA = (0.7, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
 CENTRE = 0
@@ -46,15 +55,30 @@ def shorter_side(preprocessing: Preprocessing) -> int:
     return max(preprocessing.size, round(preprocessing.size / preprocessing.crop))
 
 
+def decoded_side(preprocessing: Preprocessing) -> int:
+    """The length in pixels that both sides of a decoded image keep, where they are larger in the file."""
+    return REDUCED * shorter_side(preprocessing)
+
+
 def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Resize an image's shorter side to size / crop; every view is cropped from the result."""
-    image = with_channels(image, preprocessing.channels)
+    """Resize an image's shorter side to size / crop; every view is cropped from the result.
+
+    Of an image that is very long, the middle part of ratio MAX_RATIO is resized: all of it would take
+    memory without bounds, and no view shows the ends.
+    """
+    image = _middle(with_channels(image, preprocessing.channels))
     share = shorter_side(preprocessing) / min(image.size)
     size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
     if size != image.size:
         image = image.resize(size, RESAMPLING[preprocessing.interpolation])
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    width, height = (min(length, MAX_RATIO * min(image.size)) for length in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 import torch
+from torch import Tensor
 
 from zoo_core.settings import Precision
 
@@ -29,3 +30,8 @@ def resolve_precision(asked: Precision, device: torch.device) -> Precision:
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """The context of the forward pass of a training step in this precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def full_precision(outputs: Tensor) -> Tensor:
+    """Outputs in float32, whatever the forward pass computed in; float64 stays."""
+    return outputs if outputs.dtype == torch.float64 else outputs.float()

@@ -1,1 +1,1 @@
-"""Freeze plans as data, and the strategies that make them. No torch here."""
+"""Freeze plans as data, and the strategies that make them. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""A freeze plan: which stages learn, at which share of the learning rate, and for how long.
+"""A freeze plan: the trainable stages of each phase, their share of the learning rate, and the number of epochs.
 
 A plan is data. It can be printed, saved, compared and tested without torch.
 """
@@ -12,21 +12,19 @@ from typing import Any, Literal
 from zoo_core.errors import PluginError, brief
 from zoo_core.specs import HEAD
 
-MAX_SHARE = 1000  # a stage that learns a thousand times as fast as the head is a mistake
+MAX_SHARE = 1000  # a stage with a thousand times the learning rate is a mistake
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What one stage does in one phase.
-
-    `lr` is its share of the learning rate, 0 when it is frozen; `parameters` says which of its parameters learn
-    ("added": those that the strategy added, and no others); `statistics` whether its normalisation layers update their
-    running statistics. A frozen stage never does.
-    """
+    """The rule for one stage, or the head, in one phase."""
 
     lr: float = 0.0
+    """Share of the learning rate; 0 freezes the stage."""
     parameters: Literal["all", "norm", "bias", "added"] = "all"
+    """The trainable parameters: all, those of normalisation layers, biases, or only those that the strategy added."""
     statistics: Literal["update", "frozen"] = "frozen"
+    """Whether normalisation layers update their running statistics; those of a frozen stage never do."""
 
     @property
     def trainable(self) -> bool:
@@ -45,11 +43,13 @@ class Rule:
 
 FROZEN = Rule()
 TRAINABLE = Rule(lr=1.0, statistics="update")
+LEARNING = TRAINABLE
+"""The name of TRAINABLE in zoo 0.1, for plugins written then."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A number of epochs under fixed rules: one rule for each stage, in order, and the last one for the head."""
+    """A number of epochs under fixed rules: one rule for each stage, in order, then one for the head."""
 
     epochs: int
     rules: tuple[Rule, ...]
@@ -69,9 +69,11 @@ class Plan:
             if not isinstance(phase.epochs, int) or phase.epochs < 1:
                 raise PluginError(f"a phase needs at least one epoch, got {brief(phase.epochs)}")
             if len(phase.rules) != len(self.stages) + 1:
-                raise PluginError(f"a phase needs {len(self.stages) + 1} rules, one a stage and one for the head")
+                raise PluginError(
+                    f"a phase needs {len(self.stages) + 1} rules: one for each stage and one for the head"
+                )
             if not any(rule.trainable for rule in phase.rules):
-                raise PluginError("nothing learns in this phase")
+                raise PluginError("no part is trainable in this phase")
 
     @property
     def epochs(self) -> int:
@@ -79,23 +81,19 @@ class Plan:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names the rules stand for: the stages, then the head."""
+        """The names of the parts that have rules: the stages, then the head."""
         return (*self.stages, HEAD)
 
     def rules(self, phase: Phase) -> dict[str, Rule]:
-        """The rules of one phase by stage name."""
+        """The rules of one phase by the name of the part."""
         return dict(zip(self.parts, phase.rules, strict=True))
 
     def trainable(self, phase: Phase) -> tuple[str, ...]:
-        """The stages (and the head) that learn in a phase."""
+        """The parts that are trainable in a phase."""
         return tuple(name for name, rule in self.rules(phase).items() if rule.trainable)
 
-    def frozen(self, phase: Phase) -> tuple[str, ...]:
-        """The stages (and the head) that are frozen in a phase."""
-        return tuple(name for name, rule in self.rules(phase).items() if not rule.trainable)
-
     def frozen_depth(self, phase: Phase) -> int:
-        """How many stages at the front of the chain are frozen: a fixed function of the image in this phase."""
+        """The number of frozen stages at the start of the chain: in this phase a fixed function of the image."""
         trainable = [position for position, rule in enumerate(phase.rules) if rule.trainable]
         return min(trainable[0], len(self.stages))
 
@@ -105,7 +103,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
-        """Read what `to_dict` wrote. Raises KeyError, TypeError or PluginError for anything else."""
+        """Read a plan from `to_dict`'s data. Raises KeyError, TypeError or PluginError for anything else."""
         stages = data["stages"]
         if not isinstance(stages, list) or not all(isinstance(name, str) for name in stages):
             raise TypeError("the stages of a plan are not a list of names")

@@ -1,4 +1,4 @@
-"""The freeze strategies that core brings. A strategy's name says what learns; the head always does."""
+"""Core's freeze strategies. A strategy's name says which stages are trained; the head always is."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.options import NoOptions
 
 Statistics = Literal["update", "frozen"]
-"""What the normalisation layers of learning stages do with their running statistics."""
+"""Whether normalisation layers of trainable stages update their running statistics."""
 
 
 @dataclass(frozen=True)
 class DepthOptions:
-    """`n` stages; each one further from the head learns at `decay` times the rate of the one after it."""
+    """`n` trainable stages; each has `decay` times the learning rate of the stage after it."""
 
     n: int
     decay: float = 1.0
@@ -47,7 +47,7 @@ class LayerwiseOptions:
 
 @dataclass(frozen=True)
 class GradualOptions:
-    """One stage more learns every `every` epochs."""
+    """One more stage becomes trainable every `every` epochs."""
 
     every: int = 1
     decay: float = 1.0
@@ -61,7 +61,7 @@ class GradualOptions:
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """The head alone learns for `probe` of all epochs."""
+    """Only the head is trained for the share `probe` of all epochs."""
 
     probe: float = 0.5
     decay: float = 1.0
@@ -79,35 +79,35 @@ def _check_decay(decay: float) -> None:
 
 
 def head_only(options: NoOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """Transfer learning: the conv base is frozen and a new head learns."""
+    """Transfer learning: the conv base is frozen and a new head is trained."""
     return Plan(stages, (_phase(epochs, [FROZEN] * len(stages)),))
 
 
 def last(options: DepthOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """Fine-tuning: the last n stages and the head learn."""
+    """Fine-tuning: the last n stages and the head are trained."""
     _check_depth("last", options.n, stages)
     return Plan(stages, (_phase(epochs, _last(len(stages), options.n, options.decay, options.statistics)),))
 
 
 def first(options: DepthOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """Surgical fine-tuning for images that look different: the first n stages and the head learn."""
+    """Surgical fine-tuning, for images that look different: the first n stages and the head are trained."""
     _check_depth("first", options.n, stages)
-    learning = _last(options.n, options.n, options.decay, options.statistics)
-    return Plan(stages, (_phase(epochs, learning + [FROZEN] * (len(stages) - options.n)),))
+    trainable = _last(options.n, options.n, options.decay, options.statistics)
+    return Plan(stages, (_phase(epochs, trainable + [FROZEN] * (len(stages) - options.n)),))
 
 
 def full(options: FullOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """Everything learns."""
+    """Everything is trained."""
     return Plan(stages, (_phase(epochs, _last(len(stages), len(stages), options.decay, options.statistics)),))
 
 
 def layerwise(options: LayerwiseOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """Everything learns, the slower the further from the head."""
+    """Everything is trained, at lower rates further from the head."""
     return full(FullOptions(options.decay, options.statistics), stages=stages, epochs=epochs)
 
 
 def gradual(options: GradualOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """The head learns first, then one stage more every few epochs, from the last to the first."""
+    """The head is trained first; every few epochs one more stage joins, from the last to the first."""
     phases = []
     left = epochs
     for depth in range(len(stages) + 1):
@@ -120,7 +120,7 @@ def gradual(options: GradualOptions, *, stages: tuple[str, ...], epochs: int) ->
 
 
 def lp_ft(options: ProbeOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """The head learns alone (linear probing), then everything does (fine-tuning)."""
+    """The head alone is trained (linear probing), then everything (fine-tuning)."""
     if epochs < 2:
         raise UsageError("'lp-ft' needs at least 2 epochs: one for the head, one for everything.")
     alone = min(max(1, round(options.probe * epochs)), epochs - 1)
@@ -129,13 +129,13 @@ def lp_ft(options: ProbeOptions, *, stages: tuple[str, ...], epochs: int) -> Pla
 
 
 def norm_only(options: FullOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """The scales and shifts of all normalisation layers learn, and the head."""
+    """The scales and shifts of all normalisation layers are trained, and the head."""
     rules = _last(len(stages), len(stages), options.decay, options.statistics)
     return Plan(stages, (_phase(epochs, [replace(rule, parameters="norm") for rule in rules]),))
 
 
 def bias_only(options: FullOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """All biases learn, and the head."""
+    """All biases are trained, and the head."""
     rules = _last(len(stages), len(stages), options.decay, options.statistics)
     return Plan(stages, (_phase(epochs, [replace(rule, parameters="bias") for rule in rules]),))
 
@@ -144,14 +144,14 @@ def _phase(epochs: int, rules: list[Rule]) -> Phase:
     return Phase(epochs, (*rules, TRAINABLE))
 
 
-def _last(stages: int, learning: int, decay: float, statistics: Statistics) -> list[Rule]:
-    """Rules under which the last `learning` of the stages learn, each at `decay` times the rate of the next.
+def _last(stages: int, trainable: int, decay: float, statistics: Statistics) -> list[Rule]:
+    """Rules that train the last `trainable` of the stages, each at `decay` times the rate of the next.
 
-    Where that is too small for a number, a stage is frozen.
+    A stage whose rate is too small for a float is frozen.
     """
-    rates = [decay**distance for distance in reversed(range(learning))]
-    learners = [Rule(lr=rate, statistics=statistics) if rate > 0 else FROZEN for rate in rates]
-    return [FROZEN] * (stages - learning) + learners
+    rates = [decay**distance for distance in reversed(range(trainable))]
+    rules = [Rule(lr=rate, statistics=statistics) if rate > 0 else FROZEN for rate in rates]
+    return [FROZEN] * (stages - trainable) + rules
 
 
 def _check_depth(name: str, n: int, stages: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from zoo_core.frozen.split import SplitPoint
 from zoo_core.frozen.storage_types import EXACT, item_bytes
 from zoo_core.paths import cache_dir
 from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 HEAD_VIEWS, TAIL_VIEWS = 1, 4
 """The default number of cached views. For a head alone, more took twice the time and brought no accuracy

@@ -34,7 +34,7 @@ from zoo_core.frozen.old_store import SAMPLE, OldStore, agrees
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import ON_DISK, as_features, as_rows, type_of
 from zoo_core.settings import Augment, CacheType
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 Watch = Callable[[int, int], None]
 """A progress callback: (number done, total)."""

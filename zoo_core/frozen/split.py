@@ -17,11 +17,12 @@ from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
 from zoo_core.data.decode import READER
+from zoo_core.devices.precision import full_precision
 from zoo_core.frozen.code import code_digest, source_names
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
 from zoo_core.model.solvers import Solvable
-from zoo_core.specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing
 
 VERSION = 2
 """Grows when this module computes other numbers from the same network: features cached before are not found again."""
@@ -66,10 +67,12 @@ class Tail(nn.Module):
         self.pooled = split.pooled
 
     def forward(self, inputs: Tensor) -> Tensor:
+        # A clone: the first stage may begin in place, and the step may be computed again from these inputs.
+        inputs = inputs.clone() if len(self.stages) else inputs
         for stage in self.stages:
             inputs = self._recomputed(stage, inputs) if self.recompute and torch.is_grad_enabled() else stage(inputs)
         outputs_BK: Tensor = self.head(inputs)
-        return outputs_BK.float()  # a training step may compute them in bfloat16
+        return full_precision(outputs_BK)  # a training step may compute them in bfloat16
 
     def _recomputed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
         """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): the activations inside the stage are not stored

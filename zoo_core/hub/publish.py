@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo_core.catalog import Catalog
+from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.bundle import PublishOptions, build_bundle
 from zoo_core.hubclient.client import attempt, endpoint, explained, guarded_api, offline, transient
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
 ATTEMPTS = 3
+FOLDER = "zoo-publish-"
+LONGEST_PUBLISH_SECONDS = 24 * 3600
 BARE = {".gitattributes", CARD}
 """Files of a new repository, made on the Hub's pages or by an interrupted publish."""
 
@@ -38,10 +43,10 @@ class PublishResult:
 
 
 def publish(
-    directory: Path,
+    directory: str | Path,
     repo: str,
     *,
-    catalog: Catalog,
+    catalog: Catalog | None = None,
     options: PublishOptions | None = None,
     private: bool = False,
     update: bool = False,
@@ -57,9 +62,10 @@ def publish(
     """
     if not REPO_PATTERN.fullmatch(repo):
         raise UsageError(f"'{repo}' is not a repository 'owner/name' (letters, digits, '-', '_' and '.').")
-    run = read_run(directory)
-    with tempfile.TemporaryDirectory(prefix="zoo-publish-") as folder:
-        files = build_bundle(run, repo, options or PublishOptions(), catalog, Path(folder))
+    run = read_run(Path(directory))
+    _remove_leftovers()
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
+        files = build_bundle(run, repo, options or PublishOptions(), catalog or open_catalog(), Path(folder))
         sizes = {name: path.stat().st_size for name, path in files.items()}
         planned = PublishResult(repo, f"{endpoint()}/{repo}", sizes, files[CARD].read_text(encoding="utf-8"))
         if dry_run:
@@ -78,6 +84,14 @@ def publish(
             )
         commit = _commit(api, repo, files, head.sha, subject, pull_request=pull_request)
         return _done(planned, commit)
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of publishes that were killed more than a day ago."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > LONGEST_PUBLISH_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _done(planned: PublishResult, commit: str | None, *, already_there: bool = False) -> PublishResult:

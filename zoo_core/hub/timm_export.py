@@ -12,12 +12,13 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.transforms import shorter_side
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import Run
-from zoo_core.specs import HEAD, Preprocessing, resolve
+from zoo_core.specs import HEAD, resolve
 from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
+from zoo_core.weights_specs import Preprocessing
 
 FILE = "timm.safetensors"
-LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:solved")
+LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:logreg")
 """The heads that are one linear layer, trained by steps or solved."""
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from zoo_core.errors import HubError, UnreachableError, UsageError, ZooError, printable
+from zoo_core.errors import HubError, UnreachableError, UsageError, printable
 from zoo_core.hubclient.client import attempt, endpoint, guarded_api, offline
 from zoo_core.hubclient.guard import COMMIT, SHA256
-from zoo_core.paths import MAX_JSON_BYTES, cache_dir, git_object_id, sha256_of, write_text
+from zoo_core.paths import MAX_JSON_BYTES, git_object_id, sha256_of, write_text
 from zoo_core.spec_checks import REPO_PATTERN
+from zoo_core.verified import remember, unchanged_sha256
 
 NOT_CACHED = "it is not in the cache, and HF_HUB_OFFLINE forbids the network."
 MAIN = "main"
@@ -171,7 +169,7 @@ def _fetch(repo: str, file: str, commit: str, stated: _Stated, subject: str) -> 
             _remove_orphans(path)
             actual = sha256_of(path)
             if stated.fits(path, actual):
-                _remember(path, actual)
+                remember(path, actual)
                 return Pulled(path, commit, actual)
             if not path.is_symlink():  # the client replaces the target of a link only
                 path.unlink(missing_ok=True)
@@ -215,29 +213,14 @@ def _remove_orphans(path: Path) -> None:
             continue
 
 
-def _marker(path: Path) -> Path:
-    return cache_dir() / "verified" / f"{hashlib.sha256(bytes(path.resolve())).hexdigest()}.json"
-
-
-def _remember(path: Path, sha256: str) -> None:
-    """Record that these bytes were verified, so that they are not hashed at every start."""
-    facts = path.resolve().stat()
-    with suppress(ZooError):  # it only saves time
-        write_text(_marker(path), json.dumps({"sha256": sha256, "size": facts.st_size, "mtime_ns": facts.st_mtime_ns}))
-
-
 def _known_sha256(path: Path) -> str | None:
     """The sha256 of a cached file, None where its bytes do not have the hash in its name."""
+    known = unchanged_sha256(path)
+    if known is not None:
+        return known
     blob = path.resolve()
-    facts = blob.stat()
-    try:
-        known = json.loads(_marker(path).read_text(encoding="utf-8"))
-        if (known["size"], known["mtime_ns"]) == (facts.st_size, facts.st_mtime_ns):
-            return str(known["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
     actual = sha256_of(blob)
     right = actual == blob.name if SHA256.fullmatch(blob.name) else git_object_id(blob) == blob.name
     if right:
-        _remember(path, actual)
+        remember(path, actual)
     return actual if right else None

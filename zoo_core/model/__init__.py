@@ -1,1 +1,1 @@
-"""The model: a chain of named stages, a head, and what joins them."""
+"""The model: a chain of named stages, a head, and the freeze plans applied to both."""

@@ -1,26 +1,36 @@
-"""Parameters that a strategy adds to a conv base while it learns, and merges back before anything is saved."""
+"""The functions that a strategy names: its plan, and the parameters that it adds to a conv base and merges back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from zoo_core.catalog import Choice
-from zoo_core.errors import PluginError
+from zoo_core.catalog import Choice, attributing_errors
+from zoo_core.errors import PluginError, brief
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.chain import Chain
 from zoo_core.specs import FreezeSpec, resolve
 
 ADDED = "zoo_added"
-"""The attribute of a module that names which of its own parameters a strategy added; copies of the module keep it."""
+"""The attribute of a module that lists its parameters added by a strategy; copies of the module keep it."""
 
 Merge = Callable[[], None]
 
 
-def adapt(strategy: Choice[FreezeSpec], base: Chain, plan: Plan) -> Merge | None:
-    """Let a strategy add parameters to the stages in which its plan lets only added ones learn.
+def make_plan(strategy: Choice[FreezeSpec], stages: tuple[str, ...], epochs: int) -> Plan:
+    """Ask a strategy for its plan over these stages. Raises PluginError when the answer is no such plan."""
+    function = resolve(strategy.spec.plan)
+    with attributing_errors(strategy.entry):
+        plan = function(strategy.options, stages=stages, epochs=epochs)
+        if not isinstance(plan, Plan) or plan.stages != stages or plan.epochs != epochs:
+            raise TypeError(f"it gave {brief(plan)}, not a Plan of {epochs} epochs for {', '.join(stages)}")
+    return plan
 
-    Returns the function that merges them back into the base, in place; None for a strategy that adds nothing.
-    Raises PluginError when the strategy does not do what its plan says.
+
+def adapt(strategy: Choice[FreezeSpec], base: Chain, plan: Plan) -> Merge | None:
+    """Let a strategy add parameters to the stages whose rules train only added ones.
+
+    Returns the function that merges them into the base, in place; None for a strategy that adds nothing. Raises
+    PluginError when the strategy does not act as its plan says.
     """
     owner = f"{strategy.entry.distribution}: the strategy '{strategy.spec.name}'"
     rules = [plan.rules(phase) for phase in plan.phases]

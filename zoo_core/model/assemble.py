@@ -1,4 +1,4 @@
-"""Backbone + head = model, and the rules of a plan's phase applied to it.
+"""Backbone + head = model, and the rules of a phase applied to it.
 
 Shapes: B batch, C channels, H height, W width, K outputs.
 """
@@ -13,23 +13,45 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from zoo_core.catalog import Choice
-from zoo_core.errors import PluginError, reason_of
+from zoo_core.errors import PluginError, UsageError, reason_of
 from zoo_core.freezing.plan import TRAINABLE, Rule
 from zoo_core.model.adapt import ADDED
 from zoo_core.model.chain import NORMALISATION, Chain, freeze_part
+from zoo_core.model.design import ModelDesign
 from zoo_core.model.lean_torch import ShapeInference
-from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, Preprocessing, TaskName, resolve
+from zoo_core.model.transform import Transform
+from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, TaskName, resolve
 from zoo_core.tasks import task_named
+from zoo_core.weights_specs import Preprocessing
 
 
 class Model(nn.Module):
-    """A conv base and what answers from its feature map."""
+    """A conv base and a head on its feature map. `design` records the choices that it was built from, if known."""
 
-    def __init__(self, backbone: Chain, head: nn.Module) -> None:
+    def __init__(self, backbone: Chain, head: nn.Module, design: ModelDesign | None = None) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.head_rule = TRAINABLE
+        self._design = design
+
+    @property
+    def design(self) -> ModelDesign:
+        """The choices that the model was built from. Raises UsageError for a model put together by hand."""
+        if self._design is None:
+            raise UsageError(
+                "this model was put together by hand; zoo_core.create_model builds one that knows its design."
+            )
+        return self._design
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The preprocessing that the model's images need."""
+        return self.design.preprocessing
+
+    def transform(self) -> Transform:
+        """A callable from a PIL image to the normalised tensor (C, S, S) that the model takes."""
+        return Transform(self.preprocessing)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Map images (B, C, H, W) to outputs (B, K)."""
@@ -39,35 +61,37 @@ class Model(nn.Module):
         return outputs_BK
 
     def train(self, mode: bool = True) -> Model:
-        """Set training mode for what learns; what is frozen stays in evaluation mode."""
+        """Set the mode of trainable parts; frozen parts stay in evaluation mode."""
         super().train(mode)
         freeze_part(self.head, self.head_rule)
         return self
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules of the stages in order, then the head, by name."""
+        return {name: self.part(name) for name in (*self.backbone.stages, HEAD)}
 
     def part(self, name: str) -> nn.Module:
         """The module of a stage, or the head."""
         return self.head if name == HEAD else self.backbone.stage(name)
 
     def apply_rules(self, rules: Mapping[str, Rule]) -> None:
-        """Freeze and unfreeze stages and head as a phase's rules say."""
+        """Freeze and unfreeze stages and head by the rules of a phase."""
         for name, rule in rules.items():
-            part = self.part(name)
-            learning = {id(parameter) for parameter in trainable_parameters(part, rule)}
-            for parameter in part.parameters():
-                parameter.requires_grad_(id(parameter) in learning)
+            set_trainable(self.part(name), rule)
         self.backbone.rules = {name: rule for name, rule in rules.items() if name != HEAD}
         self.head_rule = rules[HEAD]
         self.train(self.training)
 
     def named_saved(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor that is saved: the conv base under its published keys, the head under `head.`."""
+        """Every saved tensor: those of the conv base under their published keys, those of the head under `head.`."""
         yield from self.backbone.named_upstream()
         for name, tensor in self.head.state_dict(keep_vars=True).items():
             yield f"{HEAD}.{name}", tensor
 
 
 def trainable_parameters(part: nn.Module, rule: Rule) -> Iterator[nn.Parameter]:
-    """The parameters of a stage or head that learn under a rule."""
+    """The parameters of a stage or head that are trainable under a rule."""
     if not rule.trainable:
         return
     if rule.parameters == "norm":
@@ -84,20 +108,28 @@ def trainable_parameters(part: nn.Module, rule: Rule) -> Iterator[nn.Parameter]:
                 yield parameter
 
 
+def set_trainable(part: nn.Module, rule: Rule) -> None:
+    """Let gradients reach the parameters of a stage or head that are trainable under a rule, and no others."""
+    trainable = {id(parameter) for parameter in trainable_parameters(part, rule)}
+    for parameter in part.parameters():
+        parameter.requires_grad_(id(parameter) in trainable)
+
+
 def build_network(choice: Choice[BackboneSpec]) -> Chain:
     """Build the whole published network as a chain, freshly initialised, on the current default device.
 
-    Raises PluginError when what the plugin builds is not what its spec says.
+    Raises PluginError when the builder fails or its chain differs from the spec.
     """
     spec = choice.spec
     owner = f"{choice.entry.distribution}: the backbone '{spec.name}'"
     builder = resolve(spec.build)
+    variant = {} if spec.variant is None else {"variant": spec.variant}
     try:
-        chain = builder(choice.options)
+        chain = builder(choice.options, **variant)
     except (Exception, SystemExit) as error:
         raise PluginError(f"{owner} could not be built: {reason_of(error)}.") from error
     if not isinstance(chain, Chain):
-        raise PluginError(f"{owner} built a {type(chain).__name__}; a builder returns a zoo_core.model.chain.Chain.")
+        raise PluginError(f"{owner} built a {type(chain).__name__}; a builder returns a zoo_core.Chain.")
     base, _ = chain.split()
     if base.stages != spec.stages:
         raise PluginError(f"{owner} built the stages {base.stages}, and its spec says {spec.stages}.")
@@ -112,10 +144,10 @@ def build_head(
     in_size: tuple[int, int] | None = None,
     task: TaskName = "classification",
 ) -> nn.Module:
-    """Build a head for a feature map of `in_channels` channels and `num_outputs` answers.
+    """Build a head from `in_channels` channels to `num_outputs` outputs.
 
-    `in_size` is the map's height and width, which only a head that `needs_size` is told. For regression the outputs
-    are brought into the targets' units (`zoo_core.tasks.units`).
+    `in_size`, the feature map's height and width, goes to heads that need it (`HeadSpec.needs_size`). For regression,
+    `zoo_core.tasks.units` brings the outputs into the targets' units. Raises PluginError when the builder fails.
     """
     owner = f"{choice.entry.distribution}: the head '{choice.spec.name}'"
     builder = resolve(choice.spec.build)
@@ -138,7 +170,7 @@ def build_head_for(
     num_outputs: int,
     task: TaskName,
 ) -> nn.Module:
-    """Build a head for a backbone's conv base that is given images of this preprocessing."""
+    """Build a head for a backbone's conv base and images of this preprocessing."""
     in_size = None
     if head.spec.needs_size:
         *_, (_, height, width) = stage_shapes(base, preprocessing.channels, preprocessing.size).values()
@@ -148,14 +180,14 @@ def build_head_for(
 
 
 def count_parameters(module: nn.Module) -> int:
-    """How many numbers a module's parameters hold."""
+    """The number of scalars in a module's parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int, ...]]:
-    """The shape (C, H, W) that each stage puts out for one image, found on the meta device: nothing is computed.
+    """The output shape (C, H, W) of each stage for one image, inferred on the meta device without computing it.
 
-    The chain may be anywhere, and stays as it is.
+    The chain may be on any device, and stays as it is.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     trained = chain.training

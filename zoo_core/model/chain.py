@@ -1,4 +1,4 @@
-"""A network as a chain of named stages, from the image to the feature map and, where it has one, its classifier.
+"""A network as a chain of named stages: the conv base from image to feature map, then perhaps a classifier.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -20,8 +20,8 @@ NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 class Chain(nn.Sequential):
     """Named stages, called one after the other.
 
-    Its parameters are named by stage (`stem.conv1.weight`); `upstream` translates such a name to the key that
-    published weights use (`conv1.weight`), so that they load and are saved under their own names.
+    Parameters are named by stage (`stem.conv1.weight`). `upstream` maps prefixes of such names to those of published
+    keys (`"stem.": ""`), so that weights are loaded and saved under their published keys (`conv1.weight`).
     """
 
     def __init__(self, stages: Mapping[str, nn.Module], upstream: Mapping[str, str] | None = None) -> None:
@@ -31,10 +31,11 @@ class Chain(nn.Sequential):
 
     @classmethod
     def cut(cls, network: nn.Module, stages: Mapping[str, str | Sequence[str | nn.Module]]) -> Chain:
-        """Cut a network into stages by the paths of its modules, in the order in which it calls them.
+        """Cut a network into stages by the paths of its modules, in the order in which the network calls them.
 
-        A stage is one path (`"layer1"`: the stage is that module) or several (`("conv1", "bn1")`: a sequence, in
-        which a module that stands in no state dict, such as `nn.Flatten()`, may be given as it is).
+        A stage is one path (`"layer1"`: that module) or several (`("conv1", "bn1")`: a sequence of modules). Among
+        several, a module without parameters that the network calls as a function, such as `nn.Flatten()`, stands as
+        itself. Raises PluginError when two parts of a stage have the same last name.
         """
         modules: dict[str, nn.Module] = {}
         prefixes: dict[str, str] = {}
@@ -66,7 +67,7 @@ class Chain(nn.Sequential):
         return self.get_submodule(name)
 
     def upstream_name(self, name: str) -> str:
-        """The key that published weights use for one of this chain's parameters or buffers."""
+        """The published key of one of this chain's parameters or buffers."""
         for prefix, upstream in self.upstream_prefixes.items():
             if name.startswith(prefix):
                 return upstream + name[len(prefix) :]
@@ -78,7 +79,7 @@ class Chain(nn.Sequential):
             yield self.upstream_name(name), tensor
 
     def split(self, stage: str = CLASSIFIER) -> tuple[Chain, Chain | None]:
-        """Cut the chain before a stage: the conv base and the classifier, None when it has none."""
+        """Split the chain before a stage: the conv base and the classifier, None for a chain without one."""
         if stage not in self._modules:
             return self, None
         where = self.stages.index(stage)
@@ -90,23 +91,23 @@ class Chain(nn.Sequential):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Map images (B, C, H, W) to the last stage's output."""
-        self.hold()
+        self.freeze_parts()
         return super().forward(images_BCHW)  # type: ignore[no-any-return, no-untyped-call]
 
     def train(self, mode: bool = True) -> Chain:
-        """Set training mode where the rules let a stage learn; what is frozen stays in evaluation mode."""
+        """Set the mode of trainable stages; frozen stages stay in evaluation mode."""
         super().train(mode)
-        self.hold()
+        self.freeze_parts()
         return self
 
-    def hold(self) -> None:
-        """Keep still what the rules freeze, whoever called train() on a part of the chain."""
+    def freeze_parts(self) -> None:
+        """Put frozen stages back into evaluation mode, even after somebody called train() on a part of the chain."""
         for name, rule in self.rules.items():
             freeze_part(self.stage(name), rule)
 
 
 def freeze_part(part: nn.Module, rule: Rule) -> None:
-    """Put a frozen part in evaluation mode, or only its normalisation layers where just these are frozen."""
+    """Put a frozen part into evaluation mode; of a trainable part only the normalisation layers with frozen statistics."""
     if not rule.trainable:
         part.eval()
     elif rule.statistics == "frozen":

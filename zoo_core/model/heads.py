@@ -1,4 +1,4 @@
-"""The trained heads that core brings: from a feature map (B, C, H, W) to outputs (B, K).
+"""Core's trained heads: from a feature map (B, C, H, W) to outputs (B, K).
 
 Shapes: B batch, C channels, H height, W width, F features, K outputs.
 """
@@ -20,9 +20,9 @@ Layers = list[tuple[str, nn.Module]]
 
 
 class AvgMaxPool2d(nn.Module):
-    """The averages, then the maxima: (B, C, H, W) to (B, 2C, 1, 1)."""
+    """Average and max pooling, concatenated: (B, C, H, W) to (B, 2C, 1, 1)."""
 
-    fixed = True  # nothing learns and nothing is drawn: it may be computed once
+    fixed = True  # neither trained nor random: its output may be cached
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
         averages, maxima = (
@@ -33,7 +33,7 @@ class AvgMaxPool2d(nn.Module):
 
 
 class GeMPool2d(nn.Module):
-    """The generalised mean, whose exponent p learns: 1 is the average, and it nears the maximum as p grows.
+    """Generalised-mean pooling with a trained exponent p: the average at p = 1, and nearly the maximum for large p.
 
     Radenovic, Tolias, Chum: Fine-tuning CNN Image Retrieval with No Human Annotation. TPAMI 2019.
     """
@@ -43,13 +43,13 @@ class GeMPool2d(nn.Module):
         self.p = nn.Parameter(torch.full((1,), 3.0))  # where the paper starts
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, 1, 1). What is below 1e-6 counts as that: a power needs a positive base."""
+        """(B, C, H, W) to (B, C, 1, 1). Values below 1e-6 are raised to 1e-6: a power needs a positive base."""
         powers_BCHW = features_BCHW.clamp(min=1e-6).pow(self.p)
         return functional.adaptive_avg_pool2d(powers_BCHW, 1).pow(1 / self.p)
 
 
 def pooled(pool: Pooling, in_channels: int) -> tuple[Layers, int]:
-    """The layers from a feature map to (B, F), and F."""
+    """The pooling layers from a feature map to (B, F), and the number F."""
     layer: nn.Module
     match pool:
         case "avg":
@@ -64,14 +64,14 @@ def pooled(pool: Pooling, in_channels: int) -> tuple[Layers, int]:
 
 
 def linear(options: LinearOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
-    """Global pooling, dropout where asked for, one linear layer."""
+    """Global pooling, dropout, one linear layer."""
     layers, width = pooled(options.pool, in_channels)
     layers += [("dropout", nn.Dropout(options.dropout)), ("output", nn.Linear(width, num_outputs))]
     return nn.Sequential(OrderedDict(layers))
 
 
 def mlp(options: MlpOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
-    """Global pooling, then hidden layers, each linear (+ batch norm) + activation + dropout, then the output."""
+    """Global pooling, hidden layers (linear, perhaps batch norm, activation, dropout), then a linear output."""
     layers, width = pooled(options.pool, in_channels)
     widths = (width, *options.hidden)
     layers += _hidden(widths, options.activation, options.dropout, batchnorm=options.batchnorm)
@@ -80,7 +80,7 @@ def mlp(options: MlpOptions, *, in_channels: int, num_outputs: int) -> nn.Module
 
 
 def flatten(options: FlattenOptions, *, in_channels: int, num_outputs: int, in_size: tuple[int, int]) -> nn.Module:
-    """The feature map as one vector, then hidden layers if any, each linear + activation + dropout, then the output."""
+    """The feature map as one vector, hidden layers (linear, activation, dropout), then a linear output."""
     height, width = in_size
     widths = (in_channels * height * width, *(options.hidden or ()))
     layers: Layers = [("flatten", nn.Flatten()), *_hidden(widths, options.activation, options.dropout)]
@@ -100,13 +100,13 @@ def _hidden(widths: Sequence[int], activation: str, dropout: float, *, batchnorm
 
 
 class Cosine(nn.Module):
-    """The cosine between features and a direction for each output, times a scale that learns."""
+    """The cosine between the features and a direction for each output, times a trained scale."""
 
     def __init__(self, in_features: int, num_outputs: int, scale: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(num_outputs, in_features))
         self.scale = nn.Parameter(torch.full((1,), scale))
-        nn.init.normal_(self.weight, std=in_features**-0.5)  # directions drawn evenly, short enough to turn
+        nn.init.normal_(self.weight, std=in_features**-0.5)  # evenly distributed directions, short enough to turn
 
     def forward(self, features_BF: Tensor) -> Tensor:
         """(B, F) to (B, K), each between -scale and scale."""

@@ -1,4 +1,4 @@
-"""What of torch imports its compiler, done without: that import takes a second, longer than many a command.
+"""Parts of torch without its compiler, whose import takes a second, longer than many a command.
 
 Shapes: B batch, C channels, D output channels, G channels of a group, H height, W width.
 """
@@ -45,8 +45,8 @@ POOLING, CONVOLVING = _functions(("avg_pool2d", "max_pool2d", "_max_pool2d")), _
 class ShapeInference(TorchFunctionMode):
     """For the meta device, where some functions take longer than all the rest together, and some import the compiler.
 
-    What gives the shape that it gets hands it on; what moves a window over a feature map moves it over one channel on
-    the CPU.
+    A function that keeps the shape hands it on; one that moves a window over a feature map moves it over one channel
+    on the CPU.
     """
 
     def __torch_function__(

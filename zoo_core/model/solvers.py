@@ -1,4 +1,4 @@
-"""Heads that are solved rather than trained: `prototype` and `solved`.
+"""Heads that are solved in closed form rather than trained: `prototype` and `logreg`.
 
 Shapes: B batch, C channels, H height, W width, N images, F features, K classes.
 """
@@ -17,24 +17,24 @@ from zoo_core.model.heads import pooled
 from zoo_core.model.lean_torch import without_compiler
 
 DECAYS = tuple(10.0**power for power in range(1, -7, -1))
-"""The L2 penalties that are tried, from the strongest. On features of unit scale and a mean loss, 10 leaves next to
-nothing of the weights and 1e-6 next to nothing of the penalty."""
+"""The L2 penalties that are tried, from the strongest. For features of unit scale and a mean loss, 10 makes the weights
+vanish, and 1e-6 the penalty."""
 FOLDS = 5
 
 
 @runtime_checkable
 class Solvable(Protocol):
-    """A head that is fitted to all training images at once.
+    """A head that is fitted to all training images at once, when the training starts.
 
-    It is fitted when the training starts. A phase in which nothing but the head learns lasts one epoch and does
-    nothing else; where stages learn too, the fitted head then learns on by gradient.
+    A phase that trains only the head then lasts one epoch. In a phase that trains stages too, gradients train the
+    fitted head further.
     """
 
     def reduce(self, features_BCHW: Tensor) -> Tensor:
-        """The part of the head that has no parameters: a feature map to (B, F)."""
+        """The part of the head without parameters: a feature map (B, C, H, W) to (B, F)."""
 
     def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
-        """Set the parameters from the reduced features of all training images. What is random comes from the seed."""
+        """Set the parameters from the reduced features of all training images; the seed decides all randomness."""
 
 
 class _Fitted(nn.Sequential):
@@ -54,21 +54,22 @@ class _Fitted(nn.Sequential):
         return reduced_BF
 
 
-class Solved(_Fitted):
+class LogisticRegression(_Fitted):
     """One linear layer at the optimum of multinomial logistic regression; the L2 penalty is cross-validated."""
 
     output: nn.Linear
 
     @torch.no_grad()
     def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
-        """Solve in double precision on centred features of one common scale, and fold both into the layer.
+        """Solve in double precision on centred features, divided by one scale, and fold centre and scale into the layer.
 
-        One scale for all: a pretrained network's features have one unit, and one that hardly moves says little.
+        All features share the scale: a pretrained network's features have one unit, so a feature that hardly varies
+        should keep little weight.
         """
         features_NF, targets_N = reduced_NF.cpu().double(), targets_N.cpu()
         mean_F = features_NF.mean(0)
         features_NF = features_NF - mean_F
-        scale = features_NF.square().mean().sqrt().clamp(min=1e-12)  # 0 where no feature ever changes
+        scale = features_NF.square().mean().sqrt().clamp(min=1e-12)  # 0 if no feature ever varies
         features_NF = features_NF / scale
         classes = self.output.out_features
         decay = best_decay(features_NF, targets_N, classes, seed)
@@ -87,16 +88,16 @@ def solve(
     start: Tensor | None = None,
     tolerance: float = 1e-8,
 ) -> tuple[Tensor, Tensor]:
-    """Minimise the mean cross-entropy + decay / 2 * |weight|^2 by L-BFGS, until no slope is steeper than `tolerance`.
+    """Minimise the mean cross-entropy + decay / 2 * |weight|^2 by L-BFGS, until no gradient exceeds `tolerance`.
 
-    `start` is (K, F + 1), weights and biases; zeros without one. Returns weight (K, F) and bias (K).
+    `start` (K, F + 1) holds weights and biases, None: zeros. Returns the weight (K, F) and the bias (K).
     """
     if start is None:
         start = features_NF.new_zeros(classes, features_NF.shape[1] + 1)
     both = start.clone().requires_grad_()
     optimizer = without_compiler(torch.optim.LBFGS)(
         [both],
-        max_iter=5000,  # a strictly convex problem of this kind ends long before
+        max_iter=5000,  # a strictly convex problem of this kind converges long before
         history_size=20,
         tolerance_grad=tolerance,
         tolerance_change=0.0,
@@ -117,9 +118,9 @@ def solve(
 
 
 def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int) -> float:
-    """The penalty of DECAYS with the smallest cross-entropy on images that were held out, over stratified folds.
+    """The penalty of DECAYS with the smallest cross-entropy on held-out images, over stratified folds.
 
-    The folds are drawn from the seed. Where no class has two images nothing can be held out, and 1 is taken.
+    The seed decides the folds. If no class has two images, nothing can be held out, and the penalty is 1.
     """
     fold_N = _folds(targets_N, classes, seed)
     folds = [fold for fold in range(FOLDS) if (fold_N == fold).any()]
@@ -139,7 +140,7 @@ def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int) 
 
 
 def _folds(targets_N: Tensor, classes: int, seed: int) -> Tensor:
-    """A fold for each image, the images of a class dealt out in turn; -1, never held out, for a class's only one."""
+    """The fold of each image (N): a class's images are dealt out in turn. The only image of a class gets -1: no fold."""
     generator = torch.Generator().manual_seed(seed)
     fold_N = torch.full_like(targets_N, -1)
     for label in range(classes):
@@ -151,7 +152,7 @@ def _folds(targets_N: Tensor, classes: int, seed: int) -> Tensor:
 
 
 class Means(nn.Module):
-    """Logits by the distance to a mean for each class: equal round Gaussians, `precision` is 1 / variance."""
+    """Logits from the distance to each class's mean: equal spherical Gaussians with `precision` 1 / variance."""
 
     def __init__(self, in_features: int, num_outputs: int) -> None:
         super().__init__()
@@ -159,19 +160,19 @@ class Means(nn.Module):
         self.precision = nn.Parameter(torch.ones(1))
 
     def forward(self, features_BF: Tensor) -> Tensor:
-        """(B, F) to minus half the squared distance in standard deviations, (B, K)."""
+        """(B, F) to minus half the squared distance, in standard deviations (B, K)."""
         distances_BK = torch.cdist(features_BF, self.means, compute_mode="donot_use_mm_for_euclid_dist")
         return -self.precision / 2 * distances_BK.square()
 
 
 class Prototypes(_Fitted):
-    """The nearest class mean."""
+    """The nearest class mean (Snell, Swersky, Zemel, arXiv 1703.05175, on fixed features)."""
 
     output: Means
 
     @torch.no_grad()
     def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
-        """Take the mean of each class, and the variance around them over all classes and features."""
+        """Set each class's mean, and the variance around the means over all classes and features."""
         features_NF, targets_N = reduced_NF.cpu().double(), targets_N.cpu()
         counts_K = torch.bincount(targets_N, minlength=len(self.output.means))
         sums_KF = features_NF.new_zeros(self.output.means.shape).index_add_(0, targets_N, features_NF)
@@ -181,9 +182,9 @@ class Prototypes(_Fitted):
         self.output.precision.fill_(1 / variance.clamp(min=1e-12).item())
 
 
-def solved(options: FittedOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
-    """Global pooling and the best linear layer, a plain `nn.Linear`."""
-    return Solved(options, in_channels, nn.Linear, num_outputs)
+def logreg(options: FittedOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
+    """Global pooling and the optimal linear layer, a plain `nn.Linear`."""
+    return LogisticRegression(options, in_channels, nn.Linear, num_outputs)
 
 
 def prototype(options: FittedOptions, *, in_channels: int, num_outputs: int) -> nn.Module:

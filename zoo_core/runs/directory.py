@@ -126,6 +126,7 @@ class RunWriter:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.metrics: list[dict[str, Any]] = []
+        self._wrote_facts = False
 
     @property
     def finished(self) -> bool:
@@ -152,7 +153,11 @@ class RunWriter:
             return cls(directory)
 
     def write_facts(self, facts: RunFacts) -> None:
+        """Begin the run. Raises UsageError where another command with the same --out has begun one meanwhile."""
+        if (self.directory / CONFIG).exists():
+            raise UsageError(f"{self.directory} exists and is not empty. Give another --out, or remove it.")
         write_text(self.directory / CONFIG, json_text(facts.to_dict()))
+        self._wrote_facts = True
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
         if not (self.directory / CONFIG).is_file():
@@ -181,9 +186,13 @@ class RunWriter:
         return bool(self.metrics) or (self.directory / "checkpoints").exists()
 
     def discard_unless_begun(self) -> None:
-        """Remove the directory when it holds no epoch yet: a run that failed at once leaves nothing behind."""
+        """Remove the directory when it holds no epoch yet: a run that failed at once leaves nothing behind.
+
+        The files of another command with the same --out stay.
+        """
         if self.directory.is_dir() and not self.begun:
-            (self.directory / CONFIG).unlink(missing_ok=True)
+            if self._wrote_facts:
+                (self.directory / CONFIG).unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
                 self.directory.rmdir()
 

@@ -12,11 +12,13 @@ from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
+from zoo_core.model.design import StartFacts
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.specs import TASKS, Preprocessing, TaskName
+from zoo_core.specs import TASKS, TaskName
 from zoo_core.tasks import task_named
 from zoo_core.version import RESUMES
+from zoo_core.weights_specs import Preprocessing
 
 FORMAT = "zoo-run"
 VERSION = 1
@@ -31,18 +33,6 @@ class Provided:
     name: str
     distribution: str
     version: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartFacts:
-    """The initial weights; `sha256` and `revision` pin their bytes."""
-
-    tag: str
-    source: str
-    sha256: str
-    revision: str | None = None
-    data: str | None = None
-    licence: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +79,11 @@ class RunFacts:
 
 
 PER_MACHINE = [f"config.{one.name}" for one in settings_of(FinetuneConfig).values() if one.per_machine]
-FREE = ("created", "decisions", "views", "split_points", *PER_MACHINE)
+PLACES = ("config.data", "config.weights", "data.title", "data.findings", "start.tag", "start.source")
+FREE = ("created", "decisions", "views", "split_points", *PLACES, *PER_MACHINE)
 """Facts in which a resumed run may differ: they decide when and where it computes and not its result,
-or follow from others. Views and split points are compared with those of the checkpoint."""
+or follow from others. Of data and weights the contents are compared and not the places. Views and
+split points are compared with those of the checkpoint."""
 
 
 def differences(before: RunFacts, now: RunFacts) -> list[str]:
@@ -131,7 +123,7 @@ def _flat(data: Any, name: str = "") -> dict[str, Any]:
 
 
 def parse_facts(data: object, where: str) -> RunFacts:
-    """Check plain data against the shape. Raises ZooError that names the file and what does not fit."""
+    """Check plain data against the shape. Raises ZooError that names the file and the misfit."""
     try:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ZooError(f"{where} is not the config of a zoo run.")
@@ -165,7 +157,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
 
 
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
-    """Check the result line of a run's metrics. Raises ZooError that names the file and what does not fit."""
+    """Check the result line of a run's metrics. Raises ZooError that names the file and the misfit."""
     try:
         figures = task_named(facts.task).parse_figures(line, len(facts.classes))
         return {

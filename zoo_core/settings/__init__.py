@@ -1,6 +1,7 @@
 """The settings of a fine-tune: each is declared once, at its field of `FinetuneConfig`."""
 
 from zoo_core.settings.config import (
+    IN_MEMORY,
     Augment,
     BadImages,
     CacheType,
@@ -14,6 +15,7 @@ from zoo_core.settings.files import read_settings
 from zoo_core.settings.resolved import Decision, ResolvedSettings
 
 __all__ = [
+    "IN_MEMORY",
     "Augment",
     "BadImages",
     "CacheType",

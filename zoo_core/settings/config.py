@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from zoo_core.errors import UsageError
-from zoo_core.settings.fields import Auto, by_field_name, check_settings, setting
+from zoo_core.errors import UsageError, brief
+from zoo_core.settings.fields import Auto, DataInMemory, by_field_name, check_settings, setting
 from zoo_core.spec_checks import MAX_SIZE
 from zoo_core.specs import TaskName
 
@@ -25,6 +25,8 @@ OPTIMISATION = "Optimisation"
 REGULARISATION = "Regularisation"
 CACHE = "Cached features"
 COMPUTING = "Computing"
+IN_MEMORY = "in-memory data"
+"""The `data` in the config of a run whose images a program handed over: no path leads to them."""
 MAX_SEED = 2**32 - 1
 """The largest seed that numpy takes."""
 
@@ -38,7 +40,7 @@ class FinetuneConfig:
     """
 
     backbone: str = setting(group=MOST_USED, help="Pretrained network without its classifier: a name from `zoo list`.")
-    data: str = setting(
+    data: str | DataInMemory = setting(
         "fashion-small",
         group=MOST_USED,
         help="Your images: a folder with one folder of images for each class, or train/val/[test] "
@@ -221,7 +223,7 @@ class FinetuneConfig:
     precision: Precision = setting(
         "auto",
         group=COMPUTING,
-        help="Number type of the forward pass.",
+        help="Number type of the forward pass in training steps.",
         chosen="bfloat16 on a GPU that supports it, float32 on a CPU",
     )
     compile: Compile = setting(
@@ -262,9 +264,14 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         check_settings(self)
 
+    @property
+    def data_text(self) -> str:
+        """`data` as a text; of data in memory a title."""
+        return self.data if isinstance(self.data, str) else IN_MEMORY
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `from_dict` gives an equal config again."""
-        return asdict(self)
+        """Plain data for JSON; `from_dict` gives an equal config again. Of data in memory it has a title."""
+        return asdict(replace(self, data=self.data_text))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FinetuneConfig:
@@ -275,4 +282,6 @@ class FinetuneConfig:
         values = by_field_name(cls, data)
         if "backbone" not in values:
             raise UsageError("a config needs the setting 'backbone'. `zoo list` shows all backbones.")
+        if not isinstance(values.get("data", ""), str):
+            raise UsageError(f"data must be a text, got {brief(values['data'])}.")
         return cls(**values)

@@ -13,12 +13,29 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints, runtime_checkable
 
 from zoo_core.errors import UsageError, brief, did_you_mean, printable
 
 Auto = Literal["auto"]
-KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+@runtime_checkable
+class DataInMemory(Protocol):
+    """A torch Dataset, or a list of (image, target), or a dict of these by part ("train", "val", "test")."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    DataInMemory: "a torch Dataset or list of images with targets",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +106,7 @@ class Setting:
         bounds = " and ".join(filter(None, (low, high)))
         if not self.types:
             return f"one of {', '.join(self.words)}"
-        kind = f"{KINDS[self.types[0]]} {bounds}".rstrip()
+        kind = f"{' or '.join(KINDS[kind] for kind in self.types)} {bounds}".rstrip()
         return f"{kind}, or {', '.join(self.words)}" if self.words else kind
 
     def parse(self, text: str) -> Any:
@@ -233,4 +250,4 @@ def _fits(value: Any, kind: type) -> bool:
     """Whether a plain value has a type; an integer will do for a float, and a bool is no number."""
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bytes)

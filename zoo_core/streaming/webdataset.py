@@ -97,7 +97,7 @@ def _local_tar(place: str) -> LocalTar:
     if not path.is_file():
         raise UsageError(f"there is no shard {printable(place)}. Give the addresses of tar files: {EXAMPLE}.")
     facts = path.stat()
-    return LocalTar(path.name, path, f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}")
+    return LocalTar(path.name, path, f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}")
 
 
 def _classes(named: str | None, first: str) -> tuple[str, ...] | None:

@@ -18,7 +18,7 @@ from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.json_checks import as_count, as_list, as_number
 from zoo_core.tasks.metrics import Baseline, Counts, Metric, wilson
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
-from zoo_core.tasks.task import Answers, Task
+from zoo_core.tasks.task import Answers, BoolArray, Task
 
 MAX_COUNTED = 20  # classes whose counts fit into the cells of the picture
 ACCURACY = Metric("accuracy", "accuracy", "accuracy", unit="%", factor=100, decimals=1)
@@ -114,6 +114,9 @@ class Classification(Task[ClassEvaluation]):
         if len(names) < 2:
             raise DataError(f"{where} has only the class '{printable(names[0])}'. A training needs at least two.")
 
+    def occurring(self, targets: Targets, num_outputs: int) -> BoolArray:
+        return np.bincount(targets, minlength=num_outputs) > 0
+
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
         """One column of class names; the classes are those of the training rows, sorted."""
         listed = ", ".join(f"'{printable(name)}'" for name in table.columns[:10])
@@ -128,6 +131,20 @@ class Classification(Task[ClassEvaluation]):
             if text not in positions:
                 raise table.error(row, f"the class '{printable(text)}' is not among those of the training images.")
         return names, np.asarray([positions[text] for (text,) in table.cells], dtype=np.int64)
+
+    def fits(self, target: Any) -> bool:
+        return isinstance(target, str | int) and not isinstance(target, bool)
+
+    def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
+        """Classes by name, or by index into `names`; without names they are the distinct values, sorted."""
+        distinct = sorted(set(values))
+        if names is not None and all(isinstance(value, int) for value in distinct):
+            if distinct[0] < 0 or distinct[-1] >= len(names):
+                raise IndexError(f"class {distinct[0] if distinct[0] < 0 else distinct[-1]} of {len(names)}")
+            return tuple(names), np.asarray(values, dtype=np.int64)
+        known = tuple(names) if names is not None else tuple(str(value) for value in distinct)
+        positions = {value: known.index(str(value)) for value in distinct}
+        return known, np.asarray([positions[value] for value in values], dtype=np.int64)
 
     def read_samples(
         self, where: str, samples: Samples, names: tuple[str, ...] | None

@@ -20,7 +20,7 @@ from zoo_core.errors import printable
 from zoo_core.json_checks import as_list, as_number, as_text
 from zoo_core.tasks.metrics import Baseline, Counts, FloatArray, Metric, average_precision, f1
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
-from zoo_core.tasks.task import Answers, Task, figure_text, same_length
+from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, same_length
 
 THRESHOLD = 0.5  # the probability above which a label is predicted
 SEPARATOR = "|"  # between the labels of a table's cell
@@ -137,6 +137,24 @@ class Multilabel(Task[LabelEvaluation]):
         ranked = zip(indices.tolist(), values.tolist(), strict=True)
         return tuple((names[index], value) for index, value in ranked if value > THRESHOLD)
 
+    def held_out(self, targets: Targets, order: Sequence[int], count: int) -> Sequence[int]:
+        """As for every task, but no image that is the last with one of its labels."""
+        first = list(order[:count])
+        total = targets.sum(0)
+        if not ((total > 0) & (total == targets[first].sum(0))).any():
+            return first
+        left = total.copy()
+        chosen: list[int] = []
+        for index in order:
+            if len(chosen) < count and (left[targets[index] > 0] > 1).all():
+                left -= targets[index]
+                chosen.append(index)
+        return chosen or first
+
+    def occurring(self, targets: Targets, num_outputs: int) -> BoolArray:
+        found: BoolArray = np.any(targets > 0, axis=0)
+        return found
+
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
         """Columns of 0 and 1, or one column of labels joined by '|'; an empty cell has no label."""
         if len(table.columns) > 1:
@@ -159,6 +177,26 @@ class Multilabel(Task[LabelEvaluation]):
                     raise table.error(row, f"the label '{printable(label)}' is not among those of the training images.")
                 targets[row, positions[label]] = 1
         return names, targets
+
+    def fits(self, target: Any) -> bool:
+        return isinstance(target, list) and all(isinstance(one, str) for one in target)
+
+    def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
+        """Labels by name, or vectors of 0 and 1; without `names` they are the labels that occur, sorted."""
+        vectors = all(not isinstance(one, str) for value in values for one in value) and any(values)
+        if names is None:
+            count = len(values[0])
+            names = [str(n) for n in range(count)] if vectors else sorted({one for value in values for one in value})
+        targets = np.zeros((len(values), len(names)), dtype=np.float32)
+        if vectors:
+            targets[:] = np.asarray(values, dtype=np.float32)
+            if not np.isin(targets, (0, 1)).all():
+                raise ValueError("a vector of labels holds 0 and 1")
+            return tuple(names), targets
+        for row, value in zip(targets, values, strict=True):
+            for label in value:
+                row[names.index(label)] = 1
+        return tuple(names), targets
 
     def read_samples(
         self, where: str, samples: Samples, names: tuple[str, ...] | None

@@ -19,7 +19,7 @@ from zoo_core.errors import DataError, printable
 from zoo_core.json_checks import as_list, as_number, as_text
 from zoo_core.tasks import metrics
 from zoo_core.tasks.metrics import Baseline, FloatArray, Metric
-from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
+from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown, stored_numbers
 from zoo_core.tasks.task import Answers, Task, figure_text, same_length
 from zoo_core.tasks.units import in_units, units_of
 
@@ -133,9 +133,14 @@ class Regression(Task[NumberEvaluation]):
             with torch.no_grad():
                 units.set_from(torch.from_numpy(targets))
 
+    def match_units(self, head: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        for name, child in head.named_children():
+            if child is units_of(head) and f"{name}.mean" in tensors:
+                child.to(tensors[f"{name}.mean"].dtype)
+
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
         """Columns of finite numbers."""
-        targets = table.zeros(len(table.columns))
+        targets = table.zeros(len(table.columns), np.float64)
         for row, cells in enumerate(table.cells):
             for position, (column, text) in enumerate(zip(table.columns, cells, strict=True)):
                 value = parsed_number(text)
@@ -143,7 +148,21 @@ class Regression(Task[NumberEvaluation]):
                     problem = f"'{printable(column)}' must be a finite number, got '{printable(text)}'."
                     raise table.error(row, problem)
                 targets[row, position] = value
-        return table.columns, targets
+        return table.columns, stored_numbers(targets)
+
+    def fits(self, target: Any) -> bool:
+        numbers = target if isinstance(target, list) else [target]
+        return bool(numbers) and all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers)
+
+    def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
+        """Numbers, or vectors of numbers: "value", or "value0" and so on, where the data have no `names`."""
+        vectors = [value if isinstance(value, list) else [value] for value in values]
+        width = len(vectors[0])
+        names = names or (["value"] if width == 1 else [f"value{n}" for n in range(width)])
+        targets = np.asarray(vectors, dtype=np.float32)
+        if targets.shape != (len(values), len(names)) or not np.isfinite(targets).all():
+            raise ValueError(f"not {len(names)} finite numbers for every image")
+        return tuple(names), targets
 
     def read_samples(
         self, where: str, samples: Samples, names: tuple[str, ...] | None
@@ -152,13 +171,15 @@ class Regression(Task[NumberEvaluation]):
         names = names or ()
         targets: dict[PartName, Targets] = {}
         for part, of_part in samples.items():
-            targets[part] = np.empty((len(of_part), len(names)), dtype=np.float32)
+            targets[part] = np.empty((len(of_part), len(names)), dtype=np.float64)
             for row, sample in enumerate(of_part):
                 values = [parsed_number(text) for text in sample.text.split()]
                 if len(values) != len(names) or not all(map(is_storable, values)):
                     raise sample_error(sample, f"needs {len(names)} finite numbers and has '{shown(sample.text)}'")
                 targets[part][row] = values
-        return names, targets
+        stored = stored_numbers(np.concatenate(list(targets.values())))
+        ends = np.cumsum([len(of_part) for of_part in targets.values()])[:-1]
+        return names, dict(zip(targets, np.split(stored, ends), strict=True))
 
     def reordered(self, targets: Targets, names: Sequence[str], order: Sequence[str], where: str) -> Targets:
         """As for every task; a number cannot be missing, so DataError is raised for that too."""

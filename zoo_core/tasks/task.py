@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from zoo_core.errors import DataError, printable
@@ -18,6 +19,7 @@ from zoo_core.specs import TaskName
 from zoo_core.tasks.metrics import Baseline, Evaluation, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets
 
+BoolArray = npt.NDArray[np.bool_]
 Answers = tuple[tuple[str, float], ...]
 E = TypeVar("E", bound=Evaluation)
 
@@ -75,12 +77,26 @@ class Task(ABC, Generic[E]):
     def fit_units(self, head: nn.Module, targets: Targets) -> None:
         """Set a head's units from the training targets, where the task has units."""
 
+    def match_units(self, head: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Give a head's units the type that its saved tensors have, where the task has units."""
+
     # -- targets
 
     def check_outputs(self, where: str, names: Sequence[str]) -> None:
         """Raise DataError when a data set, called `where`, has too few classes or labels to train on."""
         if not names:
             raise DataError(f"{where}: no image has a {self.output}.")
+
+    def held_out(self, targets: Targets, order: Sequence[int], count: int) -> Sequence[int]:
+        """The images to hold out of a part: the first `count` of a random order of all.
+
+        A task may pass over images without which something could not be trained.
+        """
+        return order[:count]
+
+    def occurring(self, targets: Targets, num_outputs: int) -> BoolArray:
+        """Which outputs (K) occur in the targets of a part; numbers always do."""
+        return np.ones(num_outputs, dtype=np.bool_)
 
     @abstractmethod
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
@@ -93,6 +109,18 @@ class Task(ABC, Generic[E]):
         """Output names and targets by part. `names` are those that a text gives by position.
 
         Raises DataError with the sample.
+        """
+
+    @abstractmethod
+    def fits(self, target: Any) -> bool:
+        """Whether a target of a program's data (a str, int, float, or list of these) is one of the task."""
+
+    @abstractmethod
+    def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
+        """Output names and targets of a program's data. `names` are the outputs' if the data name them.
+
+        Raises KeyError, IndexError, TypeError or ValueError for values of another task, and
+        DataError for names that cannot be.
         """
 
     def reordered(self, targets: Targets, names: Sequence[str], order: Sequence[str], where: str) -> Targets:

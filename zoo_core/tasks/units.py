@@ -27,8 +27,12 @@ class Units(nn.Module):
         return outputs_BK * self.std + self.mean
 
     def set_from(self, targets_NK: Tensor) -> None:
-        """Take mean and standard deviation of targets (N, K); a constant column keeps its scale."""
+        """Take mean and standard deviation of targets (N, K); a constant column keeps its scale.
+
+        Units of float64 targets are float64, and so are the outputs.
+        """
         std_K, mean_K = torch.std_mean(targets_NK.double(), dim=0, correction=0)
+        self.to(targets_NK.dtype)
         self.mean.copy_(mean_K)
         self.std.copy_(torch.where(std_K > 0, std_K, torch.ones_like(std_K)))
 

@@ -1,4 +1,4 @@
-"""The conformance kit for plugin authors: what every backbone must do, as checks that a test calls.
+"""The conformance kit and the helpers that tests of plugins import.
 
 import pytest
 from zoo_core.testing import backbone_checks
@@ -9,6 +9,18 @@ def test_conformance(check):
     check()
 """
 
-from zoo_core.testing.conformance import Check, backbone_checks, choice_of, difference_from, same_outputs, stir
+from zoo_core.model.assemble import stage_shapes
+from zoo_core.testing.conformance import Check, backbone_checks, build, choice_of, difference_from, same_outputs, stir
+from zoo_core.testing.photos import make_photos
 
-__all__ = ["Check", "backbone_checks", "choice_of", "difference_from", "same_outputs", "stir"]
+__all__ = [
+    "Check",
+    "backbone_checks",
+    "build",
+    "choice_of",
+    "difference_from",
+    "make_photos",
+    "same_outputs",
+    "stage_shapes",
+    "stir",
+]

@@ -1,4 +1,4 @@
-"""What every backbone must do. Each check builds the real network, at its smallest size where it computes."""
+"""Checks that every backbone must pass. Each builds the real network and computes at its smallest image size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zoo_core.weights.load import build_empty, load_chain
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to check of one backbone; call it, and it raises AssertionError when the answer is no."""
+    """One check of one backbone. Calling it raises AssertionError when the backbone fails."""
 
     name: str
     run: Callable[[], None]
@@ -49,12 +49,17 @@ def backbone_checks(plugin: ModuleType) -> list[Check]:
 
 
 def choice_of(spec: BackboneSpec, options: str = "") -> Choice[BackboneSpec]:
-    """The spec as the catalog would hand it out."""
+    """The spec as the catalog would choose it."""
     return Choice(Entry(spec, "under test", "0"), parse_options(spec.name, spec.options, options))
 
 
+def build(spec: BackboneSpec, options: str = "") -> Chain:
+    """The whole published network, built as zoo builds it: on the current default device, checked against the spec."""
+    return build_network(choice_of(spec, options))
+
+
 def same_outputs(ours: nn.Module, theirs: nn.Module, *, channels: int, size: int, batch: int = 2) -> float:
-    """The largest absolute difference of two networks' outputs on random images, both in evaluation mode."""
+    """The largest absolute difference between two networks' outputs on random images, both in evaluation mode."""
     generator = torch.Generator().manual_seed(0)
     images_BCHW = torch.randn(batch, channels, size, size, generator=generator)
     with torch.inference_mode():
@@ -62,9 +67,9 @@ def same_outputs(ours: nn.Module, theirs: nn.Module, *, channels: int, size: int
 
 
 def stir(network: nn.Module) -> None:
-    """Give every tensor that is one number throughout (a fresh bias, a running variance) random numbers in 0.5..1.5.
+    """Fill every constant tensor of a network (a fresh bias, a running variance) with random numbers in 0.5..1.5.
 
-    A tensor that a fresh network has anyway would hide that it was never loaded.
+    A constant is equal in every fresh network, so a loader that forgets it would go unnoticed.
     """
     generator = torch.Generator().manual_seed(0)
     for tensor in network.state_dict().values():
@@ -75,12 +80,12 @@ def stir(network: nn.Module) -> None:
 def difference_from(
     upstream: nn.Module, spec: BackboneSpec, *, size: int, published: Mapping[str, Tensor] | None = None
 ) -> float:
-    """The largest difference between the outputs of a published network and of the spec's, given its weights.
+    """The largest difference between the outputs of a published network and of the spec's with the same weights.
 
-    They are loaded as users' are, under their published names; `published` is what stands in the file when that is
-    not the network's own state dict. Raises WeightsError when they do not fit.
+    The weights are loaded like a user's, under their published keys: the network's state dict, or `published` when the
+    published file holds other tensors. Raises WeightsError when they do not fit.
     """
-    chain = build_empty(lambda: build_network(choice_of(spec)))
+    chain = build_empty(lambda: build(spec))
     tensors = upstream.state_dict() if published is None else published
     load_chain(chain, tensors, path=Path(spec.name), ignored=spec.ignored_keys, classifier=None)
     return same_outputs(chain, upstream, channels=spec.preprocessing.channels, size=size)
@@ -94,13 +99,13 @@ def _imports_nothing_heavy(module: str) -> None:
     )
 
 
-def _puts_out_the_channels_and_stride_of_its_spec(spec: BackboneSpec) -> None:
+def _has_the_channels_and_stride_of_its_spec(spec: BackboneSpec) -> None:
     base = _base_on_meta(spec)
     for size in (spec.min_size, spec.preprocessing.size):
         shape = list(stage_shapes(base, spec.preprocessing.channels, size).values())[-1]
-        assert shape[0] == spec.channels, f"puts out {shape[0]} channels, the spec says {spec.channels}"
-        assert shape[1] == shape[2] >= 1, f"puts out {shape} at {size} pixels"
-    # Convolutions without padding lose a border, so the stride is what the map grows by, not what it measures.
+        assert shape[0] == spec.channels, f"has {shape[0]} channels, the spec says {spec.channels}"
+        assert shape[1] == shape[2] >= 1, f"has the shape {shape} at {size} pixels"
+    # Convolutions without padding lose a border, so the stride is measured by the growth of the map, not by its size.
     near, far = (
         list(stage_shapes(base, spec.preprocessing.channels, size).values())[-1][1]
         for size in (spec.preprocessing.size, spec.preprocessing.size + 8 * spec.stride)
@@ -110,7 +115,7 @@ def _puts_out_the_channels_and_stride_of_its_spec(spec: BackboneSpec) -> None:
 
 def _has_the_parameters_of_its_spec(spec: BackboneSpec) -> None:
     with torch.device("meta"):
-        network = build_network(choice_of(spec))
+        network = build(spec)
     if spec.params is not None:
         assert count_parameters(network) == spec.params, f"{count_parameters(network)}, the spec says {spec.params}"
 
@@ -119,7 +124,7 @@ def _costs_the_gmacs_of_its_spec(spec: BackboneSpec) -> None:
     if spec.gmacs is None:
         return
     with torch.device("meta"):
-        network = build_network(choice_of(spec)).eval()
+        network = build(spec).eval()
         image = torch.empty(1, spec.preprocessing.channels, spec.preprocessing.size, spec.preprocessing.size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image)
@@ -127,13 +132,13 @@ def _costs_the_gmacs_of_its_spec(spec: BackboneSpec) -> None:
     assert abs(gmacs - spec.gmacs) <= 0.02 * spec.gmacs, f"{gmacs:.5g} GMAC, the spec says {spec.gmacs}"
 
 
-def _learns_everywhere_at_its_smallest_size(spec: BackboneSpec) -> None:
+def _passes_gradients_everywhere_at_its_smallest_size(spec: BackboneSpec) -> None:
     base = _base(spec)
     base.train()
     features_BCHW = base(_images(spec, batch=4))
     features_BCHW.square().mean().backward()
-    still = [name for name, parameter in base.named_parameters() if parameter.grad is None]
-    assert not still, f"no gradient reaches {still}"
+    without = [name for name, parameter in base.named_parameters() if parameter.grad is None]
+    assert not without, f"no gradient reaches {without}"
 
 
 def _keeps_frozen_stages_still(spec: BackboneSpec) -> None:
@@ -143,15 +148,15 @@ def _keeps_frozen_stages_still(spec: BackboneSpec) -> None:
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     model.train()
     for module in model.modules():
-        module.training = True  # the rudest way to ask for training mode
+        module.training = True  # goes past every train()
     model(_images(spec, batch=4))
-    to_device = [name for name, tensor in base.state_dict().items() if not torch.equal(tensor, before[name])]
-    assert not to_device, f"frozen, and yet these moved: {to_device}"
+    moved = [name for name, tensor in base.state_dict().items() if not torch.equal(tensor, before[name])]
+    assert not moved, f"frozen, and yet these moved: {moved}"
 
 
 def _has_one_published_key_for_each_tensor(spec: BackboneSpec) -> None:
     with torch.device("meta"):
-        network = build_network(choice_of(spec))
+        network = build(spec)
     keys = [key for key, _ in network.named_upstream()]
     assert len(set(keys)) == len(keys), "two tensors have the same published key"
     clash = [key for key in keys if key.startswith(spec.ignored_keys)] if spec.ignored_keys else []
@@ -159,10 +164,10 @@ def _has_one_published_key_for_each_tensor(spec: BackboneSpec) -> None:
 
 
 BACKBONE_CHECKS: tuple[Callable[[BackboneSpec], None], ...] = (
-    _puts_out_the_channels_and_stride_of_its_spec,
+    _has_the_channels_and_stride_of_its_spec,
     _has_the_parameters_of_its_spec,
     _costs_the_gmacs_of_its_spec,
-    _learns_everywhere_at_its_smallest_size,
+    _passes_gradients_everywhere_at_its_smallest_size,
     _keeps_frozen_stages_still,
     _has_one_published_key_for_each_tensor,
 )
@@ -172,14 +177,14 @@ def _base(spec: BackboneSpec) -> Chain:
     return copy.deepcopy(_built_base(spec))
 
 
-@functools.lru_cache(maxsize=1)  # a large classifier takes seconds to initialise: the checks of a spec share it
+@functools.lru_cache(maxsize=1)  # a large classifier takes seconds to initialise, so the checks of a spec share it
 def _built_base(spec: BackboneSpec) -> Chain:
-    return build_network(choice_of(spec)).split()[0]
+    return build(spec).split()[0]
 
 
 def _base_on_meta(spec: BackboneSpec) -> Chain:
     with torch.device("meta"):
-        return build_network(choice_of(spec)).split()[0]
+        return build(spec).split()[0]
 
 
 def _images(spec: BackboneSpec, *, batch: int) -> torch.Tensor:

@@ -1,8 +1,11 @@
-"""Checkpoints of a run: everything a training needs to go on as if it had never stopped. Safetensors and JSON.
+"""Checkpoints of a run: the state that a training goes on from as if it had never stopped, as safetensors and JSON.
 
-A checkpoint is a folder `RUN/checkpoints/NUMBER` with `tensors.safetensors` and `state.json`. It is written aside, synced
-to disk and renamed, and state.json holds the hash of the tensors: what is under its final name and has the right hash is
-whole. The one before it is removed only then. Equal numbers mean equal states: what has its name is never written again.
+A checkpoint is a folder `RUN/checkpoints/NUMBER` with `tensors.safetensors` and `state.json`. It is written under another
+name, synced to disk and renamed, and state.json holds the hash of the tensors: a folder with its final name and the right
+hash is complete. The older checkpoint is removed after that. Equal numbers mean equal states, so a folder that exists is
+never written again.
+
+A run may come from a stranger: only regular files of the run itself are read, no links and no pipes.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +36,14 @@ MAX_STATE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Named tensors and plain data."""
+    """Tensors by name, and plain data for JSON."""
 
     tensors: Mapping[str, Tensor]
     state: Mapping[str, Any]
 
 
 def write_checkpoint(run: Path, number: int, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint whole or not at all, then remove the older ones. Raises TrainingError when it cannot be."""
+    """Write a checkpoint whole or not at all, then remove the older ones. Raises TrainingError if that fails."""
     root = run / FOLDER
     target = root / f"{number:010d}"
     aside = root / f".new-{number:010d}"
@@ -68,9 +72,9 @@ def write_checkpoint(run: Path, number: int, checkpoint: Checkpoint) -> None:
 
 
 def newest_checkpoint(run: Path, *, clean: bool) -> Checkpoint | None:
-    """The newest whole checkpoint of a run, None when none was ever written; `clean` removes what is left of others.
+    """The newest complete checkpoint of a run, None when none was ever written; `clean` removes the remains of others.
 
-    Raises TrainingError when there are checkpoints, and all of them were damaged.
+    Raises TrainingError when all checkpoints are damaged.
     """
     root = run / FOLDER
     numbered = _numbered(root)
@@ -92,24 +96,27 @@ def newest_checkpoint(run: Path, *, clean: bool) -> Checkpoint | None:
 
 
 def remove_checkpoints(run: Path) -> None:
-    """A finished run needs none."""
+    """Remove the checkpoints of a finished run, which needs none."""
     shutil.rmtree(run / FOLDER, ignore_errors=True)
 
 
 def _numbered(root: Path) -> list[Path]:
-    return sorted(path for path in root.glob("[0-9]*") if path.is_dir())
+    if root.is_symlink():
+        raise TrainingError(f"{root} is a link, and checkpoints are read from the run itself. Put the folder there.")
+    return sorted(path for path in root.glob("[0-9]*") if path.is_dir() and not path.is_symlink())
 
 
 def _read(folder: Path) -> Checkpoint | None:
     try:
-        if (folder / STATE).stat().st_size > MAX_STATE_BYTES:
+        facts = [os.lstat(folder / name) for name in (STATE, TENSORS)]
+        if not all(stat.S_ISREG(one.st_mode) for one in facts) or facts[0].st_size > MAX_STATE_BYTES:
             return None
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if not isinstance(state, dict) or state.get("sha256") != sha256_of(folder / TENSORS):
             return None
         if state.get("version") != VERSION:
             raise TrainingError(f"{folder} was written by another zoo-core; resume with that version, or start again.")
-        # A copy: what is mapped from the file would change with it.
+        # A copy: tensors that are mapped from the file would change with it.
         return Checkpoint({name: tensor.clone() for name, tensor in read_tensors(folder / TENSORS).items()}, state)
     except (OSError, ValueError, RecursionError, WeightsError):
         return None

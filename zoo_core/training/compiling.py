@@ -1,6 +1,6 @@
-"""torch.compile for what learns: asked for, or chosen where the seconds that it saves outweigh those that it takes.
+"""torch.compile for the trainable layers: on request, or where it saves more seconds than it takes.
 
-A small tail on a GPU is done sooner than the processor can tell it what to do: it is recorded once, as a CUDA graph
+A small tail on a GPU is done sooner than the processor can launch it: it is recorded once, as a CUDA graph
 ("reduce-overhead"), and played again in every step. On 2 cores of a CPU compiling resnet18's training took 44 s and made
 a step 1.1 times faster; both figures are used below.
 """
@@ -40,14 +40,14 @@ class Compiled:
             return outputs_BK
         if self._proven:
             return self._compiled(inputs)
-        self._say("compiling what learns: the first steps take long (--compile off: without)")
+        self._say("compiling the trainable layers (torch.compile); the first steps are slow. --compile off skips this.")
         try:
             outputs_BK = self._compiled(inputs)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # the compiler runs the network's own code and another compiler's
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            self._say(f"what learns cannot be compiled here, it goes on without: {reason[:200]}")
+            self._say(f"the trainable layers cannot be compiled here and run without: {reason[:200]}")
             self._compiled = self._plain
             outputs_BK = self._plain(inputs)
         self._proven = True
@@ -55,12 +55,15 @@ class Compiled:
 
 
 def recording_pays(device: torch.device, cut: SplitPoint, processes: int) -> bool:
-    """Whether what learns is to be recorded: it is the tail of a network, on a GPU, and talks to no other process."""
+    """Whether to record the tail as a CUDA graph: it has stages, is on a GPU, and talks to no other process."""
     return device.type == "cuda" and cut.stages > 0 and processes == 1
 
 
 def compiling_pays(plan: Plan, layers: int, seconds_per_epoch: list[float]) -> bool:
-    """Whether compiling saves time: `seconds_per_epoch` of the learning part in each phase, 0 where only a head learns."""
+    """Whether compiling saves time.
+
+    `seconds_per_epoch` are those of the trainable stages in each phase, 0 where only a head is trained.
+    """
     taken = [layers * SECONDS_A_LAYER if seconds else 0.0 for seconds in seconds_per_epoch]
     spent = sum(phase.epochs * seconds for phase, seconds in zip(plan.phases, seconds_per_epoch, strict=True))
     return spent * (1 - 1 / GAIN) > sum(taken)

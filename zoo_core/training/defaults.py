@@ -16,8 +16,9 @@ from zoo_core.devices.precision import resolve_precision
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching
 from zoo_core.settings import Augment, FinetuneConfig, Precision
-from zoo_core.specs import BackboneSpec, Preprocessing
+from zoo_core.specs import BackboneSpec
 from zoo_core.training.schedule import PRETRAINED_BASE_SHARE, SCRATCH_BASE_SHARE
+from zoo_core.weights_specs import Preprocessing
 from zoo_core.wording import human_count
 
 PARAMETERS_PER_IMAGE = 100  # with at most so many, the images suffice to fine-tune a whole backbone

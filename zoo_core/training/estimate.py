@@ -1,4 +1,4 @@
-"""About what a plan takes on this machine: a few images are sent through it, nothing is learnt.
+"""Estimates of time and memory: a few images are sent through each phase of a plan, without training.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -24,17 +24,20 @@ from zoo_core.tasks.objective import objective_for
 if TYPE_CHECKING:
     from zoo_core.training.job import Job
 
-TRIED = 8  # images; as many as go through the front together on a CPU
-STATES = {"adamw": 2, "sgd": 1}  # numbers that an optimizer remembers of each parameter
+TRIED = 8  # images; as many as go through the frozen prefix together on a CPU
+STATES = {"adamw": 2, "sgd": 1}  # numbers that an optimizer stores for each parameter
 QUICK = 0.3  # seconds
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a phase takes: seconds `once` for what is computed and kept before its first epoch, seconds an `epoch`, of
-    which `steps` are those of what learns, and bytes of `memory` for weights, gradients, the optimizer and what a step
-    keeps for its gradients."""
+    """The cost of a phase.
+
+    `once` are the seconds of caching features before its first epoch, `epoch` those of an epoch, of
+    which `steps` are those of the trainable part. `memory` counts the bytes of weights, gradients,
+    the optimizer's state and the activations of a step.
+    """
 
     once: float
     epoch: float
@@ -43,8 +46,10 @@ class Estimate:
 
 
 def estimate(job: Job) -> list[Estimate]:
-    """Estimate each phase of a job. The model's weights are left as they were; time and memory are those of a CPU or
-    device that does nothing else."""
+    """Estimate each phase of a job. The model's weights are left as they were.
+
+    Time and memory are those of a machine that does nothing else.
+    """
     part = job.source.parts["train"]
     workers = job.settings.workers
     batches = Batches(part, job.preprocessing, job.settings.batch_size, workers)
@@ -64,14 +69,14 @@ def estimate(job: Job) -> list[Estimate]:
         once = 0.0
         if job.caching.splits[number] is None:
             epoch += (counts["train"] + counts["val"]) * front_and_decode
-        elif not any(one.once for one in found):  # what later phases need is computed in the same pass
+        elif not any(one.once for one in found):  # later phases' features are computed in the same pass
             once = (counts["train"] * job.caching.views + counts["val"]) * front_and_decode
         found.append(Estimate(once, epoch, steps, _memory(job, number, kept)))
     return found
 
 
 def _front(job: Job, cut: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tensor]:
-    """Seconds for the tried images up to a cut, with all lanes at work, and what stands there."""
+    """Seconds for the tried images up to a split point, with all workers busy, and their features."""
     if cut == SplitPoint(0):
         return 0.0, images_BCHW
     front = FrozenPrefix(job.model, [cut])
@@ -79,7 +84,7 @@ def _front(job: Job, cut: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tenso
         seconds, outputs = _timed(lambda: front(images_BCHW))
         return seconds, outputs[cut].clone()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a lane has one thread, and there are as many lanes as threads
+    torch.set_num_threads(1)  # a worker has one thread, and there are as many workers as threads
     try:
         seconds, outputs = _timed(lambda: front(images_BCHW))
     finally:
@@ -88,7 +93,7 @@ def _front(job: Job, cut: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tenso
 
 
 def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]:
-    """Seconds of a step and of a forward pass over the tried images, and the bytes kept for the gradients of one."""
+    """Seconds of a step and of a forward pass over the tried images, and the activation bytes of one."""
     recompute = job.settings.gradient_checkpointing
     tail = Tail(job.model, cut, recompute=recompute).eval()  # statistics stay as they are
     targets = torch.from_numpy(job.source.parts["train"].targets[[0] * TRIED]).to(job.device)
@@ -118,7 +123,7 @@ def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]
 
 
 def _memory(job: Job, number: int, kept: int) -> int:
-    """Bytes of all weights, of gradients and optimizer for those that learn, and of what the images of a step keep."""
+    """Bytes of all weights, the gradients and optimizer state of trainable ones, and activations."""
     rules = job.plan.rules(job.plan.phases[number])
     weights = sum(parameter.nbytes for parameter in job.model.parameters())
     learning = sum(
@@ -129,7 +134,7 @@ def _memory(job: Job, number: int, kept: int) -> int:
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:
-    """Seconds that work takes, and what it gives. What is quick is done once more: the first time costs extra."""
+    """The seconds of a computation and its result. A quick one is repeated: the first time costs extra."""
     started = time.perf_counter()
     result = work()
     once = time.perf_counter() - started

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from zoo_core.data.batches import in_groups
 from zoo_core.data.transforms import CENTRE
+from zoo_core.devices.precision import full_precision
 from zoo_core.devices.world import World
 from zoo_core.frozen.inputs import Inputs, group_size
 from zoo_core.frozen.split import Tail
@@ -70,7 +71,7 @@ class Evaluator:
                 if self.stop_request.signal is not None:
                     break
                 with torch.inference_mode():
-                    mine.append((group[0], compute(features).float().cpu(), targets.cpu()))
+                    mine.append((group[0], full_precision(compute(features)).cpu(), targets.cpu()))
                 done += len(group)
                 if watch is not None:
                     watch(done, total)

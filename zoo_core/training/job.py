@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,8 @@ from zoo_core.catalog import Catalog, Choice, attributing_errors
 from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
 from zoo_core.data.folders import read_folders
+from zoo_core.data.memory import open_in_memory
+from zoo_core.data.places import absolute_place, short_title
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
@@ -21,19 +24,20 @@ from zoo_core.errors import UsageError, brief
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, cache_budget
 from zoo_core.frozen.split import SplitPoint
-from zoo_core.model.adapt import Merge, adapt
+from zoo_core.model.adapt import Merge, adapt, make_plan
 from zoo_core.model.assemble import Model, build_head_for, trainable_parameters
 from zoo_core.runs.directory import now, provider
-from zoo_core.runs.schema import DataFacts, Provided, RunFacts, StartFacts
-from zoo_core.settings import Decision, FinetuneConfig, ResolvedSettings, TaskChoice
-from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Preprocessing, resolve
+from zoo_core.runs.schema import DataFacts, Provided, RunFacts
+from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, ResolvedSettings, TaskChoice
+from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, resolve
 from zoo_core.streaming.open import open_streaming_dataset
 from zoo_core.tasks.objective import check_loss, check_task
 from zoo_core.training.autotune import autotune
 from zoo_core.training.defaults import FEW_EPOCHS
-from zoo_core.training.resolve import make_plan, resolve_settings
+from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
-from zoo_core.weights.resolve import InitialWeights, load_backbone, resolve_weights
+from zoo_core.weights.resolve import FROM_SCRATCH, InitialWeights, load_backbone, named_weights, resolve_weights
+from zoo_core.weights_specs import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -70,18 +74,7 @@ class Job:
         return sum(p.numel() for part, rule in rules.items() for p in trainable_parameters(self.model.part(part), rule))
 
     def facts(self) -> RunFacts:
-        """The facts that decide the result, as config.json holds them."""
-        local, ref = self.start.local, self.start.ref
-        start = None
-        if local is not None:
-            start = StartFacts(
-                tag=self.start.tag,
-                source=local.source,
-                sha256=local.sha256,
-                revision=local.revision,
-                data=ref.data if ref else None,
-                licence=ref.licence if ref else None,
-            )
+        """Everything that decides the result, for config.json."""
         parts = self.source.parts
         return RunFacts(
             created=now(),
@@ -91,11 +84,11 @@ class Job:
             backbone=Provided(**provider(self.backbone)),
             head=Provided(**provider(self.head)),
             strategy=Provided(**provider(self.strategy)),
-            start=start,
+            start=self.start.facts(),
             classes=self.source.classes,
             preprocessing=self.preprocessing,
             data=DataFacts(
-                title=self.source.title,
+                title=short_title(self.source.title),
                 images={name: len(part) for name, part in parts.items()},
                 digests={name: part.digest() for name, part in parts.items()},
                 split=self.source.split,
@@ -110,11 +103,22 @@ class Job:
         )
 
 
-def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None, world: World | None = None) -> Job:
+def _absolute_weights(weights: str, spec: BackboneSpec) -> str:
+    return weights if weights == FROM_SCRATCH or named_weights(spec, weights) else absolute_place(weights)
+
+
+def prepare(
+    config: FinetuneConfig,
+    catalog: Catalog,
+    watch: Watch | None = None,
+    world: World | None = None,
+    *,
+    split_kind: str | None = None,
+) -> Job:
     """Choose, check and load everything that a config names, and decide what it leaves open.
 
     `watch` is told how many images were inspected. `world` holds the processes that train together:
-    all of them prepare, and decide the same.
+    all of them prepare, and decide the same. `split_kind` is the kind of a resumed run's split.
 
     Raises UsageError for a wrong setting, DataError and WeightsError for wrong files.
     """
@@ -123,11 +127,13 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     head = catalog.head(config.head)
     device = find_device(config.device)
     source = open_dataset(config.data, catalog, config.task, watch)
+    data = absolute_place(config.data) if isinstance(config.data, str) else source.title
+    config = replace(config, data=data, weights=_absolute_weights(config.weights, backbone.spec))
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
-    source = source.with_validation(share=config.val_share, seed=config.seed)
+    source = source.with_validation(share=config.val_share, seed=config.seed, kind=split_kind)
     if config.strategy != "auto":  # a wrong one ends before a download
-        make_plan(catalog.strategy(config.strategy), backbone.spec, config.epochs or FEW_EPOCHS)
+        make_plan(catalog.strategy(config.strategy), backbone.spec.stages, config.epochs or FEW_EPOCHS)
     start = resolve_weights(backbone, config.weights)
     if start.local is not None:
         start.local.begin_sha256()
@@ -174,11 +180,19 @@ def prepare(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None
     return autotune(job)
 
 
-def open_dataset(data: str, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
-    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, or a folder.
+def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
+    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, a folder, or data in memory.
 
     `watch` is told how many shards are looked at. Raises UsageError for another task.
     """
+    data = str(data) if isinstance(data, Path) else data
+    if not isinstance(data, str):
+        return open_in_memory(data, task, watch)
+    if data.startswith(IN_MEMORY):
+        raise UsageError(
+            "the images of this run were handed over by a program, and no path leads to them. Give them again: "
+            "zoo_core.resume(run, data=...) or zoo_core.evaluate_run(run, data=...); `zoo evaluate --data` takes others."
+        )
     path = Path(data).expanduser()
     if path.suffix.lower() == ".csv":
         return read_table(path, task)

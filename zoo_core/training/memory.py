@@ -22,9 +22,12 @@ from zoo_core.training.snapshot import before_forward
 from zoo_core.training.train_step import Batch, TrainStep
 
 TRIALS = 2  # steps: the optimizer takes its memory with the first one
-NO_MEMORY = (  # of a CPU on Linux and on Windows, and of CUDA's libraries
+NO_MEMORY = (  # of a CPU on Linux and on Windows, of oneDNN, and of CUDA's libraries
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
+    "could not create a primitive",
+    "could not create a memory",
+    "std::bad_alloc",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )

@@ -21,6 +21,8 @@ LOWEST, HIGHEST = 1e-5, 1.0
 STEPS = 80
 MEMORY = 0.9  # the share of the mean loss that a step keeps
 DIVERGED = 4.0  # times the lowest mean loss
+SETTLING = 10  # steps: until then the mean loss follows single batches, whose differences exceed any real slope
+USUAL = 0.01  # the default of --lr, for a test without an answer
 
 
 def range_test(
@@ -30,9 +32,11 @@ def range_test(
     *,
     batches: Callable[[], Iterable[Batch]],
     gradients: Callable[[Batch], float],
+    message: Callable[[str], None],
 ) -> float:
     """Find the head's learning rate by a short training whose rate grows; model and random numbers stay as they were.
 
+    If the loss falls fastest at an end of the range, or nowhere, the test has no answer, and the usual rate is taken.
     `batches` gives those of an epoch, again each time. `gradients` sets a batch's gradients and returns its mean loss, the
     same on all ranks.
     """
@@ -55,12 +59,20 @@ def range_test(
     load_trained(model, before)
     load_random(drawn)
     optimizer.state.clear()
-    return steepest(rates, losses)
+    found = steepest(rates, losses)
+    answer = f"no answer, so the default {USUAL:g} is taken" if found is None else f"{found:.2g}"
+    message(f"learning rate by a range test: {answer}")
+    return USUAL if found is None else found
 
 
-def steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate at which the loss falls fastest, of rates that grow by one factor from each to the next."""
-    if len(losses) < 3:
-        return LOWEST
-    slopes = np.gradient(np.asarray(losses))
-    return float(rates[int(slopes.argmin())])
+def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """The rate at which the loss falls fastest, of rates that grow by one factor from each to the next.
+
+    The first steps do not count. None if the fall is fastest at an end of the others, or if nothing falls.
+    """
+    if len(losses) < SETTLING + 3:
+        return None
+    slopes = np.gradient(np.asarray(losses))[SETTLING:]
+    place = int(slopes.argmin())
+    inside = 0 < place < len(slopes) - 1
+    return float(rates[SETTLING + place]) if inside and slopes[place] < 0 else None

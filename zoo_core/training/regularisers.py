@@ -1,4 +1,4 @@
-"""What keeps a training from memorising: mixed images, a pull back to the start, averaged weights.
+"""Remedies against memorising: mixed images, a pull back to the start, averaged weights.
 
 Shapes: B batch, C channels, H height, W width, K classes.
 """
@@ -81,7 +81,7 @@ class Mixing:
     cutmix: float
 
     def __call__(self, inputs: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        """Mix what a batch trains on, images or features, and its targets; labels (B) become shares (B, classes)."""
+        """Mix a batch's images or features, and its targets; labels (B) become shares (B, classes)."""
         if not (self.mixup or self.cutmix):
             return inputs, targets
         shares = functional.one_hot(targets, classes).float() if targets.ndim == 1 else targets
@@ -98,7 +98,7 @@ class L2SP:
     """Pulls the conv base's learning weights back to where they started (Li, Grandvalet, Davoine, ICML 2018).
 
     The penalty is `strength` / 2 times the squared distance. Norms and biases are left alone, as weight decay leaves
-    them, and so is what is new: the head, and what a strategy added. Made while the model holds its start, on its
+    them, and so are new layers: the head, and those that a strategy added. Made while the model holds its start, on its
     device, also when a training goes on from a checkpoint.
     """
 

@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo_core.catalog import Catalog, Choice, attributing_errors
+from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.batches import default_workers
 from zoo_core.data.sources import Source
-from zoo_core.errors import brief
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, choose_caching
 from zoo_core.frozen.split import SplitPoint, split_shapes
+from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model, count_parameters, stage_shapes
 from zoo_core.model.chain import Chain
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
-from zoo_core.specs import BackboneSpec, FreezeSpec, Preprocessing, resolve
+from zoo_core.specs import BackboneSpec, FreezeSpec
 from zoo_core.training.defaults import (
     default_augment,
     default_base_lr,
@@ -30,6 +30,7 @@ from zoo_core.training.defaults import (
     reason_of_views,
 )
 from zoo_core.training.solve import check_step_settings, with_single_epochs
+from zoo_core.weights_specs import Preprocessing
 
 USUAL_BATCH = 32
 """The batch size of "auto" until a GPU has tried others, and on a CPU, where larger are no faster."""
@@ -86,7 +87,7 @@ def resolve_settings(
     decided("lr", (1.0, "it is found at the start of the training"))
 
     strategy = catalog.strategy(strategy_name)
-    planned = make_plan(strategy, backbone, epochs)
+    planned = make_plan(strategy, backbone.stages, epochs)
     check_step_settings(planned, model.head, config)
     plan = with_single_epochs(planned, model.head)
     shapes = shapes_at_splits(model.backbone, model.head, preprocessing)
@@ -129,13 +130,3 @@ def _place(plan: Plan, cut: SplitPoint | None) -> str:
 def shapes_at_splits(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[SplitPoint, tuple[int, ...]]:
     """The shape of one image's features at each split point of a model. Nothing is computed."""
     return split_shapes(list(stage_shapes(base, preprocessing.channels, preprocessing.size).values()), head)
-
-
-def make_plan(strategy: Choice[FreezeSpec], backbone: BackboneSpec, epochs: int) -> Plan:
-    """Ask a strategy for its plan over a backbone's stages. Raises PluginError if it returns none."""
-    function = resolve(strategy.spec.plan)
-    with attributing_errors(strategy.entry):
-        plan = function(strategy.options, stages=backbone.stages, epochs=epochs)
-        if not isinstance(plan, Plan) or plan.stages != backbone.stages or plan.epochs != epochs:
-            raise TypeError(f"it gave {brief(plan)}, not a Plan of {epochs} epochs for {', '.join(backbone.stages)}")
-    return plan

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch
@@ -92,10 +93,13 @@ def resume(
     callback: Callback,
     show: Callable[[Job], None] = lambda job: None,
     scanning: Watch | None = None,
+    *,
+    data: Any = None,
 ) -> Result:
     """Resume a run from its newest checkpoint, or from its start if it has none.
 
-    `scanning` is told how many images are inspected, `show` gets the job before it starts.
+    `scanning` is told how many images are inspected, `show` gets the job before it starts; `data` are those of a run
+    whose images a program handed over.
 
     Raises UsageError if the run is finished, and ZooError that names the differences if data, classes, plugins or
     versions are not those of the run.
@@ -108,7 +112,9 @@ def resume(
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
     world = join_world(find_device(facts.config.device))
     try:
-        job = prepare(facts.config, catalog, scanning, world)
+        kind = str(facts.data.split.get("kind"))
+        config = facts.config if data is None else replace(facts.config, data=data)
+        job = prepare(config, catalog, scanning, world, split_kind=kind)
         changed = differences(facts, job.facts())
         if changed:
             raise ZooError(

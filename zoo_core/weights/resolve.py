@@ -12,11 +12,14 @@ from zoo_core.errors import UsageError, WeightsError, did_you_mean
 from zoo_core.hubclient.pull import parse_address, pull
 from zoo_core.model.assemble import build_network
 from zoo_core.model.chain import Chain
+from zoo_core.model.design import StartFacts
 from zoo_core.options import split_name
-from zoo_core.specs import HEAD, BackboneSpec, Preprocessing, WeightsRef, resolve
+from zoo_core.specs import HEAD, BackboneSpec, resolve
 from zoo_core.tensors import read_tensors
+from zoo_core.weights.beside import default_preprocessing, preprocessing_beside
 from zoo_core.weights.fetch import LocalWeights, fetch, fetch_source, nothing_found
 from zoo_core.weights.load import build_empty, check_finite, load_chain
+from zoo_core.weights_specs import Preprocessing, WeightsRef
 
 FROM_SCRATCH = "none"
 HUB_PREFIX = "hf:"
@@ -24,16 +27,33 @@ HUB_PREFIX = "hf:"
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """The weights that a network starts from. `local` is None for a start from scratch."""
+    """The weights that a network starts from. `local` is None for a start from scratch.
+
+    `preprocessing_origin` says where the preprocessing was found, for weights that no plugin describes.
+    """
 
     tag: str
     preprocessing: Preprocessing
     local: LocalWeights | None = None
     ref: WeightsRef | None = None
+    preprocessing_origin: str | None = None
 
     @property
     def pretrained(self) -> bool:
         return self.local is not None
+
+    def facts(self) -> StartFacts | None:
+        """The record of these weights for a run; None for a start from scratch."""
+        if self.local is None:
+            return None
+        return StartFacts(
+            tag=self.tag,
+            source=self.local.source,
+            sha256=self.local.sha256,
+            revision=self.local.revision,
+            data=self.ref.data if self.ref else None,
+            licence=self.ref.licence if self.ref else None,
+        )
 
 
 def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
@@ -55,7 +75,8 @@ def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
     if path.is_dir():
         return _from_run(spec, path)
     if path.is_file():
-        return InitialWeights(str(path), spec.preprocessing, LocalWeights(path, str(path)))
+        preprocessing, origin = preprocessing_beside(spec, path.parent)
+        return InitialWeights(str(path), preprocessing, LocalWeights(path, str(path)), preprocessing_origin=origin)
     raise unknown_weights(spec, text, ", and there is no such file or run directory")
 
 
@@ -93,9 +114,12 @@ def _from_hub(spec: BackboneSpec, text: str) -> InitialWeights:
     repo, revision = parse_address(text.removeprefix(HUB_PREFIX))
     model, *others = pull(repo, [MODEL], optional=[CONFIG], revision=revision, newest=True)
     local = LocalWeights(model.path, f"{HUB_PREFIX}{repo}", model.sha256, model.commit)
-    if others and is_run(model.path.parent):
-        return replace(_from_run(spec, model.path.parent), tag=text, local=local)
-    return InitialWeights(text, spec.preprocessing, local)
+    folder = model.path.parent
+    if others and is_run(folder):
+        return replace(_from_run(spec, folder), tag=text, local=local)
+    # Only a config that was pulled with the weights was verified.
+    preprocessing, origin = preprocessing_beside(spec, folder) if others else default_preprocessing(spec)
+    return InitialWeights(text, preprocessing, local, preprocessing_origin=origin)
 
 
 def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[Chain, tuple[str, ...]]:

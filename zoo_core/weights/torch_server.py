@@ -12,7 +12,8 @@ from zoo_core.errors import HubError, WeightsError
 from zoo_core.hubclient.client import attempt, guarded_api, offline, scrubbed
 from zoo_core.hubclient.pull import NOT_CACHED
 from zoo_core.paths import cache_dir, sha256_of
-from zoo_core.specs import TorchFile
+from zoo_core.verified import is_as_written, remember
+from zoo_core.weights_specs import TorchFile
 
 ENDPOINT = "https://download.pytorch.org/models"
 ENDPOINT_VARIABLE = "ZOO_TORCH_ENDPOINT"
@@ -27,7 +28,7 @@ def cached_torch_file(source: TorchFile) -> Path | None:
     Its name is the sha256 of the original.
     """
     found = sorted((cache_dir() / "weights").glob(f"{source.sha256_prefix}*.safetensors"))
-    return found[0] if found else None
+    return next((path for path in found if is_as_written(path)), None)
 
 
 def pull_torch_file(source: TorchFile) -> Path:
@@ -53,8 +54,6 @@ def pull_torch_file(source: TorchFile) -> Path:
 
 
 def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
-    from zoo_core.tensors import read_torch_file, write_tensors
-
     for orphan in folder.glob(f"{PARTIAL}*"):
         # Of a killed process: a living one holds the lock.
         shutil.rmtree(orphan, ignore_errors=True)
@@ -62,8 +61,16 @@ def _fetch_and_convert(source: TorchFile, base: str, folder: Path) -> Path:
         path = Path(temporary) / source.file  # so that an error names it
         sha256 = _fetch(source, base, path)
         target = folder / f"{sha256}.safetensors"
-        write_tensors(target, read_torch_file(path))
+        write_converted(path, target)
     return target
+
+
+def write_converted(path: Path, target: Path) -> None:
+    """Convert a PyTorch file to safetensors, and record the hash of the result."""
+    from zoo_core.tensors import read_torch_file, write_tensors
+
+    write_tensors(target, read_torch_file(path))
+    remember(target, sha256_of(target))
 
 
 def _fetch(source: TorchFile, base: str, path: Path) -> str:

@@ -9,9 +9,8 @@ from zoo_efficientnet_lite import plugin
 from zoo_efficientnet_lite.keys import from_package
 from zoo_efficientnet_lite.model import SameConv2d
 
-from zoo_core.errors import WeightsError
-from zoo_core.model.assemble import build_network
-from zoo_core.testing import backbone_checks, choice_of
+from zoo_core import WeightsError
+from zoo_core.testing import backbone_checks, build
 
 SPECS = plugin.zoo_backbones()
 
@@ -29,7 +28,7 @@ def test_the_packages_weights_get_exactly_the_keys_and_shapes_of_the_chain(spec)
     with path.open("rb") as file:
         translated = from_package(torch.load(file, weights_only=True))
     with torch.device("meta"):
-        network = build_network(choice_of(spec))
+        network = build(spec)
     assert {key: tensor.shape for key, tensor in translated.items()} == {
         key: tensor.shape for key, tensor in network.named_upstream()
     }

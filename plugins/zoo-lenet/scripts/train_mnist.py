@@ -24,8 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from zoo_lenet.model import lenet5
 
-from zoo_core.model.chain import Chain
-from zoo_core.options import NoOptions
+from zoo_core import Chain, NoOptions
 
 DIGITS, IMAGES, HELD_OUT = 10, 10_000, 2_000
 STORED, SIZE = 28, 32

@@ -9,8 +9,7 @@ from safetensors.torch import load
 from zoo_lenet import plugin
 
 from zoo_core import PackageFile
-from zoo_core.model.assemble import build_network
-from zoo_core.testing import backbone_checks, choice_of
+from zoo_core.testing import backbone_checks, build
 
 SPEC = plugin.zoo_backbones()[0]
 
@@ -32,6 +31,6 @@ def test_the_shipped_weights_have_the_sha256_of_the_spec(shipped):
 
 
 def test_the_shipped_weights_have_the_keys_and_shapes_of_the_chain(shipped):
-    network = build_network(choice_of(SPEC))
+    network = build(SPEC)
     stored = {key: (tensor.shape, tensor.dtype) for key, tensor in load(shipped).items()}
     assert stored == {key: (tensor.shape, torch.float32) for key, tensor in network.named_upstream()}

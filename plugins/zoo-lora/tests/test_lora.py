@@ -1,4 +1,4 @@
-"""lora on real backbones: what is planned, what moves, what is left once it is merged.
+"""lora on real backbones: its plan, the parameters that it moves, and the network that it leaves behind.
 
 Seen to fail: without the test of `groups` in `can_be_adapted` the depthwise test, without that of dilation, padding or
 class the layers' test; with the list of paths in place of the pattern the test of a path that ends like another.
@@ -6,6 +6,7 @@ class the layers' test; with the list of paths in place of the pattern the test 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -17,27 +18,13 @@ import pytest
 import torch
 from torch import nn
 from zoo_lora.adapters import adapt, can_be_adapted, merge
-from zoo_lora.strategy import LoraOptions
+from zoo_lora.strategy import LoraOptions, lora
 
 import zoo_core
-from helpers import make_photos
-from zoo_core.catalog import Catalog, open_catalog
-from zoo_core.errors import UsageError
-from zoo_core.freezing.plan import Plan
-from zoo_core.library import create_model
-from zoo_core.model import adapt as core
-from zoo_core.model.assemble import Model
-from zoo_core.model.chain import Chain
-from zoo_core.paths import sha256_of
-from zoo_core.runs.directory import read_run
-from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import resolve
-from zoo_core.training.callback import NullCallback
-from zoo_core.training.job import make_plan, prepare
-from zoo_core.training.run import run_job
-from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
+from zoo_core import AppliedPlan, Chain, FinetuneConfig, Model, UsageError, parse_options
+from zoo_core.testing import make_photos
 
-CATALOG = open_catalog()
+CATALOG = zoo_core.open_catalog()
 STAGES = ("stem", "layer1", "layer2")
 
 
@@ -56,24 +43,22 @@ def config(tmp_path: Path) -> FinetuneConfig:
     )
 
 
-def adapted(backbone: str, text: str, catalog: Catalog = CATALOG) -> tuple[Model, Plan, core.Merge]:
-    """A model with fresh weights, its adapters in place and its plan's rules applied."""
+def plain_model(backbone: str = "resnet18") -> Model:
     torch.manual_seed(0)
-    model = create_model(backbone, num_classes=3, weights="none", catalog=catalog)
-    strategy = catalog.strategy(text)
-    plan = make_plan(strategy, catalog.backbone(backbone).spec, 1)
-    merge_back = core.adapt(strategy, model.backbone, plan)
-    model.apply_rules(plan.rules(plan.phases[0]))
-    return model, plan, merge_back
+    return zoo_core.create_model(backbone, num_classes=3, weights="none", catalog=CATALOG)
 
 
-def take_steps(model: Model, plan: Plan, size: int) -> None:
-    config = FinetuneConfig(backbone="x", lr=0.01, base_lr=0.1)
-    rates = Rates.of(config, plan, plan.phases[0])
-    optimizer = make_optimizer(config, parameter_groups(model, plan, 0, rates, 0.01))
+def adapted(backbone: str, text: str) -> tuple[Model, AppliedPlan]:
+    """A model with fresh weights, its adapters in place and its plan's rules applied."""
+    model = plain_model(backbone)
+    return model, zoo_core.freeze(model, text, catalog=CATALOG)
+
+
+def take_steps(model: Model, applied: AppliedPlan, size: int) -> None:
+    optimizer = torch.optim.AdamW(applied.parameter_groups(lr=0.01))
     generator = torch.Generator().manual_seed(0)
     model.train()
-    for _ in range(2):  # in the first the second factors learn, which begin at zero; then the first ones do
+    for _ in range(2):  # in the first the second factors move, which begin at zero; then the first factors do
         optimizer.zero_grad()
         images_BCHW = torch.randn(4, 3, size, size, generator=generator)
         nn.functional.cross_entropy(model(images_BCHW), torch.tensor([0, 1, 2, 0])).backward()
@@ -98,8 +83,8 @@ def outputs(model: Model, size: int) -> torch.Tensor:
     }.items(),
 )
 def test_the_plan_is_one_phase_in_which_adapters_and_head_learn(text: str, expected: str) -> None:
-    choice = CATALOG.strategy(text)
-    plan = resolve(choice.spec.plan)(choice.options, stages=STAGES, epochs=4)
+    options = parse_options("lora", LoraOptions, text.partition(":")[2])
+    plan = lora(options, stages=STAGES, epochs=4)
     (phase,) = plan.phases
     told = [
         f"{part}={rule.lr:g}{'' if rule.parameters == 'all' else rule.parameters}"
@@ -122,39 +107,39 @@ def test_the_plan_is_one_phase_in_which_adapters_and_head_learn(text: str, expec
 )
 def test_options_that_make_no_sense_are_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        make_plan(CATALOG.strategy(text), CATALOG.backbone("resnet18").spec, 1)
+        zoo_core.freeze(plain_model(), text, catalog=CATALOG)
 
 
 @pytest.mark.parametrize("text", ["lora", "lora:rank=2,alpha=4,dropout=0.5,last=2", "lora:last=1,decay=0.5"])
 def test_steps_move_exactly_the_adapters_and_the_head(text: str) -> None:
-    model, plan, _ = adapted("resnet18", text)
+    model, applied = adapted("resnet18", text)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    take_steps(model, plan, size=32)
-    to_device = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
-    learning = plan.trainable(plan.phases[0])
+    take_steps(model, applied, size=32)
+    moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    trainable = applied.plan.trainable(applied.plan.phases[0])
     adapters = {name for name in before if ".lora_" in name}
-    assert {name.split(".")[1] for name in adapters} == set(learning) - {"head"}
-    assert to_device == adapters | {name for name in before if name.startswith("head.")}
+    assert {name.split(".")[1] for name in adapters} == set(trainable) - {"head"}
+    assert moved == adapters | {name for name in before if name.startswith("head.")}
 
 
 def test_stages_without_adapters_are_left_as_they_were() -> None:
-    plain = create_model("resnet18", num_classes=3, weights="none", catalog=CATALOG)
-    model, plan, _ = adapted("resnet18", "lora:last=2")
-    assert plan.frozen_depth(plan.phases[0]) == 3
+    plain = plain_model()
+    model, applied = adapted("resnet18", "lora:last=2")
+    assert applied.plan.frozen_depth(applied.plan.phases[0]) == 3
     for stage in ("stem", "layer1", "layer2"):
         assert str(model.part(stage)) == str(plain.part(stage))
 
 
 @pytest.mark.parametrize(("backbone", "size"), [("resnet18", 32), ("efficientnet_lite0", 32), ("inception_v3", 75)])
 def test_fresh_adapters_change_nothing_and_merged_ones_answer_the_same(backbone: str, size: int) -> None:
-    model, plan, merge_back = adapted(backbone, "lora")
-    plain = create_model(backbone, num_classes=3, weights="none", catalog=CATALOG)
+    model, applied = adapted(backbone, "lora")
+    plain = plain_model(backbone)
     merged_keys = [name for name, _ in plain.named_saved()]
     fresh_BK = outputs(model, size)
-    take_steps(model, plan, size)
+    take_steps(model, applied, size)
     adapted_BK = outputs(model, size)
     assert (adapted_BK - fresh_BK).abs().max() > 1e-3
-    merge_back()
+    applied.merge()
     assert torch.allclose(outputs(model, size), adapted_BK, atol=1e-5, rtol=1e-5)
     assert [name for name, _ in model.named_saved()] == merged_keys
     assert str(model) == str(plain)
@@ -162,14 +147,12 @@ def test_fresh_adapters_change_nothing_and_merged_ones_answer_the_same(backbone:
 
 
 def test_a_fresh_adapter_adds_zero() -> None:
-    torch.manual_seed(0)
-    plain = create_model("resnet18", num_classes=3, weights="none", catalog=CATALOG)
-    model, _, _ = adapted("resnet18", "lora")
-    assert torch.equal(outputs(model, 32), outputs(plain, 32))
+    model, _ = adapted("resnet18", "lora")
+    assert torch.equal(outputs(model, 32), outputs(plain_model(), 32))
 
 
 def test_depthwise_convolutions_stay_and_the_pointwise_ones_get_adapters() -> None:
-    model, _, _ = adapted("efficientnet_lite0", "lora")
+    model, _ = adapted("efficientnet_lite0", "lora")
     names = [name for name, _ in model.backbone.named_parameters() if "lora_A" in name]
     assert not [name for name in names if "conv_dw" in name]
     assert "blocks2.0.conv_pw.lora_A.default.weight" in names
@@ -225,27 +208,28 @@ def test_a_backbone_with_nothing_to_adapt_is_refused() -> None:
 
 def test_the_plan_counts_the_adapters_parameters() -> None:
     answer = zoo("plan", "--backbone", "resnet18", "--strategy", "lora:rank=4,last=1", "--json")
-    base = create_model("resnet18", num_classes=3, weights="none", catalog=CATALOG).part("layer4")
+    base = plain_model().part("layer4")
     shapes = [module.weight.shape for module in base.modules() if isinstance(module, nn.Conv2d)]
     expected = sum(4 * (inner * height * width + outer) for outer, inner, height, width in shapes)
     assert json.loads(answer.stdout)["learning_parameters"] == [expected]
 
 
 def test_a_run_holds_the_merged_network_and_is_measured_with_it(config: FinetuneConfig) -> None:
-    job = prepare(replace(config, epochs=3), CATALOG)
-    result = run_job(job, NullCallback())
-    assert read_run(result.directory).facts.strategy.name == "lora:4"
+    result = zoo_core.finetune(replace(config, epochs=3), catalog=CATALOG)
+    assert json.loads((result.directory / "config.json").read_text())["strategy"]["name"] == "lora:4"
     best = result.trained.epochs[result.trained.best - 1]
     assert result.evaluation.loss == pytest.approx(best.val_loss, abs=1e-5)
     loaded = zoo_core.load(result.directory, device="cpu", catalog=CATALOG).network.state_dict()
-    assert loaded.keys() == job.model.state_dict().keys()
-    assert all(torch.equal(loaded[name], tensor) for name, tensor in job.model.state_dict().items())
+    assert loaded.keys() == plain_model().state_dict().keys()
+    again = zoo_core.evaluate_run(result.directory, device="cpu", catalog=CATALOG).evaluation
+    assert again.loss == pytest.approx(result.evaluation.loss, abs=1e-6)
 
 
 def test_one_seed_gives_one_file_byte_for_byte(config: FinetuneConfig, tmp_path: Path) -> None:
     def digest(out: str, **changes: object) -> str:
         changed = replace(config, out=str(tmp_path / out), epochs=1, **changes)
-        return sha256_of(zoo_core.finetune(changed, catalog=CATALOG).directory / "model.safetensors")
+        weights = zoo_core.finetune(changed, catalog=CATALOG).directory / "model.safetensors"
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
 
     assert digest("a") == digest("b") != digest("c", seed=1)
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 from zoo_zfnet import plugin
 
-from zoo_core.model.assemble import build_network, stage_shapes
-from zoo_core.testing import backbone_checks, choice_of
+from zoo_core.testing import backbone_checks, build, stage_shapes
 
 
 @pytest.mark.parametrize("check", backbone_checks(plugin), ids=str)
@@ -13,7 +12,7 @@ def test_conformance(check):
 
 def network():
     with torch.device("meta"):
-        return build_network(choice_of(plugin.zoo_backbones()[0]))
+        return build(plugin.zoo_backbones()[0])
 
 
 def test_maps_have_the_sizes_of_the_papers_figure_3():

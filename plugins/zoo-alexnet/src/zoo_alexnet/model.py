@@ -5,13 +5,11 @@ from __future__ import annotations
 import torchvision
 from torch import nn
 
-from zoo_core import CLASSIFIER
-from zoo_core.model.chain import Chain
-from zoo_core.options import NoOptions
+from zoo_core import CLASSIFIER, Chain, NoOptions
 
 
 def alexnet(options: NoOptions) -> Chain:
-    """Five convolutions, each with what follows it up to the next one (one tower, arXiv 1404.5997)."""
+    """Build AlexNet in one tower (arXiv 1404.5997): each stage is a convolution with its activation and pooling."""
     return Chain.cut(
         torchvision.models.alexnet(),
         {

@@ -1,4 +1,4 @@
-"""Translates the key names of an older PyTorch port, which the packages with the weights use, to timm's."""
+"""Translates the keys of an older PyTorch port, in which the weights are packaged, to timm's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from zoo_core.errors import WeightsError
+from zoo_core import WeightsError
 from zoo_efficientnet_lite.model import repeats
 
 OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
@@ -22,10 +22,10 @@ PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw"
 
 
 def from_package(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give each tensor of the older port its name in timm's.
+    """Rename each tensor from the older port's key to timm's.
 
-    The older port counts the blocks through (`_blocks.5`), timm counts them by group (`blocks.3.0`). Raises
-    WeightsError for a key that neither port has.
+    The older port numbers all blocks in one row (`_blocks.5`), timm within each group (`blocks.3.0`). Raises
+    WeightsError for an unknown key.
     """
     numbers = {int(key.split(".")[1]) for key in state if key.startswith("_blocks.")}
     groups = {sum(repeats(depth)): repeats(depth) for depth in (1.0, 1.1, 1.2)}

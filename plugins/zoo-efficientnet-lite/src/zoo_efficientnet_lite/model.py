@@ -1,7 +1,7 @@
 """EfficientNet-Lite as a chain of stages, after Tan and Le 2019 (arXiv:1905.11946) and Google's Lite variants.
 
-Lite is EfficientNet without squeeze-and-excitation and with ReLU6 for swish. When the model grows, its stem and its last
-convolution keep their width, and its first and last group of blocks keep one block each. State-dict keys are timm's.
+Lite is EfficientNet without squeeze-and-excitation and with ReLU6 for swish. In larger variants the stem and the last
+convolution keep their width, and the first and last group keep one block each. State-dict keys are timm's.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -14,9 +14,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_core.model.chain import Chain
-from zoo_core.options import NoOptions
-from zoo_core.specs import CLASSIFIER
+from zoo_core import CLASSIFIER, Chain, NoOptions
 
 # EfficientNet-B0, table 1 of the paper: expansion, kernel, stride, channels, blocks.
 GROUPS = (
@@ -31,32 +29,27 @@ GROUPS = (
 STEM, TOP, CLASSES = 32, 1280, 1000
 
 
-def efficientnet_lite0(options: NoOptions) -> Chain:
-    """Build EfficientNet-Lite0: (B, 3, 224, 224) to (B, 1280, 7, 7)."""
-    return _network(width=1.0, depth=1.0)
+SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+"""Factors of the width and of the depth."""
 
 
-def efficientnet_lite1(options: NoOptions) -> Chain:
-    """Build EfficientNet-Lite1: (B, 3, 240, 240) to (B, 1280, 8, 8)."""
-    return _network(width=1.0, depth=1.1)
-
-
-def efficientnet_lite2(options: NoOptions) -> Chain:
-    """Build EfficientNet-Lite2: (B, 3, 260, 260) to (B, 1280, 9, 9)."""
-    return _network(width=1.1, depth=1.2)
+def build(options: NoOptions, *, variant: str) -> Chain:
+    """Build `lite0` to `lite2`: (B, 3, S, S) to (B, 1280, S / 32, S / 32), rounded up."""
+    width, depth = SCALES[variant]
+    return _network(width=width, depth=depth)
 
 
 def repeats(depth: float) -> tuple[int, ...]:
-    """How many blocks each group has; the first and the last group do not grow."""
+    """The number of blocks in each group; the first and the last group do not grow with the depth."""
     inner = [math.ceil(depth * blocks) for *_, blocks in GROUPS[1:-1]]
     return (GROUPS[0][-1], *inner, GROUPS[-1][-1])
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's SAME padding: the output measures ceil(input / stride).
+    """A convolution with TensorFlow's SAME padding: the output's side is ceil(input / stride).
 
-    Where the padding of a side pair is odd, the larger half is at the bottom and right. It depends on the input's
-    size, which is why it cannot be an argument of Conv2d.
+    An odd padding puts its larger half at the bottom and right. The padding depends on the input's size, so Conv2d
+    cannot take it as an argument.
     """
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -75,8 +68,8 @@ class SameConv2d(nn.Conv2d):
 class Block(nn.Module):
     """MobileNetV2's inverted bottleneck: widen with 1x1, filter each channel alone, narrow with 1x1, add the input.
 
-    The input is added where input and output have the same shape. Without expansion there is nothing to widen, and
-    timm then numbers the batch norms from the depthwise convolution on and calls the narrowing one `conv_pw`.
+    The input is added if it has the output's shape. In a block without expansion timm numbers the batch norms from the
+    depthwise convolution on, and calls the narrowing convolution `conv_pw`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, expansion: int, kernel: int, stride: int) -> None:

@@ -39,7 +39,8 @@ def _lite(
     )
     return BackboneSpec(
         name=f"efficientnet_lite{number}",
-        build=f"zoo_efficientnet_lite.model:efficientnet_lite{number}",
+        build="zoo_efficientnet_lite.model:build",
+        variant=f"lite{number}",
         stages=STAGES,
         channels=1280,
         stride=32,

@@ -1,7 +1,7 @@
 """GoogLeNet and Inception v3 as chains of stages. The networks are torchvision's, without auxiliary classifiers.
 
-From scratch they start as torchvision starts them, from truncated normal distributions (0.7 s for either network).
-A stage that a pooling follows ends with it, so that what it puts out is small.
+torchvision draws their initial weights from truncated normal distributions (0.7 s for either network). A stage that
+is followed by a pooling ends with it, so that its output is small.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import torchvision
 from torch import nn
 
-from zoo_core import CLASSIFIER
-from zoo_core.model.chain import Chain
-from zoo_core.options import NoOptions
+from zoo_core import CLASSIFIER, Chain, NoOptions
 
 
 def googlenet(options: NoOptions) -> Chain:

@@ -1,8 +1,8 @@
 """LeNet-5 as a chain of stages, after LeCun, Bottou, Bengio and Haffner 1998.
 
-Stages carry the paper's names for their convolutions: C1 with its subsampling S2, C3 with S4, C5, then F6 and the
-output as the classifier. Two things are plainer than in the paper: each map of C3 sees all maps of S2 where the paper
-joins some of them by a table, and subsampling is the mean of four pixels, without a coefficient and a bias to learn.
+Stages have the paper's names of their convolutions: C1 with its subsampling S2, C3 with S4, C5; F6 and the output are
+the classifier. Two things are simpler than in the paper: each map of C3 sees all maps of S2, where the paper connects
+some by a table, and subsampling is the mean of four pixels, without a trained coefficient and bias.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from zoo_core.model.chain import Chain
-from zoo_core.options import NoOptions
-from zoo_core.specs import CLASSIFIER
+from zoo_core import CLASSIFIER, Chain, NoOptions
 
 
 def lenet5(options: NoOptions) -> Chain:

@@ -1,4 +1,4 @@
-"""The facts about the strategy lora. Nothing heavy is imported here."""
+"""The facts about the strategy lora."""
 
 from __future__ import annotations
 

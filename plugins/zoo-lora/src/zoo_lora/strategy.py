@@ -1,18 +1,17 @@
-"""The strategy's options and its plan. No torch here."""
+"""The strategy's options and its plan. Nothing here imports torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zoo_core.errors import UsageError
-from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
+from zoo_core import FROZEN, TRAINABLE, Phase, Plan, Rule, UsageError
 
 
 @dataclass(frozen=True)
 class LoraOptions:
-    """Adapters of `rank`, scaled by `alpha / rank`, in the `last` stages (all if none is given).
+    """Adapters of `rank`, scaled by `alpha / rank`, in the `last` stages (None: in all).
 
-    A stage further from the head learns at `decay` times the rate of the one after it.
+    Each stage has `decay` times the learning rate of the stage after it.
     """
 
     rank: int = 8
@@ -35,7 +34,7 @@ class LoraOptions:
 
 
 def lora(options: LoraOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """The conv base is frozen; adapters in its last stages learn, and the head."""
+    """The conv base is frozen; adapters in its last stages are trained, and the head."""
     depth = len(stages) if options.last is None else options.last
     if depth > len(stages):
         raise UsageError(

@@ -29,7 +29,8 @@ PAPER = Paper(
 def _resnet(depth: int, *, channels: int, params: int, gmacs: float, weights: tuple[WeightsRef, ...]) -> BackboneSpec:
     return BackboneSpec(
         name=f"resnet{depth}",
-        build=f"zoo_resnet.model:resnet{depth}",
+        build="zoo_resnet.model:build",
+        variant=f"resnet{depth}",
         stages=("stem", "layer1", "layer2", "layer3", "layer4"),
         channels=channels,
         stride=32,

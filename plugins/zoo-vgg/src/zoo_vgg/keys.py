@@ -1,4 +1,4 @@
-"""The key names of weights that are not torchvision's own."""
+"""Translates weights between torchvision's keys and timm's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TIMM_CLASSIFIER = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifi
 def from_timm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Translate timm's tensors to torchvision's names and shapes.
 
-    timm writes the first two linear layers as convolutions of the whole 7x7 feature map and of its 1x1 answer: their
+    timm writes the first two linear layers as convolutions over the whole 7x7 feature map and its 1x1 result: their
     kernels (4096, 512, 7, 7) and (4096, 4096, 1, 1) become matrices (4096, 25088) and (4096, 4096).
     """
     translated = {}
@@ -27,10 +27,10 @@ def from_timm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_timm(base: Mapping[str, Tensor], weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
-    """Average pooling and one linear layer, written as timm's three: exact for feature maps of 7x7 (224 pixels).
+    """Write average pooling and one linear layer as timm's three layers, exact for feature maps of 7x7 (224 pixels).
 
     `weight` is (classes, 512), `bias` (classes). The first convolution averages each channel over the map, the second
-    hands it on; the ReLUs between change nothing, since what block5 puts out is never negative.
+    is the identity; the ReLUs between them change nothing, because the output of block5 is never negative.
     """
     channels = weight.shape[1]
     average = torch.zeros(4096, channels, 7, 7)

@@ -59,7 +59,8 @@ def _vgg(
     )
     return BackboneSpec(
         name=name,
-        build=f"zoo_vgg.model:{name}",
+        build="zoo_vgg.model:build",
+        variant=name,
         stages=("block1", "block2", "block3", "block4", "block5"),
         channels=512,
         stride=32,
@@ -71,7 +72,7 @@ def _vgg(
         gmacs=gmacs,
         weights=(weights,),
         timm=TimmTwin(architecture=name, export="zoo_vgg.keys:to_timm", size=224),
-        note="with batch normalisation, which the paper's networks have not" if name.endswith("_bn") else "",
+        note="with batch normalisation, which the paper's networks lack" if name.endswith("_bn") else "",
     )
 
 

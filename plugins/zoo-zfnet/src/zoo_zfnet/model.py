@@ -1,7 +1,7 @@
 """ZFNet, written after figure 3 of the paper: Zeiler and Fergus, arXiv 1311.2901.
 
-At 224 pixels the maps measure 110, pooled 55; 26, pooled 13; 13; 13;
-13, pooled 6. The figure gives these sizes and not the paddings; the paddings below are those that lead to them.
+At 224 pixels the sides of the maps are 110, pooled 55; 26, pooled 13; 13; 13; 13, pooled 6. The figure gives these
+sizes without the paddings; the paddings below produce them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from collections import OrderedDict
 
 from torch import nn
 
-from zoo_core import CLASSIFIER
-from zoo_core.model.chain import Chain
-from zoo_core.options import NoOptions
+from zoo_core import CLASSIFIER, Chain, NoOptions
 
 
 def zfnet(options: NoOptions) -> Chain:
-    """Five convolutions, the first two with pooling and contrast normalisation, and three linear layers.
+    """Build ZFNet: five convolutions, the first two with pooling and contrast normalisation, and three linear layers.
 
-    The weights start as He et al. (arXiv 1502.01852) start them. With the paper's 0.01 the maps fade from layer to
-    layer: six epochs on 1,000 images of clothes (64 pixels, one seed) got 0.70 of the validation
-    images right instead of 0.80.
+    Weights are initialised by He et al. (arXiv 1502.01852). With the paper's standard deviation of 0.01 activations
+    fade from layer to layer: six epochs on 1,000 images of clothes (64 pixels, one seed) reached a validation accuracy
+    of 0.70 instead of 0.80.
     """
     chain = Chain(
         {
@@ -31,7 +29,7 @@ def zfnet(options: NoOptions) -> Chain:
             "conv5": _stage(nn.Conv2d(384, 256, 3, padding=1), pool=True),
             CLASSIFIER: nn.Sequential(
                 OrderedDict(
-                    avgpool=nn.AdaptiveAvgPool2d(6),  # 224 pixels have 6x6 already; other sizes are brought to it
+                    avgpool=nn.AdaptiveAvgPool2d(6),  # 6x6 already at 224 pixels; other sizes are pooled to it
                     flatten=nn.Flatten(),
                     fc6=nn.Linear(256 * 6 * 6, 4096),
                     relu6=nn.ReLU(inplace=True),

@@ -1,0 +1,146 @@
+"""The library takes the images that people have, and gives for all forms of one image the same answers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor, to_tensor
+
+import zoo_core
+from zoo_core import DataError, Model, Predictor, UsageError
+from zoo_core.catalog import Catalog
+from zoo_core.data.batches import Batches
+from zoo_core.data.given import given_images
+from zoo_core.data.on_device import normalised
+from zoo_core.data.sources import Part
+
+
+@pytest.fixture(scope="module")
+def predictor(catalog: Catalog) -> Predictor:
+    return zoo_core.load("lenet5", device="cpu", catalog=catalog)
+
+
+@pytest.fixture
+def photo(photos: Path) -> Path:
+    return photos / "red" / "1.png"
+
+
+def colour(photo: Path) -> Image.Image:
+    with Image.open(photo) as image:
+        return image.convert("RGB")
+
+
+FORMS: dict[str, Callable[[Path], Any]] = {
+    "a path": lambda photo: photo,
+    "a text": str,
+    "a PIL image": colour,
+    "an array": lambda photo: np.asarray(colour(photo)),
+    "a tensor of bytes": lambda photo: pil_to_tensor(colour(photo)),
+    "a tensor of floats": lambda photo: to_tensor(colour(photo)),
+    "a batch of arrays": lambda photo: np.asarray(colour(photo))[None],
+    "a batch of tensors": lambda photo: to_tensor(colour(photo))[None],
+    "a list": lambda photo: [photo],
+    "a tuple": lambda photo: (colour(photo),),
+    "a generator": lambda photo: (one for one in [str(photo)]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_an_image_has_the_same_answers(predictor: Predictor, photo: Path, form: str) -> None:
+    (expected,) = predictor.predict([photo])
+    (answer,) = predictor.predict(FORMS[form](photo))
+    assert answer.answers == expected.answers
+
+
+def test_images_from_memory_are_numbered_and_files_have_their_paths(predictor: Predictor, photo: Path) -> None:
+    answers = predictor.predict([photo, np.zeros((9, 9), np.uint8), Image.new("L", (40, 30))])
+    assert [answer.image for answer in answers] == [str(photo), "image 1", "image 2"]
+
+
+def test_no_images_have_no_answers(predictor: Predictor) -> None:
+    assert predictor.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (3, "int is no image. Give a path, a PIL image"),
+        (b"photo.jpg", "bytes is no image"),
+        ([None], "NoneType is no image"),
+        (np.zeros((8, 8, 3)), r"ndarray \(8, 8, 3\) of float64 is no image"),
+        (np.zeros((3, 8, 8), np.uint8), r"ndarray \(3, 8, 8\) of uint8 is no image"),
+        (torch.zeros(8, 8, 3), r"Tensor \(8, 8, 3\) of torch.float32 is no image"),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), "of torch.int64 is no image"),
+        ([[np.zeros((8, 8), np.uint8)]], "list is no image"),
+    ],
+)
+def test_other_types_and_shapes_are_usage_errors(predictor: Predictor, images: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        predictor.predict(images)
+
+
+def test_normalised_tensors_are_refused_with_the_reason(predictor: Predictor) -> None:
+    with pytest.raises(
+        DataError, match=r"image 0 has values from -1 to 1, not in 0..1. Give it before it is normalised"
+    ):
+        predictor.predict(torch.linspace(-1, 1, 3 * 8 * 8).view(3, 8, 8))
+
+
+def test_a_text_is_one_path_and_a_missing_one_is_named(predictor: Predictor) -> None:
+    with pytest.raises(DataError, match="nowhere.jpg is not there"):
+        predictor.predict("nowhere.jpg")
+
+
+@pytest.fixture
+def model(catalog: Catalog) -> Model:
+    return zoo_core.create_model("efficientnet_lite0", num_classes=2, weights="none", catalog=catalog)
+
+
+def large_jpeg(tmp_path: Path) -> Path:
+    """A photo that zoo decodes at half its size, turned by its EXIF orientation."""
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 30, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels).resize((900, 1200), Image.Resampling.BICUBIC)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "large.jpg", exif=exif)
+    return tmp_path / "large.jpg"
+
+
+@pytest.mark.parametrize("kind", ["large JPEG", "RGBA PNG"])
+def test_a_models_transform_gives_the_tensor_of_zoos_own_pipeline(model: Model, tmp_path: Path, kind: str) -> None:
+    """Seen to fail where an opened JPEG was decoded at its full size."""
+    path = large_jpeg(tmp_path)
+    if kind == "RGBA PNG":
+        path = tmp_path / "clear.png"
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 260, 4), dtype=np.uint8)).save(path)
+    expected = model.preprocessing
+    batches = Batches(Part(given_images(path), np.zeros(1, np.int64)), expected, 1, 1)
+    ((pixels_1CHW, _),) = batches.in_order()
+    (pipeline_CHW,) = normalised(pixels_1CHW, expected, torch.device("cpu"))
+    with Image.open(path) as image:
+        size = image.size
+        tensor_CHW = model.transform()(image)
+        assert image.size == size, "the image itself stays as it is"
+    assert tensor_CHW.shape == (3, 224, 224)
+    assert torch.equal(tensor_CHW, pipeline_CHW)
+
+
+def test_a_transform_can_be_sent_to_the_processes_of_a_data_loader(model: Model) -> None:
+    buffer = io.BytesIO()
+    torch.save(model.transform(), buffer)
+    buffer.seek(0)
+    again = torch.load(buffer, weights_only=False)
+    image = Image.new("RGB", (300, 300), (10, 200, 30))
+    assert torch.equal(again(image), model.transform()(image))
+
+
+def test_a_model_put_together_by_hand_has_no_preprocessing_to_tell(model: Model) -> None:
+    with pytest.raises(UsageError, match="put together by hand; zoo_core.create_model"):
+        _ = Model(model.backbone, model.head).preprocessing

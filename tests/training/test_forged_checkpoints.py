@@ -1,0 +1,144 @@
+"""A checkpoint may come from a stranger: names, shapes, types and files are checked before any tensor is used.
+
+Seen to fail, each resigned with the right hash: a moment of three numbers ran the optimizer's kernel over its end (SIGSEGV);
+scalars were broadcast over weights and trained on; a missing moment changed the result; random states of another size ended
+in a traceback; a pipe was waited for; links were followed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from golden.support import FIXTURES
+from golden.test_golden import made_here
+from zoo_core.cli.main import zoo
+from zoo_core.errors import TrainingError
+from zoo_core.paths import sha256_of
+from zoo_core.training.checkpoint import newest_checkpoint
+from zoo_core.training.checkpoint_checks import check_optimizer
+
+Forge = Callable[[dict[str, Tensor], dict[str, object]], object]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An interrupted run, in the folder of its images."""
+    shutil.copytree(FIXTURES, tmp_path / "golden")
+    monkeypatch.chdir(tmp_path / "golden")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "golden" / "interrupted" / "lp-ft"
+    made_here(folder)
+    return folder
+
+
+def checkpoint_of(run: Path) -> Path:
+    (folder,) = (run / "checkpoints").iterdir()
+    return folder
+
+
+def forge(run: Path, change: Forge) -> None:
+    folder = checkpoint_of(run)
+    tensors, state = load_file(folder / "tensors.safetensors"), json.loads((folder / "state.json").read_text())
+    change(tensors, state)
+    save_file(tensors, folder / "tensors.safetensors")
+    state["sha256"] = sha256_of(folder / "tensors.safetensors")
+    (folder / "state.json").write_text(json.dumps(state))
+
+
+def first(tensors: dict[str, Tensor], start: str, end: str = "") -> str:
+    return next(name for name in tensors if name.startswith(start) and name.endswith(end) and tensors[name].ndim > 1)
+
+
+def put(start: str, tensor: Callable[[Tensor], Tensor], end: str = "") -> Forge:
+    def change(tensors: dict[str, Tensor], state: dict[str, object]) -> None:
+        name = first(tensors, start, end)
+        tensors[name] = tensor(tensors[name]).contiguous()
+
+    return change
+
+
+def drop(start: str, end: str = "") -> Forge:
+    return lambda tensors, state: tensors.pop(first(tensors, start, end))
+
+
+FORGERIES: dict[str, Forge] = {
+    "short moment": put("optimizer/", lambda tensor: torch.zeros(3), "exp_avg"),
+    "scalar moment": put("optimizer/", lambda tensor: torch.tensor(1.0), "exp_avg"),
+    "moment of bytes": put("optimizer/", lambda tensor: tensor.to(torch.int8), "exp_avg"),
+    "negative squares": put("optimizer/", lambda tensor: -torch.ones_like(tensor), "exp_avg_sq"),
+    "missing moment": drop("optimizer/", "exp_avg"),
+    "moment of nothing": lambda tensors, state: tensors.update({"optimizer/evil/exp_avg": torch.zeros(3)}),
+    "moment of another optimizer": lambda tensors, state: tensors.update(
+        {first(tensors, "optimizer/", "exp_avg").replace("exp_avg", "momentum_buffer"): torch.zeros(3)}
+    ),
+    "scalar weight": put("now/", lambda tensor: torch.tensor(0.5)),
+    "transposed weight": put("now/", lambda tensor: tensor.transpose(0, 1)),
+    "double weight": put("now/", lambda tensor: tensor.double()),
+    "missing weight": drop("now/"),
+    "scalar of the best": put("best/", lambda tensor: torch.tensor(0.5)),
+    "missing of the best": drop("best/"),
+    "scalar average": put("average/", lambda tensor: torch.tensor(0.5)),
+    "negative count": lambda tensors, state: tensors.update({"average/steps": torch.tensor(-10)}),
+    "unknown tensor": lambda tensors, state: tensors.update({"evil/x": torch.zeros(1)}),
+    "short random state": lambda tensors, state: tensors.update({"random0/cpu": torch.zeros(5, dtype=torch.uint8)}),
+    "random numbers as random state": lambda tensors, state: tensors.update(
+        {"random0/cpu": torch.full_like(tensors["random0/cpu"], 255)}
+    ),
+    "missing random state": lambda tensors, state: tensors.pop("random0/cpu"),
+    "lr": lambda tensors, state: state.update(lr=1e300),
+    "negative lr": lambda tensors, state: state.update(lr=-1.0),
+    "micro batch": lambda tensors, state: state.update(micro_batch=10**30),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_checkpoint_is_refused_before_it_is_used(run: Path, forgery: str) -> None:
+    forge(run, FORGERIES[forgery])
+    ended = CliRunner().invoke(zoo, ["resume", "interrupted/lp-ft"])
+    assert isinstance(ended.exception, TrainingError), (ended.exception, ended.output)
+    assert "the newest checkpoint is not one of this run" in str(ended.exception)
+    assert "Remove the folder checkpoints/" in str(ended.exception)
+
+
+def test_the_state_of_another_optimizer_is_refused() -> None:
+    moments = {"head/weight/momentum_buffer": torch.zeros(3)}
+    weight = torch.nn.Parameter(torch.zeros(3))
+    check_optimizer(moments, torch.optim.SGD([weight], lr=0.1))
+    with pytest.raises(ValueError, match="another optimizer than AdamW"):
+        check_optimizer(moments, torch.optim.AdamW([weight]))
+
+
+@pytest.mark.parametrize("name", ["state.json", "tensors.safetensors"])
+@pytest.mark.parametrize("kind", ["pipe", "link out", "endless"])
+def test_only_regular_files_of_the_run_are_read(run: Path, tmp_path: Path, name: str, kind: str) -> None:
+    path = checkpoint_of(run) / name
+    path.rename(tmp_path / "moved")
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "moved" if kind == "link out" else "/dev/zero")
+    with pytest.raises(TrainingError, match="is damaged, and there is no other"):
+        newest_checkpoint(run, clean=False)
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "checkpoints"])
+def test_folders_of_checkpoints_are_no_links(run: Path, tmp_path: Path, what: str) -> None:
+    folder = checkpoint_of(run) if what == "checkpoint" else run / "checkpoints"
+    folder.rename(tmp_path / "moved")
+    folder.symlink_to(tmp_path / "moved")
+    if what == "checkpoint":
+        assert newest_checkpoint(run, clean=True) is None
+    else:
+        with pytest.raises(TrainingError, match="checkpoints is a link"):
+            newest_checkpoint(run, clean=True)
+    assert any((tmp_path / "moved").iterdir())

@@ -1,0 +1,32 @@
+"""Places of data and weights, as a run writes them down: absolute, so that any folder will do later."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+SHARDS = "wds:"
+ADDRESS = re.compile(r"https?://")
+
+
+def absolute_place(place: str) -> str:
+    """A path that exists, or a pattern of shards on this machine, as absolute; anything else as it is."""
+    if place.startswith(SHARDS):
+        pattern, *options = re.split(r"(?<=\.tar):", place.removeprefix(SHARDS), maxsplit=1)
+        named = [re.sub(r"((?:^|,)(?:val|test|classes)=)([^,]+)", _absolute_option, text) for text in options]
+        return SHARDS + ":".join([_absolute(pattern), *named])
+    return _absolute(place) if Path(place).expanduser().exists() else place
+
+
+def short_title(title: str) -> str:
+    """The title of a data set for a card: of a path the last part, such as "photos" for "." in there."""
+    path = Path(title).expanduser()
+    return path.resolve().name or title if path.exists() or path.is_absolute() else title
+
+
+def _absolute_option(match: re.Match[str]) -> str:
+    return match[1] + _absolute(match[2])
+
+
+def _absolute(path: str) -> str:
+    return path if ADDRESS.match(path) else str(Path(path).expanduser().absolute())
