@@ -13,13 +13,8 @@ from torch import Tensor
 
 from zoo_core.data.given import from_pillow
 from zoo_core.data.on_device import normalised
-<<<<<<< HEAD
-from zoo_core.data.transforms import CENTRE, apply_crop, crop_of, resized, shorter_side
-from zoo_core.weights_specs import Preprocessing
-=======
 from zoo_core.data.transforms import CENTRE, apply_crop, crop_of, decoded_side, resized
-from zoo_core.specs import Preprocessing
->>>>>>> P
+from zoo_core.weights_specs import Preprocessing
 
 
 @dataclass(frozen=True)
