@@ -109,3 +109,12 @@ def test_core_brings_its_own_heads_and_strategies_through_the_same_hooks(catalog
     assert core.distribution == "zoo-core"
     assert {"linear", "mlp"} <= set(core.names(HeadSpec))
     assert {"head-only", "last", "full"} <= set(core.names(FreezeSpec))
+
+
+def test_an_alias_chooses_the_same_head_and_is_written_as_it_was_given(catalog: Catalog) -> None:
+    """Runs of zoo 0.1 name the head logreg 'solved', and their records stay as they were written."""
+    old, new = catalog.head("solved:avgmax"), catalog.head("logreg:avgmax")
+    assert old.spec is new.spec
+    assert (str(old), str(new)) == ("solved:avgmax", "logreg:avgmax")
+    assert str(catalog.head("zoo-core:solved")) == "solved"
+    assert "solved" not in [entry.spec.name for entry in catalog.entries(HeadSpec)]

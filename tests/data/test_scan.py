@@ -19,7 +19,7 @@ from PIL import Image
 
 from helpers import decoding, make_photos
 from zoo_core import json_index
-from zoo_core.data import scan
+from zoo_core.data import decode, scan
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.decode import FORMATS
 from zoo_core.data.folders import read_folders
@@ -195,6 +195,17 @@ def test_an_index_that_is_no_regular_file_is_not_read(photos: Path, cache: Path,
     index.symlink_to("/dev/zero")
     scan_images(read_folders(photos))
     assert (len(decoded), index.is_symlink()) == (40, False)
+
+
+def test_too_little_memory_is_no_damage_of_an_image(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: such an image was called damaged, and left out with --bad-images skip."""
+
+    def no_memory(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(decode, "upright", no_memory)
+    with pytest.raises(MemoryError):
+        scan_images(read_folders(photos), bad_images="skip")
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from helpers import make_photos
+from zoo_core.model import lean_torch
 from zoo_core.model.lean_torch import ShapeInference, without_compiler
 
 
@@ -35,6 +36,14 @@ def test_a_convolution_has_the_shape_that_torch_gives_it(settings: dict[str, Any
     expected = layer(torch.zeros(2, 4, 13, 17)).shape
     with torch.device("meta"), ShapeInference():
         assert nn.Conv2d(4, 6, (3, 5), **settings)(torch.empty(2, 4, 13, 17)).shape == expected
+
+
+def test_one_switch_turns_it_all_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lean_torch, "LEAN", False)
+    assert without_compiler(torch.optim.AdamW) is torch.optim.AdamW
+    with torch.device("meta"), ShapeInference():
+        features_BCHW = torch.empty(2, 4, 9, 9)
+        assert nn.functional.relu(features_BCHW) is not features_BCHW, "torch computes it itself"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Parts of torch without its compiler, whose import takes a second, longer than many a command.
+"""Keeps torch's compiler, whose import takes a second, out of every command that compiles nothing.
+
+`ZOO_LEAN_TORCH=0` switches all of this off: torch then does the same by its own code.
 
 Shapes: B batch, C channels, D output channels, G channels of a group, H height, W width.
 """
@@ -6,6 +8,7 @@ Shapes: B batch, C channels, D output channels, G channels of a group, H height,
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -15,6 +18,9 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 Kind = TypeVar("Kind", bound=Optimizer)
+
+LEAN = os.environ.get("ZOO_LEAN_TORCH", "1") != "0"
+"""The switch."""
 
 NORMS = ("batch_norm", "group_norm", "layer_norm", "local_response_norm", "dropout")
 ACTIVATIONS = (
@@ -43,7 +49,7 @@ POOLING, CONVOLVING = _functions(("avg_pool2d", "max_pool2d", "_max_pool2d")), _
 
 
 class ShapeInference(TorchFunctionMode):
-    """For the meta device, where some functions take longer than all the rest together, and some import the compiler.
+    """Infers shapes on the meta device, where torch's own functions are slow or import the compiler.
 
     A function that keeps the shape hands it on; one that moves a window over a feature map moves it over one channel
     on the CPU.
@@ -53,6 +59,8 @@ class ShapeInference(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         given = kwargs or {}
+        if not LEAN:
+            return func(*args, **given)
         if func in HANDING_ON:
             return args[0] if args else given["input"]
         if func in SUMMING and len(args) == 2 and getattr(args[0], "shape", 0) == getattr(args[1], "shape", 1):
@@ -80,7 +88,7 @@ def _convolved(
     groups: int = 1,
 ) -> Tensor:
     window = stride, padding, dilation
-    if images_BCHW.shape[1] != groups * weight_DGHW.shape[1]:  # torch says so
+    if images_BCHW.shape[1] != groups * weight_DGHW.shape[1]:  # torch raises its own error
         return convolve(images_BCHW, weight_DGHW, bias, *window, groups)  # type: ignore[no-any-return]
     one_channel = [torch.empty(1, 1, *tensor.shape[2:], device="cpu") for tensor in (images_BCHW, weight_DGHW)]
     sides = convolve(*one_channel, None, *window).shape[2:]
@@ -88,7 +96,9 @@ def _convolved(
 
 
 def without_compiler(kind: type[Kind]) -> type[Kind]:
-    """A kind of optimizer that may not stand in compiled code, and so does not import the compiler to keep out of it."""
+    """The same optimizer without its decorators for compiled code, which import the compiler."""
+    if not LEAN:
+        return kind
     own: dict[str, Any] = {
         name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad", "step")
     }
