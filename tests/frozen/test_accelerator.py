@@ -116,7 +116,7 @@ def test_images_are_read_by_threads_and_only_one_gives_the_device_its_work(
     run(replace(config, workers=3), catalog, tmp_path, monkeypatch)
     assert autocast == {"MainThread"}
     assert reading
-    assert all(name.startswith("zoo-front") for name in reading)
+    assert all(name.startswith("zoo-prefix") for name in reading)
 
 
 @pytest.mark.parametrize(("memory", "held"), [(MEMORY, True), (0, False)])

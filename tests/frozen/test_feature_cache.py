@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +90,7 @@ def naive(config: FinetuneConfig, catalog: Catalog) -> tuple[dict[str, torch.Ten
     optimizer, losses, epoch = None, [], 0
     for number, phase in enumerate(job.plan.phases):
         job.model.apply_rules(job.plan.rules(phase))
-        rates = Rates.of(config, job.plan, phase, pretrained=False)
+        rates = Rates.of(job.settings, job.plan, phase)
         moments = optimizer_state(job.model, optimizer) if optimizer is not None else {}
         optimizer = make_optimizer(config, parameter_groups(job.model, job.plan, number, rates, 0.01))
         load_optimizer(job.model, optimizer, moments)
@@ -223,6 +224,7 @@ def test_a_file_is_hashed_when_it_is_scanned_and_when_its_bytes_are_used(
         monkeypatch.setattr(
             module, "content_digest", lambda content, real=real: hashed.append(content) or real(content)
         )
+    time.sleep(2 * scan.CLOCK_TICK_NS / 1e9)  # a file that was written just now is scanned again the next time
     run(config, catalog, strategy="head-only", augment="crop-flip", views=1)
     assert len(set(hashed)) == 24
     assert len(hashed) == 48

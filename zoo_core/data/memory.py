@@ -9,7 +9,7 @@ Shapes: N images, K labels or numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -22,13 +22,12 @@ from zoo_core.data.classes import check_classes, check_names
 from zoo_core.data.decode import decode, read_file
 from zoo_core.data.given import check_given, pixel_digest, to_image
 from zoo_core.data.parts import PART_WORDS
+from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, PartName, Source, Targets, content_digest
 from zoo_core.errors import DataError, UsageError, ZooError, brief, printable, reason_of
 from zoo_core.settings import IN_MEMORY, TaskChoice
 from zoo_core.specs import TaskName
 from zoo_core.tasks import ALL
-
-Watch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

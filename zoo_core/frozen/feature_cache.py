@@ -23,6 +23,7 @@ from torch import Tensor
 from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.prefetch import lagged, prefetch
+from zoo_core.data.scan import Watch
 from zoo_core.data.store import Store, lookup
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.transfer import is_accelerator, to_cpu_async, to_device
@@ -36,8 +37,6 @@ from zoo_core.frozen.storage_types import ON_DISK, as_features, as_rows, type_of
 from zoo_core.settings import Augment, CacheType
 from zoo_core.weights_specs import Preprocessing
 
-Watch = Callable[[int, int], None]
-"""A progress callback: (number done, total)."""
 GroupInputs = list[tuple[Preprocessing | None, Tensor]]
 """Bytes of images with their preprocessing, or features at an earlier split point."""
 Outputs = dict[SplitPoint, npt.NDArray[Any]]
@@ -195,9 +194,7 @@ class FeatureCache:
                 chunk = places[start : start + READ_AT_ONCE]
                 self.store(split).add(keys[chunk].tolist(), old.read(entries[chunk]))
             self.store(split).commit()
-        self.message(
-            f"{len(places)} features cached by zoo 0.1.0 are used: {len(sample)} were computed again and agree"
-        )
+        self.message(f"{len(places)} features cached by zoo 0.1.0 are used: {len(sample)} computed again agree")
         return len(places)
 
     def _start(self, first: SplitPoint, items: CacheItems, missing: IntArray) -> SplitPoint:
