@@ -120,7 +120,11 @@ def test_every_backbone_fine_tunes_one_step_from_scratch_at_its_smallest_size(
             2,
             "'--epochs': must be a whole number of at least 1, got 0",
         ),
-        (["finetune", "--backbone", "lenet5", "--epochs", "two"], 2, "'two' is not a valid integer"),
+        (
+            ["finetune", "--backbone", "lenet5", "--epochs", "two"],
+            2,
+            "--epochs': must be a whole number of at least 1, got 'two'",
+        ),
         (["finetune", "--backbone", "lenet5", "--head", "mlp:hiden=3"], 2, "Did you mean 'hidden'?"),
         (["finetune", "--backbone", "lenet5", "--strategy", "last"], 2, "'last' needs the option 'n'"),
         (["finetune", "--backbone", "lenet5", "--strategy", "last:9"], 2, "this backbone has 3: c1, c3, c5"),

@@ -98,7 +98,10 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a phase of a number": (lambda f: f["plan"].update(phases=[7]), "not subscriptable"),
     "a phase of no epoch": (lambda f: f["plan"]["phases"][0].update(epochs=0), "at least one epoch, got 0"),
     "a phase of half an epoch": (lambda f: f["plan"]["phases"][0].update(epochs=0.5), "at least one epoch, got 0.5"),
-    "a rule too few": (lambda f: f["plan"]["phases"][0]["rules"].pop(), "rules, one a stage and one for the head"),
+    "a rule too few": (
+        lambda f: f["plan"]["phases"][0]["rules"].pop(),
+        "rules: one for each stage and one for the head",
+    ),
     "a rule with code": (lambda f: f["plan"]["phases"][0]["rules"][0].update(run="x"), "unexpected keyword argument"),
     "a share that is no number": (
         lambda f: f["plan"]["phases"][0]["rules"][0].update(lr=float("nan")),
