@@ -100,16 +100,17 @@ def test_it_is_told_how_many_shards_are_looked_into_before_a_run_is_measured(
 def test_a_run_trains_on_more_than_its_disk_may_hold(
     sources: dict[str, str], catalog: Catalog, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo_core.streaming.shard_cache import ShardCache
+    from zoo_core.streaming import shard_cache
 
     most = []
-    make_room = ShardCache._make_room
+    evict = shard_cache.evict
 
-    def watched(shard_cache: ShardCache) -> None:
-        make_room(shard_cache)
+    def watched(*arguments: object, **settings: object) -> list[Path]:
+        removed = evict(*arguments, **settings)
         most.append(len(list((cache / "shards").glob("[!.]*.tar"))))
+        return removed
 
-    monkeypatch.setattr(ShardCache, "_make_room", watched)
+    monkeypatch.setattr(shard_cache, "evict", watched)
     data = f"{sources['addresses']}:disk_gb={SMALL_ROOM}"
     run(replace(PLAIN, data=data, strategy="full", out=str(tmp_path / "run")), catalog)
     assert len(most) > 4, "all shards stayed on the disk"

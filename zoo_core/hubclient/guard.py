@@ -149,12 +149,14 @@ def _limit_body(response: Any, httpx: Any) -> None:
     server = origin_of(response.url)
     if response.request.method != "HEAD" and response.headers.get("content-encoding", "identity") != "identity":
         raise HubError(f"{server} sends a compressed answer that was not asked for. Do not trust that server.")
-    request = response.request
-    is_file = (
-        request.method == "GET" and not request.url.path.startswith("/api/") and response.status_code in (200, 206)
-    )
-    # A file that another library asks for by the same client, such as timm, has no stated size.
-    most = (_call.most or math.inf) if is_file else MAX_ANSWER_BYTES
+    request, most = response.request, float(MAX_ANSWER_BYTES)
+    if response.status_code in (200, 206) and request.method == "GET":
+        if _call.most is not None:
+            most = _call.most
+        elif not request.url.path.startswith("/api/"):
+            most = (
+                math.inf
+            )  # a file that another library, such as timm, gets by the same client: nothing states its size
     too_much = OversizeError(f"{server} sends more than the {most:,.0f} bytes that it may. Do not trust that server.")
     inner = response.stream
     passing = response.status_code in PASSING
