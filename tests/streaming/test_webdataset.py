@@ -23,6 +23,7 @@ from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source, windows_of
 from zoo_core.errors import DataError, FullError, HubError, UsageError
 from zoo_core.streaming import index as indexing
+from zoo_core.streaming import shard_cache
 from zoo_core.streaming.shard_cache import ShardCache
 from zoo_core.streaming.webdataset import expanded, open_tars
 from zoo_core.training.job import open_dataset
@@ -198,13 +199,14 @@ def test_no_more_lies_on_disk_than_there_is_room_for(
     server: FileServer, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = []
-    make_room = ShardCache._make_room
+    evict = shard_cache.evict
 
-    def watched(shard_cache: ShardCache) -> None:
-        make_room(shard_cache)
+    def watched(*arguments: object, **settings: object) -> list[Path]:
+        removed = evict(*arguments, **settings)
         most.append(bytes_on_shelf(cache))
+        return removed
 
-    monkeypatch.setattr(ShardCache, "_make_room", watched)
+    monkeypatch.setattr(shard_cache, "evict", watched)
     source = open_tars(f"{server.url}/photos-{{000..003}}.tar:disk_gb={SMALL_ROOM}")
     train = source.parts["train"]
     windows = windows_of(train.images)
