@@ -251,7 +251,7 @@ def test_stores_are_removed_and_used_by_many_at_once(tmp_path: Path) -> None:
 
 def test_a_system_without_pread_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Windows."""
-    monkeypatch.setattr("zoo_core.data.store.PREAD", None)
+    monkeypatch.delattr(os, "pread")
     fill(tmp_path / "s", range(20))
     with Store(tmp_path / "s", np.float16) as store, ThreadPoolExecutor(4) as pool:
         entries, _ = store.find([key(number) for number in range(20)])

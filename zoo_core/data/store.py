@@ -43,7 +43,6 @@ ENTRY = np.dtype([("key", "<u8", (2,)), ("shape", "<u4", (3,)), ("checksum", "<u
 NAMED_BYTES = 28  # of an entry: key and shape, which the checksum covers as well
 MAGIC = b"zoo store 2\0\0\0\0\0"
 HEADER_BYTES = len(MAGIC) + 16  # the generation follows
-PREAD = getattr(os, "pread", None)  # Windows has none
 COMMIT_BYTES = 64 * 2**20  # how much may be lost when a process is killed
 OPEN_FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
@@ -197,8 +196,8 @@ class Store:
                     yield None
 
     def _read_at(self, file: int, length: int, offset: int) -> bytes:
-        if PREAD is not None:
-            return PREAD(file, length, offset)  # type: ignore[no-any-return]
+        if hasattr(os, "pread"):  # Windows has none
+            return os.pread(file, length, offset)
         with self._reading:  # threads share the file's position
             os.lseek(file, offset, os.SEEK_SET)
             return os.read(file, length)
