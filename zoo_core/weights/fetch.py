@@ -147,9 +147,7 @@ def converted(path: Path, sha256: str) -> Path:
     those that were written is converted again.
     """
     target = _converted_path(sha256)
-    proven = (
-        recorded_sha256(target) is not None
-    )  # the original is at hand, so an older zoo's result need not be trusted
+    proven = recorded_sha256(target) is not None  # the original is at hand: no need to trust an older zoo's result
     if not (proven and is_as_written(target)):
         _verify(path, sha256)
         write_converted(path, target)
