@@ -32,7 +32,8 @@ class Units(nn.Module):
         Units of float64 targets are float64, and so are the outputs.
         """
         std_K, mean_K = torch.std_mean(targets_NK.double(), dim=0, correction=0)
-        self.to(targets_NK.dtype)
+        if self.mean.dtype != targets_NK.dtype:
+            self.to(targets_NK.dtype)
         self.mean.copy_(mean_K)
         self.std.copy_(torch.where(std_K > 0, std_K, torch.ones_like(std_K)))
 
