@@ -13,6 +13,7 @@ from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, schedule, set_rates
+from zoo_core.training.snapshot import load_optimizer, optimizer_state
 
 PRETRAINED, SCRATCH = resolved(lr=0.01, base_lr=0.1), resolved(lr=0.01, base_lr=0.2)
 
@@ -69,7 +70,8 @@ def test_parameters_that_go_on_learning_keep_their_optimizer_state(model: Model)
     model(torch.randn(4, 3, 32, 32)).sum().backward()
     first.step()
     kept = {parameter: state["exp_avg"].clone() for parameter, state in first.state.items()}
-    second = optimizer_of(model, plan, 1, first)
+    second = optimizer_of(model, plan, number=1)
+    load_optimizer(model, second, optimizer_state(model, first))
     assert set(kept) == set(model.head.parameters())
     assert all(torch.equal(second.state[parameter]["exp_avg"], state) for parameter, state in kept.items())
     assert parameters_of(second) > set(kept)
