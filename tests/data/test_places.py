@@ -1,6 +1,6 @@
 """Relative paths of data and weights, and another current folder later.
 
-Seen to fail: config.json kept the path as it was typed, and evaluate and resume looked for it in the wrong folder.
+Reported: config.json kept the path as it was typed, and evaluate and resume looked for it in the wrong folder.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def test_an_index_that_is_no_regular_file_is_not_read(photos: Path, cache: Path,
 
 
 def test_too_little_memory_is_no_damage_of_an_image(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen to fail: such an image was called damaged, and left out with --bad-images skip."""
+    """Reported: such an image was called damaged, and left out with --bad-images skip."""
 
     def no_memory(*arguments: object) -> None:
         raise MemoryError

@@ -98,7 +98,7 @@ def labelled(write: Write, tags: dict[str, str]) -> Source:
 
 
 def test_a_rare_label_stays_in_training(write: Write) -> None:
-    """Seen to fail: of some seeds the only image of a label was held out, and nothing trained it."""
+    """Reported: of some seeds the only image of a label was held out, and nothing trained it."""
     paths = [f"{kind}/{number}.{'png' if number % 2 else 'jpg'}" for kind in "ab" for number in range(4)]
     tags = dict.fromkeys(paths, "sun|sea") | {"a/3.png": "sun|striped"}
     source = labelled(write, tags)

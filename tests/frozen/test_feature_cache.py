@@ -235,7 +235,7 @@ def test_a_file_is_hashed_when_it_is_scanned_and_when_its_bytes_are_used(
 def test_features_of_a_file_that_changes_after_the_scan_are_not_cached(
     config: FinetuneConfig, catalog: Catalog
 ) -> None:
-    """Seen to fail: they were cached under the digest of the old content, and found by every later run on that."""
+    """Reported: they were cached under the digest of the old content, and found by every later run on that."""
     clean, _ = run(config, catalog, strategy="head-only"), shutil.rmtree(cache_dir())
     image = next(Path(config.data).rglob("*.png"))
     content = image.read_bytes()
@@ -538,7 +538,7 @@ class InPlace(torch.nn.Module):
 
 
 def test_a_stage_that_begins_in_place_changes_nothing_that_is_cached_or_trained_on(catalog: Catalog) -> None:
-    """Seen to fail: the features at the split point before it were its own, and recomputed gradients were wrong."""
+    """Reported: the features at the split point before it were its own, and recomputed gradients were wrong."""
     from zoo_core.library import create_model
 
     torch.manual_seed(0)
@@ -581,7 +581,7 @@ class Net(torch.nn.Module):
 
 
 def test_changed_code_is_another_key(tmp_path: Path) -> None:
-    """Seen to fail: an edited forward() of a plugin in development was answered with the features of the old one."""
+    """Reported: an edited forward() of a plugin in development was answered with the features of the old one."""
     package = tmp_path / "netcode"
     package.mkdir()
     show = (

@@ -1,6 +1,6 @@
 """Two commands with one --out: one of them runs, and the other harms nothing.
 
-Seen to fail: the second, refused by the lock, removed the config.json of the first, which ended after its first epoch because
+Reported: the second, refused by the lock, removed the config.json of the first, which ended after its first epoch because
 its run directory was gone.
 """
 

@@ -70,7 +70,7 @@ def test_files_that_share_a_name_up_to_its_first_dot_are_one_sample(tmp_path: Pa
 
 @pytest.mark.parametrize("key", ["img_0001.v2", "IMG 2024.05.01 12.30", "cat.0", "some.folder/a.b.c"])
 def test_a_name_may_have_dots(tmp_path: Path, key: str) -> None:
-    """Seen to fail: such samples were missing without a word."""
+    """Reported: such samples were missing without a word."""
     files = [(f"{key}{number}.{ending}", b"1") for number in (3, 4) for ending in ("cls", "jpg")]
     ignored = Counter[str]()
     assert [one.name for one in read(holding(tmp_path / "a.tar", *files), ignored)] == [
@@ -82,7 +82,7 @@ def test_a_name_may_have_dots(tmp_path: Path, key: str) -> None:
 
 @pytest.mark.parametrize("ending", ["bmp", "gif", "tif", "TIFF", "ppm", "jfif", "avif"])
 def test_all_endings_of_folders_are_images_in_tar_files(tmp_path: Path, ending: str) -> None:
-    """Seen to fail: such samples were missing without a word."""
+    """Reported: such samples were missing without a word."""
     assert len(read(holding(tmp_path / "a.tar", (f"a.{ending}", b"x"), ("a.cls", b"0")))) == 1
 
 
@@ -105,7 +105,7 @@ def test_members_of_no_sample_are_counted_by_their_endings(tmp_path: Path) -> No
 def test_a_system_without_pread_reads_the_same(
     tmp_path: Path, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen to fail with AttributeError."""
+    """Reported: AttributeError."""
     names = [f"{number}.{ending}" for number in range(4) for ending in ("jpg", "cls")]
     files = [(name, photos[int(name[0])][0] if name.endswith("jpg") else b"0") for name in names]
     path = holding(tmp_path / "a.tar", *files)
