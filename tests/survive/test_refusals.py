@@ -116,9 +116,9 @@ def test_a_run_is_not_resumed_with_anything_else_and_it_is_said_what(
 
 
 def test_an_option_that_differs_is_refused(run: Path) -> None:
-    with pytest.raises(UsageError, match=r"has lr 0.01, and cannot go on with 1.0. Leave the option out."):
+    with pytest.raises(UsageError, match=r"has --lr 0.01 and cannot be resumed with 1.0. Leave the option out."):
         command.main(["finetune", "--resume", str(run), "--lr", "1"], standalone_mode=False)
-    with pytest.raises(UsageError, match="has epochs 3, and cannot go on with 4"):
+    with pytest.raises(UsageError, match="has --epochs 3 and cannot be resumed with 4"):
         command.main(["finetune", "--resume", str(run), "--epochs", "4"], standalone_mode=False)
     command.main(["finetune", "--resume", str(run), "--epochs", "3"], standalone_mode=False)
     assert weights_of(run)
