@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from zoo_core.discovery import CORE
 from zoo_core.errors import printable
@@ -25,15 +26,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
     `address` is where it was published; without one the card speaks of the run directory.
     """
     task = task_named(facts.task)
-    environment = Environment(
-        loader=PackageLoader("zoo_core", "resources"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["inline"] = inline
-    return environment.get_template("card.md.j2").render(
+    return _template().render(
         facts=facts,
         result=result,
         address=address,
@@ -47,6 +40,19 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         decisions=decision_lines(facts.decisions),
         cached=cached_in_words(facts),
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("zoo_core", "resources"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["inline"] = inline
+    return environment.get_template("card.md.j2")
 
 
 def decision_lines(decisions: Mapping[str, Decision]) -> list[str]:
