@@ -32,7 +32,7 @@ def main() -> int:
     if options.list:
         return _list()
     if options.replay:
-        return _replay(options.replay)
+        return replay(options.replay)
     chosen = [TARGETS[name] for name in options.only or TARGETS]
     until = math.inf if options.seconds is None else time.monotonic() + options.seconds
     inputs = options.inputs
@@ -70,7 +70,8 @@ def _list() -> int:
     return 0
 
 
-def _replay(file: Path) -> int:
+def replay(file: Path) -> int:
+    """Try the input of a crash file again, in this process. Returns the exit code."""
     crash = json.loads(file.read_text(encoding="utf-8"))
     one: Target = TARGETS[crash["target"]]
     with tempfile.TemporaryDirectory() as folder:
