@@ -16,14 +16,22 @@ import pytest
 import torch
 
 from hub.test_untrusted_files import GOOD_RUN
-from zoo_core.data.sources import MAX_OUTPUTS
+from zoo_core.catalog import Catalog
+from zoo_core.data.classes import MAX_OUTPUTS, check_names
+from zoo_core.errors import DataError
 from zoo_core.paths import MAX_JSON_BYTES
 from zoo_core.runs.card import render_card
 from zoo_core.runs.schema import parse_facts
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import TASKS, TaskName
-from zoo_core.tasks import task_named
+from zoo_core.tasks import classification, task_named
 from zoo_core.tasks.classification import MAX_MATRIX, ClassEvaluation
 from zoo_core.tasks.metrics import Evaluation
+from zoo_core.tasks.objective import Objective
+from zoo_core.training import evaluator
+from zoo_core.training.callback import NullCallback
+from zoo_core.training.job import prepare
+from zoo_core.training.run import run_job
 
 MANY = 4000
 
@@ -98,3 +106,30 @@ def test_parts_of_an_evaluation_are_joined() -> None:
     whole = ClassEvaluation.joined(parts)
     assert whole.confusion.tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
     assert whole.loss == pytest.approx((2 * 1.0 + 4.0) / 3)
+
+
+def test_names_that_would_not_fit_into_a_config_are_refused() -> None:
+    """Seen to fail: zoo wrote a config.json of 20 MB, and refused to read it."""
+    names = [f"{number:0100d}" for number in range(42_000)]
+    with pytest.raises(DataError, match="the classes of here take 4.1 MiB; zoo holds 4 MiB of names at most"):
+        check_names(names, "here")
+    check_names(names[:41_000], "here")
+
+
+def test_a_run_whose_evaluations_are_joined_ends_as_one_that_holds_all_outputs(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: 100,000 outputs of 40,000 images would be 16 GB."""
+    config = FinetuneConfig(backbone="lenet5", data=str(photos), epochs=2, out=str(tmp_path / "held"))
+    held = run_job(prepare(config, catalog), NullCallback())
+    monkeypatch.setattr(classification, "MAX_MATRIX", 1)
+    monkeypatch.setattr(evaluator, "HEAD_GROUP", 3)
+    monkeypatch.setattr(Objective, "whole", lambda self, parts: joined.append(len(parts)) or whole(self, parts))
+    joined: list[int] = []
+    result = run_job(prepare(replace(config, out=str(tmp_path / "joined")), catalog), NullCallback())
+    assert set(joined) == {2}  # of 3 and 1 of the 4 validation images
+    assert result.evaluation.loss == pytest.approx(held.evaluation.loss, rel=1e-5)
+    assert result.evaluation.figures() == held.evaluation.figures()
+
+
+whole = Objective.whole
