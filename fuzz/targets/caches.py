@@ -7,15 +7,16 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-import zoo_core.installed as installed
 from fuzz.mutations import damaged_index, damaged_json
 from fuzz.target import Case, expect, fresh, target
 from fuzz.targets.images import good_images
+from zoo_core import catalog, installed, listing
 from zoo_core.data.scan import _index_path, inspect_files
 from zoo_core.data.store import MAGIC, Store
 from zoo_core.discovery import normalised
@@ -171,7 +172,7 @@ def plugin_index(folder: Path) -> Case:
         installed.InstalledPlugin("two", "not_there:spec", "zoo-two", "2.0"),
     ]
     installed._scan = lambda: list(right)  # the real scan takes a tenth of a second
-    installed._folders = lambda: {"/site-packages": 1}
+    installed.import_folders = lambda: {"/site-packages": 1}
     installed.installed_plugins()
     (path,) = (cache_dir() / "plugins").glob("*.json")
     good = path.read_bytes()
@@ -183,6 +184,28 @@ def plugin_index(folder: Path) -> Case:
         for plugin in found:
             normalised(plugin.distribution)
         sorted(found, key=lambda plugin: (plugin.distribution, plugin.name))
+        if path.read_bytes() != content:
+            raise MadeAnew("made anew")
+
+    return Case((good,), check, damaged_index)
+
+
+@target("listing index", weight=2)
+def listing_index(folder: Path) -> Case:
+    """`zoo list` has the same rows whatever bytes its index was damaged to."""
+    right: tuple[Any, Any] = ([{"name": "linear", "summary": "one layer", "plugin": "zoo-core"}], ["a warning"])
+    code = fresh(folder / "code.py", b"# the code of a spec")
+    listing._code = lambda: iter([str(code)])  # in place of all modules and a catalog, which take a second
+    listing.ROWS["heads"] = lambda catalog: right[0]
+    catalog.open_catalog = lambda **settings: SimpleNamespace(warnings=right[1], has_failures=False)
+    listing.listed("heads")
+    (path,) = (cache_dir() / "plugins").glob("heads-*.json")
+    good = path.read_bytes()
+
+    def check(content: bytes) -> None:
+        fresh(path, content)
+        found = listing.listed("heads")
+        expect(found == right or _is_signed(content), "other rows")
         if path.read_bytes() != content:
             raise MadeAnew("made anew")
 

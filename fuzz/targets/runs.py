@@ -64,6 +64,8 @@ FIGURES: dict[str, dict[str, Any]] = {
         **{"r2s": [0.5, 0.5], "baseline": {"score": 0.0, "rmse": 2.0}},
     },
 }
+OF_MANY: dict[str, Any] = {"confusion": None, "found": [1, 0], "positives": [1, 1], "confusions": [[1, 0, 1]]}
+"""In place of a confusion matrix, where there are many classes."""
 LIVE = re.compile(r"(?<!\\)\]\(//evil|(?<!\\)<(evil|!--evil)|^\s*# evil|^---", re.MULTILINE)
 """The text INJECTION where it is not escaped."""
 FRONT = re.compile(r"---\n(.*?)\n---\n\n", re.DOTALL)
@@ -177,8 +179,10 @@ def make_result(task: str, folder: Path) -> Case:
         expect(_has_no_flags(found, given), "a flag read as a number")
         check_card(render_card(facts, found, address="a/b"))
 
-    line = json.dumps({**SHARED, **FIGURES[task]})
-    return Case((f"{json.dumps(epoch)}\n{line}".encode(), line.encode()), check, damaged_json)
+    lines = [json.dumps({**SHARED, **FIGURES[task]})]
+    if task == "classification":
+        lines.append(json.dumps({**SHARED, **FIGURES[task], **OF_MANY}))
+    return Case((f"{json.dumps(epoch)}\n{lines[0]}".encode(), *(line.encode() for line in lines)), check, damaged_json)
 
 
 def _has_no_flags(found: dict[str, Any], given: dict[str, Any]) -> bool:

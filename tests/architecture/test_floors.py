@@ -54,6 +54,7 @@ FLOORS = (
     "library",
     "evaluation",
     "saving",
+    "listing",
     # from here down torch waits again
     "cli",
     "__main__",

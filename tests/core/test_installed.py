@@ -24,6 +24,6 @@ def test_an_index_with_a_field_of_another_type_is_made_anew(
     monkeypatch.setattr(installed, "_scan", lambda: [PLUGIN])
     installed_plugins()
     (index,) = (tmp_path / "plugins").glob("*.json")
-    write_index(index, installed._folders(), [{**asdict(PLUGIN), field: value}])
+    write_index(index, installed.import_folders(), [{**asdict(PLUGIN), field: value}])
     assert installed_plugins() == [PLUGIN]
-    assert read_index(index, installed._folders(), list) == [asdict(PLUGIN)]
+    assert read_index(index, installed.import_folders(), list) == [asdict(PLUGIN)]
