@@ -38,7 +38,8 @@ def plugin_error(error: BaseException) -> PluginError | None:
     if isinstance(error, ZooError | BrokenPipeError) or not isinstance(error, Exception) or is_out_of_memory(error):
         return None
     packages = {plugin.value.partition(".")[0].strip(): plugin.distribution for plugin in installed_plugins()}
-    distribution, where = None, ""
+    distribution = owner = None
+    where = ""
     for frame, line in reversed(list(_frames(error))):
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if package in packages and distribution is None:
@@ -48,7 +49,7 @@ def plugin_error(error: BaseException) -> PluginError | None:
         if owner is not None or package == "zoo_core":
             break
     subject = owner or distribution
-    return subject and PluginError(f"{printable(subject)} failed{where}: {reason_of(error)}.")
+    return PluginError(f"{printable(subject)} failed{where}: {reason_of(error)}.") if subject else None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -141,9 +142,8 @@ def folded(stage: nn.Module) -> nn.Module:
     try:
         fused = fuse(still)
         mark_owner(fused, marked_owner(stage))
-        type(
-            fused
-        ).__call__ = nn.Module.__call__  # torch.fx gives each a class of its own, whose call prints tracebacks
+        graph_class: Any = type(fused)  # each graph has its own, whose call prints a traceback before it raises
+        graph_class.__call__ = nn.Module.__call__
         return fused.to(memory_format=torch.channels_last)
     except Exception:  # tracing runs the stage's own code, which may do anything
         return still.to(memory_format=torch.channels_last)
