@@ -22,7 +22,6 @@ from fuzz.runner import Tally, attempt, blocks, input_of, prepared, run, warm_up
 from fuzz.target import Target
 from fuzz.targets import TARGETS
 
-PROGRESS_SECONDS = 2
 MOST_TOLD = 20  # crashes that the report lists
 
 
@@ -42,7 +41,6 @@ def main() -> int:
     started = time.monotonic()
     progress = _Progress(started)
     tallies = run(blocks(chosen, options.seed, inputs), jobs=options.jobs, until=until, tell=progress)
-    progress.end()
     crashes = [crash for tally in tallies.values() for crash in tally.crashes]
     kept = [crash.save(options.crashes) for crash in crashes]
     print(report(tallies, seed=options.seed, seconds=time.monotonic() - started))
@@ -85,25 +83,21 @@ def replay(file: Path) -> int:
 
 
 class _Progress:
-    """One line on the screen that is written over."""
+    """One line on a terminal that is written over, or a line a minute in a file."""
 
     def __init__(self, started: float) -> None:
         self._started = self._told = started
-        self._on = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
 
     def __call__(self, tallies: dict[str, Tally]) -> None:
         now = time.monotonic()
-        if not self._on or now - self._told < PROGRESS_SECONDS:
+        if now - self._told < (2 if self._is_terminal else 60):
             return
         self._told = now
         inputs = sum(tally.inputs for tally in tallies.values())
         crashes = sum(len(tally.crashes) for tally in tallies.values())
-        rate = inputs / (now - self._started)
-        print(f"\r{inputs:,} inputs, {rate:.0f} a second, {crashes} crashes ", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._on:
-            print(file=sys.stderr)
+        line = f"{inputs:,} inputs, {inputs / (now - self._started):.0f} a second, {crashes} crashes"
+        print(f"\r{line} " if self._is_terminal else f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
 def report(tallies: dict[str, Tally], *, seed: int, seconds: float) -> str:
