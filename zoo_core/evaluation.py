@@ -13,6 +13,7 @@ from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.library import load
 from zoo_core.runs.schema import RunFacts
+from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
@@ -42,12 +43,14 @@ def evaluate_run(
     *,
     data: Any = None,
     device: str = "auto",
+    bad_images: BadImages | None = None,
     catalog: Catalog | None = None,
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> RunEvaluation:
     """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part of its own data.
 
+    `bad_images` is that of `zoo finetune`: as in the run for its own data, and "fail" for others, unless it is given.
     `scanning` and `watch` are called with (images done, of how many), during the scan and during the evaluation.
 
     Raises DataError when the classes differ or when the run's own data are no longer what they were.
@@ -62,12 +65,13 @@ def evaluate_run(
         own = facts.config
         check_own_data(str(run), own.data_text)
         opened = open_dataset(own.data_text, catalog, facts.task, scanning)
-        source = scan_images(opened, bad_images=own.bad_images, watch=scanning)
+        source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
         source = source.with_validation(share=own.val_share, seed=own.seed, kind=str(facts.data.split.get("kind")))
         name = part_name = _held_out(source, facts)
         train = source.parts["train"]
     else:
-        source = scan_images(open_dataset(data, catalog, facts.task, scanning), watch=scanning)
+        opened = open_dataset(data, catalog, facts.task, scanning)
+        source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
         name = next(name for name in PARTS if name in source.parts)
         part_name = "all" if name == "train" else name
         train = source.parts[name]  # the baseline's own training images

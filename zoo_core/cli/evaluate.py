@@ -19,15 +19,23 @@ from zoo_core.cli.common import (
 
 if TYPE_CHECKING:
     from zoo_core.evaluation import RunEvaluation
+    from zoo_core.settings import BadImages
 
 
 @click.command()
 @click.argument("run", type=click.Path())
 @click.option("--data", help="Labelled images, as for finetune (the run's own data, its held-out part).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--bad-images",
+    type=click.Choice(["fail", "skip"]),
+    help="Unreadable images: fail names them and stops, skip leaves them out (as the run for its own data, else fail).",
+)
 @json_option
 @click.pass_context
-def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_json: bool) -> None:
+def evaluate(
+    ctx: click.Context, run: str, data: str | None, device: str, bad_images: BadImages | None, as_json: bool
+) -> None:
     """Evaluate a run on labelled images.
 
     Classes: accuracy with its interval, and how well each class is found. Labels: average precision and F1. Numbers:
@@ -46,7 +54,9 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     from zoo_core.tasks import task_named
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
-        measured = evaluate_run(run, data=data, device=device, catalog=catalog, scanning=scanning, watch=watch)
+        measured = evaluate_run(
+            run, data=data, device=device, bad_images=bad_images, catalog=catalog, scanning=scanning, watch=watch
+        )
     rows = measured.evaluation.by_output(measured.classes)
     if as_json:
         print_json(_json(run, measured, rows))

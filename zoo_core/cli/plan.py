@@ -9,7 +9,7 @@ import click
 
 from zoo_core.cli.common import catalog_of, console, json_option, print_json, progress_of, table
 from zoo_core.cli.options import Command, Option, setting_option
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import BadImages, FinetuneConfig, TaskChoice
 from zoo_core.settings.fields import Auto
 from zoo_core.wording import human_count, megabytes
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @setting_option("strategy", required=True)
 @setting_option("epochs", default=10)
 @click.option("--data", metavar="DATA", help="Your images: estimate time and memory for them, on this machine.")
+@setting_option("task", default="auto")
+@setting_option("bad_images", default="fail")
 @setting_option("head", default="linear")
 @setting_option("batch_size", default=32)
 @click.option(
@@ -39,6 +41,8 @@ def plan(
     strategy: str,
     epochs: int,
     data: str | None,
+    task: TaskChoice,
+    bad_images: BadImages,
     head: str,
     batch_size: int | Auto,
     plot: Path | None,
@@ -80,6 +84,8 @@ def plan(
             strategy=strategy,
             head=head,
             data=data,
+            task=task,
+            bad_images=bad_images,
             epochs=epochs,
             batch_size=batch_size,
             weights="none",  # the time does not depend on them
