@@ -32,6 +32,7 @@ FLOORS = (
     "hookspecs",
     "builtin",
     "installed",
+    "attribution",
     "discovery",
     "installing",
     "catalog",
