@@ -12,6 +12,7 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.runs.card import score_of
 from zoo_core.runs.directory import CONFIG, METRICS, MODEL, Run, file_of, is_run, read_facts, read_metrics, read_result
 from zoo_core.runs.schema import RunFacts, flat
+from zoo_core.specs import TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class RunSummary:
     directory: str
     created: str
     """The time of its start, ISO 8601 in UTC."""
-    task: str
+    task: TaskName
     backbone: str
     head: str
     strategy: str
