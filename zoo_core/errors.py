@@ -92,6 +92,11 @@ def printable(name: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)
 
 
+def shown(text: str) -> str:
+    """The beginning of a text from outside, printable."""
+    return printable(text[:80])
+
+
 def brief(value: object) -> str:
     """A short text for any value from outside, however long or deep it is."""
     try:
@@ -103,7 +108,7 @@ def brief(value: object) -> str:
 def reason_of(error: BaseException) -> str:
     """The type and message of an error of foreign code, in one printable line: "KeyError: 'a'"."""
     try:
-        text = printable(" ".join(str(error).split()))
+        text = printable(" ".join(str(error).split())).rstrip(".!")  # a sentence goes on after it
     except Exception:  # str() is foreign code too
         text = ""
     text = text if len(text) <= 300 else f"{text[:300]}..."

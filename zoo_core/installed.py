@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -34,6 +34,11 @@ class InstalledPlugin:
     version: str
     damage: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises TypeError for values from a cache that are no texts."""
+        if not all(isinstance(text, str) for text in astuple(self)):
+            raise TypeError("not texts")
+
     def load(self) -> Any:
         """Import the module, or the object in it, that the entry point names. Raises any error of that import."""
         if self.damage:
@@ -47,7 +52,7 @@ class InstalledPlugin:
 
 def installed_plugins() -> list[InstalledPlugin]:
     """All entry points of the group, by distribution and name."""
-    folders = _folders()
+    folders = import_folders()
     index = cache_dir() / "plugins" / f"{crc32(repr(sorted(folders)).encode()):08x}.json"
     known = read_index(index, folders, lambda plugins: [InstalledPlugin(**plugin) for plugin in plugins])
     if known is not None:
@@ -57,7 +62,7 @@ def installed_plugins() -> list[InstalledPlugin]:
     return found
 
 
-def _folders() -> dict[str, int]:
+def import_folders() -> dict[str, int]:
     """The folders on the import path with their modification times."""
     times = {}
     for name in sys.path:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from zoo_core.attribution import naming_plugins
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.decode import open_image
@@ -22,7 +23,7 @@ from zoo_core.data.given import GivenImage, given_images
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Part
 from zoo_core.devices.precision import full_precision
-from zoo_core.errors import UsageError, ZooError, printable
+from zoo_core.errors import UsageError, ZooError, printable, shown
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
@@ -85,7 +86,7 @@ class Predictor:
         done = 0
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
-            with torch.inference_mode():
+            with torch.inference_mode(), naming_plugins():
                 outputs_BK = self.network(normalised(pixels_BCHW, self.preprocessing, self.device))
                 outputs_BK = full_precision(outputs_BK).cpu()
             for outputs_K in outputs_BK:
@@ -141,11 +142,11 @@ def _installed(distribution: str, name: str, catalog: Catalog) -> str:
     record = next((record for record in catalog.records if record.distribution == distribution), None)
     if record is None:
         raise ZooError(
-            f"the run needs '{name}' from {distribution}, which is not installed. If you trust that package, "
+            f"the run needs '{shown(name)}' from {distribution}, which is not installed. If you trust that package, "
             f"for a plugin is code: {install_hint(distribution)}"
         )
     if record.failure:
-        raise ZooError(f"the run needs '{name}' from {distribution}, which was skipped: {record.failure}.")
+        raise ZooError(f"the run needs '{shown(name)}' from {distribution}, which was skipped: {record.failure}.")
     return f"{distribution}:{name}"
 
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("zoo_core.cli.plan:plan", "Show the plan of a strategy and its cost, without training."),
     "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),
     "resume": ("zoo_core.cli.resume:resume", "Continue an interrupted run."),
+    "runs": ("zoo_core.cli.runs:runs", "List your runs, or compare two."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
     "predict": ("zoo_core.cli.predict:predict", "Predict images with a run or a pretrained backbone."),
     "publish": ("zoo_core.cli.publish:publish", "Publish a run on the Hugging Face Hub."),
@@ -87,7 +88,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         _check_quotes(sys.argv)
-        code = zoo.main(prog_name="zoo", standalone_mode=False)
+        code = _run()
     except click.exceptions.Abort:
         code = _say("interrupted", 130)
     except click.ClickException as error:
@@ -107,6 +108,19 @@ def main() -> None:
     except KeyboardInterrupt:
         code = _say("interrupted", 130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _run() -> Any:
+    """The command's exit code. An error of a plugin's code becomes one that names the plugin."""
+    try:
+        return zoo.main(prog_name="zoo", standalone_mode=False)
+    except Exception as error:
+        from zoo_core.attribution import plugin_error
+
+        named = plugin_error(error)
+        if named is None:
+            raise
+        raise named from error
 
 
 def _check_quotes(arguments: list[str]) -> None:
