@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.hookspecs import hookimpl
+from zoo_core.layout import Layout
 from zoo_core.options import NoOptions, format_options, parse_options
 from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Paper
 from zoo_core.version import __version__
@@ -65,6 +66,7 @@ __all__ = [
     "HubError",
     "HubFile",
     "Images",
+    "Layout",
     "Model",
     "NoOptions",
     "NullCallback",
