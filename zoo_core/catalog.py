@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from zoo_core.discovery import DISABLING, PluginRecord, discover, warnings_of
+from zoo_core.discovery import DISABLED, DISABLING, PluginRecord, discover, warnings_of
 from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of
 from zoo_core.installing import install_hint, registry
 from zoo_core.options import format_options, parse_options, split_name
@@ -115,6 +115,11 @@ class Catalog:
 
     def dataset(self, text: str) -> Choice[DatasetSpec]:
         return self.choose(DatasetSpec, text)
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether a plugin was skipped because it failed, rather than by the user's wish."""
+        return any(record.failure not in (None, DISABLED) for record in self.records)
 
     @cached_property
     def _distributions(self) -> frozenset[str]:

@@ -55,6 +55,7 @@ FLOORS = (
     "library",
     "evaluation",
     "saving",
+    "listing",
     # from here down torch waits again
     "cli",
     "__main__",

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.errors import UsageError, ZooError, is_out_of_memory
 from zoo_core.version import __version__
 
 # Each command with its one-line help, so that `zoo --help` imports none of them.
@@ -100,7 +100,9 @@ def main() -> None:
         code = 1
     except OSError as error:
         code = _say(f"error: {error}", 1)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         code = _say("error: out of memory. Give smaller images or fewer of them at once, or close other programs.", 1)
     except KeyboardInterrupt:
         code = _say("interrupted", 130)

@@ -28,6 +28,7 @@ COMPUTING = "Computing"
 IN_MEMORY = "in-memory data"
 """The `data` in the config of a run whose images a program handed over: no path leads to them."""
 MAX_SEED = 2**32 - 1
+MAX_EPOCHS = 10_000  # each is a line of 250 bytes in the metrics, of which zoo reads 16 MiB
 """The largest seed that numpy takes."""
 
 
@@ -69,6 +70,7 @@ class FinetuneConfig:
         help="Passes over the training images.",
         chosen="30 where an epoch costs next to nothing, else 10",
         at_least=1,
+        at_most=MAX_EPOCHS,
     )
     batch_size: int | Auto = setting(
         32,
