@@ -152,8 +152,12 @@ def attributing_errors(entry: Entry[Any]) -> Iterator[None]:
     except ZooError:
         raise
     except (Exception, SystemExit) as error:
-        part = f"the {KINDS[type(entry.spec)][0]} '{entry.spec.name}'"
-        raise PluginError(f"{printable(entry.distribution)}: {part} failed: {reason_of(error)}.") from error
+        raise PluginError(f"{owner_of(entry)} failed: {reason_of(error)}.") from error
+
+
+def owner_of(entry: Entry[Any]) -> str:
+    """The subject of a plugin's error: "zoo-mynet: the backbone 'mynet'"."""
+    return f"{printable(entry.distribution)}: the {KINDS[type(entry.spec)][0]} '{entry.spec.name}'"
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -103,7 +103,7 @@ def brief(value: object) -> str:
 def reason_of(error: BaseException) -> str:
     """The type and message of an error of foreign code, in one printable line: "KeyError: 'a'"."""
     try:
-        text = printable(" ".join(str(error).split()))
+        text = printable(" ".join(str(error).split())).rstrip(".!")  # a sentence goes on after it
     except Exception:  # str() is foreign code too
         text = ""
     text = text if len(text) <= 300 else f"{text[:300]}..."

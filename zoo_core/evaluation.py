@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
@@ -37,6 +38,7 @@ class RunEvaluation:
     task: TaskName
 
 
+@names_plugins
 def evaluate_run(
     run: str | Path,
     *,

@@ -33,6 +33,7 @@ FLOORS = (
     "hookspecs",
     "builtin",
     "installed",
+    "attribution",
     "discovery",
     "installing",
     "catalog",

@@ -87,7 +87,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         _check_quotes(sys.argv)
-        code = zoo.main(prog_name="zoo", standalone_mode=False)
+        code = _run()
     except click.exceptions.Abort:
         code = _say("interrupted", 130)
     except click.ClickException as error:
@@ -107,6 +107,19 @@ def main() -> None:
     except KeyboardInterrupt:
         code = _say("interrupted", 130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _run() -> Any:
+    """The command's exit code. An error of a plugin's code becomes one that names the plugin."""
+    try:
+        return zoo.main(prog_name="zoo", standalone_mode=False)
+    except Exception as error:
+        from zoo_core.attribution import plugin_error
+
+        named = plugin_error(error)
+        if named is None:
+            raise
+        raise named from error
 
 
 def _check_quotes(arguments: list[str]) -> None:

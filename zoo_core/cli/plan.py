@@ -54,12 +54,12 @@ def plan(
     catalog = catalog_of(ctx)
     network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
     from zoo_core.model.adapt import adapt, make_plan
-    from zoo_core.model.assemble import build_network, stage_shapes, trainable_parameters
-    from zoo_core.weights.load import without_storage
+    from zoo_core.model.assemble import build_network, trainable_parameters
+    from zoo_core.model.shapes import stage_shapes
+    from zoo_core.weights.load import build_shapes
 
     made = make_plan(wanted, network.spec.stages, epochs)
-    with without_storage():
-        base, _ = build_network(network).split()
+    base, _ = build_shapes(lambda: build_network(network)).split()
     expected = network.spec.weights[0].preprocessing if network.spec.weights else network.spec.preprocessing
     shapes = stage_shapes(base, expected.channels, expected.size)
     total = sum(parameter.numel() for parameter in base.parameters())
