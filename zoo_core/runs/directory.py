@@ -26,6 +26,7 @@ from zoo_core.tensors import tensors_written
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 MODEL = "model.safetensors"
+IMAGES = "images.safetensors"
 CURVES = "curves.png"
 CARD = "README.md"
 
@@ -176,7 +177,7 @@ class RunWriter:
 
     def remove_leftovers(self) -> None:
         """Remove the unfinished files of a killed process."""
-        for name in (CONFIG, METRICS, MODEL, CURVES, *(task.picture for task in ALL.values()), CARD):
+        for name in (CONFIG, METRICS, MODEL, IMAGES, CURVES, *(task.picture for task in ALL.values()), CARD):
             for path in self.directory.glob(f".{name}.*"):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
@@ -192,7 +193,8 @@ class RunWriter:
         """
         if self.directory.is_dir() and not self.begun:
             if self._wrote_facts:
-                (self.directory / CONFIG).unlink(missing_ok=True)
+                for name in (CONFIG, IMAGES):
+                    (self.directory / name).unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
                 self.directory.rmdir()
 

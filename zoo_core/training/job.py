@@ -34,6 +34,7 @@ from zoo_core.streaming.open import open_streaming_dataset
 from zoo_core.tasks.objective import check_loss, check_task
 from zoo_core.training.autotune import autotune
 from zoo_core.training.defaults import FEW_EPOCHS
+from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
 from zoo_core.weights.resolve import FROM_SCRATCH, InitialWeights, load_backbone, named_weights, resolve_weights
@@ -46,7 +47,8 @@ class Job:
 
     `config` holds the settings as somebody asked for them, `settings` all of them with a value, and
     `decisions` those that zoo decided, with the reasons. `shapes` are those of one image's features
-    at each split point, `caching` names the split points and views that are cached.
+    at each split point, `caching` names the split points and views that are cached. `notes` are
+    sentences on poor prospects and on settings without effect, for the user alone.
     """
 
     config: FinetuneConfig
@@ -61,6 +63,7 @@ class Job:
     start: InitialWeights
     dropped: tuple[str, ...]
     findings: tuple[str, ...]
+    notes: tuple[str, ...]
     model: Model
     shapes: dict[SplitPoint, tuple[int, ...]]
     caching: Caching
@@ -155,6 +158,8 @@ def prepare(
         # Of the machines that train together the one with the smallest disk decides.
         budget=min(world.all_gather_object(cache_budget(config.cache_gb))),
     )
+    train, pretrained = source.parts["train"], start.pretrained
+    outlook = prospects(backbone.spec, base, resolved.plan, train, preprocessing, catalog, pretrained=pretrained)
     # After the head: its initial weights are the same under every strategy.
     merge = adapt(resolved.strategy, base, resolved.plan)
     job = Job(
@@ -170,6 +175,7 @@ def prepare(
         start=start,
         dropped=dropped,
         findings=findings(source),
+        notes=(*outlook, *resolved.notes),
         model=model.to(device),
         shapes=resolved.shapes,
         caching=resolved.caching,
