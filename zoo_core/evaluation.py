@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ from zoo_core.errors import DataError, UsageError, ZooError, printable
 from zoo_core.library import load
 from zoo_core.runs.images import Digests, digests_of, read_images, short
 from zoo_core.runs.schema import RunFacts
+from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.training.job import open_dataset
+from zoo_core.wording import quoted
 
 PARTS: tuple[PartName, ...] = ("test", "val", "train")
 """The parts in the order in which they are measured: the first that the data have."""
@@ -56,18 +57,23 @@ class RunEvaluation:
     classes: tuple[str, ...]
     task: TaskName
     overlap: Overlap | None
+    skipped: int = 0
+    """The number of images that were left out because they cannot be read."""
 
 
 def evaluate_run(
     run: str | Path,
     *,
     data: Any = None,
+    bad_images: BadImages = "fail",
     device: str = "auto",
     catalog: Catalog | None = None,
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> RunEvaluation:
     """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part of its own data.
+
+    `bad_images` says whether unreadable images of `data` are an error or left out; for its own data a run knows.
 
     `scanning` and `watch` are called with (images done, of how many), during the scan and during the evaluation.
 
@@ -87,7 +93,7 @@ def evaluate_run(
         train = source.parts["train"]
         known = {**(known or digests_of(source.parts)), name: frozenset()}  # its own part is no surprise
     else:
-        source = scan_images(open_dataset(data, catalog, facts.task, scanning), watch=scanning)
+        source = scan_images(open_dataset(data, catalog, facts.task, scanning), bad_images=bad_images, watch=scanning)
         name = next(name for name in PARTS if name in source.parts)
         part_name = "all" if name == "train" else name
         train = source.parts[name]  # the baseline's own training images
@@ -112,6 +118,7 @@ def evaluate_run(
         classes=facts.classes,
         task=source.task,
         overlap=overlap,
+        skipped=source.skipped,
     )
 
 
@@ -130,10 +137,10 @@ def _compared(part: Part, known: Digests) -> tuple[dict[PartName, int], list[int
 
 
 def _own_data(facts: RunFacts, catalog: Catalog, scanning: Watch | None = None) -> Source:
-    """The data of a run, scanned and split as it did."""
+    """The data of a run, scanned and split as it did. Images that were damaged since show in the digests."""
     own = facts.config
     opened = open_dataset(own.data_text, catalog, facts.task, scanning)
-    source = scan_images(opened, bad_images=own.bad_images, watch=scanning)
+    source = scan_images(opened, bad_images="skip", watch=scanning)
     return source.with_validation(share=own.val_share, seed=own.seed, kind=str(facts.data.split.get("kind")))
 
 
@@ -169,7 +176,7 @@ def check_own_data(run: str, data: str) -> None:
     if _is_fetched(data) and _is_a_strangers(run):
         raise UsageError(
             f"the config of {printable(run)} names data that would be fetched: {printable(data):.200}. "
-            f"If you trust them: `zoo evaluate {printable(run)} --data {shlex.quote(printable(data)):.200}`."
+            f"If you trust them: `zoo evaluate {quoted(printable(run))} --data {quoted(printable(data)):.200}`."
         )
 
 
@@ -181,6 +188,6 @@ def _held_out(source: Source, facts: RunFacts) -> PartName:
         moved = "" if Path(source.title).is_absolute() else ", or the run was started in another folder"
         raise DataError(
             f"the images in {title} are not those that the run held out: files or classes have changed since{moved}. "
-            f"Measure all of them with --data {title}, knowing that some may have trained the model."
+            f"Measure all of them with --data {quoted(title)}, knowing that some may have trained the model."
         )
     return name

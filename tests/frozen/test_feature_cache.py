@@ -90,7 +90,7 @@ def naive(config: FinetuneConfig, catalog: Catalog) -> tuple[dict[str, torch.Ten
     optimizer, losses, epoch = None, [], 0
     for number, phase in enumerate(job.plan.phases):
         job.model.apply_rules(job.plan.rules(phase))
-        rates = Rates.of(job.settings, job.plan, phase)
+        rates = Rates.of(job.settings.lr, job.settings.base_lr, job.plan, phase)
         moments = optimizer_state(job.model, optimizer) if optimizer is not None else {}
         optimizer = make_optimizer(config, parameter_groups(job.model, job.plan, number, rates, 0.01))
         load_optimizer(job.model, optimizer, moments)

@@ -19,15 +19,23 @@ from zoo_core.cli.common import (
 
 if TYPE_CHECKING:
     from zoo_core.evaluation import RunEvaluation
+    from zoo_core.settings import BadImages
 
 
 @click.command()
 @click.argument("run", type=click.Path())
 @click.option("--data", help="Labelled images, as for finetune (the run's own data, its held-out part).")
+@click.option(
+    "--bad-images",
+    type=click.Choice(["fail", "skip"]),
+    help="Unreadable images of --data: fail names them and stops (the default), skip leaves them out.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @json_option
 @click.pass_context
-def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_json: bool) -> None:
+def evaluate(
+    ctx: click.Context, run: str, data: str | None, bad_images: BadImages | None, device: str, as_json: bool
+) -> None:
     """Evaluate a run on labelled images.
 
     Classes: accuracy with its interval, and how well each class is found. Labels: average precision and F1. Numbers:
@@ -40,13 +48,23 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     zoo evaluate runs/lenet5-head-only-1
     zoo evaluate runs/resnet50-head-only-1 --data other-photos/ --json
     """
+    if bad_images and data is None:
+        raise click.UsageError("--bad-images is for --data: of its own data a run knows. Leave it out.", ctx)
     catalog = catalog_of(ctx)
     announce("loading the model")
     from zoo_core.evaluation import evaluate_run
     from zoo_core.tasks import task_named
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
-        measured = evaluate_run(run, data=data, device=device, catalog=catalog, scanning=scanning, watch=watch)
+        measured = evaluate_run(
+            run,
+            data=data,
+            bad_images=bad_images or "fail",
+            device=device,
+            catalog=catalog,
+            scanning=scanning,
+            watch=watch,
+        )
     rows = measured.evaluation.by_output(measured.classes)
     if as_json:
         print_json(_json(run, measured, rows))
@@ -55,6 +73,8 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     out = console()
     for sentence in _overlap_sentences(measured):
         out.print(sentence, markup=False)
+    if measured.skipped:
+        out.print(f"{measured.skipped} images that cannot be read were left out.")
     screen_rows = [task.screen_row(row) for row in rows]
     name, *figures = screen_rows[0]
     made = table(name, *figures, right=tuple(figures))
@@ -101,6 +121,7 @@ def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict
         "data": measured.title,
         "part": measured.part,
         "images": evaluation.images,
+        "skipped": measured.skipped,
         "metric": evaluation.metric,
         "score": evaluation.score,
         "loss": evaluation.loss,

@@ -16,7 +16,7 @@ from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.wording import human_count, megabytes, percent
+from zoo_core.wording import human_count, megabytes, percent, quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -234,9 +234,9 @@ def _show_result(screen: Console, result: Result) -> None:
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")
     commands = {
-        f"zoo predict {run} IMAGE...": "predict images",
-        f"zoo evaluate {run} --data DIR": "evaluate it on other images",
-        f"zoo publish {run} OWNER/NAME": "publish it on the Hub",
+        f"zoo predict {quoted(run)} IMAGE...": "predict images",
+        f"zoo evaluate {quoted(run)} --data DIR": "evaluate it on other images",
+        f"zoo publish {quoted(run)} OWNER/NAME": "publish it on the Hub",
         "zoo list strategies": "see other strategies",
     }
     width = max(map(len, commands))

@@ -294,6 +294,6 @@ class FeatureCache:
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
             raise TrainingError(
                 f"the frozen part of the network gives numbers that {self.dtype} cannot hold. "
-                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --views 0 to keep nothing."
+                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --cached-views 0 to cache nothing."
             )
         return as_rows(stored, self.dtype)

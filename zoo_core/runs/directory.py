@@ -22,6 +22,7 @@ from zoo_core.paths import MAX_JSON_BYTES, json_text, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.tasks import ALL
 from zoo_core.tensors import tensors_written
+from zoo_core.wording import quoted
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -68,7 +69,9 @@ def read_run(directory: Path) -> Run:
     """Read a run directory's facts. Raises UsageError when it is none, ZooError when it is damaged or not finished."""
     run = Run(directory, read_facts(directory))
     if not file_of(directory, MODEL).is_file():
-        raise ZooError(f"{directory} has no {MODEL}: the run did not finish. Go on with it: `zoo resume {directory}`.")
+        raise ZooError(
+            f"{directory} has no {MODEL}: the run did not finish. Go on with it: `zoo resume {quoted(directory)}`."
+        )
     return run
 
 

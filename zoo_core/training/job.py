@@ -117,11 +117,13 @@ def prepare(
     world: World | None = None,
     *,
     split_kind: str | None = None,
+    stand_in: bool = False,
 ) -> Job:
     """Choose, check and load everything that a config names, and decide what it leaves open.
 
     `watch` is told how many images were inspected. `world` holds the processes that train together:
     all of them prepare, and decide the same. `split_kind` is the kind of a resumed run's split.
+    With `stand_in` the job is for a plan alone, and random weights stand for those of a tag.
 
     Raises UsageError for a wrong setting, DataError and WeightsError for wrong files.
     """
@@ -137,7 +139,7 @@ def prepare(
     source = source.with_validation(share=config.val_share, seed=config.seed, kind=split_kind)
     if config.strategy != "auto":  # a wrong one ends before a download
         make_plan(catalog.strategy(config.strategy), backbone.spec.stages, config.epochs or FEW_EPOCHS)
-    start = resolve_weights(backbone, config.weights)
+    start = resolve_weights(backbone, config.weights, stand_in=stand_in)
     if start.local is not None:
         start.local.begin_sha256()
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)

@@ -33,6 +33,7 @@ from zoo_core.training.job import Job, prepare
 from zoo_core.training.setup import make_planner, make_trainer
 from zoo_core.training.stopping import Interrupted, stop_on_signals
 from zoo_core.training.trainer import History, Trainer
+from zoo_core.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def resume(
     if writer.finished:
         with only_writer(directory, World()):
             remove_checkpoints(directory)  # the run may have been killed before it came to that
-        raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
+        raise UsageError(f"the run {directory} is finished. `zoo evaluate {quoted(directory)}` measures it.")
     world = join_world(find_device(facts.config.device))
     try:
         kind = str(facts.data.split.get("kind"))
