@@ -1,34 +1,22 @@
 """zoo: any backbone x any head x any freeze strategy, fine-tuned on your own images.
 
 This module is the public face: a plugin or a program imports from `zoo_core` (and its tests from `zoo_core.testing`) and
-from nowhere below. Names that need torch are imported when they are first used, so a plugin's facts import nothing heavy.
+from nowhere below. Each name is imported when it is first used, so that a plugin's facts import nothing heavy.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
-from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
-from zoo_core.hookspecs import hookimpl
-from zoo_core.options import NoOptions, format_options, parse_options
-from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Paper
 from zoo_core.version import __version__
-from zoo_core.weights_specs import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    HubFile,
-    PackageFile,
-    Preprocessing,
-    TimmTwin,
-    TorchFile,
-    WeightsRef,
-)
 
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog, open_catalog
     from zoo_core.data.sources import ArrayImages, FolderImages, Images, Part, Source
+    from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import RunEvaluation, evaluate_run
+    from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
+    from zoo_core.hookspecs import hookimpl
     from zoo_core.hub.bundle import PublishOptions
     from zoo_core.hub.publish import PublishResult, publish
     from zoo_core.library import create_model, finetune, freeze, load, resume
@@ -37,11 +25,23 @@ if TYPE_CHECKING:
     from zoo_core.model.chain import Chain
     from zoo_core.model.solvers import Solvable
     from zoo_core.model.transform import Transform
+    from zoo_core.options import NoOptions, format_options, parse_options
     from zoo_core.predict import Prediction, Predictor
     from zoo_core.saving import save_run
     from zoo_core.settings import FinetuneConfig
+    from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Paper
     from zoo_core.training.callback import Callback, NullCallback
     from zoo_core.training.run import Result
+    from zoo_core.weights_specs import (
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        HubFile,
+        PackageFile,
+        Preprocessing,
+        TimmTwin,
+        TorchFile,
+        WeightsRef,
+    )
 
 __all__ = [
     "CLASSIFIER",
@@ -107,45 +107,77 @@ __all__ = [
     "save_run",
 ]
 
-_LATE = {
+_HOME = {
     "AppliedPlan": "zoo_core.model.apply",
     "ArrayImages": "zoo_core.data.sources",
+    "BackboneSpec": "zoo_core.specs",
+    "CLASSIFIER": "zoo_core.specs",
     "Callback": "zoo_core.training.callback",
     "Catalog": "zoo_core.catalog",
     "Chain": "zoo_core.model.chain",
+    "DataError": "zoo_core.errors",
+    "DatasetSpec": "zoo_core.specs",
+    "FROZEN": "zoo_core.freezing.plan",
     "FinetuneConfig": "zoo_core.settings",
     "FolderImages": "zoo_core.data.sources",
+    "FreezeSpec": "zoo_core.specs",
+    "HEAD": "zoo_core.specs",
+    "HeadSpec": "zoo_core.specs",
+    "HubError": "zoo_core.errors",
+    "HubFile": "zoo_core.weights_specs",
+    "IMAGENET_MEAN": "zoo_core.weights_specs",
+    "IMAGENET_STD": "zoo_core.weights_specs",
     "Images": "zoo_core.data.sources",
     "Model": "zoo_core.model.assemble",
+    "NoOptions": "zoo_core.options",
     "NullCallback": "zoo_core.training.callback",
+    "PackageFile": "zoo_core.weights_specs",
+    "Paper": "zoo_core.specs",
     "Part": "zoo_core.data.sources",
+    "Phase": "zoo_core.freezing.plan",
+    "Plan": "zoo_core.freezing.plan",
+    "PluginError": "zoo_core.errors",
     "Prediction": "zoo_core.predict",
     "Predictor": "zoo_core.predict",
+    "Preprocessing": "zoo_core.weights_specs",
     "PublishOptions": "zoo_core.hub.bundle",
     "PublishResult": "zoo_core.hub.publish",
     "Result": "zoo_core.training.run",
+    "Rule": "zoo_core.freezing.plan",
     "RunEvaluation": "zoo_core.evaluation",
     "Solvable": "zoo_core.model.solvers",
     "Source": "zoo_core.data.sources",
+    "TRAINABLE": "zoo_core.freezing.plan",
+    "TimmTwin": "zoo_core.weights_specs",
+    "TorchFile": "zoo_core.weights_specs",
+    "TrainingError": "zoo_core.errors",
     "Transform": "zoo_core.model.transform",
+    "UsageError": "zoo_core.errors",
+    "WeightsError": "zoo_core.errors",
+    "WeightsRef": "zoo_core.weights_specs",
+    "ZooError": "zoo_core.errors",
     "create_model": "zoo_core.library",
     "evaluate_run": "zoo_core.evaluation",
     "finetune": "zoo_core.library",
+    "format_options": "zoo_core.options",
     "freeze": "zoo_core.library",
+    "hookimpl": "zoo_core.hookspecs",
     "load": "zoo_core.library",
     "open_catalog": "zoo_core.catalog",
+    "parse_options": "zoo_core.options",
     "publish": "zoo_core.hub.publish",
     "resume": "zoo_core.library",
     "save_run": "zoo_core.saving",
 }
+"""The module of each public name."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATE:
+    if name not in _HOME:
         raise AttributeError(f"module 'zoo_core' has no attribute '{name}'")
     import importlib
 
-    return getattr(importlib.import_module(_LATE[name]), name)
+    return getattr(importlib.import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from zoo_core.discovery import DISABLING, PluginRecord, discover, warnings_of
+from zoo_core.discovery import DISABLED, DISABLING, PluginRecord, discover, warnings_of
 from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of
 from zoo_core.installing import install_hint, registry
 from zoo_core.options import format_options, parse_options, split_name
@@ -116,6 +116,11 @@ class Catalog:
     def dataset(self, text: str) -> Choice[DatasetSpec]:
         return self.choose(DatasetSpec, text)
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether a plugin was skipped because it failed, rather than by the user's wish."""
+        return any(record.failure not in (None, DISABLED) for record in self.records)
+
     @cached_property
     def _distributions(self) -> frozenset[str]:
         return frozenset(record.distribution for record in self.records)
@@ -147,8 +152,12 @@ def attributing_errors(entry: Entry[Any]) -> Iterator[None]:
     except ZooError:
         raise
     except (Exception, SystemExit) as error:
-        part = f"the {KINDS[type(entry.spec)][0]} '{entry.spec.name}'"
-        raise PluginError(f"{printable(entry.distribution)}: {part} failed: {reason_of(error)}.") from error
+        raise PluginError(f"{owner_of(entry)} failed: {reason_of(error)}.") from error
+
+
+def owner_of(entry: Entry[Any]) -> str:
+    """The subject of a plugin's error: "zoo-mynet: the backbone 'mynet'"."""
+    return f"{printable(entry.distribution)}: the {KINDS[type(entry.spec)][0]} '{entry.spec.name}'"
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -14,6 +14,7 @@ from zoo_core import builtin, hookspecs
 from zoo_core.errors import brief, did_you_mean, printable, reason_of
 from zoo_core.hookspecs import PROJECT
 from zoo_core.installed import installed_plugins
+from zoo_core.spec_checks import collecting_faults, fault_of
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Spec
 from zoo_core.version import __version__
 
@@ -31,13 +32,17 @@ HOOKS: dict[str, type[Spec]] = {
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """The outcome of loading one entry point: the specs that it registered, or the reason why it was skipped."""
+    """The outcome of loading one entry point: the specs that it registered, or the reason why it was skipped.
+
+    `left_out` has the reason of each spec that cannot be used, beside others that can.
+    """
 
     distribution: str
     version: str
     entry_point: str
     specs: tuple[Spec, ...] = field(default=())
     failure: str | None = None
+    left_out: tuple[str, ...] = ()
 
     def names(self, kind: type) -> list[str]:
         """The names of the registered specs of one kind."""
@@ -61,45 +66,74 @@ def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tu
 
 def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]) -> PluginRecord:
     try:
-        specs = _specs_of(load())
+        with collecting_faults() as faults:
+            specs, left_out = _specs_of(load(), faults)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even raise SystemExit when it is imported
         return PluginRecord(distribution, version, name, failure=reason_of(error))
-    return PluginRecord(distribution, version, name, specs)
+    if not specs:
+        none = f"ValueError: it implements none of the hooks {', '.join(HOOKS)}, or returned nothing"
+        return PluginRecord(distribution, version, name, failure=next(iter(left_out), none))
+    return PluginRecord(distribution, version, name, tuple(specs), left_out=tuple(left_out))
 
 
-def _specs_of(plugin: ModuleType) -> tuple[Spec, ...]:
-    """Call one plugin's hooks, in a manager of its own, so that its failure touches no other plugin."""
+def _specs_of(plugin: ModuleType, faults: Collection[str] = ()) -> tuple[list[Spec], list[str]]:
+    """Call one plugin's hooks, in a manager of its own, so that its failure touches no other plugin.
+
+    Returns the specs, and the reasons of those left out. `faults` are those of specs made until now.
+    """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)
     manager.check_pending()
     specs: list[Spec] = []
+    left_out: list[str] = []
     for hook, kind in HOOKS.items():
-        for answer in getattr(manager.hook, hook)():
-            if not isinstance(answer, Iterable):
-                raise TypeError(f"{hook} returned {brief(answer)}, which is not a list of {kind.__name__}s")
-            for spec in answer:
-                if not isinstance(spec, kind):
-                    raise TypeError(f"{hook} returned {brief(spec)}, which is not a {kind.__name__}")
+        try:
+            answers = [spec for answer in getattr(manager.hook, hook)() for spec in _iterated(answer, hook, kind)]
+        except (Exception, SystemExit) as error:
+            left_out.append(reason_of(error))
+            continue
+        names: set[str] = set()
+        for spec in answers:
+            reason = _unusable(spec, hook, kind, names, faults)
+            if reason is None:
                 specs.append(spec)
-    for kind in HOOKS.values():
-        names = [spec.name for spec in specs if isinstance(spec, kind)]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"it registers two {kind.__name__}s named {', '.join(twice)}")
-    if not specs:
-        raise ValueError(f"it implements none of the hooks {', '.join(HOOKS)}, or returned nothing")
-    return tuple(specs)
+            else:
+                left_out.append(reason)
+    return specs, left_out
+
+
+def _iterated(answer: Any, hook: str, kind: type) -> Iterable[Any]:
+    if not isinstance(answer, Iterable):
+        raise TypeError(f"{hook} returned {brief(answer)}, which is not a list of {kind.__name__}s")
+    return answer
+
+
+def _unusable(spec: Any, hook: str, kind: type[Spec], names: set[str], faults: Collection[str]) -> str | None:
+    """The reason why a spec cannot be used, None for one that can; its name joins `names`."""
+    if not isinstance(spec, kind):
+        return f"TypeError: {hook} returned {brief(spec)}, which is not a {kind.__name__}"
+    fault = fault_of(spec) if faults else None
+    if fault is None and spec.name in names:
+        fault = f"ValueError: it registers two {kind.__name__}s named {spec.name}, and only the first can be used"
+    if fault is None:
+        names.add(spec.name)
+    return fault
 
 
 def warnings_of(records: Iterable[PluginRecord], disabled: Collection[str] = ()) -> tuple[str, ...]:
-    """A line for every plugin that failed, and for every disabled name that is not installed."""
+    """A line for every plugin that failed, every spec that was left out, and every disabled name that is not installed."""
     failed = [
         f"the plugin {printable(record.distribution)} was skipped: {record.failure}"
         for record in records
         if record.failure and record.failure != DISABLED
+    ]
+    failed += [
+        f"the plugin {printable(record.distribution)} works without one of its specs: {reason}"
+        for record in records
+        for reason in record.left_out
     ]
     here = {normalised(record.distribution): record.distribution for record in records}
     unknown = [

@@ -60,6 +60,27 @@ class LostError(TrainingError):
     exit_code = LOST
 
 
+NO_MEMORY = (  # of a CPU on Linux and on Windows, of the system, of oneDNN, and of CUDA's libraries
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "Cannot allocate memory",
+    "could not create a primitive",
+    "could not create a memory",
+    "std::bad_alloc",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or torch ran out of memory.
+
+    Torch has a type of its own for that on a GPU; elsewhere only its words say so.
+    """
+    typed = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return typed or any(words in str(error) for words in NO_MEMORY)
+
+
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest of `options`, or an empty string."""
     near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
@@ -82,7 +103,7 @@ def brief(value: object) -> str:
 def reason_of(error: BaseException) -> str:
     """The type and message of an error of foreign code, in one printable line: "KeyError: 'a'"."""
     try:
-        text = printable(" ".join(str(error).split()))
+        text = printable(" ".join(str(error).split())).rstrip(".!")  # a sentence goes on after it
     except Exception:  # str() is foreign code too
         text = ""
     text = text if len(text) <= 300 else f"{text[:300]}..."

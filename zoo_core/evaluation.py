@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
@@ -61,6 +62,7 @@ class RunEvaluation:
     """The number of images that were left out because they cannot be read."""
 
 
+@names_plugins
 def evaluate_run(
     run: str | Path,
     *,

@@ -47,7 +47,7 @@ class InstalledPlugin:
 
 def installed_plugins() -> list[InstalledPlugin]:
     """All entry points of the group, by distribution and name."""
-    folders = _folders()
+    folders = import_folders()
     index = cache_dir() / "plugins" / f"{crc32(repr(sorted(folders)).encode()):08x}.json"
     known = read_index(index, folders, lambda plugins: [InstalledPlugin(**plugin) for plugin in plugins])
     if known is not None:
@@ -57,7 +57,7 @@ def installed_plugins() -> list[InstalledPlugin]:
     return found
 
 
-def _folders() -> dict[str, int]:
+def import_folders() -> dict[str, int]:
     """The folders on the import path with their modification times."""
     times = {}
     for name in sys.path:

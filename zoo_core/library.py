@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.devices.find import find_device
 from zoo_core.errors import HubError, UsageError
@@ -28,6 +29,7 @@ from zoo_core.training.run import Result
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 
 
+@names_plugins
 def create_model(
     backbone: str,
     *,
@@ -59,6 +61,7 @@ def create_model(
     return Model(base, answers, design)
 
 
+@names_plugins
 def freeze(
     module: nn.Module,
     strategy: str | Plan,
@@ -101,6 +104,7 @@ def freeze(
     return AppliedPlan(module, parts, plan, choice)
 
 
+@names_plugins
 def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback: Callback | None = None) -> Result:
     """Fine-tune by the settings of `config` and write a run directory.
 
@@ -109,6 +113,7 @@ def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback
     return runs.finetune(config, catalog or open_catalog(), callback or NullCallback())
 
 
+@names_plugins
 def resume(
     run: str | Path, *, data: Any = None, catalog: Catalog | None = None, callback: Callback | None = None
 ) -> Result:
@@ -120,6 +125,7 @@ def resume(
     return runs.resume(Path(run).expanduser(), catalog or open_catalog(), callback or NullCallback(), data=data)
 
 
+@names_plugins
 def load(
     name: str | Path, *, weights: str = "default", device: str = "auto", catalog: Catalog | None = None
 ) -> Predictor:

@@ -12,7 +12,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from zoo_core.errors import UsageError, did_you_mean
+from zoo_core.errors import PluginError, UsageError, brief, did_you_mean
 
 O = TypeVar("O")  # an options dataclass  # noqa: E741
 
@@ -110,6 +110,11 @@ def _type_name(kind: Any) -> str:
 def _read(owner: str, key: str, kind: Any, raw: str) -> Any:
     try:
         return _convert(kind, raw)
+    except TypeError:
+        raise PluginError(
+            f"'{owner}': its option {key} has the type {brief(kind)}, which no text can give. An option is an int, float, "
+            "bool, str, a Literal, or a tuple of numbers."
+        ) from None
     except ValueError:
         raise UsageError(f"'{owner}': {key} must be {_type_name(kind)}, got '{raw}'.") from None
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo_core.attribution import naming_plugins
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.brightness import are_negatives
@@ -90,7 +91,7 @@ class Predictor:
         done = 0
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
-            with torch.inference_mode():
+            with torch.inference_mode(), naming_plugins():
                 outputs_BK = self.network(normalised(pixels_BCHW, self.preprocessing, self.device))
                 outputs_BK = full_precision(outputs_BK).cpu()
             for outputs_K, is_negative in zip(outputs_BK, self._negatives(pixels_BCHW), strict=True):

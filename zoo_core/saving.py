@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.findings import findings
 from zoo_core.data.scan import scan_images
@@ -39,6 +40,7 @@ NO_EPOCH = 0
 """The best epoch in the result of a run that zoo did not train: none was chosen."""
 
 
+@names_plugins
 def save_run(
     model: Model,
     directory: str | Path,

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import is_dataclass
+from typing import Any
 
-from zoo_core.errors import PluginError, brief
+from zoo_core.errors import PluginError, brief, reason_of
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
 REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
@@ -14,6 +19,46 @@ MAX_TEXT = 1000
 MAX_CHANNELS = 2**20  # a linear head for two classes on them takes 8 MB
 MAX_SIZE = 8192  # a float tensor of one RGB image of this size takes 805 MB
 FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
+
+
+_faults: ContextVar[list[str] | None] = ContextVar("faults", default=None)
+
+
+class Checked:
+    """A spec that is checked when it is made, by its method `check`. Raises PluginError that names the wrong value."""
+
+    def __post_init__(self) -> None:
+        try:
+            self.check()
+        except Exception as error:
+            found = _faults.get()
+            if found is None:
+                raise
+            found.append(reason_of(error))
+            object.__setattr__(self, "_fault", found[-1])
+
+    def check(self) -> None:
+        raise NotImplementedError
+
+
+@contextmanager
+def collecting_faults() -> Iterator[list[str]]:
+    """Let faulty specs be made, so that one of them does not cost the others of its plugin; `fault_of` tells them."""
+    found: list[str] = []
+    before = _faults.set(found)
+    try:
+        yield found
+    finally:
+        _faults.reset(before)
+
+
+def fault_of(spec: object) -> str | None:
+    """The fault of a spec, or of a spec inside it, that was made under `collecting_faults`."""
+    if not isinstance(spec, Checked):
+        return None
+    fields: dict[str, Any] = vars(spec)
+    parts = [part for value in fields.values() for part in (value if isinstance(value, tuple) else (value,))]
+    return fields.get("_fault") or next(filter(None, map(fault_of, parts)), None)
 
 
 def require(condition: bool, message: str) -> None:
@@ -45,6 +90,14 @@ def check_numbers(owner: str, low: float, high: float, **numbers: float | None) 
     for field, number in numbers.items():
         fits = number is None or (isinstance(number, int | float) and low <= number <= high)  # NaN does not
         require(fits, f"{owner}: {field} must be between {low} and {high}, got {brief(number)}")
+
+
+def check_options(owner: str, options: type) -> None:
+    """Options are a frozen dataclass: they are compared, copied and written as text."""
+    dataclass = isinstance(options, type) and is_dataclass(options)
+    require(
+        dataclass, f"{owner}: its options {brief(options)} are no dataclass. Write @dataclass(frozen=True) above it"
+    )
 
 
 def check_sha256(owner: str, sha256: str | None) -> None:

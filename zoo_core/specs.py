@@ -16,8 +16,10 @@ from zoo_core.spec_checks import (
     MAX_CHANNELS,
     MAX_SIZE,
     STAGE_PATTERN,
+    Checked,
     check_name,
     check_numbers,
+    check_options,
     check_path,
     check_texts,
     require,
@@ -50,7 +52,7 @@ def resolve(path: str) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paper:
+class Paper(Checked):
     """The publication of an architecture or a method."""
 
     title: str
@@ -59,12 +61,12 @@ class Paper:
     year: int
     arxiv: str | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         check_texts("a paper", title=self.title, authors=self.authors, venue=self.venue, arxiv=self.arxiv)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackboneSpec:
+class BackboneSpec(Checked):
     """One architecture: a chain of named stages from the image to the feature map."""
 
     name: str
@@ -97,9 +99,10 @@ class BackboneSpec:
     timm: TimmTwin | None = None
     note: str = ""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         check_name("backbone", self.name)
         check_path(self.name, self.build)
+        check_options(f"backbone '{self.name}'", self.options)
         require(bool(self.stages), f"backbone '{self.name}' names no stages")
         odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]
         require(not odd, f"backbone '{self.name}': {brief(odd and odd[0])} cannot be the name of a stage")
@@ -121,7 +124,7 @@ class BackboneSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadSpec:
+class HeadSpec(Checked):
     """A head: a module from the feature map (B, C, H, W) to outputs (B, K).
 
     Outputs are logits of classes or labels, or numbers, which zoo brings into the targets' units behind the head. The
@@ -143,17 +146,18 @@ class HeadSpec:
     """Other names by which the head can be chosen, such as a name that it had before."""
     paper: Paper | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         for name in (self.name, *self.aliases):
             check_name("head", name)
         check_texts(f"head '{self.name}'", summary=self.summary)
         check_path(self.name, self.build)
+        check_options(f"head '{self.name}'", self.options)
         known = bool(self.tasks) and set(self.tasks) <= set(TASKS)
         require(known, f"head '{self.name}' serves the tasks {self.tasks!r}; there are {', '.join(TASKS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FreezeSpec:
+class FreezeSpec(Checked):
     """A freeze strategy: a pure function from stage names to a plan. Its name says which parts are trained."""
 
     name: str
@@ -167,16 +171,17 @@ class FreezeSpec:
     strategy that trains parameters of its own. It adds them, in place, to the stages whose rule trains "added"
     parameters, and returns a function that merges them into the base, so that the published keys are back."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         check_name("strategy", self.name)
         check_texts(f"strategy '{self.name}'", summary=self.summary)
         check_path(self.name, self.plan)
+        check_options(f"strategy '{self.name}'", self.options)
         if self.adapt is not None:
             check_path(self.name, self.adapt)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetSpec:
+class DatasetSpec(Checked):
     """A data set that needs no download. `load` is the import path of a function `() -> zoo_core.Source`."""
 
     name: str
@@ -187,7 +192,7 @@ class DatasetSpec:
     licence: str
     url: str
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         check_name("data set", self.name)
         owner = f"data set '{self.name}'"
         check_texts(owner, summary=self.summary, licence=self.licence, url=self.url)

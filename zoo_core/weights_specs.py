@@ -11,6 +11,7 @@ from zoo_core.spec_checks import (
     FILE_PATTERN,
     MAX_SIZE,
     REPO_PATTERN,
+    Checked,
     check_name,
     check_numbers,
     check_sha256,
@@ -25,7 +26,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preprocessing:
+class Preprocessing(Checked):
     """The way from an image to a tensor. It belongs to the weights: two weights of one architecture may differ.
 
     The shorter side is resized to `size / crop` pixels, and the centre of `size` x `size` is cut out. Values in 0..1
@@ -38,7 +39,7 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         whole = isinstance(self.size, int) and 1 <= self.size <= MAX_SIZE
         require(whole, f"the image size must be at least 1 and at most {MAX_SIZE}, got {brief(self.size)}")
         require(0 < self.crop <= 1, f"the crop share must be in (0, 1], got {self.crop}")
@@ -53,7 +54,7 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubFile:
+class HubFile(Checked):
     """A safetensors file in a repository of the Hugging Face Hub."""
 
     repo: str
@@ -63,7 +64,7 @@ class HubFile:
     keys: str | None = None
     """Import path of a function that translates the file's state dict to the architecture's own key names."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         require(bool(REPO_PATTERN.fullmatch(self.repo)), f"{self.repo!r} is not a repository 'owner/name'")
         inside = bool(FILE_PATTERN.fullmatch(self.file))
         require(inside, f"{self.repo}: {self.file!r} is not a .safetensors file inside the repository")
@@ -76,7 +77,7 @@ class HubFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackageFile:
+class PackageFile(Checked):
     """A weights file inside an installed Python package. A PyTorch file is read with weights_only."""
 
     package: str
@@ -84,7 +85,7 @@ class PackageFile:
     sha256: str
     keys: str | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         check_sha256(self.package, self.sha256)
 
     def __str__(self) -> str:
@@ -92,13 +93,13 @@ class PackageFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchFile:
+class TorchFile(Checked):
     """A PyTorch file on torchvision's own server, `NAME-<first hex digits of its sha256>.pth`."""
 
     file: str
     keys: str | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         require(
             bool(re.fullmatch(r"[\w-]+-[0-9a-f]{8,64}\.pth", self.file)),
             f"{self.file!r} does not end in its hash, like 'name-0123abcd.pth'",
@@ -116,7 +117,7 @@ WeightsSource = HubFile | PackageFile | TorchFile
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightsRef:
+class WeightsRef(Checked):
     """Trained weights of one backbone: their sources, preprocessing, training data, licence and accuracy."""
 
     tag: str
@@ -134,7 +135,7 @@ class WeightsRef:
     has_classifier: bool = True
     note: str = ""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         check_name("weights", self.tag)
         owner = f"weights '{self.tag}'"
         check_texts(owner, data=self.data, licence=self.licence, note=self.note)

@@ -32,6 +32,7 @@ FLOORS = (
     "hookspecs",
     "builtin",
     "installed",
+    "attribution",
     "discovery",
     "installing",
     "catalog",
@@ -54,6 +55,7 @@ FLOORS = (
     "library",
     "evaluation",
     "saving",
+    "listing",
     # from here down torch waits again
     "cli",
     "__main__",

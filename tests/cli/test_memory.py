@@ -1,4 +1,4 @@
-"""A MemoryError anywhere in a command ends in one message."""
+"""No memory anywhere in a command ends in one message."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import pytest
 from zoo_core.cli import main as command_line
 
 
-def test_a_memory_error_ends_in_one_message_and_no_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("[enforce fail at x.cpp:1] DefaultCPUAllocator: can't allocate memory")],
+    ids=["python", "torch"],
+)
+def test_no_memory_ends_in_one_message_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    """Seen to fail without the clause: the traceback of MemoryError."""
+    """Seen to fail without the clause: the traceback of MemoryError, or of torch's RuntimeError."""
 
     def full(*args: object, **options: object) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr(command_line.zoo, "main", full)
     monkeypatch.setattr(sys, "argv", ["zoo", "list"])

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 
 import pytest
 
 from zoo_core import hookimpl
 from zoo_core.catalog import Catalog
-from zoo_core.discovery import PluginRecord, _collect
+from zoo_core.discovery import PluginRecord, _collect, warnings_of
 from zoo_core.errors import UsageError
 from zoo_core.freezing.strategies import DepthOptions
 from zoo_core.installing import registry
-from zoo_core.specs import FreezeSpec, HeadSpec
+from zoo_core.specs import FreezeSpec, HeadSpec, Paper
 
 FULL = FreezeSpec(name="full", plan="zoo_core.freezing.strategies:full", summary="everything")
 LAST = FreezeSpec(name="last", plan="zoo_core.freezing.strategies:last", options=DepthOptions, summary="the last n")
@@ -81,7 +82,6 @@ def raising() -> list[FreezeSpec]:
         ),
         (plugin(zoo_heads=lambda: [FULL]), "TypeError: zoo_heads returned FreezeSpec"),
         (plugin(zoo_strategys=lambda: [FULL]), "PluginValidationError: unknown hook 'zoo_strategys'"),
-        (plugin(zoo_strategies=lambda: [FULL, FULL]), "ValueError: it registers two FreezeSpecs named full"),
         (plugin(), "ValueError: it implements none of the hooks"),
         (
             plugin(zoo_strategies=lambda: [FreezeSpec(name="A B", plan="a:b", summary="")]),
@@ -94,6 +94,39 @@ def test_a_plugin_that_fails_is_recorded_with_its_reason(module: types.ModuleTyp
     assert failed.specs == ()
     assert failed.failure is not None
     assert failed.failure.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (lambda: FreezeSpec(name="A B", plan="a:b", summary=""), "PluginError: the strategy name 'A B' must be"),
+        (
+            lambda: FreezeSpec(name="odd", plan="a:b", summary="", options=dict),
+            "PluginError: strategy 'odd': its options",
+        ),
+        (lambda: FreezeSpec(name="odd", plan=7, summary=""), "TypeError: "),
+        (
+            lambda: FreezeSpec(name="odd", plan="a:b", summary="", paper=Paper(title=9, authors="", venue="", year=1)),
+            "PluginError: a paper: title must be a text",
+        ),
+        (lambda: "full", "TypeError: zoo_strategies returned 'full', which is not a FreezeSpec"),
+        (lambda: FULL, "ValueError: it registers two FreezeSpecs named full"),
+    ],
+    ids=["name", "options", "type", "inside", "kind", "twice"],
+)
+def test_one_bad_spec_costs_that_spec_and_not_the_plugin(bad: Callable[[], FreezeSpec], reason: str) -> None:
+    """Seen to fail: each of them made the whole plugin be skipped, with all its other specs."""
+    other = FreezeSpec(name="other", plan="a:b", summary="")
+    record = collected(plugin(zoo_strategies=lambda: [FULL, bad(), other]))
+    assert (record.specs, record.failure) == ((FULL, other), None)
+    (left_out,) = record.left_out
+    assert left_out.startswith(reason)
+    assert warnings_of([record]) == (f"the plugin zoo-x works without one of its specs: {left_out}",)
+
+
+def test_a_hook_that_raises_costs_that_hook_and_not_the_others() -> None:
+    record = collected(plugin(zoo_strategies=lambda: [FULL], zoo_heads=raising))
+    assert (record.specs, record.left_out) == ((FULL,), ("RuntimeError: the disk is on fire",))
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), ImportError("no module named x"), SyntaxError("bad")])

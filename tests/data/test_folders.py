@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from helpers import make_photos
+from zoo_core.data import classes as class_rules
 from zoo_core.data import folders
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.findings import findings
@@ -181,8 +182,8 @@ def test_names_of_an_archive_from_windows_are_named_with_a_way_out(tmp_path: Pat
 
 
 def test_more_classes_than_a_model_may_have_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "MAX_OUTPUTS", 1)
-    with pytest.raises(DataError, match="has 2 class folders; zoo takes 1 at most"):
+    monkeypatch.setattr(class_rules, "MAX_OUTPUTS", 1)
+    with pytest.raises(DataError, match="has 2 classes; zoo takes 1 at most"):
         read_folders(make_photos(tmp_path, count=1))
 
 

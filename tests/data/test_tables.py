@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from helpers import make_photos
-from zoo_core.data import csvfile, tables
+from zoo_core.data import classes as class_rules
+from zoo_core.data import csvfile
 from zoo_core.data.findings import findings
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source
@@ -333,7 +334,7 @@ def test_a_link_that_stays_in_the_folder_is_followed(write: Write, tmp_path: Pat
         (csvfile, "MAX_ROWS", 1, "has more than 1 rows"),
         (csvfile, "MAX_COLUMNS", 1, "has 2 columns; zoo reads 1 at most"),
         (targets, "MAX_CELLS", 3, "has 2 rows of 2 targets; zoo holds 3 numbers at most"),
-        (tables, "MAX_OUTPUTS", 1, "has 2 classes or labels; zoo takes 1 at most"),
+        (class_rules, "MAX_OUTPUTS", 1, "has 2 names; zoo takes 1 at most"),
     ],
 )
 def test_a_file_beyond_the_limits_is_not_read(

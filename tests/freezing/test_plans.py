@@ -51,6 +51,7 @@ def test_statistics_can_stay_frozen_where_weights_learn(catalog: Catalog) -> Non
         ((Phase(0, (FROZEN, TRAINABLE)),), "at least one epoch"),
         ((Phase(1, (TRAINABLE,)),), "a phase needs 2 rules"),
         ((Phase(1, (FROZEN, FROZEN)),), "no part is trainable"),
+        ((Phase(1, (FROZEN, TRAINABLE)),) * 10_001, "10,001 phases of 1 stages are too many"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(phases: tuple[Phase, ...], message: str) -> None:

@@ -6,8 +6,9 @@ from torch import nn
 
 from zoo_core.errors import PluginError
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Rule
-from zoo_core.model.assemble import Model, stage_shapes, trainable_parameters
+from zoo_core.model.assemble import Model, trainable_parameters
 from zoo_core.model.chain import Chain
+from zoo_core.model.shapes import stage_shapes
 
 
 class Upstream(nn.Module):

@@ -41,7 +41,8 @@ def example(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(("example", "kind"), HOOKS.items(), indirect=["example"], ids=list(HOOKS))
 def test_every_hooks_example_registers_specs_of_its_kind(example: ModuleType, kind: type) -> None:
-    specs = _specs_of(example)
+    specs, left_out = _specs_of(example)
+    assert not left_out
     assert specs
     assert all(isinstance(spec, kind) for spec in specs)
 

@@ -82,8 +82,8 @@ def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]
         assume(False)
     facts = replace(parse_facts(GOOD_RUN, "x"), classes=tuple(names))
     assert parse_facts(json.loads(json_text(facts.to_dict())), "x").classes == tuple(names)
-    confusion = np.eye(len(names), dtype=np.int64)
-    evaluation = ClassEvaluation(confusion=confusion, loss=1.0)
+    right = np.arange(len(names))
+    evaluation = ClassEvaluation.of(right, right, len(names), loss=1.0)
     result = {
         "part": "val",
         "images": len(names),
@@ -91,7 +91,7 @@ def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]
         "accuracy": 1.0,
         "interval": [0.0, 1.0],
         "best_epoch": 1,
-        "confusion": confusion.tolist(),
+        "confusion": evaluation.confusion.tolist(),
     }
     parts = [line for line in render_card(facts, result).split("\n") if line.startswith("| ")]
     assert len(parts) == len(names) + 1

@@ -22,7 +22,7 @@ from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.hub.bundle import PublishOptions, build_bundle, without_local_paths
-from zoo_core.paths import MAX_JSON_BYTES
+from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import read_metrics, read_result, read_run
 from zoo_core.runs.schema import parse_facts
@@ -180,7 +180,7 @@ def test_every_field_of_a_result_is_checked_before_it_is_published(
         ("[" * 100_000, "cannot be read"),
         ('{"event": "result"', "cannot be read"),
         ("", "has no result: the run did not finish"),
-        (" " * (MAX_JSON_BYTES + 1), "is larger than 8 MiB"),
+        (" " * (MAX_METRICS_BYTES + 1), "is larger than 16 MiB"),
     ],
 )
 def test_metrics_that_are_none_are_refused(run: Path, text: str, message: str) -> None:

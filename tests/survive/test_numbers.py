@@ -131,7 +131,7 @@ class Hearing(NullCallback):
 
 
 def test_torch_says_that_a_cpu_is_full_in_the_words_that_are_known() -> None:
-    from zoo_core.training.memory import is_out_of_memory
+    from zoo_core.errors import is_out_of_memory
 
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**15)

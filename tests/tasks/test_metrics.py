@@ -12,7 +12,9 @@ from zoo_core.tasks.regression import NumberEvaluation
 
 
 def test_accuracy_comes_from_the_confusion_matrix() -> None:
-    evaluation = ClassEvaluation(np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]]), 0.5)
+    true, predicted = np.repeat([0, 0, 1, 1], [8, 2, 1, 9]), np.repeat([0, 1, 0, 1], [8, 2, 1, 9])
+    evaluation = ClassEvaluation.of(true, predicted, 3, loss=0.5)
+    assert evaluation.confusion.tolist() == [[8, 2, 0], [1, 9, 0], [0, 0, 0]]
     assert (evaluation.images, evaluation.correct, evaluation.accuracy) == (20, 17, 0.85)
 
 

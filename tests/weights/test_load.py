@@ -200,7 +200,8 @@ def test_no_compiler_is_imported_to_build_a_network_and_know_its_shapes(backbone
     code = f"""
 import sys
 from zoo_core.catalog import open_catalog
-from zoo_core.model.assemble import build_network, stage_shapes
+from zoo_core.model.assemble import build_network
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.weights.load import build_empty
 choice = open_catalog().backbone("{backbone}")
 chain = build_empty(lambda: build_network(choice))

@@ -16,7 +16,7 @@ KINDS = {
     "scans": "sizes and damage of image files",
     "shards": "downloaded parts of data sets",
     "weights": "weights converted to safetensors",
-    "plugins": "index of installed plugins",
+    "plugins": "installed plugins and the rows of their listing",
 }
 
 

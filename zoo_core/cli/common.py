@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.errors import printable
 from zoo_core.paths import json_text
-from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from zoo_core.catalog import Catalog
 
 JSON_VERSION = 2
 """Every `--json` answer carries it; it grows when a field changes its meaning or goes."""
@@ -29,10 +28,17 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON t
 
 def catalog_of(ctx: click.Context) -> Catalog:
     """Open the catalog, warning on standard error of plugins that failed."""
+    from zoo_core.catalog import open_catalog
+
     catalog = open_catalog(with_plugins=ctx.obj["with_plugins"])
-    for warning in catalog.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    warn(catalog.warnings)
     return catalog
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print each warning as a line of standard error."""
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -105,7 +111,7 @@ def print_columns(columns: tuple[str, ...], rows: list[list[str]], *, right: Col
     wide = [
         max(len(line) for row in (columns, *rows) for line in row[place].split("\n")) for place in range(len(columns))
     ]
-    room = (get_terminal_size().columns if sys.stdout.isatty() else 140) - 2 * (len(columns) - 1)
+    room = _width() - 2 * (len(columns) - 1)
     while sum(wide) > room and max(wide) > 12:
         wide[wide.index(max(wide))] -= 1
     click.echo("  ".join(_aligned(name, wide[place], name in right) for place, name in enumerate(columns)).rstrip())
@@ -115,6 +121,15 @@ def print_columns(columns: tuple[str, ...], rows: list[list[str]], *, right: Col
         for line in zip_longest(*cells, fillvalue=""):
             parts = (_aligned(text, wide[place], columns[place] in right) for place, text in enumerate(line))
             click.echo("  ".join(parts).rstrip())
+
+
+def _width() -> int:
+    """The columns of the terminal; in a pipe, where nothing is cut at the edge, 140."""
+    if not sys.stdout.isatty():
+        return 140
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
 
 
 def _aligned(text: str, width: int, right: bool) -> str:
@@ -133,17 +148,19 @@ def _wrapped(text: str, width: int) -> list[str]:
 class _Name(click.ParamType[str]):
     """A name from the catalog, completed by the shell."""
 
-    def __init__(self, name: str, kind: type[Any]) -> None:
+    def __init__(self, name: str, kind: str) -> None:
         self.name = name
         self.kind = kind
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        names = {entry.spec.name for entry in open_catalog().entries(self.kind)}
+        from zoo_core.listing import listed
+
+        names = {row["name"] for row in listed(self.kind)[0]}
         return [click.shell_completion.CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
-BACKBONE = _Name("backbone", BackboneSpec)
-HEAD = _Name("head", HeadSpec)
-STRATEGY = _Name("strategy", FreezeSpec)
+BACKBONE = _Name("backbone", "backbones")
+HEAD = _Name("head", "heads")
+STRATEGY = _Name("strategy", "strategies")

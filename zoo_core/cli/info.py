@@ -66,14 +66,15 @@ def _paper(paper: Paper | None) -> str | None:
 
 
 def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
-    from zoo_core.model.assemble import build_network, count_parameters, stage_shapes
+    from zoo_core.model.assemble import build_network, count_parameters
+    from zoo_core.model.shapes import stage_shapes
     from zoo_core.options import parse_options
-    from zoo_core.weights.load import without_storage
+    from zoo_core.weights.load import build_shapes
 
     spec = choice.spec
     size, channels = spec.preprocessing.size, spec.preprocessing.channels
-    with without_storage():
-        network = build_network(Choice(choice.entry, parse_options(spec.name, spec.options, "")))
+    plain = Choice(choice.entry, parse_options(spec.name, spec.options, ""))
+    network = build_shapes(lambda: build_network(plain))
     shapes = stage_shapes(network, channels, size)
     return {
         "kind": "backbone",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import click
 
-from zoo_core.catalog import Catalog
-from zoo_core.cli.common import catalog_of, json_option, print_columns, print_json
-from zoo_core.options import describe_options
-from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.cli.common import json_option, print_columns, print_json, warn
+from zoo_core.listing import listed
 from zoo_core.wording import human_count
 
 COLUMNS = {
@@ -35,96 +32,12 @@ def list_(ctx: click.Context, kind: str, as_json: bool) -> None:
     zoo list strategies
     zoo list backbones --json
     """
-    catalog = catalog_of(ctx)
-    rows = {
-        "backbones": _backbones,
-        "heads": _heads,
-        "strategies": _strategies,
-        "datasets": _datasets,
-        "weights": _weights,
-    }[kind](catalog)
+    rows, warnings = listed(kind, with_plugins=ctx.obj["with_plugins"])
+    warn(warnings)
     if as_json:
         print_json({kind: rows})
         return
     print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT)
-
-
-Rows = list[dict[str, Any]]
-
-
-def _backbones(catalog: Catalog) -> Rows:
-    rows = [
-        {
-            "name": entry.spec.name,
-            "year": entry.spec.year,
-            "params": entry.spec.params,
-            "gmacs": entry.spec.gmacs,
-            "size": entry.spec.preprocessing.size,
-            "stages": list(entry.spec.stages),
-            "weights": [{"tag": ref.tag, "top1": ref.top1} for ref in entry.spec.weights],
-            "plugin": entry.distribution,
-            "plugin_version": entry.version,
-        }
-        for entry in catalog.entries(BackboneSpec)
-    ]
-    return rows
-
-
-def _heads(catalog: Catalog) -> Rows:
-    return _with_options(catalog, HeadSpec)
-
-
-def _strategies(catalog: Catalog) -> Rows:
-    return _with_options(catalog, FreezeSpec)
-
-
-def _with_options(catalog: Catalog, kind: type[Any]) -> Rows:
-    rows = [
-        {
-            "name": entry.spec.name,
-            "summary": entry.spec.summary,
-            "options": describe_options(entry.spec.name, entry.spec.options),
-            "plugin": entry.distribution,
-            "plugin_version": entry.version,
-        }
-        for entry in catalog.entries(kind)
-    ]
-    return rows
-
-
-def _datasets(catalog: Catalog) -> Rows:
-    rows = [
-        {
-            key: value
-            for key, value in {**asdict(entry.spec), "plugin": entry.distribution}.items()
-            if key not in ("load", "options")
-        }
-        for entry in catalog.entries(DatasetSpec)
-    ]
-    return rows
-
-
-def _weights(catalog: Catalog) -> Rows:
-    from zoo_core.weights.fetch import on_this_machine
-
-    rows: Rows = []
-    for entry in catalog.entries(BackboneSpec):
-        for ref in entry.spec.weights:
-            path = next((path for source in ref.sources if (path := on_this_machine(source))), None)
-            expected = None if entry.spec.params is None else 4 * entry.spec.params
-            rows.append(
-                {
-                    "backbone": entry.spec.name,
-                    "tag": ref.tag,
-                    "sources": [str(source) for source in ref.sources],
-                    "licence": ref.licence,
-                    "top1": ref.top1,
-                    "bytes": path.stat().st_size if path else expected,
-                    "bytes_are": "measured" if path else "expected",
-                    "cached": path is not None,
-                }
-            )
-    return rows
 
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.errors import UsageError, ZooError, is_out_of_memory
 from zoo_core.version import __version__
 
 # Each command with its one-line help, so that `zoo --help` imports none of them.
@@ -87,7 +87,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         _check_quotes(sys.argv)
-        code = zoo.main(prog_name="zoo", standalone_mode=False)
+        code = _run()
     except click.exceptions.Abort:
         code = _say("interrupted", 130)
     except click.ClickException as error:
@@ -100,11 +100,26 @@ def main() -> None:
         code = 1
     except OSError as error:
         code = _say(f"error: {error}", 1)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         code = _say("error: out of memory. Give smaller images or fewer of them at once, or close other programs.", 1)
     except KeyboardInterrupt:
         code = _say("interrupted", 130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _run() -> Any:
+    """The command's exit code. An error of a plugin's code becomes one that names the plugin."""
+    try:
+        return zoo.main(prog_name="zoo", standalone_mode=False)
+    except Exception as error:
+        from zoo_core.attribution import plugin_error
+
+        named = plugin_error(error)
+        if named is None:
+            raise
+        raise named from error
 
 
 def _check_quotes(arguments: list[str]) -> None:

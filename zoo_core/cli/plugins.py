@@ -25,6 +25,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
             "version": record.version,
             "entry_point": record.entry_point,
             "failure": record.failure,
+            "left_out": record.left_out,
             **{plural: record.names(kind) for kind, (_, plural) in KINDS.items()},
         }
         for record in records
@@ -37,6 +38,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         parts = [
             f"{plural}: {', '.join(record.names(kind))}" for kind, (_, plural) in KINDS.items() if record.names(kind)
         ]
+        parts += [f"left out: {reason}" for reason in record.left_out]
         told = f"[red]skipped:[/red] {shown(record.failure)}" if record.failure else shown("\n".join(parts))
         made.add_row(shown(record.distribution), shown(record.version), told)
     console().print(made)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from zoo_core.errors import DataError, printable
 
+MAX_OUTPUTS = 100_000  # classes, labels or numbers of a model
+MAX_NAMES_BYTES = 4 * 2**20  # of all names together: half of a config.json that zoo reads
+MAX_OUTPUT_NAME = 500  # characters that a config.json may have in a name
 MAX_LENGTH = 200  # characters; a name has to fit a line of a table
 BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they reorder a line on the screen
 
@@ -22,11 +26,19 @@ def check_classes(names: Sequence[str], where: str) -> None:
     check_names(names, where)
 
 
-def check_names(names: Iterable[str], where: str, *, one: str = "class", many: str = "classes") -> None:
-    """Raise DataError unless each name is valid and no two read the same.
+def check_names(names: Sequence[str], where: str, *, one: str = "class", many: str = "classes") -> None:
+    """Raise DataError unless each name is valid, no two read the same, and there are not too many.
 
     `one` and `many` are the nouns of the message.
     """
+    if len(names) > MAX_OUTPUTS:
+        raise DataError(f"{where} has {len(names):,} {many}; zoo takes {MAX_OUTPUTS:,} at most.")
+    length = sum(len(json.dumps(name, ensure_ascii=False).encode(errors="backslashreplace")) for name in names)
+    if length > MAX_NAMES_BYTES:
+        raise DataError(
+            f"the {many} of {where} take {length / 2**20:.1f} MiB; zoo holds {MAX_NAMES_BYTES / 2**20:.0f} MiB of names at "
+            "most. Shorten them."
+        )
     seen: dict[str, str] = {}
     for name in names:
         flaw = flaw_of(name)

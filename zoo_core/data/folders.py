@@ -20,7 +20,7 @@ import numpy as np
 from zoo_core.data.classes import check_names
 from zoo_core.data.decode import IMAGE_ENDINGS, unread_kind
 from zoo_core.data.parts import PART_WORDS, find_parts
-from zoo_core.data.sources import MAX_OUTPUTS, FolderImages, Part, PartName, Source
+from zoo_core.data.sources import FolderImages, Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, printable
 
 SYSTEM_NAMES = {"thumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "__macosx"}
@@ -197,8 +197,6 @@ def _classes(listing: Listing) -> tuple[str, ...]:
         raise DataError(
             f"{listing.where} has no class folder{hint}. At least two folders of images, one for each class, are needed."
         )
-    if len(names) > MAX_OUTPUTS:
-        raise DataError(f"{listing.where} has {len(names):,} class folders; zoo takes {MAX_OUTPUTS:,} at most.")
     check_names(names, listing.where)
     for path in listing.folders:
         if path.is_symlink() and listing.path.resolve().is_relative_to(path.resolve()):

@@ -24,10 +24,8 @@ from zoo_core.tasks.targets import PartName as PartName
 from zoo_core.tasks.targets import Targets as Targets
 
 DIGEST_BYTES = 16
-MAX_OUTPUTS = 100_000
 STRATIFIED, RANDOM, COVERING = "stratified", "random", "random, every label trained"
 """The kinds of splits. All runs before the third kind was made have one of the first two."""
-MAX_OUTPUT_NAME = 500
 
 
 class Images(Protocol):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from zoo_core.data.classes import check_names
 from zoo_core.data.csvfile import Table, find_images, listed, read_rows
-from zoo_core.data.sources import MAX_OUTPUTS, FolderImages, Part, PartName, Source
-from zoo_core.errors import DataError, UsageError, printable
+from zoo_core.data.sources import FolderImages, Part, PartName, Source
+from zoo_core.errors import UsageError, printable
 from zoo_core.settings import TaskChoice
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
@@ -35,7 +35,7 @@ def read_table(file: Path, task: TaskChoice = "auto") -> Source:
     table = _with_one_target(read_rows(file), task)
     chosen = _task_of(table) if task == "auto" else task
     names, targets = task_named(chosen).read_columns(_target_columns(table))
-    _check_names(table, names)
+    check_names(names, str(table.file), one="name", many="names")
     found = find_images(table)
     parts: dict[PartName, Part] = {}
     for part in ("train", "val", "test"):
@@ -133,9 +133,3 @@ def _is_number(value: str) -> bool:
 
 def _is_whole(value: str) -> bool:
     return bool(re.fullmatch(r"[+-]?\d+", value))
-
-
-def _check_names(table: Table, names: tuple[str, ...]) -> None:
-    if len(names) > MAX_OUTPUTS:
-        raise DataError(f"{table.file} has {len(names)} classes or labels; zoo takes {MAX_OUTPUTS} at most.")
-    check_names(names, str(table.file), one="name", many="names")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from zoo_core.errors import PluginError, brief
 from zoo_core.specs import HEAD
 
+MAX_RULES = 20_000  # of all phases: up to 2.7 MB of the 8 MiB of a config.json that zoo reads
 MAX_SHARE = 1000  # a stage with a thousand times the learning rate is a mistake
 
 
@@ -65,6 +66,11 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.phases:
             raise PluginError("a plan needs at least one phase")
+        if len(self.phases) * (len(self.stages) + 1) > MAX_RULES:
+            raise PluginError(
+                f"{len(self.phases):,} phases of {len(self.stages):,} stages are too many: a plan has {MAX_RULES:,} rules at "
+                "most. Fewer phases make it smaller, as in gradual:every=N with a larger N"
+            )
         for phase in self.phases:
             if not isinstance(phase.epochs, int) or phase.epochs < 1:
                 raise PluginError(f"a phase needs at least one epoch, got {brief(phase.epochs)}")

@@ -10,12 +10,14 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
+from zoo_core.attribution import mark_owner, marked_owner
 from zoo_core.data.decode import READER
 from zoo_core.devices.precision import full_precision
 from zoo_core.frozen.code import code_digest, source_names
@@ -138,7 +140,11 @@ def folded(stage: nn.Module) -> nn.Module:
         return stage
     still = copy.deepcopy(stage).eval().requires_grad_(False)
     try:
-        return fuse(still).to(memory_format=torch.channels_last)
+        fused = fuse(still)
+        mark_owner(fused, marked_owner(stage))
+        graph_class: Any = type(fused)  # each graph has its own, whose call prints a traceback before it raises
+        graph_class.__call__ = nn.Module.__call__
+        return fused.to(memory_format=torch.channels_last)
     except Exception:  # tracing runs the stage's own code, which may do anything
         return still.to(memory_format=torch.channels_last)
 

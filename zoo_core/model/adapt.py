@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zoo_core.catalog import Choice, attributing_errors
+from zoo_core.catalog import Choice, attributing_errors, owner_of
 from zoo_core.errors import PluginError, brief
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.chain import Chain
@@ -32,7 +32,7 @@ def adapt(strategy: Choice[FreezeSpec], base: Chain, plan: Plan) -> Merge | None
     Returns the function that merges them into the base, in place; None for a strategy that adds nothing. Raises
     PluginError when the strategy does not act as its plan says.
     """
-    owner = f"{strategy.entry.distribution}: the strategy '{strategy.spec.name}'"
+    owner = owner_of(strategy.entry)
     rules = [plan.rules(phase) for phase in plan.phases]
     stages = tuple(
         name for name in plan.stages if any(rule[name].trainable and rule[name].parameters == "added" for rule in rules)
@@ -43,14 +43,17 @@ def adapt(strategy: Choice[FreezeSpec], base: Chain, plan: Plan) -> Merge | None
         raise PluginError(f"{owner} plans for added parameters, and its spec names no 'adapt' that adds them.")
     published = _shapes(base)
     before = set(base.parameters())
-    merge = resolve(strategy.spec.adapt)(strategy.options, base, stages=stages)
+    function = resolve(strategy.spec.adapt)
+    with attributing_errors(strategy.entry):
+        merge = function(strategy.options, base, stages=stages)
     for module in base.modules():
         added = tuple(name for name, parameter in module.named_parameters(recurse=False) if parameter not in before)
         if added:
             setattr(module, ADDED, added)
 
     def merge_and_check() -> None:
-        merge()
+        with attributing_errors(strategy.entry):
+            merge()
         if _shapes(base) != published:
             changed = sorted(name for name, _ in _shapes(base).items() ^ published.items())
             raise PluginError(f"{owner} did not merge back what it added: {', '.join(changed)} differ.")

@@ -5,20 +5,20 @@ Shapes: B batch, C channels, H height, W width, K outputs.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from zoo_core.catalog import Choice
+from zoo_core.attribution import mark_owner
+from zoo_core.catalog import Choice, owner_of
 from zoo_core.errors import PluginError, UsageError, reason_of
 from zoo_core.freezing.plan import TRAINABLE, Rule
 from zoo_core.model.adapt import ADDED
 from zoo_core.model.chain import NORMALISATION, Chain, freeze_part
 from zoo_core.model.design import ModelDesign
-from zoo_core.model.lean_torch import ShapeInference
+from zoo_core.model.shapes import check_features, check_outputs, stage_shapes
 from zoo_core.model.transform import Transform
 from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, TaskName, resolve
 from zoo_core.tasks import task_named
@@ -121,11 +121,12 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
     Raises PluginError when the builder fails or its chain differs from the spec.
     """
     spec = choice.spec
-    owner = f"{choice.entry.distribution}: the backbone '{spec.name}'"
+    owner = owner_of(choice.entry)
     builder = resolve(spec.build)
     variant = {} if spec.variant is None else {"variant": spec.variant}
     try:
-        chain = builder(choice.options, **variant)
+        with _torch_settings_kept():
+            chain = builder(choice.options, **variant)
     except (Exception, SystemExit) as error:
         raise PluginError(f"{owner} could not be built: {reason_of(error)}.") from error
     if not isinstance(chain, Chain):
@@ -133,7 +134,22 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
     base, _ = chain.split()
     if base.stages != spec.stages:
         raise PluginError(f"{owner} built the stages {base.stages}, and its spec says {spec.stages}.")
+    for stage in chain.children():
+        mark_owner(stage, owner)
     return chain
+
+
+@contextmanager
+def _torch_settings_kept() -> Iterator[None]:
+    """Torch's global settings are afterwards as they were: a builder that changes them would change every training."""
+    gradients, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 def build_head(
@@ -149,15 +165,17 @@ def build_head(
     `in_size`, the feature map's height and width, goes to heads that need it (`HeadSpec.needs_size`). For regression,
     `zoo_core.tasks.units` brings the outputs into the targets' units. Raises PluginError when the builder fails.
     """
-    owner = f"{choice.entry.distribution}: the head '{choice.spec.name}'"
+    owner = owner_of(choice.entry)
     builder = resolve(choice.spec.build)
     size = {"in_size": in_size} if choice.spec.needs_size else {}
     try:
-        head = builder(choice.options, in_channels=in_channels, num_outputs=num_outputs, **size)
+        with _torch_settings_kept():
+            head = builder(choice.options, in_channels=in_channels, num_outputs=num_outputs, **size)
     except (Exception, SystemExit) as error:
         raise PluginError(f"{owner} could not be built: {reason_of(error)}.") from error
     if not isinstance(head, nn.Module):
         raise PluginError(f"{owner} built a {type(head).__name__}, not a torch module.")
+    mark_owner(head, owner)
     return task_named(task).finish_head(head, num_outputs)
 
 
@@ -170,33 +188,19 @@ def build_head_for(
     num_outputs: int,
     task: TaskName,
 ) -> nn.Module:
-    """Build a head for a backbone's conv base and images of this preprocessing."""
-    in_size = None
-    if head.spec.needs_size:
-        *_, (_, height, width) = stage_shapes(base, preprocessing.channels, preprocessing.size).values()
-        in_size = height, width
-    channels = backbone.spec.channels
-    return build_head(head, in_channels=channels, num_outputs=num_outputs, in_size=in_size, task=task)
+    """Build a head for a backbone's conv base and images of this preprocessing.
+
+    Raises PluginError when the base puts out no feature map of its spec's channels, and when the head does not map it to
+    (B, K): both are seen from their shapes, before anything is computed.
+    """
+    *_, features = stage_shapes(base, preprocessing.channels, preprocessing.size).values()
+    check_features(features, backbone.spec.channels, owner=owner_of(backbone.entry))
+    in_size = (features[1], features[2]) if head.spec.needs_size else None
+    built = build_head(head, in_channels=features[0], num_outputs=num_outputs, in_size=in_size, task=task)
+    check_outputs(built, features, num_outputs, owner=owner_of(head.entry))
+    return built
 
 
 def count_parameters(module: nn.Module) -> int:
     """The number of scalars in a module's parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int, ...]]:
-    """The output shape (C, H, W) of each stage for one image, inferred on the meta device without computing it.
-
-    The chain may be on any device, and stays as it is.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    trained = chain.training
-    chain.eval()
-    with torch.device("meta"), torch.no_grad(), ShapeInference():
-        x = torch.empty(1, channels, size, size)
-        for name, stage in chain.named_children():
-            state = itertools.chain(stage.named_parameters(), stage.named_buffers())
-            x = functional_call(stage, {key: torch.empty(tensor.shape) for key, tensor in state}, x)
-            shapes[name] = tuple(x.shape[1:])
-    chain.train(trained)
-    return shapes

@@ -45,7 +45,8 @@ def _functions(names: Iterable[str]) -> frozenset[Any]:
 
 
 HANDING_ON, SUMMING = _functions((*NORMS, *ACTIVATIONS)), _functions(SUMS)
-POOLING, CONVOLVING = _functions(("avg_pool2d", "max_pool2d", "_max_pool2d")), _functions(("conv2d",))
+POOLING = _functions(("avg_pool2d", "max_pool2d", "_max_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"))
+CONVOLVING, LINEAR = _functions(("conv2d",)), _functions(("linear",))
 
 
 class ShapeInference(TorchFunctionMode):
@@ -69,6 +70,10 @@ class ShapeInference(TorchFunctionMode):
             return _pooled(func, *args, **given)
         if func in CONVOLVING and len(args) > 1 and args[0].ndim == 4:
             return _convolved(func, *args, **given)
+        if (
+            func in LINEAR and len(args) > 1 and args[0].shape[-1] == args[1].shape[-1]
+        ):  # else torch raises its own error
+            return args[0].new_empty(*args[0].shape[:-1], args[1].shape[0])
         return func(*args, **given)
 
 

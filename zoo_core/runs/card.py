@@ -18,6 +18,8 @@ from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline
 from zoo_core.tasks.task import Task
 
+MAX_ROWS = 500  # classes, labels or numbers in the table of a card; a page with more is not read
+
 
 def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | None = None) -> str:
     """Write the card of a run from its facts and the last line of its metrics.
@@ -25,6 +27,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
     `address` is where it was published; without one the card speaks of the run directory.
     """
     task = task_named(facts.task)
+    rows = task.card_rows(result, facts.classes)
     environment = Environment(
         loader=PackageLoader("zoo_core", "resources"),
         undefined=StrictUndefined,
@@ -41,7 +44,8 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
         task=task,
         baseline=_baseline_text(task, result),
-        rows=task.card_rows(result, facts.classes),
+        rows=rows[:MAX_ROWS],
+        more=len(rows) - MAX_ROWS,
         plan=plan_in_words(facts.plan),
         lr=_lr_text(facts, result),
         decisions=decision_lines(facts.decisions),

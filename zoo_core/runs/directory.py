@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, ZooError, reason_of
-from zoo_core.paths import MAX_JSON_BYTES, json_text, write_text
+from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES, json_text, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.tasks import ALL
 from zoo_core.tensors import tensors_written
@@ -99,7 +99,9 @@ def read_json(path: Path) -> Any:
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
     """The lines of a run's metrics: epochs (`event` = "epoch"), then its results ("result")."""
     path = file_of(directory, METRICS)
-    lines = _parsed(path, lambda text: [json.loads(line) for line in text.splitlines() if line.strip()])
+    lines = _parsed(
+        path, lambda text: [json.loads(line) for line in text.splitlines() if line.strip()], MAX_METRICS_BYTES
+    )
     if not all(isinstance(line, dict) for line in lines):
         raise ZooError(f"{path} holds lines that are not JSON objects.")
     return lines
@@ -113,12 +115,12 @@ def read_result(run: Run) -> dict[str, Any]:
     return parse_result(found, run.facts, str(run.directory / METRICS))
 
 
-def _parsed(path: Path, parse: Callable[[str], T]) -> T:
+def _parsed(path: Path, parse: Callable[[str], T], most: int = MAX_JSON_BYTES) -> T:
     try:
         if not path.is_file():  # a pipe would never end
             raise ZooError(f"there is no file {path}.")
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ZooError(f"{path} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not read that.")
+        if path.stat().st_size > most:
+            raise ZooError(f"{path} is larger than {most // 2**20} MiB; zoo does not read that.")
         return parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, an endless number
         raise ZooError(f"{path} cannot be read: {reason_of(error)}.") from error

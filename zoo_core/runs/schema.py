@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from zoo_core.data.sources import MAX_OUTPUT_NAME, MAX_OUTPUTS
+from zoo_core.data.classes import MAX_OUTPUT_NAME, MAX_OUTPUTS
 from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan

@@ -28,8 +28,8 @@ CACHE = "Cached features"
 COMPUTING = "Computing"
 IN_MEMORY = "in-memory data"
 """The `data` in the config of a run whose images a program handed over: no path leads to them."""
-MAX_SEED = 2**32 - 1
-"""The largest seed that numpy takes."""
+MAX_SEED = 2**32 - 1  # the largest that numpy takes
+MAX_EPOCHS = 10_000  # each is a line of 250 bytes in the metrics, of which zoo reads 16 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,7 @@ class FinetuneConfig:
         help="Passes over the training images.",
         chosen="30 where an epoch costs next to nothing, else 10",
         at_least=1,
+        at_most=MAX_EPOCHS,
         needs=(Need.STEPS,),
     )
     batch_size: int | Auto = setting(

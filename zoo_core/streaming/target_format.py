@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zoo_core.data.classes import check_names
-from zoo_core.data.sources import MAX_OUTPUTS, PartName, Targets
-from zoo_core.errors import DataError
+from zoo_core.data.sources import PartName, Targets
 from zoo_core.specs import TaskName
 from zoo_core.streaming.index import IndexEntry
 from zoo_core.tasks import task_named
@@ -37,8 +36,6 @@ def read_targets(
     """
     labelled = {name: of_part for name, of_part in entries.items() if name == "train" or _is_labelled(of_part)}
     names, targets = task_named(target_format.task).read_samples(where, labelled, target_format.names)
-    if len(names) > MAX_OUTPUTS:
-        raise DataError(f"{where} has {len(names)} classes or labels; zoo takes {MAX_OUTPUTS} at most.")
     check_names(names, where, one="name", many="names")
     return names, targets
 

@@ -6,7 +6,6 @@ Shapes: B batch, N images, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,59 +15,12 @@ from torch.nn import functional
 
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.json_checks import as_count, as_list, as_number
-from zoo_core.tasks.metrics import Baseline, Counts, Metric, wilson
+from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
+from zoo_core.tasks.metrics import ACCURACY, Baseline
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
-from zoo_core.tasks.task import Answers, BoolArray, Task
+from zoo_core.tasks.task import Answers, BoolArray, Task, same_length
 
 MAX_COUNTED = 20  # classes whose counts fit into the cells of the picture
-ACCURACY = Metric("accuracy", "accuracy", "accuracy", unit="%", factor=100, decimals=1)
-
-
-@dataclass(frozen=True, eq=False)
-class ClassEvaluation:
-    """`confusion[i, j]` counts the images of class i that were predicted as class j."""
-
-    confusion: Counts
-    loss: float
-
-    @property
-    def metric(self) -> str:
-        return ACCURACY.name
-
-    @property
-    def score(self) -> float:
-        return self.accuracy
-
-    @property
-    def images(self) -> int:
-        return int(self.confusion.sum())
-
-    @property
-    def correct(self) -> int:
-        return int(np.trace(self.confusion))
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.images
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval of the accuracy."""
-        return wilson(self.correct, self.images)
-
-    def figures(self) -> dict[str, Any]:
-        return {
-            "correct": self.correct,
-            "accuracy": self.accuracy,
-            "interval": list(self.interval),
-            "confusion": self.confusion.tolist(),
-        }
-
-    def by_output(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        return [
-            {"class": name, "found": int(row[index]), "images": int(row.sum())}
-            for index, (name, row) in enumerate(zip(names, self.confusion, strict=True))
-        ]
 
 
 class Classification(Task[ClassEvaluation]):
@@ -93,10 +45,13 @@ class Classification(Task[ClassEvaluation]):
         return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
 
     def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> ClassEvaluation:
-        classes = outputs_NK.shape[1]
-        confusion = np.zeros((classes, classes), dtype=np.int64)
-        np.add.at(confusion, (targets.numpy(), outputs_NK.argmax(1).numpy()), 1)
-        return ClassEvaluation(confusion, loss)
+        return ClassEvaluation.of(targets.numpy(), outputs_NK.argmax(1).numpy(), outputs_NK.shape[1], loss=loss)
+
+    def is_joined(self, num_outputs: int) -> bool:
+        return num_outputs > MAX_MATRIX
+
+    def join(self, parts: Sequence[ClassEvaluation]) -> ClassEvaluation:
+        return ClassEvaluation.joined(parts)
 
     def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
         """The accuracy of the training images' most frequent class, given to every image."""
@@ -199,20 +154,28 @@ class Classification(Task[ClassEvaluation]):
         )
 
     def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
-        counts = zip(names, result["confusion"], strict=True)
-        return [(name, str(row[index]), str(sum(row))) for index, (name, row) in enumerate(counts)]
+        matrix = result["confusion"]
+        if matrix is None:
+            counts = list(zip(result["found"], result["positives"], strict=True))
+        else:
+            counts = [(row[index], sum(row)) for index, row in enumerate(matrix)]
+        return [(name, str(found), str(images)) for name, (found, images) in zip(names, counts, strict=True)]
 
     def draw(self, target: Path, evaluation: ClassEvaluation, names: Sequence[str]) -> None:
-        """The confusion matrix, a row a true class: white is none of its images, dark blue all."""
+        """The confusion matrix, a row a true class: white is none of its images, dark blue all.
+
+        Where there are many, a row is a block of neighbouring classes.
+        """
         from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, axis_names, save_figure
 
-        totals = evaluation.confusion.sum(axis=1, keepdims=True)
-        shares = evaluation.confusion / np.maximum(totals, 1)
+        confusion = evaluation.blocks(MAX_MATRIX)
+        shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
         side = min(14.0, max(4.5, 0.5 * len(names) + 2))  # inches
         figure = Figure(figsize=(side, side))
         axes = figure.subplots()
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        labels = axis_names(names) if len(names) <= MAX_LABELLED else ["0000"]
+        last = len(names) - 0.5
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, extent=(-0.5, last, last, -0.5))
+        labels = axis_names(names) if len(names) <= MAX_LABELLED else ["0000", str(len(names))]
         room = (0.6 + CHARACTER * max(map(len, labels))) / side
         figure.subplots_adjust(left=room, right=0.97, bottom=room, top=0.93)
         axes.set(xlabel="answer", ylabel="true class")
@@ -221,7 +184,7 @@ class Classification(Task[ClassEvaluation]):
             axes.set_xticks(range(len(names)), labels, rotation=90)
             axes.set_yticks(range(len(names)), labels)
         if len(names) <= MAX_COUNTED:
-            for (row, column), count in np.ndenumerate(evaluation.confusion):
+            for (row, column), count in np.ndenumerate(confusion):
                 if count:
                     colour = "white" if shares[row, column] > 0.5 else "black"
                     axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
@@ -229,15 +192,30 @@ class Classification(Task[ClassEvaluation]):
 
     def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
         low, high = as_list(line["interval"])
-        confusion = [[as_count(cell) for cell in as_list(row)] for row in as_list(line["confusion"])]
-        if [len(row) for row in confusion] != [num_outputs] * num_outputs:
-            raise TypeError(f"the confusion matrix is not one of {num_outputs} classes")
+        few = line["confusion"] is not None
         return {
             "correct": as_count(line["correct"]),
             "accuracy": as_number(line["accuracy"]),
             "interval": [as_number(low), as_number(high)],
-            "confusion": confusion,
+            **(_parsed_matrix(line["confusion"], num_outputs) if few else _parsed_counts(line, num_outputs)),
         }
+
+
+def _parsed_matrix(value: object, num_classes: int) -> dict[str, Any]:
+    confusion = [[as_count(cell) for cell in as_list(row)] for row in as_list(value)]
+    if [len(row) for row in confusion] != [num_classes] * num_classes:
+        raise TypeError(f"the confusion matrix is not one of {num_classes} classes")
+    return {"confusion": confusion}
+
+
+def _parsed_counts(line: Mapping[str, Any], num_classes: int) -> dict[str, Any]:
+    """The figures that stand for the matrix of many classes."""
+    lists = {name: [as_count(one) for one in as_list(line[name])] for name in ("found", "positives")}
+    same_length(lists, num_classes)
+    confusions = [[as_count(one) for one in as_list(cell)] for cell in as_list(line["confusions"])]
+    if any(len(cell) != 3 or max(cell[:2]) >= num_classes for cell in confusions):
+        raise TypeError(f"the confusions are not between {num_classes} classes")
+    return {"confusion": None, **lists, "confusions": confusions}
 
 
 def _numbers_first(text: str) -> tuple[int, str]:

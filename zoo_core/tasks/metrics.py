@@ -34,6 +34,9 @@ class Metric:
         return f"{shown} %" if self.unit == "%" else shown
 
 
+ACCURACY = Metric("accuracy", "accuracy", "accuracy", unit="%", factor=100, decimals=1)
+
+
 class Evaluation(Protocol):
     """The figures of a model on a set of images. `loss` is their mean; a high score is good."""
 

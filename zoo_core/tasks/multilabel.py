@@ -23,6 +23,7 @@ from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sa
 from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, same_length
 
 THRESHOLD = 0.5  # the probability above which a label is predicted
+MAX_BARS = 1000  # more are narrower than a pixel, and each is an object of its own
 SEPARATOR = "|"  # between the labels of a table's cell
 LABEL_VALUES = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 MEAN_AVERAGE_PRECISION = Metric(
@@ -243,7 +244,10 @@ class Multilabel(Task[LabelEvaluation]):
         height = min(14.0, max(2.5, 0.3 * len(names) + 1.5))  # inches
         figure = Figure(figsize=(6, height), layout="constrained")
         axes = figure.subplots()
-        axes.barh(range(len(names)), precisions[order], color="tab:blue")
+        if len(names) <= MAX_BARS:
+            axes.barh(range(len(names)), precisions[order], color="tab:blue")
+        else:
+            axes.fill_betweenx(range(len(names)), precisions[order], color="tab:blue")
         title = f"Mean average precision {100 * evaluation.score:.1f} %"
         axes.set(xlim=(0, 1), xlabel="average precision", title=title)
         axes.set_yticks([])

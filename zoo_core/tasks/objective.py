@@ -5,10 +5,11 @@ Shapes: B batch, N images, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from zoo_core.catalog import Catalog, Choice
@@ -18,6 +19,8 @@ from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.targets import Targets
 from zoo_core.tasks.task import Answers, Task
+
+Partial = Evaluation | tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +44,28 @@ class Objective:
         evaluation: Evaluation = self.task.evaluate(outputs_NK, targets, loss)
         return evaluation
 
+    def partial(self, outputs_BK: Tensor, targets: Tensor) -> Partial:
+        """The share of a batch in an evaluation: its own evaluation, or outputs and targets where all are needed."""
+        if self.task.is_joined(outputs_BK.shape[1]):
+            return self.measure(outputs_BK, targets)
+        return outputs_BK, targets
+
+    def whole(self, parts: Sequence[Partial]) -> Evaluation:
+        """The evaluation of a set of images from the shares of its batches, in order."""
+        if isinstance(parts[0], tuple):
+            return self.measure(*concatenated(parts))
+        evaluation: Evaluation = self.task.join(parts)
+        return evaluation
+
     def answers(self, outputs_K: Tensor, names: tuple[str, ...], top: int) -> Answers:
         """The answers for one image: names with values."""
         return self.task.answers(outputs_K, names, top)
+
+
+def concatenated(parts: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """Outputs (N, K) and targets (N) or (N, K) of batches, in order."""
+    outputs, targets = zip(*parts, strict=True)
+    return torch.cat(outputs).clone(), torch.cat(targets)  # cloned, because autograd refuses inference tensors
 
 
 def own_loss(head: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:

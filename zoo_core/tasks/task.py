@@ -62,6 +62,17 @@ class Task(ABC, Generic[E]):
     def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> E:
         """The figures of a set of images, from outputs and targets on the CPU."""
 
+    def is_joined(self, num_outputs: int) -> bool:
+        """Whether the evaluation of all images is joined from those of their batches.
+
+        So many outputs (N, K) would take too much memory together.
+        """
+        return False
+
+    def join(self, parts: Sequence[E]) -> E:
+        """The evaluation of all images from those of parts, where `is_joined` says so."""
+        raise NotImplementedError
+
     @abstractmethod
     def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
         """The score on `targets` of the best constant answer, found in the training targets."""

@@ -9,7 +9,7 @@ def test_conformance(check):
     check()
 """
 
-from zoo_core.model.assemble import stage_shapes
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.testing.conformance import Check, backbone_checks, build, choice_of, difference_from, same_outputs, stir
 from zoo_core.testing.photos import make_photos
 

@@ -17,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_core.catalog import Choice, Entry
 from zoo_core.freezing.plan import FROZEN, TRAINABLE
-from zoo_core.model.assemble import Model, build_network, count_parameters, stage_shapes
+from zoo_core.model.assemble import Model, build_network, count_parameters
 from zoo_core.model.chain import Chain
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.options import parse_options
 from zoo_core.specs import HEAD, BackboneSpec
 from zoo_core.weights.load import build_empty, load_chain

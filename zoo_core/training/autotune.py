@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from zoo_core.devices.precision import autocast
+from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.compiling import compiling_pays
 from zoo_core.training.estimate import estimate
-from zoo_core.training.memory import is_out_of_memory
 from zoo_core.training.resolve import USUAL_BATCH
 from zoo_core.training.snapshot import before_forward
 
@@ -82,9 +82,10 @@ def seconds_per_image(job: Job, size: int) -> float | None:
     model.train()
     objective = objective_for(job.source.task, model.head)
     shape = size, job.preprocessing.channels, job.preprocessing.size, job.preprocessing.size
-    targets = torch.from_numpy(job.source.parts["train"].targets[[0] * size]).to(job.device)
-    put_back = before_forward(model)
+    put_back = None
     try:
+        put_back = before_forward(model)
+        targets = torch.from_numpy(job.source.parts["train"].targets[[0] * size]).to(job.device)
         images_BCHW = torch.zeros(shape, device=job.device).contiguous(memory_format=torch.channels_last)
         for number in range(1 + TIMED_STEPS):
             if number == 1:  # the first one costs extra
@@ -93,12 +94,13 @@ def seconds_per_image(job: Job, size: int) -> float | None:
                 outputs_BK = model(images_BCHW)
             objective.loss(outputs_BK.float(), targets).backward()  # type: ignore[no-untyped-call]
         return (_now(job.device) - started) / (TIMED_STEPS * size)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         return None
     finally:
-        put_back()
+        if put_back is not None:
+            put_back()
         model.zero_grad(set_to_none=True)
         if job.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -127,4 +129,9 @@ def _compiling_pays(job: Job) -> bool:
         by_phase = [one if trains else 0.0 for one, trains in zip(seconds, trains_stages, strict=True)]
         return compiling_pays(plan, layers, by_phase)
 
-    return pays([at_most] * len(trains_stages)) and pays([one.steps for one in estimate(job)])
+    if not pays([at_most] * len(trains_stages)):
+        return False
+    try:
+        return pays([one.steps for one in estimate(job)])
+    except TrainingError:  # no memory for the estimate: the training has ways to need less
+        return False

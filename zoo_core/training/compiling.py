@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from zoo_core.errors import is_out_of_memory
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
 
@@ -43,9 +44,9 @@ class Compiled:
         self._say("compiling the trainable layers (torch.compile); the first steps are slow. --compile off skips this.")
         try:
             outputs_BK = self._compiled(inputs)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:  # the compiler runs the network's own code and another compiler's
+            if is_out_of_memory(error):
+                raise
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             self._say(f"the trainable layers cannot be compiled here and run without: {reason[:200]}")
             self._compiled = self._plain

@@ -17,6 +17,7 @@ from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.precision import autocast
+from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
 from zoo_core.model.assemble import trainable_parameters
 from zoo_core.tasks.objective import objective_for
@@ -48,12 +49,32 @@ class Estimate:
 def estimate(job: Job) -> list[Estimate]:
     """Estimate each phase of a job. The model's weights are left as they were.
 
-    Time and memory are those of a machine that does nothing else.
+    Time and memory are those of a machine that does nothing else. Fewer images are sent where the
+    memory does not hold them. Raises TrainingError where it does not hold a single one.
     """
+    images = TRIED
+    while True:
+        try:
+            return _estimate(job, images)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if images == 1:
+                raise TrainingError(
+                    "out of memory in the estimate, with a single image. Give a smaller --image-size or a strategy that "
+                    "trains fewer stages, or close other programs."
+                ) from error
+            images //= 2
+        finally:
+            job.model.zero_grad(set_to_none=True)
+
+
+def _estimate(job: Job, images: int) -> list[Estimate]:
+    """The estimate from so many images."""
     part = job.source.parts["train"]
     workers = job.settings.workers
     batches = Batches(part, job.preprocessing, job.settings.batch_size, workers)
-    group = [(index % len(part), CENTRE) for index in range(TRIED)]
+    group = [(index % len(part), CENTRE) for index in range(images)]
     decode, pixels_BCHW = _timed(lambda: batches.load_batch(group))
     images_BCHW = normalised(pixels_BCHW, job.preprocessing, job.device)
     found: list[Estimate] = []
@@ -61,11 +82,11 @@ def estimate(job: Job) -> list[Estimate]:
         job.model.apply_rules(job.plan.rules(phase))
         cut = job.caching.splits[number] or SplitPoint(job.plan.frozen_depth(phase))
         front, inputs = _front(job, cut, images_BCHW)
-        front_and_decode = (front + decode / workers) / TRIED
+        front_and_decode = (front + decode / workers) / images
         step, forward, kept = _tail(job, cut, inputs)
         counts = {name: len(one) for name, one in job.source.parts.items()}
-        steps = counts["train"] * step / TRIED
-        epoch = steps + counts["val"] * forward / TRIED
+        steps = counts["train"] * step / images
+        epoch = steps + counts["val"] * forward / images
         once = 0.0
         if job.caching.splits[number] is None:
             epoch += (counts["train"] + counts["val"]) * front_and_decode
@@ -96,7 +117,7 @@ def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]
     """Seconds of a step and of a forward pass over the tried images, and the activation bytes of one."""
     recompute = job.settings.gradient_checkpointing
     tail = Tail(job.model, cut, recompute=recompute).eval()  # statistics stay as they are
-    targets = torch.from_numpy(job.source.parts["train"].targets[[0] * TRIED]).to(job.device)
+    targets = torch.from_numpy(job.source.parts["train"].targets[[0] * len(inputs)]).to(job.device)
     objective = objective_for(job.source.task, job.model.head)
     kept: dict[int, int] = {}
 
@@ -117,9 +138,7 @@ def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]
     with torch.inference_mode():
         forward, _ = _timed(lambda: tail(inputs))
     seconds, _ = _timed(lambda: loss().backward())  # type: ignore[no-untyped-call]
-    for parameter in tail.parameters():
-        parameter.grad = None
-    return seconds, forward, bytes_kept // TRIED
+    return seconds, forward, bytes_kept // len(inputs)
 
 
 def _memory(job: Job, number: int, kept: int) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +23,10 @@ from zoo_core.devices.world import World
 from zoo_core.frozen.inputs import Inputs, group_size
 from zoo_core.frozen.split import Tail
 from zoo_core.tasks.metrics import Evaluation
-from zoo_core.tasks.objective import Objective
+from zoo_core.tasks.objective import Objective, concatenated
 from zoo_core.training.stopping import StopRequest
 
+T = TypeVar("T")
 HEAD_GROUP = 256  # images a pass where a head alone is computed
 
 
@@ -48,7 +50,7 @@ class Evaluator:
 
         Raises EvaluationStopped, on all ranks, after a stop request to any of them.
         """
-        return self.objective.measure(*self.outputs(network, inputs, watch=watch))
+        return self.objective.whole(self._passes(network, inputs, network, self.objective.partial, watch))
 
     def outputs(
         self,
@@ -61,26 +63,34 @@ class Evaluator:
 
         `compute` is called in place of the network, as a part of it that gives features (B, F). Raises EvaluationStopped.
         """
-        compute = compute or network
+        return concatenated(self._passes(network, inputs, compute or network, lambda *pair: pair, watch))
+
+    def _passes(
+        self,
+        network: nn.Module,
+        inputs: Inputs,
+        compute: Callable[[Tensor], Tensor],
+        reduce: Callable[[Tensor, Tensor], T],
+        watch: Callable[[int, int], None] | None,
+    ) -> list[T]:
+        """The results of `reduce` for the outputs and targets, on the CPU, of each pass of all ranks, in order."""
         groups = self.world.shard(in_groups(range(len(inputs)), self._group_size(network)))
         batches = inputs.batches([[(index, CENTRE) for index in group] for group in groups])
-        mine: list[tuple[int, Tensor, Tensor]] = []
+        mine: list[tuple[int, T]] = []
         done, total = 0, sum(map(len, groups))
         with self._evaluating(network):
             for group, (features, targets) in zip(groups, batches, strict=True):
                 if self.stop_request.signal is not None:
                     break
                 with torch.inference_mode():
-                    mine.append((group[0], full_precision(compute(features)).cpu(), targets.cpu()))
+                    mine.append((group[0], reduce(full_precision(compute(features)).cpu(), targets.cpu())))
                 done += len(group)
                 if watch is not None:
                     watch(done, total)
         everyone = self.world.all_gather_object((self.stop_request.signal, mine))
         if any(signal is not None for signal, _ in everyone):
             raise EvaluationStopped
-        ordered = sorted((part for _, parts in everyone for part in parts), key=lambda part: part[0])
-        outputs_NK = torch.cat([outputs for _, outputs, _ in ordered]).clone()  # autograd refuses inference tensors
-        return outputs_NK, torch.cat([targets for _, _, targets in ordered])
+        return [part for _, part in sorted((pair for _, pairs in everyone for pair in pairs), key=lambda pair: pair[0])]
 
     def _group_size(self, network: nn.Module) -> int:
         head_alone = isinstance(network, Tail) and not len(network.stages)

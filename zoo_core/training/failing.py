@@ -9,9 +9,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from zoo_core.devices.world import World
-from zoo_core.errors import LostError, TrainingError, ZooError
+from zoo_core.errors import LostError, TrainingError, ZooError, is_out_of_memory, reason_of
 from zoo_core.runs.directory import RunWriter
-from zoo_core.training.memory import is_out_of_memory
 from zoo_core.training.stopping import ForcedExit, Interrupted
 from zoo_core.wording import quoted
 
@@ -28,7 +27,7 @@ def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> 
         raise Interrupted(
             f"left at once; what the last checkpoint holds is kept. Go on with: {command}", left.signum
         ) from None
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, MemoryError) as error:
         next_step = f"go on with: {command}" if resumed or writer.begun else "start again."
         if isinstance(error, OSError):
             if isinstance(error, BrokenPipeError):  # the reader of our output has gone
@@ -37,12 +36,12 @@ def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> 
                 f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}. Free space or make "
                 f"it writable (ZOO_CACHE names another cache folder), then {next_step}"
             ) from error
-        if world.is_lost(error):
+        if isinstance(error, RuntimeError) and world.is_lost(error):
             raise LostError(f"another process of this training ended. When that is mended, {next_step}") from error
         if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"out of memory: {str(error).splitlines()[0]} Give a smaller --batch-size or --image-size, or free "
+            f"out of memory: {reason_of(error)}. Give a smaller --batch-size or --image-size, or free "
             f"memory and {next_step}"
         ) from error
 

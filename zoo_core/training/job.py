@@ -25,7 +25,7 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, cache_budget
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.adapt import Merge, adapt, make_plan
-from zoo_core.model.assemble import Model, build_head_for, trainable_parameters
+from zoo_core.model.assemble import Model, build_head_for, build_network, trainable_parameters
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, ResolvedSettings, TaskChoice
@@ -37,6 +37,7 @@ from zoo_core.training.defaults import FEW_EPOCHS
 from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
+from zoo_core.weights.load import build_shapes
 from zoo_core.weights.resolve import FROM_SCRATCH, InitialWeights, load_backbone, named_weights, resolve_weights
 from zoo_core.weights_specs import Preprocessing
 
@@ -131,6 +132,7 @@ def prepare(
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
     device = find_device(config.device)
+    _check_design(backbone, head, config)
     source = open_dataset(config.data, catalog, config.task, watch)
     data = absolute_place(config.data) if isinstance(config.data, str) else source.title
     config = replace(config, data=data, weights=_absolute_weights(config.weights, backbone.spec))
@@ -186,6 +188,15 @@ def prepare(
         world=world,
     )
     return autotune(job)
+
+
+def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config: FinetuneConfig) -> None:
+    """Raise PluginError, before any image is opened, when backbone or head do not put out what their specs promise."""
+    ref = named_weights(backbone.spec, config.weights)
+    preprocessing = sized(ref.preprocessing if ref else backbone.spec.preprocessing, config.size, backbone.spec)
+    base, _ = build_shapes(lambda: build_network(backbone)).split()
+    task = head.spec.tasks[0]
+    build_shapes(lambda: build_head_for(base, backbone, head, preprocessing, num_outputs=2, task=task))
 
 
 def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:

@@ -17,20 +17,11 @@ import torch
 from torch import Tensor
 
 from zoo_core.devices.transfer import is_accelerator
-from zoo_core.errors import TrainingError
+from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.training.snapshot import before_forward
 from zoo_core.training.train_step import Batch, TrainStep
 
 TRIALS = 2  # steps: the optimizer takes its memory with the first one
-NO_MEMORY = (  # of a CPU on Linux and on Windows, of oneDNN, and of CUDA's libraries
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "could not create a primitive",
-    "could not create a memory",
-    "std::bad_alloc",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
 SINGLE_VALUE = "Expected more than 1 value per channel when training"  # torch's words
 CHECKPOINTING = "turning on gradient checkpointing (--gradient-checkpointing), which takes time and changes no result"
 
@@ -71,7 +62,7 @@ class MemoryPolicy:
                     "batch norm cannot be trained on a single image whose feature map is one pixel. Give a larger "
                     "--batch-size or --image-size, or freeze its statistics: --strategy last:1,statistics=frozen."
                 ) from error
-            except RuntimeError as error:  # torch.OutOfMemoryError is one of these
+            except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
                 if not is_out_of_memory(error):
                     raise
                 if self.step.world.size > 1 and not alone:
@@ -120,8 +111,3 @@ class MemoryPolicy:
         if recompute != step.tail.recompute:
             self.message(f"another process has less memory: {CHECKPOINTING}")
         step.micro_batch, step.tail.recompute = micro_batch, recompute
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch ran out of memory: on a GPU that is an error of its own, elsewhere only its words say so."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in NO_MEMORY)

@@ -11,14 +11,15 @@ from zoo_core.data.scan import Watch
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.storage_types import item_bytes
 from zoo_core.model.adapt import adapt, make_plan
-from zoo_core.model.assemble import build_network, count_parameters, stage_shapes, trainable_parameters
+from zoo_core.model.assemble import build_network, count_parameters, trainable_parameters
 from zoo_core.model.chain import Chain
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.training.defaults import FEW_EPOCHS, MANY_EPOCHS, PARAMETERS_PER_IMAGE, default_base_lr, default_strategy
 from zoo_core.training.estimate import Estimate, estimate
 from zoo_core.training.job import prepare, sized
 from zoo_core.training.schedule import Rates
-from zoo_core.weights.load import without_storage
+from zoo_core.weights.load import build_shapes
 from zoo_core.weights.resolve import resolve_weights
 
 
@@ -70,8 +71,7 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
     backbone = catalog.backbone(config.backbone)
     start = resolve_weights(backbone, config.weights, stand_in=True)
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)
-    with without_storage():
-        base, _ = build_network(backbone).split()
+    base, _ = build_shapes(lambda: build_network(backbone)).split()
     shapes = stage_shapes(base, preprocessing.channels, preprocessing.size)
     parameters = count_parameters(base)
     name, notes = config.strategy, []

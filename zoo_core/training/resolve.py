@@ -16,8 +16,9 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, choose_caching
 from zoo_core.frozen.split import SplitPoint, split_shapes
 from zoo_core.model.adapt import make_plan
-from zoo_core.model.assemble import Model, count_parameters, stage_shapes
+from zoo_core.model.assemble import Model, count_parameters
 from zoo_core.model.chain import Chain
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
 from zoo_core.settings.needs import Need, idle
 from zoo_core.specs import BackboneSpec, FreezeSpec

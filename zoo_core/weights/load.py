@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zoo_core.errors import WeightsError
+from zoo_core.errors import PluginError, WeightsError
 from zoo_core.model.chain import Chain
+from zoo_core.model.shapes import loose_tensors
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -44,12 +45,27 @@ def without_storage() -> Iterator[None]:
 
 
 def build_empty(build: Callable[[], M]) -> M:
-    """Build a module without storage, unless it has buffers that no weights file fills."""
-    with without_storage():
-        module = build()
+    """Build a module without storage, unless it has numbers that no weights file fills.
+
+    A builder that fails on the meta device, because it reads numbers, builds on the current one.
+    """
+    try:
+        with without_storage():
+            module = build()
+    except PluginError:
+        return build()
     saved = {name for name, _ in module.state_dict(keep_vars=True).items()}
-    unsaved = [name for name, _ in module.named_buffers() if name not in saved]
+    unsaved = any(name not in saved for name, _ in module.named_buffers()) or loose_tensors(module)
     return build() if unsaved else module
+
+
+def build_shapes(build: Callable[[], M]) -> M:
+    """Build a module on the meta device, for its structure and shapes alone."""
+    try:
+        with without_storage():
+            return build()
+    except PluginError:
+        return build().to("meta")
 
 
 def to_module_keys(chain: Chain, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,172 @@
+"""The rows of `zoo list`: plain JSON facts of every spec, remembered between calls.
+
+Importing a thousand specs takes longer than printing them. The rows of one kind are therefore kept in
+the cache folder. They count while the folders on the import path, the disabled plugins and the code
+that the specs came from are the same. Rows of a catalog in which a plugin failed are never kept: that
+failure may end without a change of any file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from zoo_core.installed import import_folders, installed_plugins
+from zoo_core.json_index import read_index, write_index
+from zoo_core.paths import cache_dir
+from zoo_core.version import __version__
+
+if TYPE_CHECKING:
+    from zoo_core.catalog import Catalog
+
+Rows = list[dict[str, Any]]
+
+
+def listed(kind: str, *, with_plugins: bool = True) -> tuple[Rows, list[str]]:
+    """The rows of one kind (a key of ROWS), ordered by name, and the catalog's warnings.
+
+    Rows of weights say whether the file is on this machine, so they are made anew at every call.
+    """
+    key = [__version__, sys.version, os.environ.get("ZOO_DISABLE_PLUGINS", ""), with_plugins, import_folders()]
+    index = cache_dir() / "plugins" / f"{kind}-{crc32(repr([key[2:4], sys.path]).encode()):08x}.json"
+    known = read_index(index, key, _unless_changed)
+    if known is not None:
+        return known
+    from zoo_core.catalog import open_catalog
+
+    catalog = open_catalog(with_plugins=with_plugins)
+    rows, warnings = ROWS[kind](catalog), list(catalog.warnings)
+    if kind != "weights" and not catalog.has_failures:
+        code = {path: _stamp(path) for path in _code()}
+        write_index(index, key, {"code": code, "rows": rows, "warnings": warnings})
+    return rows, warnings
+
+
+def _unless_changed(entries: dict[str, Any]) -> tuple[Rows, list[str]]:
+    if any(_stamp(path) != stamp for path, stamp in entries["code"].items()):
+        raise ValueError("the code of a spec has changed")
+    return entries["rows"], entries["warnings"]
+
+
+def _stamp(path: str) -> list[int]:
+    """The size and the modification time of a file; an empty list for one that is not there."""
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return []
+    return [facts.st_size, facts.st_mtime_ns]
+
+
+def _code() -> Iterator[str]:
+    """The files that specs come from: loaded modules of core and plugins, and files beside those of a plugin.
+
+    So are all modules that no installer has put in place, for a plugin under development may share some.
+    """
+    packages = {plugin.value.partition(":")[0].partition(".")[0].strip() for plugin in installed_plugins()}
+    for name, module in sorted(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if not path:
+            continue
+        own = name.partition(".")[0] in packages | {"zoo_core"}
+        if own or not (os.path.dirname(os.__file__) in path or "-packages" in path):
+            yield path
+    for name in sorted(packages):
+        for folder in getattr(sys.modules.get(name), "__path__", ()):
+            yield from (entry.path for entry in os.scandir(folder) if entry.is_file())
+
+
+def _backbones(catalog: Catalog) -> Rows:
+    from zoo_core.specs import BackboneSpec
+
+    return [
+        {
+            "name": entry.spec.name,
+            "year": entry.spec.year,
+            "params": entry.spec.params,
+            "gmacs": entry.spec.gmacs,
+            "size": entry.spec.preprocessing.size,
+            "stages": list(entry.spec.stages),
+            "weights": [{"tag": ref.tag, "top1": ref.top1} for ref in entry.spec.weights],
+            "plugin": entry.distribution,
+            "plugin_version": entry.version,
+        }
+        for entry in catalog.entries(BackboneSpec)
+    ]
+
+
+def _heads(catalog: Catalog) -> Rows:
+    from zoo_core.specs import HeadSpec
+
+    return _with_options(catalog, HeadSpec)
+
+
+def _strategies(catalog: Catalog) -> Rows:
+    from zoo_core.specs import FreezeSpec
+
+    return _with_options(catalog, FreezeSpec)
+
+
+def _with_options(catalog: Catalog, kind: type[Any]) -> Rows:
+    from zoo_core.options import describe_options
+
+    return [
+        {
+            "name": entry.spec.name,
+            "summary": entry.spec.summary,
+            "options": describe_options(entry.spec.name, entry.spec.options),
+            "plugin": entry.distribution,
+            "plugin_version": entry.version,
+        }
+        for entry in catalog.entries(kind)
+    ]
+
+
+def _datasets(catalog: Catalog) -> Rows:
+    from dataclasses import asdict
+
+    from zoo_core.specs import DatasetSpec
+
+    return [
+        {
+            key: value
+            for key, value in {**asdict(entry.spec), "plugin": entry.distribution}.items()
+            if key not in ("load", "options")
+        }
+        for entry in catalog.entries(DatasetSpec)
+    ]
+
+
+def _weights(catalog: Catalog) -> Rows:
+    from zoo_core.specs import BackboneSpec
+    from zoo_core.weights.fetch import on_this_machine
+
+    rows: Rows = []
+    for entry in catalog.entries(BackboneSpec):
+        for ref in entry.spec.weights:
+            path = next((path for source in ref.sources if (path := on_this_machine(source))), None)
+            expected = None if entry.spec.params is None else 4 * entry.spec.params
+            rows.append(
+                {
+                    "backbone": entry.spec.name,
+                    "tag": ref.tag,
+                    "sources": [str(source) for source in ref.sources],
+                    "licence": ref.licence,
+                    "top1": ref.top1,
+                    "bytes": path.stat().st_size if path else expected,
+                    "bytes_are": "measured" if path else "expected",
+                    "cached": path is not None,
+                }
+            )
+    return rows
+
+
+ROWS: dict[str, Callable[[Catalog], Rows]] = {
+    "backbones": _backbones,
+    "heads": _heads,
+    "strategies": _strategies,
+    "datasets": _datasets,
+    "weights": _weights,
+}

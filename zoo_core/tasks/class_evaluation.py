@@ -1,0 +1,126 @@
+"""The evaluation of a classifier: its confusion matrix by the cells that are not 0.
+
+Shapes: N images, K classes, M cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo_core.tasks.metrics import ACCURACY, Counts, wilson
+
+MAX_MATRIX = 1000
+"""The classes up to which the whole matrix is written and drawn: 3 MB of JSON, of the 8 MiB that zoo reads."""
+MAX_CONFUSIONS = 1000  # pairs of classes that are named where the matrix is not written
+
+
+@dataclass(frozen=True, eq=False)
+class ClassEvaluation:
+    """`counts[m]` images of class `true[m]` were predicted as `predicted[m]` (M); a pair of classes stands once."""
+
+    true: Counts
+    predicted: Counts
+    counts: Counts
+    num_classes: int
+    loss: float
+
+    @classmethod
+    def of(
+        cls, true: Counts, predicted: Counts, num_classes: int, *, loss: float, counts: Counts | None = None
+    ) -> ClassEvaluation:
+        """From the class and the prediction of each image (N), or of each of `counts` images."""
+        cells, places = np.unique(true * num_classes + predicted, return_inverse=True)
+        summed = np.zeros(len(cells), dtype=np.int64)
+        np.add.at(summed, places, 1 if counts is None else counts)
+        return cls(cells // num_classes, cells % num_classes, summed, num_classes, loss)
+
+    @classmethod
+    def joined(cls, parts: Sequence[ClassEvaluation]) -> ClassEvaluation:
+        """The evaluation of all images from those of parts of them."""
+        true, predicted, counts = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("true", "predicted", "counts")
+        )
+        loss = float(np.average([part.loss for part in parts], weights=[part.images for part in parts]))
+        return cls.of(true, predicted, parts[0].num_classes, loss=loss, counts=counts)
+
+    @property
+    def metric(self) -> str:
+        return ACCURACY.name
+
+    @property
+    def score(self) -> float:
+        return self.accuracy
+
+    @property
+    def images(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def correct(self) -> int:
+        return int(self.found.sum())
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the accuracy."""
+        return wilson(self.correct, self.images)
+
+    @property
+    def found(self) -> Counts:
+        """The images of each class that were predicted rightly (K)."""
+        return self._by_class(self.true == self.predicted)
+
+    @property
+    def positives(self) -> Counts:
+        """The images of each class (K)."""
+        return self._by_class(np.ones(len(self.true), dtype=bool))
+
+    @property
+    def confusion(self) -> Counts:
+        """The matrix (K, K), a row a true class. Only for few classes: it takes 8 bytes a cell."""
+        return self.blocks(self.num_classes)
+
+    def blocks(self, most: int) -> Counts:
+        """The matrix with neighbouring classes summed, so that it has at most so many rows and columns."""
+        width = -(-self.num_classes // most)
+        side = -(-self.num_classes // width)
+        matrix = np.zeros((side, side), dtype=np.int64)
+        np.add.at(matrix, (self.true // width, self.predicted // width), self.counts)
+        return matrix
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "interval": list(self.interval),
+            **({"confusion": self.confusion.tolist()} if self.num_classes <= MAX_MATRIX else self._of_many()),
+        }
+
+    def by_output(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        rows = zip(names, self.found.tolist(), self.positives.tolist(), strict=True)
+        return [{"class": name, "found": found, "images": images} for name, found, images in rows]
+
+    def _of_many(self) -> dict[str, Any]:
+        """In place of the matrix: its diagonal, the sums of its rows, and its largest other cells."""
+        wrong = np.flatnonzero(self.true != self.predicted)
+        largest = wrong[np.argsort(-self.counts[wrong], kind="stable")][:MAX_CONFUSIONS]
+        cells = np.stack([self.true[largest], self.predicted[largest], self.counts[largest]], axis=1)
+        return {
+            "confusion": None,
+            "found": self.found.tolist(),
+            "positives": self.positives.tolist(),
+            "confusions": cells.tolist(),
+        }
+
+    def _by_class(self, chosen: Any) -> Counts:
+        """The images of the chosen cells by their true class (K)."""
+        summed = np.zeros(self.num_classes, dtype=np.int64)
+        np.add.at(summed, self.true[chosen], self.counts[chosen])
+        return summed
