@@ -190,9 +190,9 @@ def show_job(screen: Console, job: Job) -> None:
 
 def cached_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
     """The features that are computed once, and their size, or else the cache of resized images."""
-    splits = dict.fromkeys(cut for cut in caching.splits if cut is not None)
+    splits = dict.fromkeys(split for split in caching.splits if split is not None)
     if splits:
-        places = [f"{stages[cut.stages - 1]}{', pooled' if cut.pooled else ''}" for cut in splits]
+        places = [f"{stages[split.stages - 1]}{', pooled' if split.pooled else ''}" for split in splits]
         views = "each image as it is" if caching.views == 1 else f"{caching.views} views of each image"
         text = f"{views} after {' and '.join(places)}, at most {megabytes(caching.total)} in the cache folder"
     elif caching.resized_bytes:

@@ -116,7 +116,7 @@ class FeatureCache:
         keys = self._keys(items)
         return all(bool((self._has(split, keys) | self._has_old(split, keys)).all()) for split in splits)
 
-    def kept(self, split: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
+    def cached(self, split: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
         """The features of a part, which `build` has stored."""
         entries, found = self.store(split).find(self.key(*item) for item in CacheItems(((batches, views),)))
         if not found.all():

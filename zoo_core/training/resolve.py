@@ -149,11 +149,11 @@ class _Decisions:
         return self.values[name]
 
 
-def _place(plan: Plan, cut: SplitPoint | None) -> str:
+def _place(plan: Plan, split: SplitPoint | None) -> str:
     """A split point in words: "layer3", "layer4 pooled", or "none"."""
-    if cut is None:
+    if split is None:
         return "none"
-    return plan.stages[cut.stages - 1] + (" pooled" if cut.pooled else "")
+    return plan.stages[split.stages - 1] + (" pooled" if split.pooled else "")
 
 
 def shapes_at_splits(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[SplitPoint, tuple[int, ...]]:
