@@ -23,7 +23,7 @@ from zoo_core.data.given import GivenImage, given_images
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Part
 from zoo_core.devices.precision import full_precision
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.errors import UsageError, ZooError, shown
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
@@ -149,11 +149,11 @@ def _installed(distribution: str, name: str, catalog: Catalog) -> str:
     record = next((record for record in catalog.records if record.distribution == distribution), None)
     if record is None:
         raise ZooError(
-            f"the run needs '{name}' from {distribution}, which is not installed. If you trust that package, "
+            f"the run needs '{shown(name)}' from {distribution}, which is not installed. If you trust that package, "
             f"for a plugin is code: {install_hint(distribution)}"
         )
     if record.failure:
-        raise ZooError(f"the run needs '{name}' from {distribution}, which was skipped: {record.failure}.")
+        raise ZooError(f"the run needs '{shown(name)}' from {distribution}, which was skipped: {record.failure}.")
     return f"{distribution}:{name}"
 
 

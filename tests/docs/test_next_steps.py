@@ -35,8 +35,10 @@ TREE = {name: root.get_command(CONTEXT, name) for name in COMMANDS}
 
 
 def shown_options(command: click.Command) -> set[str]:
-    """The options that a command shows in its help, without dashes; `--help` is always one."""
+    """The options that a command shows in its help, without dashes, and those of its commands; `--help` is always one."""
     found = {"help"}
+    if isinstance(command, click.Group) and command is not root:
+        found = found.union(*(shown_options(one) for one in command.commands.values()))
     for one in command.params:
         if isinstance(one, click.Option) and not one.hidden:
             names = one.shown if isinstance(one, Option) else [*one.opts, *one.secondary_opts]
@@ -78,6 +80,9 @@ def problem_of(line: str) -> str | None:
             if not arguments or [argument for argument in arguments if not argument.startswith("-")] == []:
                 unknown = {argument.removeprefix("--") for argument in arguments} - shown_options(command)
                 return f"{name} has no option {unknown}" if unknown else None  # it is only spoken of
+            while isinstance(command, click.Group):
+                _, command, arguments = command.resolve_command(click.Context(command), arguments)
+            assert command is not None
             command.make_context(name, arguments)
             unknown = set(OPTION.findall(line)) - shown_options(command)
             return f"{name} shows no option {unknown}" if unknown else None
@@ -87,7 +92,7 @@ def problem_of(line: str) -> str | None:
 
 
 FOUND = sorted(
-    {(str(path.relative_to(TOP)), line) for path in MODULES for text in texts(path) for line in commands_in(text)}
+    {(str(path.relative_to(TOP)), line) for path in MODULES for text in texts(path) for line in COMMAND.findall(text)}
 )
 HELP = [(f"zoo {name} --help", line) for name, command in TREE.items() for line in commands_in(command.help or "")]  # type: ignore[union-attr]
 HELP += [("zoo --help", line) for line in commands_in(root.help or "")]

@@ -88,7 +88,7 @@ split points are compared with those of the checkpoint."""
 
 def differences(before: RunFacts, now: RunFacts) -> list[str]:
     """The facts in which two runs differ, a line each: the name, the old value and the new one."""
-    old, new = _flat(_at_this_version(before, now.zoo_core).to_dict()), _flat(now.to_dict())
+    old, new = flat(_at_this_version(before, now.zoo_core).to_dict()), flat(now.to_dict())
     lines = []
     for name in dict.fromkeys([*old, *new]):
         one, other = old.get(name), new.get(name)
@@ -113,12 +113,12 @@ def _at_this_version(facts: RunFacts, version: str) -> RunFacts:
     )
 
 
-def _flat(data: Any, name: str = "") -> dict[str, Any]:
+def flat(data: Any, name: str = "") -> dict[str, Any]:
     """Plain data as values under dotted names."""
     if isinstance(data, Mapping):
-        return {key: value for part, own in data.items() for key, value in _flat(own, f"{name}.{part}").items()}
+        return {key: value for part, own in data.items() for key, value in flat(own, f"{name}.{part}").items()}
     if isinstance(data, list | tuple):
-        return {name.removeprefix("."): [_flat(item) if isinstance(item, Mapping) else item for item in data]}
+        return {name.removeprefix("."): [flat(item) if isinstance(item, Mapping) else item for item in data]}
     return {name.removeprefix("."): data}
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo_core.errors import DataError, UsageError, printable
+from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.json_checks import as_count, as_list, as_number
 from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
 from zoo_core.tasks.metrics import ACCURACY, Baseline
-from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
+from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, same_length
 
 MAX_COUNTED = 20  # classes whose counts fit into the cells of the picture

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from zoo_core.catalog import Choice
-from zoo_core.errors import UsageError, WeightsError, did_you_mean
+from zoo_core.errors import UsageError, WeightsError, did_you_mean, shown
 from zoo_core.hubclient.pull import parse_address, pull
 from zoo_core.model.assemble import build_network
 from zoo_core.model.chain import Chain
@@ -89,7 +89,7 @@ def unknown_weights(spec: BackboneSpec, text: str, also: str = "") -> UsageError
     """The error for weights that a backbone does not have; it lists those that it has."""
     tags = [ref.tag for ref in spec.weights]
     return UsageError(
-        f"'{spec.name}' has no weights '{text}'{also}.{did_you_mean(text, tags)} "
+        f"'{spec.name}' has no weights '{shown(text)}'{also}.{did_you_mean(text[:80], tags)} "
         f"Its weights: {', '.join([*tags, FROM_SCRATCH])}; `zoo info {spec.name}` tells more."
     )
 
@@ -107,7 +107,7 @@ def _from_run(spec: BackboneSpec, directory: Path) -> InitialWeights:
     run = read_run(directory)
     name, _ = split_name(run.facts.backbone.name)
     if name != spec.name:
-        raise WeightsError(f"{directory} was trained from '{name}', not from '{spec.name}'.")
+        raise WeightsError(f"{directory} was trained from '{shown(name)}', not from '{spec.name}'.")
     path = run.weights_path
     return InitialWeights(str(directory), run.facts.preprocessing, LocalWeights(path, str(path)))
 
