@@ -67,16 +67,15 @@ def evaluate_run(
     run: str | Path,
     *,
     data: Any = None,
-    bad_images: BadImages = "fail",
     device: str = "auto",
+    bad_images: BadImages | None = None,
     catalog: Catalog | None = None,
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> RunEvaluation:
     """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part of its own data.
 
-    `bad_images` says whether unreadable images of `data` are an error or left out; for its own data a run knows.
-
+    `bad_images` is that of `zoo finetune`: as in the run for its own data, and "fail" for others, unless it is given.
     `scanning` and `watch` are called with (images done, of how many), during the scan and during the evaluation.
 
     Raises DataError when the classes differ or when the run's own data are no longer what they were.
@@ -90,12 +89,13 @@ def evaluate_run(
     part_name: str
     if data is None:
         check_own_data(str(run), facts.config.data_text)
-        source = _own_data(facts, catalog, scanning)
+        source = _own_data(facts, catalog, scanning, bad_images)
         name = part_name = _held_out(source, facts)
         train = source.parts["train"]
         known = {**(known or digests_of(source.parts)), name: frozenset()}  # its own part is no surprise
     else:
-        source = scan_images(open_dataset(data, catalog, facts.task, scanning), bad_images=bad_images, watch=scanning)
+        opened = open_dataset(data, catalog, facts.task, scanning)
+        source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
         name = next(name for name in PARTS if name in source.parts)
         part_name = "all" if name == "train" else name
         train = source.parts[name]  # the baseline's own training images
@@ -110,10 +110,10 @@ def evaluate_run(
     overlap = None
     if known is not None:
         counts, new = _compared(part, known)
-        rest = predictor.objective.measure(outputs_NK[new], truth[new]) if 0 < len(new) < len(part) else None
+        rest = predictor.measure(outputs_NK[new], truth[new]) if 0 < len(new) < len(part) else None
         overlap = Overlap(counts["train"], counts["val"], rest)
     return RunEvaluation(
-        evaluation=predictor.objective.measure(outputs_NK, truth),
+        evaluation=predictor.measure(outputs_NK, truth),
         baseline=task.baseline(train_targets, targets),
         title=source.title,
         part=part_name,
@@ -138,11 +138,13 @@ def _compared(part: Part, known: Digests) -> tuple[dict[PartName, int], list[int
     return counts, new
 
 
-def _own_data(facts: RunFacts, catalog: Catalog, scanning: Watch | None = None) -> Source:
-    """The data of a run, scanned and split as it did. Images that were damaged since show in the digests."""
+def _own_data(
+    facts: RunFacts, catalog: Catalog, scanning: Watch | None = None, bad_images: BadImages | None = None
+) -> Source:
+    """The data of a run, scanned and split as it did."""
     own = facts.config
     opened = open_dataset(own.data_text, catalog, facts.task, scanning)
-    source = scan_images(opened, bad_images="skip", watch=scanning)
+    source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
     return source.with_validation(share=own.val_share, seed=own.seed, kind=str(facts.data.split.get("kind")))
 
 

@@ -5,6 +5,7 @@ Shapes: B batch, N images, C channels, H height, W width, K outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,7 +24,7 @@ from zoo_core.data.given import GivenImage, given_images
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Part
 from zoo_core.devices.precision import full_precision
-from zoo_core.errors import UsageError, ZooError, shown
+from zoo_core.errors import UsageError, ZooError, printable, shown
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
@@ -76,8 +77,8 @@ class Predictor:
 
         Tensors hold uint8 or floats in 0..1, before any normalisation, and may be batches (B, C, H, W). All images are
         resized, cropped and normalised by zoo. Returns a prediction for each image: the `top` most probable classes,
-        the labels with a probability above 0.5, or all numbers. Raises UsageError for other types, and DataError that
-        names the first image that cannot be read.
+        the labels with a probability above 0.5, or all numbers. Raises UsageError for other types, DataError that names
+        the first image that cannot be read, and ZooError for outputs that are not finite.
         """
         return list(self.predictions(images, top=top))
 
@@ -95,18 +96,27 @@ class Predictor:
                 outputs_BK = self.network(normalised(pixels_BCHW, self.preprocessing, self.device))
                 outputs_BK = full_precision(outputs_BK).cpu()
             for outputs_K, is_negative in zip(outputs_BK, self._negatives(pixels_BCHW), strict=True):
+                if not outputs_K.isfinite().all():
+                    raise ZooError(_not_finite(self.title, given.name(done)))
                 answers = self.objective.answers(outputs_K, self.classes, top)
                 yield Prediction(given.name(done), answers, HINT if is_negative else None)
                 done += 1
 
     def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
         """Measure the network on images whose targets are in the order of `classes`."""
-        return self.objective.measure(*self.outputs(part, watch))
+        return self.measure(*self.outputs(part, watch))
 
     def outputs(self, part: Part, watch: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor]:
         """Outputs (N, K) for N images, and their targets (N) or (N, K), on the CPU."""
         inputs = ImageInputs(self._batches(part), self.device)
         return Evaluator(self.objective, self.device).outputs(self.network, inputs, watch=watch)
+
+    def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
+        """The figures of outputs. Raises ZooError where they are no finite numbers."""
+        evaluation = self.objective.measure(outputs_NK, targets)
+        if not math.isfinite(evaluation.loss):
+            raise ZooError(_not_finite(self.title, "some of the images"))
+        return evaluation
 
     def _negatives(self, pixels_BCHW: Tensor) -> list[bool]:
         """Whether each image is a negative of the weights' images; a run may have learned from negatives."""
@@ -116,6 +126,10 @@ class Predictor:
 
     def _batches(self, part: Part) -> Batches:
         return Batches(part, self.preprocessing, BATCH_SIZE, default_workers())
+
+
+def _not_finite(title: str, images: str) -> str:
+    return f"{printable(title)} gives numbers that are not finite for {printable(images)}. Are its weights sound?"
 
 
 def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predictor:

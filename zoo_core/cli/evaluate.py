@@ -25,16 +25,21 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=click.Path())
 @click.option("--data", help="Labelled images, as for finetune (the run's own data, its held-out part).")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--bad-images",
     type=click.Choice(["fail", "skip"]),
-    help="Unreadable images of --data: fail names them and stops (the default), skip leaves them out.",
+    help="Unreadable images: fail names them and stops, skip leaves them out (as the run for its own data, else fail).",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--bad-images",
+    type=click.Choice(["fail", "skip"]),
+    help="Unreadable images: fail names them and stops, skip leaves them out (as the run for its own data, else fail).",
+)
 @json_option
 @click.pass_context
 def evaluate(
-    ctx: click.Context, run: str, data: str | None, bad_images: BadImages | None, device: str, as_json: bool
+    ctx: click.Context, run: str, data: str | None, device: str, bad_images: BadImages | None, as_json: bool
 ) -> None:
     """Evaluate a run on labelled images.
 
@@ -48,8 +53,6 @@ def evaluate(
     zoo evaluate runs/lenet5-head-only-1
     zoo evaluate runs/resnet50-head-only-1 --data other-photos/ --json
     """
-    if bad_images and data is None:
-        raise click.UsageError("--bad-images is for --data: of its own data a run knows. Leave it out.", ctx)
     catalog = catalog_of(ctx)
     announce("loading the model")
     from zoo_core.evaluation import evaluate_run
@@ -57,13 +60,7 @@ def evaluate(
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
         measured = evaluate_run(
-            run,
-            data=data,
-            bad_images=bad_images or "fail",
-            device=device,
-            catalog=catalog,
-            scanning=scanning,
-            watch=watch,
+            run, data=data, device=device, bad_images=bad_images, catalog=catalog, scanning=scanning, watch=watch
         )
     rows = measured.evaluation.by_output(measured.classes)
     if as_json:

@@ -244,6 +244,15 @@ def sized(preprocessing: Preprocessing, size: int | None, spec: BackboneSpec) ->
     """The preprocessing at the size asked for. Raises UsageError when the backbone cannot take it."""
     if size is None:
         return preprocessing
-    if size < spec.min_size:
-        raise UsageError(f"'{spec.name}' needs images of at least {spec.min_size} pixels, and --image-size is {size}.")
+    if not spec.takes_size(size):
+        raise UsageError(f"'{spec.name}' needs images {spec.sizes}, and --image-size is {size}.{_nearest(spec, size)}")
     return replace(preprocessing, size=size)
+
+
+def _nearest(spec: BackboneSpec, size: int) -> str:
+    """The nearest sizes that the network takes, where a size is no multiple of its step."""
+    if not spec.size_step or spec.size_step == 1 or size < spec.min_size:
+        return ""
+    below = size - size % spec.size_step
+    nearest = [str(one) for one in (below, below + spec.size_step) if spec.takes_size(one)]
+    return f" The nearest: {' and '.join(nearest)}."

@@ -9,6 +9,7 @@ import torch
 
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model, trainable_parameters
+from zoo_core.model.chain import decayed
 from zoo_core.model.lean_torch import without_compiler
 from zoo_core.settings import ResolvedSettings
 from zoo_core.specs import HEAD
@@ -35,18 +36,21 @@ class Rates:
 def parameter_groups(
     model: Model, plan: Plan, number: int, rates: Rates, weight_decay: float, *, base_decays: bool = True
 ) -> list[dict[str, object]]:
-    """The groups of a plan's phase: one a stage, and a second one for its norms and biases, which weight decay leaves
-    alone, as it does the whole base unless `base_decays`. `unfrozen_at` is the epoch since which the stage has learnt without
-    a break."""
+    """The groups of a plan's phase: one a stage, and a second one for its norms, biases, positions and tokens, which
+    weight decay leaves alone, as it does the whole base unless `base_decays`.
+
+    `unfrozen_at` is the epoch since which the stage has learnt without a break.
+    """
     groups: list[dict[str, object]] = []
     for part, rule in plan.rules(plan.phases[number]).items():
         parameters = list(trainable_parameters(model.part(part), rule))
+        decaying = decayed(model.part(part))
         for decay, members in (
             (
                 weight_decay if base_decays or part == HEAD else 0.0,
-                [parameter for parameter in parameters if parameter.ndim > 1],
+                [parameter for parameter in parameters if parameter in decaying],
             ),
-            (0.0, [parameter for parameter in parameters if parameter.ndim <= 1]),
+            (0.0, [parameter for parameter in parameters if parameter not in decaying]),
         ):
             if members:
                 rate, unfrozen_at = rates.by_row[part], unfrozen_epoch(plan, number, part)
