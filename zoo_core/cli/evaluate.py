@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     type=click.Choice(["fail", "skip"]),
     help="Unreadable images: fail names them and stops, skip leaves them out (as the run for its own data, else fail).",
 )
-@click.option(
-    "--bad-images",
-    type=click.Choice(["fail", "skip"]),
-    help="Unreadable images: fail names them and stops, skip leaves them out (as the run for its own data, else fail).",
-)
 @json_option
 @click.pass_context
 def evaluate(
