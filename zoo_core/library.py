@@ -137,14 +137,19 @@ def load(
 ) -> Predictor:
     """Load a predictor: a run directory, a published model (`owner/name[@revision]`), or a pretrained backbone.
 
-    Nothing in a run or repository is executed or unpickled. Raises UsageError when there is no such run or backbone,
-    HubError when a repository cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
+    `weights` chooses those of a backbone; a run has its own. Nothing in a run or repository is executed or unpickled.
+    Raises UsageError when there is no such run or backbone, or a run was given `weights`, HubError when a repository
+    cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
     """
     if not isinstance(name, str | Path):
         raise UsageError(f"load takes the path of a run or a name, not a {type(name).__name__}.")
     catalog = catalog or open_catalog()
     place: torch.device = find_device(device)
     path = Path(name).expanduser()
+    if weights != "default" and (path.is_dir() or "/" in str(name)):
+        raise UsageError(
+            f"{name} is a run and has weights of its own: leave out --weights, which chooses a backbone's."
+        )
     if path.is_dir():
         return open_run(path, catalog, place)
     if isinstance(name, Path) or ("/" in name and (path.parent.is_dir() or not is_address(name))):

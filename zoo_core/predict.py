@@ -1,6 +1,6 @@
 """A predictor: a fine-tuned run, or a pretrained backbone with its original classifier, ready for images.
 
-Shapes: B batch, C channels, H height, W width, K outputs.
+Shapes: B batch, N images, C channels, H height, W width, K outputs.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo_core.attribution import naming_plugins
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.batches import Batches, default_workers
+from zoo_core.data.brightness import are_negatives
 from zoo_core.data.decode import open_image
 from zoo_core.data.given import GivenImage, given_images
 from zoo_core.data.on_device import normalised
@@ -43,6 +44,7 @@ from zoo_core.weights_specs import Preprocessing
 
 BATCH_SIZE = 16
 ADDRESS = re.compile(r"(https?):/+")  # a path has one slash where an address has two
+HINT = "the image is bright where those of the weights were dark, or the reverse: invert it"
 CLASS_LISTS = {"imagenet-1k": "imagenet_1k.txt"}
 """Lists of class names that weights refer to, and their files in resources."""
 
@@ -54,6 +56,8 @@ class Prediction:
     image: str
     """The path of the image, or "image N" for one from memory."""
     answers: tuple[tuple[str, float], ...]
+    hint: str | None = None
+    """The reason to doubt the answers, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Predictor:
     device: torch.device
     objective: Objective
     facts: RunFacts | None = None
+    directory: Path | None = None
+    """The run directory, None for a backbone."""
 
     def predict(self, images: GivenImage | Iterable[GivenImage], *, top: int = 5) -> list[Prediction]:
         """Predict images: one or several paths, PIL images, arrays (H, W, C) of uint8, or tensors (C, H, W).
@@ -95,19 +101,34 @@ class Predictor:
             with torch.inference_mode(), naming_plugins():
                 outputs_BK = self.network(normalised(pixels_BCHW, self.preprocessing, self.device))
                 outputs_BK = full_precision(outputs_BK).cpu()
-            for outputs_K in outputs_BK:
+            for outputs_K, is_negative in zip(outputs_BK, self._negatives(pixels_BCHW), strict=True):
                 if not outputs_K.isfinite().all():
                     raise ZooError(_not_finite(self.title, given.name(done)))
-                yield Prediction(given.name(done), self.objective.answers(outputs_K, self.classes, top))
+                answers = self.objective.answers(outputs_K, self.classes, top)
+                yield Prediction(given.name(done), answers, HINT if is_negative else None)
                 done += 1
 
     def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
         """Measure the network on images whose targets are in the order of `classes`."""
+        return self.measure(*self.outputs(part, watch))
+
+    def outputs(self, part: Part, watch: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor]:
+        """Outputs (N, K) for N images, and their targets (N) or (N, K), on the CPU."""
         inputs = ImageInputs(self._batches(part), self.device)
-        evaluation = Evaluator(self.objective, self.device).evaluate(self.network, inputs, watch)
+        return Evaluator(self.objective, self.device).outputs(self.network, inputs, watch=watch)
+
+    def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
+        """The figures of outputs. Raises ZooError where they are no finite numbers."""
+        evaluation = self.objective.measure(outputs_NK, targets)
         if not math.isfinite(evaluation.loss):
             raise ZooError(_not_finite(self.title, "some of the images"))
         return evaluation
+
+    def _negatives(self, pixels_BCHW: Tensor) -> list[bool]:
+        """Whether each image is a negative of the weights' images; a run may have learned from negatives."""
+        if self.facts is not None:
+            return [False] * len(pixels_BCHW)
+        return are_negatives(pixels_BCHW, self.preprocessing)
 
     def _batches(self, part: Part) -> Batches:
         return Batches(part, self.preprocessing, BATCH_SIZE, default_workers())
@@ -140,7 +161,7 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     )
     model = Model(base, module, design).eval().to(device)
     objective = objective_for(facts.task, module)
-    return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts)
+    return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts, directory)
 
 
 def _installed(distribution: str, name: str, catalog: Catalog) -> str:

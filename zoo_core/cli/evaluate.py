@@ -62,16 +62,39 @@ def evaluate(
         print_json(_json(run, measured, rows))
         return
     task = task_named(measured.task)
+    out = console()
+    for sentence in _overlap_sentences(measured):
+        out.print(sentence, markup=False)
+    if measured.skipped:
+        out.print(f"{measured.skipped} images that cannot be read were left out.")
     screen_rows = [task.screen_row(row) for row in rows]
     name, *figures = screen_rows[0]
     made = table(name, *figures, right=tuple(figures))
     for row in screen_rows:
         made.add_row(shown(row[name]), *(_cell(row[figure]) for figure in figures))
-    out = console()
     out.print(made)
     out.print(task.summary(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
     for sentence in task.baseline_sentences(measured.evaluation.figures(), measured.baseline):
         out.print(sentence, markup=False)
+
+
+def _overlap_sentences(measured: RunEvaluation) -> list[str]:
+    """The images that are not new to the run, and the figure on the others: the first thing to know."""
+    from zoo_core.tasks import task_named
+
+    overlap, images = measured.overlap, measured.evaluation.images
+    if overlap is None:
+        return ["This run has no record of its images: zoo cannot tell whether it was trained on some of these images."]
+    if not overlap.known:
+        return []
+    kinds = {"this run was trained on": overlap.train, "that chose its best epoch": overlap.val}
+    told = [f"those {kind}" for kind, count in kinds.items() if count]
+    counts = [count for count in kinds.values() if count]
+    known = f"{counts[0]} of {images} images are {told[0]}"
+    known += f", and {counts[1]} {told[1]}" if len(told) > 1 else ""
+    if overlap.others is None:
+        return [f"{known}: none is new to it, and the figures below say nothing of new images."]
+    return [f"{known}. {task_named(measured.task).summary(overlap.others, f'on the other {overlap.others.images}')}."]
 
 
 def _cell(figure: Any) -> str:
@@ -86,9 +109,11 @@ def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict
     evaluation = measured.evaluation
     return {
         "run": run,
+        "overlap": _overlap_json(measured),
         "data": measured.title,
         "part": measured.part,
         "images": evaluation.images,
+        "skipped": measured.skipped,
         "metric": evaluation.metric,
         "score": evaluation.score,
         "loss": evaluation.loss,
@@ -96,3 +121,18 @@ def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict
         task_named(measured.task).outputs: rows,
         **evaluation.figures(),
     }
+
+
+def _overlap_json(measured: RunEvaluation) -> dict[str, Any] | None:
+    overlap = measured.overlap
+    if overlap is None:
+        return None
+    others = overlap.others
+    figures = others and {
+        "images": others.images,
+        "metric": others.metric,
+        "score": others.score,
+        "loss": others.loss,
+        **others.figures(),
+    }
+    return {"train": overlap.train, "val": overlap.val, "others": figures}
