@@ -19,6 +19,7 @@ from zoo_core.catalog import Choice, Entry
 from zoo_core.freezing.plan import FROZEN, TRAINABLE
 from zoo_core.model.assemble import Model, build_network, count_parameters
 from zoo_core.model.chain import Chain
+from zoo_core.model.heads import pooled
 from zoo_core.model.shapes import stage_shapes
 from zoo_core.options import parse_options
 from zoo_core.specs import HEAD, BackboneSpec
@@ -102,13 +103,19 @@ def _imports_nothing_heavy(module: str) -> None:
 
 def _has_the_channels_and_stride_of_its_spec(spec: BackboneSpec) -> None:
     base = _base_on_meta(spec)
+    layout = spec.features
     for size in (spec.min_size, spec.preprocessing.size):
-        shape = list(stage_shapes(base, spec.preprocessing.channels, size).values())[-1]
-        assert shape[0] == spec.channels, f"has {shape[0]} channels, the spec says {spec.channels}"
-        assert shape[1] == shape[2] >= 1, f"has the shape {shape} at {size} pixels"
+        shape = _shape(base, spec, size)
+        assert layout.fits(shape), f"has features of the shape {shape} at {size} pixels; the spec says {layout}"
+        channels = layout.channels(shape)
+        assert channels == spec.channels, f"has {channels} channels, the spec says {spec.channels}"
+        height, width = layout.grid(shape)
+        assert height == width, f"has the shape {shape} at {size} pixels, which is no square of cells"
+    if spec.size_step is None:
+        return
     # Convolutions without padding lose a border, so the stride is measured by the growth of the map, not by its size.
     near, far = (
-        list(stage_shapes(base, spec.preprocessing.channels, size).values())[-1][1]
+        layout.grid(_shape(base, spec, size))[0]
         for size in (spec.preprocessing.size, spec.preprocessing.size + 8 * spec.stride)
     )
     assert far - near == 8, f"the feature map grows by {far - near} when the image grows by 8 strides of {spec.stride}"
@@ -136,15 +143,16 @@ def _costs_the_gmacs_of_its_spec(spec: BackboneSpec) -> None:
 def _passes_gradients_everywhere_at_its_smallest_size(spec: BackboneSpec) -> None:
     base = _base(spec)
     base.train()
-    features_BCHW = base(_images(spec, batch=4))
-    features_BCHW.square().mean().backward()
+    features = base(_images(spec, batch=4))
+    features.square().mean().backward()
     without = [name for name, parameter in base.named_parameters() if parameter.grad is None]
     assert not without, f"no gradient reaches {without}"
 
 
 def _keeps_frozen_stages_still(spec: BackboneSpec) -> None:
     base = _base(spec)
-    model = Model(base, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(spec.channels, 2)))
+    layers, width = pooled("avg", spec.channels, spec.features)
+    model = Model(base, nn.Sequential(*(layer for _, layer in layers), nn.Linear(width, 2)))
     model.apply_rules({**dict.fromkeys(spec.stages, FROZEN), HEAD: TRAINABLE})
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     model.train()
@@ -181,6 +189,11 @@ def _base(spec: BackboneSpec) -> Chain:
 @functools.lru_cache(maxsize=1)  # a large classifier takes seconds to initialise, so the checks of a spec share it
 def _built_base(spec: BackboneSpec) -> Chain:
     return build(spec).split()[0]
+
+
+def _shape(base: Chain, spec: BackboneSpec, size: int) -> tuple[int, ...]:
+    """The shape of the features of one image."""
+    return list(stage_shapes(base, spec.preprocessing.channels, size).values())[-1]
 
 
 def _base_on_meta(spec: BackboneSpec) -> Chain:
