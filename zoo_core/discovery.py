@@ -67,7 +67,7 @@ def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tu
 def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]) -> PluginRecord:
     try:
         with collecting_faults() as faults:
-            specs, left_out = _specs_of(load(), faults)
+            specs, left_out = registered_specs(load(), faults)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even raise SystemExit when it is imported
@@ -78,7 +78,7 @@ def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]
     return PluginRecord(distribution, version, name, tuple(specs), left_out=tuple(left_out))
 
 
-def _specs_of(plugin: ModuleType, faults: Collection[str] = ()) -> tuple[list[Spec], list[str]]:
+def registered_specs(plugin: ModuleType, faults: Collection[str] = ()) -> tuple[list[Spec], list[str]]:
     """Call one plugin's hooks, in a manager of its own, so that its failure touches no other plugin.
 
     Returns the specs, and the reasons of those left out. `faults` are those of specs made until now.
