@@ -1,125 +1,123 @@
-"""`python -m fuzz --seconds 60 [--seed N]`: what do zoo's readers make of damaged files?
+"""`python -m fuzz --seconds 60`: do zoo's readers answer damaged inputs rightly, refuse them, or fail?
 
-Every answer must be a result or a ZooError. Anything else is a crash: the input is kept, told with its number, and the
-exit code is 1. An input that hangs, or breaks the process, ends it with the place in the code.
+An answer is a result that agrees with the input, or a ZooError. Anything else is a crash: another
+error, a wrong result, too much time or memory, a process that dies. Its input is kept in a file for
+`--replay`, and the exit code is 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import faulthandler
-import os
-import random
-import resource
+import json
+import math
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from base64 import b64decode
 from pathlib import Path
 
-from fuzz.targets import Target, targets
-from zoo_core.errors import ZooError
+import torch
 
-BATCH = 100  # inputs between two looks at the clock
-LONGEST_SECONDS = 60  # that a batch may take before something hangs
+from fuzz.runner import Tally, attempt, blocks, input_of, prepared, run, warm_up
+from fuzz.target import Target
+from fuzz.targets import TARGETS
 
-
-@dataclass
-class Tally:
-    """What became of the inputs for one reader."""
-
-    inputs: int = 0
-    accepted: int = 0
-    seconds: float = 0.0
-    slowest: float = 0.0
-    crashes: list[str] = field(default_factory=list)
+MOST_TOLD = 20  # crashes that the report lists
 
 
-def fuzz(readers: Sequence[Target], *, seconds: float, seed: int, folder: Path) -> dict[str, Tally]:
-    """Give damaged files to the readers in turn until the time is over. Inputs that crash one stay in `folder`."""
-    tallies = {reader.name: Tally() for reader in readers}
-    end = time.monotonic() + seconds
-    number = 0
-    while time.monotonic() < end:
-        if number % BATCH == 0:
-            faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True, file=sys.stderr)
-        reader = readers[number % len(readers)]
-        chance = random.Random(f"{seed}/{number}")
-        content = reader.damage(chance.choice(reader.seeds), chance)
-        _try(reader, content, tallies[reader.name], folder, f"{seed}-{number}")
-        number += 1
-    faulthandler.cancel_dump_traceback_later()
-    return tallies
+def main() -> int:
+    options = _options()
+    torch.set_num_threads(1)
+    if options.list:
+        return _list()
+    if options.replay:
+        return replay(options.replay)
+    chosen = [TARGETS[name] for name in options.only or TARGETS]
+    until = math.inf if options.seconds is None else time.monotonic() + options.seconds
+    inputs = options.inputs
+    if inputs is None and options.seconds is None:
+        until = time.monotonic() + 60
+    warm_up(chosen)
+    started = time.monotonic()
+    progress = _Progress(started)
+    tallies = run(blocks(chosen, options.seed, inputs), jobs=options.jobs, until=until, tell=progress)
+    crashes = [crash for tally in tallies.values() for crash in tally.crashes]
+    kept = [crash.save(options.crashes) for crash in crashes]
+    print(report(tallies, seed=options.seed, seconds=time.monotonic() - started))
+    for crash, path in list(zip(crashes, kept, strict=True))[:MOST_TOLD]:
+        print(f"{crash.target}: {crash.error}\n  python -m fuzz --replay {path}")
+    return 1 if crashes else 0
 
 
-def _try(reader: Target, content: bytes, tally: Tally, folder: Path, name: str) -> None:
-    path = folder / reader.file
-    path.write_bytes(content)
-    started = time.perf_counter()
-    try:
-        reader.read(path)
-        tally.accepted += 1
-    except ZooError:
-        pass
-    except Exception as error:
-        kept = folder / f"crash-{name}-{reader.file}"
-        path.replace(kept)
-        tally.crashes.append(f"{type(error).__name__}: {error} ({kept})")
-    finally:
-        taken = time.perf_counter() - started
-    tally.inputs += 1
-    tally.seconds += taken
-    tally.slowest = max(tally.slowest, taken)
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m fuzz", description="Give damaged inputs to zoo's readers.")
+    parser.add_argument("--list", action="store_true", help="list the targets with their bounds")
+    parser.add_argument("--seed", type=int, default=0, help="another one tries other damage")
+    parser.add_argument("--seconds", type=float, help="stop after so long; 60 without --inputs")
+    parser.add_argument("--inputs", type=int, help="try so many inputs")
+    parser.add_argument("--only", action="append", choices=sorted(TARGETS), metavar="TARGET", help="may be repeated")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="try the input of a crash file again")
+    parser.add_argument("--crashes", type=Path, default=Path(tempfile.gettempdir()) / "zoo-fuzz-crashes")
+    return parser.parse_args()
 
 
-def report(tallies: dict[str, Tally], *, seed: int, megabytes_before: float) -> str:
-    """What came out, as a table."""
-    lines = [f"{'reader':<18} {'inputs':>8} {'accepted':>9} {'seconds':>8} {'slowest ms':>11} {'crashes':>8}"]
+def _list() -> int:
+    for one in TARGETS.values():
+        print(f"{one.name:<26} {one.seconds:>5g} s {one.mebibytes:>6} MiB   weight {one.weight}")
+    return 0
+
+
+def replay(file: Path) -> int:
+    """Try the input of a crash file again, in this process. Returns the exit code."""
+    crash = json.loads(file.read_text(encoding="utf-8"))
+    one: Target = TARGETS[crash["target"]]
+    with tempfile.TemporaryDirectory() as folder:
+        case = prepared(one, Path(folder))
+        content = input_of(case, one.name, crash["seed"], crash["number"])
+        if crash["content"] is not None:
+            content = b64decode(crash["content"])
+        error = attempt(case, one, content, Tally())
+    print(f"{one.name}: {error or 'no crash'}")
+    return 1 if error else 0
+
+
+class _Progress:
+    """One line on a terminal that is written over, or a line a minute in a file."""
+
+    def __init__(self, started: float) -> None:
+        self._started = self._told = started
+        self._is_terminal = sys.stderr.isatty()
+
+    def __call__(self, tallies: dict[str, Tally]) -> None:
+        now = time.monotonic()
+        if now - self._told < (2 if self._is_terminal else 60):
+            return
+        self._told = now
+        inputs = sum(tally.inputs for tally in tallies.values())
+        crashes = sum(len(tally.crashes) for tally in tallies.values())
+        line = f"{inputs:,} inputs, {inputs / (now - self._started):.0f} a second, {crashes} crashes"
+        print(f"\r{line} " if self._is_terminal else f"{line}\n", end="", file=sys.stderr, flush=True)
+
+
+def report(tallies: dict[str, Tally], *, seed: int, seconds: float) -> str:
+    """The figures of a run as a table."""
+    head = ("target", "inputs", "accepted", "crashes", "ms each", "slowest ms", "MiB more")
+    lines = ["{:<26} {:>9} {:>9} {:>8} {:>8} {:>11} {:>9}".format(*head)]
     for name, tally in tallies.items():
         lines.append(
-            f"{name:<18} {tally.inputs:>8} {tally.accepted:>9} {tally.seconds:>8.1f} {1000 * tally.slowest:>11.1f} "
-            f"{len(tally.crashes):>8}"
+            f"{name:<26} {tally.inputs:>9} {tally.accepted:>9} {len(tally.crashes):>8} "
+            f"{1000 * tally.seconds / max(1, tally.inputs):>8.2f} {1000 * tally.slowest:>11.1f} {tally.mebibytes:>9.0f}"
         )
     inputs = sum(tally.inputs for tally in tallies.values())
-    crashes = [crash for tally in tallies.values() for crash in tally.crashes]
+    crashes = sum(len(tally.crashes) for tally in tallies.values())
+    work = sum(tally.seconds for tally in tallies.values())
     lines.append(
-        f"seed {seed}: {inputs} inputs, {len(crashes)} crashes; peak memory {_megabytes():.0f} MiB, "
-        f"of which {megabytes_before:.0f} MiB before the first input"
+        f"seed {seed}: {inputs} inputs, {crashes} crashes, {seconds:.0f} seconds; {inputs / max(work, 1e-9):.0f} inputs "
+        "per second of a processor"
     )
-    return "\n".join([*lines, *crashes[:20]])
-
-
-def silence_libraries() -> None:
-    """Let C libraries write their complaints to nowhere; what Python and the fault handler write stays."""
-    sys.stderr = os.fdopen(os.dup(2), "w")
-    faulthandler.enable(sys.stderr)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-
-def _megabytes() -> float:
-    """The most memory that this process has held, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m fuzz", description="Give damaged files to zoo's readers.")
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0, help="another one tries other damage")
-    arguments = parser.parse_args()
-    silence_libraries()
-    folder = Path(tempfile.mkdtemp(prefix="zoo-fuzz-"))
-    readers = targets(folder)
-    before = _megabytes()
-    tallies = fuzz(readers, seconds=arguments.seconds, seed=arguments.seed, folder=folder)
-    print(report(tallies, seed=arguments.seed, megabytes_before=before))
-    crashed = any(tally.crashes for tally in tallies.values())
-    if not crashed:
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
-    sys.exit(1 if crashed else 0)
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

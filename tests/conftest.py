@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from warm_python import WarmPython
 
 from helpers import Zoo, make_photos
 from zoo_core.catalog import Catalog, open_catalog
@@ -19,21 +20,23 @@ def catalog() -> Catalog:
     return open_catalog()
 
 
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    warm = WarmPython()
+    yield warm
+    warm.close()
+
+
 @pytest.fixture
-def zoo(tmp_path: Path) -> Zoo:
+def zoo(tmp_path: Path, warm_python: WarmPython) -> Zoo:
     """Call the real command line in a process of its own, in a folder of its own."""
 
     def call(
         *arguments: object, env: dict[str, str] | None = None, timeout: float = 300, warnings: str = "error"
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-W", warnings, "-m", "zoo_core", *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        words = [str(argument) for argument in arguments]
+        own = {**os.environ, **(env or {})}
+        return warm_python.run(words, cwd=tmp_path, env=own, timeout=timeout, warnings=warnings)
 
     return call
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zoo_core.hookspecs import hookimpl
     from zoo_core.hub.bundle import PublishOptions
     from zoo_core.hub.publish import PublishResult, publish
+    from zoo_core.layout import Layout
     from zoo_core.library import create_model, finetune, freeze, load, resume
     from zoo_core.model.apply import AppliedPlan
     from zoo_core.model.assemble import Model
@@ -65,6 +66,7 @@ __all__ = [
     "HubError",
     "HubFile",
     "Images",
+    "Layout",
     "Model",
     "NoOptions",
     "NullCallback",
@@ -128,6 +130,7 @@ _HOME = {
     "IMAGENET_MEAN": "zoo_core.weights_specs",
     "IMAGENET_STD": "zoo_core.weights_specs",
     "Images": "zoo_core.data.sources",
+    "Layout": "zoo_core.layout",
     "Model": "zoo_core.model.assemble",
     "NoOptions": "zoo_core.options",
     "NullCallback": "zoo_core.training.callback",

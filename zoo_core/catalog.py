@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from zoo_core.discovery import DISABLED, DISABLING, PluginRecord, discover, warnings_of
-from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of
+from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of, shown
 from zoo_core.installing import install_hint, registry
 from zoo_core.options import format_options, parse_options, split_name
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
@@ -131,10 +131,10 @@ class Catalog:
         if known:
             distribution = known["distribution"]
             return (
-                f"The {word} '{name}' is provided by {distribution}, which is not installed or failed to load. "
+                f"The {word} '{shown(name)}' is provided by {distribution}, which is not installed or failed to load. "
                 f"`zoo plugins` lists the installed ones. To install it: {install_hint(distribution)}"
             )
-        return f"No {word} '{name}'.{did_you_mean(name, names)} `zoo list {plural}` shows all."
+        return f"No {word} '{shown(name)}'.{did_you_mean(name[:80], names)} `zoo list {plural}` shows all."
 
     def _clash(self, kind: type, name: str, entries: Iterable[Entry[Any]]) -> str:
         owners = [entry.distribution for entry in entries]

@@ -92,6 +92,11 @@ def printable(name: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)
 
 
+def shown(text: str) -> str:
+    """The beginning of a text from outside, printable."""
+    return printable(text[:80])
+
+
 def brief(value: object) -> str:
     """A short text for any value from outside, however long or deep it is."""
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -33,6 +33,11 @@ class InstalledPlugin:
     distribution: str
     version: str
     damage: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises TypeError for values from a cache that are no texts."""
+        if not all(isinstance(text, str) for text in astuple(self)):
+            raise TypeError("not texts")
 
     def load(self) -> Any:
         """Import the module, or the object in it, that the entry point names. Raises any error of that import."""

@@ -12,7 +12,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from zoo_core.errors import PluginError, UsageError, brief, did_you_mean
+from zoo_core.errors import PluginError, UsageError, brief, did_you_mean, shown
 
 O = TypeVar("O")  # an options dataclass  # noqa: E741
 
@@ -41,10 +41,10 @@ def parse_options(owner: str, options: type[O], text: str) -> O:
         if not separator and position == 0 and fields:
             key, raw = next(iter(fields)), item
         elif not separator:
-            raise UsageError(f"'{owner}': '{item}' is not key=value. {describe_options(owner, options)}")
+            raise UsageError(f"'{owner}': '{shown(item)}' is not key=value. {describe_options(owner, options)}")
         if key not in fields:
             raise UsageError(
-                f"'{owner}' has no option '{key}'.{did_you_mean(key, fields)} {describe_options(owner, options)}"
+                f"'{owner}' has no option '{shown(key)}'.{did_you_mean(key[:80], fields)} {describe_options(owner, options)}"
             )
         if key in values:
             raise UsageError(f"'{owner}' sets the option '{key}' twice.")
@@ -116,7 +116,7 @@ def _read(owner: str, key: str, kind: Any, raw: str) -> Any:
             "bool, str, a Literal, or a tuple of numbers."
         ) from None
     except ValueError:
-        raise UsageError(f"'{owner}': {key} must be {_type_name(kind)}, got '{raw}'.") from None
+        raise UsageError(f"'{owner}': {key} must be {_type_name(kind)}, got '{shown(raw)}'.") from None
 
 
 def _convert(kind: Any, raw: str) -> Any:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo_core.errors import WeightsError, brief
+from zoo_core.errors import WeightsError, brief, reason_of
 from zoo_core.paths import written_whole
 
 MAX_HEADER_BYTES = 16 * 2**20  # a model of 20,000 tensors needs about 2 MiB
@@ -96,7 +96,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}.") from error
+        raise WeightsError(f"{path} is not a readable safetensors file: {reason_of(error)}.") from error
 
 
 def write_tensors(target: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -145,7 +145,7 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for damaged files
-        raise WeightsError(f"{path} is not a plain PyTorch state dict: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} is not a plain PyTorch state dict: {reason_of(error)}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds something else than tensors under names; zoo does not load it.")
     return dict(state)

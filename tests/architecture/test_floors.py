@@ -26,6 +26,7 @@ FLOORS = (
     "json_checks",
     "wording",
     "spec_checks",
+    "layout",
     "weights_specs",
     "specs",
     "freezing",

@@ -118,7 +118,7 @@ def test_every_backbone_fine_tunes_one_step_from_scratch_at_its_smallest_size(
         (
             ["finetune", "--backbone", "lenet5", "--epochs", "0"],
             2,
-            "'--epochs': must be a whole number of at least 1, got 0",
+            "'--epochs': must be a whole number of at least 1 and at most 10000, got 0",
         ),
         (
             ["finetune", "--backbone", "lenet5", "--epochs", "two"],

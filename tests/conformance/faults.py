@@ -111,7 +111,7 @@ def half(chain: Any) -> None:
 
 FAULTS: dict[str, tuple[str, Plant, str]] = {
     "wrong-channels": (
-        "hands on feature maps",
+        "hands on its features",
         lambda p: p.facts(channels=8),
         "puts out 4 channels, and its spec says 8",
     ),
@@ -119,7 +119,7 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
     "wrong-params": ("has the parameters of its spec", lambda p: p.facts(params=99), "its spec says 99"),
     "wrong-gmacs": ("gmacs of its spec", lambda p: p.facts(gmacs=1.0), "its spec says 1.0"),
     "stage-missing": (
-        "hands on feature maps",
+        "hands on its features",
         lambda p: p.chains(lambda c: c._modules.pop("layer1")),
         "built the stages",
     ),
@@ -206,7 +206,7 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
         "alone",
     ),
     "fixed-batch": (
-        "hands on feature maps",
+        "hands on its features",
         lambda p: p.stages(lambda w, x: w.inner(x).reshape(4, 4, 2, -1)),
         "makes 4 of 2",
     ),
@@ -277,7 +277,7 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
     "top1-share": ("says what its weights are", weights(top1=0.71), "top-1 is in percent, and it is 0.71"),
     "year-wrong": ("says what its weights are", lambda p: p.facts(year=0), "the year is 0"),
     "classifier-in-stage": (
-        "hands on feature maps",
+        "hands on its features",
         lambda p: p.chains(lambda c: c.layer2.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()])),
         "puts out (B, 4), and a head needs",
     ),
@@ -354,7 +354,7 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
         lambda p: p.facts(gmacs=4e-5, preprocessing=image(64)),
         "its spec says 4e-05",
     ),
-    "grey": ("hands on feature maps", lambda p: p.facts(preprocessing=image(16, GREY, GREY)), "channel"),
+    "grey": ("hands on its features", lambda p: p.facts(preprocessing=image(16, GREY, GREY)), "channel"),
     "seeds-global": (
         "is built without side effects",
         lambda p: replace(p, before=lambda: torch.manual_seed(0)),
@@ -371,13 +371,13 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
         "it prints 'hello",
     ),
     "tuple-output": (
-        "hands on feature maps",
+        "hands on its features",
         lambda p: p.stages(lambda w, x: (w.inner(x), 1), "layer2"),
         "puts out a tuple",
     ),
-    "half-parameters": ("hands on feature maps", lambda p: p.chains(half), "is in torch.bfloat16"),
+    "half-parameters": ("hands on its features", lambda p: p.chains(half), "is in torch.bfloat16"),
     "float64": (
-        "hands on feature maps",
+        "hands on its features",
         lambda p: p.stages(lambda w, x: w.inner(x).double()),
         "puts out torch.float64",
     ),

@@ -1,4 +1,4 @@
-"""Two small backbones of different families, each with its published network, and ways to plant a fault into either."""
+"""A residual network of maps and a transformer of tokens, both small, and ways to plant a fault into either."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo_core import CLASSIFIER, BackboneSpec, Chain, Paper, Preprocessing, hookimpl
+from zoo_core import CLASSIFIER, BackboneSpec, Chain, Layout, Paper, Preprocessing, hookimpl
 
 MODULE = "zoo_planted"
 STAGES = ("stem", "layer1", "layer2")
@@ -60,53 +61,67 @@ class ResidualNet(nn.Module):
         )
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of a map (B, C, H, W)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
-class Mixer(nn.Module):
-    """A depthwise convolution and two layers over the channels, with layer norm."""
+class Patches(nn.Module):
+    """Patches of 4 x 4 pixels as tokens, behind a class token."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.norm = ChannelNorm(channels)
-        self.up, self.down = nn.Conv2d(channels, 2 * channels, 1), nn.Conv2d(2 * channels, channels, 1)
+        self.conv = nn.Conv2d(3, channels, 4, 4)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, channels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat((self.class_token.expand(len(images), -1, -1), self.conv(images).flatten(2).mT), dim=1)
+
+
+class Attention(nn.Module):
+    """Self-attention with one head and two layers over the channels, each behind layer norm."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.qkv, self.output = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        self.up, self.down = nn.Linear(channels, 2 * channels), nn.Linear(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.down(functional.gelu(self.up(self.norm(self.depthwise(x)))))
+        query, key, value = self.qkv(self.norm1(x)).chunk(3, dim=-1)
+        x = x + self.output(functional.scaled_dot_product_attention(query, key, value))
+        return x + self.down(functional.gelu(self.up(self.norm2(x))))
 
 
-class MixerNet(nn.Module):
-    """Patches, layer norm and GELU: no batch norm anywhere."""
+class First(nn.Module):
+    """The class token alone."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens[:, 0]
+
+
+class TokenNet(nn.Module):
+    """A vision transformer without a table of positions, so that it takes every multiple of 4 pixels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.patches, self.norm = nn.Conv2d(3, width, 4, 4), ChannelNorm(width)
-        self.layer1, self.layer2 = Mixer(width), Mixer(width)
-        self.last = ChannelNorm(width)
+        self.patches = Patches(width)
+        self.layer1, self.layer2 = Attention(width), Attention(width)
+        self.last = nn.LayerNorm(width)
         self.fc = nn.Linear(width, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.layer2(self.layer1(functional.gelu(self.norm(self.patches(x)))))
-        return self.fc(functional.gelu(self.last(x)).mean((2, 3)))
+        x = self.layer2(self.layer1(functional.gelu(self.patches(x))))
+        return self.fc(functional.gelu(self.last(x))[:, 0])
 
     def cut(self) -> Chain:
         return Chain.cut(
             self,
             {
-                "stem": ("patches", "norm", nn.GELU()),
+                "stem": ("patches", nn.GELU()),
                 "layer1": "layer1",
                 "layer2": ("layer2", "last", nn.GELU()),
-                CLASSIFIER: (nn.AdaptiveAvgPool2d(1), nn.Flatten(), "fc"),
+                CLASSIFIER: (First(), "fc"),
             },
         )
 
 
-Network = ResidualNet | MixerNet
+Network = ResidualNet | TokenNet
 
 
 @dataclass(frozen=True)
@@ -202,5 +217,7 @@ def planted(kind: type[Network]) -> Planted:
         params=sum(parameter.numel() for parameter in kind(4).parameters()),
         gmacs=None,
         options=Width,
+        features=Layout("tokens", prefix=1) if kind is TokenNet else Layout(),
+        size_step=4 if kind is TokenNet else 1,
     )
     return Planted(kind, spec, kind)

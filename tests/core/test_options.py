@@ -80,3 +80,10 @@ def test_whatever_has_no_options_says_so() -> None:
     assert describe_options("head-only", NoOptions) == "'head-only' has no options."
     with pytest.raises(UsageError, match="'head-only' has no options"):
         parse_options("head-only", NoOptions, "2=3")
+
+
+@pytest.mark.parametrize("text", ["+" * 40_000, f"{'a' * 40_000}=1", f"n={'9' * 40_000}", f"n=1,{'b' * 40_000}"])
+def test_a_text_without_end_is_quoted_in_short(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_options("thing", Options, text)
+    assert len(str(caught.value)) < 600

@@ -57,11 +57,11 @@ def test_every_setting_is_checked_at_birth_by_its_declaration(name: str) -> None
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("epochs", 0, "epochs must be a whole number of at least 1, got 0."),
+        ("epochs", 0, "epochs must be a whole number of at least 1 and at most 10000, got 0."),
         ("lr", 0.0, "lr must be a number above 0 and at most 100, or auto, got 0.0."),
         ("lr", float("nan"), "lr must be a number above 0"),
         ("val_share", 0.95, "val_share must be a number of at least 0.01 and at most 0.9"),
-        ("epochs", "3", "epochs must be a whole number of at least 1, got '3'."),
+        ("epochs", "3", "epochs must be a whole number of at least 1 and at most 10000, got '3'."),
         ("optimizer", "adamW", "optimizer must be one of adamw, sgd, got 'adamW'. Did you mean 'adamw'?"),
         ("augment", "crops", "augment must be one of auto, none, flip, crop-flip"),
         ("gradient_checkpointing", 1, "gradient_checkpointing must be true or false, got 1."),
@@ -89,7 +89,7 @@ def test_a_config_is_the_same_after_json_and_back() -> None:
     [
         ({"backbone": "x", "epoch": 3}, "no setting 'epoch'. Did you mean 'epochs'?"),
         ({"epochs": 3}, "needs the setting 'backbone'"),
-        ({"backbone": "x", "epochs": "3"}, "epochs must be a whole number of at least 1, got '3'"),
+        ({"backbone": "x", "epochs": "3"}, "epochs must be a whole number of at least 1 and at most 10000, got '3'"),
         ({"backbone": "x", "epochs": True}, "got True"),
         ({"backbone": ["x"]}, "backbone must be a text, got ['x']"),
         ({"backbone": "x", "views": 3, "cached-views": 3}, "gives the setting 'views' twice"),

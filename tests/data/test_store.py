@@ -86,6 +86,20 @@ def test_a_torn_last_entry_of_the_index_is_passed_over_and_overwritten(tmp_path:
     assert holds(tmp_path / "s", range(8))
 
 
+def test_an_index_of_more_entries_than_its_rows_could_have_is_begun_anew(tmp_path: Path) -> None:
+    """What was added to such a store stood behind all that is read of an index, and was computed in every run again."""
+    keys, arrays = [key(0), key(1)], [array(0, (1, 1, 1)), array(1, (1, 1, 1))]
+    with Store(tmp_path / "s", np.float16) as store:
+        store.add(keys, arrays)
+    index, rows = tmp_path / "s" / "index", tmp_path / "s" / "rows"
+    junk = ENTRY.itemsize * (rows.stat().st_size - 4)  # an entry for every byte, where an array has two or more
+    index.write_bytes(index.read_bytes()[:HEADER_BYTES] + b"\1" * junk)
+    with Store(tmp_path / "s", np.float16) as store:
+        store.add(keys, arrays)
+        store.commit()
+        assert [store.get(one) for one in keys] == arrays
+
+
 def test_entries_beyond_the_end_of_the_rows_are_not_believed(tmp_path: Path) -> None:
     fill(tmp_path / "s", range(5))
     os.truncate(tmp_path / "s" / "rows", HEADER_BYTES + 3 * array(0).nbytes + 5)

@@ -7,6 +7,7 @@ several times, leftovers of a killed process stayed for good, and a password wen
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,12 @@ from huggingface_hub import close_session
 from helpers import decoding, files_of_at_most
 from streaming.support import FileServer, Photo, content_of, serving, write_shards
 from zoo_core.catalog import Catalog
+from zoo_core.data.decode import INSPECTION
 from zoo_core.data.folders import read_folders
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source, windows_of
 from zoo_core.errors import DataError, FullError, HubError, UsageError
+from zoo_core.json_index import write_index
 from zoo_core.streaming import index as indexing
 from zoo_core.streaming import shard_cache
 from zoo_core.streaming.shard_cache import ShardCache
@@ -79,6 +82,9 @@ def test_a_pattern_stands_for_its_shards_in_order(pattern: str, meant: list[str]
         ("wds:photos-*.tar", "braces may hold a range of numbers only"),
         ("wds:photos-{5..1}.tar", "stands for 0 shards; there must be 1 to 100,000"),
         ("wds:photos-{0..999999999}.tar", "stands for 1,000,000,000 shards"),
+        (f"wds:photos-{{0..{'9' * 5000}}}.tar", "braces may hold a range of numbers only"),
+        (f"wds:photos-{'{0..999999999999}' * 400}.tar", "stands for more than 10^18 shards"),
+        ("wds:photos-{\u0663..\u0664}.tar", "braces may hold a range of numbers only"),
         (
             "wds:photos.tar.gz",
             "does not name .tar files, which must not be compressed. Give 'wds:photos-{000..010}.tar' or",
@@ -173,6 +179,25 @@ def test_a_damaged_index_is_made_again(shards: Path, cache: Path) -> None:
         whole = path.read_text()
         path.write_text((whole[:50], whole.replace("[[", '[["x", '), "[" * 10_000, "{}")[number])
     assert content_of(open_tars(pattern)) == first
+
+
+@pytest.mark.parametrize("place", [(10**30, 1), (0, 2**63), (0, 2**62), (2**62, 2**62)])
+def test_an_index_with_a_place_that_no_shard_has_is_not_followed(
+    place: tuple[int, int], shards: Path, cache: Path
+) -> None:
+    """The first two were an OverflowError, the third took all memory."""
+    pattern = f"{shards}/photos-{{000..003}}.tar"
+    open_tars(pattern)
+    for path in (cache / "scans").glob("shard-*.json"):
+        data = json.loads(path.read_text().partition("\n")[2])
+        data["entries"][0][2:4] = place
+        write_index(path, INSPECTION, data)
+    images = open_tars(pattern).parts["train"].images
+    if max(place) >= 2**63:
+        images.read(0)
+    else:
+        with pytest.raises(DataError, match="has changed since the data set was inspected"):
+            images.read(0)
 
 
 def test_images_that_were_exchanged_since_are_not_trained_on(shards: Path, photos: list[Photo]) -> None:

@@ -168,7 +168,7 @@ def test_images_are_cut_and_features_held_on_the_device(
         store.add(keys, [np.full((2, 2, 4), number, np.float16) for number in range(6)])
         store.commit()
         entries, labels = store.find(keys)[0].reshape(3, 2), np.arange(3)
-        kept = CachedFeatures(store, entries, labels, "float16", GPU, flat=False)
+        kept = CachedFeatures(store, entries, labels, "float16", GPU, (4, 2, 2))
         ((inputs, targets),) = kept.batches([[(0, 0), (2, 1)]])
         assert kept._held is not None
         assert kept._held.device == inputs.device == targets.device == GPU

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("zoo_core.cli.plan:plan", "Show the plan of a strategy and its cost, without training."),
     "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),
     "resume": ("zoo_core.cli.resume:resume", "Continue an interrupted run."),
+    "runs": ("zoo_core.cli.runs:runs", "List your runs, or compare two."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
     "predict": ("zoo_core.cli.predict:predict", "Predict images with a run or a pretrained backbone."),
     "publish": ("zoo_core.cli.publish:publish", "Publish a run on the Hugging Face Hub."),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from tempfile import TemporaryFile
 from types import FrameType
@@ -33,9 +34,10 @@ def run_together(devices: int) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with ExitStack() as files:
-        outputs = [files.enter_context(TemporaryFile()) for _ in range(1, devices)]
-        return _run(devices, port, [None, *outputs])
+    with ExitStack() as held:
+        outputs = [None, *(held.enter_context(TemporaryFile()) for _ in range(1, devices))]
+        processes = [held.enter_context(_start(rank, devices, port, outputs[rank])) for rank in range(devices)]
+        return _run(processes, outputs)
 
 
 def end_with_launcher() -> None:
@@ -54,9 +56,7 @@ def end_with_launcher() -> None:
     threading.Thread(target=wait_for_end, name="zoo-launcher", daemon=True).start()
 
 
-def _run(devices: int, port: int, outputs: list[IO[bytes] | None]) -> int:
-    processes = [_start(rank, devices, port, outputs[rank]) for rank in range(devices)]
-
+def _run(processes: list[subprocess.Popen[bytes]], outputs: Sequence[IO[bytes] | None]) -> int:
     def pass_on(signum: int, frame: FrameType | None) -> None:
         leave_closed_terminal(signum)
         for process in processes:
@@ -71,7 +71,7 @@ def _run(devices: int, port: int, outputs: list[IO[bytes] | None]) -> int:
     if code >= 0:
         _show(outputs[failed])
         return code
-    click.echo(f"error: process {failed + 1} of {devices} was killed by {signal.Signals(-code).name}.", err=True)
+    click.echo(f"error: process {failed + 1} of {len(processes)} was killed by {signal.Signals(-code).name}.", err=True)
     if failed == 0:  # the one that prints: the output of another says how to go on
         _show(outputs[1])
     return 128 - code

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TextIO
 
 from zoo_core.data.parts import part_named
-from zoo_core.errors import DataError, UsageError, printable
-from zoo_core.tasks.targets import PartName, shown
+from zoo_core.errors import DataError, UsageError, printable, shown
+from zoo_core.tasks.targets import PartName
 
 MAX_BYTES = 256 * 2**20  # some two million rows of a path and a word
 MAX_ROWS = 5_000_000
@@ -112,7 +112,7 @@ def _lines(file: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise DataError(f"{file}, line {reader.line_num}: {error}.") from None  # type: ignore[attr-defined]
+            raise DataError(f"{file}, line {reader.line_num}: {printable(str(error))}.") from None  # type: ignore[attr-defined]
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
@@ -138,16 +138,12 @@ def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
     table = Table(file, tuple(names[place] for place in header.targets), [])
     if header.index is not None:
         table.ignored["column of row numbers"] = 1
-    first_line: dict[str, int] = {}
     for line, cells in rows:
-        path = cells[header.path]
-        if first_line.setdefault(path, line) != line:
-            raise DataError(f"{file}, line {line}: '{shown(path)}' stands in line {first_line[path]} already.")
         word = "train" if header.part is None else cells[header.part]
         part = part_named(word)
         if part is None:
             raise DataError(f"{file}, line {line}: the part must be train, val or test, got '{shown(word)}'.")
-        table.rows.append(TableRow(line, path, part, tuple(cells[place] for place in header.targets)))
+        table.rows.append(TableRow(line, cells[header.path], part, tuple(cells[place] for place in header.targets)))
     return table
 
 
@@ -190,12 +186,13 @@ def _with_part(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
 def find_images(table: Table) -> list[str]:
     """The path of each row's image, relative to the CSV file's folder.
 
-    Raises DataError unless every path leads to a file inside that folder, links followed.
+    Raises DataError unless every path leads to a file inside that folder, links followed, and no two to one.
     """
     root = table.file.parent
     real_root = os.path.realpath(root)
     inside: dict[str, bool] = {}  # by folder: each is resolved once
     paths: list[str] = []
+    first_line: dict[str, int] = {}  # by path in its shortest spelling
     missing: list[TableRow] = []
     for row in table.rows:
         relative = _relative(row.path, root, real_root)
@@ -205,6 +202,9 @@ def find_images(table: Table) -> list[str]:
                 f"'{shown(row.path)}' is not a path inside the folder of the CSV file. Move the file into a folder "
                 "that holds all images.",
             )
+        spelled = os.path.normpath(relative)
+        if first_line.setdefault(spelled, row.line) != row.line:
+            raise table.error(row, f"'{shown(row.path)}' stands in line {first_line[spelled]} already.")
         paths.append(relative)
         folder = os.path.dirname(relative)
         if folder not in inside:

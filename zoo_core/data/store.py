@@ -161,7 +161,7 @@ class Store:
             with suppress(FileNotFoundError):  # another process removed the folder just now
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with self._locked():
-                    generation = _generation(self.folder)
+                    generation = _generation(self.folder, self.dtype.itemsize)
                     if generation is None:
                         if any(os.path.lexists(self.folder / name) for name in ("rows", "index")):
                             self._tell("was damaged")
@@ -232,7 +232,7 @@ def lookup(entries: Array, keys: Iterable[bytes]) -> tuple[Array, npt.NDArray[np
     return chosen, (chosen["key"] == wanted).all(axis=1)
 
 
-def _generation(folder: Path) -> bytes | None:
+def _generation(folder: Path, item_bytes: int) -> bytes | None:
     """The generation that both files of a store begin with; None when they are no pair."""
     heads, sizes = [], []
     for name in ("rows", "index"):
@@ -244,7 +244,8 @@ def _generation(folder: Path) -> bytes | None:
                 sizes.append(os.fstat(file.fileno()).st_size)
         except OSError:
             return None
-    fitting = sizes[1] <= HEADER_BYTES + sizes[0] * ENTRY.itemsize  # an array has at least one byte
+    # An array has at least one number. `refresh` reads no entries beyond that either.
+    fitting = sizes[1] <= HEADER_BYTES + sizes[0] // item_bytes * ENTRY.itemsize
     whole = len(heads[0]) == HEADER_BYTES and heads[0].startswith(MAGIC)
     return heads[0][len(MAGIC) :] if heads[0] == heads[1] and whole and fitting else None
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from zoo_core.data.classes import check_names
 from zoo_core.data.csvfile import Table, find_images, listed, read_rows
 from zoo_core.data.sources import FolderImages, Part, PartName, Source
-from zoo_core.errors import UsageError, printable
+from zoo_core.errors import UsageError, printable, shown
 from zoo_core.settings import TaskChoice
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.multilabel import SEPARATOR, label_value
-from zoo_core.tasks.targets import TargetColumns, shown
+from zoo_core.tasks.targets import TargetColumns
 
 TARGET_NAMES = ("label", "labels", "class", "class_name", "category", "target", "tags")
 """Names of a column that is the target where the columns beside it leave the choice open."""

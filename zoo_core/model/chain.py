@@ -1,4 +1,4 @@
-"""A network as a chain of named stages: the conv base from image to feature map, then perhaps a classifier.
+"""A network as a chain of named stages: the base from image to features, then perhaps a classifier.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -14,7 +14,10 @@ from zoo_core.errors import PluginError
 from zoo_core.freezing.plan import Rule
 from zoo_core.specs import CLASSIFIER
 
-NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+UNDECAYED = ("pos", "token")
+"""Parts of the names of parameters that are tables of positions, or tokens: `pos_embed`, `relative_position_bias_table`,
+`cls_token`. Weight decay would pull what they encode to zero (as in Dosovitskiy et al. 2021, arXiv 2010.11929)."""
 
 
 class Chain(nn.Sequential):
@@ -112,5 +115,20 @@ def freeze_part(part: nn.Module, rule: Rule) -> None:
         part.eval()
     elif rule.statistics == "frozen":
         for module in part.modules():
-            if isinstance(module, NORMALISATION):
+            if is_normalisation(module):
                 module.eval()
+
+
+def is_normalisation(module: nn.Module) -> bool:
+    """Whether a module normalises its input. Libraries bring RMS norms of their own, which share no class."""
+    return isinstance(module, NORMALISATION) or "rmsnorm" in type(module).__name__.lower()
+
+
+def decayed(part: nn.Module) -> set[nn.Parameter]:
+    """The parameters of a stage or head that weight decay pulls to zero: no norms, biases, positions or tokens."""
+    return {
+        parameter
+        for module in part.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim > 1 and not isinstance(module, nn.Embedding) and not any(word in name for word in UNDECAYED)
+    }

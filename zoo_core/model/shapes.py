@@ -16,12 +16,13 @@ from torch.func import functional_call
 
 from zoo_core.attribution import marked_owner
 from zoo_core.errors import PluginError, reason_of
+from zoo_core.layout import Layout
 from zoo_core.model.chain import Chain
 from zoo_core.model.lean_torch import ShapeInference
 
 
 def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int, ...]]:
-    """The output shape (C, H, W) of each stage for one square image of `size` pixels.
+    """The shape of each stage's output for one square image of `size` pixels.
 
     The chain may be on any device, and stays as it is. Raises PluginError that names the first stage that fails, that
     puts out anything but one float32 tensor, or that holds numbers of another type.
@@ -40,15 +41,16 @@ def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int,
     return shapes
 
 
-def check_features(shape: tuple[int, ...], channels: int, *, owner: str) -> None:
-    """Raise PluginError unless the last stage puts out a feature map (C, H, W) with the channels of the spec."""
-    if len(shape) != 3 or 0 in shape:
+def check_features(shape: tuple[int, ...], layout: Layout, channels: int, *, owner: str) -> None:
+    """Raise PluginError unless the last stage puts out features of the layout and the channels of the spec."""
+    if not layout.fits(shape):
+        needed = "a feature map (B, C, H, W)" if layout.kind == "map" else f"{layout} (B, N, C)"
         raise PluginError(
-            f"{owner} puts out {_batched(shape)}, and a head needs a feature map (B, C, H, W). Pooling and classifier "
-            "belong into the stage zoo_core.CLASSIFIER, which a head replaces."
+            f"{owner} puts out {_batched(shape)}, and a head needs {needed}. The spec's `features` name the layout; "
+            "pooling and classifier belong into the stage zoo_core.CLASSIFIER, which a head replaces."
         )
-    if shape[0] != channels:
-        raise PluginError(f"{owner} puts out {shape[0]} channels, and its spec says {channels}.")
+    if layout.channels(shape) != channels:
+        raise PluginError(f"{owner} puts out {layout.channels(shape)} channels, and its spec says {channels}.")
 
 
 def check_outputs(head: nn.Module, features: tuple[int, ...], num_outputs: int, *, owner: str) -> None:

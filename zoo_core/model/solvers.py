@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo_core.builtin import FittedOptions
+from zoo_core.layout import FEATURE_MAP, Layout
 from zoo_core.model.heads import pooled
 from zoo_core.model.lean_torch import without_compiler
 
@@ -30,8 +31,8 @@ class Solvable(Protocol):
     fitted head further.
     """
 
-    def reduce(self, features_BCHW: Tensor) -> Tensor:
-        """The part of the head without parameters: a feature map (B, C, H, W) to (B, F)."""
+    def reduce(self, features: Tensor) -> Tensor:
+        """The part of the head without parameters: a map (B, C, H, W) or tokens (B, N, C) to (B, F)."""
 
     def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
         """Set the parameters from the reduced features of all training images; the seed decides all randomness."""
@@ -40,18 +41,21 @@ class Solvable(Protocol):
 class _Fitted(nn.Sequential):
     """Pooling without parameters, then one layer that is fitted."""
 
-    pool: nn.Module
-    flatten: nn.Module
-
     def __init__(
-        self, options: FittedOptions, in_channels: int, make_output: type[nn.Module], num_outputs: int
+        self,
+        options: FittedOptions,
+        in_channels: int,
+        make_output: type[nn.Module],
+        num_outputs: int,
+        layout: Layout = FEATURE_MAP,
     ) -> None:
-        layers, width = pooled(options.pool, in_channels)
+        layers, width = pooled(options.pool, in_channels, layout)
         super().__init__(OrderedDict([*layers, ("output", make_output(width, num_outputs))]))
 
-    def reduce(self, features_BCHW: Tensor) -> Tensor:
-        reduced_BF: Tensor = self.flatten(self.pool(features_BCHW))
-        return reduced_BF
+    def reduce(self, features: Tensor) -> Tensor:
+        for layer in list(self)[:-1]:
+            features = layer(features)
+        return features
 
 
 class LogisticRegression(_Fitted):
@@ -182,11 +186,11 @@ class Prototypes(_Fitted):
         self.output.precision.fill_(1 / variance.clamp(min=1e-12).item())
 
 
-def logreg(options: FittedOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
+def logreg(options: FittedOptions, *, in_channels: int, num_outputs: int, layout: Layout = FEATURE_MAP) -> nn.Module:
     """Global pooling and the optimal linear layer, a plain `nn.Linear`."""
-    return LogisticRegression(options, in_channels, nn.Linear, num_outputs)
+    return LogisticRegression(options, in_channels, nn.Linear, num_outputs, layout)
 
 
-def prototype(options: FittedOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
+def prototype(options: FittedOptions, *, in_channels: int, num_outputs: int, layout: Layout = FEATURE_MAP) -> nn.Module:
     """Global pooling and the distance to each class's mean."""
-    return Prototypes(options, in_channels, Means, num_outputs)
+    return Prototypes(options, in_channels, Means, num_outputs, layout)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from zoo_core.discovery import CORE
 from zoo_core.errors import printable
@@ -28,15 +29,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
     """
     task = task_named(facts.task)
     rows = task.card_rows(result, facts.classes)
-    environment = Environment(
-        loader=PackageLoader("zoo_core", "resources"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["inline"] = inline
-    return environment.get_template("card.md.j2").render(
+    return _template().render(
         facts=facts,
         result=result,
         address=address,
@@ -51,6 +44,19 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         decisions=decision_lines(facts.decisions),
         cached=cached_in_words(facts),
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("zoo_core", "resources"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["inline"] = inline
+    return environment.get_template("card.md.j2")
 
 
 def decision_lines(decisions: Mapping[str, Decision]) -> list[str]:

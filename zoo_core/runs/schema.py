@@ -23,6 +23,7 @@ from zoo_core.weights_specs import Preprocessing
 FORMAT = "zoo-run"
 VERSION = 1
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,98}[A-Za-z0-9])?", re.ASCII)
 
 
@@ -88,7 +89,7 @@ split points are compared with those of the checkpoint."""
 
 def differences(before: RunFacts, now: RunFacts) -> list[str]:
     """The facts in which two runs differ, a line each: the name, the old value and the new one."""
-    old, new = _flat(_at_this_version(before, now.zoo_core).to_dict()), _flat(now.to_dict())
+    old, new = flat(_at_this_version(before, now.zoo_core).to_dict()), flat(now.to_dict())
     lines = []
     for name in dict.fromkeys([*old, *new]):
         one, other = old.get(name), new.get(name)
@@ -113,12 +114,12 @@ def _at_this_version(facts: RunFacts, version: str) -> RunFacts:
     )
 
 
-def _flat(data: Any, name: str = "") -> dict[str, Any]:
+def flat(data: Any, name: str = "") -> dict[str, Any]:
     """Plain data as values under dotted names."""
     if isinstance(data, Mapping):
-        return {key: value for part, own in data.items() for key, value in _flat(own, f"{name}.{part}").items()}
+        return {key: value for part, own in data.items() for key, value in flat(own, f"{name}.{part}").items()}
     if isinstance(data, list | tuple):
-        return {name.removeprefix("."): [_flat(item) if isinstance(item, Mapping) else item for item in data]}
+        return {name.removeprefix("."): [flat(item) if isinstance(item, Mapping) else item for item in data]}
     return {name.removeprefix("."): data}
 
 
@@ -140,7 +141,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             backbone=_provided(data["backbone"]),
             head=_provided(data["head"]),
             strategy=_provided(data["strategy"]),
-            start=None if start is None else StartFacts(**_texts(_keys(start, StartFacts))),
+            start=None if start is None else _start(start),
             classes=_classes(data["classes"]),
             preprocessing=_preprocessing(_keys(data["preprocessing"], Preprocessing)),
             data=_data(_keys(data["data"], DataFacts)),
@@ -234,8 +235,12 @@ def _keys(value: object, kind: type) -> dict[str, Any]:
     return mapping
 
 
-def _texts(mapping: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if value is None else as_text(value) for key, value in mapping.items()}
+def _start(value: object) -> StartFacts:
+    found = _keys(value, StartFacts)
+    start = StartFacts(**{key: as_text(one) for key, one in found.items() if one is not None})
+    if not SHA256.fullmatch(start.sha256):
+        raise TypeError(f"{brief(start.sha256)} is not a sha256")
+    return start
 
 
 def _provided(value: object) -> Provided:

@@ -25,6 +25,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import DIGEST_BYTES, content_digest
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError
+from zoo_core.json_checks import as_count
 from zoo_core.json_index import read_index, write_index
 from zoo_core.paths import cache_dir
 from zoo_core.streaming.samples import Sample, SampledShard
@@ -54,8 +55,8 @@ class IndexEntry:
             raise ValueError("not a digest")
         if not (isinstance(self.name, str) and isinstance(self.text, str) and isinstance(self.problem, str | None)):
             raise TypeError("not a name, a text and a problem")
-        if not (isinstance(self.offset, int) and isinstance(self.length, int) and min(self.offset, self.length) >= 0):
-            raise TypeError("not a place")
+        for number in (self.offset, self.length):
+            as_count(number)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,8 @@ def _sample(file: BinaryIO, title: str, key: str, image: tarfile.TarInfo, target
 
 
 def content_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    """`length` bytes at `offset` of an open file, whatever its position."""
+    """`length` bytes at `offset` of an open file, or those that it has there, whatever its position."""
+    length = max(0, min(length, os.fstat(file.fileno()).st_size - offset))  # memory is taken for all of them
     if PREAD is not None:
         content: bytes = PREAD(file.fileno(), length, offset)
         return content

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName, Source
-from zoo_core.errors import DataError, UsageError, printable
+from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.options import parse_options
 from zoo_core.streaming.assemble import read_shards
 from zoo_core.streaming.download import download, identity_of, prepare, text_at
@@ -62,15 +62,16 @@ def open_tars(text: str, watch: Watch | None = None) -> Source:
 
 def expanded(pattern: str) -> list[str]:
     """The texts of a pattern with ranges such as `{000..010}`, in order."""
-    pieces = re.split(r"\{(\d+)\.\.(\d+)\}", pattern)
+    pieces = re.split(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}", pattern)
     if re.search(r"[{}*?]", "".join(pieces[::3])):
-        raise UsageError(f"{printable(pattern)}: braces may hold a range of numbers only, such as {{000..010}}.")
+        raise UsageError(f"{shown(pattern)}: braces may hold a range of numbers only, such as {{000..010}}.")
     ranges = [(int(first), int(last), len(first)) for first, last in zip(pieces[1::3], pieces[2::3], strict=True)]
     total = 1
     for first, last, _ in ranges:
         total *= max(0, last - first + 1)
     if not 0 < total <= MAX_SHARDS:
-        raise UsageError(f"{printable(pattern)} stands for {total:,} shards; there must be 1 to {MAX_SHARDS:,}.")
+        many = f"{total:,}" if total < 10**18 else "more than 10^18"
+        raise UsageError(f"{shown(pattern)} stands for {many} shards; there must be 1 to {MAX_SHARDS:,}.")
     spelled = [[str(number).zfill(width) for number in range(first, last + 1)] for first, last, width in ranges]
     return [
         "".join(text for pair in zip(pieces[::3], (*numbers, ""), strict=True) for text in pair)

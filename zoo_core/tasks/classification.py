@@ -13,11 +13,11 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo_core.errors import DataError, UsageError, printable
+from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.json_checks import as_count, as_list, as_number
 from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
 from zoo_core.tasks.metrics import ACCURACY, Baseline
-from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
+from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, same_length
 
 MAX_COUNTED = 20  # classes whose counts fit into the cells of the picture
@@ -129,6 +129,13 @@ class Classification(Task[ClassEvaluation]):
         low, high = evaluation.interval
         counted = f"{evaluation.correct} of {evaluation.images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
         return f"Accuracy {where}: {self.metric.text(evaluation.score)} ({counted})"
+
+    def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
+        """With a word where the accuracy is above the baseline, which lies within its interval."""
+        sentences = super().baseline_sentences(figures, baseline)
+        if self.beats(figures, baseline) and figures["interval"][0] <= baseline.score:
+            sentences.append("The baseline lies within the accuracy's interval: more images may show no difference.")
+        return sentences
 
     def answer_text(self, value: float) -> str:
         return f"{100 * value:.1f} %"

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo_core.errors import printable
+from zoo_core.errors import printable, shown
 from zoo_core.json_checks import as_list, as_number, as_text
 from zoo_core.tasks.metrics import Baseline, Counts, FloatArray, Metric, average_precision, f1
-from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown
+from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, same_length
 
 THRESHOLD = 0.5  # the probability above which a label is predicted

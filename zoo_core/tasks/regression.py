@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo_core.errors import DataError, printable
+from zoo_core.errors import DataError, printable, shown
 from zoo_core.json_checks import as_list, as_number, as_text
 from zoo_core.tasks import metrics
 from zoo_core.tasks.metrics import Baseline, FloatArray, Metric
-from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, shown, stored_numbers
+from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
 from zoo_core.tasks.task import Answers, Task, figure_text, same_length
 from zoo_core.tasks.units import in_units, units_of
 

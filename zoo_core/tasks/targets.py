@@ -70,8 +70,3 @@ Samples = Mapping[PartName, Sequence[Sample]]
 
 def sample_error(sample: Sample, problem: str) -> DataError:
     return DataError(f"the image {printable(sample.name)} {problem}.")
-
-
-def shown(text: str) -> str:
-    """The beginning of a text from a file, printable."""
-    return printable(text[:80])

@@ -47,13 +47,12 @@ def is_built_without_side_effects(spec: BackboneSpec) -> None:
 
 
 @rule("Pooling and classifier belong into the stage CLASSIFIER; every other stage hands on one float32 tensor.")
-def hands_on_feature_maps(spec: BackboneSpec) -> None:
-    """Each stage gives the next one tensor, and the last one gives a head its feature map."""
-    size = spec.preprocessing.size
+def hands_on_its_features(spec: BackboneSpec) -> None:
+    """Each stage gives the next one tensor, and the last one gives a head features of the spec's layout and channels."""
     base = still_base(spec)
     for name, parameter in base.named_parameters():
         assert parameter.dtype == torch.float32, f"{name} is in {parameter.dtype}"
-    features = images_of(spec, batch=2, size=size)
+    features = images_of(spec, batch=2)
     with torch.no_grad():
         for name in base.stages:
             features = base.stage(name)(features)
@@ -61,15 +60,17 @@ def hands_on_feature_maps(spec: BackboneSpec) -> None:
             assert tensor, f"the stage '{name}' puts out a {type(features).__name__}, not one tensor"
             assert features.dtype == torch.float32, f"the stage '{name}' puts out {features.dtype}"
             assert len(features) == 2, f"the stage '{name}' makes {len(features)} of 2 images"
-    check_features(tuple(features.shape[1:]), spec.channels, owner=f"'{spec.name}'")
+    check_features(tuple(features.shape[1:]), spec.features, spec.channels, owner=f"'{spec.name}'")
 
 
 @rule("Give `stride` as the image pixels for each cell of the last stage's map, and pool in the head only.")
 def has_the_stride_of_its_spec(spec: BackboneSpec) -> None:
     """The map grows by 8 cells when the image grows by 8 strides: borders that convolutions lose do not count."""
+    if spec.size_step is None:
+        return
     base, channels = build_meta(spec).split()[0], spec.preprocessing.channels
     near, far = (
-        list(stage_shapes(base, channels, size).values())[-1][1]
+        spec.features.grid(list(stage_shapes(base, channels, size).values())[-1])[0]
         for size in (spec.preprocessing.size, spec.preprocessing.size + 8 * spec.stride)
     )
     assert far - near == 8, f"the map grows by {far - near} cells when the image grows by 8 strides of {spec.stride}"
@@ -81,7 +82,10 @@ def takes_images_from_its_smallest_size_on(spec: BackboneSpec) -> None:
     base = still_base(spec)
     with torch.no_grad():
         base(images_of(spec, batch=2))
+    if spec.size_step is None:
+        return
     smaller = max(spec.stride, spec.min_size // 2)
+    smaller += -smaller % spec.size_step
     if smaller < spec.min_size:
         assert not _computes(spec, smaller), (
             f"it takes images of {smaller} pixels as well, and min_size is {spec.min_size}"
@@ -150,7 +154,7 @@ def saves_all_its_numbers(spec: BackboneSpec) -> None:
 
 
 BUILD_RULES = (
-    hands_on_feature_maps,
+    hands_on_its_features,
     is_built_without_numbers,
     is_built_without_side_effects,
     has_the_stride_of_its_spec,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.catalog import Choice, Entry
+from zoo_core.layout import FEATURE_MAP, Layout
 from zoo_core.model.assemble import build_head
 from zoo_core.model.shapes import check_outputs, loose_tensors
 from zoo_core.model.solvers import Solvable
@@ -21,6 +22,8 @@ from zoo_core.testing.networks import CLOSE, apart, stir, with_required
 
 MAPS = ((6, 4, 4), (8, 7, 7), (8, 1, 1))
 """Feature maps (C, H, W): small, and 1 x 1 as of an image of the smallest size."""
+TOKENS = (5, 8)
+"""Tokens (N, C): the class token and four patches."""
 OUTPUTS = (2, 5)
 ROUGH = 0.2
 """The share by which bfloat16 may change the outputs."""
@@ -29,7 +32,7 @@ ROUGH = 0.2
 @rule("Take (options, *, in_channels, num_outputs), and in_size with needs_size; return a module to (B, K) in float32.")
 def maps_features_to_outputs(spec: HeadSpec) -> None:
     """For every map, number of outputs and task the outputs have the shape (B, K)."""
-    for shape in MAPS:
+    for shape in shapes_for(spec):
         for task in spec.tasks:
             for outputs in OUTPUTS:
                 head = built(spec, shape, outputs, task)
@@ -56,7 +59,7 @@ def answers_the_same_each_time(spec: HeadSpec) -> None:
 @rule("Use every parameter in forward(), and detach nothing: no gradient would reach the backbone.")
 def passes_gradients_everywhere(spec: HeadSpec) -> None:
     """Parameters and features get gradients. A solved head gets none, and is solved instead."""
-    for shape in MAPS[:2]:
+    for shape in shapes_for(spec, smallest=False):
         head = built(spec, shape, 3, spec.tasks[0])
         features = features_of(shape).requires_grad_()
         if isinstance(head, Solvable):
@@ -107,7 +110,9 @@ def takes_features_as_they_come(spec: HeadSpec) -> None:
         given = features.clone()
         first = head(features)
         assert torch.equal(given, features), "it changes its input in place"
-        far = apart(first, head(features.contiguous(memory_format=torch.channels_last)))
+        if features.ndim == 4:
+            features = features.contiguous(memory_format=torch.channels_last)
+        far = apart(first, head(features))
         assert far <= CLOSE, f"in channels_last its outputs are {far:.2g} apart"
 
 
@@ -151,12 +156,20 @@ HEAD_RULES = (
 
 
 def built(spec: HeadSpec, shape: tuple[int, ...], outputs: int, task: TaskName, options: str = "") -> nn.Module:
-    """The head for features (C, H, W), built as zoo builds it."""
+    """The head for features (C, H, W) or (N, C), built as zoo builds it."""
     choice = Choice(
         Entry(spec, "under test", "0"), parse_options(spec.name, spec.options, with_required(spec.options, options))
     )
-    size = (shape[1], shape[2]) if spec.needs_size else None
-    return build_head(choice, in_channels=shape[0], num_outputs=outputs, in_size=size, task=task)
+    layout = FEATURE_MAP if len(shape) == 3 else Layout("tokens", prefix=1)
+    height, width = shape[1:] if len(shape) == 3 else (shape[0], 1)
+    size = (height, width) if spec.needs_size else None
+    channels = layout.channels(shape)
+    return build_head(choice, in_channels=channels, num_outputs=outputs, in_size=size, task=task, layout=layout)
+
+
+def shapes_for(spec: HeadSpec, *, smallest: bool = True) -> list[tuple[int, ...]]:
+    """The shapes of features that a head takes; without the smallest, of which some operations have no gradient."""
+    return [*(MAPS if smallest else MAPS[:-1]), *([TOKENS] if spec.takes_tokens else [])]
 
 
 def features_of(shape: tuple[int, ...]) -> Tensor:
@@ -173,7 +186,7 @@ def task_takes_classes(task: TaskName) -> bool:
 
 def _computed(spec: HeadSpec) -> Iterator[tuple[nn.Module, Tensor]]:
     """Heads in evaluation mode, none of whose numbers is a constant, with features."""
-    for shape in MAPS:
+    for shape in shapes_for(spec):
         head = built(spec, shape, 3, spec.tasks[0]).eval()
         stir(head)
         with torch.no_grad():

@@ -16,6 +16,7 @@ from zoo_core.catalog import Choice, Entry
 from zoo_core.freezing.plan import Rule
 from zoo_core.model.assemble import Model, build_network
 from zoo_core.model.chain import Chain
+from zoo_core.model.heads import pooled
 from zoo_core.options import parse_options
 from zoo_core.specs import HEAD, BackboneSpec, resolve
 from zoo_core.weights.load import build_empty, build_shapes, load_chain
@@ -72,8 +73,8 @@ def still_base(spec: BackboneSpec) -> Chain:
 
 def model_with(base: Chain, spec: BackboneSpec, rule: Rule, head_rule: Rule) -> Model:
     """The base with a small linear head, under one rule for all stages."""
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(spec.channels, 2))
-    model = Model(base, head)
+    layers, width = pooled("avg", spec.channels, spec.features)
+    model = Model(base, nn.Sequential(*(layer for _, layer in layers), nn.Linear(width, 2)))
     model.apply_rules({**dict.fromkeys(base.stages, rule), HEAD: head_rule})
     return model
 
@@ -81,8 +82,14 @@ def model_with(base: Chain, spec: BackboneSpec, rule: Rule, head_rule: Rule) -> 
 def images_of(spec: BackboneSpec, *, batch: int, size: int | None = None) -> Tensor:
     """The same random images (B, C, H, W) each time, of the smallest size by default."""
     generator = torch.Generator().manual_seed(0)
-    side = size or spec.min_size
+    side = size or smallest(spec)
     return torch.randn(batch, spec.preprocessing.channels, side, side, generator=generator)
+
+
+def smallest(spec: BackboneSpec, at_least: int = 1) -> int:
+    """The smallest image side, from so many pixels on, that the spec says the network takes."""
+    sides = range(max(at_least, spec.min_size), spec.preprocessing.size)
+    return next((side for side in sides if spec.takes_size(side)), spec.preprocessing.size)
 
 
 def apart(one: Tensor, other: Tensor) -> float:

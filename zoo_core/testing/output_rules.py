@@ -9,7 +9,7 @@ import torch
 
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Rule
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
-from zoo_core.model.chain import NORMALISATION
+from zoo_core.model.chain import is_normalisation
 from zoo_core.specs import BackboneSpec
 from zoo_core.testing.check import rule
 from zoo_core.testing.networks import (
@@ -20,6 +20,7 @@ from zoo_core.testing.networks import (
     images_of,
     model_with,
     reference_of,
+    smallest,
     still_base,
 )
 
@@ -80,7 +81,7 @@ def leaves_its_inputs_as_they_are(spec: BackboneSpec) -> None:
 @torch.no_grad()
 def takes_channels_last(spec: BackboneSpec) -> None:
     """zoo computes in channels_last, where it is faster."""
-    base, images = still_base(spec), images_of(spec, batch=2, size=max(spec.min_size, 2 * spec.stride))
+    base, images = still_base(spec), images_of(spec, batch=2, size=smallest(spec, 2 * spec.stride))
     features = images
     for name in base.stages:
         other = features.contiguous(memory_format=torch.channels_last) if features.ndim == 4 else features
@@ -169,7 +170,7 @@ def holds_its_statistics(spec: BackboneSpec) -> None:
         {
             type(module).__name__
             for module in base.modules()
-            if "running_mean" in dict(module.named_buffers(recurse=False)) and not isinstance(module, NORMALISATION)
+            if "running_mean" in dict(module.named_buffers(recurse=False)) and not is_normalisation(module)
         }
     )
     assert not own, f"{', '.join(own)} keeps running statistics and is no normalisation of torch's"

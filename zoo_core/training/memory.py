@@ -19,7 +19,7 @@ from torch import Tensor
 from zoo_core.devices.transfer import is_accelerator
 from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.training.snapshot import before_forward
-from zoo_core.training.train_step import Batch, TrainStep
+from zoo_core.training.train_step import BATCH_NORM, Batch, TrainStep
 
 TRIALS = 2  # steps: the optimizer takes its memory with the first one
 SINGLE_VALUE = "Expected more than 1 value per channel when training"  # torch's words
@@ -58,10 +58,7 @@ class MemoryPolicy:
             except ValueError as error:
                 if SINGLE_VALUE not in str(error):
                     raise
-                raise StepError(
-                    "batch norm cannot be trained on a single image whose feature map is one pixel. Give a larger "
-                    "--batch-size or --image-size, or freeze its statistics: --strategy last:1,statistics=frozen."
-                ) from error
+                raise StepError(self._single_value()) from error
             except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
                 if not is_out_of_memory(error):
                     raise
@@ -71,6 +68,19 @@ class MemoryPolicy:
                     ) from error
             self.reduce_memory(len(batch.features))
             self.undo_forward()
+
+    def _single_value(self) -> str:
+        """Why a batch norm cannot be trained on the images of a step, with the options that help."""
+        (head,) = self.step.tail.whole_head
+        if any(isinstance(module, BATCH_NORM) for module in head.modules()):
+            return (
+                "the head's batch norm cannot be trained on a single image. Give a --batch-size of at least 2, or a head "
+                "without batch norm."
+            )
+        return (
+            "batch norm cannot be trained on a single image whose feature map is one pixel. Give a larger --batch-size or "
+            "--image-size, or freeze its statistics: --strategy last:1,statistics=frozen."
+        )
 
     def reduce_memory(self, images: int) -> None:
         """Let a step over so many images of this rank take less memory. Raises StepError if that is impossible."""

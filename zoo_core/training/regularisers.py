@@ -19,6 +19,7 @@ from zoo_core.devices.transfer import to_device
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model, trainable_parameters
+from zoo_core.model.chain import decayed
 
 
 def mixup(
@@ -81,7 +82,10 @@ class Mixing:
     cutmix: float
 
     def __call__(self, inputs: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        """Mix a batch's images or features, and its targets; labels (B) become shares (B, classes)."""
+        """Mix a batch's images or features, and its targets; labels (B) become shares (B, classes).
+
+        Only images and maps have room for a box: tokens and pooled features are blended.
+        """
         if not (self.mixup or self.cutmix):
             return inputs, targets
         shares = functional.one_hot(targets, classes).float() if targets.ndim == 1 else targets
@@ -104,13 +108,14 @@ class L2SP:
 
     def __init__(self, model: Model, plan: Plan, strength: float) -> None:
         self.strength = strength
+        decaying = {stage: decayed(model.part(stage)) for stage in plan.stages}
         self.starts = {
             parameter: parameter.detach().clone()
             for phase in plan.phases
             for stage in plan.stages
             if (rule := plan.rules(phase)[stage]).parameters != "added"
             for parameter in trainable_parameters(model.part(stage), rule)
-            if parameter.ndim > 1
+            if parameter in decaying[stage]
         }
 
     @torch.no_grad()

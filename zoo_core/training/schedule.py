@@ -9,6 +9,7 @@ import torch
 
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model, trainable_parameters
+from zoo_core.model.chain import decayed
 from zoo_core.model.lean_torch import without_compiler
 from zoo_core.settings import ResolvedSettings
 from zoo_core.specs import HEAD
@@ -25,9 +26,8 @@ class Rates:
     by_row: dict[str, float]
 
     @classmethod
-    def of(cls, config: ResolvedSettings, plan: Plan, phase: Phase) -> Rates:
-        """The rates under settings. Where a range test is to find the head's, they are shares of it."""
-        lr, share = config.lr, config.base_lr
+    def of(cls, lr: float, share: float, plan: Plan, phase: Phase) -> Rates:
+        """The rates where the head's is `lr` and that of the backbone a share of it."""
         rules = plan.rules(phase)
         new = {part for part, rule in rules.items() if part == HEAD or rule.parameters == "added"}
         return cls({part: lr * rule.lr * (1.0 if part in new else share) for part, rule in rules.items()})
@@ -36,18 +36,21 @@ class Rates:
 def parameter_groups(
     model: Model, plan: Plan, number: int, rates: Rates, weight_decay: float, *, base_decays: bool = True
 ) -> list[dict[str, object]]:
-    """The groups of a plan's phase: one a stage, and a second one for its norms and biases, which weight decay leaves
-    alone, as it does the whole base unless `base_decays`. `unfrozen_at` is the epoch since which the stage has learnt without
-    a break."""
+    """The groups of a plan's phase: one a stage, and a second one for its norms, biases, positions and tokens, which
+    weight decay leaves alone, as it does the whole base unless `base_decays`.
+
+    `unfrozen_at` is the epoch since which the stage has learnt without a break.
+    """
     groups: list[dict[str, object]] = []
     for part, rule in plan.rules(plan.phases[number]).items():
         parameters = list(trainable_parameters(model.part(part), rule))
+        decaying = decayed(model.part(part))
         for decay, members in (
             (
                 weight_decay if base_decays or part == HEAD else 0.0,
-                [parameter for parameter in parameters if parameter.ndim > 1],
+                [parameter for parameter in parameters if parameter in decaying],
             ),
-            (0.0, [parameter for parameter in parameters if parameter.ndim <= 1]),
+            (0.0, [parameter for parameter in parameters if parameter not in decaying]),
         ):
             if members:
                 rate, unfrozen_at = rates.by_row[part], unfrozen_epoch(plan, number, part)

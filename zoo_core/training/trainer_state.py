@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.devices.world import World
-from zoo_core.errors import TrainingError, brief
+from zoo_core.errors import TrainingError, brief, reason_of
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.runs.epochs import EpochReport
@@ -201,7 +201,7 @@ def _refusing() -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch's, of a generator's state
         raise TrainingError(
-            f"the newest checkpoint is not one of this run ({str(error).splitlines()[0]}). Remove the folder checkpoints/ "
+            f"the newest checkpoint is not one of this run ({reason_of(error)}). Remove the folder checkpoints/ "
             "of the run to start it again from its beginning."
         ) from error
 
