@@ -208,7 +208,7 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
     "fixed-batch": (
         "hands on its features",
         lambda p: p.stages(lambda w, x: w.inner(x).reshape(4, 4, 2, -1)),
-        "makes 4 of 2",
+        "[4, 4, 2, -1]",
     ),
     "fixed-size": ("has the stride of its spec", lambda p: p.stages(only_sizes), "a table of positions"),
     "train-mode-branch": (
