@@ -1,4 +1,5 @@
-"""Starts the processes of `--devices N`, one per device, passes signals on to them, and ends with their exit code."""
+"""Starts the processes of `--devices N`, one per device, passes signals on to them, and ends with
+their exit code."""
 
 from __future__ import annotations
 
@@ -22,14 +23,17 @@ from zoo_core.errors import LOST
 
 GRACE = 10.0  # seconds for the other processes to end by themselves after one has failed
 LAUNCHED = "ZOO_LAUNCHED"
-"""Set in the processes that `run_together` starts: their standard input is a pipe that the launcher holds open."""
+"""Set in the processes that `run_together` starts: their standard input is a pipe that the launcher
+holds open."""
 
 
 def run_together(devices: int) -> int:
-    """Run this very command in `devices` processes; return the exit code of the first that failed, else 0.
+    """Run this very command in `devices` processes; return the exit code of the first that failed,
+    else 0.
 
-    Only the first process prints. The output of another is shown if that one fails. Ctrl-C, SIGTERM and a closed
-    terminal are passed on to all; each process has a session of its own, so that none hears of a Ctrl-C twice.
+    Only the first process prints. The output of another is shown if that one fails. Ctrl-C, SIGTERM
+    and a closed terminal are passed on to all; each process has a session of its own, so that none
+    hears of a Ctrl-C twice.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -41,9 +45,11 @@ def run_together(devices: int) -> int:
 
 
 def end_with_launcher() -> None:
-    """In a process that `run_together` started: stop as on SIGTERM, saved first, when the launcher has ended.
+    """In a process that `run_together` started: stop as on SIGTERM, saved first, when the launcher
+    has ended.
 
-    A launcher that is killed with -9 passes no signal on. Its end of the pipe is closed all the same.
+    A launcher that is killed with -9 passes no signal on. Its end of the pipe is closed all the
+    same.
     """
     if os.environ.pop(LAUNCHED, None) is None:
         return
@@ -87,7 +93,8 @@ def _show(output: IO[bytes] | None) -> None:
 def _start(rank: int, devices: int, port: int, errors: IO[bytes] | None) -> subprocess.Popen[bytes]:
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": devices, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return subprocess.Popen(
-        # -P: without it the current folder comes first on the import path, and a torch.py that lies there is run.
+        # -P: without it the current folder comes first on the import path, and a torch.py that lies
+        # there is run.
         [sys.executable, "-P", "-m", "zoo_core", *sys.argv[1:]],
         env={**os.environ, **{name: str(value) for name, value in place.items()}, LAUNCHED: "1"},
         stdin=subprocess.PIPE,
@@ -97,7 +104,8 @@ def _start(rank: int, devices: int, port: int, errors: IO[bytes] | None) -> subp
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int | None:
-    """Wait for all; the rank of the one that failed, None when none did. One that hangs after a failure is killed."""
+    """Wait for all; the rank of the one that failed, None when none did. One that hangs after a
+    failure is killed."""
     deadline: float | None = None
     hanging: list[subprocess.Popen[bytes]] = []
     while any(process.poll() is None for process in processes):

@@ -1,4 +1,5 @@
-"""The files of a data set on the Hub: each is proven by the hash that the Hub states before it is read."""
+"""The files of a data set on the Hub: each is proven by the hash that the Hub states before it is
+read."""
 
 from __future__ import annotations
 
@@ -21,13 +22,15 @@ AT_ONCE = 8  # files that are fetched together; a data set may have an image a f
 
 @dataclass(frozen=True)
 class HubFiles:
-    """The files of the data set `name` at the commit of `info`, the Hub's answer with the metadata of files."""
+    """The files of the data set `name` at the commit of `info`, the Hub's answer with the metadata
+    of files."""
 
     name: str
     info: Any
 
     def pull_descriptions(self) -> None:
-        """Fetch those files that say how the others are read, so that the package finds proven ones."""
+        """Fetch those files that say how the others are read, so that the package finds proven
+        ones."""
         present = {str(sibling.rfilename) for sibling in self.info.siblings or ()}
         for file in DESCRIPTIONS:
             if file in present:
