@@ -77,7 +77,8 @@ def check(distribution: str | None, page: Path | None, fast: bool, as_json: bool
 
 
 def _modules(distribution: str | None) -> list[str]:
-    """The modules of a distribution's plugins, or of all. Raises UsageError for one that is not installed."""
+    """The modules of a distribution's plugins, or of all. Raises UsageError for one that is not
+    installed."""
     from zoo_core.discovery import normalised
     from zoo_core.installed import installed_plugins
 

@@ -48,7 +48,8 @@ def is_built_without_side_effects(spec: BackboneSpec) -> None:
 
 @rule("Pooling and classifier belong into the stage CLASSIFIER; every other stage hands on one float32 tensor.")
 def hands_on_its_features(spec: BackboneSpec) -> None:
-    """Each stage gives the next one tensor, and the last one gives a head features of the spec's layout and channels."""
+    """Each stage gives the next one tensor, and the last one gives a head features of the spec's
+    layout and channels."""
     base = still_base(spec)
     for name, parameter in base.named_parameters():
         assert parameter.dtype == torch.float32, f"{name} is in {parameter.dtype}"
@@ -65,7 +66,8 @@ def hands_on_its_features(spec: BackboneSpec) -> None:
 
 @rule("Give `stride` as the image pixels for each cell of the last stage's map, and pool in the head only.")
 def has_the_stride_of_its_spec(spec: BackboneSpec) -> None:
-    """The map grows by 8 cells when the image grows by 8 strides: borders that convolutions lose do not count."""
+    """The map grows by 8 cells when the image grows by 8 strides: borders that convolutions lose
+    do not count."""
     if spec.size_step is None:
         return
     base, channels = build_meta(spec).split()[0], spec.preprocessing.channels

@@ -1,4 +1,5 @@
-"""A check of the conformance kit: one small function, its line "to mend it", and the failures that a plugin declares."""
+"""A check of the conformance kit: one small function, its line "to mend it", and the failures
+that a plugin declares."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Rule(Generic[S]):
-    """A rule that every spec of one kind keeps: `run` raises AssertionError, or any error, for one that does not."""
+    """A rule that every spec of one kind keeps: `run` raises AssertionError, or any error, for
+    one that does not."""
 
     run: Callable[[S], None]
     mend: str
@@ -37,9 +39,11 @@ def rule(mend: str) -> Callable[[Callable[[S], None]], Rule[S]]:
 
 @dataclass(frozen=True)
 class Check:
-    """A rule for one spec. Calling it raises AssertionError with the fault, its place, and the way to mend it.
+    """A rule for one spec. Calling it raises AssertionError with the fault, its place, and the way
+    to mend it.
 
-    `expected` is the reason of a failure that the plugin declares: then it is an error when the check passes.
+    `expected` is the reason of a failure that the plugin declares: then it is an error when the
+    check passes.
     """
 
     name: str
@@ -73,7 +77,8 @@ class Check:
 def checks_of(
     rules: tuple[Rule[S], ...], spec: S, package: str, expected: Mapping[str, str], *, name: str
 ) -> list[Check]:
-    """The checks of one spec. `expected` maps patterns of names ("mynet*: can be exported") to reasons."""
+    """The checks of one spec. `expected` maps patterns of names ("mynet*: can be exported") to
+    reasons."""
     checks = []
     for one in rules:
         title = f"{name}: {one.title}"
@@ -83,7 +88,8 @@ def checks_of(
 
 
 def _place(error: BaseException, package: str) -> str:
-    """ " (in mynet/model.py, line 7)" for the innermost line of the plugin that led to an error, or nothing."""
+    """ " (in mynet/model.py, line 7)" for the innermost line of the plugin that led to an error,
+    or nothing."""
     chain: list[BaseException] = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)

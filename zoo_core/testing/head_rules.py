@@ -1,4 +1,5 @@
-"""Rules for heads: each is built for several feature maps, numbers of outputs and tasks, and computed."""
+"""Rules for heads: each is built for several feature maps, numbers of outputs and tasks, and
+computed."""
 
 from __future__ import annotations
 
@@ -168,7 +169,8 @@ def built(spec: HeadSpec, shape: tuple[int, ...], outputs: int, task: TaskName, 
 
 
 def shapes_for(spec: HeadSpec, *, smallest: bool = True) -> list[tuple[int, ...]]:
-    """The shapes of features that a head takes; without the smallest, of which some operations have no gradient."""
+    """The shapes of features that a head takes; without the smallest, of which some operations
+    have no gradient."""
     return [*(MAPS if smallest else MAPS[:-1]), *([TOKENS] if spec.takes_tokens else [])]
 
 

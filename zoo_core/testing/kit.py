@@ -1,4 +1,5 @@
-"""The conformance kit: all checks of a plugin, and those of its backbones, heads and strategies alone."""
+"""The conformance kit: all checks of a plugin, and those of its backbones, heads and strategies
+alone."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from zoo_core.testing.strategy_rules import STRATEGY_RULES
 BACKBONE_RULES = (*BUILD_RULES, *FACT_RULES, *OUTPUT_RULES)
 MOST_NAMED = 8  # of the packages that a plugin imports too early
 DECLARED = "EXPECTED_FAILURES"
-"""The name in a plugin's module of its declared failures: patterns of checks' names, with reasons."""
+"""The name in a plugin's module of its declared failures: patterns of checks' names, with
+reasons."""
 
 
 @rule("Name hooks as zoo_core.hookspecs does, mark them with @zoo_core.hookimpl, and return lists of specs.")
@@ -54,8 +56,8 @@ PLUGIN_RULES = (hands_over_specs, imports_nothing_heavy)
 def plugin_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
     """All checks of a plugin module: its facts, and each of its backbones, heads and strategies.
 
-    Failures that it expects stand in its own EXPECTED_FAILURES, `{"mynet*: can be exported": "why"}`. `slow` adds the
-    checks that import torch's compiler.
+    Failures that it expects stand in its own EXPECTED_FAILURES, `{"mynet*: can be exported":
+    "why"}`. `slow` adds the checks that import torch's compiler.
     """
     checks = _of_module(plugin)
     for kind in (backbone_checks, head_checks, strategy_checks):

@@ -1,4 +1,5 @@
-"""Networks for the checks: built as zoo builds them, filled so that nothing is a constant, fed with the same images."""
+"""Networks for the checks: built as zoo builds them, filled so that nothing is a constant, fed
+with the same images."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from zoo_core.specs import HEAD, BackboneSpec, resolve
 from zoo_core.weights.load import build_empty, build_shapes, load_chain
 
 CLOSE = 1e-4
-"""The largest difference between two ways to compute the same float32 numbers, as a share of the largest of them."""
+"""The largest difference between two ways to compute the same float32 numbers, as a share of the
+largest of them."""
 
 
 def choice_of(spec: BackboneSpec, options: str = "") -> Choice[BackboneSpec]:
@@ -44,7 +46,8 @@ def with_required(options: type, text: str) -> str:
 
 
 def build(spec: BackboneSpec, options: str = "") -> Chain:
-    """The whole published network, built as zoo builds it: on the current default device, checked against the spec."""
+    """The whole published network, built as zoo builds it: on the current default device,
+    checked against the spec."""
     return build_network(choice_of(spec, options))
 
 
@@ -98,7 +101,8 @@ def apart(one: Tensor, other: Tensor) -> float:
 
 
 def same_outputs(ours: nn.Module, theirs: nn.Module, *, channels: int, size: int, batch: int = 2) -> float:
-    """The largest absolute difference between two networks' outputs on random images, both in evaluation mode."""
+    """The largest absolute difference between two networks' outputs on random images, both in
+    evaluation mode."""
     generator = torch.Generator().manual_seed(0)
     images_BCHW = torch.randn(batch, channels, size, size, generator=generator)
     with torch.inference_mode():
@@ -106,7 +110,8 @@ def same_outputs(ours: nn.Module, theirs: nn.Module, *, channels: int, size: int
 
 
 def stir(network: nn.Module) -> None:
-    """Fill every constant tensor of a network (a fresh bias, a running variance) with random numbers in 0.5..1.5.
+    """Fill every constant tensor of a network (a fresh bias, a running variance) with random
+    numbers in 0.5..1.5.
 
     A constant is equal in every fresh network, so a loader that forgets it would go unnoticed.
     """
@@ -119,10 +124,12 @@ def stir(network: nn.Module) -> None:
 def difference_from(
     upstream: nn.Module, spec: BackboneSpec, *, size: int, published: Mapping[str, Tensor] | None = None
 ) -> float:
-    """The largest difference between the outputs of a published network and of the spec's with the same weights.
+    """The largest difference between the outputs of a published network and of the spec's with the
+    same weights.
 
-    The weights are loaded like a user's, under their published keys: the network's state dict, or `published` when the
-    published file holds other tensors. Raises WeightsError when they do not fit.
+    The weights are loaded like a user's, under their published keys: the network's state dict, or
+    `published` when the published file holds other tensors. Raises WeightsError when they do not
+    fit.
     """
     chain = build_empty(lambda: build(spec))
     tensors = upstream.state_dict() if published is None else published
@@ -131,7 +138,8 @@ def difference_from(
 
 
 def reference_of(spec: BackboneSpec) -> nn.Module | None:
-    """The published network that the spec names for comparison, stirred; None where it names none."""
+    """The published network that the spec names for comparison, stirred; None where it names
+    none."""
     if spec.reference is None:
         return None
     variant = {} if spec.variant is None else {"variant": spec.variant}

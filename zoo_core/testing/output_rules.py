@@ -1,4 +1,5 @@
-"""Rules for the outputs of a backbone: those of the published network, the same each time, in every way to compute them."""
+"""Rules for the outputs of a backbone: those of the published network, the same each time, in
+every way to compute them."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ from zoo_core.testing.networks import (
 )
 
 ROUGH = 0.2
-"""The share by which bfloat16, with 8 bits of precision, may change the features of a deep network."""
+"""The share by which bfloat16, with 8 bits of precision, may change the features of a deep
+network."""
 
 
 @rule("Put every operation of the published forward() into a stage, in its order: functional ones as modules.")

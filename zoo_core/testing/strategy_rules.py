@@ -1,4 +1,5 @@
-"""Rules for freeze strategies: plans over one to five stages and one to ten epochs, and the parameters that some add."""
+"""Rules for freeze strategies: plans over one to five stages and one to ten epochs, and the
+parameters that some add."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ EPOCHS = (1, 2, 3, 10)
 
 @rule("Return Plan(stages=stages, phases=...) with the stages as given and phases of `epochs` epochs together.")
 def plans_for_all_stages_and_epochs(spec: FreezeSpec) -> None:
-    """Some number of stages and epochs can be planned, and every plan is for those that were asked for."""
+    """Some number of stages and epochs can be planned, and every plan is for those that were
+    asked for."""
     assert list(_plans(spec)), "it refuses every number of stages up to 5 and of epochs up to 10"
 
 
@@ -53,7 +55,8 @@ def trains_the_head(spec: FreezeSpec) -> None:
 
 @rule("Refuse a value with UsageError, and plan for every value that the options take.")
 def takes_its_options(spec: FreezeSpec) -> None:
-    """Each option has a value besides its default with which there is a plan, or a message that says why not."""
+    """Each option has a value besides its default with which there is a plan, or a message that
+    says why not."""
     for name, text in other_values(spec.options):
         for _ in _plans(spec, f"{name}={text}"):
             pass
@@ -61,7 +64,8 @@ def takes_its_options(spec: FreezeSpec) -> None:
 
 @rule("Add parameters that change nothing at first, to the stages that are named; merge them so that the outputs stay.")
 def merges_what_it_adds(spec: FreezeSpec) -> None:
-    """Added parameters leave the outputs as they are, and after the merge the base has its published keys again."""
+    """Added parameters leave the outputs as they are, and after the merge the base has its
+    published keys again."""
     if spec.adapt is None:
         return
     base = Chain(
@@ -102,7 +106,8 @@ def chosen(spec: FreezeSpec, options: str = "") -> Choice[FreezeSpec]:
 
 
 def _plans(spec: FreezeSpec, options: str = "") -> Iterator[Plan]:
-    """Its plans for one to five stages and one to ten epochs; those that it refuses are left out."""
+    """Its plans for one to five stages and one to ten epochs; those that it refuses are left
+    out."""
     for count in range(1, len(STAGES) + 1):
         for epochs in EPOCHS:
             try:
