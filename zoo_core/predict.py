@@ -6,6 +6,7 @@ Shapes: B batch, N images, C channels, H height, W width, K outputs.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -42,6 +43,7 @@ from zoo_core.weights.resolve import load_whole, named_weights, unknown_weights
 from zoo_core.weights_specs import Preprocessing
 
 BATCH_SIZE = 16
+ADDRESS = re.compile(r"(https?):/+")  # a path has one slash where an address has two
 HINT = "the image is bright where those of the weights were dark, or the reverse: invert it"
 CLASS_LISTS = {"imagenet-1k": "imagenet_1k.txt"}
 """Lists of class names that weights refer to, and their files in resources."""
@@ -87,6 +89,10 @@ class Predictor:
         given = given_images(images)
         for value in given.values:
             if isinstance(value, str | Path) and not Path(value).is_file():
+                address = ADDRESS.match(str(value))
+                if address:
+                    rest = shown(str(value)[address.end() :])
+                    raise UsageError(f"{address[1]}://{rest} is an address. Download the image and give its file.")
                 open_image(Path(value))  # raises before any work is done
         batches = self._batches(Part(given, np.zeros(len(given), dtype=np.int64)))
         done = 0
