@@ -28,8 +28,8 @@ COMPUTING = "Computing"
 IN_MEMORY = "in-memory data"
 """The `data` in the config of a run whose images a program handed over: no path leads to them."""
 MAX_SEED = 2**32 - 1
-MAX_EPOCHS = 10_000  # each is a line of 250 bytes in the metrics, of which zoo reads 16 MiB
 """The largest seed that numpy takes."""
+MAX_EPOCHS = 10_000  # each is a line of 250 bytes in the metrics, of which zoo reads 16 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
