@@ -81,10 +81,12 @@ class BackboneSpec(Checked):
     """Image pixels for each cell of the feature map, or for each patch, along one side."""
     min_size: int
     """The smallest image side in pixels that the network takes."""
-    year: int
-    paper: Paper
+    year: int | None
+    paper: Paper | None = None
     preprocessing: Preprocessing
     """The preprocessing of a network that starts from scratch; weights bring their own."""
+    family: str = ""
+    """The name of the architectures that differ from this one in size or details; `zoo list` groups by it."""
     features: Layout = FEATURE_MAP
     """The layout of the features. A network that computes (B, H, W, C) hands on (B, C, H, W)."""
     size_step: int | None = 1
@@ -121,7 +123,7 @@ class BackboneSpec(Checked):
         step = self.size_step is None or (isinstance(self.size_step, int) and 1 <= self.size_step <= MAX_SIZE)
         require(step, f"backbone '{self.name}': size_step must be at least 1 or None, got {brief(self.size_step)}")
         check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
-        check_texts(f"backbone '{self.name}'", note=self.note, variant=self.variant)
+        check_texts(f"backbone '{self.name}'", note=self.note, variant=self.variant, family=self.family)
         tags = [ref.tag for ref in self.weights]
         require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
 
