@@ -1,7 +1,8 @@
 """zoo: any backbone x any head x any freeze strategy, fine-tuned on your own images.
 
-This module is the public face: a plugin or a program imports from `zoo_core` (and its tests from `zoo_core.testing`) and
-from nowhere below. Each name is imported when it is first used, so that a plugin's facts import nothing heavy.
+This module is the public face: a plugin or a program imports from `zoo_core` (and its tests from
+`zoo_core.testing`) and from nowhere below. Each name is imported when it is first used, so that a
+plugin's facts import nothing heavy.
 """
 
 from __future__ import annotations

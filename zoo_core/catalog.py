@@ -146,7 +146,8 @@ class Catalog:
 
 @contextmanager
 def attributing_errors(entry: Entry[Any]) -> Iterator[None]:
-    """Turn any error of a plugin's code into a PluginError that names its distribution; zoo's own errors pass."""
+    """Turn any error of a plugin's code into a PluginError that names its distribution; zoo's own
+    errors pass."""
     try:
         yield
     except ZooError:
@@ -166,7 +167,8 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def open_catalog(*, with_plugins: bool = True) -> Catalog:
-    """Discover the installed plugins. `ZOO_DISABLE_PLUGINS=a,b` disables those of two distributions."""
+    """Discover the installed plugins. `ZOO_DISABLE_PLUGINS=a,b` disables those of two
+    distributions."""
     disabled = [name.strip() for name in os.environ.get(DISABLING, "").split(",") if name.strip()]
     records = discover(disabled=disabled, with_plugins=with_plugins)
     return Catalog(records, warnings_of(records, disabled if with_plugins else ()))

@@ -1,10 +1,11 @@
-"""The hooks that a plugin may implement. A plugin is a module with hook implementations, named by an entry point:
+"""The hooks that a plugin may implement. A plugin is a module with hook implementations, named by
+an entry point:
 
     [project.entry-points.zoo]
     mynet = "zoo_mynet.plugin"
 
-Each hook returns specs: facts only, so a plugin's module imports nothing heavy. The example of each hook is complete,
-and a test runs it.
+Each hook returns specs: facts only, so a plugin's module imports nothing heavy. The example of each
+hook is complete, and a test runs it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ MOST_PREFIX_TOKENS = 1024  # networks with class and register tokens have at mos
 class Layout:
     """The features of one image: a map (C, H, W), or tokens (N, C).
 
-    The first `prefix` tokens stand for no patch of the image. The first of them, if there is one, is the class token.
+    The first `prefix` tokens stand for no patch of the image. The first of them, if there is one,
+    is the class token.
     """
 
     kind: Literal["map", "tokens"] = "map"
@@ -51,7 +52,8 @@ class Layout:
         return shape[0] if self.kind == "map" else shape[1]
 
     def grid(self, shape: Sequence[int]) -> tuple[int, int]:
-        """Height and width in cells. Patches of a square image are a square; others count as one column."""
+        """Height and width in cells. Patches of a square image are a square; others count as one
+        column."""
         if self.kind == "map":
             return shape[1], shape[2]
         patches = shape[0] - self.prefix

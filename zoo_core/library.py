@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.run import Result
 from zoo_core.weights.resolve import load_backbone, resolve_weights
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @names_plugins
@@ -108,9 +111,11 @@ def freeze(
 def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback: Callback | None = None) -> Result:
     """Fine-tune by the settings of `config` and write a run directory.
 
-    Returns the directory, the history and the evaluation. Raises ZooError with the cause and a next step.
+    Threads take turns, because a process has one stream of random numbers. Returns the directory, the history and the
+    evaluation. Raises ZooError with the cause and a next step.
     """
-    return runs.finetune(config, catalog or open_catalog(), callback or NullCallback())
+    with _ONE_AT_A_TIME:
+        return runs.finetune(config, catalog or open_catalog(), callback or NullCallback())
 
 
 @names_plugins
@@ -122,7 +127,8 @@ def resume(
     `data` are the images of a run whose images a program handed over; they must be those that it began with. Raises
     UsageError for a finished run, and ZooError that lists all that has changed since the run began.
     """
-    return runs.resume(Path(run).expanduser(), catalog or open_catalog(), callback or NullCallback(), data=data)
+    with _ONE_AT_A_TIME:
+        return runs.resume(Path(run).expanduser(), catalog or open_catalog(), callback or NullCallback(), data=data)
 
 
 @names_plugins
@@ -131,14 +137,19 @@ def load(
 ) -> Predictor:
     """Load a predictor: a run directory, a published model (`owner/name[@revision]`), or a pretrained backbone.
 
-    Nothing in a run or repository is executed or unpickled. Raises UsageError when there is no such run or backbone,
-    HubError when a repository cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
+    `weights` chooses those of a backbone; a run has its own. Nothing in a run or repository is executed or unpickled.
+    Raises UsageError when there is no such run or backbone, or a run was given `weights`, HubError when a repository
+    cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
     """
     if not isinstance(name, str | Path):
         raise UsageError(f"load takes the path of a run or a name, not a {type(name).__name__}.")
     catalog = catalog or open_catalog()
     place: torch.device = find_device(device)
     path = Path(name).expanduser()
+    if weights != "default" and (path.is_dir() or "/" in str(name)):
+        raise UsageError(
+            f"{name} is a run and has weights of its own: leave out --weights, which chooses a backbone's."
+        )
     if path.is_dir():
         return open_run(path, catalog, place)
     if isinstance(name, Path) or ("/" in name and (path.parent.is_dir() or not is_address(name))):

@@ -31,7 +31,7 @@ from zoo_core.settings import FinetuneConfig
 
 REPO = "alice/pets"
 TOKEN = "hf_alicestoken"
-NAMES = {"README.md", "config.json", "confusion.png", "curves.png", "model.safetensors"}
+NAMES = {"README.md", "config.json", "confusion.png", "curves.png", "images.safetensors", "model.safetensors"}
 
 # The client's own upload of large files warns of itself.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
@@ -118,8 +118,7 @@ def test_the_card_says_what_a_person_and_the_hub_want_to_know(
         "## Limits",
     ):
         assert part in body
-    (entry,) = yaml.safe_load(alice.files(REPO)[".eval_results/zoo.yaml"])
-    assert (entry["dataset"]["id"], entry["value"]) == ("alice/pet-photos", accuracy)
+    assert result["dataset"]["type"] == "alice/pet-photos"
 
 
 def test_a_dry_run_sends_nothing(alice: TestHub, send: Callable[..., PublishResult]) -> None:
@@ -244,6 +243,16 @@ def test_a_run_that_did_not_finish_is_not_published(
 def test_a_private_repository_is_private(alice: TestHub, send: Callable[..., PublishResult]) -> None:
     send(private=True)
     assert alice.store.repos[REPO].private
+
+
+def test_private_is_refused_where_the_repository_is_there_and_public(
+    alice: TestHub, send: Callable[..., PublishResult]
+) -> None:
+    alice.add_repo(REPO, {"notes.txt": b"mine"})
+    with pytest.raises(UsageError, match=rf"{REPO} is there and public, and --private is for a new repository"):
+        send(private=True, update=True)
+    with pytest.raises(UsageError, match="--update changes the repository and --pr proposes the change"):
+        send(update=True, pull_request=True)
 
 
 def test_a_repository_that_was_only_created_is_completed_by_the_same_command(

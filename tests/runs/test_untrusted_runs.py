@@ -291,3 +291,26 @@ def test_a_run_is_never_written_over_something(tmp_path: Path, catalog: Catalog,
     with pytest.raises(UsageError, match="exists and is not empty. Give another --out, or remove it."):
         zoo_core.finetune(config, catalog=catalog)
     assert ((tmp_path / "a_file").read_text(), (tmp_path / "full" / "precious").read_text()) == ("mine", "mine")
+
+
+START = {"tag": "t", "source": "hf:a/b", "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            {"sha256": value}
+            for value in (None, 5, "\ud800" * 64, "[x](//evil.com)", "<!--", "0" * 63, "0" * 64 + "\n")
+        ),
+        {"source": None},
+        {"tag": None},
+    ],
+    ids=ascii,
+)
+def test_the_record_of_the_first_weights_is_checked(run: Path, change: dict[str, object]) -> None:
+    """Seen to fail: a TypeError or a UnicodeEncodeError for null and surrogates, a live link in the card for text."""
+    data = json.loads((run / "config.json").read_text())
+    parse_facts({**data, "start": START}, "x")
+    with pytest.raises(ZooError, match="does not fit the shape of a run's config"):
+        parse_facts({**data, "start": {**START, **change}}, "x")

@@ -49,14 +49,16 @@ def print_json(data: dict[str, Any]) -> None:
 
 
 def shown(text: object) -> str:
-    """A text from outside for rich: nothing in it can steer a terminal or is read as markup. Its lines stay."""
+    """A text from outside for rich: nothing in it can steer a terminal or is read as markup. Its
+    lines stay."""
     from rich.markup import escape
 
     return escape("\n".join(printable(line) for line in str(text).split("\n")))
 
 
 def console(*, error: bool = False) -> Console:
-    """Where tables and progress go: standard output, or standard error. Wide tables are not cut in a pipe."""
+    """Where tables and progress go: standard output, or standard error. Wide tables are not cut in
+    a pipe."""
     from rich.console import Console
 
     made = Console(stderr=error, highlight=False, soft_wrap=False)
@@ -64,7 +66,8 @@ def console(*, error: bool = False) -> Console:
 
 
 def announce(text: str) -> None:
-    """Announce the next wait on a terminal. A line, not a spinner: downloads draw bars of their own below it."""
+    """Announce the next wait on a terminal. A line, not a spinner: downloads draw bars of their own
+    below it."""
     screen = console(error=True)
     if screen.is_terminal:
         screen.print(f"[dim]{text} ...[/dim]")
@@ -72,7 +75,8 @@ def announce(text: str) -> None:
 
 @contextmanager
 def progress_of(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error; call its value with (done, total). It comes with the first call and goes with the last."""
+    """A bar on standard error; call its value with (done, total). It comes with the first call and
+    goes with the last."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
@@ -103,7 +107,8 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def print_columns(columns: tuple[str, ...], rows: list[list[str]], *, right: Collection[str]) -> None:
-    """Print a table without rich, whose import would take a third of a listing's time; its texts are made printable.
+    """Print a table without rich, whose import would take a third of a listing's time; its texts
+    are made printable.
 
     A cell may have several lines; the widest columns are wrapped until the table fits.
     """

@@ -16,7 +16,7 @@ from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.wording import human_count, megabytes, percent
+from zoo_core.wording import human_count, megabytes, percent, quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -190,9 +190,9 @@ def show_job(screen: Console, job: Job) -> None:
 
 def cached_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
     """The features that are computed once, and their size, or else the cache of resized images."""
-    splits = dict.fromkeys(cut for cut in caching.splits if cut is not None)
+    splits = dict.fromkeys(split for split in caching.splits if split is not None)
     if splits:
-        places = [f"{stages[cut.stages - 1]}{', pooled' if cut.pooled else ''}" for cut in splits]
+        places = [f"{stages[split.stages - 1]}{', pooled' if split.pooled else ''}" for split in splits]
         views = "each image as it is" if caching.views == 1 else f"{caching.views} views of each image"
         text = f"{views} after {' and '.join(places)}, at most {megabytes(caching.total)} in the cache folder"
     elif caching.resized_bytes:
@@ -234,9 +234,9 @@ def _show_result(screen: Console, result: Result) -> None:
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")
     commands = {
-        f"zoo predict {run} IMAGE...": "predict images",
-        f"zoo evaluate {run} --data DIR": "evaluate it on other images",
-        f"zoo publish {run} OWNER/NAME": "publish it on the Hub",
+        f"zoo predict {quoted(run)} IMAGE...": "predict images",
+        f"zoo evaluate {quoted(run)} --data DIR": "evaluate it on other images",
+        f"zoo publish {quoted(run)} OWNER/NAME": "publish it on the Hub",
         "zoo list strategies": "see other strategies",
     }
     width = max(map(len, commands))

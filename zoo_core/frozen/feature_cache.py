@@ -116,7 +116,7 @@ class FeatureCache:
         keys = self._keys(items)
         return all(bool((self._has(split, keys) | self._has_old(split, keys)).all()) for split in splits)
 
-    def kept(self, split: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
+    def cached(self, split: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
         """The features of a part, which `build` has stored."""
         entries, found = self.store(split).find(self.key(*item) for item in CacheItems(((batches, views),)))
         if not found.all():
@@ -289,6 +289,6 @@ class FeatureCache:
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
             raise TrainingError(
                 f"the frozen part of the network gives numbers that {self.dtype} cannot hold. "
-                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --views 0 to keep nothing."
+                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --cached-views 0 to cache nothing."
             )
         return as_rows(stored, self.dtype)

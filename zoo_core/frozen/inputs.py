@@ -71,7 +71,7 @@ class ComputedFeatures:
 
     images: ImageInputs
     prefix: FrozenPrefix
-    cut: SplitPoint
+    split: SplitPoint
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,7 +79,7 @@ class ComputedFeatures:
     def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
         size = group_size(self.images.device)
         for images_BCHW, targets in self.images.batches(groups):
-            parts = [self.prefix(part)[self.cut] for part in torch.split(images_BCHW, size)]
+            parts = [self.prefix(part)[self.split] for part in torch.split(images_BCHW, size)]
             yield torch.cat(parts).clone(), targets  # autograd may not see a tensor of inference mode
 
 

@@ -17,8 +17,8 @@ from zoo_core.settings import CacheType
 
 ON_DISK: dict[CacheType, str] = {"float16": "float16", "bfloat16": "int16", "float32": "float32"}
 EXACT: CacheType = "float32"
-"""The type of cached validation features. Rounded ones would choose the best epoch by other answers than those of the network
-that is reported and shipped."""
+"""The type of cached validation features. Rounded ones would choose the best epoch by other answers
+than those of the network that is reported and shipped."""
 
 
 def item_bytes(dtype: CacheType) -> int:
@@ -32,7 +32,8 @@ def type_of(dtype: CacheType) -> torch.dtype:
 
 
 def to_rows(features: Tensor, dtype: CacheType) -> Tensor:
-    """Features in the type of the cache: maps (B, C, H, W) as (B, H, W, C), and all others as (B, 1, 1, numbers)."""
+    """Features in the type of the cache: maps (B, C, H, W) as (B, H, W, C), and all others as (B,
+    1, 1, numbers)."""
     ordered = features.permute(0, 2, 3, 1) if features.ndim == 4 else features.flatten(1)[:, None, None]
     return ordered.to(type_of(dtype)).contiguous()
 

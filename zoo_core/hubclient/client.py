@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,6 +50,8 @@ def guarded_api() -> HfApi:
     set_client_factory(guarded_client)
     constants.DOWNLOAD_CHUNK_SIZE = RESUME_STEP
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    # Its own message, with the line of code that gave it; a full disk is said below.
+    warnings.filterwarnings("ignore", "Not enough free disk space", UserWarning)
     if not os.isatty(2):
         disable_progress_bars()
     return HfApi(library_name="zoo")

@@ -27,7 +27,8 @@ from zoo_core.weights_specs import Preprocessing
 
 
 class Model(nn.Module):
-    """A base and a head on its features. `design` records the choices that it was built from, if known."""
+    """A base and a head on its features. `design` records the choices that it was built from, if
+    known."""
 
     def __init__(self, backbone: Chain, head: nn.Module, design: ModelDesign | None = None) -> None:
         super().__init__()
@@ -38,7 +39,8 @@ class Model(nn.Module):
 
     @property
     def design(self) -> ModelDesign:
-        """The choices that the model was built from. Raises UsageError for a model put together by hand."""
+        """The choices that the model was built from. Raises UsageError for a model put together by
+        hand."""
         if self._design is None:
             raise UsageError(
                 "this model was put together by hand; zoo_core.create_model builds one that knows its design."
@@ -85,7 +87,8 @@ class Model(nn.Module):
         self.train(self.training)
 
     def named_saved(self) -> Iterator[tuple[str, Tensor]]:
-        """Every saved tensor: those of the conv base under their published keys, those of the head under `head.`."""
+        """Every saved tensor: those of the conv base under their published keys, those of the head
+        under `head.`."""
         yield from self.backbone.named_upstream()
         for name, tensor in self.head.state_dict(keep_vars=True).items():
             yield f"{HEAD}.{name}", tensor
@@ -110,14 +113,16 @@ def trainable_parameters(part: nn.Module, rule: Rule) -> Iterator[nn.Parameter]:
 
 
 def set_trainable(part: nn.Module, rule: Rule) -> None:
-    """Let gradients reach the parameters of a stage or head that are trainable under a rule, and no others."""
+    """Let gradients reach the parameters of a stage or head that are trainable under a rule, and no
+    others."""
     trainable = {id(parameter) for parameter in trainable_parameters(part, rule)}
     for parameter in part.parameters():
         parameter.requires_grad_(id(parameter) in trainable)
 
 
 def build_network(choice: Choice[BackboneSpec]) -> Chain:
-    """Build the whole published network as a chain, freshly initialised, on the current default device.
+    """Build the whole published network as a chain, freshly initialised, on the current default
+    device.
 
     Raises PluginError when the builder fails or its chain differs from the spec.
     """
@@ -142,7 +147,8 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
 
 @contextmanager
 def _torch_settings_kept() -> Iterator[None]:
-    """Torch's global settings are afterwards as they were: a builder that changes them would change every training."""
+    """Torch's global settings are afterwards as they were: a builder that changes them would change
+    every training."""
     gradients, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
     try:
         yield
@@ -164,10 +170,11 @@ def build_head(
 ) -> nn.Module:
     """Build a head from `in_channels` channels to `num_outputs` outputs.
 
-    `in_size`, the feature map's height and width, goes to heads that need it (`HeadSpec.needs_size`), and `layout` to
-    those that take tokens as well (`HeadSpec.takes_tokens`). For regression, `zoo_core.tasks.units` brings the outputs
-    into the targets' units. Raises UsageError for a layout that the head cannot take, PluginError when the builder
-    fails.
+    `in_size`, the feature map's height and width, goes to heads that need it
+    (`HeadSpec.needs_size`), and `layout` to those that take tokens as well
+    (`HeadSpec.takes_tokens`). For regression, `zoo_core.tasks.units` brings the outputs into the
+    targets' units. Raises UsageError for a layout that the head cannot take, PluginError when the
+    builder fails.
     """
     owner = owner_of(choice.entry)
     builder = resolve(choice.spec.build)
@@ -200,9 +207,9 @@ def build_head_for(
 ) -> nn.Module:
     """Build a head for a backbone's base and images of this preprocessing.
 
-    Raises PluginError when the base puts out other features than its spec says, and when the head does not map them to
-    (B, K): both are seen from their shapes, before anything is computed. Raises UsageError that names both where the
-    head cannot take the backbone's features.
+    Raises PluginError when the base puts out other features than its spec says, and when the head
+    does not map them to (B, K): both are seen from their shapes, before anything is computed.
+    Raises UsageError that names both where the head cannot take the backbone's features.
     """
     layout = backbone.spec.features
     *_, features = stage_shapes(base, preprocessing.channels, preprocessing.size).values()

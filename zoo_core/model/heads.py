@@ -35,7 +35,8 @@ class AvgMaxPool2d(nn.Module):
 
 
 class GeMPool2d(nn.Module):
-    """Generalised-mean pooling with a trained exponent p: the average at p = 1, and nearly the maximum for large p.
+    """Generalised-mean pooling with a trained exponent p: the average at p = 1, and nearly the
+    maximum for large p.
 
     Radenovic, Tolias, Chum: Fine-tuning CNN Image Retrieval with No Human Annotation. TPAMI 2019.
     """
@@ -45,16 +46,18 @@ class GeMPool2d(nn.Module):
         self.p = nn.Parameter(torch.full((1,), 3.0))  # where the paper starts
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, 1, 1). Values below 1e-6 are raised to 1e-6: a power needs a positive base."""
+        """(B, C, H, W) to (B, C, 1, 1). Values below 1e-6 are raised to 1e-6: a power needs a
+        positive base."""
         powers_BCHW = features_BCHW.clamp(min=1e-6).pow(self.p)
         return functional.adaptive_avg_pool2d(powers_BCHW, 1).pow(1 / self.p)
 
 
 class AttentionPool(nn.Module):
-    """The average of the cells of a map, each with a weight: the softmax of its product with a trained query.
+    """The average of the cells of a map, each with a weight: the softmax of its product with a
+    trained query.
 
-    One head of attention with a single learnt query (Lee et al., Set Transformer, ICML 2019, without projections). The
-    query starts at zero, where all weights are equal.
+    One head of attention with a single learnt query (Lee et al., Set Transformer, ICML 2019,
+    without projections). The query starts at zero, where all weights are equal.
     """
 
     def __init__(self, channels: int) -> None:
@@ -85,7 +88,8 @@ class Patches(nn.Module):
 
 
 class ClassToken(nn.Module):
-    """The class token of (B, N, C): (B, C). With `patches_from`, concatenated with the mean of the tokens from there on."""
+    """The class token of (B, N, C): (B, C). With `patches_from`, concatenated with the mean of the
+    tokens from there on."""
 
     fixed = True
 
@@ -106,7 +110,8 @@ class ClassToken(nn.Module):
 def pooled(pool: Pooling, in_channels: int, layout: Layout = FEATURE_MAP) -> tuple[Layers, int]:
     """The pooling layers from features of a layout to (B, F), and the number F.
 
-    Tokens are pooled as a map of their patches. Raises UsageError for a class token that the layout lacks.
+    Tokens are pooled as a map of their patches. Raises UsageError for a class token that the layout
+    lacks.
     """
     width = in_channels * (2 if pool in ("avgmax", "cls+avg") else 1)
     if pool in ("cls", "cls+avg"):
@@ -138,7 +143,8 @@ def linear(options: LinearOptions, *, in_channels: int, num_outputs: int, layout
 
 
 def mlp(options: MlpOptions, *, in_channels: int, num_outputs: int, layout: Layout = FEATURE_MAP) -> nn.Module:
-    """Global pooling, hidden layers (linear, perhaps batch norm, activation, dropout), then a linear output."""
+    """Global pooling, hidden layers (linear, perhaps batch norm, activation, dropout), then a
+    linear output."""
     layers, width = pooled(options.pool, in_channels, layout)
     widths = (width, *options.hidden)
     layers += _hidden(widths, options.activation, options.dropout, batchnorm=options.batchnorm)
@@ -154,7 +160,8 @@ def flatten(
     in_size: tuple[int, int],
     layout: Layout = FEATURE_MAP,
 ) -> nn.Module:
-    """All features as one vector, hidden layers (linear, activation, dropout), then a linear output."""
+    """All features as one vector, hidden layers (linear, activation, dropout), then a linear
+    output."""
     height, width = in_size
     widths = (in_channels * height * width, *(options.hidden or ()))
     layers: Layers = [("flatten", nn.Flatten()), *_hidden(widths, options.activation, options.dropout)]

@@ -23,6 +23,7 @@ from zoo_core.weights_specs import Preprocessing
 FORMAT = "zoo-run"
 VERSION = 1
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,98}[A-Za-z0-9])?", re.ASCII)
 
 
@@ -140,7 +141,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             backbone=_provided(data["backbone"]),
             head=_provided(data["head"]),
             strategy=_provided(data["strategy"]),
-            start=None if start is None else StartFacts(**_texts(_keys(start, StartFacts))),
+            start=None if start is None else _start(start),
             classes=_classes(data["classes"]),
             preprocessing=_preprocessing(_keys(data["preprocessing"], Preprocessing)),
             data=_data(_keys(data["data"], DataFacts)),
@@ -234,8 +235,12 @@ def _keys(value: object, kind: type) -> dict[str, Any]:
     return mapping
 
 
-def _texts(mapping: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if value is None else as_text(value) for key, value in mapping.items()}
+def _start(value: object) -> StartFacts:
+    found = _keys(value, StartFacts)
+    start = StartFacts(**{key: as_text(one) for key, one in found.items() if one is not None})
+    if not SHA256.fullmatch(start.sha256):
+        raise TypeError(f"{brief(start.sha256)} is not a sha256")
+    return start
 
 
 def _provided(value: object) -> Provided:

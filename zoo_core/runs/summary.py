@@ -51,8 +51,8 @@ class RunSummary:
 def find_runs(folder: Path) -> tuple[list[RunSummary], list[str]]:
     """The runs in a folder and below it, oldest first, and a line for each that cannot be read.
 
-    A run directory is not searched for further ones. Links to folders are not followed. Raises UsageError where there
-    is no such folder.
+    A run directory is not searched for further ones. Links to folders are not followed. Raises
+    UsageError where there is no such folder.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}. `zoo finetune` puts its runs into ./runs.")
@@ -66,7 +66,8 @@ def find_runs(folder: Path) -> tuple[list[RunSummary], list[str]]:
 
 
 def summarise(directory: Path) -> RunSummary:
-    """The line of the run in a directory. Raises UsageError when it is none, ZooError when it is damaged."""
+    """The line of the run in a directory. Raises UsageError when it is none, ZooError when it is
+    damaged."""
     facts = read_facts(directory)
     lines = read_metrics(directory) if file_of(directory, METRICS).is_file() else []
     result = _result(directory, facts)
@@ -96,7 +97,8 @@ def summarise(directory: Path) -> RunSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting or a figure in which two runs differ, by its dotted name in config.json or metrics.jsonl."""
+    """A setting or a figure in which two runs differ, by its dotted name in config.json or
+    metrics.jsonl."""
 
     name: str
     first: Any
@@ -104,7 +106,8 @@ class Difference:
 
 
 def differences_of(first: Path, second: Path) -> tuple[list[Difference], list[Difference]]:
-    """The facts and the results in which two runs differ. Lists, such as the confusion matrix, are left out of results.
+    """The facts and the results in which two runs differ. Lists, such as the confusion matrix, are
+    left out of results.
 
     Raises UsageError when one is no run directory, ZooError when one is damaged.
     """
@@ -135,13 +138,15 @@ def _run_directories(folder: Path) -> Iterator[Path]:
 
 
 def is_on(run: RunSummary, data: str) -> bool:
-    """Whether a run's data are those of `--data`: the same text, the same path, or a path that ends like it."""
+    """Whether a run's data are those of `--data`: the same text, the same path, or a path that ends
+    like it."""
     asked, own = data.rstrip("/"), run.data.rstrip("/")
     return asked == own or Path(asked).resolve() == Path(own).resolve() or own.endswith(f"/{asked}")
 
 
 def best_runs(runs: list[RunSummary], count: int) -> tuple[list[RunSummary], list[str]]:
-    """The finished runs with the highest scores, and a line for each reason why these scores do not compare."""
+    """The finished runs with the highest scores, and a line for each reason why these scores do not
+    compare."""
     finished = sorted((run for run in runs if run.score is not None), key=lambda run: -(run.score or 0.0))[:count]
     doubts = []
     metrics = sorted({run.metric or "" for run in finished})

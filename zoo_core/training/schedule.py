@@ -26,9 +26,8 @@ class Rates:
     by_row: dict[str, float]
 
     @classmethod
-    def of(cls, config: ResolvedSettings, plan: Plan, phase: Phase) -> Rates:
-        """The rates under settings. Where a range test is to find the head's, they are shares of it."""
-        lr, share = config.lr, config.base_lr
+    def of(cls, lr: float, share: float, plan: Plan, phase: Phase) -> Rates:
+        """The rates where the head's is `lr` and that of the backbone a share of it."""
         rules = plan.rules(phase)
         new = {part for part, rule in rules.items() if part == HEAD or rule.parameters == "added"}
         return cls({part: lr * rule.lr * (1.0 if part in new else share) for part, rule in rules.items()})
