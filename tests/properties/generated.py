@@ -49,7 +49,9 @@ def installed() -> list[tuple[type, str]]:
     """(kind of spec, name with its distribution) of everything installed that takes options."""
     catalog = open_catalog()
     kinds = (BackboneSpec, HeadSpec, FreezeSpec)
-    entries = [(kind, entry) for kind in kinds for entry in catalog.entries(kind) if entry.spec.options is not NoOptions]
+    entries = [
+        (kind, entry) for kind in kinds for entry in catalog.entries(kind) if entry.spec.options is not NoOptions
+    ]
     return [(kind, f"{entry.distribution}:{entry.spec.name}") for kind, entry in entries]
 
 
