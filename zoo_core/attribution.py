@@ -58,7 +58,8 @@ def plugin_error(error: BaseException) -> PluginError | None:
 
 @contextmanager
 def naming_plugins() -> Iterator[None]:
-    """Turn an error of a plugin's code into a PluginError that names the plugin; all others pass."""
+    """Turn an error of a plugin's code into a PluginError that names the plugin; all others
+    pass."""
     try:
         yield
     except Exception as error:

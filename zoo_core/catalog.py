@@ -65,7 +65,8 @@ class Choice(Generic[S]):
 
 @dataclass(frozen=True)
 class Catalog:
-    """All specs of all plugins. Each of `warnings` names a plugin that was skipped, and the reason."""
+    """All specs of all plugins. Each of `warnings` names a plugin that was skipped, and the
+    reason."""
 
     records: tuple[PluginRecord, ...]
     warnings: tuple[str, ...] = ()

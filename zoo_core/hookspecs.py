@@ -45,7 +45,7 @@ def zoo_backbones() -> Sequence[BackboneSpec]:
             stages=("stem", "body"),  # the conv base, in order
             channels=channels,
             stride=4,
-            min_size=16,
+            min_size=4,
             year=2026,
             paper=Paper(title="My Net", authors="A. Author", venue="My Conference", year=2026),
             preprocessing=Preprocessing(size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),

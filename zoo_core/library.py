@@ -21,9 +21,11 @@ from zoo_core.model.adapt import adapt, make_plan
 from zoo_core.model.apply import AppliedPlan, parts_of
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.model.design import ModelDesign
+from zoo_core.options import split_name
 from zoo_core.predict import Predictor, open_pretrained, open_run
+from zoo_core.runs.directory import CONFIG, is_run
 from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import TASKS, TaskName
+from zoo_core.specs import TASKS, BackboneSpec, TaskName
 from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.run import Result
@@ -137,6 +139,8 @@ def load(
 ) -> Predictor:
     """Load a predictor: a run directory, a published model (`owner/name[@revision]`), or a pretrained backbone.
 
+    A name that a backbone has means the backbone, whatever folder lies there; `./NAME` and a Path mean the folder.
+
     `weights` chooses those of a backbone; a run has its own. Nothing in a run or repository is executed or unpickled.
     Raises UsageError when there is no such run or backbone, or a run was given `weights`, HubError when a repository
     cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
@@ -146,17 +150,26 @@ def load(
     catalog = catalog or open_catalog()
     place: torch.device = find_device(device)
     path = Path(name).expanduser()
-    if weights != "default" and (path.is_dir() or "/" in str(name)):
+    named = isinstance(name, str) and names_backbone(name, catalog)
+    if named and (path / CONFIG).is_file() and is_run(path):
+        raise UsageError(f"'{name}' is a backbone, and a run in this folder. Say ./{name} for the run, or rename it.")
+    if weights != "default" and not named and (path.is_dir() or "/" in str(name)):
         raise UsageError(
             f"{name} is a run and has weights of its own: leave out --weights, which chooses a backbone's."
         )
-    if path.is_dir():
+    if path.is_dir() and not named:
         return open_run(path, catalog, place)
     if isinstance(name, Path) or ("/" in name and (path.parent.is_dir() or not is_address(name))):
         raise UsageError(f"there is no run directory {name}.")
     if "/" in name:
         return replace(open_run(_published(name), catalog, place), title=name)
     return open_pretrained(catalog.backbone(name), weights, place)
+
+
+def names_backbone(text: str, catalog: Catalog) -> bool:
+    """Whether a text chooses a backbone: then a folder of that name is meant only as `./NAME`."""
+    name, _ = split_name(text)
+    return any(name in entry.names for entry in catalog.entries(BackboneSpec))
 
 
 def _published(name: str) -> Path:

@@ -1,4 +1,5 @@
-"""Checks of the fields of specs. Each raises PluginError that names the spec and the wrong value."""
+"""Checks of the fields of specs. Each raises PluginError that names the spec and the wrong
+value."""
 
 from __future__ import annotations
 

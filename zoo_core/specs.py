@@ -104,11 +104,16 @@ class BackboneSpec(Checked):
     options: type = NoOptions
     """A frozen dataclass; its fields are the options (`mynet:width=2`)."""
     timm: TimmTwin | None = None
+    reference: str | None = None
+    """Import path of a function, called like `build`, that returns the published network as one module, for the
+    conformance kit to compare with. Only tests import it."""
     note: str = ""
 
     def check(self) -> None:
         check_name("backbone", self.name)
         check_path(self.name, self.build)
+        if self.reference is not None:
+            check_path(self.name, self.reference)
         check_options(f"backbone '{self.name}'", self.options)
         require(bool(self.stages), f"backbone '{self.name}' names no stages")
         odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]

@@ -57,10 +57,10 @@ FLOORS = (
     "evaluation",
     "saving",
     "listing",
+    "testing",
     # from here down torch waits again
     "cli",
     "__main__",
-    "testing",
     "__init__",
 )
 LEVEL = {name: level for level, name in enumerate(FLOORS)}

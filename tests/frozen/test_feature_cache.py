@@ -225,10 +225,10 @@ def test_a_file_is_hashed_when_it_is_scanned_and_when_its_bytes_are_used(
             module, "content_digest", lambda content, real=real: hashed.append(content) or real(content)
         )
     time.sleep(2 * scan.CLOCK_TICK_NS / 1e9)  # a file that was written just now is scanned again the next time
-    run(config, catalog, strategy="head-only", augment="crop-flip", views=1)
+    run(config, catalog, strategy="head-only", augment="none", views=1)
     assert len(set(hashed)) == 24
     assert len(hashed) == 48
-    run(config, catalog, strategy="head-only", augment="crop-flip", views=1)
+    run(config, catalog, strategy="head-only", augment="none", views=1)
     assert len(hashed) == 48  # nothing is read again
 
 

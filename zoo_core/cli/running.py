@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo_core.catalog import open_catalog
 from zoo_core.cli.common import announce, catalog_of, console, print_json, progress_of, shown, table
 from zoo_core.cli.together import end_with_launcher, run_together
 from zoo_core.devices.launched import is_distributed
@@ -221,7 +222,7 @@ def _show_result(screen: Console, result: Result) -> None:
     from zoo_core.tasks import task_named
 
     part = {"val": "validation", "test": "test"}.get(result.part, result.part)
-    run = shown(result.directory)
+    run = shown(_argument(result.directory))
     task = task_named(result.task)
     line = task.summary(result.evaluation, f"on the {part} images")
     screen.print(f"\n[bold]{line}[/bold], best epoch {result.trained.best}.")
@@ -242,6 +243,14 @@ def _show_result(screen: Console, result: Result) -> None:
     width = max(map(len, commands))
     for command, purpose in commands.items():
         screen.print(f"  {command:<{width}}   {purpose}")
+
+
+def _argument(run: Path) -> str:
+    """A run as commands take it: a bare name that is a backbone's too needs its folder."""
+    from zoo_core.library import names_backbone
+
+    shadowed = len(run.parts) == 1 and names_backbone(str(run), open_catalog())
+    return f"./{run}" if shadowed else str(run)
 
 
 def _json(result: Result) -> dict[str, Any]:

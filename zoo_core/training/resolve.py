@@ -108,7 +108,9 @@ def resolve_settings(
     )
     lacking = _lacking(chosen, source, plan, model.head, caching)
     usual = {**decided.usual, "views": caching.views}
-    if Need.VIEWS in lacking and config.augment != "auto":
+    if config.augment == "none":  # images as they are: the one view gives what was asked for
+        usual["augment"] = "none"
+    elif Need.VIEWS in lacking and config.augment != "auto":
         usual["augment"], _ = default_augment(source.parts["train"], preprocessing)
     return Resolution(settings, strategy, plan, shapes, caching, tuple(idle(config, lacking, usual)))
 
