@@ -311,6 +311,19 @@ def test_a_repository_whose_plugin_is_not_installed_names_it(
         zoo_core.load(REPO, catalog=Catalog(()))
 
 
+@pytest.mark.parametrize("file", [{"rfilename": ["x"]}, {"rfilename": 5}, {"rfilename": "a", "size": "x"}])
+def test_a_repository_whose_files_have_no_names_is_not_published_to(
+    alice: TestHub, send: Callable[..., PublishResult], file: dict[str, object]
+) -> None:
+    """A list as a name was a TypeError."""
+    alice.add_repo(REPO, {"README.md": b""})
+    alice.fault(
+        "GET", f"/api/models/{REPO}", rewrite=lambda body: json.dumps({**json.loads(body), "siblings": [file]}).encode()
+    )
+    with pytest.raises(HubError, match="does not answer as it should"):
+        send()
+
+
 def test_search_finds_what_was_published(alice: TestHub, send: Callable[..., PublishResult], caches: Caches) -> None:
     send()
     alice.add_repo("bob/other", {"model.safetensors": b"x"}, tags=("timm",), downloads=5)

@@ -102,7 +102,7 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     from huggingface_hub import EvalResult, ModelCardData
 
     base = (
-        facts.start.source.removeprefix(HUB_PREFIX)
+        printable(facts.start.source.removeprefix(HUB_PREFIX))
         if facts.start and facts.start.source.startswith(HUB_PREFIX)
         else None
     )
@@ -110,11 +110,12 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     licence_id, licence_name = licence_metadata(licence, chosen=options.licence is not None)
     task = task_named(facts.task)
     metric, score = score_of(result)
+    names = {kind: printable(getattr(facts, kind).name) for kind in ("backbone", "head", "strategy")}
     measured = EvalResult(
         task_type=task.hub_task,
         dataset_type=options.dataset or "custom",
-        dataset_name=options.dataset or facts.data.title,
-        dataset_split={"val": "validation"}.get(result["part"], result["part"]),
+        dataset_name=options.dataset or printable(facts.data.title),
+        dataset_split={"val": "validation"}.get(result["part"], printable(result["part"])),
         metric_type=metric,
         metric_value=score,
     )
@@ -125,11 +126,11 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
         license_name=licence_name,
         base_model=base,
         datasets=[options.dataset] if options.dataset else None,
-        tags=[LIBRARY, *(["timm"] if options.also_timm else []), facts.backbone.name.partition(":")[0]],
+        tags=[LIBRARY, *(["timm"] if options.also_timm else []), names["backbone"].partition(":")[0]],
         metrics=[metric],
         model_name=repo.partition("/")[2],
         eval_results=[measured],
-        zoo={"backbone": facts.backbone.name, "head": facts.head.name, "strategy": facts.strategy.name},
+        zoo=names,
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo)}"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.bundle import PublishOptions, build_bundle
-from zoo_core.hubclient.client import attempt, endpoint, explained, guarded_api, offline, transient
+from zoo_core.hubclient.client import attempt, checked_info, endpoint, explained, guarded_api, offline, transient
 from zoo_core.paths import git_object_id, sha256_of
 from zoo_core.runs.directory import CARD, read_run
 from zoo_core.spec_checks import REPO_PATTERN
@@ -111,7 +111,7 @@ def _head(api: HfApi, repo: str, subject: str, revision: str | None = None) -> M
 
     def ask() -> ModelInfo | None:
         try:
-            return api.model_info(repo, revision=revision, files_metadata=True)
+            return checked_info(api.model_info(repo, revision=revision, files_metadata=True))
         except RepositoryNotFoundError as error:
             if getattr(error.response, "status_code", None) == 401 and api.token is None:
                 return None

@@ -82,6 +82,17 @@ def attempt(subject: str, ask: Callable[[], T], *, place: str | None = None, mos
     raise AssertionError("unreachable")
 
 
+def checked_info(info: T) -> T:
+    """Facts about a repository as the client has them, of any JSON. Raises TypeError for fields of other types."""
+    facts: Any = info
+    for file in facts.siblings or ():
+        if not isinstance(file.rfilename, str) or not isinstance(file.size, int | None):
+            raise TypeError("a file without a name or a size")
+    if not isinstance(facts.sha, str | None):
+        raise TypeError("no commit")
+    return info
+
+
 def _out_of_reach(place: str) -> str:
     return f"{place} cannot be reached. Check the network and that address."
 

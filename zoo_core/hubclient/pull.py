@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.errors import HubError, UnreachableError, UsageError, printable
-from zoo_core.hubclient.client import attempt, endpoint, guarded_api, offline
+from zoo_core.hubclient.client import attempt, checked_info, endpoint, guarded_api, offline
 from zoo_core.hubclient.guard import COMMIT, SHA256
 from zoo_core.paths import MAX_JSON_BYTES, git_object_id, sha256_of, write_text
 from zoo_core.spec_checks import REPO_PATTERN
@@ -172,7 +172,7 @@ def _resolve(
 ) -> tuple[str, dict[str, _Stated]]:
     """The commit of a revision, and the hashes that the Hub states of its files."""
     api = guarded_api()
-    info = attempt(subject, lambda: api.model_info(repo, revision=revision, files_metadata=True))
+    info = attempt(subject, lambda: checked_info(api.model_info(repo, revision=revision, files_metadata=True)))
     commit = str(info.sha)
     moved = revision is not None and COMMIT.fullmatch(revision) and commit != revision
     if not COMMIT.fullmatch(commit) or moved:

@@ -160,7 +160,9 @@ def parse_facts(data: object, where: str) -> RunFacts:
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
     """Check the result line of a run's metrics. Raises ZooError that names the file and the misfit."""
     try:
-        figures = task_named(facts.task).parse_figures(line, len(facts.classes))
+        task = task_named(facts.task)
+        figures = task.parse_figures(line, len(facts.classes))
+        _check_score(line, task.metric.name, figures[task.metric.name])
         return {
             **line,
             **figures,
@@ -174,6 +176,14 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
         raise ZooError(f"the result in {where} has no {brief(error.args[0])}.") from error
     except (TypeError, ValueError) as error:
         raise ZooError(f"the result in {where} is not one of a run: {printable(str(error))}") from error
+
+
+def _check_score(line: Mapping[str, Any], metric: str, figure: Any) -> None:
+    """Raise TypeError unless the score is the task's own; results of zoo 0.1 name none."""
+    if line.get("metric", metric) != metric:
+        raise TypeError(f"{brief(line['metric'])} is not the metric {metric}")
+    if as_number(line.get("score", figure)) != figure:
+        raise TypeError(f"the score is {brief(line['score'])} and the {metric} {brief(figure)}")
 
 
 def _baseline(value: object) -> dict[str, float]:

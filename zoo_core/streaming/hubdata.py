@@ -18,7 +18,7 @@ from zoo_core.data.parts import find_parts
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName, Source
 from zoo_core.errors import DataError, HubError, UnreachableError, UsageError, ZooError, printable, reason_of
-from zoo_core.hubclient.client import attempt, endpoint, guarded_api
+from zoo_core.hubclient.client import attempt, checked_info, endpoint, guarded_api
 from zoo_core.hubclient.guard import COMMIT
 from zoo_core.installing import install_hint
 from zoo_core.options import parse_options, split_name
@@ -71,7 +71,7 @@ def open_hub_data(text: str, task: TaskChoice = "auto", watch: Watch | None = No
     options = parse_options(title, HubOptions, given)
     package = _package()
     api = guarded_api()
-    info = attempt(title, lambda: api.dataset_info(name, revision=options.revision, files_metadata=True))
+    info = attempt(title, lambda: checked_info(api.dataset_info(name, revision=options.revision, files_metadata=True)))
     commit = info.sha or ""
     if not COMMIT.fullmatch(commit):
         raise HubError(f"{title}: {endpoint()} does not tell which revision it has. Do not trust that server.")
