@@ -7,6 +7,7 @@ branches for training and published keys stay as they are. Between two stages ex
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -254,7 +255,8 @@ def _members(
 def _instance(net: nn.Module, name: str, forward: Any, members: set[str], paths: set[str]) -> nn.Module:
     """An instance of the network's class with its settings and these members alone."""
     kind = type(net)
-    part = type(f"{kind.__name__}_{name}", (kind,), {"forward": forward, PART: _part, "__module__": __name__})
+    own = {"forward": forward, PART: _part, "__deepcopy__": _copied, "__reduce__": _reduced, "__module__": __name__}
+    part = type(f"{kind.__name__}_{name}", (kind,), own)
     stage: nn.Module = object.__new__(part)
     nn.Module.__init__(stage)
     plain = vars(nn.Module())
@@ -273,7 +275,22 @@ def _instance(net: nn.Module, name: str, forward: Any, members: set[str], paths:
         if flat != path:
             prefixes[f"{flat}."] = f"{path}."
     vars(stage)["prefixes_"] = prefixes
+    vars(stage)["stage_"] = name
     return stage
+
+
+def _copied(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """A copy for copy.deepcopy: of the same class, whose code nothing changes."""
+    made: nn.Module = object.__new__(type(self))
+    memo[id(self)] = made
+    vars(made).update(copy.deepcopy(vars(self), memo))
+    return made
+
+
+def _reduced(self: Any) -> tuple[Any, ...]:
+    """The recipe for pickle: a class made at run time is found again by architecture and stage."""
+    from zoo_timm.model import empty_stage
+    return empty_stage, (self.pretrained_cfg["architecture"], vars(self)["stage_"]), vars(self)
 
 
 def _part(self: nn.Module, path: str) -> nn.Module:

@@ -50,6 +50,18 @@ def chain_of(net: nn.Module, slices: Slices) -> Chain:
     return Chain(stages, upstream)
 
 
+@functools.lru_cache(maxsize=64)
+def _classes(name: str) -> dict[str, type[nn.Module]]:
+    with torch.device("meta"):
+        chain = chain_of(network(name), slices_of(name))
+    return {stage: type(module) for stage, module in chain.named_children()}
+
+
+def empty_stage(name: str, stage: str) -> nn.Module:
+    """An instance of the class of an architecture's stage, which pickle fills."""
+    return object.__new__(_classes(name)[stage])
+
+
 def has_classifier(net: nn.Module) -> bool:
     """Whether the network has layers behind its features; encoders of other models have none."""
     return hasattr(net, "forward_head") and not isinstance(
