@@ -290,6 +290,7 @@ def _copied(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
 def _reduced(self: Any) -> tuple[Any, ...]:
     """The recipe for pickle: a class made at run time is found again by architecture and stage."""
     from zoo_timm.model import empty_stage
+
     return empty_stage, (self.pretrained_cfg["architecture"], vars(self)["stage_"]), vars(self)
 
 
