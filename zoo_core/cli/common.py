@@ -37,9 +37,9 @@ def catalog_of(ctx: click.Context) -> Catalog:
 
 
 def warn(warnings: Iterable[str]) -> None:
-    """Print each warning as a line of standard error."""
+    """Print each warning on standard error; no name in it can steer the terminal."""
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo("\n".join(printable(line) for line in f"warning: {warning}".split("\n")), err=True)
 
 
 def print_json(data: dict[str, Any]) -> None:
