@@ -74,7 +74,7 @@ class BackboneSpec(Checked):
     build: str
     """Import path of a function `(options) -> Chain`, or `(options, *, variant) -> Chain` with `variant`."""
     stages: tuple[str, ...]
-    """The names of the conv base's stages, from the image on."""
+    """The names of the backbone's stages, from the image on."""
     channels: int
     """Channels of the features, the output of the last stage."""
     stride: int
@@ -120,7 +120,7 @@ class BackboneSpec(Checked):
         require(not odd, f"backbone '{self.name}': {brief(odd and odd[0])} cannot be the name of a stage")
         require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
         reserved = {CLASSIFIER, HEAD} & set(self.stages)
-        require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage of the conv base")
+        require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage")
         for field, high in (("channels", MAX_CHANNELS), ("stride", MAX_SIZE), ("min_size", MAX_SIZE)):
             value = getattr(self, field)
             whole = isinstance(value, int) and 1 <= value <= high
