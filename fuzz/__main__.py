@@ -39,13 +39,12 @@ def main() -> int:
         until = time.monotonic() + 60
     warm_up(chosen)
     started = time.monotonic()
-    progress = _Progress(started)
+    progress = _Progress(started, options.crashes)
     tallies = run(blocks(chosen, options.seed, inputs), jobs=options.jobs, until=until, tell=progress)
     crashes = [crash for tally in tallies.values() for crash in tally.crashes]
-    kept = [crash.save(options.crashes) for crash in crashes]
     print(report(tallies, seed=options.seed, seconds=time.monotonic() - started))
-    for crash, path in list(zip(crashes, kept, strict=True))[:MOST_TOLD]:
-        print(f"{crash.target}: {crash.error}\n  python -m fuzz --replay {path}")
+    for crash in crashes[:MOST_TOLD]:
+        print(f"{crash.target}: {crash.error}\n  python -m fuzz --replay {progress.kept[crash.target, crash.number]}")
     return 1 if crashes else 0
 
 
@@ -83,13 +82,18 @@ def replay(file: Path) -> int:
 
 
 class _Progress:
-    """One line on a terminal that is written over, or a line a minute in a file."""
+    """One line on a terminal that is written over, or a line a minute in a file. Crashes are kept as they come."""
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, folder: Path) -> None:
         self._started = self._told = started
         self._is_terminal = sys.stderr.isatty()
+        self._folder = folder
+        self.kept: dict[tuple[str, int], Path] = {}
 
     def __call__(self, tallies: dict[str, Tally]) -> None:
+        for crash in (crash for tally in tallies.values() for crash in tally.crashes):
+            if (crash.target, crash.number) not in self.kept:
+                self.kept[crash.target, crash.number] = crash.save(self._folder)
         now = time.monotonic()
         if now - self._told < (2 if self._is_terminal else 60):
             return

@@ -26,7 +26,8 @@ from typing import Any
 from fuzz.target import Case, Target
 from zoo_core.errors import ZooError
 
-BLOCK = 500  # inputs of a target of weight 1 that one process tries; a new one costs some 100 ms
+FIRST_BLOCK, LARGEST_BLOCK = 25, 2000
+"""Inputs of a target of weight 1 that one process tries: few at first, so that each target has its turn soon."""
 HANG_SECONDS = 300  # without processor time, on a machine that is busy with other work
 MAX_MESSAGE = 4000  # characters; a message that lists names may be long
 PLACE = struct.Struct("q")
@@ -92,13 +93,15 @@ def blocks(targets: Sequence[Target], seed: int, inputs: int | None) -> Iterator
     total = sum(target.weight for target in targets)
     shares = {target.name: None if inputs is None else -(-inputs * target.weight // total) for target in targets}
     done = dict.fromkeys(shares, 0)
+    size = FIRST_BLOCK
     while any(share is None or done[name] < share for name, share in shares.items()):
         for target in targets:
             first, share = done[target.name], shares[target.name]
-            end = first + BLOCK * target.weight if share is None else min(first + BLOCK * target.weight, share)
+            end = min(first + size * target.weight, first + size * target.weight if share is None else share)
             done[target.name] = end
             if end > first:
                 yield Block(target, seed, first, end)
+        size = min(2 * size, LARGEST_BLOCK)
 
 
 def input_of(case: Case, target: str, seed: int, number: int) -> bytes:

@@ -1,7 +1,8 @@
 """zoo: any backbone x any head x any freeze strategy, fine-tuned on your own images.
 
-This module is the public face: a plugin or a program imports from `zoo_core` (and its tests from `zoo_core.testing`) and
-from nowhere below. Each name is imported when it is first used, so that a plugin's facts import nothing heavy.
+This module is the public face: a plugin or a program imports from `zoo_core` (and its tests from
+`zoo_core.testing`) and from nowhere below. Each name is imported when it is first used, so that a
+plugin's facts import nothing heavy.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from zoo_core.hookspecs import hookimpl
     from zoo_core.hub.bundle import PublishOptions
     from zoo_core.hub.publish import PublishResult, publish
+    from zoo_core.layout import Layout
     from zoo_core.library import create_model, finetune, freeze, load, resume
     from zoo_core.model.apply import AppliedPlan
     from zoo_core.model.assemble import Model
@@ -65,6 +67,7 @@ __all__ = [
     "HubError",
     "HubFile",
     "Images",
+    "Layout",
     "Model",
     "NoOptions",
     "NullCallback",
@@ -128,6 +131,7 @@ _HOME = {
     "IMAGENET_MEAN": "zoo_core.weights_specs",
     "IMAGENET_STD": "zoo_core.weights_specs",
     "Images": "zoo_core.data.sources",
+    "Layout": "zoo_core.layout",
     "Model": "zoo_core.model.assemble",
     "NoOptions": "zoo_core.options",
     "NullCallback": "zoo_core.training.callback",

@@ -1,4 +1,5 @@
-"""Errors of plugins' code: each is told in one message that names the distribution, the file and the line."""
+"""Errors of plugins' code: each is told in one message that names the distribution, the file and
+the line."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 OWNER = "zoo_owner"
-"""The attribute of a stage or head that names the distribution and the spec that built it; copies keep it."""
+"""The attribute of a stage or head that names the distribution and the spec that built it; copies
+keep it."""
 
 
 def mark_owner(module: Any, owner: str | None) -> None:
@@ -31,9 +33,11 @@ def marked_owner(module: Any) -> str | None:
 
 
 def plugin_error(error: BaseException) -> PluginError | None:
-    """An error as one of the plugin whose code raised it, or whose network was being computed; None for zoo's own.
+    """An error as one of the plugin whose code raised it, or whose network was being computed; None
+    for zoo's own.
 
-    The innermost frame of zoo or of a plugin decides. A full memory and an error that zoo has named are nobody's fault.
+    The innermost frame of zoo or of a plugin decides. A full memory and an error that zoo has named
+    are nobody's fault.
     """
     if isinstance(error, ZooError | BrokenPipeError) or not isinstance(error, Exception) or is_out_of_memory(error):
         return None
@@ -54,7 +58,8 @@ def plugin_error(error: BaseException) -> PluginError | None:
 
 @contextmanager
 def naming_plugins() -> Iterator[None]:
-    """Turn an error of a plugin's code into a PluginError that names the plugin; all others pass."""
+    """Turn an error of a plugin's code into a PluginError that names the plugin; all others
+    pass."""
     try:
         yield
     except Exception as error:

@@ -16,8 +16,8 @@ from zoo_core.hookspecs import hookimpl
 from zoo_core.options import NoOptions
 from zoo_core.specs import TASKS, DatasetSpec, FreezeSpec, HeadSpec, Paper
 
-FixedPooling = Literal["avg", "max", "avgmax"]
-Pooling = Literal["avg", "max", "avgmax", "gem"]
+FixedPooling = Literal["avg", "max", "avgmax", "cls", "cls+avg"]
+Pooling = Literal["avg", "max", "avgmax", "cls", "cls+avg", "gem", "attention"]
 Activation = Literal["relu", "gelu", "silu", "tanh"]
 
 
@@ -87,6 +87,7 @@ def zoo_heads() -> list[HeadSpec]:
             build="zoo_core.model.heads:linear",
             options=LinearOptions,
             tasks=TASKS,
+            takes_tokens=True,
             summary="global pooling and one linear layer",
         ),
         HeadSpec(
@@ -94,6 +95,7 @@ def zoo_heads() -> list[HeadSpec]:
             build="zoo_core.model.heads:mlp",
             options=MlpOptions,
             tasks=TASKS,
+            takes_tokens=True,
             summary="global pooling and hidden layers of any number and width",
         ),
         HeadSpec(
@@ -102,24 +104,28 @@ def zoo_heads() -> list[HeadSpec]:
             options=FlattenOptions,
             tasks=TASKS,
             needs_size=True,
-            summary="the whole feature map and optional hidden layers; sees positions, works at one image size",
+            takes_tokens=True,
+            summary="all features and optional hidden layers; sees positions, works at one image size",
         ),
         HeadSpec(
             name="cosine",
             build="zoo_core.model.heads:cosine",
             options=CosineOptions,
+            takes_tokens=True,
             summary="the cosine between the features and a direction for each class, times a trained scale",
         ),
         HeadSpec(
             name="prototype",
             build="zoo_core.model.solvers:prototype",
             options=FittedOptions,
+            takes_tokens=True,
             summary="the nearest class mean: computed in one pass, without gradients",
         ),
         HeadSpec(
             name="logreg",
             build="zoo_core.model.solvers:logreg",
             options=FittedOptions,
+            takes_tokens=True,
             summary="logistic regression solved to its optimum, its weight decay cross-validated",
             aliases=("solved",),  # its name in zoo 0.1
         ),
@@ -129,7 +135,7 @@ def zoo_heads() -> list[HeadSpec]:
 @hookimpl
 def zoo_strategies() -> list[FreezeSpec]:
     return [
-        _strategy("head-only", NoOptions, "transfer learning: the conv base is frozen, a new head is trained"),
+        _strategy("head-only", NoOptions, "transfer learning: the backbone is frozen, a new head is trained"),
         _strategy("last", DepthOptions, "fine-tuning: the last n stages and the head are trained (last:2)"),
         _strategy("first", DepthOptions, "surgical: the first n stages and the head are trained (first:1)", SURGICAL),
         _strategy("full", FullOptions, "everything is trained"),

@@ -65,7 +65,8 @@ class Choice(Generic[S]):
 
 @dataclass(frozen=True)
 class Catalog:
-    """All specs of all plugins. Each of `warnings` names a plugin that was skipped, and the reason."""
+    """All specs of all plugins. Each of `warnings` names a plugin that was skipped, and the
+    reason."""
 
     records: tuple[PluginRecord, ...]
     warnings: tuple[str, ...] = ()
@@ -146,7 +147,8 @@ class Catalog:
 
 @contextmanager
 def attributing_errors(entry: Entry[Any]) -> Iterator[None]:
-    """Turn any error of a plugin's code into a PluginError that names its distribution; zoo's own errors pass."""
+    """Turn any error of a plugin's code into a PluginError that names its distribution; zoo's own
+    errors pass."""
     try:
         yield
     except ZooError:
@@ -166,7 +168,8 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def open_catalog(*, with_plugins: bool = True) -> Catalog:
-    """Discover the installed plugins. `ZOO_DISABLE_PLUGINS=a,b` disables those of two distributions."""
+    """Discover the installed plugins. `ZOO_DISABLE_PLUGINS=a,b` disables those of two
+    distributions."""
     disabled = [name.strip() for name in os.environ.get(DISABLING, "").split(",") if name.strip()]
     records = discover(disabled=disabled, with_plugins=with_plugins)
     return Catalog(records, warnings_of(records, disabled if with_plugins else ()))

@@ -1,4 +1,5 @@
-"""Loads the installed plugins. One that fails is recorded with its reason, and the others stay usable."""
+"""Loads the installed plugins. One that fails is recorded with its reason, and the others stay
+usable."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ HOOKS: dict[str, type[Spec]] = {
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """The outcome of loading one entry point: the specs that it registered, or the reason why it was skipped.
+    """The outcome of loading one entry point: the specs that it registered, or the reason why it
+    was skipped.
 
     `left_out` has the reason of each spec that cannot be used, beside others that can.
     """
@@ -50,7 +52,8 @@ class PluginRecord:
 
 
 def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tuple[PluginRecord, ...]:
-    """Return a record for core and one for every entry point in the group `zoo`, ordered by distribution.
+    """Return a record for core and one for every entry point in the group `zoo`, ordered by
+    distribution.
 
     Plugins of the distributions in `disabled` are not imported.
     """
@@ -67,7 +70,7 @@ def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tu
 def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]) -> PluginRecord:
     try:
         with collecting_faults() as faults:
-            specs, left_out = _specs_of(load(), faults)
+            specs, left_out = registered_specs(load(), faults)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even raise SystemExit when it is imported
@@ -78,10 +81,12 @@ def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]
     return PluginRecord(distribution, version, name, tuple(specs), left_out=tuple(left_out))
 
 
-def _specs_of(plugin: ModuleType, faults: Collection[str] = ()) -> tuple[list[Spec], list[str]]:
-    """Call one plugin's hooks, in a manager of its own, so that its failure touches no other plugin.
+def registered_specs(plugin: ModuleType, faults: Collection[str] = ()) -> tuple[list[Spec], list[str]]:
+    """Call one plugin's hooks, in a manager of its own, so that its failure touches no other
+    plugin.
 
-    Returns the specs, and the reasons of those left out. `faults` are those of specs made until now.
+    Returns the specs, and the reasons of those left out. `faults` are those of specs made until
+    now.
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -124,7 +129,8 @@ def _unusable(spec: Any, hook: str, kind: type[Spec], names: set[str], faults: C
 
 
 def warnings_of(records: Iterable[PluginRecord], disabled: Collection[str] = ()) -> tuple[str, ...]:
-    """A line for every plugin that failed, every spec that was left out, and every disabled name that is not installed."""
+    """A line for every plugin that failed, every spec that was left out, and every disabled name
+    that is not installed."""
     failed = [
         f"the plugin {printable(record.distribution)} was skipped: {record.failure}"
         for record in records

@@ -1,7 +1,8 @@
 """Matplotlib figures as PNG files, without a display and without a notebook's backend.
 
 Every picture imports `Figure` from here: a notebook names its own backend in MPLBACKEND, which a
-child process often lacks, and matplotlib refuses to be imported with a backend that it does not know.
+child process often lacks, and matplotlib refuses to be imported with a backend that it does not
+know.
 """
 
 from __future__ import annotations

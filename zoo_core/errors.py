@@ -13,7 +13,8 @@ class ZooError(Exception):
 
 
 class UsageError(ZooError):
-    """A wrong request: an unknown name, a bad option, a wrong type, a missing path. The command line exits with 2."""
+    """A wrong request: an unknown name, a bad option, a wrong type, a missing path. The command
+    line exits with 2."""
 
     exit_code = 2
 
@@ -51,7 +52,8 @@ class TrainingError(ZooError):
 
 
 LOST = 75
-"""The exit code of a process whose partner in a training ended; the partner's own error is the one that counts."""
+"""The exit code of a process whose partner in a training ended; the partner's own error is the one
+that counts."""
 
 
 class LostError(TrainingError):

@@ -1,8 +1,7 @@
-"""Evaluation of a run on labelled images."""
+"""Evaluation of a run on labelled images, and of which of them the run has seen."""
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,37 @@ from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
-from zoo_core.errors import DataError, UsageError, printable
+from zoo_core.errors import DataError, UsageError, ZooError, printable
 from zoo_core.library import load
+from zoo_core.runs.images import Digests, digests_of, read_images, short
 from zoo_core.runs.schema import RunFacts
+from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.training.job import open_dataset
+from zoo_core.wording import quoted
 
 PARTS: tuple[PartName, ...] = ("test", "val", "train")
 """The parts in the order in which they are measured: the first that the data have."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The measured images that a run was made with: equal by content, whatever their names.
+
+    `train` counts those that it was trained on, `val` those that chose its best epoch. `others` are
+    the figures on the rest, None where no image is known, or every image.
+    """
+
+    train: int
+    val: int
+    others: Evaluation | None
+
+    @property
+    def known(self) -> int:
+        """The number of images that are not new to the run."""
+        return self.train + self.val
 
 
 @dataclass(frozen=True)
@@ -28,6 +48,7 @@ class RunEvaluation:
     """The evaluation of a run, and the part of the data that it was measured on.
 
     `baseline` is the best constant answer: of the run's training images for its own data, else of the measured ones.
+    `overlap` says which images the run was made with; None where the run has no record of its images.
     """
 
     evaluation: Evaluation
@@ -36,6 +57,9 @@ class RunEvaluation:
     part: str
     classes: tuple[str, ...]
     task: TaskName
+    overlap: Overlap | None
+    skipped: int = 0
+    """The number of images that were left out because they cannot be read."""
 
 
 @names_plugins
@@ -44,48 +68,108 @@ def evaluate_run(
     *,
     data: Any = None,
     device: str = "auto",
+    bad_images: BadImages | None = None,
     catalog: Catalog | None = None,
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> RunEvaluation:
     """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part of its own data.
 
+    `bad_images` is that of `zoo finetune`: as in the run for its own data, and "fail" for others, unless it is given.
     `scanning` and `watch` are called with (images done, of how many), during the scan and during the evaluation.
 
     Raises DataError when the classes differ or when the run's own data are no longer what they were.
     """
     catalog = catalog or open_catalog()
     predictor = load(run, device=device, catalog=catalog)
-    if predictor.facts is None:
+    if predictor.facts is None or predictor.directory is None:
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
     facts = predictor.facts
+    known = read_images(predictor.directory, facts)
     part_name: str
     if data is None:
-        own = facts.config
-        check_own_data(str(run), own.data_text)
-        opened = open_dataset(own.data_text, catalog, facts.task, scanning)
-        source = scan_images(opened, bad_images=own.bad_images, watch=scanning)
-        source = source.with_validation(share=own.val_share, seed=own.seed, kind=str(facts.data.split.get("kind")))
+        check_own_data(str(run), facts.config.data_text)
+        source = _own_data(facts, catalog, scanning, bad_images)
         name = part_name = _held_out(source, facts)
         train = source.parts["train"]
+        known = {**(known or digests_of(source.parts)), name: frozenset()}  # its own part is no surprise
     else:
-        source = scan_images(open_dataset(data, catalog, facts.task, scanning), watch=scanning)
+        opened = open_dataset(data, catalog, facts.task, scanning)
+        source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
         name = next(name for name in PARTS if name in source.parts)
         part_name = "all" if name == "train" else name
         train = source.parts[name]  # the baseline's own training images
+        known = known or _images_of_own_data(run, facts, catalog)
     task = task_named(source.task)
     part = source.parts[name]
     targets, train_targets = (
         task.reordered(one.targets, source.classes, facts.classes, source.title) for one in (part, train)
     )
+    part = Part(part.images, targets)
+    outputs_NK, truth = predictor.outputs(part, watch)
+    overlap = None
+    if known is not None:
+        counts, new = _compared(part, known)
+        rest = predictor.measure(outputs_NK[new], truth[new]) if 0 < len(new) < len(part) else None
+        overlap = Overlap(counts["train"], counts["val"], rest)
     return RunEvaluation(
-        evaluation=predictor.evaluate(Part(part.images, targets), watch),
+        evaluation=predictor.measure(outputs_NK, truth),
         baseline=task.baseline(train_targets, targets),
         title=source.title,
         part=part_name,
         classes=facts.classes,
         task=source.task,
+        overlap=overlap,
+        skipped=source.skipped,
     )
+
+
+def _compared(part: Part, known: Digests) -> tuple[dict[PartName, int], list[int]]:
+    """How many images of a part the run knows from its own parts, and the indexes of all others."""
+    counts: dict[PartName, int] = {"train": 0, "val": 0}
+    new: list[int] = []
+    for index in range(len(part)):
+        digest = short(part, index)
+        found = next((name for name in counts if digest in known.get(name, ())), None)
+        if found is None:
+            new.append(index)
+        else:
+            counts[found] += 1
+    return counts, new
+
+
+def _own_data(
+    facts: RunFacts, catalog: Catalog, scanning: Watch | None = None, bad_images: BadImages | None = None
+) -> Source:
+    """The data of a run, scanned and split as it did."""
+    own = facts.config
+    opened = open_dataset(own.data_text, catalog, facts.task, scanning)
+    source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
+    return source.with_validation(share=own.val_share, seed=own.seed, kind=str(facts.data.split.get("kind")))
+
+
+def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> Digests | None:
+    """The images of a run that has no record of them, from its own data on this machine; None where they are gone.
+
+    Nothing is fetched for it, and no place is looked at that a stranger's config names.
+    """
+    if _is_fetched(facts.config.data_text) or _is_a_strangers(run):
+        return None
+    try:
+        source = _own_data(facts, catalog)
+    except ZooError:
+        return None
+    same = source.parts["train"].digest() == facts.data.digests.get("train")
+    return digests_of(source.parts) if same else None
+
+
+def _is_fetched(data: str) -> bool:
+    return data.startswith("hf:") or "://" in data
+
+
+def _is_a_strangers(run: str | Path) -> bool:
+    """Whether a run came from the Hub, so that somebody else wrote its config."""
+    return not Path(run).is_dir() or Path(run).absolute().parent.name == "snapshots"
 
 
 def check_own_data(run: str, data: str) -> None:
@@ -93,11 +177,10 @@ def check_own_data(run: str, data: str) -> None:
 
     A stranger wrote that config: its addresses are not asked without the user's word.
     """
-    is_fetched = data.startswith("hf:") or "://" in data
-    if is_fetched and (not Path(run).is_dir() or Path(run).absolute().parent.name == "snapshots"):
+    if _is_fetched(data) and _is_a_strangers(run):
         raise UsageError(
             f"the config of {printable(run)} names data that would be fetched: {printable(data):.200}. "
-            f"If you trust them: `zoo evaluate {printable(run)} --data {shlex.quote(printable(data)):.200}`."
+            f"If you trust them: `zoo evaluate {quoted(printable(run))} --data {quoted(printable(data)):.200}`."
         )
 
 
@@ -109,6 +192,6 @@ def _held_out(source: Source, facts: RunFacts) -> PartName:
         moved = "" if Path(source.title).is_absolute() else ", or the run was started in another folder"
         raise DataError(
             f"the images in {title} are not those that the run held out: files or classes have changed since{moved}. "
-            f"Measure all of them with --data {title}, knowing that some may have trained the model."
+            f"Measure all of them with --data {quoted(title)}, knowing that some may have trained the model."
         )
     return name

@@ -1,10 +1,11 @@
-"""The hooks that a plugin may implement. A plugin is a module with hook implementations, named by an entry point:
+"""The hooks that a plugin may implement. A plugin is a module with hook implementations, named by
+an entry point:
 
     [project.entry-points.zoo]
     mynet = "zoo_mynet.plugin"
 
-Each hook returns specs: facts only, so a plugin's module imports nothing heavy. The example of each hook is complete,
-and a test runs it.
+Each hook returns specs: facts only, so a plugin's module imports nothing heavy. The example of each
+hook is complete, and a test runs it.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ def zoo_backbones() -> Sequence[BackboneSpec]:
             name=f"mynet-{variant}",
             build="zoo_mynet.model:build",
             variant=variant,
-            stages=("stem", "body"),  # the conv base, in order
+            stages=("stem", "body"),  # the backbone, in order
             channels=channels,
             stride=4,
-            min_size=16,
+            min_size=4,
             year=2026,
             paper=Paper(title="My Net", authors="A. Author", venue="My Conference", year=2026),
             preprocessing=Preprocessing(size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),

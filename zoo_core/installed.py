@@ -40,7 +40,8 @@ class InstalledPlugin:
             raise TypeError("not texts")
 
     def load(self) -> Any:
-        """Import the module, or the object in it, that the entry point names. Raises any error of that import."""
+        """Import the module, or the object in it, that the entry point names. Raises any error of
+        that import."""
         if self.damage:
             raise PluginError(f"its metadata are damaged: {self.damage}")
         module, _, attribute = self.value.partition(":")

@@ -1,7 +1,7 @@
 """Install commands, made in one place, and the registry of known plugins.
 
-No package index has zoo's own distributions yet, and a name that nobody owns there could be taken by
-anybody: the commands install them from zoo's source. `ON_AN_INDEX` is the line to change.
+No package index has zoo's own distributions yet, and a name that nobody owns there could be taken
+by anybody: the commands install them from zoo's source. `ON_AN_INDEX` is the line to change.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,17 @@ from zoo_core.model.adapt import adapt, make_plan
 from zoo_core.model.apply import AppliedPlan, parts_of
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.model.design import ModelDesign
+from zoo_core.options import split_name
 from zoo_core.predict import Predictor, open_pretrained, open_run
+from zoo_core.runs.directory import CONFIG, is_run
 from zoo_core.settings import FinetuneConfig
-from zoo_core.specs import TASKS, TaskName
+from zoo_core.specs import TASKS, BackboneSpec, TaskName
 from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.run import Result
 from zoo_core.weights.resolve import load_backbone, resolve_weights
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @names_plugins
@@ -108,9 +113,11 @@ def freeze(
 def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback: Callback | None = None) -> Result:
     """Fine-tune by the settings of `config` and write a run directory.
 
-    Returns the directory, the history and the evaluation. Raises ZooError with the cause and a next step.
+    Threads take turns, because a process has one stream of random numbers. Returns the directory, the history and the
+    evaluation. Raises ZooError with the cause and a next step.
     """
-    return runs.finetune(config, catalog or open_catalog(), callback or NullCallback())
+    with _ONE_AT_A_TIME:
+        return runs.finetune(config, catalog or open_catalog(), callback or NullCallback())
 
 
 @names_plugins
@@ -122,7 +129,8 @@ def resume(
     `data` are the images of a run whose images a program handed over; they must be those that it began with. Raises
     UsageError for a finished run, and ZooError that lists all that has changed since the run began.
     """
-    return runs.resume(Path(run).expanduser(), catalog or open_catalog(), callback or NullCallback(), data=data)
+    with _ONE_AT_A_TIME:
+        return runs.resume(Path(run).expanduser(), catalog or open_catalog(), callback or NullCallback(), data=data)
 
 
 @names_plugins
@@ -131,21 +139,37 @@ def load(
 ) -> Predictor:
     """Load a predictor: a run directory, a published model (`owner/name[@revision]`), or a pretrained backbone.
 
-    Nothing in a run or repository is executed or unpickled. Raises UsageError when there is no such run or backbone,
-    HubError when a repository cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
+    A name that a backbone has means the backbone, whatever folder lies there; `./NAME` and a Path mean the folder.
+
+    `weights` chooses those of a backbone; a run has its own. Nothing in a run or repository is executed or unpickled.
+    Raises UsageError when there is no such run or backbone, or a run was given `weights`, HubError when a repository
+    cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
     """
     if not isinstance(name, str | Path):
         raise UsageError(f"load takes the path of a run or a name, not a {type(name).__name__}.")
     catalog = catalog or open_catalog()
     place: torch.device = find_device(device)
     path = Path(name).expanduser()
-    if path.is_dir():
+    named = isinstance(name, str) and names_backbone(name, catalog)
+    if named and (path / CONFIG).is_file() and is_run(path):
+        raise UsageError(f"'{name}' is a backbone, and a run in this folder. Say ./{name} for the run, or rename it.")
+    if weights != "default" and not named and (path.is_dir() or "/" in str(name)):
+        raise UsageError(
+            f"{name} is a run and has weights of its own: leave out --weights, which chooses a backbone's."
+        )
+    if path.is_dir() and not named:
         return open_run(path, catalog, place)
     if isinstance(name, Path) or ("/" in name and (path.parent.is_dir() or not is_address(name))):
         raise UsageError(f"there is no run directory {name}.")
     if "/" in name:
         return replace(open_run(_published(name), catalog, place), title=name)
     return open_pretrained(catalog.backbone(name), weights, place)
+
+
+def names_backbone(text: str, catalog: Catalog) -> bool:
+    """Whether a text chooses a backbone: then a folder of that name is meant only as `./NAME`."""
+    name, _ = split_name(text)
+    return any(name in entry.names for entry in catalog.entries(BackboneSpec))
 
 
 def _published(name: str) -> Path:

@@ -1,7 +1,9 @@
-"""One grammar of options for backbones, heads and strategies: `mlp:hidden=512+128,dropout=0.3`, `last:2`.
+"""One grammar of options for backbones, heads and strategies: `mlp:hidden=512+128,dropout=0.3`,
+`last:2`.
 
-Options are the fields of a frozen dataclass. A field may be an int, float, bool, str, a Literal of words, a tuple of
-numbers (joined by `+`), or one of these `| None`. The first value may stand without its name; it sets the first field.
+Options are the fields of a frozen dataclass. A field may be an int, float, bool, str, a Literal of
+words, a tuple of numbers (joined by `+`), or one of these `| None`. The first value may stand
+without its name; it sets the first field.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ def parse_options(owner: str, options: type[O], text: str) -> O:
 
 
 def format_options(name: str, options: object) -> str:
-    """Write a name and its options as text; `parse_options` reads the same back. Defaults are left out."""
+    """Write a name and its options as text; `parse_options` reads the same back. Defaults are left
+    out."""
     fields = dataclasses.fields(options)  # type: ignore[arg-type]
     parts = []
     for position, field in enumerate(fields):

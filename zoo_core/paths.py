@@ -88,4 +88,6 @@ def git_object_id(path: Path) -> str:
 
 
 def _unwritable(target: Path, error: OSError) -> ZooError:
-    return ZooError(f"{target} could not be written: {error.strerror or error}. Free space or choose another place.")
+    in_cache = target.is_relative_to(cache_dir())
+    place = "name another cache folder in the environment variable ZOO_CACHE" if in_cache else "choose another place"
+    return ZooError(f"{target} could not be written: {error.strerror or error}. Free space or {place}.")

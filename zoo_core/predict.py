@@ -1,10 +1,12 @@
 """A predictor: a fine-tuned run, or a pretrained backbone with its original classifier, ready for images.
 
-Shapes: B batch, C channels, H height, W width, K outputs.
+Shapes: B batch, N images, C channels, H height, W width, K outputs.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,17 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo_core.attribution import naming_plugins
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.batches import Batches, default_workers
+from zoo_core.data.brightness import are_negatives
 from zoo_core.data.decode import open_image
 from zoo_core.data.given import GivenImage, given_images
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Part
 from zoo_core.devices.precision import full_precision
-from zoo_core.errors import UsageError, ZooError, shown
+from zoo_core.errors import UsageError, ZooError, printable, shown
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
@@ -40,6 +43,8 @@ from zoo_core.weights.resolve import load_whole, named_weights, unknown_weights
 from zoo_core.weights_specs import Preprocessing
 
 BATCH_SIZE = 16
+ADDRESS = re.compile(r"(https?):/+")  # a path has one slash where an address has two
+HINT = "the image is bright where those of the weights were dark, or the reverse: invert it"
 CLASS_LISTS = {"imagenet-1k": "imagenet_1k.txt"}
 """Lists of class names that weights refer to, and their files in resources."""
 
@@ -51,6 +56,8 @@ class Prediction:
     image: str
     """The path of the image, or "image N" for one from memory."""
     answers: tuple[tuple[str, float], ...]
+    hint: str | None = None
+    """The reason to doubt the answers, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,16 @@ class Predictor:
     device: torch.device
     objective: Objective
     facts: RunFacts | None = None
+    directory: Path | None = None
+    """The run directory, None for a backbone."""
 
     def predict(self, images: GivenImage | Iterable[GivenImage], *, top: int = 5) -> list[Prediction]:
         """Predict images: one or several paths, PIL images, arrays (H, W, C) of uint8, or tensors (C, H, W).
 
         Tensors hold uint8 or floats in 0..1, before any normalisation, and may be batches (B, C, H, W). All images are
         resized, cropped and normalised by zoo. Returns a prediction for each image: the `top` most probable classes,
-        the labels with a probability above 0.5, or all numbers. Raises UsageError for other types, and DataError that
-        names the first image that cannot be read.
+        the labels with a probability above 0.5, or all numbers. Raises UsageError for other types, DataError that names
+        the first image that cannot be read, and ZooError for outputs that are not finite.
         """
         return list(self.predictions(images, top=top))
 
@@ -80,6 +89,10 @@ class Predictor:
         given = given_images(images)
         for value in given.values:
             if isinstance(value, str | Path) and not Path(value).is_file():
+                address = ADDRESS.match(str(value))
+                if address:
+                    rest = shown(str(value)[address.end() :])
+                    raise UsageError(f"{address[1]}://{rest} is an address. Download the image and give its file.")
                 open_image(Path(value))  # raises before any work is done
         batches = self._batches(Part(given, np.zeros(len(given), dtype=np.int64)))
         done = 0
@@ -88,17 +101,41 @@ class Predictor:
             with torch.inference_mode(), naming_plugins():
                 outputs_BK = self.network(normalised(pixels_BCHW, self.preprocessing, self.device))
                 outputs_BK = full_precision(outputs_BK).cpu()
-            for outputs_K in outputs_BK:
-                yield Prediction(given.name(done), self.objective.answers(outputs_K, self.classes, top))
+            for outputs_K, is_negative in zip(outputs_BK, self._negatives(pixels_BCHW), strict=True):
+                if not outputs_K.isfinite().all():
+                    raise ZooError(_not_finite(self.title, given.name(done)))
+                answers = self.objective.answers(outputs_K, self.classes, top)
+                yield Prediction(given.name(done), answers, HINT if is_negative else None)
                 done += 1
 
     def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
         """Measure the network on images whose targets are in the order of `classes`."""
+        return self.measure(*self.outputs(part, watch))
+
+    def outputs(self, part: Part, watch: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor]:
+        """Outputs (N, K) for N images, and their targets (N) or (N, K), on the CPU."""
         inputs = ImageInputs(self._batches(part), self.device)
-        return Evaluator(self.objective, self.device).evaluate(self.network, inputs, watch)
+        return Evaluator(self.objective, self.device).outputs(self.network, inputs, watch=watch)
+
+    def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
+        """The figures of outputs. Raises ZooError where they are no finite numbers."""
+        evaluation = self.objective.measure(outputs_NK, targets)
+        if not math.isfinite(evaluation.loss):
+            raise ZooError(_not_finite(self.title, "some of the images"))
+        return evaluation
+
+    def _negatives(self, pixels_BCHW: Tensor) -> list[bool]:
+        """Whether each image is a negative of the weights' images; a run may have learned from negatives."""
+        if self.facts is not None:
+            return [False] * len(pixels_BCHW)
+        return are_negatives(pixels_BCHW, self.preprocessing)
 
     def _batches(self, part: Part) -> Batches:
         return Batches(part, self.preprocessing, BATCH_SIZE, default_workers())
+
+
+def _not_finite(title: str, images: str) -> str:
+    return f"{printable(title)} gives numbers that are not finite for {printable(images)}. Are its weights sound?"
 
 
 def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predictor:
@@ -124,7 +161,7 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     )
     model = Model(base, module, design).eval().to(device)
     objective = objective_for(facts.task, module)
-    return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts)
+    return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts, directory)
 
 
 def _installed(distribution: str, name: str, catalog: Catalog) -> str:

@@ -49,12 +49,14 @@ def save_run(
     classes: Sequence[str] | None = None,
     catalog: Catalog | None = None,
 ) -> Evaluation:
-    """Write a model of `create_model` as a run, which `load`, `zoo evaluate` and `zoo publish` open.
+    """Write a model of `create_model` as a run, which `load`, `zoo evaluate` and `zoo publish`
+    open.
 
-    `data` (all that `FinetuneConfig(data=...)` takes) are measured: their test or validation part, or else the share
-    that `zoo finetune` would hold out; for images that you held out yourself, give `{"val": images}`. `classes` names
-    the outputs in the model's order; without it that of the data counts. Parameters that a strategy added are merged.
-    Returns the evaluation. Raises UsageError when the directory is not empty or the data do not fit the model.
+    `data` (all that `FinetuneConfig(data=...)` takes) are measured: their test or validation part,
+    or else the share that `zoo finetune` would hold out; for images that you held out yourself,
+    give `{"val": images}`. `classes` names the outputs in the model's order; without it that of the
+    data counts. Parameters that a strategy added are merged. Returns the evaluation. Raises
+    UsageError when the directory is not empty or the data do not fit the model.
     """
     catalog = catalog or open_catalog()
     design = model.design
@@ -127,7 +129,8 @@ def _check_outputs(model: Model, names: Sequence[str], device: torch.device) -> 
 
 
 def _plan_of(model: Model, catalog: Catalog) -> tuple[Plan, Provided]:
-    """The plan that was applied to the model, with added parameters merged; without one, everything was trained."""
+    """The plan that was applied to the model, with added parameters merged; without one, everything
+    was trained."""
     applied = applied_to(model)
     if applied is None:
         full = catalog.strategy("full")

@@ -1,4 +1,5 @@
-"""Checks of the fields of specs. Each raises PluginError that names the spec and the wrong value."""
+"""Checks of the fields of specs. Each raises PluginError that names the spec and the wrong
+value."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ _faults: ContextVar[list[str] | None] = ContextVar("faults", default=None)
 
 
 class Checked:
-    """A spec that is checked when it is made, by its method `check`. Raises PluginError that names the wrong value."""
+    """A spec that is checked when it is made, by its method `check`. Raises PluginError that names
+    the wrong value."""
 
     def __post_init__(self) -> None:
         try:
@@ -43,7 +45,8 @@ class Checked:
 
 @contextmanager
 def collecting_faults() -> Iterator[list[str]]:
-    """Let faulty specs be made, so that one of them does not cost the others of its plugin; `fault_of` tells them."""
+    """Let faulty specs be made, so that one of them does not cost the others of its plugin;
+    `fault_of` tells them."""
     found: list[str] = []
     before = _faults.set(found)
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from zoo_core.errors import PluginError, brief, reason_of
+from zoo_core.layout import FEATURE_MAP, Layout
 from zoo_core.options import NoOptions
 from zoo_core.spec_checks import (
     MAX_CHANNELS,
@@ -67,23 +68,29 @@ class Paper(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(Checked):
-    """One architecture: a chain of named stages from the image to the feature map."""
+    """One architecture: a chain of named stages from the image to the features."""
 
     name: str
     build: str
     """Import path of a function `(options) -> Chain`, or `(options, *, variant) -> Chain` with `variant`."""
     stages: tuple[str, ...]
-    """The names of the conv base's stages, from the image on."""
+    """The names of the backbone's stages, from the image on."""
     channels: int
-    """Channels of the feature map, the output of the last stage."""
+    """Channels of the features, the output of the last stage."""
     stride: int
-    """Image pixels for each cell of the feature map."""
+    """Image pixels for each cell of the feature map, or for each patch, along one side."""
     min_size: int
     """The smallest image side in pixels that the network takes."""
-    year: int
-    paper: Paper
+    year: int | None
+    paper: Paper | None = None
     preprocessing: Preprocessing
     """The preprocessing of a network that starts from scratch; weights bring their own."""
+    family: str = ""
+    """The name of the architectures that differ from this one in size or details; `zoo list` groups by it."""
+    features: Layout = FEATURE_MAP
+    """The layout of the features. A network that computes (B, H, W, C) hands on (B, C, H, W)."""
+    size_step: int | None = 1
+    """Image sides are multiples of this number of pixels; None: the network takes only `preprocessing.size`."""
     variant: str | None = None
     """Given to the builder as the keyword `variant`, so that one function builds a whole family."""
     params: int | None = None
@@ -97,26 +104,47 @@ class BackboneSpec(Checked):
     options: type = NoOptions
     """A frozen dataclass; its fields are the options (`mynet:width=2`)."""
     timm: TimmTwin | None = None
+    reference: str | None = None
+    """Import path of a function, called like `build`, that returns the published network as one module, for the
+    conformance kit to compare with. Only tests import it."""
     note: str = ""
 
     def check(self) -> None:
         check_name("backbone", self.name)
         check_path(self.name, self.build)
+        if self.reference is not None:
+            check_path(self.name, self.reference)
         check_options(f"backbone '{self.name}'", self.options)
         require(bool(self.stages), f"backbone '{self.name}' names no stages")
         odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]
         require(not odd, f"backbone '{self.name}': {brief(odd and odd[0])} cannot be the name of a stage")
         require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
         reserved = {CLASSIFIER, HEAD} & set(self.stages)
-        require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage of the conv base")
+        require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage")
         for field, high in (("channels", MAX_CHANNELS), ("stride", MAX_SIZE), ("min_size", MAX_SIZE)):
             value = getattr(self, field)
             whole = isinstance(value, int) and 1 <= value <= high
             require(whole, f"backbone '{self.name}': {field} must be at least 1 and at most {high}, got {brief(value)}")
+        step = self.size_step is None or (isinstance(self.size_step, int) and 1 <= self.size_step <= MAX_SIZE)
+        require(step, f"backbone '{self.name}': size_step must be at least 1 or None, got {brief(self.size_step)}")
         check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
-        check_texts(f"backbone '{self.name}'", note=self.note, variant=self.variant)
+        check_texts(f"backbone '{self.name}'", note=self.note, variant=self.variant, family=self.family)
         tags = [ref.tag for ref in self.weights]
         require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
+
+    def takes_size(self, size: int) -> bool:
+        """Whether the network takes images with sides of so many pixels."""
+        if self.size_step is None:
+            return size == self.preprocessing.size
+        return size >= self.min_size and size % self.size_step == 0
+
+    @property
+    def sizes(self) -> str:
+        """The image sizes that the network takes, in words."""
+        if self.size_step is None:
+            return f"of {self.preprocessing.size} pixels only"
+        multiples = "" if self.size_step == 1 else f", a multiple of {self.size_step}"
+        return f"of at least {self.min_size} pixels{multiples}"
 
     def weights_named(self, tag: str) -> WeightsRef | None:
         """Return the weights with this tag, or None."""
@@ -125,7 +153,7 @@ class BackboneSpec(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSpec(Checked):
-    """A head: a module from the feature map (B, C, H, W) to outputs (B, K).
+    """A head: a module from features, a map (B, C, H, W) or tokens (B, N, C), to outputs (B, K).
 
     Outputs are logits of classes or labels, or numbers, which zoo brings into the targets' units behind the head. The
     module may have a loss of its own, a method `loss(outputs, targets) -> Tensor` (a mean over images, the outputs in
@@ -141,7 +169,9 @@ class HeadSpec(Checked):
     tasks: tuple[TaskName, ...] = ("classification",)
     """The tasks that the head serves."""
     needs_size: bool = False
-    """Whether the builder also takes `in_size: tuple[int, int]`, the feature map's height and width."""
+    """Whether the builder also takes `in_size: tuple[int, int]`, the feature map's height and width; (N, 1) of tokens."""
+    takes_tokens: bool = False
+    """Whether the head takes tokens as well as maps; its builder then also takes `layout: zoo_core.Layout`."""
     aliases: tuple[str, ...] = ()
     """Other names by which the head can be chosen, such as a name that it had before."""
     paper: Paper | None = None

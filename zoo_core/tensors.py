@@ -95,7 +95,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, RuntimeError) as error:
+    except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:  # torch's, of a shape
         raise WeightsError(f"{path} is not a readable safetensors file: {reason_of(error)}.") from error
 
 

@@ -19,9 +19,12 @@ from zoo_core.spec_checks import (
     require,
 )
 
+NON_COMMERCIAL = ("-nc", "noncommercial", "non-commercial", "apple-amlr")
+"""Parts of the names of licences that forbid commercial use; Apple's AMLR is for research only."""
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MIN_CROP = 0.1  # known weights have 0.75 or more; a smaller share enlarges images to take all memory
 """Mean and standard deviation by channel (RGB, 0..1) with which torchvision's ImageNet weights were trained."""
 
 
@@ -42,7 +45,9 @@ class Preprocessing(Checked):
     def check(self) -> None:
         whole = isinstance(self.size, int) and 1 <= self.size <= MAX_SIZE
         require(whole, f"the image size must be at least 1 and at most {MAX_SIZE}, got {brief(self.size)}")
-        require(0 < self.crop <= 1, f"the crop share must be in (0, 1], got {self.crop}")
+        require(MIN_CROP <= self.crop <= 1, f"the crop share must be in [{MIN_CROP}, 1], got {brief(self.crop)}")
+        side = round(self.size / self.crop)
+        require(side <= 2 * MAX_SIZE, f"images of {side} pixels are too large to be cropped to {self.size}")
         require(len(self.mean) == len(self.std), "mean and std must have one number a channel each")
         require(len(self.mean) in (1, 3), f"images have 1 or 3 channels, got {len(self.mean)}")
         require(all(0 < value < 1e6 for value in self.std), f"std must be positive, got {brief(self.std)}")
@@ -134,6 +139,11 @@ class WeightsRef(Checked):
     top5: float | None = None
     has_classifier: bool = True
     note: str = ""
+
+    @property
+    def commercial(self) -> bool:
+        """Whether the licence is not one that is known to forbid commercial use."""
+        return not any(word in self.licence.lower() for word in NON_COMMERCIAL)
 
     def check(self) -> None:
         check_name("weights", self.tag)

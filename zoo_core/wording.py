@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 
 def human_count(number: int | None) -> str:
     """61706 -> "61.7 k", 25557032 -> "25.6 M"."""
@@ -21,3 +23,8 @@ def megabytes(count: int) -> str:
 def percent(share: float) -> str:
     """A share of 0.253 as "25.3 %"."""
     return f"{100 * share:.1f} %"
+
+
+def quoted(path: object) -> str:
+    """A path as a shell takes it: a command that names it can be copied."""
+    return shlex.quote(str(path))

@@ -66,7 +66,9 @@ def answering(answer: Callable[[], bytes]) -> None:
         pairs = [line.partition(b":")[::2] for line in headers]
         try:
             return library.Response(
-                int(status), headers=[(name.strip(), value.strip()) for name, value in pairs], content=body
+                int(status),
+                headers=[(name.strip(), value.strip()) for name, value in pairs],
+                stream=library.ByteStream(body),
             )
         except (ValueError, TypeError) as error:  # an answer that no HTTP library lets pass
             raise library.RemoteProtocolError(f"no answer: {error}", request=request) from None

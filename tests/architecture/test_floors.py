@@ -26,6 +26,7 @@ FLOORS = (
     "json_checks",
     "wording",
     "spec_checks",
+    "layout",
     "weights_specs",
     "specs",
     "freezing",
@@ -56,10 +57,10 @@ FLOORS = (
     "evaluation",
     "saving",
     "listing",
+    "testing",
     # from here down torch waits again
     "cli",
     "__main__",
-    "testing",
     "__init__",
 )
 LEVEL = {name: level for level, name in enumerate(FLOORS)}

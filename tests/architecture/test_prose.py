@@ -13,6 +13,8 @@ CORE = Path(__file__).parents[2] / "zoo_core"
 MOST_WHAT = 60  # in all docstrings and comments of zoo_core: 363 before the prose was rewritten
 MOST_SENTENCES = 5  # that begin with it: 106 before
 MOST_LINES = 300  # of a file
+COLUMNS = 100  # of a line of prose
+MOST_WIDE = 300  # lines of prose that are wider: 612 before the most of them were wrapped
 
 
 def prose_of(source: str) -> Iterator[str]:
@@ -47,6 +49,25 @@ def test_prose_names_its_subjects() -> None:
 def test_few_sentences_begin_with_what() -> None:
     found = found_in(r"\bWhat\b")
     assert len(found) <= MOST_SENTENCES, "begin these sentences with their subject:\n" + "\n".join(found)
+
+
+def test_few_lines_of_prose_are_too_wide_to_be_read() -> None:
+    wide = [
+        f"{path.relative_to(CORE)}: {line.strip()[:60]}"
+        for path in sorted(CORE.rglob("*.py"))
+        for line in lines_of_prose(path.read_text(encoding="utf-8"))
+        if len(line) > COLUMNS
+    ]
+    assert len(wide) <= MOST_WIDE, f"wrap these at {COLUMNS} columns:\n" + "\n".join(wide)
+
+
+def lines_of_prose(source: str) -> Iterator[str]:
+    """The lines of every docstring, and those that are a comment alone."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield from lines[node.lineno - 1 : node.end_lineno]
+    yield from (line for line in lines if line.lstrip().startswith("# "))
 
 
 def test_no_file_is_too_long_to_be_read_at_once() -> None:

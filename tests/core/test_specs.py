@@ -74,3 +74,13 @@ def test_nonsense_in_a_source_or_preprocessing_is_refused(
 def test_a_builder_that_is_not_there_is_blamed_on_its_path() -> None:
     with pytest.raises(PluginError, match="'zoo_core.nowhere:net' cannot be imported"):
         resolve("zoo_core.nowhere:net")
+
+
+@pytest.mark.parametrize("crop", [1e-300, 1e-6, 0.001, 0.09])
+def test_a_crop_that_enlarges_an_image_beyond_sense_is_refused(crop: float) -> None:
+    """Seen to fail: a stranger's config with 0.001 took 3 GB for an image of 32 pixels, with 1e-300 it was a traceback."""
+    with pytest.raises(PluginError, match="the crop share must be"):
+        Preprocessing(size=32, mean=(0.5,), std=(0.5,), crop=crop)
+    with pytest.raises(PluginError, match="images of 81920 pixels are too large to be cropped to 8192"):
+        Preprocessing(size=8192, mean=(0.5,), std=(0.5,), crop=0.1)
+    assert Preprocessing(size=32, mean=(0.5,), std=(0.5,), crop=0.1).crop == 0.1

@@ -52,6 +52,15 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes, messa
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("shape", [[2**63, 0], [0, 2**64 - 1]])
+def test_a_shape_beyond_torch_of_a_tensor_without_numbers_is_refused(tmp_path: Path, shape: list[int]) -> None:
+    """Seen to fail: torch's TypeError with its whole C++ stack."""
+    header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    (tmp_path / "a.safetensors").write_bytes(safetensors_bytes(header, b""))
+    with pytest.raises(WeightsError, match=r"a\.safetensors is not a readable safetensors file: .{0,330}$"):
+        read_tensors(tmp_path / "a.safetensors")
+
+
 @pytest.mark.parametrize("end", ["8", None, [8], {}, True, 1e400, -8, 10**30, 8.5])
 @pytest.mark.parametrize("shape", [[2], ["2"], None, [-2], [2**62, 2**62], [[2]]])
 def test_a_header_with_numbers_that_are_none_is_refused(tmp_path: Path, end: object, shape: object) -> None:

@@ -45,6 +45,15 @@ def test_an_image_of_the_training_in_another_part_is_leakage(parts: Path) -> Non
     )
 
 
+def test_a_test_image_that_chooses_the_best_epoch_is_leakage(parts: Path) -> None:
+    make_photos(parts / "test", count=2, size=42)
+    shutil.copy(parts / "val" / "red" / "0.jpg", parts / "test" / "red" / "x.jpg")
+    (told,) = findings(read_folders(parts))
+    assert told.startswith(
+        "Leakage: 1 of the 5 test images are also validation images, which choose the best epoch; the test accuracy is"
+    )
+
+
 def test_a_copy_that_the_split_puts_on_the_other_side_is_leakage_too(photos: Path) -> None:
     for path in list((photos / "red").iterdir()):
         shutil.copy(path, path.with_name(f"copy-{path.name}"))

@@ -21,6 +21,7 @@ from zoo_core.data.findings import findings
 from zoo_core.data.folders import read_folders
 from zoo_core.data.scan import scan_images
 from zoo_core.errors import DataError, UsageError
+from zoo_core.installing import install_hint
 
 
 def test_one_folder_of_classes_is_split_by_class_and_seed(photos: Path) -> None:
@@ -156,9 +157,8 @@ def test_a_class_of_files_that_are_not_read_says_which(tmp_path: Path, monkeypat
     with pytest.raises(DataError) as caught:
         read_folders(tmp_path)
     assert "the class 'cats' has no images" in str(caught.value)
-    assert "it holds 3 *.heic, which need `pip install pillow-heif`. Add images or remove the folder." in str(
-        caught.value
-    )
+    heic = install_hint("zoo-core", extra="heic")
+    assert f"it holds 3 *.heic, which need {heic}. Add images or remove the folder." in str(caught.value)
 
 
 @pytest.mark.parametrize("ending", [".jfif", ".jpe", ".JPG", ".avif"])
@@ -168,6 +168,13 @@ def test_more_endings_are_images(tmp_path: Path, ending: str) -> None:
     Image.new("RGB", (20, 20), "red").save(tmp_path / "red" / f"more{ending}", kind)
     source = scan_images(read_folders(tmp_path))
     assert (len(source.parts["train"]), source.ignored) == (9, {})
+
+
+def test_names_that_were_unpacked_with_a_wrong_encoding_are_told(tmp_path: Path) -> None:
+    name = "K\u00fcche".encode().decode("cp437")
+    source = read_folders(make_photos(tmp_path, classes=(name, "B\u00e4der"), count=3))
+    (note,) = source.notes
+    assert note.startswith(f"Names: '{name}' is 'K\u00fcche' in the archive")
 
 
 def test_names_of_an_archive_from_windows_are_named_with_a_way_out(tmp_path: Path) -> None:
@@ -272,7 +279,10 @@ def test_parts_may_be_written_large_but_not_twice(tmp_path: Path) -> None:
         ("a\u00a0", "'a\\xa0', whose name begins or ends with a space"),
         (" ", "' ', whose name is empty"),
         ("a" * 201, "whose name has more than 200 characters"),
-        (os.fsdecode(b"caf\xe9"), "'caf\\udce9', whose name is not valid UTF-8"),
+        (
+            os.fsdecode(b"K\x81che"),
+            "name is not valid UTF-8; if it comes from an archive of Windows, it is 'K\u00fcche'",
+        ),
     ],
 )
 def test_a_name_that_can_be_no_class_is_refused_and_shown_escaped(tmp_path: Path, name: str, message: str) -> None:

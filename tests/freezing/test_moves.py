@@ -69,7 +69,7 @@ def test_steps_move_exactly_what_is_planned_in_each_phase(catalog: Catalog, mode
     assert plan.epochs == 8
     for number, phase in enumerate(plan.phases):
         model.apply_rules(plan.rules(phase))
-        rates = Rates.of(config, plan, phase)
+        rates = Rates.of(config.lr, config.base_lr, plan, phase)
         optimizer = make_optimizer(config, parameter_groups(model, plan, number, rates, 0.01))
         learning = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         assert learning == {id(parameter) for parameter in model.parameters() if parameter.requires_grad}

@@ -67,7 +67,7 @@ def test_each_image_and_view_gets_what_was_kept_of_it(
         store.add(keys, [as_rows(torch.full((1, 2, 3), number, dtype=type_of(dtype)), dtype) for number in range(6)])
         store.commit()
         entries, targets = store.find(keys)[0].reshape(3, 2), np.array([7, 8, 9])
-        kept = inputs.CachedFeatures(store, entries, targets, dtype, torch.device("cpu"), flat=False)
+        kept = inputs.CachedFeatures(store, entries, targets, dtype, torch.device("cpu"), (3, 1, 2))
         (two, targets_of_two), (one, target_of_one) = kept.batches([[(0, 1), (2, 0)], [(1, 1)]])
     assert (targets_of_two.tolist(), target_of_one.tolist()) == ([7, 9], [8])
     assert two.shape == (2, 3, 1, 2)

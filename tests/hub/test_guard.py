@@ -37,6 +37,19 @@ def tokens_at(hub: TestHub, path: str) -> list[str | None]:
     return [seen.headers.get("authorization") for seen in hub.requests if path in seen.path]
 
 
+# ---- pages
+
+
+def test_a_list_without_an_end_is_left(hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty page that names itself as the next one was asked for, again and again."""
+    monkeypatch.setattr(guard, "MAX_ANSWERS", 10)
+    next_page = {"Link": f'<{hub.url}/api/models?cursor=1>; rel="next"'}
+    hub.fault("GET", "/api/models", headers=next_page, rewrite=lambda body: b"[]")
+    with pytest.raises(HubError, match="has no end of answers. Do not trust that server"):
+        search(None, limit=5)
+    assert len(hub.requests) == 10
+
+
 # ---- the token
 
 

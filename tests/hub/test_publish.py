@@ -31,7 +31,7 @@ from zoo_core.settings import FinetuneConfig
 
 REPO = "alice/pets"
 TOKEN = "hf_alicestoken"
-NAMES = {"README.md", "config.json", "confusion.png", "curves.png", "model.safetensors"}
+NAMES = {"README.md", "config.json", "confusion.png", "curves.png", "images.safetensors", "model.safetensors"}
 
 # The client's own upload of large files warns of itself.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
@@ -118,8 +118,7 @@ def test_the_card_says_what_a_person_and_the_hub_want_to_know(
         "## Limits",
     ):
         assert part in body
-    (entry,) = yaml.safe_load(alice.files(REPO)[".eval_results/zoo.yaml"])
-    assert (entry["dataset"]["id"], entry["value"]) == ("alice/pet-photos", accuracy)
+    assert result["dataset"]["type"] == "alice/pet-photos"
 
 
 def test_a_dry_run_sends_nothing(alice: TestHub, send: Callable[..., PublishResult]) -> None:
@@ -246,6 +245,16 @@ def test_a_private_repository_is_private(alice: TestHub, send: Callable[..., Pub
     assert alice.store.repos[REPO].private
 
 
+def test_private_is_refused_where_the_repository_is_there_and_public(
+    alice: TestHub, send: Callable[..., PublishResult]
+) -> None:
+    alice.add_repo(REPO, {"notes.txt": b"mine"})
+    with pytest.raises(UsageError, match=rf"{REPO} is there and public, and --private is for a new repository"):
+        send(private=True, update=True)
+    with pytest.raises(UsageError, match="--update changes the repository and --pr proposes the change"):
+        send(update=True, pull_request=True)
+
+
 def test_a_repository_that_was_only_created_is_completed_by_the_same_command(
     alice: TestHub, send: Callable[..., PublishResult]
 ) -> None:
@@ -300,6 +309,19 @@ def test_a_repository_whose_plugin_is_not_installed_names_it(
         ZooError, match="needs 'lenet5' from zoo-lenet, which is not installed. .*`pip install .*zoo-lenet`"
     ):
         zoo_core.load(REPO, catalog=Catalog(()))
+
+
+@pytest.mark.parametrize("file", [{"rfilename": ["x"]}, {"rfilename": 5}, {"rfilename": "a", "size": "x"}])
+def test_a_repository_whose_files_have_no_names_is_not_published_to(
+    alice: TestHub, send: Callable[..., PublishResult], file: dict[str, object]
+) -> None:
+    """A list as a name was a TypeError."""
+    alice.add_repo(REPO, {"README.md": b""})
+    alice.fault(
+        "GET", f"/api/models/{REPO}", rewrite=lambda body: json.dumps({**json.loads(body), "siblings": [file]}).encode()
+    )
+    with pytest.raises(HubError, match="does not answer as it should"):
+        send()
 
 
 def test_search_finds_what_was_published(alice: TestHub, send: Callable[..., PublishResult], caches: Caches) -> None:

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -380,3 +382,24 @@ def test_small_files_survive_the_same_faults(hub: TestHub, naps: list[float]) ->
     hub.fault("GET", "/api/resolve-cache/", times=1, cut_after=3)
     hub.fault("GET", "/api/resolve-cache/", times=1, status=500)
     assert pull(REPO, [SMALL])[0].path.read_bytes() == CONFIG
+
+
+def test_a_file_that_comes_under_the_hash_of_an_earlier_one_does_not_replace_it(hub: TestHub, caches: Caches) -> None:
+    """Seen to fail: the weights lay under the name of the config, which had been checked before."""
+    config, _ = pull(REPO, [SMALL, LARGE])
+    etag = config.path.resolve().name
+    for one in caches.hub.glob("models--*"):
+        one.rename(caches.hub.parent / "before")
+    hub.fault("", LARGE, headers={"X-Linked-Etag": f'"{etag}"', "ETag": f'"{etag}"'})
+    assert "the Hub gives two files one hash. Do not trust" in refused(REPO, [SMALL, LARGE])
+
+
+def test_a_disk_that_is_almost_full_is_no_warning_of_python(
+    hub: TestHub, caches: Caches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: Python's UserWarning, with a line of code, stood above zoo's own message."""
+    monkeypatch.setattr("huggingface_hub.file_download.shutil.disk_usage", lambda path: SimpleNamespace(free=1))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pull(REPO, [LARGE])
+    assert not caught

@@ -57,7 +57,8 @@ def test_a_model_goes_from_one_machine_to_another_and_answers_to_the_last_bit(
     assert json.loads(there.stdout)["predictions"] == here
 
     measured = zoo("evaluate", REPO, "--data", photos, "--json", env=second)
-    assert json.loads(measured.stdout)["images"] == 8
+    answer = json.loads(measured.stdout)
+    assert (answer["images"], answer["overlap"]) == (8, {"train": 6, "val": 2, "others": None})
     again = zoo("predict", REPO, *images, "--json", env={**second, "HF_HUB_OFFLINE": "1"})
     assert json.loads(again.stdout)["predictions"] == here
     found = json.loads(zoo("search", "pets", "--json", env=second).stdout)["models"]

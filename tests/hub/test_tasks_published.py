@@ -11,10 +11,11 @@ import zoo_core
 from helpers import make_table
 from zoo_core.catalog import Catalog
 from zoo_core.hub.bundle import PublishOptions, build_bundle
+from zoo_core.hub.search import _found
 from zoo_core.runs.directory import read_run
 from zoo_core.settings import FinetuneConfig
 
-NAMES = {".eval_results/zoo.yaml", "README.md", "config.json", "curves.png", "model.safetensors"}
+NAMES = {"README.md", "config.json", "curves.png", "images.safetensors", "model.safetensors"}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,6 @@ def test_the_card_and_the_files_speak_of_the_task(
     assert metadata.get("pipeline_tag") == pipeline
     (told,) = metadata["model-index"][0]["results"][0]["metrics"]
     assert (told["type"], told["value"]) == (metric, result.evaluation.score)
-    (entry,) = yaml.safe_load(files[".eval_results/zoo.yaml"].read_text())
-    assert entry["value"] == result.evaluation.score
+    found = _found({"id": "a/b", "cardData": metadata})
+    assert (found.metric, found.score, found.accuracy) == (metric, result.evaluation.score, None)
     assert str(tmp_path) not in files["config.json"].read_text()

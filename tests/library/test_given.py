@@ -141,6 +141,14 @@ def test_a_transform_can_be_sent_to_the_processes_of_a_data_loader(model: Model)
     assert torch.equal(again(image), model.transform()(image))
 
 
+@pytest.mark.parametrize("image", ["https://example.org/a.jpg", Path("https://example.org/a.jpg")], ids=type)
+def test_an_address_is_said_to_be_one(catalog: Catalog, image: str | Path) -> None:
+    """Seen to fail: "https:/example.org/a.jpg is not there", with one slash."""
+    predictor = zoo_core.load("lenet5", device="cpu", catalog=catalog)
+    with pytest.raises(UsageError, match="^https://example.org/a.jpg is an address. Download the image and give its"):
+        predictor.predict(image)
+
+
 def test_a_model_put_together_by_hand_has_no_preprocessing_to_tell(model: Model) -> None:
     with pytest.raises(UsageError, match="put together by hand; zoo_core.create_model"):
         _ = Model(model.backbone, model.head).preprocessing

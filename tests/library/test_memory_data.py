@@ -187,6 +187,29 @@ def test_what_is_no_data_set_is_refused_with_the_reason(
         open_in_memory(data, task)
 
 
+def test_items_that_cannot_be_read_are_named_together_or_left_out(
+    config: FinetuneConfig, catalog: Catalog, tmp_path: Path
+) -> None:
+    """Seen to fail: `bad_images` was ignored, and the first bad item ended everything."""
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    items = pairs()
+    items[3:3] = [(tmp_path / "bad.jpg", "red"), (tmp_path / "gone.jpg", "blue")]
+    with pytest.raises(
+        DataError, match=r"2 images in in-memory data .*\n  train item 3 .*\n  train item 4 is not there\n"
+    ):
+        zoo_core.finetune(replace(config, data=items), catalog=catalog)
+    result = zoo_core.finetune(replace(config, data=items, bad_images="skip"), catalog=catalog)
+    facts = json.loads((result.directory / "config.json").read_text())
+    assert (facts["data"]["images"], facts["data"]["skipped"]) == ({"train": 16, "val": 4}, 2)
+
+
+def test_parts_have_the_names_that_folders_may_have() -> None:
+    source = open_in_memory({"Training": pairs(4), "dev": pairs(2), "testing": pairs(2)})
+    assert {part: len(images) for part, images in source.parts.items()} == {"train": 4, "val": 2, "test": 2}
+    with pytest.raises(UsageError, match="the parts val and valid, which are one"):
+        open_in_memory({"val": pairs(2), "valid": pairs(2)})
+
+
 @pytest.mark.parametrize("data", [3, None, b"photos", iter([])])
 def test_a_config_takes_only_what_can_hold_images(data: Any) -> None:
     with pytest.raises(UsageError, match="data must be a text or a torch Dataset or list of images with targets"):

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import zoo_core
 from helpers import make_photos
 from zoo_core.catalog import Catalog
-from zoo_core.errors import UsageError, ZooError
-from zoo_core.hub.bundle import PublishOptions, build_bundle, without_local_paths
+from zoo_core.errors import UsageError, ZooError, printable
+from zoo_core.hub.bundle import PublishOptions, _card, build_bundle, without_local_paths
 from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import read_metrics, read_result, read_run
@@ -94,6 +95,8 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a text of findings": (lambda f: f["data"].update(findings="x"), "'x' is not a list"),
     "no plan": (lambda f: f.update(plan={}), "has no 'stages'"),
     "a plan of a text": (lambda f: f["plan"].update(stages="abc"), "the stages of a plan are not a list of names"),
+    "a plan of another key": (lambda f: f["plan"].update(url="x"), "'url' is not known"),
+    "a phase of another key": (lambda f: f["plan"]["phases"][0].update(url="x"), "'url' is not known"),
     "a plan without phases": (lambda f: f["plan"].update(phases=[]), "a plan needs at least one phase"),
     "a phase of a number": (lambda f: f["plan"].update(phases=[7]), "not subscriptable"),
     "a phase of no epoch": (lambda f: f["plan"]["phases"][0].update(epochs=0), "at least one epoch, got 0"),
@@ -137,6 +140,21 @@ def test_a_good_config_comes_back_as_it_was(run: Path) -> None:
     assert parse_facts(older, "x") == facts
 
 
+@pytest.mark.parametrize("text", ["\ud800", "a\x00\x1b[2Jb", "a\n---\nevil: 1\n---\n", "\ufffe\u2028"])
+def test_the_header_of_a_card_reads_whatever_the_texts_are(run: Path, text: str) -> None:
+    """A half of a character made a header that no reader of YAML takes, so that the Hub showed no card."""
+
+    def change(facts: dict[str, Any]) -> None:
+        facts["data"]["title"] = facts["head"]["name"] = facts["strategy"]["name"] = text
+        facts["backbone"]["name"] = f"net:{text}"
+
+    result = {**read_result(read_run(run)), "part": text}
+    card = _card(parse_facts(spoiled(run, change), "config.json"), result, "a/b", PublishOptions())
+    header = yaml.safe_load(card.removeprefix("---\n").partition("\n---\n")[0])
+    assert header["zoo"] == {"backbone": printable(f"net:{text}"), "head": printable(text), "strategy": printable(text)}
+    assert "evil" not in header
+
+
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":['])
 @pytest.mark.parametrize("depth", [900, 5_000, 1_000_000])
 def test_depth_ends_in_an_error_however_deep(run: Path, opening: str, depth: int) -> None:
@@ -158,6 +176,10 @@ def test_depth_ends_in_an_error_however_deep(run: Path, opening: str, depth: int
         (lambda line: line.update(confusion=[[1]]), "the confusion matrix is not one of 2 classes"),
         (lambda line: line.update(confusion=[[1, 2], [3, "x"]]), "'x' is not a number of things"),
         (lambda line: line.update(part=None), "None is not a text"),
+        (lambda line: line.update(metric=True), "True is not the metric accuracy"),
+        (lambda line: line.update(metric="r2"), "'r2' is not the metric accuracy"),
+        (lambda line: line.update(score=0.123), "the score is 0.123 and the accuracy"),
+        (lambda line: line.update(score=None), "None is not a number"),
     ],
 )
 def test_every_field_of_a_result_is_checked_before_it_is_published(
@@ -291,3 +313,26 @@ def test_a_run_is_never_written_over_something(tmp_path: Path, catalog: Catalog,
     with pytest.raises(UsageError, match="exists and is not empty. Give another --out, or remove it."):
         zoo_core.finetune(config, catalog=catalog)
     assert ((tmp_path / "a_file").read_text(), (tmp_path / "full" / "precious").read_text()) == ("mine", "mine")
+
+
+START = {"tag": "t", "source": "hf:a/b", "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            {"sha256": value}
+            for value in (None, 5, "\ud800" * 64, "[x](//evil.com)", "<!--", "0" * 63, "0" * 64 + "\n")
+        ),
+        {"source": None},
+        {"tag": None},
+    ],
+    ids=ascii,
+)
+def test_the_record_of_the_first_weights_is_checked(run: Path, change: dict[str, object]) -> None:
+    """Seen to fail: a TypeError or a UnicodeEncodeError for null and surrogates, a live link in the card for text."""
+    data = json.loads((run / "config.json").read_text())
+    parse_facts({**data, "start": START}, "x")
+    with pytest.raises(ZooError, match="does not fit the shape of a run's config"):
+        parse_facts({**data, "start": {**START, **change}}, "x")

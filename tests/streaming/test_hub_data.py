@@ -350,3 +350,38 @@ def test_without_the_extra_core_works_and_says_what_to_install() -> None:
         "--data hf:... needs the package 'datasets', which is not installed. To install it: "
         + install_hint("zoo-core", extra="streaming")
     )
+
+
+@BOTH
+@pytest.mark.parametrize("strikes", [1, None], ids=["once", "always"])
+def test_a_byte_that_was_flipped_on_the_way_is_never_trained_on(
+    hub: TestHub, photos: list[Photo], catalog: Catalog, option: str, strikes: int | None, tmp_path: Path
+) -> None:
+    """Seen to fail: the images with another byte were the data set, and stayed in the cache."""
+    files = parquet_shards(photos)
+    name = f"flipped-{bool(option)}-{strikes}"
+    data = publish(hub, name, files) + option
+    shard = "data/train-00002-of-00004.parquet"
+    middle = files[shard].index(photos[12][0]) + len(photos[12][0]) // 2
+    hub.fault("GET", "train-00002", flip_byte=middle, times=strikes)
+    if strikes is None:
+        with pytest.raises(HubError, match=f"hf:acme/{name}: {shard} was fetched twice and its bytes are not those"):
+            opened(data, catalog)
+        hub.clear_faults()
+    digests = content_of(opened(data, catalog))
+    assert digests == content_of(opened(publish(hub, f"{name}-sound", files) + option, catalog))
+
+
+def test_tables_that_were_made_of_other_bytes_are_made_again(
+    hub: TestHub, photos: list[Photo], catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: tables that another program had made, or that were changed later, were read as they were."""
+    data = publish(hub, "changed", parquet_shards(photos))
+    sound = content_of(opened(data, catalog))
+    (table,) = (tmp_path / "hf" / "datasets").rglob("*.arrow")
+    content = table.read_bytes()
+    at = content.index(photos[7][0]) + len(photos[7][0]) // 2
+    table.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+    (tmp_path / "hf" / "hub" / "datasets--acme--changed").rename(tmp_path / "gone")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "new"))  # without the index of the first look
+    assert content_of(opened(data, catalog)) == sound

@@ -11,7 +11,8 @@ from typing import Any
 
 from zoo_core.paths import sha256_of
 
-FINISHED = ["README.md", "config.json", "confusion.png", "curves.png", "metrics.jsonl", "model.safetensors"]
+PICTURES, TENSORS = ["confusion.png", "curves.png"], ["images.safetensors", "model.safetensors"]
+FINISHED = sorted(["README.md", "config.json", "metrics.jsonl", *PICTURES, *TENSORS])
 
 
 @dataclass

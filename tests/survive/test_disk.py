@@ -21,6 +21,7 @@ from helpers import Zoo
 from survive.support import weights_of
 from zoo_core.catalog import Catalog
 from zoo_core.errors import DataError, TrainingError, ZooError
+from zoo_core.paths import write_text
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training import checkpoint
 from zoo_core.training.callback import NullCallback
@@ -211,3 +212,16 @@ def test_the_message_reaches_the_command_line(zoo: Zoo, photos: Path, tmp_path: 
     assert answer.returncode == 1
     assert "cannot be made: Not a directory" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("cache", "step"), [("taken", "name another cache folder in .* ZOO_CACHE"), ("elsewhere", "choose")]
+)
+def test_a_file_that_cannot_be_written_names_a_step_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str, step: str
+) -> None:
+    """Seen to fail: of a read-only home it was said to choose another place, and not how."""
+    (tmp_path / "taken").write_bytes(b"")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / cache))
+    with pytest.raises(ZooError, match=f"could not be written: .* Free space or {step}"):
+        write_text(tmp_path / "taken" / "weights" / "a.json", "x")

@@ -16,8 +16,10 @@ import torch
 from survive.support import weights_of
 from survive.test_interruptions import stopped_at
 from zoo_core.catalog import Catalog
-from zoo_core.errors import TrainingError, WeightsError
+from zoo_core.errors import TrainingError, WeightsError, ZooError
+from zoo_core.evaluation import evaluate_run
 from zoo_core.frozen.split import Tail
+from zoo_core.library import load
 from zoo_core.runs.directory import read_metrics
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import read_tensors, write_tensors
@@ -226,3 +228,19 @@ def test_a_run_that_failed_before_anything_was_kept_is_not_said_to_go_on(
     with pytest.raises(TrainingError, match="out of memory: .* or free memory and start again.$"):
         run_job(prepare(replace(LENET, data=str(photos), out=str(tmp_path / "run")), catalog), NullCallback())
     assert not (tmp_path / "run").exists()
+
+
+def test_answers_and_figures_that_are_no_numbers_are_refused(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    """Seen to fail: weights are finite, their products are not, and `zoo predict --json` printed NaN."""
+    run = run_job(
+        prepare(replace(LENET, data=str(photos), epochs=1, out=str(tmp_path / "run")), catalog), NullCallback()
+    )
+    path = run.directory / "model.safetensors"
+    tensors = {name: torch.full_like(tensor, 3e38) for name, tensor in read_tensors(path).items()}
+    write_tensors(path, tensors)
+    predictor = load(run.directory, device="cpu", catalog=catalog)
+    image = next(photos.rglob("*.jpg"))
+    with pytest.raises(ZooError, match=f"gives numbers that are not finite for {image}. Are its weights sound"):
+        predictor.predict(image)
+    with pytest.raises(ZooError, match="gives numbers that are not finite"):
+        evaluate_run(run.directory, data=str(photos), device="cpu", catalog=catalog)

@@ -235,7 +235,18 @@ def start_two(place: Path, *chosen: object) -> subprocess.Popen[str]:
     """The installed command, whose import path does not begin with the current folder, with two processes."""
     with (place / "words").open("w") as words:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "zoo_core", "finetune", *map(str, (*TINY, *chosen)), "--devices", "2"],
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-P",
+                "-m",
+                "zoo_core",
+                "finetune",
+                *map(str, (*TINY, *chosen)),
+                "--devices",
+                "2",
+            ],
             cwd=place,
             stdin=subprocess.DEVNULL,
             stderr=words,
@@ -256,12 +267,13 @@ def is_alive(pid: int) -> bool:
 
 
 def test_no_module_of_the_current_folder_is_imported(place: Path) -> None:
-    """A data folder from somewhere may hold a torch.py. Seen to fail: `--devices 2` ran it."""
+    """A data folder from somewhere may hold a torch.py. Seen to fail: `--devices 2` ran it, and left pipes open."""
     for name in ("statistics", "torch", "click"):
         (place / f"{name}.py").write_text("open('imported', 'a').write('x')\nraise SystemExit(9)\n")
     process = start_two(place, "--strategy", "head-only", "--epochs", 1, "--out", "run")
     assert process.wait(timeout=120) == 0, (place / "words").read_text()
     assert not (place / "imported").exists()
+    assert "ResourceWarning" not in (place / "words").read_text()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGHUP], ids=["killed", "terminal closed"])

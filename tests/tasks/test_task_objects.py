@@ -55,10 +55,16 @@ def test_the_baseline_of_numbers_is_the_mean_of_the_training_targets() -> None:
 )
 def test_a_result_is_told_with_its_baseline(name: TaskName, baseline: Baseline, expected: str) -> None:
     task = task_named(name)
-    assert task.baseline_sentences({task.metric.name: baseline.score + 0.01, "rmse": 9.0}, baseline) == [expected]
+    better = {task.metric.name: baseline.score + 0.01, "rmse": 9.0, "interval": [0.255, 0.265]}
+    assert task.baseline_sentences(better, baseline) == [expected]
     told, warning = task.baseline_sentences({task.metric.name: baseline.score, "rmse": 9.0}, baseline)
     assert told == expected
     assert warning.startswith("The model does not beat its baseline: ")
+
+
+def test_an_accuracy_whose_interval_holds_the_baseline_is_told_to_be_unsure() -> None:
+    _, doubt = task_named("classification").baseline_sentences({"accuracy": 0.6, "interval": [0.2, 0.9]}, Baseline(0.5))
+    assert doubt == "The baseline lies within the accuracy's interval: more images may show no difference."
 
 
 def test_numbers_that_do_not_vary_are_compared_by_their_error() -> None:

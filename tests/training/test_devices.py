@@ -140,7 +140,8 @@ def test_a_step_of_every_task_stays_on_the_device(
 
 
 def test_every_backbone_computes_where_its_images_are(catalog: Catalog, request: pytest.FixtureRequest) -> None:
-    choices = {entry.spec.name: catalog.backbone(entry.spec.name) for entry in catalog.entries(BackboneSpec)}
+    names = [entry.spec.name for entry in catalog.entries(BackboneSpec) if entry.distribution != "zoo-timm"]
+    choices = {name: catalog.backbone(name) for name in names}
     with without_storage():
         networks = {name: build_network(choice) for name, choice in choices.items()}
     request.getfixturevalue("faked")
@@ -168,7 +169,7 @@ def test_images_are_cut_and_features_held_on_the_device(
         store.add(keys, [np.full((2, 2, 4), number, np.float16) for number in range(6)])
         store.commit()
         entries, labels = store.find(keys)[0].reshape(3, 2), np.arange(3)
-        kept = CachedFeatures(store, entries, labels, "float16", GPU, flat=False)
+        kept = CachedFeatures(store, entries, labels, "float16", GPU, (4, 2, 2))
         ((inputs, targets),) = kept.batches([[(0, 0), (2, 1)]])
         assert kept._held is not None
         assert kept._held.device == inputs.device == targets.device == GPU

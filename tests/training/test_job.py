@@ -31,7 +31,8 @@ def config(photos: Path, tmp_path: Path) -> FinetuneConfig:
 def test_a_run_directory_holds_everything_and_opens_again(config: FinetuneConfig, catalog: Catalog) -> None:
     result = zoo_core.finetune(config, catalog=catalog)
     names = {path.name for path in result.directory.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "model.safetensors", "curves.png", "confusion.png", "README.md"}
+    tables = {"config.json", "metrics.jsonl", "images.safetensors", "model.safetensors"}
+    assert names == tables | {"curves.png", "confusion.png", "README.md"}
     facts = read_run(result.directory).facts
     assert facts.config == replace(config, precision=facts.config.precision, compile=facts.config.compile)
     assert facts.config.precision in ("float32", "bfloat16")

@@ -101,7 +101,7 @@ def take_a_step(model: Model, plan: Plan, number: int, pull: L2SP | None = None,
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
     config = resolved(lr=0.1, optimizer="sgd")
-    rates = Rates.of(config, plan, phase)
+    rates = Rates.of(config.lr, config.base_lr, plan, phase)
     optimizer = make_optimizer(config, parameter_groups(model, plan, number, rates, 0.0))
     model.train()
     model.zero_grad()

@@ -26,7 +26,7 @@ def model(catalog: Catalog) -> Model:
 def optimizer_of(model: Model, plan: Plan, number: int = 0, settings: ResolvedSettings = PRETRAINED):
     phase = plan.phases[number]
     model.apply_rules(plan.rules(phase))
-    rates = Rates.of(settings, plan, phase)
+    rates = Rates.of(settings.lr, settings.base_lr, plan, phase)
     return make_optimizer(settings, parameter_groups(model, plan, number, rates, settings.weight_decay))
 
 

@@ -12,14 +12,14 @@ import zoo_core
 from zoo_core.catalog import Catalog
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
-from zoo_core.errors import TrainingError, UsageError
+from zoo_core.errors import TrainingError
 from zoo_core.paths import sha256_of
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import read_tensors
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import run_job
-from zoo_core.training.solve import SETTINGS_OF_STEPS, fit_head
+from zoo_core.training.solve import fit_head
 
 
 @pytest.fixture
@@ -113,11 +113,7 @@ def test_features_that_are_no_numbers_are_not_searched(config: FinetuneConfig, c
         run_job(job, NullCallback())
 
 
-@pytest.mark.parametrize("setting", SETTINGS_OF_STEPS)
-def test_what_is_about_steps_is_refused_where_none_is_taken(
-    config: FinetuneConfig, catalog: Catalog, setting: str
+def test_settings_about_steps_are_taken_where_a_later_phase_takes_some(
+    config: FinetuneConfig, catalog: Catalog
 ) -> None:
-    asked = replace(config, head="logreg", **{setting: 0.1})
-    with pytest.raises(UsageError, match=f"nothing else learns: leave out --{setting.replace('_', '-')}"):
-        prepare(replace(asked, strategy="head-only"), catalog)
-    prepare(replace(asked, strategy="lp-ft"), catalog)  # its second phase takes steps
+    prepare(replace(config, head="logreg", strategy="lp-ft", mixup=0.1, ema=0.1), catalog)

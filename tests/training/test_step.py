@@ -184,6 +184,9 @@ def test_batch_normalisation_learns_from_two_images_at_least(photos: Path, tmp_p
     trained(replace(small, micro_batch=1), photos, tmp_path / "pieces", catalog)
     with pytest.raises(TrainingError, match="a single image whose feature map is one pixel. Give a larger"):
         trained(replace(small, batch_size=1), photos, tmp_path / "single", catalog)
+    head = replace(TINY, head="mlp:hidden=8,batchnorm=yes", strategy="head-only", batch_size=1)
+    with pytest.raises(TrainingError, match="the head's batch norm .* Give a --batch-size of at least 2, or a head wi"):
+        trained(head, photos, tmp_path / "head", catalog)
 
 
 def test_a_compiled_step_gives_what_the_plain_one_gives(

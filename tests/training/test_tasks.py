@@ -74,7 +74,9 @@ def test_a_task_goes_from_a_csv_file_to_answers(zoo: Zoo, tmp_path: Path, task: 
     assert f"on {file} (val): " in " ".join(shown.stdout.split())
 
     images = [tmp_path / "photos" / name for name in ("red/0.jpg", "blue/0.jpg")]
-    predicted = json.loads(zoo("predict", "run", *images, "--json").stdout)["predictions"]
+    answered = zoo("predict", "run", *images, "--top", 3, "--json")
+    assert ("--top has no effect" in answered.stderr) == (task != "classification")
+    predicted = json.loads(answered.stdout)["predictions"]
     told = [{part[WORDS[task][0]]: part[WORDS[task][1]] for part in one["answers"]} for one in predicted]
     if task == "classification":
         assert sum(told[0].values()) == pytest.approx(1)

@@ -19,7 +19,7 @@ from zoo_core.paths import sha256_of
 from zoo_core.tensors import read_tensors, write_tensors
 from zoo_core.weights import fetch as fetch_module
 from zoo_core.weights.fetch import fetch, fetch_source, nothing_found
-from zoo_core.weights.load import build_empty
+from zoo_core.weights.load import build_empty, check_keys_and_shapes
 from zoo_core.weights.resolve import load_backbone, load_whole, resolve_weights
 from zoo_core.weights.torch_server import cached_torch_file
 
@@ -77,6 +77,15 @@ def test_a_difference_of_names_or_shapes_is_listed(catalog: Catalog, tmp_path: P
     with pytest.raises(WeightsError) as caught:
         load_backbone(choice, resolve_weights(choice, str(tmp_path / "changed.safetensors")))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.bool, torch.complex64], ids=str)
+def test_numbers_of_another_type_are_never_cast(kind: torch.dtype) -> None:
+    """Seen to fail: quantised weights were taken as if they were real ones, without a word."""
+    expected = {"w": torch.zeros(2), "n.num_batches_tracked": torch.zeros((), dtype=torch.int64)}
+    check_keys_and_shapes(expected, {"w": torch.zeros(2, dtype=torch.bfloat16)}, subject="it")
+    with pytest.raises(WeightsError, match="other type: w is .*, which is no floating-point type"):
+        check_keys_and_shapes(expected, {"w": torch.zeros(2, dtype=kind)}, subject="it")
 
 
 def test_an_empty_build_has_shapes_and_no_numbers(catalog: Catalog) -> None:

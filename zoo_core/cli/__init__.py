@@ -1,1 +1,2 @@
-"""The command line: one file a command, each parses, calls and renders. Only here is anything printed."""
+"""The command line: one file a command, each parses, calls and renders. Only here is anything
+printed."""

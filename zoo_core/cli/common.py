@@ -16,6 +16,7 @@ from zoo_core.paths import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
 
     from zoo_core.catalog import Catalog
@@ -36,9 +37,9 @@ def catalog_of(ctx: click.Context) -> Catalog:
 
 
 def warn(warnings: Iterable[str]) -> None:
-    """Print each warning as a line of standard error."""
+    """Print each warning on standard error; no name in it can steer the terminal."""
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo("\n".join(printable(line) for line in f"warning: {warning}".split("\n")), err=True)
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -49,14 +50,16 @@ def print_json(data: dict[str, Any]) -> None:
 
 
 def shown(text: object) -> str:
-    """A text from outside for rich: nothing in it can steer a terminal or is read as markup. Its lines stay."""
+    """A text from outside for rich: nothing in it can steer a terminal or is read as markup. Its
+    lines stay."""
     from rich.markup import escape
 
     return escape("\n".join(printable(line) for line in str(text).split("\n")))
 
 
 def console(*, error: bool = False) -> Console:
-    """Where tables and progress go: standard output, or standard error. Wide tables are not cut in a pipe."""
+    """Where tables and progress go: standard output, or standard error. Wide tables are not cut in
+    a pipe."""
     from rich.console import Console
 
     made = Console(stderr=error, highlight=False, soft_wrap=False)
@@ -64,7 +67,8 @@ def console(*, error: bool = False) -> Console:
 
 
 def announce(text: str) -> None:
-    """Announce the next wait on a terminal. A line, not a spinner: downloads draw bars of their own below it."""
+    """Announce the next wait on a terminal. A line, not a spinner: downloads draw bars of their own
+    below it."""
     screen = console(error=True)
     if screen.is_terminal:
         screen.print(f"[dim]{text} ...[/dim]")
@@ -72,23 +76,29 @@ def announce(text: str) -> None:
 
 @contextmanager
 def progress_of(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error; call its value with (done, total). It comes with the first call and goes with the last."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    bar = Progress(*columns, TimeRemainingColumn(), console=console(error=True), transient=True)
+    """A bar on standard error; call its value with (done, total). It comes with the first call and
+    goes with the last."""
+    bar = bar_on(console(error=True))
     task = bar.add_task(name, total=None)
 
-    def told(done: int, total: int) -> None:
+    def update(done: int, total: int) -> None:
         bar.start()
         bar.update(task, completed=done, total=total)
         if done == total:
             bar.stop()  # so that a download after it can draw bars of its own
 
     try:
-        yield told
+        yield update
     finally:
         bar.stop()
+
+
+def bar_on(screen: Console) -> Progress:
+    """A bar that is taken away when it stops. It draws nothing where no terminal could take it away: in a pipe, a log."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    return Progress(*columns, TimeRemainingColumn(), console=screen, transient=True, disable=not screen.is_terminal)
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -103,7 +113,8 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def print_columns(columns: tuple[str, ...], rows: list[list[str]], *, right: Collection[str]) -> None:
-    """Print a table without rich, whose import would take a third of a listing's time; its texts are made printable.
+    """Print a table without rich, whose import would take a third of a listing's time; its texts
+    are made printable.
 
     A cell may have several lines; the widest columns are wrapped until the table fits.
     """

@@ -19,15 +19,23 @@ from zoo_core.cli.common import (
 
 if TYPE_CHECKING:
     from zoo_core.evaluation import RunEvaluation
+    from zoo_core.settings import BadImages
 
 
 @click.command()
 @click.argument("run", type=click.Path())
 @click.option("--data", help="Labelled images, as for finetune (the run's own data, its held-out part).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--bad-images",
+    type=click.Choice(["fail", "skip"]),
+    help="Unreadable images: fail names them and stops, skip leaves them out (as the run for its own data, else fail).",
+)
 @json_option
 @click.pass_context
-def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_json: bool) -> None:
+def evaluate(
+    ctx: click.Context, run: str, data: str | None, device: str, bad_images: BadImages | None, as_json: bool
+) -> None:
     """Evaluate a run on labelled images.
 
     Classes: accuracy with its interval, and how well each class is found. Labels: average precision and F1. Numbers:
@@ -46,22 +54,47 @@ def evaluate(ctx: click.Context, run: str, data: str | None, device: str, as_jso
     from zoo_core.tasks import task_named
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
-        measured = evaluate_run(run, data=data, device=device, catalog=catalog, scanning=scanning, watch=watch)
+        measured = evaluate_run(
+            run, data=data, device=device, bad_images=bad_images, catalog=catalog, scanning=scanning, watch=watch
+        )
     rows = measured.evaluation.by_output(measured.classes)
     if as_json:
         print_json(_json(run, measured, rows))
         return
     task = task_named(measured.task)
+    out = console()
+    for sentence in _overlap_sentences(measured):
+        out.print(sentence, markup=False)
+    if measured.skipped:
+        out.print(f"{measured.skipped} images that cannot be read were left out.")
     screen_rows = [task.screen_row(row) for row in rows]
     name, *figures = screen_rows[0]
     made = table(name, *figures, right=tuple(figures))
     for row in screen_rows:
         made.add_row(shown(row[name]), *(_cell(row[figure]) for figure in figures))
-    out = console()
     out.print(made)
     out.print(task.summary(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
     for sentence in task.baseline_sentences(measured.evaluation.figures(), measured.baseline):
         out.print(sentence, markup=False)
+
+
+def _overlap_sentences(measured: RunEvaluation) -> list[str]:
+    """The images that are not new to the run, and the figure on the others: the first thing to know."""
+    from zoo_core.tasks import task_named
+
+    overlap, images = measured.overlap, measured.evaluation.images
+    if overlap is None:
+        return ["This run has no record of its images: zoo cannot tell whether it was trained on some of these images."]
+    if not overlap.known:
+        return []
+    kinds = {"this run was trained on": overlap.train, "that chose its best epoch": overlap.val}
+    told = [f"those {kind}" for kind, count in kinds.items() if count]
+    counts = [count for count in kinds.values() if count]
+    known = f"{counts[0]} of {images} images are {told[0]}"
+    known += f", and {counts[1]} {told[1]}" if len(told) > 1 else ""
+    if overlap.others is None:
+        return [f"{known}: none is new to it, and the figures below say nothing of new images."]
+    return [f"{known}. {task_named(measured.task).summary(overlap.others, f'on the other {overlap.others.images}')}."]
 
 
 def _cell(figure: Any) -> str:
@@ -76,9 +109,11 @@ def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict
     evaluation = measured.evaluation
     return {
         "run": run,
+        "overlap": _overlap_json(measured),
         "data": measured.title,
         "part": measured.part,
         "images": evaluation.images,
+        "skipped": measured.skipped,
         "metric": evaluation.metric,
         "score": evaluation.score,
         "loss": evaluation.loss,
@@ -86,3 +121,18 @@ def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict
         task_named(measured.task).outputs: rows,
         **evaluation.figures(),
     }
+
+
+def _overlap_json(measured: RunEvaluation) -> dict[str, Any] | None:
+    overlap = measured.overlap
+    if overlap is None:
+        return None
+    others = overlap.others
+    figures = others and {
+        "images": others.images,
+        "metric": others.metric,
+        "score": others.score,
+        "loss": others.loss,
+        **others.figures(),
+    }
+    return {"train": overlap.train, "val": overlap.val, "others": figures}

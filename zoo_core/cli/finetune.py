@@ -8,18 +8,14 @@ from typing import Any
 import click
 
 from zoo_core.cli.common import announce, catalog_of, json_option, progress_of
-from zoo_core.cli.options import Command, given_settings, setting_options
+from zoo_core.cli.options import Command, asked_settings, config_option, given_settings, setting_options
 from zoo_core.cli.running import devices_option, report, resume_run, start_together, watching
-from zoo_core.settings import FinetuneConfig, read_settings
+from zoo_core.settings import FinetuneConfig
 
 
 @click.command(cls=Command)
 @setting_options
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="Read settings from a TOML file or a run's config.json; options given here win.",
-)
+@config_option
 @click.option("--resume", "run", type=click.Path(), help="Resume an interrupted run (as `zoo resume RUN`).")
 @devices_option
 @json_option
@@ -43,16 +39,12 @@ def finetune(
     zoo finetune --config runs/resnet50-head-only-1/config.json --seed 1
     """
     start_together(devices)
-    given = given_settings(ctx, settings)
     if run is not None:
         if config is not None:
             raise click.UsageError("--config is for a new run: a resumed run has its settings. Leave one out.", ctx)
-        resume_run(ctx, run, given, as_json=as_json)
+        resume_run(ctx, run, given_settings(ctx, settings), as_json=as_json)
         return
-    asked = {**(read_settings(config) if config is not None else {}), **given}
-    if "backbone" not in asked:
-        raise click.UsageError("Missing option '--backbone'. `zoo list` shows all backbones.", ctx)
-    chosen = FinetuneConfig.from_dict(asked)
+    chosen = FinetuneConfig.from_dict(asked_settings(ctx, config, settings))
     catalog = catalog_of(ctx)
     catalog.backbone(chosen.backbone)  # a wrong name is answered before the engine is loaded
     catalog.head(chosen.head)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from zoo_core.catalog import KINDS, Catalog, Choice
 from zoo_core.cli.common import catalog_of, console, json_option, print_json, shown, table
 from zoo_core.errors import UsageError, did_you_mean
+from zoo_core.layout import Layout
 from zoo_core.options import describe_options
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec, Paper
 from zoo_core.wording import human_count
@@ -87,6 +89,8 @@ def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
         "params": spec.params,
         "gmacs": spec.gmacs,
         "smallest_image": spec.min_size,
+        "image_sizes": spec.sizes,
+        "features": asdict(spec.features),
         "input": [channels, size, size],
         "stages": [
             {"name": name, "output": list(shapes[name]), "params": count_parameters(stage)}
@@ -137,7 +141,7 @@ def _show(facts: dict[str, Any]) -> None:
     size = " x ".join(str(number) for number in facts["input"])
     out.print(
         f"{human_count(facts['params'])} parameters, {facts['gmacs'] or '-'} GMACs; images {size} by default, "
-        f"at least {facts['smallest_image']} pixels"
+        f"{facts['image_sizes']}; the features are {Layout(**facts['features'])}"
     )
     stages = table("stage", "output", "params", right=("output", "params"))
     for stage in facts["stages"]:

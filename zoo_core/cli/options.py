@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -11,7 +12,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import FinetuneConfig, read_settings
 from zoo_core.settings.fields import Setting, settings_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,38 +99,49 @@ class SettingType(click.ParamType[Any]):
         return [CompletionItem(word) for word in self.declared.words if word.startswith(incomplete)]
 
 
-def setting_option(
-    name: str, *, grouped: bool = False, required: bool = False, default: Any = None
-) -> Callable[[F], F]:
-    """The option of a setting of FinetuneConfig, or of a command that has a default of its own.
+def setting_option(name: str) -> Callable[[F], F]:
+    """The option of a setting of FinetuneConfig.
 
-    Without one the option has none: a config file may give the value, and FinetuneConfig has the
-    default, which the help shows.
+    It has no default: a config file may give the value, and FinetuneConfig has the default, which
+    the help shows.
     """
     declared = SETTINGS[name]
     own = SettingType(declared)
     kind, metavar = COMPLETED.get(name, (own, own.name))
-    needed = required or declared.required
     return click.option(
         f"--{declared.option}/--no-{declared.option}" if declared.is_flag else f"--{declared.option}",
         name,
         cls=Option,
-        group=declared.group if grouped else "",
+        group=declared.group,
         old=declared.old_options,
         type=None if declared.is_flag else kind,
         metavar=None if declared.is_flag else metavar,
-        default=default,
-        required=required,
+        default=None,
         help=declared.description,
-        note="[required]" if needed else f"[default: {default or declared.default_text}]",
+        note="[required]" if declared.required else f"[default: {declared.default_text}]",
     )
 
 
 def setting_options(function: F) -> F:
     """All options of FinetuneConfig, in the order and the groups of their declaration."""
     for name in reversed(SETTINGS):
-        function = setting_option(name, grouped=True)(function)
+        function = setting_option(name)(function)
     return function
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Read settings from a TOML file or a run's config.json; options given here win.",
+)
+
+
+def asked_settings(ctx: click.Context, config: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a config file and of the command line. Raises UsageError where no backbone is among them."""
+    asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, settings)}
+    if "backbone" not in asked:
+        raise click.UsageError("Missing option '--backbone'. `zoo list` shows all backbones.", ctx)
+    return asked
 
 
 def given_settings(ctx: click.Context, settings: dict[str, Any]) -> dict[str, Any]:

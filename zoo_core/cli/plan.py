@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.common import catalog_of, console, json_option, print_json, progress_of, table
-from zoo_core.cli.options import Command, Option, setting_option
+from zoo_core.cli.options import Command, Option, asked_settings, config_option, setting_options
 from zoo_core.settings import FinetuneConfig
-from zoo_core.settings.fields import Auto
+from zoo_core.settings.fields import settings_of
 from zoo_core.wording import human_count, megabytes
 
 if TYPE_CHECKING:
-    from zoo_core.training.estimate import Estimate
+    from zoo_core.freezing.plan import Plan, Rule
+    from zoo_core.training.planning import Planned
+
+WITHOUT_IMAGES = {"backbone", "head", "strategy", "weights", "epochs", "lr", "base_lr", "size", "cache_dtype", "data"}
+"""The settings that a plan without images depends on."""
+OF_A_RUN = {"out", "save_every"}
+"""The settings that no plan depends on, for no run is made."""
 
 
 @click.command(cls=Command)
-@setting_option("backbone", required=True)
-@setting_option("strategy", required=True)
-@setting_option("epochs", default=10)
-@click.option("--data", metavar="DATA", help="Your images: estimate time and memory for them, on this machine.")
-@setting_option("head", default="linear")
-@setting_option("batch_size", default=32)
+@setting_options
+@config_option
 @click.option(
     "--plot",
     cls=Option,
@@ -33,107 +35,71 @@ if TYPE_CHECKING:
 )
 @json_option
 @click.pass_context
-def plan(
-    ctx: click.Context,
-    backbone: str,
-    strategy: str,
-    epochs: int,
-    data: str | None,
-    head: str,
-    batch_size: int | Auto,
-    plot: Path | None,
-    as_json: bool,
-) -> None:
-    """Show the plan of a strategy: the stages trained in each epoch, and their learning rates.
+def plan(ctx: click.Context, /, config: Path | None, plot: Path | None, as_json: bool, **settings: Any) -> None:
+    """Show the plan of a training: the stages trained in each epoch, and their learning rates.
+
+    It takes every setting of `zoo finetune`. With --data it is the plan for these images, with estimates of time and
+    memory on this machine; without, a plan for few images.
 
     \b
     zoo plan --backbone resnet50 --strategy last:2
-    zoo plan --backbone resnet50 --strategy last:2 --data photos/
+    zoo plan --backbone resnet50 --data photos/
     zoo plan --backbone vgg16 --strategy gradual:every=2 --epochs 12 --plot plan.png
     """
+    asked = asked_settings(ctx, config, settings)
+    chosen = FinetuneConfig.from_dict(asked)
     catalog = catalog_of(ctx)
-    network, wanted = catalog.backbone(backbone), catalog.strategy(strategy)
-    from zoo_core.model.adapt import adapt, make_plan
-    from zoo_core.model.assemble import build_network, trainable_parameters
-    from zoo_core.model.shapes import stage_shapes
-    from zoo_core.weights.load import build_shapes
+    from zoo_core.training.planning import plan_for_images, plan_without_images
 
-    made = make_plan(wanted, network.spec.stages, epochs)
-    base, _ = build_shapes(lambda: build_network(network)).split()
-    expected = network.spec.weights[0].preprocessing if network.spec.weights else network.spec.preprocessing
-    shapes = stage_shapes(base, expected.channels, expected.size)
-    total = sum(parameter.numel() for parameter in base.parameters())
-    adapt(wanted, base, made)  # out here, so that nothing it imports is left without storage
-    learning = [
-        sum(
-            parameter.numel()
-            for name, rule in zip(made.stages, phase.rules, strict=False)
-            for parameter in trainable_parameters(base.stage(name), rule)
-        )
-        for phase in made.phases
-    ]
-    kept = [_kept_bytes(made.stages[: made.frozen_depth(phase)], shapes) for phase in made.phases]
-    estimates = None
-    if data is not None:
-        config = FinetuneConfig(
-            backbone=backbone,
-            strategy=strategy,
-            head=head,
-            data=data,
-            epochs=epochs,
-            batch_size=batch_size,
-            weights="none",  # the time does not depend on them
-            size=expected.size,
-        )
-        estimates = _estimates(config, catalog)
+    idle = asked.keys() & OF_A_RUN if "data" in asked else asked.keys() - WITHOUT_IMAGES
+    if idle:
+        names = ", ".join(f"--{one.option}" for name, one in settings_of(FinetuneConfig).items() if name in idle)
+        reason = "nothing is trained" if "data" in asked else "without --data the plan is the same"
+        click.echo(f"{names}: no effect, {reason}.", err=True)
+    if "data" in asked:
+        with progress_of("inspecting the images") as watch:
+            planned = plan_for_images(chosen, catalog, watch)
+    else:
+        planned = plan_without_images(chosen, catalog)
+    for note in planned.notes:
+        click.echo(note, err=True)
     if plot is not None:
         from zoo_core.runs.plots import plot_plan
 
-        plot_plan(plot, made, f"{network} with {wanted}")
+        plot_plan(plot, planned.plan, planned.rates, f"{planned.backbone} with {planned.strategy}")
     if as_json:
-        facts = {"learning_parameters": learning, "bytes_kept_per_image": kept}
-        estimated = None if estimates is None else [vars(one) for one in estimates]
-        shown = {"backbone": str(network), "strategy": str(wanted), **made.to_dict(), **facts, "estimates": estimated}
-        print_json(shown)
+        print_json(_json(planned))
         return
-    _show(made, learning, kept, estimates, total)
+    _show(planned)
     if plot is not None:
         console().print(f"The plan is drawn in {plot}.")
 
 
-def _kept_bytes(front: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> int:
-    """The bytes of the features at the split point of one view of one image, in half precision."""
-    from math import prod
-
-    return 2 * prod(shapes[front[-1]]) if front else 0
-
-
-def _estimates(config: FinetuneConfig, catalog: Any) -> list[Estimate]:
-    from zoo_core.training.estimate import estimate
-    from zoo_core.training.job import prepare
-
-    with progress_of("inspecting the images") as watch:
-        job = prepare(config, catalog, watch)
-    return estimate(job)
+def _json(planned: Planned) -> dict[str, Any]:
+    return {
+        "backbone": planned.backbone,
+        "strategy": planned.strategy,
+        **planned.plan.to_dict(),
+        "rates": [[rates[part] for part in planned.plan.parts] for rates in planned.rates],
+        "range_test": planned.range_test,
+        "learning_parameters": planned.trained,
+        "bytes_kept_per_image": planned.bytes_cached,
+        "estimates": None if planned.estimates is None else [vars(one) for one in planned.estimates],
+    }
 
 
-def _show(made: Any, learning: list[int], kept: list[int], estimates: list[Estimate] | None, total: int) -> None:
-    spans = []
-    start = 1
-    for phase in made.phases:
-        end = start + phase.epochs - 1
-        spans.append(f"epoch {start}" if start == end else f"epochs {start}-{end}")
-        start = end + 1
+def _show(planned: Planned) -> None:
+    plan, estimates = planned.plan, planned.estimates
+    spans = _spans(plan)
     shown = table("stage", *spans, right=tuple(spans))
-    for position, part in enumerate(made.parts):
-        shown.add_row(part, *(_cell(phase.rules[position]) for phase in made.phases))
+    for position, part in enumerate(plan.parts):
+        pairs = zip(plan.phases, planned.rates, strict=True)
+        shown.add_row(part, *(_cell(phase.rules[position], rates[part]) for phase, rates in pairs))
     shown.add_section()
-    shown.add_row("trained in the backbone", *(human_count(count) for count in learning))
-    fronts = [made.frozen_depth(phase) for phase in made.phases]
-    shown.add_row(
-        "frozen prefix", *("-" if front == 0 else f"{front} of {len(made.stages)} stages" for front in fronts)
-    )
-    shown.add_row("cache, 1,000 views", *("-" if not size else megabytes(1000 * size) for size in kept))
+    shown.add_row("trained in the backbone", *(human_count(count) for count in planned.trained))
+    depths = [plan.frozen_depth(phase) for phase in plan.phases]
+    shown.add_row("frozen prefix", *(f"{depth} of {len(plan.stages)} stages" if depth else "-" for depth in depths))
+    shown.add_row("cache, 1,000 views", *(megabytes(1000 * size) if size else "-" for size in planned.bytes_cached))
     if estimates is not None:
         shown.add_section()
         shown.add_row("computed once", *(_seconds(one.once) for one in estimates))
@@ -141,12 +107,30 @@ def _show(made: Any, learning: list[int], kept: list[int], estimates: list[Estim
         shown.add_row("memory", *(megabytes(one.memory) for one in estimates))
     out = console()
     out.print(shown)
-    out.print(f"The conv base has {human_count(total)} parameters; the head comes on top and is always trained.")
+    if planned.decisions:
+        from zoo_core.runs.card import decision_lines
+
+        for line in decision_lines(planned.decisions):
+            out.print(f"decided {line}", markup=False)
+    out.print(
+        f"The backbone has {human_count(planned.parameters)} parameters; the head comes on top and is always trained."
+    )
     if estimates is not None:
         out.print(
             "Time and memory are estimates from a few images on this machine; features that are cached already cost nothing."
         )
-    out.print("A number is the share of the learning rate; * means that normalisation statistics stay frozen.")
+    kind = "shares of the rate that a range test finds in the training" if planned.range_test else "peak learning rates"
+    out.print(f"The numbers are {kind}; * means that normalisation statistics stay frozen.")
+
+
+def _spans(plan: Plan) -> list[str]:
+    """The epochs of each phase in words."""
+    spans, start = [], 1
+    for phase in plan.phases:
+        end = start + phase.epochs - 1
+        spans.append(f"epoch {start}" if start == end else f"epochs {start}-{end}")
+        start = end + 1
+    return spans
 
 
 def _seconds(seconds: float) -> str:
@@ -156,8 +140,8 @@ def _seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _cell(rule: Any) -> str:
+def _cell(rule: Rule, rate: float) -> str:
     if not rule.trainable:
         return "[dim]frozen[/dim]"
     parameters = "" if rule.parameters == "all" else f" {rule.parameters}"
-    return f"{rule.lr:.3g}{parameters}{'*' if rule.statistics == 'frozen' else ''}"
+    return f"{rate:.3g}{parameters}{'*' if rule.statistics == 'frozen' else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from zoo_core.cli.common import (
     announce,
@@ -16,6 +17,7 @@ from zoo_core.cli.common import (
     shown,
     table,
 )
+from zoo_core.errors import printable
 
 
 @click.command()
@@ -50,9 +52,15 @@ def predict(
             predictions.append(one)
             watch(len(predictions), len(images))
     task = predictor.objective.task
+    if not task.single_label and ctx.get_parameter_source("top") is ParameterSource.COMMANDLINE:
+        click.echo(f"--top has no effect: it limits classes, and this model answers with {task.outputs}.", err=True)
     if as_json:
         rows = [
-            {"image": one.image, "answers": [{task.output: name, task.answer: answer} for name, answer in one.answers]}
+            {
+                "image": one.image,
+                "answers": [{task.output: name, task.answer: answer} for name, answer in one.answers],
+                "hint": one.hint,
+            }
             for one in predictions
         ]
         print_json({"model": model, "predictions": rows})
@@ -64,3 +72,8 @@ def predict(
             text = "-" if answer is None else task.answer_text(answer)
             made.add_row(image, shown(name), text)
     console().print(made)
+    doubtful = [one for one in predictions if one.hint]
+    if doubtful:
+        click.echo(f"{printable(doubtful[0].image)}: {doubtful[0].hint}.", err=True)
+    if len(doubtful) > 1:
+        click.echo(f"So it is with {len(doubtful)} of the {len(predictions)} images.", err=True)

@@ -16,8 +16,9 @@ from zoo_core.cli.running import devices_option, resume_run, start_together
 def resume(ctx: click.Context, run: str, devices: int | None, as_json: bool) -> None:
     """Continue a run from its newest checkpoint.
 
-    The run ends as it would have without the interruption: on a CPU with the very same weights. It is refused when the
-    images, the classes, a plugin or a version are not those with which it began.
+    The run ends as it would have without the interruption: on a CPU with the very same weights. It
+    is refused when the images, the classes, a plugin or a version are not those with which it
+    began.
 
     \b
     zoo resume runs/resnet50-head-only-1

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, console, print_json, progress_of, shown, table
+from zoo_core.catalog import open_catalog
+from zoo_core.cli.common import announce, bar_on, catalog_of, console, print_json, progress_of, shown, table
 from zoo_core.cli.together import end_with_launcher, run_together
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.wording import human_count, megabytes, percent
+from zoo_core.wording import human_count, megabytes, percent, quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -133,10 +134,7 @@ class TrainingScreen:
         if self.screen is None:
             return
         if self.bar is None:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-            self.bar = Progress(*columns, TimeRemainingColumn(), console=self.screen, transient=True)
+            self.bar = bar_on(self.screen)
             self.bar_task = self.bar.add_task(name, total=total)
             self.bar.start()
         self.bar.update(self.bar_task, total=total, completed=done, description=name)
@@ -190,9 +188,9 @@ def show_job(screen: Console, job: Job) -> None:
 
 def cached_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
     """The features that are computed once, and their size, or else the cache of resized images."""
-    splits = dict.fromkeys(cut for cut in caching.splits if cut is not None)
+    splits = dict.fromkeys(split for split in caching.splits if split is not None)
     if splits:
-        places = [f"{stages[cut.stages - 1]}{', pooled' if cut.pooled else ''}" for cut in splits]
+        places = [f"{stages[split.stages - 1]}{', pooled' if split.pooled else ''}" for split in splits]
         views = "each image as it is" if caching.views == 1 else f"{caching.views} views of each image"
         text = f"{views} after {' and '.join(places)}, at most {megabytes(caching.total)} in the cache folder"
     elif caching.resized_bytes:
@@ -221,7 +219,7 @@ def _show_result(screen: Console, result: Result) -> None:
     from zoo_core.tasks import task_named
 
     part = {"val": "validation", "test": "test"}.get(result.part, result.part)
-    run = shown(result.directory)
+    run = shown(_argument(result.directory))
     task = task_named(result.task)
     line = task.summary(result.evaluation, f"on the {part} images")
     screen.print(f"\n[bold]{line}[/bold], best epoch {result.trained.best}.")
@@ -234,14 +232,22 @@ def _show_result(screen: Console, result: Result) -> None:
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")
     commands = {
-        f"zoo predict {run} IMAGE...": "predict images",
-        f"zoo evaluate {run} --data DIR": "evaluate it on other images",
-        f"zoo publish {run} OWNER/NAME": "publish it on the Hub",
+        f"zoo predict {quoted(run)} IMAGE...": "predict images",
+        f"zoo evaluate {quoted(run)} --data DIR": "evaluate it on other images",
+        f"zoo publish {quoted(run)} OWNER/NAME": "publish it on the Hub",
         "zoo list strategies": "see other strategies",
     }
     width = max(map(len, commands))
     for command, purpose in commands.items():
         screen.print(f"  {command:<{width}}   {purpose}")
+
+
+def _argument(run: Path) -> str:
+    """A run as commands take it: a bare name that is a backbone's too needs its folder."""
+    from zoo_core.library import names_backbone
+
+    shadowed = len(run.parts) == 1 and names_backbone(str(run), open_catalog())
+    return f"./{run}" if shadowed else str(run)
 
 
 def _json(result: Result) -> dict[str, Any]:

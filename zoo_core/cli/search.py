@@ -7,7 +7,6 @@ from dataclasses import asdict
 import click
 
 from zoo_core.cli.common import console, json_option, print_json, shown, table
-from zoo_core.wording import percent
 
 
 @click.command()
@@ -21,6 +20,7 @@ def search(text: str | None, limit: int, as_json: bool) -> None:
     zoo search
     zoo search pets --limit 5
     """
+    from zoo_core.hub.search import METRICS
     from zoo_core.hub.search import search as search_hub
 
     found = search_hub(text, limit=limit)
@@ -30,10 +30,13 @@ def search(text: str | None, limit: int, as_json: bool) -> None:
     if not found:
         console().print("No published zoo model was found.")
         return
-    made = table("model", "backbone", "task", "accuracy", "downloads", right=("accuracy", "downloads"))
+    made = table("model", "backbone", "task", "score", "downloads", right=("score", "downloads"))
     for model in found:
-        accuracy = "-" if model.accuracy is None else percent(model.accuracy)
+        score = "-"
+        if model.metric is not None and model.score is not None:
+            metric = METRICS[model.metric]
+            score = f"{metric.short} {metric.text(model.score)}"
         downloads = "-" if model.downloads is None else f"{model.downloads:,}"
-        made.add_row(shown(model.repo), shown(model.backbone or "-"), shown(model.task or "-"), accuracy, downloads)
+        made.add_row(shown(model.repo), shown(model.backbone or "-"), shown(model.task or "-"), score, downloads)
     console().print(made)
-    console().print("Each accuracy is the claim of the model's own card, on its own images.")
+    console().print("Each score is the claim of the model's own card, on its own images.")

@@ -1,4 +1,5 @@
-"""Starts the processes of `--devices N`, one per device, passes signals on to them, and ends with their exit code."""
+"""Starts the processes of `--devices N`, one per device, passes signals on to them, and ends with
+their exit code."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from tempfile import TemporaryFile
 from types import FrameType
@@ -21,27 +23,33 @@ from zoo_core.errors import LOST
 
 GRACE = 10.0  # seconds for the other processes to end by themselves after one has failed
 LAUNCHED = "ZOO_LAUNCHED"
-"""Set in the processes that `run_together` starts: their standard input is a pipe that the launcher holds open."""
+"""Set in the processes that `run_together` starts: their standard input is a pipe that the launcher
+holds open."""
 
 
 def run_together(devices: int) -> int:
-    """Run this very command in `devices` processes; return the exit code of the first that failed, else 0.
+    """Run this very command in `devices` processes; return the exit code of the first that failed,
+    else 0.
 
-    Only the first process prints. The output of another is shown if that one fails. Ctrl-C, SIGTERM and a closed
-    terminal are passed on to all; each process has a session of its own, so that none hears of a Ctrl-C twice.
+    Only the first process prints. The output of another is shown if that one fails. Ctrl-C, SIGTERM
+    and a closed terminal are passed on to all; each process has a session of its own, so that none
+    hears of a Ctrl-C twice.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with ExitStack() as files:
-        outputs = [files.enter_context(TemporaryFile()) for _ in range(1, devices)]
-        return _run(devices, port, [None, *outputs])
+    with ExitStack() as held:
+        outputs = [None, *(held.enter_context(TemporaryFile()) for _ in range(1, devices))]
+        processes = [held.enter_context(_start(rank, devices, port, outputs[rank])) for rank in range(devices)]
+        return _run(processes, outputs)
 
 
 def end_with_launcher() -> None:
-    """In a process that `run_together` started: stop as on SIGTERM, saved first, when the launcher has ended.
+    """In a process that `run_together` started: stop as on SIGTERM, saved first, when the launcher
+    has ended.
 
-    A launcher that is killed with -9 passes no signal on. Its end of the pipe is closed all the same.
+    A launcher that is killed with -9 passes no signal on. Its end of the pipe is closed all the
+    same.
     """
     if os.environ.pop(LAUNCHED, None) is None:
         return
@@ -54,9 +62,7 @@ def end_with_launcher() -> None:
     threading.Thread(target=wait_for_end, name="zoo-launcher", daemon=True).start()
 
 
-def _run(devices: int, port: int, outputs: list[IO[bytes] | None]) -> int:
-    processes = [_start(rank, devices, port, outputs[rank]) for rank in range(devices)]
-
+def _run(processes: list[subprocess.Popen[bytes]], outputs: Sequence[IO[bytes] | None]) -> int:
     def pass_on(signum: int, frame: FrameType | None) -> None:
         leave_closed_terminal(signum)
         for process in processes:
@@ -71,7 +77,7 @@ def _run(devices: int, port: int, outputs: list[IO[bytes] | None]) -> int:
     if code >= 0:
         _show(outputs[failed])
         return code
-    click.echo(f"error: process {failed + 1} of {devices} was killed by {signal.Signals(-code).name}.", err=True)
+    click.echo(f"error: process {failed + 1} of {len(processes)} was killed by {signal.Signals(-code).name}.", err=True)
     if failed == 0:  # the one that prints: the output of another says how to go on
         _show(outputs[1])
     return 128 - code
@@ -87,7 +93,8 @@ def _show(output: IO[bytes] | None) -> None:
 def _start(rank: int, devices: int, port: int, errors: IO[bytes] | None) -> subprocess.Popen[bytes]:
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": devices, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return subprocess.Popen(
-        # -P: without it the current folder comes first on the import path, and a torch.py that lies there is run.
+        # -P: without it the current folder comes first on the import path, and a torch.py that lies
+        # there is run.
         [sys.executable, "-P", "-m", "zoo_core", *sys.argv[1:]],
         env={**os.environ, **{name: str(value) for name, value in place.items()}, LAUNCHED: "1"},
         stdin=subprocess.PIPE,
@@ -97,7 +104,8 @@ def _start(rank: int, devices: int, port: int, errors: IO[bytes] | None) -> subp
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int | None:
-    """Wait for all; the rank of the one that failed, None when none did. One that hangs after a failure is killed."""
+    """Wait for all; the rank of the one that failed, None when none did. One that hangs after a
+    failure is killed."""
     deadline: float | None = None
     hanging: list[subprocess.Popen[bytes]] = []
     while any(process.poll() is None for process in processes):

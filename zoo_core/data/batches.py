@@ -63,7 +63,8 @@ class Batches:
         return map(_batch, self.map_images(groups, self._apply_crop))
 
     def batches_on(self, device: torch.device, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
-        """`batches` on a device. An accelerator computes random crops itself, a whole batch at once."""
+        """`batches` on a device. An accelerator computes random crops itself, a whole batch at
+        once."""
         if self.augment == "crop-flip" and is_accelerator(device):
             return (
                 crop_together(pairs, self.preprocessing, device)
@@ -129,7 +130,8 @@ class Batches:
 def resized_store(
     root: Path, preprocessing: Preprocessing, message: Callable[[str], None] = lambda text: None
 ) -> Store:
-    """The store of the images that are resized for this preprocessing, by these rules of reading and this Pillow.
+    """The store of the images that are resized for this preprocessing, by these rules of reading
+    and this Pillow.
 
     `message` is called with one line about damaged content.
     """
@@ -153,8 +155,8 @@ def training_groups(
 ) -> list[Sequence[int]]:
     """The images of each step of an epoch: every index once, shuffled by seed and epoch alone.
 
-    With `windows` the shuffle goes window by window. A last group of fewer than `least` images joins
-    the one before it: batch norm cannot train on a single image.
+    With `windows` the shuffle goes window by window. A last group of fewer than `least` images
+    joins the one before it: batch norm cannot train on a single image.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(count) if windows is None else windows.order(generator)

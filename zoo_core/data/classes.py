@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ MAX_OUTPUTS = 100_000  # classes, labels or numbers of a model
 MAX_NAMES_BYTES = 4 * 2**20  # of all names together: half of a config.json that zoo reads
 MAX_OUTPUT_NAME = 500  # characters that a config.json may have in a name
 MAX_LENGTH = 200  # characters; a name has to fit a line of a table
+ZIP_PAGE, DOS_PAGE = "cp437", "cp850"  # of names in zip files by their standard, and as Windows writes them in Europe
 BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they reorder a line on the screen
 
 
@@ -49,6 +51,15 @@ def check_names(names: Sequence[str], where: str, *, one: str = "class", many: s
             raise DataError(f"{where} has the {many} {twin!a} and {name!a}, which read the same. Rename or merge one.")
 
 
+def misread(name: str) -> str | None:
+    """The name that an archive had in UTF-8 and that was unpacked as a name of Windows; None for a usual one."""
+    try:
+        meant = name.encode(ZIP_PAGE).decode("utf-8")
+    except UnicodeError:
+        return None
+    return meant if meant != name else None
+
+
 def flaw_of(name: str) -> str | None:
     """The reason why a name cannot be a class's, as the end of a sentence; None for a valid name."""
     kinds = {unicodedata.category(character) for character in name}
@@ -57,7 +68,8 @@ def flaw_of(name: str) -> str | None:
     if name != name.strip():
         return "begins or ends with a space"
     if "Cs" in kinds:
-        return "is not valid UTF-8"
+        meant = os.fsencode(name).decode(DOS_PAGE, "replace")
+        return f"is not valid UTF-8; if it comes from an archive of Windows, it is '{printable(meant)}'"
     if kinds & {"Cc", "Zl", "Zp"}:
         return "holds a control character or a line break"
     if BIDI_CONTROLS & set(name):

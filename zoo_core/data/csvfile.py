@@ -186,7 +186,8 @@ def _with_part(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
 def find_images(table: Table) -> list[str]:
     """The path of each row's image, relative to the CSV file's folder.
 
-    Raises DataError unless every path leads to a file inside that folder, links followed, and no two to one.
+    Raises DataError unless every path leads to a file inside that folder, links followed, and no
+    two to one.
     """
     root = table.file.parent
     real_root = os.path.realpath(root)

@@ -22,7 +22,9 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from zoo_core.discovery import CORE
 from zoo_core.errors import DataError, printable
+from zoo_core.installing import install_hint
 
 READS_AVIF = importlib.util.find_spec("PIL._avif") is not None  # Pillow 11.3 brings it
 READS_HEIC = importlib.util.find_spec("pillow_heif") is not None
@@ -35,7 +37,6 @@ READER = f"4/{PIL.__version__}"  # grows with the rules of this module; another 
 INSPECTION = f"{READER}/{' '.join(FORMATS)}"  # the key of an inspection's findings
 HEIC_ENDINGS = {".heic", ".heif", ".hif"}
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-NEEDS_HEIC = "pip install pillow-heif"
 IMAGE_ENDINGS = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
     *((".avif",) if READS_AVIF else ()),
@@ -127,7 +128,7 @@ def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
         raise
     except UnidentifiedImageError:
         if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS and not READS_HEIC:
-            raise DataError(f"is a HEIC image. `{NEEDS_HEIC}` lets zoo read it") from None
+            raise DataError(f"is a HEIC image. {_heic_hint()} lets zoo read it") from None
         raise DataError(f"is not an image that can be read ({', '.join(FORMATS)})") from None
     except Exception as error:  # damaged files make Pillow raise nearly anything
         reason = printable(" ".join(str(error).split()))[:200]
@@ -145,8 +146,12 @@ def _register_heic() -> None:
 def unread_kind(ending: str) -> str:
     """The words for files of an ending that is not read, with a way to read them where there is one."""
     if ending in HEIC_ENDINGS:
-        return f"*{ending}, which need `{NEEDS_HEIC}`"
+        return f"*{ending}, which need {_heic_hint()}"
     return f"*{ending}"
+
+
+def _heic_hint() -> str:
+    return install_hint(CORE, extra="heic")
 
 
 def check_image(content: bytes) -> None:

@@ -1,4 +1,5 @@
-"""The stores of a cache folder, and how room is made for others: the least recently used are removed first."""
+"""The stores of a cache folder, and how room is made for others: the least recently used are
+removed first."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ def evict(
 ) -> list[Path]:
     """Remove entries until the rest take at most `room` bytes; return those removed.
 
-    `entries` are paths and their bytes, the least recently used first. Those in `keep`, and those for which `remove`
-    returns False because they are in use, stay and count.
+    `entries` are paths and their bytes, the least recently used first. Those in `keep`, and those
+    for which `remove` returns False because they are in use, stay and count.
     """
     listed = list(entries)
     total = sum(size for _, size in listed)
@@ -74,7 +75,8 @@ def remove_store(folder: Path) -> bool:
 
 
 def make_room(root: Path, needed: int, budget: int, *, keep: Collection[Path] = ()) -> list[Path]:
-    """Remove the least recently used stores until `needed` bytes more fit into the budget; return those removed.
+    """Remove the least recently used stores until `needed` bytes more fit into the budget; return
+    those removed.
 
     Stores in `keep`, and those that a process uses, stay.
     """

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from zoo_core.data.sources import Part, Source
+from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import printable
 from zoo_core.tasks import task_named
 
 IMBALANCE = 10  # the largest class has more than so many times the images of the smallest
 MAX_NAMED = 5  # classes or labels in a sentence
 EXAMPLES = ", for example "
+LEAKING = {"train": "training images", "val": "validation images, which choose the best epoch"}
 
 
 def findings(source: Source) -> tuple[str, ...]:
@@ -22,10 +23,11 @@ def findings(source: Source) -> tuple[str, ...]:
     sentences: list[str | None] = [*source.notes]
     if task_named(source.task).single_label:
         sentences += [_two_classes(train), _imbalance(train, source.classes)]
-    first_in_train = {train.images.digest(index): index for index in reversed(range(len(train)))}
     for name, part in source.parts.items():
         if name != "train":
-            sentences += [_leakage(name, part, train, first_in_train), _unmeasured(name, part, source)]
+            sentences += [_leakage(source, name, "train"), _unmeasured(name, part, source)]
+    if "test" in source.parts and "val" in source.parts:
+        sentences.append(_leakage(source, "test", "val"))
     return tuple(text for text in sentences if text)
 
 
@@ -34,18 +36,17 @@ def without_examples(finding: str) -> str:
     return finding.partition(EXAMPLES)[0].removesuffix(".") + "."
 
 
-def _leakage(name: str, part: Part, train: Part, first_in_train: dict[bytes, int]) -> str | None:
-    pairs = [
-        (index, first_in_train[digest])
-        for index in range(len(part))
-        if (digest := part.images.digest(index)) in first_in_train
-    ]
+def _leakage(source: Source, name: PartName, other_name: PartName) -> str | None:
+    """A warning when a part holds images of another one, that the model was made with."""
+    part, other = source.parts[name], source.parts[other_name]
+    first = {other.images.digest(index): index for index in reversed(range(len(other)))}
+    pairs = [(index, first[digest]) for index in range(len(part)) if (digest := part.images.digest(index)) in first]
     if not pairs:
         return None
-    names = [f"{_name(part, own)} is {_name(train, other)}" for own, other in pairs[:2]]
+    names = [f"{_name(part, own)} is {_name(other, twin)}" for own, twin in pairs[:2]]
     return (
-        f"Leakage: {len(pairs)} of the {len(part)} {name} images are also training images; "
-        f"the {name} accuracy is too good{EXAMPLES}{' and '.join(names)}."
+        f"Leakage: {len(pairs)} of the {len(part)} {name} images are also {LEAKING[other_name]}; "
+        f"the {name} {task_named(source.task).metric.short} is too good{EXAMPLES}{' and '.join(names)}."
     )
 
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from zoo_core.data.classes import check_names
+from zoo_core.data.classes import check_names, misread
 from zoo_core.data.decode import IMAGE_ENDINGS, unread_kind
 from zoo_core.data.parts import PART_WORDS, find_parts
 from zoo_core.data.sources import FolderImages, Part, PartName, Source
@@ -81,7 +81,7 @@ def read_folders(root: Path) -> Source:
             )
         ignored.update(listing.ignored)
         parts[name], _ = _read_part(root, listing.path, classes, ignored, may_lack_classes=name != "train")
-    return Source(str(root), classes, parts, dict(ignored))
+    return Source(str(root), classes, parts, dict(ignored), notes=_name_notes(classes))
 
 
 def _parts(top: Listing) -> dict[PartName, Path]:
@@ -235,7 +235,7 @@ def _read_part(
     if not files:
         raise DataError(f"{printable(str(folder))} holds no images{_largest_kinds(ignored)}.")
     part = Part(FolderImages(root, tuple(files)), np.asarray(labels, dtype=np.int64))
-    return part, _layout_notes(inner_folders)
+    return part, (*_layout_notes(inner_folders), *_name_notes(classes))
 
 
 def _layout_notes(inner_folders: dict[str, set[str]]) -> tuple[str, ...]:
@@ -249,6 +249,14 @@ def _layout_notes(inner_folders: dict[str, set[str]]) -> tuple[str, ...]:
         f"Layout: the classes {_named(outer)} hold the same folders, {_named(sorted(shared))}. If those are the classes, "
         "name the folders around them train, val and test.",
     )
+
+
+def _name_notes(classes: Sequence[str]) -> tuple[str, ...]:
+    """A note on names that an archive had in UTF-8 and that were unpacked as those of Windows."""
+    pairs = [f"'{printable(name)}' is '{printable(meant)}'" for name in classes if (meant := misread(name))]
+    if not pairs:
+        return ()
+    return (f"Names: {', '.join(pairs[:NAMED])} in the archive that they were unpacked from. Rename the folders.",)
 
 
 def _named(names: Sequence[str]) -> str:

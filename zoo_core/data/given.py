@@ -1,4 +1,5 @@
-"""Images that a program hands over: paths, PIL images, arrays and tensors, each read as zoo reads a file.
+"""Images that a program hands over: paths, PIL images, arrays and tensors, each read as zoo reads a
+file.
 
 Shapes: B batch, C channels (1 greyscale, 3 RGB), H height, W width.
 """
@@ -22,7 +23,8 @@ from zoo_core.data.sources import content_digest
 from zoo_core.errors import DataError, UsageError, printable, reason_of
 
 GivenImage = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
-"""A path, a PIL image, an array (H, W) or (H, W, C) of uint8, or a tensor (H, W) or (C, H, W) of uint8 or 0..1 floats."""
+"""A path, a PIL image, an array (H, W) or (H, W, C) of uint8, or a tensor (H, W) or (C, H, W) of
+uint8 or 0..1 floats."""
 
 TAKEN = "a path, a PIL image, an array (H, W, C) of uint8, or a tensor (C, H, W) of uint8 or of floats in 0..1"
 
@@ -111,8 +113,8 @@ def to_image(value: GivenImage, *, at_least: int | None = None) -> Image.Image:
 def from_pillow(image: Image.Image, *, at_least: int | None = None) -> Image.Image:
     """A PIL image by the rules for files; the image itself stays as it is.
 
-    One that was opened from a JPEG file and not loaded yet is decoded by `decode`, so that it gives the same pixels as
-    its path does. Raises DataError.
+    One that was opened from a JPEG file and not loaded yet is decoded by `decode`, so that it gives
+    the same pixels as its path does. Raises DataError.
     """
     file = getattr(image, "fp", None)
     if image.format == "JPEG" and at_least is not None and file is not None:
@@ -148,7 +150,8 @@ def pixel_digest(image: Image.Image) -> bytes:
 
 
 def _to_array(tensor: Tensor) -> npt.NDArray[Any]:
-    """A tensor (H, W) or (C, H, W) as bytes (H, W) or (H, W, C). Raises DataError for floats outside 0..1."""
+    """A tensor (H, W) or (C, H, W) as bytes (H, W) or (H, W, C). Raises DataError for floats
+    outside 0..1."""
     plain = tensor.detach().cpu()
     if plain.dtype.is_floating_point:
         low, high = plain.float().aminmax()

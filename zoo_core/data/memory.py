@@ -2,7 +2,7 @@
 
 The targets say the task: a class name or index, a collection of label names, a number, or a vector of numbers. Every
 item is read once for its target and a digest of its content, so that caches, splits and `resume` work as they do for
-files. The images stay with the program.
+files; items that cannot be read are named by the scan, or left out. The images stay with the program.
 
 Shapes: N images, K labels or numbers.
 """
@@ -21,7 +21,7 @@ from PIL import Image
 from zoo_core.data.classes import check_classes, check_names
 from zoo_core.data.decode import decode, read_file
 from zoo_core.data.given import check_given, pixel_digest, to_image
-from zoo_core.data.parts import PART_WORDS
+from zoo_core.data.parts import find_parts
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, PartName, Source, Targets, content_digest
 from zoo_core.errors import DataError, UsageError, ZooError, brief, printable, reason_of
@@ -35,6 +35,8 @@ class ItemImages:
     """The images of a data set's items, read from the data set when they are asked for."""
 
     items: Any
+    places: tuple[int, ...]
+    """The indexes of the images in the data set, without those that cannot be read."""
     names: tuple[str, ...]
     digests: tuple[bytes, ...]
     lock: Lock = field(default_factory=Lock)
@@ -46,7 +48,7 @@ class ItemImages:
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
         name = printable(self.names[index])
         with self.lock:
-            image, digest = _image_and_digest(_item(self.items, index, name)[0], name, at_least)
+            image, digest = _image_and_digest(_item(self.items, self.places[index], name)[0], name, at_least)
         if digest != self.digests[index]:
             raise DataError(
                 f"{name} is no longer the image that it was when the data set was opened. Leave random transforms out "
@@ -67,32 +69,50 @@ def open_in_memory(data: Any, task: TaskChoice = "auto", watch: Watch | None = N
     `watch` is told (items done, of how many). Raises UsageError for a wrong type or task, DataError for an item that
     cannot be read.
     """
-    sets = data if isinstance(data, Mapping) else {"train": data}
-    unknown = [name for name in sets if name not in PART_WORDS]
+    sets = _sets_by_part(data if isinstance(data, Mapping) else {"train": data})
+    total, done = sum(len(items) for items in sets.values()), 0
+    images: dict[PartName, ItemImages] = {}
+    targets: dict[PartName, list[Any]] = {}
+    unreadable: list[str] = []
+    for part, items in sets.items():
+        good: list[tuple[int, str, bytes]] = []
+        targets[part] = []
+        for index in range(len(items)):
+            where = f"{part} item {index}"
+            try:
+                value, target = _item(items, index, where)
+                digest = _image_and_digest(value, where, at_least=1)[1]  # at an eighth of a JPEG's size
+            except DataError as error:
+                unreadable.append(str(error).removesuffix("."))
+            else:
+                name = str(value) if isinstance(value, str | Path) else f"{part}/{index}"
+                good.append((index, name, digest))
+                targets[part].append(_plain(target))
+            done += 1
+            if watch:
+                watch(done, total)
+        places, names, digests = zip(*good, strict=True) if good else ((), (), ())
+        images[part] = ItemImages(items, places, names, digests)
+    title = f"{IN_MEMORY} ({total} images)"
+    if unreadable and not any(targets.values()):
+        raise DataError(f"{unreadable[0]}.")
+    found, classes, arrays = _targets(targets, _names_of(next(iter(sets.values()))), task, title)
+    parts = {part: Part(images[part], arrays[part]) for part in images}
+    return Source(title, classes, parts, task=found, unreadable=tuple(unreadable))
+
+
+def _sets_by_part(sets: Mapping[str, Any]) -> dict[PartName, Any]:
+    """Data sets by the part that their names mean. Raises UsageError for a name that is none."""
+    try:
+        found = find_parts(map(str, sets))
+    except ValueError as error:
+        raise UsageError(f"the data have the parts {error.args[0]} and {error.args[1]}, which are one.") from None
+    unknown = [name for name in sets if name not in found.values()]
     if unknown or not sets:
         raise UsageError(
             f"the parts of the data are train, val and test, and one is called {brief(unknown and unknown[0])}."
         )
-    total, done = sum(len(items) for items in sets.values()), 0
-    images: dict[PartName, ItemImages] = {}
-    targets: dict[PartName, list[Any]] = {}
-    for word, items in sets.items():
-        names, digests, part = [], [], PART_WORDS[word]
-        targets[part] = []
-        for index in range(len(items)):
-            where = f"{word} item {index}"
-            value, target = _item(items, index, where)
-            names.append(str(value) if isinstance(value, str | Path) else f"{word}/{index}")
-            digests.append(_image_and_digest(value, where, at_least=1)[1])  # at an eighth of a JPEG's size
-            targets[part].append(_plain(target))
-            done += 1
-            if watch:
-                watch(done, total)
-        images[part] = ItemImages(items, tuple(names), tuple(digests))
-    title = f"{IN_MEMORY} ({total} images)"
-    found, classes, arrays = _targets(targets, _names_of(next(iter(sets.values()))), task, title)
-    parts = {part: Part(images[part], arrays[part]) for part in images}
-    return Source(title, classes, parts, task=found)
+    return {part: sets[name] for part, name in found.items()}
 
 
 def _item(items: Any, index: int, name: str) -> tuple[Any, Any]:

@@ -24,7 +24,8 @@ TOGETHER = 64  # images cropped at once: as floats they take 67 MB at 224 pixels
 
 
 def normalised(pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Bytes (B, C, H, W) as floats on `device`, channels-last: scaled to 0..1, normalised by channel."""
+    """Bytes (B, C, H, W) as floats on `device`, channels-last: scaled to 0..1, normalised by
+    channel."""
     pixels_BHWC = to_device(pixels_BCHW, device).permute(0, 2, 3, 1).contiguous()
     batch, height, width, channels = pixels_BHWC.shape
     scale, shift = _row_of_factors(preprocessing, width, device)
@@ -34,7 +35,8 @@ def normalised(pixels_BCHW: Tensor, preprocessing: Preprocessing, device: torch.
 
 @lru_cache(maxsize=8)  # else the device would wait for a copy in every step
 def _row_of_factors(preprocessing: Preprocessing, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Scale and shift of a whole row (W * C): a broadcast over three channels is several times slower."""
+    """Scale and shift of a whole row (W * C): a broadcast over three channels is several times
+    slower."""
     pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
     with torch.inference_mode(False):  # they are shared with code that trains
         scale = torch.tensor([1 / (255 * std) for _, std in pairs], device=device).repeat(width)
@@ -44,8 +46,8 @@ def _row_of_factors(preprocessing: Preprocessing, width: int, device: torch.devi
 def crop_together(pairs: Sequence[tuple[Pixels, Crop]], preprocessing: Preprocessing, device: torch.device) -> Tensor:
     """Apply a crop to each resized image, as `transforms.apply_crop` does: bytes (B, C, S, S).
 
-    Resizing is linear: a row of the result is a weighted sum of the image's rows, a column one of its
-    columns. A batch is therefore two matrix products with Pillow's weights. Pillow also rounds
+    Resizing is linear: a row of the result is a weighted sum of the image's rows, a column one of
+    its columns. A batch is therefore two matrix products with Pillow's weights. Pillow also rounds
     between the two, so that on photographs single values differ by one level of 256.
     """
     parts = [_crop(pairs[start : start + TOGETHER], preprocessing, device) for start in range(0, len(pairs), TOGETHER)]

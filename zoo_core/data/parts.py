@@ -44,10 +44,12 @@ def part_within(name: str) -> PartName | None:
 
 
 def find_parts(names: Iterable[str], *, within: bool = False) -> dict[PartName, str]:
-    """The names that stand for parts. The words of PART_WORDS come first, then synonyms, then longer names.
+    """The names that stand for parts. The words of PART_WORDS come first, then synonyms, then
+    longer names.
 
     A synonym or a longer name counts only where it is alone for its part; longer names only with
-    `within`. Raises ValueError, whose two arguments are names, when two words of PART_WORDS are one part.
+    `within`. Raises ValueError, whose two arguments are names, when two words of PART_WORDS are one
+    part.
     """
     names = list(names)
     found: dict[PartName, str] = {}

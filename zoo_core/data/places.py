@@ -1,4 +1,5 @@
-"""Places of data and weights, as a run writes them down: absolute, so that any folder will do later."""
+"""Places of data and weights, as a run writes them down: absolute, so that any folder will do
+later."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ ADDRESS = re.compile(r"https?://")
 
 
 def absolute_place(place: str) -> str:
-    """A path that exists, or a pattern of shards on this machine, as absolute; anything else as it is."""
+    """A path that exists, or a pattern of shards on this machine, as absolute; anything else as it
+    is."""
     if place.startswith(SHARDS):
         pattern, *options = re.split(r"(?<=\.tar):", place.removeprefix(SHARDS), maxsplit=1)
         named = [re.sub(r"((?:^|,)(?:val|test|classes)=)([^,]+)", _absolute_option, text) for text in options]
@@ -19,7 +21,8 @@ def absolute_place(place: str) -> str:
 
 
 def short_title(title: str) -> str:
-    """The title of a data set for a card: of a path the last part, such as "photos" for "." in there."""
+    """The title of a data set for a card: of a path the last part, such as "photos" for "." in
+    there."""
     path = Path(title).expanduser()
     return path.resolve().name or title if path.exists() or path.is_absolute() else title
 

@@ -33,7 +33,8 @@ def prefetch(items: Iterable[T], begin: Callable[[T], Sequence[Future[R]]], coun
 
 
 def lagged(items: Iterable[T]) -> Iterator[T]:
-    """Yield each item once the next one exists: a device computes the next while this one is copied."""
+    """Yield each item once the next one exists: a device computes the next while this one is
+    copied."""
     before = deque[T]()
     for item in items:
         before.append(item)

@@ -63,7 +63,7 @@ def scan_images(source: Source, *, bad_images: BadImages = "fail", watch: Watch 
     lose all of its images.
     """
     results = _results_by_root(source.parts.values(), watch)
-    bad: list[str] = []
+    bad = list(source.unreadable)
     parts: dict[PartName, Part] = {}
     for name, part in source.parts.items():
         if isinstance(part.images, IndexedImages):  # inspected when the index was made
@@ -84,7 +84,7 @@ def scan_images(source: Source, *, bad_images: BadImages = "fail", watch: Watch 
     if bad and bad_images == "fail":
         raise DataError(_bad_images_message(bad, source.title))
     _check_classes_left(source, parts)
-    return replace(source, parts=parts, skipped=len(bad))
+    return replace(source, parts=parts, skipped=len(bad), unreadable=())
 
 
 def _bad_images_message(bad: list[str], title: str) -> str:

@@ -176,6 +176,8 @@ class Source:
     """The number of things beside the images, by kind."""
     skipped: int = 0
     """The number of images that were left out because they cannot be read."""
+    unreadable: tuple[str, ...] = ()
+    """Sentences, without the point, on images that the parts lack because they cannot be read."""
     notes: tuple[str, ...] = ()
     """Sentences of the reader about a layout that may be meant otherwise."""
     split: dict[str, str | int | float] = field(default_factory=lambda: {"kind": "given"})

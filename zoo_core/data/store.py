@@ -1,7 +1,9 @@
-"""An append-only cache of arrays on disk. Nothing is read from it that is not proven to be what was written.
+"""An append-only cache of arrays on disk. Nothing is read from it that is not proven to be what was
+written.
 
-A store is a folder with two files that grow at their ends. `rows` holds the bytes of the arrays; `index` has one entry of
-fixed length for each array: key, place, shape and checksum. The proof has three parts:
+A store is a folder with two files that grow at their ends. `rows` holds the bytes of the arrays;
+`index` has one entry of fixed length for each array: key, place, shape and checksum. The proof has
+three parts:
 
 - Both files begin with the generation of the store, 16 random bytes. Two files of different generations, such as an index
   whose rows were removed and begun again, are replaced by empty ones.
@@ -9,8 +11,8 @@ fixed length for each array: key, place, shape and checksum. The proof has three
 - A process holds a store that it uses: another can add to it but not remove it, unless by hand. Both files stay open, so
   even then nothing is added to an index of other rows.
 
-The bytes of an array reach the disk before the entry that names them does: a process that is killed leaves a store that is
-right, if shorter. Several processes may add to one store at once.
+The bytes of an array reach the disk before the entry that names them does: a process that is killed
+leaves a store that is right, if shorter. Several processes may add to one store at once.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ OPEN_FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 class Store:
-    """Arrays (C, H, W) of one type under keys of 16 bytes. Raises OSError when the disk is full or read-only.
+    """Arrays (C, H, W) of one type under keys of 16 bytes. Raises OSError when the disk is full or
+    read-only.
 
     `message` is called, at most once, with one line about content that did not pass its proof.
     """
@@ -100,7 +103,8 @@ class Store:
         return len(self._entries)
 
     def find(self, keys: Iterable[bytes]) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """The entries of these keys, for `read`, and a mask of those that exist. Their content is not proven yet."""
+        """The entries of these keys, for `read`, and a mask of those that exist. Their content is
+        not proven yet."""
         return lookup(self._entries, keys)
 
     def intact(self, entries: Array) -> npt.NDArray[np.bool_]:
@@ -123,7 +127,8 @@ class Store:
         return next(self._arrays(entries)) if found[0] else None
 
     def add(self, keys: Sequence[bytes], arrays: Sequence[Array]) -> None:
-        """Append arrays; they are found after the next commit, which follows by itself every 64 MiB."""
+        """Append arrays; they are found after the next commit, which follows by itself every 64
+        MiB."""
         plain = [np.ascontiguousarray(array, self.dtype) for array in arrays]
         data = b"".join(array.tobytes() for array in plain)
         with self._locked(), self._naming_rows():
@@ -155,7 +160,8 @@ class Store:
         self.refresh()
 
     def _open(self) -> tuple[int, int, bytes]:
-        """Open and hold both files, begun anew where they are not a pair; return them and their generation."""
+        """Open and hold both files, begun anew where they are not a pair; return them and their
+        generation."""
         while True:
             opened = []
             with suppress(FileNotFoundError):  # another process removed the folder just now
@@ -175,7 +181,8 @@ class Store:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Be the only process that writes. A folder that somebody removed by hand has no other writers."""
+        """Be the only process that writes. A folder that somebody removed by hand has no other
+        writers."""
         with ExitStack() as held:
             with suppress(FileNotFoundError):
                 held.enter_context(self._lock)
@@ -251,7 +258,8 @@ def _generation(folder: Path, item_bytes: int) -> bytes | None:
 
 
 def _begin(folder: Path) -> bytes:
-    """Put two empty files of a new generation in place. Whoever holds the old ones goes on with those."""
+    """Put two empty files of a new generation in place. Whoever holds the old ones goes on with
+    those."""
     generation = uuid.uuid4().bytes
     for name in ("rows", "index"):
         if (folder / name).is_dir() and not (folder / name).is_symlink():
@@ -269,6 +277,7 @@ def _write(file: int, data: bytes) -> None:
 
 
 def _hold(rows: int) -> None:
-    """Hold a store until its rows are closed, together with others. Windows removes no file that is open anyway."""
+    """Hold a store until its rows are closed, together with others. Windows removes no file that is
+    open anyway."""
     if sys.platform != "win32":
         fcntl.flock(rows, fcntl.LOCK_SH)

@@ -1,7 +1,7 @@
 """A CSV file as a data set: one row an image, with its path in one column and targets in others.
 
-docs/data.md tells users the rules. The texts in the target columns decide the task, unless the caller
-does.
+docs/data.md tells users the rules. The texts in the target columns decide the task, unless the
+caller does.
 
 Shapes: N rows, K labels or numbers.
 """
@@ -29,8 +29,8 @@ TARGET_NAMES = ("label", "labels", "class", "class_name", "category", "target", 
 def read_table(file: Path, task: TaskChoice = "auto") -> Source:
     """Read a CSV file. The images must exist, and are not opened.
 
-    Raises UsageError when the task is ambiguous or does not fit the columns, and DataError that names
-    a wrong line.
+    Raises UsageError when the task is ambiguous or does not fit the columns, and DataError that
+    names a wrong line.
     """
     table = _with_one_target(read_rows(file), task)
     chosen = _task_of(table) if task == "auto" else task
@@ -59,7 +59,8 @@ def _target_columns(table: Table) -> TargetColumns:
 
 
 def _with_one_target(table: Table, task: TaskChoice) -> Table:
-    """The table with the one column that its name shows to be the target, where all of them fit no task."""
+    """The table with the one column that its name shows to be the target, where all of them fit no
+    task."""
     named = [place for place, name in enumerate(table.columns) if name.lower() in TARGET_NAMES]
     if len(table.columns) == 1 or len(named) != 1:
         return table
@@ -107,7 +108,8 @@ def _task_of_column(table: Table) -> TaskName:
 
 
 def _task_of_texts(table: Table, column: str) -> TaskName:
-    """Classes, unless numbers with decimals stand between the texts: then one of the two is a mistake."""
+    """Classes, unless numbers with decimals stand between the texts: then one of the two is a
+    mistake."""
     text = next(row for row in table.rows if not _is_number(row.values[0]))
     if table.every(lambda value: _is_number(value.replace(",", ".", 1))):
         raise UsageError(

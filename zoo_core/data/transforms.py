@@ -30,13 +30,14 @@ RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 MAX_RATIO = 16
-"""How many times as long as wide a resized image may be: views show a middle part of ratio 2 at most."""
+"""How many times as long as wide a resized image may be: views show a middle part of ratio 2 at
+most."""
 REDUCED = 2
 """A JPEG may be decoded at a fraction of its size that leaves it so many times as large as resized.
 
-At twice the size, probabilities of an ImageNet classifier are within 0.03 of those of the full pixels
-(0.022 seen, 0.003 on average) and a photo of 12 megapixels takes a twentieth of the time; at once the
-size they are off by up to 0.10.
+At twice the size, probabilities of an ImageNet classifier are within 0.03 of those of the full
+pixels (0.022 seen, 0.003 on average) and a photo of 12 megapixels takes a twentieth of the time; at
+once the size they are off by up to 0.10.
 """
 CROP_AREA = (0.7, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -56,15 +57,16 @@ def shorter_side(preprocessing: Preprocessing) -> int:
 
 
 def decoded_side(preprocessing: Preprocessing) -> int:
-    """The length in pixels that both sides of a decoded image keep, where they are larger in the file."""
+    """The length in pixels that both sides of a decoded image keep, where they are larger in the
+    file."""
     return REDUCED * shorter_side(preprocessing)
 
 
 def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     """Resize an image's shorter side to size / crop; every view is cropped from the result.
 
-    Of an image that is very long, the middle part of ratio MAX_RATIO is resized: all of it would take
-    memory without bounds, and no view shows the ends.
+    Of an image that is very long, the middle part of ratio MAX_RATIO is resized: all of it would
+    take memory without bounds, and no view shows the ends.
     """
     image = _middle(with_channels(image, preprocessing.channels))
     share = shorter_side(preprocessing) / min(image.size)

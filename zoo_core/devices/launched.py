@@ -1,4 +1,5 @@
-"""How this process was started, and which signals end it. The command line asks here before torch is imported."""
+"""How this process was started, and which signals end it. The command line asks here before torch
+is imported."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ def is_distributed() -> bool:
 
 
 def stopping_signals() -> list[signal.Signals]:
-    """The signals that ask a training to save and stop: Ctrl-C, SIGTERM, and the SIGHUP of a closed terminal.
+    """The signals that ask a training to save and stop: Ctrl-C, SIGTERM, and the SIGHUP of a closed
+    terminal.
 
     Windows has no SIGHUP, and under nohup it stays ignored.
     """
@@ -25,7 +27,8 @@ def stopping_signals() -> list[signal.Signals]:
 
 
 def leave_closed_terminal(signum: int) -> None:
-    """After a SIGHUP, print to nowhere: the terminal is gone, and writing to it would fail in the middle of saving."""
+    """After a SIGHUP, print to nowhere: the terminal is gone, and writing to it would fail in the
+    middle of saving."""
     if signum != getattr(signal, "SIGHUP", None):
         return
     nowhere = os.open(os.devnull, os.O_RDWR)

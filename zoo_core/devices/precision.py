@@ -1,8 +1,8 @@
 """The precision of a training step's forward pass: float32, or bfloat16 by autocast.
 
-Weights, their gradients, the optimizer and the loss are float32 either way. So is everything that is not a training step:
-the frozen prefix, whose features other runs read, and every evaluation, so that the function that chooses the best epoch is
-the one that is reported and shipped.
+Weights, their gradients, the optimizer and the loss are float32 either way. So is everything that
+is not a training step: the frozen prefix, whose features other runs read, and every evaluation, so
+that the function that chooses the best epoch is the one that is reported and shipped.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from zoo_core.settings import Precision
 
 
 def resolve_precision(asked: Precision, device: torch.device) -> Precision:
-    """The precision asked for; "auto" is bfloat16 on a GPU that supports it, and float32 on every CPU.
+    """The precision asked for; "auto" is bfloat16 on a GPU that supports it, and float32 on every
+    CPU.
 
-    Some CPUs have units for bfloat16. Their speed and accuracy have not been measured, so "auto" gives the same
-    numbers on all CPUs.
+    Some CPUs have units for bfloat16. Their speed and accuracy have not been measured, so "auto"
+    gives the same numbers on all CPUs.
     """
     if asked != "auto":
         return asked

@@ -29,7 +29,8 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def to_cpu_async(tensors: Mapping[K, Tensor]) -> Callable[[], dict[K, Tensor]]:
-    """Start the copies to the memory of the CPU. The function returned waits for them and gives the tensors."""
+    """Start the copies to the memory of the CPU. The function returned waits for them and gives the
+    tensors."""
     copies = {key: tensor.to("cpu", non_blocking=True) for key, tensor in tensors.items()}
     if not any(tensor.is_cuda for tensor in tensors.values()):
         return lambda: copies

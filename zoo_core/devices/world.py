@@ -1,8 +1,9 @@
 """A `World` is the group of processes that train together, one per device, seen from one of them.
 
-`torchrun --nproc-per-node 2 -m zoo_core finetune ...` and `--devices 2` start two processes. Each reads its share of
-every batch, and DistributedDataParallel averages their gradients. A process that trains alone is a World of size 1, in
-which every method returns at once, so the training has one code path.
+`torchrun --nproc-per-node 2 -m zoo_core finetune ...` and `--devices 2` start two processes. Each
+reads its share of every batch, and DistributedDataParallel averages their gradients. A process that
+trains alone is a World of size 1, in which every method returns at once, so the training has one
+code path.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ class World:
         return self.rank == 0
 
     def shard(self, items: Sequence[T], among: Sequence[int] | None = None) -> Sequence[T]:
-        """This process's items of a sequence: every `size`-th one, or every n-th when only the n ranks `among` share it."""
+        """This process's items of a sequence: every `size`-th one, or every n-th when only the n
+        ranks `among` share it."""
         ranks = range(self.size) if among is None else among
         return items[ranks.index(self.rank) :: len(ranks)]
 
     def ranks_sharing(self, folder: Path) -> Sequence[int]:
-        """The ranks that see the same folder as this process, itself included: on several machines, folders of one name
-        may differ. All processes call this together, and it is a barrier."""
+        """The ranks that see the same folder as this process, itself included: on several machines,
+        folders of one name may differ. All processes call this together, and it is a barrier."""
         if self.size == 1:
             return (0,)
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,8 @@ class World:
 
     @contextmanager
     def raise_together(self) -> Iterator[None]:
-        """A ZooError in this block on one process is raised on all of them at its end; of several, that of the lowest rank."""
+        """A ZooError in this block on one process is raised on all of them at its end; of several,
+        that of the lowest rank."""
         failed: ZooError | None = None
         try:
             yield
@@ -99,7 +102,8 @@ class World:
 
 
 def join_world(device: torch.device) -> World:
-    """Join the processes started together, over nccl on CUDA and gloo on a CPU; a World of size 1 when there is one."""
+    """Join the processes started together, over nccl on CUDA and gloo on a CPU; a World of size 1
+    when there is one."""
     if device.type == "cuda":
         torch.cuda.set_device(device.index or 0)  # all_gather_object and the generators use the current device
     if not is_distributed():

@@ -6,7 +6,7 @@ A plan is data. It can be printed, saved, compared and tested without torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from zoo_core.errors import PluginError, brief
@@ -58,7 +58,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Plan:
-    """Phases over the stages of a conv base and its head."""
+    """Phases over the stages of a backbone and its head."""
 
     stages: tuple[str, ...]
     phases: tuple[Phase, ...]
@@ -114,4 +114,8 @@ class Plan:
         if not isinstance(stages, list) or not all(isinstance(name, str) for name in stages):
             raise TypeError("the stages of a plan are not a list of names")
         phases = [Phase(phase["epochs"], tuple(Rule(**rule) for rule in phase["rules"])) for phase in data["phases"]]
+        known = {field.name for kind in (cls, Phase) for field in fields(kind)}
+        unknown = {key for part in (data, *data["phases"]) for key in part} - known
+        if unknown:
+            raise TypeError(f"{brief(min(unknown))} is not known")
         return cls(tuple(stages), tuple(phases))

@@ -79,7 +79,7 @@ def _check_decay(decay: float) -> None:
 
 
 def head_only(options: NoOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """Transfer learning: the conv base is frozen and a new head is trained."""
+    """Transfer learning: the backbone is frozen and a new head is trained."""
     return Plan(stages, (_phase(epochs, [FROZEN] * len(stages)),))
 
 
@@ -90,7 +90,8 @@ def last(options: DepthOptions, *, stages: tuple[str, ...], epochs: int) -> Plan
 
 
 def first(options: DepthOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """Surgical fine-tuning, for images that look different: the first n stages and the head are trained."""
+    """Surgical fine-tuning, for images that look different: the first n stages and the head are
+    trained."""
     _check_depth("first", options.n, stages)
     trainable = _last(options.n, options.n, options.decay, options.statistics)
     return Plan(stages, (_phase(epochs, trainable + [FROZEN] * (len(stages) - options.n)),))
@@ -145,7 +146,8 @@ def _phase(epochs: int, rules: list[Rule]) -> Phase:
 
 
 def _last(stages: int, trainable: int, decay: float, statistics: Statistics) -> list[Rule]:
-    """Rules that train the last `trainable` of the stages, each at `decay` times the rate of the next.
+    """Rules that train the last `trainable` of the stages, each at `decay` times the rate of the
+    next.
 
     A stage whose rate is too small for a float is frozen.
     """

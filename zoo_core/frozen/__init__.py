@@ -1,1 +1,2 @@
-"""The frozen prefix is computed once per image: split points, the feature cache, and the inputs of each phase."""
+"""The frozen prefix is computed once per image: split points, the feature cache, and the inputs of
+each phase."""

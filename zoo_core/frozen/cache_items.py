@@ -12,9 +12,11 @@ CacheItem = tuple[Batches, ImageView]
 
 @dataclass(frozen=True)
 class CacheItems:
-    """The views of images whose features are cached, part after part: `(batches, views of each image)`.
+    """The views of images whose features are cached, part after part: `(batches, views of each
+    image)`.
 
-    Items have numbers and are made when they are asked for: a list of a million would take more memory than the network.
+    Items have numbers and are made when they are asked for: a list of a million would take more
+    memory than the network.
     """
 
     parts: tuple[tuple[Batches, int], ...]

@@ -1,4 +1,5 @@
-"""Decides before any work which outputs of the frozen prefix a run caches: from the plan, the shapes and a budget."""
+"""Decides before any work which outputs of the frozen prefix a run caches: from the plan, the
+shapes and a budget."""
 
 from __future__ import annotations
 
@@ -17,13 +18,14 @@ from zoo_core.settings import FinetuneConfig
 from zoo_core.weights_specs import Preprocessing
 
 HEAD_VIEWS, TAIL_VIEWS = 1, 4
-"""The default number of cached views. For a head alone, more took twice the time and brought no accuracy
-(benchmarks/views.py); trainable stages see several."""
+"""The default number of cached views. For a head alone, more took twice the time and brought no
+accuracy (benchmarks/views.py); trainable stages see several."""
 FREE_SHARE = 0.8  # of the free space of the disk
 
 
 def cache_budget(gigabytes: float) -> int:
-    """The bytes that cached features and images may take: those asked for, as far as the disk has room.
+    """The bytes that cached features and images may take: those asked for, as far as the disk has
+    room.
 
     Stores that exist count as free space: they are evicted when their room is needed.
     """
@@ -45,12 +47,14 @@ class Caching:
     sizes: tuple[int, ...]
     """For each phase the bytes of its features."""
     resized_bytes: int = 0
-    """About how many bytes the resized images take; 0 where each image is read only once, and none are cached."""
+    """About how many bytes the resized images take; 0 where each image is read only once, and none
+    are cached."""
     warning: str = ""
 
     @property
     def signature(self) -> str:
-        """The part of this that decides the result of a run: the views, and the split point of each phase."""
+        """The part of this that decides the result of a run: the views, and the split point of each
+        phase."""
         places = [
             "none" if split is None else f"{split.stages} pooled" if split.pooled else str(split.stages)
             for split in self.splits
@@ -74,11 +78,12 @@ def choose_caching(
     val: int,
     budget: int,
 ) -> Caching:
-    """Choose for each phase the latest split point inside the frozen prefix whose features fit into the budget.
+    """Choose for each phase the latest split point inside the frozen prefix whose features fit into
+    the budget.
 
-    With the whole backbone frozen it lies behind the pooling of the head: 49 times smaller than before it, at 224
-    pixels. `train` and `val` count images, `budget` is in bytes. A plan that never freezes the first stage caches no
-    features, and every epoch sees fresh views.
+    With the whole backbone frozen it lies behind the pooling of the head: 49 times smaller than
+    before it, at 224 pixels. `train` and `val` count images, `budget` is in bytes. A plan that
+    never freezes the first stage caches no features, and every epoch sees fresh views.
     """
     depths = [plan.frozen_depth(phase) for phase in plan.phases]
     views = _views(config, plan)
@@ -121,5 +126,6 @@ def _views(config: FinetuneConfig, plan: Plan) -> int:
 
 
 def view_in_epoch(epoch: int, index: int, views: int) -> int:
-    """The view of a training image in an epoch: each image sees its views in turn, and every epoch a mixture."""
+    """The view of a training image in an epoch: each image sees its views in turn, and every epoch
+    a mixture."""
     return (epoch + index) % views

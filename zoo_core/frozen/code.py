@@ -1,4 +1,5 @@
-"""A digest of the code that computes a network: cached features are found again only while that code is the same."""
+"""A digest of the code that computes a network: cached features are found again only while that
+code is the same."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ COUNTED = "zoo_core"
 
 
 def source_names(module: nn.Module) -> set[str]:
-    """The names of the Python modules that define a network and its children, base classes included."""
+    """The names of the Python modules that define a network and its children, base classes
+    included."""
     kinds = {kind for part in module.modules() for kind in type(part).__mro__}
     return {kind.__module__ for kind in kinds if _package(kind.__module__) != COUNTED}
 
@@ -29,11 +31,12 @@ def source_names(module: nn.Module) -> set[str]:
 def code_digest(names: Collection[str]) -> str:
     """A sha256 over the source files of these Python modules, and the versions of their packages.
 
-    A file counts with all files of the same package that it has names from, directly or through others. A changed
-    comment gives another digest; a file that none of these uses counts for nothing.
+    A file counts with all files of the same package that it has names from, directly or through
+    others. A changed comment gives another digest; a file that none of these uses counts for
+    nothing.
 
-    Code that cannot be compared, because it lies in no file or because its file was changed after this process began
-    to import, gets a digest that never occurs again.
+    Code that cannot be compared, because it lies in no file or because its file was changed after
+    this process began to import, gets a digest that never occurs again.
     """
     digest = hashlib.sha256()
     for package in sorted({_package(name) for name in names}):

@@ -33,7 +33,7 @@ from zoo_core.frozen.cache_items import CacheItem, CacheItems
 from zoo_core.frozen.inputs import CachedFeatures, IntArray, group_size
 from zoo_core.frozen.old_store import SAMPLE, OldStore, agrees
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint
-from zoo_core.frozen.storage_types import ON_DISK, as_features, as_rows, type_of
+from zoo_core.frozen.storage_types import ON_DISK, as_features, as_rows, from_rows, to_rows
 from zoo_core.settings import Augment, CacheType
 from zoo_core.weights_specs import Preprocessing
 
@@ -116,14 +116,13 @@ class FeatureCache:
         keys = self._keys(items)
         return all(bool((self._has(split, keys) | self._has_old(split, keys)).all()) for split in splits)
 
-    def kept(self, split: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
+    def cached(self, split: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
         """The features of a part, which `build` has stored."""
         entries, found = self.store(split).find(self.key(*item) for item in CacheItems(((batches, views),)))
         if not found.all():
             raise TrainingError(f"the cache {self.folder(split)} was changed during the run. Start again.")
-        flat = len(self.shapes[split]) == 1
-        targets = batches.part.targets
-        return CachedFeatures(self.store(split), entries.reshape(-1, views), targets, self.dtype, self.device, flat)
+        targets, shape = batches.part.targets, self.shapes[split]
+        return CachedFeatures(self.store(split), entries.reshape(-1, views), targets, self.dtype, self.device, shape)
 
     def key(self, batches: Batches, seen: ImageView) -> bytes:
         """The key of one view of an image in a store: the digest of its content, with the augmentation unless the view is
@@ -267,26 +266,22 @@ class FeatureCache:
 
     def _start_prefix(self, prefix: FrozenPrefix, start: SplitPoint, inputs: GroupInputs) -> Callable[[], Outputs]:
         """Start the prefix on a group. The function returned waits for the features and gives them as arrays."""
-        images = torch.cat([self._to_images(*part) for part in inputs])
+        images = torch.cat([self._to_inputs(start, *part) for part in inputs])
         count = len(images)
         # Always one shape and one layout: the last bits of a feature must not depend on the images computed with it.
         shape = group_size(self.device), *images.shape[1:]
-        full = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
+        layout = torch.channels_last if images.ndim == 4 else torch.contiguous_format
+        full = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=layout)
         full[:count], full[count:] = images, images[-1:]
         found = prefix(full, start)
         outputs = {split: output[:count] for split, output in found.items() if split != start}
-        fetch = to_cpu_async({split: self._to_storage(output) for split, output in outputs.items()})
+        fetch = to_cpu_async({split: to_rows(output, self.dtype) for split, output in outputs.items()})
         return lambda: {split: self._checked(stored, outputs[split]) for split, stored in fetch().items()}
 
-    def _to_images(self, preprocessing: Preprocessing | None, tensor: Tensor) -> Tensor:
+    def _to_inputs(self, start: SplitPoint, preprocessing: Preprocessing | None, tensor: Tensor) -> Tensor:
         if preprocessing is not None:
             return normalised(tensor, preprocessing, self.device)
-        return to_device(tensor, self.device).float().permute(0, 3, 1, 2)
-
-    def _to_storage(self, output: Tensor) -> Tensor:
-        """(B, C, H, W) as (B, H, W, C), and (B, F) as (B, 1, 1, F), in the type of the cache."""
-        ordered = output.permute(0, 2, 3, 1) if output.ndim == 4 else output.flatten(1)[:, None, None]
-        return ordered.to(type_of(self.dtype)).contiguous()
+        return from_rows(to_device(tensor, self.device), self.shapes[start])
 
     def _checked(self, stored: Tensor, output: Tensor) -> npt.NDArray[Any]:
         if not stored.isfinite().all():
@@ -294,6 +289,6 @@ class FeatureCache:
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
             raise TrainingError(
                 f"the frozen part of the network gives numbers that {self.dtype} cannot hold. "
-                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --views 0 to keep nothing."
+                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --cached-views 0 to cache nothing."
             )
         return as_rows(stored, self.dtype)

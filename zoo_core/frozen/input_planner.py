@@ -24,7 +24,7 @@ VIEWS_OF_VAL = 1  # the centre
 class PhaseInputs:
     """The inputs of a phase: features at its split point, of training and of validation images."""
 
-    cut: SplitPoint
+    split: SplitPoint
     train: Inputs
     val: Inputs
 
@@ -56,16 +56,16 @@ class InputPlanner:
         """The inputs of a phase, after the missing features are cached; `watch` hears of (images done, images)."""
         images = ImageInputs(self.train, self.device), ImageInputs(self.val, self.device)
         depth = self.plan.frozen_depth(self.plan.phases[number])
-        cut = self.caching.splits[number]
+        split = self.caching.splits[number]
         if depth == 0:
             return PhaseInputs(SplitPoint(0), *images)
-        if cut is None:
+        if split is None:
             end = SplitPoint(depth)
             prefix = FrozenPrefix(self.model, [end])
             return PhaseInputs(end, *(ComputedFeatures(inputs, prefix, end) for inputs in images))
         of_val = self._build(number, watch)
-        train = self.features.kept(cut, self.train, self.caching.views)
-        return PhaseInputs(cut, train, of_val.kept(cut, self.val, VIEWS_OF_VAL))
+        train = self.features.cached(split, self.train, self.caching.views)
+        return PhaseInputs(split, train, of_val.cached(split, self.val, VIEWS_OF_VAL))
 
     def close(self) -> None:
         """Close the files of the cache."""
@@ -82,7 +82,9 @@ class InputPlanner:
         for features in self._caches:
             features.keys = prefix_keys(self.model, self.train.preprocessing, features.identity, self.device)
         splits = {
-            cut for later, cut in enumerate(self.caching.splits) if cut and self._frozen_until(cut, number, later)
+            split
+            for later, split in enumerate(self.caching.splits)
+            if split and self._frozen_until(split, number, later)
         }
         train, val = (self.train, self.caching.views), (self.val, VIEWS_OF_VAL)
         of_val = self.features if self._rounded(splits, CacheItems((val,))) else self.exact
@@ -102,7 +104,7 @@ class InputPlanner:
         old = not any(self.exact.folder(split).is_dir() for split in splits) and self.features.holds(splits, val)
         return all(self.world.all_gather_object(old))
 
-    def _frozen_until(self, cut: SplitPoint, number: int, later: int) -> bool:
+    def _frozen_until(self, split: SplitPoint, number: int, later: int) -> bool:
         """Whether the stages before a later phase's split point are frozen from this phase on until then."""
         between = self.plan.phases[number : later + 1]
-        return later >= number and all(self.plan.frozen_depth(phase) >= cut.stages for phase in between)
+        return later >= number and all(self.plan.frozen_depth(phase) >= split.stages for phase in between)

@@ -23,7 +23,7 @@ from zoo_core.data.sources import Targets
 from zoo_core.data.store import Store
 from zoo_core.devices.transfer import free_memory, is_accelerator, to_device
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
-from zoo_core.frozen.storage_types import as_features, item_bytes, type_of
+from zoo_core.frozen.storage_types import as_features, from_rows, item_bytes, type_of
 from zoo_core.settings import CacheType
 
 CPU_GROUP = 8  # images that pass the prefix together: activations between two layers stay in the processor's cache
@@ -43,8 +43,8 @@ class Inputs(Protocol):
     def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
         """(features, targets) of each group, on the device.
 
-        Features are what stands at the phase's split point: images (B, C, H, W), feature maps (B, C, H, W) or pooled
-        features (B, F). Targets are (B) for classes, else (B, K).
+        Features are what stands at the phase's split point: images (B, C, H, W), feature maps (B, C, H, W), tokens
+        (B, N, C) or pooled features (B, F). Targets are (B) for classes, else (B, K).
         """
 
 
@@ -71,7 +71,7 @@ class ComputedFeatures:
 
     images: ImageInputs
     prefix: FrozenPrefix
-    cut: SplitPoint
+    split: SplitPoint
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,7 +79,7 @@ class ComputedFeatures:
     def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
         size = group_size(self.images.device)
         for images_BCHW, targets in self.images.batches(groups):
-            parts = [self.prefix(part)[self.cut] for part in torch.split(images_BCHW, size)]
+            parts = [self.prefix(part)[self.split] for part in torch.split(images_BCHW, size)]
             yield torch.cat(parts).clone(), targets  # autograd may not see a tensor of inference mode
 
 
@@ -95,7 +95,8 @@ class CachedFeatures:
     targets: Targets
     dtype: CacheType
     device: torch.device
-    flat: bool
+    shape: tuple[int, ...]
+    """The shape of one image's features."""
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -103,8 +104,7 @@ class CachedFeatures:
     def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
         for group in groups:
             images, views = np.transpose(group)
-            features = self._rows(images * self.entries.shape[1] + views).float()
-            features = features.flatten(1) if self.flat else features.permute(0, 3, 1, 2)
+            features = from_rows(self._rows(images * self.entries.shape[1] + views), self.shape)
             yield features, _targets(self.targets, group, self.device)
 
     def _rows(self, places: IntArray) -> Tensor:

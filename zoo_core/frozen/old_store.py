@@ -1,8 +1,8 @@
 """Stores of features that zoo 0.1.0 wrote: taken over where their content can be proven.
 
-They have no checksums, no generation, and keys without the code of the network. So the structure of a store is checked
-first, then a sample of its features is computed again and compared: `agrees`. A single damaged array among right ones can
-pass, as it did with 0.1.0.
+They have no checksums, no generation, and keys without the code of the network. So the structure of
+a store is checked first, then a sample of its features is computed again and compared: `agrees`. A
+single damaged array among right ones can pass, as it did with 0.1.0.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ if sys.platform != "win32":
 ENTRY = np.dtype([("key", "<u8", (2,)), ("offset", "<u8"), ("shape", "<u4", (3,)), ("spare", "<u4")])
 SAMPLE = 8  # features that are computed again
 TOLERANCE = 4
-"""How many rounding errors of the stored type lie between features that agree: processors add in different orders."""
+"""How many rounding errors of the stored type lie between features that agree: processors add in
+different orders."""
 LEAST_ERROR = 1e-5  # of a float32 sum over the layers of a network, relative to the largest feature
 
 
 class OldStore:
-    """The arrays of a store of zoo 0.1.0. Raises ValueError when its index is not that of its rows, OSError when there
-    is none."""
+    """The arrays of a store of zoo 0.1.0. Raises ValueError when its index is not that of its rows,
+    OSError when there is none."""
 
     def __init__(self, folder: Path, dtype: CacheType) -> None:
         self._item = np.dtype(ON_DISK[dtype])
@@ -65,8 +66,8 @@ class OldStore:
         return arrays
 
     def _are_appended(self, entries: npt.NDArray[np.void]) -> bool:
-        """Whether the arrays lie one after the other. An index whose rows were removed, and begun again by others, names
-        arrays that overlap."""
+        """Whether the arrays lie one after the other. An index whose rows were removed, and begun
+        again by others, names arrays that overlap."""
         ordered = entries[np.argsort(entries["offset"], kind="stable")]
         begins = ordered["offset"].astype(np.float64)
         ends = begins + ordered["shape"].astype(np.float64).prod(axis=1) * self._item.itemsize
@@ -75,7 +76,8 @@ class OldStore:
 
 
 def agrees(old: list[Array], computed: list[Array], dtype: CacheType) -> bool:
-    """Whether stored features are those computed now, within the rounding of the stored type and of the sums."""
+    """Whether stored features are those computed now, within the rounding of the stored type and of
+    the sums."""
     one, other = (as_features(rows, dtype).double() for rows in (old, computed))
     if one.shape != other.shape:
         return False

@@ -1,4 +1,5 @@
-"""A model in two parts: the frozen prefix, a fixed function of the image, and the tail that is trained.
+"""A model in two parts: the frozen prefix, a fixed function of the image, and the tail that is
+trained.
 
 Shapes: B batch, C channels, H height, W width, F features, K outputs.
 """
@@ -27,17 +28,20 @@ from zoo_core.model.solvers import Solvable
 from zoo_core.weights_specs import Preprocessing
 
 VERSION = 2
-"""Grows when this module computes other numbers from the same network: features cached before are not found again."""
+"""Grows when this module computes other numbers from the same network: features cached before are
+not found again."""
 
 KEY_LETTERS = 32  # of a sha256: 128 bits
 
-# Modules without parameters and random numbers. A head's own module declares itself one by the attribute `fixed`.
+# Modules without parameters and random numbers. A head's own module declares itself one by the
+# attribute `fixed`.
 FIXED = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Identity)
 
 
 @dataclass(frozen=True, order=True)
 class SplitPoint:
-    """A place in a model: after the first `stages` of its backbone, or after the fixed beginning of the head as well."""
+    """A place in a model: after the first `stages` of its backbone, or after the fixed beginning of
+    the head as well."""
 
     stages: int
     pooled: bool = False
@@ -54,7 +58,8 @@ def fixed_beginning(head: nn.Module) -> list[nn.Module]:
 
 
 class Tail(nn.Module):
-    """The model behind a split point, with the very modules of the model: features there to outputs (B, K)."""
+    """The model behind a split point, with the very modules of the model: features there to outputs
+    (B, K)."""
 
     def __init__(self, model: Model, split: SplitPoint, *, recompute: bool = False) -> None:
         super().__init__()
@@ -69,7 +74,8 @@ class Tail(nn.Module):
         self.pooled = split.pooled
 
     def forward(self, inputs: Tensor) -> Tensor:
-        # A clone: the first stage may begin in place, and the step may be computed again from these inputs.
+        # A clone: the first stage may begin in place, and the step may be computed again from these
+        # inputs.
         inputs = inputs.clone() if len(self.stages) else inputs
         for stage in self.stages:
             inputs = self._recomputed(stage, inputs) if self.recompute and torch.is_grad_enabled() else stage(inputs)
@@ -77,13 +83,15 @@ class Tail(nn.Module):
         return full_precision(outputs_BK)  # a training step may compute them in bfloat16
 
     def _recomputed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
-        """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): the activations inside the stage are not stored
-        but computed again for the gradients, with the same random numbers; its statistics move once."""
+        """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): the activations inside the
+        stage are not stored but computed again for the gradients, with the same random numbers; its
+        statistics move once."""
 
         def contexts() -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
             return nullcontext(), statistics_unchanged(stage)
 
-        # A clone: a stage that begins in place would be computed again from inputs that it has changed.
+        # A clone: a stage that begins in place would be computed again from inputs that it has
+        # changed.
         output: Tensor = checkpoint(
             lambda inputs: stage(inputs.clone()), inputs, use_reentrant=False, context_fn=contexts
         )
@@ -107,7 +115,8 @@ class Tail(nn.Module):
 
 
 class FrozenPrefix(nn.Module):
-    """The model up to its last split point: normalised images (B, C, H, W) to the features at each split point."""
+    """The model up to its last split point: normalised images (B, C, H, W) to the features at each
+    split point."""
 
     def __init__(self, model: Model, splits: Iterable[SplitPoint]) -> None:
         super().__init__()
@@ -118,7 +127,8 @@ class FrozenPrefix(nn.Module):
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor, start: SplitPoint = SplitPoint(0)) -> dict[SplitPoint, Tensor]:
-        """The features at each split point, from normalised images or from the features at an earlier one."""
+        """The features at each split point, from normalised images or from the features at an
+        earlier one."""
         found: dict[SplitPoint, Tensor] = {}
         for place in range(start.stages, len(self.stages) + 1):
             if place > start.stages:
@@ -132,7 +142,8 @@ class FrozenPrefix(nn.Module):
 
 
 def folded(stage: nn.Module) -> nn.Module:
-    """The stage as it computes in evaluation, with batch normalisation folded into the convolutions before it.
+    """The stage as it computes in evaluation, with batch normalisation folded into the convolutions
+    before it.
 
     A stage that torch.fx cannot trace is copied unchanged.
     """
@@ -151,7 +162,8 @@ def folded(stage: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """The name of the features at a split point in the cache, and their `old_name` in a cache of zoo 0.1.0."""
+    """The name of the features at a split point in the cache, and their `old_name` in a cache of
+    zoo 0.1.0."""
 
     name: str
     old_name: str
@@ -160,13 +172,14 @@ class FeatureKey:
 def prefix_keys(
     model: Model, preprocessing: Preprocessing, identity: str, device: torch.device
 ) -> dict[SplitPoint, FeatureKey]:
-    """How cached features are keyed: a key for each split point, equal only where all that decides the features is.
+    """How cached features are keyed: a key for each split point, equal only where all that decides
+    the features is.
 
-    `old_name` covers the preprocessing, the `identity` (distribution, version and name of the backbone), and
-    the structure and weights of every stage up to the split point. `name` adds the code of those stages
-    (`code_digest`), the rules by which images are read, the type of device, and VERSION. A store is a folder of this
-    name and the type of its numbers; in it an image has its content's digest, and the view, as its key
-    (`FeatureCache.key`).
+    `old_name` covers the preprocessing, the `identity` (distribution, version and name of the
+    backbone), and the structure and weights of every stage up to the split point. `name` adds the
+    code of those stages (`code_digest`), the rules by which images are read, the type of device,
+    and VERSION. A store is a folder of this name and the type of its numbers; in it an image has
+    its content's digest, and the view, as its key (`FeatureCache.key`).
     """
     digest = hashlib.sha256(f"1 {preprocessing} {identity}".encode())  # processors compute it fastest
     sources: set[str] = set()
@@ -202,7 +215,8 @@ def _add(digest: hashlib._Hash, structure: str, state: Mapping[str, Tensor]) -> 
 
 
 def split_shapes(shapes: Sequence[tuple[int, ...]], head: nn.Module) -> dict[SplitPoint, tuple[int, ...]]:
-    """The shape of the features of one image at each split point, from the output shapes (C, H, W) of the stages."""
+    """The shape of the features of one image at each split point, from the output shapes (C, H, W)
+    of the stages."""
     found = {SplitPoint(place): shape for place, shape in enumerate(shapes, start=1)}
     pool = nn.Sequential(*fixed_beginning(head))
     if len(pool):

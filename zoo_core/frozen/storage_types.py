@@ -17,8 +17,8 @@ from zoo_core.settings import CacheType
 
 ON_DISK: dict[CacheType, str] = {"float16": "float16", "bfloat16": "int16", "float32": "float32"}
 EXACT: CacheType = "float32"
-"""The type of cached validation features. Rounded ones would choose the best epoch by other answers than those of the network
-that is reported and shipped."""
+"""The type of cached validation features. Rounded ones would choose the best epoch by other answers
+than those of the network that is reported and shipped."""
 
 
 def item_bytes(dtype: CacheType) -> int:
@@ -29,6 +29,19 @@ def item_bytes(dtype: CacheType) -> int:
 def type_of(dtype: CacheType) -> torch.dtype:
     """The type of this name in torch."""
     return getattr(torch, dtype)  # type: ignore[no-any-return]
+
+
+def to_rows(features: Tensor, dtype: CacheType) -> Tensor:
+    """Features in the type of the cache: maps (B, C, H, W) as (B, H, W, C), and all others as (B,
+    1, 1, numbers)."""
+    ordered = features.permute(0, 2, 3, 1) if features.ndim == 4 else features.flatten(1)[:, None, None]
+    return ordered.to(type_of(dtype)).contiguous()
+
+
+def from_rows(rows: Tensor, shape: Sequence[int]) -> Tensor:
+    """The features of images, of this shape each, from what `to_rows` gave, in float32."""
+    found = rows.float()
+    return found.permute(0, 3, 1, 2) if len(shape) == 3 else found.reshape(-1, *shape)
 
 
 def as_rows(features: Tensor, dtype: CacheType) -> npt.NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,16 +19,14 @@ from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.paths import json_text
 from zoo_core.predict import open_run
 from zoo_core.runs.card import render_card, score_of
-from zoo_core.runs.directory import CARD, CONFIG, CURVES, MODEL, Run, file_of, read_result
+from zoo_core.runs.directory import CARD, CONFIG, CURVES, IMAGES, MODEL, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts
 from zoo_core.spec_checks import REPO_PATTERN
-from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tensors import write_tensors
 from zoo_core.weights.resolve import HUB_PREFIX
 
 LIBRARY = "zoo"
-RESULTS = ".eval_results/zoo.yaml"
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,10 @@ def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog,
     Raises ZooError for a run that did not finish or has damaged weights, UsageError for an option that the run cannot
     have.
     """
+    if options.dataset is not None and not is_repository(options.dataset):
+        raise UsageError(
+            f"--dataset is the id of a data set on the Hub, 'owner/name', and '{options.dataset}' is none."
+        )
     result = read_result(run)
     open_run(run.directory, catalog, torch.device("cpu"))  # weights that zoo refuses are refused here
     facts = without_local_paths(run.facts)
@@ -57,19 +58,23 @@ def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog,
         config |= twin.config
         files[TWIN_FILE] = folder / TWIN_FILE
         write_tensors(files[TWIN_FILE], twin.tensors)
-    for name in (CURVES, task_named(facts.task).picture):
+    for name in (CURVES, task_named(facts.task).picture, IMAGES):
         if file_of(run.directory, name).is_file():
             files[name] = run.directory / name
     written = {
         CONFIG: json_text(config),
         CARD: _card(facts, result, repo, options),
-        **({RESULTS: _results(result, options.dataset, facts.task)} if options.dataset else {}),
     }
     for name, text in written.items():
-        path = folder / name.replace("/", "-")
+        path = folder / name
         path.write_text(text, encoding="utf-8")
         files[name] = path
     return dict(sorted(files.items()))
+
+
+def is_repository(text: str) -> bool:
+    """Whether a text reads as the id of a repository of the Hub."""
+    return bool(REPO_PATTERN.fullmatch(text)) and not text.endswith(".git")
 
 
 def without_local_paths(facts: RunFacts) -> RunFacts:
@@ -97,7 +102,7 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     from huggingface_hub import EvalResult, ModelCardData
 
     base = (
-        facts.start.source.removeprefix(HUB_PREFIX)
+        printable(facts.start.source.removeprefix(HUB_PREFIX))
         if facts.start and facts.start.source.startswith(HUB_PREFIX)
         else None
     )
@@ -105,11 +110,12 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     licence_id, licence_name = licence_metadata(licence, chosen=options.licence is not None)
     task = task_named(facts.task)
     metric, score = score_of(result)
+    names = {kind: printable(getattr(facts, kind).name) for kind in ("backbone", "head", "strategy")}
     measured = EvalResult(
         task_type=task.hub_task,
         dataset_type=options.dataset or "custom",
-        dataset_name=options.dataset or facts.data.title,
-        dataset_split={"val": "validation"}.get(result["part"], result["part"]),
+        dataset_name=options.dataset or printable(facts.data.title),
+        dataset_split={"val": "validation"}.get(result["part"], printable(result["part"])),
         metric_type=metric,
         metric_value=score,
     )
@@ -120,11 +126,11 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
         license_name=licence_name,
         base_model=base,
         datasets=[options.dataset] if options.dataset else None,
-        tags=[LIBRARY, *(["timm"] if options.also_timm else []), facts.backbone.name.partition(":")[0]],
+        tags=[LIBRARY, *(["timm"] if options.also_timm else []), names["backbone"].partition(":")[0]],
         metrics=[metric],
         model_name=repo.partition("/")[2],
         eval_results=[measured],
-        zoo={"backbone": facts.backbone.name, "head": facts.head.name, "strategy": facts.strategy.name},
+        zoo=names,
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo)}"
 
@@ -147,16 +153,3 @@ def licence_metadata(licence: str | None, *, chosen: bool) -> tuple[str | None, 
             "`--licence other` stands for any other one; name it in the card."
         )
     return "other", re.sub(r"[^a-z0-9.+-]+", "-", identifier)[:100]
-
-
-def _results(result: Mapping[str, Any], dataset: str, name: TaskName) -> str:
-    """The evaluation in the Hub's `.eval_results` form. JSON is YAML."""
-    if not REPO_PATTERN.fullmatch(dataset) or dataset.endswith(".git"):
-        raise UsageError(f"--dataset is the id of a data set on the Hub, 'owner/name', and '{dataset}' is none.")
-    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
-
-    task_id = task_named(name).hub_task.replace("-", "_")
-    metric, score = score_of(result)
-    notes = f"{metric} on {result['images']} images of the {result['part']} part"
-    entry = EvalResultEntry(dataset_id=dataset, task_id=task_id, value=score, notes=notes)
-    return json.dumps(eval_result_entries_to_yaml([entry]), indent=2) + "\n"

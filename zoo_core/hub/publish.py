@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.errors import HubError, UsageError
 from zoo_core.hub.bundle import PublishOptions, build_bundle
-from zoo_core.hubclient.client import attempt, endpoint, explained, guarded_api, offline, transient
+from zoo_core.hubclient.client import attempt, checked_info, endpoint, explained, guarded_api, offline, transient
 from zoo_core.paths import git_object_id, sha256_of
 from zoo_core.runs.directory import CARD, read_run
 from zoo_core.spec_checks import REPO_PATTERN
@@ -57,11 +57,13 @@ def publish(
 
     An existing model is replaced only with `update`, and only while nobody else has moved its head.
     Nothing is sent when the repository holds the same bytes already, so that the same command
-    completes an interrupted publish. Raises UsageError, or HubError when the Hub refuses or
-    somebody else was faster.
+    completes an interrupted publish. Raises UsageError, also for `private` where the repository is
+    there and public, or HubError when the Hub refuses or somebody else was faster.
     """
     if not REPO_PATTERN.fullmatch(repo):
         raise UsageError(f"'{repo}' is not a repository 'owner/name' (letters, digits, '-', '_' and '.').")
+    if update and pull_request:
+        raise UsageError("--update changes the repository and --pr proposes the change: leave one out.")
     run = read_run(Path(directory))
     _remove_leftovers()
     with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
@@ -75,6 +77,11 @@ def publish(
         subject = f"publishing {repo}"
         api = guarded_api()
         head = _head(api, repo, subject) or _create(api, repo, subject, private=private)
+        if private and head.private is False:
+            raise UsageError(
+                f"{repo} is there and public, and --private is for a new repository: make it private at "
+                f"{planned.url}/settings, or leave --private out."
+            )
         if _holds(head, files):
             return _done(planned, head.sha, already_there=True)
         existing = {file.rfilename for file in head.siblings or ()} - BARE
@@ -104,7 +111,7 @@ def _head(api: HfApi, repo: str, subject: str, revision: str | None = None) -> M
 
     def ask() -> ModelInfo | None:
         try:
-            return api.model_info(repo, revision=revision, files_metadata=True)
+            return checked_info(api.model_info(repo, revision=revision, files_metadata=True))
         except RepositoryNotFoundError as error:
             if getattr(error.response, "status_code", None) == 401 and api.token is None:
                 return None

@@ -14,6 +14,10 @@ from zoo_core.errors import HubError, printable
 from zoo_core.hub.bundle import LIBRARY
 from zoo_core.hubclient.client import attempt, guarded_api, offline
 from zoo_core.spec_checks import REPO_PATTERN
+from zoo_core.tasks import ALL
+
+METRICS = {task.metric.name: task.metric for task in ALL.values()}
+MOST = 1e9  # an R2 below that is no result
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,9 @@ class Found:
     backbone: str | None
     task: str | None
     accuracy: float | None
+    metric: str | None
+    """The name of its score: accuracy, mean_average_precision or r2."""
+    score: float | None
     downloads: int | None
 
 
@@ -52,11 +59,14 @@ def _is_model(answer: object) -> bool:
 def _found(model: dict[str, Any]) -> Found:
     card = _mapping(model.get("cardData"))
     downloads = model.get("downloads")
+    metric, score = _score(card)
     return Found(
         repo=model["id"],
         backbone=_text(_mapping(card.get("zoo")).get("backbone")),
         task=_text(model.get("pipeline_tag") or card.get("pipeline_tag")),
-        accuracy=_accuracy(card),
+        accuracy=score if metric == "accuracy" else None,
+        metric=metric,
+        score=score,
         downloads=downloads if isinstance(downloads, int) and 0 <= downloads < 2**63 else None,
     )
 
@@ -69,14 +79,15 @@ def _text(value: object) -> str | None:
     return printable(value)[:60] if isinstance(value, str) else None
 
 
-def _accuracy(card: dict[str, Any]) -> float | None:
-    """The accuracy in a card's model-index, None where it has none between 0 and 1."""
+def _score(card: dict[str, Any]) -> tuple[str | None, float | None]:
+    """The first score of a task in a card's model-index, (None, None) where it has none that can be."""
     try:
         metrics = [
             metric for entry in card["model-index"] for result in entry["results"] for metric in result["metrics"]
         ]
-        value = next(metric["value"] for metric in metrics if metric["type"] == "accuracy")
+        name, value = next((one["type"], one["value"]) for one in metrics if one["type"] in METRICS)
     except (KeyError, TypeError, IndexError, StopIteration):
-        return None
+        return None, None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value <= 1 else None
+    lowest = -MOST if name == "r2" else 0  # worse than the mean of the targets is below 0
+    return (name, float(value)) if is_number and lowest <= value <= 1 else (None, None)

@@ -33,8 +33,8 @@ class TimmExport:
 def crop_for_timm(preprocessing: Preprocessing) -> float:
     """The crop share at which timm resizes an image to the same size as zoo does.
 
-    timm rounds size / crop down and zoo rounds to the nearest pixel: where they differ, the share is
-    chosen so that timm's quotient lies half a pixel above zoo's size.
+    timm rounds size / crop down and zoo rounds to the nearest pixel: where they differ, the share
+    is chosen so that timm's quotient lies half a pixel above zoo's size.
     """
     side = shorter_side(preprocessing)
     if math.floor(preprocessing.size / preprocessing.crop) == side:

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,6 +50,8 @@ def guarded_api() -> HfApi:
     set_client_factory(guarded_client)
     constants.DOWNLOAD_CHUNK_SIZE = RESUME_STEP
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    # Its own message, with the line of code that gave it; a full disk is said below.
+    warnings.filterwarnings("ignore", "Not enough free disk space", UserWarning)
     if not os.isatty(2):
         disable_progress_bars()
     return HfApi(library_name="zoo")
@@ -77,6 +80,17 @@ def attempt(subject: str, ask: Callable[[], T], *, place: str | None = None, mos
                 response = getattr(cause, "response", None)
                 time.sleep(pause if response is None else max(pause, wait_asked(response)))
     raise AssertionError("unreachable")
+
+
+def checked_info(info: T) -> T:
+    """Facts about a repository as the client has them, of any JSON. Raises TypeError for fields of other types."""
+    facts: Any = info
+    for file in facts.siblings or ():
+        if not isinstance(file.rfilename, str) or not isinstance(file.size, int | None):
+            raise TypeError("a file without a name or a size")
+    if not isinstance(facts.sha, str | None):
+        raise TypeError("no commit")
+    return info
 
 
 def _out_of_reach(place: str) -> str:

@@ -23,6 +23,7 @@ CONNECT_SECONDS = 4.0
 LONGEST_WAIT_SECONDS = 30
 MAX_TRIES = 3
 MAX_ANSWER_BYTES = 64 * 2**20  # the facts about a repository of 300,000 files
+MAX_ANSWERS = 300  # pages of one list: as many files at a thousand a page
 PASSING = (408, 429, 500, 502, 503, 504)  # statuses that another attempt may better
 RESUME_STEP = 2**20  # a cut download resumes at the last whole step; the client's own is 10 MiB
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -34,10 +35,12 @@ class _Call(threading.local):
     """The bounds of the call that this thread makes.
 
     `failed` counts the requests in a row without a result, whichever layer repeats them; None:
-    nobody counts. `most` is the upper size of a file, None where an answer is expected.
+    nobody counts. `answers` counts the requests for facts. `most` is the upper size of a file, None
+    where an answer is expected.
     """
 
     failed: int | None = None
+    answers = 0
     why = ""
     most: int | None = None
 
@@ -51,7 +54,7 @@ def bounded_call(most: int | None = None) -> Iterator[None]:
 
     The client repeats some requests by itself, for minutes.
     """
-    _call.failed, _call.most = 0, most
+    _call.failed, _call.answers, _call.most = 0, 0, most
     try:
         yield
     finally:
@@ -82,6 +85,9 @@ def _limit_tries(request: Any) -> None:
         return
     if _call.failed >= MAX_TRIES:
         raise UnreachableError(f"{origin_of(request.url)} {_call.why}. Try again later.")
+    _call.answers += request.url.path.startswith("/api/")
+    if _call.answers > MAX_ANSWERS:
+        raise HubError(f"{origin_of(request.url)} has no end of answers. Do not trust that server.")
     _call.failed += 1
     _call.why = "does not answer"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from zoo_core.errors import HubError, UnreachableError, UsageError, printable
-from zoo_core.hubclient.client import attempt, endpoint, guarded_api, offline
+from zoo_core.hubclient.client import attempt, checked_info, endpoint, guarded_api, offline
 from zoo_core.hubclient.guard import COMMIT, SHA256
 from zoo_core.paths import MAX_JSON_BYTES, git_object_id, sha256_of, write_text
 from zoo_core.spec_checks import REPO_PATTERN
@@ -18,6 +19,7 @@ from zoo_core.verified import remember, unchanged_sha256
 NOT_CACHED = "it is not in the cache, and HF_HUB_OFFLINE forbids the network."
 MAIN = "main"
 FILE = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9_][\w./-]{0,199}", re.ASCII)
+DATA_FILE = re.compile(r"(?!.*(\.\.|//|\\))[^/\x00-\x1f][^\x00-\x1f]{0,499}")
 REVISION = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 
 
@@ -111,6 +113,10 @@ def pull(
     if sha256 is not None and pinned is not None and pinned != sha256:
         raise HubError(f"{subject}: {files[0]} has the sha256 {pinned[:12]}... there, and {sha256[:12]}... is pinned.")
     pulled = [_fetch(repo, file, commit, facts, subject) for file, facts in stated.items()]
+    for one in pulled:  # a file that came later under the same name of its content has replaced it
+        if (unchanged_sha256(one.path) or sha256_of(one.path)) != one.sha256:
+            discard(one.path)
+            raise HubError(f"{subject}: the Hub gives two files one hash. Do not trust {endpoint()}.")
     if sha256 is not None and pulled[0].sha256 != sha256:
         raise HubError(
             f"{subject}: {files[0]} has the sha256 {pulled[0].sha256[:12]}..., and {sha256[:12]}... is pinned."
@@ -118,6 +124,35 @@ def pull(
     if revision != commit:
         write_text(_repo_cache(pulled[0].path, files[0]) / "refs" / (revision or MAIN), commit)
     return pulled
+
+
+def pull_data(repo: str, file: str, info: Any) -> Path:
+    """A file of a data set, verified, from the cache or fetched.
+
+    `info` is the Hub's answer about the data set at its commit, with the metadata of files. Raises
+    HubError.
+    """
+    found = cached_data(repo, file, info)
+    if found is not None:
+        return found
+    return _fetch(repo, file, str(info.sha), _stated_in(info, repo, file), f"hf:{repo}", repo_type="dataset").path
+
+
+def cached_data(repo: str, file: str, info: Any) -> Path | None:
+    """A file of a data set in the cache, None where its bytes are not those that the Hub states."""
+    from huggingface_hub import try_to_load_from_cache
+
+    stated = _stated_in(info, repo, file)
+    found = try_to_load_from_cache(repo, file, revision=str(info.sha), repo_type="dataset")
+    sha256 = _known_sha256(Path(found)) if isinstance(found, str) else None
+    return Path(str(found)) if sha256 is not None and stated.fits(Path(str(found)), sha256) else None
+
+
+def _stated_in(info: Any, repo: str, file: str) -> _Stated:
+    if not DATA_FILE.fullmatch(file):
+        raise HubError(f"hf:{repo}: a name of a file is malformed: {printable(file):.200}")
+    siblings = {str(sibling.rfilename): sibling for sibling in info.siblings or () if sibling.rfilename == file}
+    return _stated(siblings, file, str(info.sha), f"hf:{repo}")
 
 
 def _cached_together(
@@ -137,7 +172,7 @@ def _resolve(
 ) -> tuple[str, dict[str, _Stated]]:
     """The commit of a revision, and the hashes that the Hub states of its files."""
     api = guarded_api()
-    info = attempt(subject, lambda: api.model_info(repo, revision=revision, files_metadata=True))
+    info = attempt(subject, lambda: checked_info(api.model_info(repo, revision=revision, files_metadata=True)))
     commit = str(info.sha)
     moved = revision is not None and COMMIT.fullmatch(revision) and commit != revision
     if not COMMIT.fullmatch(commit) or moved:
@@ -145,26 +180,31 @@ def _resolve(
     siblings = {str(sibling.rfilename): sibling for sibling in info.siblings or ()}
     stated = {}
     for file in (*files, *(file for file in optional if file in siblings)):
-        if file not in siblings:
-            raise HubError(f"{subject}: the repository has no {file} at {commit[:8]}.")
-        large, git, size = siblings[file].lfs, str(siblings[file].blob_id), siblings[file].size
-        if not (SHA256.fullmatch(str(large.sha256)) if large else COMMIT.fullmatch(git)):
-            raise HubError(f"{subject}: the Hub names no hash of {file}. Do not trust {endpoint()}.")
-        if not isinstance(size, int) or size < 0:
-            raise HubError(f"{subject}: the Hub names no size of {file}. Do not trust {endpoint()}.")
-        if file.endswith(".json") and size > MAX_JSON_BYTES:
+        stated[file] = _stated(siblings, file, commit, subject)
+        if file.endswith(".json") and stated[file].size > MAX_JSON_BYTES:
             raise HubError(f"{subject}: {file} is larger than {MAX_JSON_BYTES // 2**20} MiB; zoo does not fetch that.")
-        stated[file] = _Stated(large.sha256 if large else None, git, size)
     return commit, stated
 
 
-def _fetch(repo: str, file: str, commit: str, stated: _Stated, subject: str) -> Pulled:
+def _stated(siblings: Mapping[str, Any], file: str, commit: str, subject: str) -> _Stated:
+    """The hash and the size that the Hub states of a file. Raises HubError where they cannot be right."""
+    if file not in siblings:
+        raise HubError(f"{subject}: the repository has no {printable(file)} at {commit[:8]}.")
+    large, git, size = siblings[file].lfs, str(siblings[file].blob_id), siblings[file].size
+    if not (SHA256.fullmatch(str(large.sha256)) if large else COMMIT.fullmatch(git)):
+        raise HubError(f"{subject}: the Hub names no hash of {printable(file)}. Do not trust {endpoint()}.")
+    if not isinstance(size, int) or size < 0:
+        raise HubError(f"{subject}: the Hub names no size of {printable(file)}. Do not trust {endpoint()}.")
+    return _Stated(large.sha256 if large else None, git, size)
+
+
+def _fetch(repo: str, file: str, commit: str, stated: _Stated, subject: str, repo_type: str = "model") -> Pulled:
     from huggingface_hub import hf_hub_download
 
     path = None
     try:
         for force in (False, True):
-            download = partial(hf_hub_download, repo, file, revision=commit, force_download=force)
+            download = partial(hf_hub_download, repo, file, revision=commit, force_download=force, repo_type=repo_type)
             path = Path(attempt(subject, download, most=stated.size))
             _remove_orphans(path)
             actual = sha256_of(path)
@@ -174,17 +214,17 @@ def _fetch(repo: str, file: str, commit: str, stated: _Stated, subject: str) -> 
             if not path.is_symlink():  # the client replaces the target of a link only
                 path.unlink(missing_ok=True)
     except HubError:
-        _discard(path)
+        discard(path)
         raise
-    _discard(path)
+    discard(path)
     raise HubError(
-        f"{subject}: {file} was fetched twice and its bytes are not those that the Hub states. "
+        f"{subject}: {printable(file)} was fetched twice and its bytes are not those that the Hub states. "
         "Nothing was kept. Try again later, or from another network or mirror."
     )
 
 
-def _discard(path: Path | None) -> None:
-    """Remove a file that failed its check from the cache."""
+def discard(path: Path | None) -> None:
+    """Remove a file from the cache."""
     if path is not None:
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)

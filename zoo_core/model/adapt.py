@@ -1,4 +1,5 @@
-"""The functions that a strategy names: its plan, and the parameters that it adds to a conv base and merges back."""
+"""The functions that a strategy names: its plan, and the parameters that it adds to a backbone and
+merges back."""
 
 from __future__ import annotations
 
@@ -11,13 +12,15 @@ from zoo_core.model.chain import Chain
 from zoo_core.specs import FreezeSpec, resolve
 
 ADDED = "zoo_added"
-"""The attribute of a module that lists its parameters added by a strategy; copies of the module keep it."""
+"""The attribute of a module that lists its parameters added by a strategy; copies of the module
+keep it."""
 
 Merge = Callable[[], None]
 
 
 def make_plan(strategy: Choice[FreezeSpec], stages: tuple[str, ...], epochs: int) -> Plan:
-    """Ask a strategy for its plan over these stages. Raises PluginError when the answer is no such plan."""
+    """Ask a strategy for its plan over these stages. Raises PluginError when the answer is no such
+    plan."""
     function = resolve(strategy.spec.plan)
     with attributing_errors(strategy.entry):
         plan = function(strategy.options, stages=stages, epochs=epochs)
@@ -29,8 +32,8 @@ def make_plan(strategy: Choice[FreezeSpec], stages: tuple[str, ...], epochs: int
 def adapt(strategy: Choice[FreezeSpec], base: Chain, plan: Plan) -> Merge | None:
     """Let a strategy add parameters to the stages whose rules train only added ones.
 
-    Returns the function that merges them into the base, in place; None for a strategy that adds nothing. Raises
-    PluginError when the strategy does not act as its plan says.
+    Returns the function that merges them into the base, in place; None for a strategy that adds
+    nothing. Raises PluginError when the strategy does not act as its plan says.
     """
     owner = owner_of(strategy.entry)
     rules = [plan.rules(phase) for phase in plan.phases]

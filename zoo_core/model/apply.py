@@ -23,8 +23,8 @@ APPLIED = "zoo_applied_plan"
 class AppliedPlan:
     """A plan over the parts of a module, with the rules of one of its phases in force.
 
-    Frozen parts get no gradients, and their normalisation statistics and dropout stay still even when the module's
-    `train()` is called. A plan of several phases goes on by `start_epoch`.
+    Frozen parts get no gradients, and their normalisation statistics and dropout stay still even
+    when the module's `train()` is called. A plan of several phases goes on by `start_epoch`.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class AppliedPlan:
     def start_epoch(self, epoch: int) -> bool:
         """Apply the rules of the phase to which an epoch (counted from 0) belongs.
 
-        Returns whether that is another phase than before: an optimizer then needs new parameter groups. Epochs beyond
-        the plan belong to its last phase.
+        Returns whether that is another phase than before: an optimizer then needs new parameter
+        groups. Epochs beyond the plan belong to its last phase.
         """
         number, end = 0, self.plan.phases[0].epochs
         while epoch >= end and number + 1 < len(self.plan.phases):
@@ -74,7 +74,8 @@ class AppliedPlan:
         return True
 
     def parameter_groups(self, lr: float) -> list[dict[str, object]]:
-        """For any torch optimizer, a group of each part's trainable parameters at the part's share of `lr`."""
+        """For any torch optimizer, a group of each part's trainable parameters at the part's share
+        of `lr`."""
         groups = []
         for name, rule in self.rules.items():
             parameters = list(trainable_parameters(self.parts[name], rule))
@@ -105,7 +106,8 @@ class AppliedPlan:
 
 @dataclass(frozen=True)
 class _KeepFrozen:
-    """A hook that puts frozen modules back into evaluation mode before they compute, whoever called train()."""
+    """A hook that puts frozen modules back into evaluation mode before they compute, whoever called
+    train()."""
 
     rule: Rule
 
@@ -121,9 +123,10 @@ def applied_to(module: nn.Module) -> AppliedPlan | None:
 def parts_of(module: nn.Module, stages: Sequence[str] | None, head: str | None) -> dict[str, nn.Module]:
     """The parts of any module: its stages in the order in which it calls them, then its head.
 
-    Stages and head are paths of modules (`"layer4"`, `"encoder.layers.11"`). By default the head is the last child with
-    parameters, and the stages are the other children with parameters. Parameters and statistics outside of all parts
-    belong to the first stage. Raises UsageError for an unknown path and for a module without two such children.
+    Stages and head are paths of modules (`"layer4"`, `"encoder.layers.11"`). By default the head is
+    the last child with parameters, and the stages are the other children with parameters.
+    Parameters and statistics outside of all parts belong to the first stage. Raises UsageError for
+    an unknown path and for a module without two such children.
     """
     children = [name for name, child in module.named_children() if any(True for _ in child.parameters())]
     head = children[-1] if head is None and children else head

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from zoo_core.attribution import mark_owner
 from zoo_core.catalog import Choice, owner_of
-from zoo_core.errors import PluginError, UsageError, reason_of
+from zoo_core.errors import PluginError, UsageError, ZooError, reason_of
 from zoo_core.freezing.plan import TRAINABLE, Rule
+from zoo_core.layout import FEATURE_MAP, Layout
 from zoo_core.model.adapt import ADDED
-from zoo_core.model.chain import NORMALISATION, Chain, freeze_part
+from zoo_core.model.chain import Chain, freeze_part, is_normalisation
 from zoo_core.model.design import ModelDesign
 from zoo_core.model.shapes import check_features, check_outputs, stage_shapes
 from zoo_core.model.transform import Transform
@@ -26,7 +27,8 @@ from zoo_core.weights_specs import Preprocessing
 
 
 class Model(nn.Module):
-    """A conv base and a head on its feature map. `design` records the choices that it was built from, if known."""
+    """A base and a head on its features. `design` records the choices that it was built from, if
+    known."""
 
     def __init__(self, backbone: Chain, head: nn.Module, design: ModelDesign | None = None) -> None:
         super().__init__()
@@ -37,7 +39,8 @@ class Model(nn.Module):
 
     @property
     def design(self) -> ModelDesign:
-        """The choices that the model was built from. Raises UsageError for a model put together by hand."""
+        """The choices that the model was built from. Raises UsageError for a model put together by
+        hand."""
         if self._design is None:
             raise UsageError(
                 "this model was put together by hand; zoo_core.create_model builds one that knows its design."
@@ -55,9 +58,9 @@ class Model(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Map images (B, C, H, W) to outputs (B, K)."""
-        features_BCHW = self.backbone(images_BCHW)
+        features = self.backbone(images_BCHW)
         freeze_part(self.head, self.head_rule)
-        outputs_BK: Tensor = self.head(features_BCHW)
+        outputs_BK: Tensor = self.head(features)
         return outputs_BK
 
     def train(self, mode: bool = True) -> Model:
@@ -84,7 +87,8 @@ class Model(nn.Module):
         self.train(self.training)
 
     def named_saved(self) -> Iterator[tuple[str, Tensor]]:
-        """Every saved tensor: those of the conv base under their published keys, those of the head under `head.`."""
+        """Every saved tensor: those of the backbone under their published keys, those of the head
+        under `head.`."""
         yield from self.backbone.named_upstream()
         for name, tensor in self.head.state_dict(keep_vars=True).items():
             yield f"{HEAD}.{name}", tensor
@@ -96,7 +100,7 @@ def trainable_parameters(part: nn.Module, rule: Rule) -> Iterator[nn.Parameter]:
         return
     if rule.parameters == "norm":
         for module in part.modules():
-            if isinstance(module, NORMALISATION):
+            if is_normalisation(module):
                 yield from module.parameters(recurse=False)
     elif rule.parameters == "added":
         for module in part.modules():
@@ -109,14 +113,16 @@ def trainable_parameters(part: nn.Module, rule: Rule) -> Iterator[nn.Parameter]:
 
 
 def set_trainable(part: nn.Module, rule: Rule) -> None:
-    """Let gradients reach the parameters of a stage or head that are trainable under a rule, and no others."""
+    """Let gradients reach the parameters of a stage or head that are trainable under a rule, and no
+    others."""
     trainable = {id(parameter) for parameter in trainable_parameters(part, rule)}
     for parameter in part.parameters():
         parameter.requires_grad_(id(parameter) in trainable)
 
 
 def build_network(choice: Choice[BackboneSpec]) -> Chain:
-    """Build the whole published network as a chain, freshly initialised, on the current default device.
+    """Build the whole published network as a chain, freshly initialised, on the current default
+    device.
 
     Raises PluginError when the builder fails or its chain differs from the spec.
     """
@@ -141,7 +147,8 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
 
 @contextmanager
 def _torch_settings_kept() -> Iterator[None]:
-    """Torch's global settings are afterwards as they were: a builder that changes them would change every training."""
+    """Torch's global settings are afterwards as they were: a builder that changes them would change
+    every training."""
     gradients, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
     try:
         yield
@@ -159,18 +166,28 @@ def build_head(
     num_outputs: int,
     in_size: tuple[int, int] | None = None,
     task: TaskName = "classification",
+    layout: Layout = FEATURE_MAP,
 ) -> nn.Module:
     """Build a head from `in_channels` channels to `num_outputs` outputs.
 
-    `in_size`, the feature map's height and width, goes to heads that need it (`HeadSpec.needs_size`). For regression,
-    `zoo_core.tasks.units` brings the outputs into the targets' units. Raises PluginError when the builder fails.
+    `in_size`, the feature map's height and width, goes to heads that need it
+    (`HeadSpec.needs_size`), and `layout` to those that take tokens as well
+    (`HeadSpec.takes_tokens`). For regression, `zoo_core.tasks.units` brings the outputs into the
+    targets' units. Raises UsageError for a layout that the head cannot take, PluginError when the
+    builder fails.
     """
     owner = owner_of(choice.entry)
     builder = resolve(choice.spec.build)
-    size = {"in_size": in_size} if choice.spec.needs_size else {}
+    given: dict[str, object] = {"in_size": in_size} if choice.spec.needs_size else {}
+    if choice.spec.takes_tokens:
+        given["layout"] = layout
+    elif layout.kind == "tokens":
+        raise UsageError("it takes feature maps only. `linear`, `mlp`, `cosine`, `logreg` and `prototype` take tokens.")
     try:
         with _torch_settings_kept():
-            head = builder(choice.options, in_channels=in_channels, num_outputs=num_outputs, **size)
+            head = builder(choice.options, in_channels=in_channels, num_outputs=num_outputs, **given)
+    except ZooError:
+        raise
     except (Exception, SystemExit) as error:
         raise PluginError(f"{owner} could not be built: {reason_of(error)}.") from error
     if not isinstance(head, nn.Module):
@@ -188,15 +205,27 @@ def build_head_for(
     num_outputs: int,
     task: TaskName,
 ) -> nn.Module:
-    """Build a head for a backbone's conv base and images of this preprocessing.
+    """Build a head for a backbone's base and images of this preprocessing.
 
-    Raises PluginError when the base puts out no feature map of its spec's channels, and when the head does not map it to
-    (B, K): both are seen from their shapes, before anything is computed.
+    Raises PluginError when the base puts out other features than its spec says, and when the head
+    does not map them to (B, K): both are seen from their shapes, before anything is computed.
+    Raises UsageError that names both where the head cannot take the backbone's features.
     """
+    layout = backbone.spec.features
     *_, features = stage_shapes(base, preprocessing.channels, preprocessing.size).values()
-    check_features(features, backbone.spec.channels, owner=owner_of(backbone.entry))
-    in_size = (features[1], features[2]) if head.spec.needs_size else None
-    built = build_head(head, in_channels=features[0], num_outputs=num_outputs, in_size=in_size, task=task)
+    check_features(features, layout, backbone.spec.channels, owner=owner_of(backbone.entry))
+    channels = layout.channels(features)
+    in_size = None
+    if head.spec.needs_size:
+        in_size = (features[1], features[2]) if layout.kind == "map" else (features[0], 1)
+    try:
+        built = build_head(
+            head, in_channels=channels, num_outputs=num_outputs, in_size=in_size, task=task, layout=layout
+        )
+    except UsageError as error:
+        raise UsageError(
+            f"the head '{head}' does not fit the backbone '{backbone}', which gives {layout}: {error}"
+        ) from error
     check_outputs(built, features, num_outputs, owner=owner_of(head.entry))
     return built
 

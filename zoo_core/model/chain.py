@@ -1,4 +1,4 @@
-"""A network as a chain of named stages: the conv base from image to feature map, then perhaps a classifier.
+"""A network as a chain of named stages: the base from image to features, then perhaps a classifier.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -14,14 +14,19 @@ from zoo_core.errors import PluginError
 from zoo_core.freezing.plan import Rule
 from zoo_core.specs import CLASSIFIER
 
-NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+UNDECAYED = ("pos", "token")
+"""Parts of the names of parameters that are tables of positions, or tokens: `pos_embed`,
+`relative_position_bias_table`, `cls_token`. Weight decay would pull what they encode to zero (as in
+Dosovitskiy et al. 2021, arXiv 2010.11929)."""
 
 
 class Chain(nn.Sequential):
     """Named stages, called one after the other.
 
-    Parameters are named by stage (`stem.conv1.weight`). `upstream` maps prefixes of such names to those of published
-    keys (`"stem.": ""`), so that weights are loaded and saved under their published keys (`conv1.weight`).
+    Parameters are named by stage (`stem.conv1.weight`). `upstream` maps prefixes of such names to
+    those of published keys (`"stem.": ""`), so that weights are loaded and saved under their
+    published keys (`conv1.weight`).
     """
 
     def __init__(self, stages: Mapping[str, nn.Module], upstream: Mapping[str, str] | None = None) -> None:
@@ -31,11 +36,13 @@ class Chain(nn.Sequential):
 
     @classmethod
     def cut(cls, network: nn.Module, stages: Mapping[str, str | Sequence[str | nn.Module]]) -> Chain:
-        """Cut a network into stages by the paths of its modules, in the order in which the network calls them.
+        """Cut a network into stages by the paths of its modules, in the order in which the network
+        calls them.
 
-        A stage is one path (`"layer1"`: that module) or several (`("conv1", "bn1")`: a sequence of modules). Among
-        several, a module without parameters that the network calls as a function, such as `nn.Flatten()`, stands as
-        itself. Raises PluginError when two parts of a stage have the same last name.
+        A stage is one path (`"layer1"`: that module) or several (`("conv1", "bn1")`: a sequence of
+        modules). Among several, a module without parameters that the network calls as a function,
+        such as `nn.Flatten()`, stands as itself. Raises PluginError when two parts of a stage have
+        the same last name.
         """
         modules: dict[str, nn.Module] = {}
         prefixes: dict[str, str] = {}
@@ -79,7 +86,8 @@ class Chain(nn.Sequential):
             yield self.upstream_name(name), tensor
 
     def split(self, stage: str = CLASSIFIER) -> tuple[Chain, Chain | None]:
-        """Split the chain before a stage: the conv base and the classifier, None for a chain without one."""
+        """Split the chain before a stage: the backbone and the classifier, None for a chain
+        without one."""
         if stage not in self._modules:
             return self, None
         where = self.stages.index(stage)
@@ -101,16 +109,35 @@ class Chain(nn.Sequential):
         return self
 
     def freeze_parts(self) -> None:
-        """Put frozen stages back into evaluation mode, even after somebody called train() on a part of the chain."""
+        """Put frozen stages back into evaluation mode, even after somebody called train() on a part
+        of the chain."""
         for name, rule in self.rules.items():
             freeze_part(self.stage(name), rule)
 
 
 def freeze_part(part: nn.Module, rule: Rule) -> None:
-    """Put a frozen part into evaluation mode; of a trainable part only the normalisation layers with frozen statistics."""
+    """Put a frozen part into evaluation mode; of a trainable part only the normalisation layers
+    with frozen statistics."""
     if not rule.trainable:
         part.eval()
     elif rule.statistics == "frozen":
         for module in part.modules():
-            if isinstance(module, NORMALISATION):
+            if is_normalisation(module):
                 module.eval()
+
+
+def is_normalisation(module: nn.Module) -> bool:
+    """Whether a module normalises its input. Libraries bring RMS norms of their own, which share no
+    class."""
+    return isinstance(module, NORMALISATION) or "rmsnorm" in type(module).__name__.lower()
+
+
+def decayed(part: nn.Module) -> set[nn.Parameter]:
+    """The parameters of a stage or head that weight decay pulls to zero: no norms, biases,
+    positions or tokens."""
+    return {
+        parameter
+        for module in part.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim > 1 and not isinstance(module, nn.Embedding) and not any(word in name for word in UNDECAYED)
+    }

@@ -23,7 +23,8 @@ class StartFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDesign:
-    """A backbone, a head, the preprocessing of their images, the task, and the weights that the backbone started from."""
+    """A backbone, a head, the preprocessing of their images, the task, and the weights that the
+    backbone started from."""
 
     backbone: Choice[BackboneSpec]
     head: Choice[HeadSpec]

@@ -50,10 +50,11 @@ CONVOLVING, LINEAR = _functions(("conv2d",)), _functions(("linear",))
 
 
 class ShapeInference(TorchFunctionMode):
-    """Infers shapes on the meta device, where torch's own functions are slow or import the compiler.
+    """Infers shapes on the meta device, where torch's own functions are slow or import the
+    compiler.
 
-    A function that keeps the shape hands it on; one that moves a window over a feature map moves it over one channel
-    on the CPU.
+    A function that keeps the shape hands it on; one that moves a window over a feature map moves it
+    over one channel on the CPU.
     """
 
     def __torch_function__(

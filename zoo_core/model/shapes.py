@@ -1,4 +1,5 @@
-"""Shapes on the meta device: of the features after each stage, and of a head's outputs, with nothing computed.
+"""Shapes on the meta device: of the features after each stage, and of a head's outputs, with
+nothing computed.
 
 A plugin's network is run here first, so its faults are found and named before any work.
 
@@ -16,15 +17,17 @@ from torch.func import functional_call
 
 from zoo_core.attribution import marked_owner
 from zoo_core.errors import PluginError, reason_of
+from zoo_core.layout import Layout
 from zoo_core.model.chain import Chain
 from zoo_core.model.lean_torch import ShapeInference
 
 
 def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int, ...]]:
-    """The output shape (C, H, W) of each stage for one square image of `size` pixels.
+    """The shape of each stage's output for one square image of `size` pixels.
 
-    The chain may be on any device, and stays as it is. Raises PluginError that names the first stage that fails, that
-    puts out anything but one float32 tensor, or that holds numbers of another type.
+    The chain may be on any device, and stays as it is. Raises PluginError that names the first
+    stage that fails, that puts out anything but one float32 tensor, or that holds numbers of
+    another type.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     features = torch.empty(1, channels, size, size, device="meta")
@@ -40,15 +43,17 @@ def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int,
     return shapes
 
 
-def check_features(shape: tuple[int, ...], channels: int, *, owner: str) -> None:
-    """Raise PluginError unless the last stage puts out a feature map (C, H, W) with the channels of the spec."""
-    if len(shape) != 3 or 0 in shape:
+def check_features(shape: tuple[int, ...], layout: Layout, channels: int, *, owner: str) -> None:
+    """Raise PluginError unless the last stage puts out features of the layout and the channels of
+    the spec."""
+    if not layout.fits(shape):
+        needed = "a feature map (B, C, H, W)" if layout.kind == "map" else f"{layout} (B, N, C)"
         raise PluginError(
-            f"{owner} puts out {_batched(shape)}, and a head needs a feature map (B, C, H, W). Pooling and classifier "
-            "belong into the stage zoo_core.CLASSIFIER, which a head replaces."
+            f"{owner} puts out {_batched(shape)}, and a head needs {needed}. The spec's `features` name the layout; "
+            "pooling and classifier belong into the stage zoo_core.CLASSIFIER, which a head replaces."
         )
-    if shape[0] != channels:
-        raise PluginError(f"{owner} puts out {shape[0]} channels, and its spec says {channels}.")
+    if layout.channels(shape) != channels:
+        raise PluginError(f"{owner} puts out {layout.channels(shape)} channels, and its spec says {channels}.")
 
 
 def check_outputs(head: nn.Module, features: tuple[int, ...], num_outputs: int, *, owner: str) -> None:
@@ -64,7 +69,8 @@ def check_outputs(head: nn.Module, features: tuple[int, ...], num_outputs: int, 
 
 
 def loose_tensors(module: nn.Module) -> list[str]:
-    """The names of tensors in a module that are neither parameters nor buffers: no device and no file gets them."""
+    """The names of tensors in a module that are neither parameters nor buffers: no device and no
+    file gets them."""
     return [name for name, _ in _loose(module)]
 
 
@@ -78,7 +84,8 @@ def _loose(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _on_meta(module: nn.Module, inputs: Tensor, subject: str) -> Tensor:
-    """The output of a module in evaluation mode, with its parameters and buffers on the meta device."""
+    """The output of a module in evaluation mode, with its parameters and buffers on the meta
+    device."""
     state = dict(itertools.chain(module.named_parameters(), module.named_buffers()))
     other = [key for key, tensor in state.items() if tensor.is_floating_point() and tensor.dtype != torch.float32]
     if other:

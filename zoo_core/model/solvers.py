@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo_core.builtin import FittedOptions
+from zoo_core.layout import FEATURE_MAP, Layout
 from zoo_core.model.heads import pooled
 from zoo_core.model.lean_torch import without_compiler
 
 DECAYS = tuple(10.0**power for power in range(1, -7, -1))
-"""The L2 penalties that are tried, from the strongest. For features of unit scale and a mean loss, 10 makes the weights
-vanish, and 1e-6 the penalty."""
+"""The L2 penalties that are tried, from the strongest. For features of unit scale and a mean loss,
+10 makes the weights vanish, and 1e-6 the penalty."""
 FOLDS = 5
 
 
@@ -26,45 +27,52 @@ FOLDS = 5
 class Solvable(Protocol):
     """A head that is fitted to all training images at once, when the training starts.
 
-    A phase that trains only the head then lasts one epoch. In a phase that trains stages too, gradients train the
-    fitted head further.
+    A phase that trains only the head then lasts one epoch. In a phase that trains stages too,
+    gradients train the fitted head further.
     """
 
-    def reduce(self, features_BCHW: Tensor) -> Tensor:
-        """The part of the head without parameters: a feature map (B, C, H, W) to (B, F)."""
+    def reduce(self, features: Tensor) -> Tensor:
+        """The part of the head without parameters: a map (B, C, H, W) or tokens (B, N, C) to (B,
+        F)."""
 
     def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
-        """Set the parameters from the reduced features of all training images; the seed decides all randomness."""
+        """Set the parameters from the reduced features of all training images; the seed decides all
+        randomness."""
 
 
 class _Fitted(nn.Sequential):
     """Pooling without parameters, then one layer that is fitted."""
 
-    pool: nn.Module
-    flatten: nn.Module
-
     def __init__(
-        self, options: FittedOptions, in_channels: int, make_output: type[nn.Module], num_outputs: int
+        self,
+        options: FittedOptions,
+        in_channels: int,
+        make_output: type[nn.Module],
+        num_outputs: int,
+        layout: Layout = FEATURE_MAP,
     ) -> None:
-        layers, width = pooled(options.pool, in_channels)
+        layers, width = pooled(options.pool, in_channels, layout)
         super().__init__(OrderedDict([*layers, ("output", make_output(width, num_outputs))]))
 
-    def reduce(self, features_BCHW: Tensor) -> Tensor:
-        reduced_BF: Tensor = self.flatten(self.pool(features_BCHW))
-        return reduced_BF
+    def reduce(self, features: Tensor) -> Tensor:
+        for layer in list(self)[:-1]:
+            features = layer(features)
+        return features
 
 
 class LogisticRegression(_Fitted):
-    """One linear layer at the optimum of multinomial logistic regression; the L2 penalty is cross-validated."""
+    """One linear layer at the optimum of multinomial logistic regression; the L2 penalty is
+    cross-validated."""
 
     output: nn.Linear
 
     @torch.no_grad()
     def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
-        """Solve in double precision on centred features, divided by one scale, and fold centre and scale into the layer.
+        """Solve in double precision on centred features, divided by one scale, and fold centre and
+        scale into the layer.
 
-        All features share the scale: a pretrained network's features have one unit, so a feature that hardly varies
-        should keep little weight.
+        All features share the scale: a pretrained network's features have one unit, so a feature
+        that hardly varies should keep little weight.
         """
         features_NF, targets_N = reduced_NF.cpu().double(), targets_N.cpu()
         mean_F = features_NF.mean(0)
@@ -88,9 +96,11 @@ def solve(
     start: Tensor | None = None,
     tolerance: float = 1e-8,
 ) -> tuple[Tensor, Tensor]:
-    """Minimise the mean cross-entropy + decay / 2 * |weight|^2 by L-BFGS, until no gradient exceeds `tolerance`.
+    """Minimise the mean cross-entropy + decay / 2 * |weight|^2 by L-BFGS, until no gradient exceeds
+    `tolerance`.
 
-    `start` (K, F + 1) holds weights and biases, None: zeros. Returns the weight (K, F) and the bias (K).
+    `start` (K, F + 1) holds weights and biases, None: zeros. Returns the weight (K, F) and the bias
+    (K).
     """
     if start is None:
         start = features_NF.new_zeros(classes, features_NF.shape[1] + 1)
@@ -118,9 +128,11 @@ def solve(
 
 
 def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int) -> float:
-    """The penalty of DECAYS with the smallest cross-entropy on held-out images, over stratified folds.
+    """The penalty of DECAYS with the smallest cross-entropy on held-out images, over stratified
+    folds.
 
-    The seed decides the folds. If no class has two images, nothing can be held out, and the penalty is 1.
+    The seed decides the folds. If no class has two images, nothing can be held out, and the penalty
+    is 1.
     """
     fold_N = _folds(targets_N, classes, seed)
     folds = [fold for fold in range(FOLDS) if (fold_N == fold).any()]
@@ -140,7 +152,8 @@ def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int) 
 
 
 def _folds(targets_N: Tensor, classes: int, seed: int) -> Tensor:
-    """The fold of each image (N): a class's images are dealt out in turn. The only image of a class gets -1: no fold."""
+    """The fold of each image (N): a class's images are dealt out in turn. The only image of a class
+    gets -1: no fold."""
     generator = torch.Generator().manual_seed(seed)
     fold_N = torch.full_like(targets_N, -1)
     for label in range(classes):
@@ -152,7 +165,8 @@ def _folds(targets_N: Tensor, classes: int, seed: int) -> Tensor:
 
 
 class Means(nn.Module):
-    """Logits from the distance to each class's mean: equal spherical Gaussians with `precision` 1 / variance."""
+    """Logits from the distance to each class's mean: equal spherical Gaussians with `precision` 1 /
+    variance."""
 
     def __init__(self, in_features: int, num_outputs: int) -> None:
         super().__init__()
@@ -182,11 +196,11 @@ class Prototypes(_Fitted):
         self.output.precision.fill_(1 / variance.clamp(min=1e-12).item())
 
 
-def logreg(options: FittedOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
+def logreg(options: FittedOptions, *, in_channels: int, num_outputs: int, layout: Layout = FEATURE_MAP) -> nn.Module:
     """Global pooling and the optimal linear layer, a plain `nn.Linear`."""
-    return LogisticRegression(options, in_channels, nn.Linear, num_outputs)
+    return LogisticRegression(options, in_channels, nn.Linear, num_outputs, layout)
 
 
-def prototype(options: FittedOptions, *, in_channels: int, num_outputs: int) -> nn.Module:
+def prototype(options: FittedOptions, *, in_channels: int, num_outputs: int, layout: Layout = FEATURE_MAP) -> nn.Module:
     """Global pooling and the distance to each class's mean."""
-    return Prototypes(options, in_channels, Means, num_outputs)
+    return Prototypes(options, in_channels, Means, num_outputs, layout)

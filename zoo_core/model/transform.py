@@ -1,4 +1,5 @@
-"""The preprocessing of one image as a callable, for the data loaders of a training loop of one's own.
+"""The preprocessing of one image as a callable, for the data loaders of a training loop of one's
+own.
 
 Shapes: C channels, S the side of the square image.
 """
@@ -19,15 +20,18 @@ from zoo_core.weights_specs import Preprocessing
 
 @dataclass(frozen=True)
 class Transform:
-    """A PIL image to a normalised float tensor (C, S, S), equal to the one that zoo computes in evaluation.
+    """A PIL image to a normalised float tensor (C, S, S), equal to the one that zoo computes in
+    evaluation.
 
-    Callable like a torchvision transform; it can be pickled, so data loaders may use it in their processes.
+    Callable like a torchvision transform; it can be pickled, so data loaders may use it in their
+    processes.
     """
 
     preprocessing: Preprocessing
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """Resize, crop the centre and normalise. Raises DataError for an image that zoo cannot take."""
+        """Resize, crop the centre and normalise. Raises DataError for an image that zoo cannot
+        take."""
         small = resized(from_pillow(image, at_least=decoded_side(self.preprocessing)), self.preprocessing)
         crop = crop_of(small, self.preprocessing.size, "none", CENTRE, b"")
         pixels_HWC = torch.tensor(apply_crop(small, crop, self.preprocessing))

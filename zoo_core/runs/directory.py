@@ -22,10 +22,12 @@ from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES, json_text, write_t
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.tasks import ALL
 from zoo_core.tensors import tensors_written
+from zoo_core.wording import quoted
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 MODEL = "model.safetensors"
+IMAGES = "images.safetensors"
 CURVES = "curves.png"
 CARD = "README.md"
 
@@ -67,7 +69,9 @@ def read_run(directory: Path) -> Run:
     """Read a run directory's facts. Raises UsageError when it is none, ZooError when it is damaged or not finished."""
     run = Run(directory, read_facts(directory))
     if not file_of(directory, MODEL).is_file():
-        raise ZooError(f"{directory} has no {MODEL}: the run did not finish. Go on with it: `zoo resume {directory}`.")
+        raise ZooError(
+            f"{directory} has no {MODEL}: the run did not finish. Go on with it: `zoo resume {quoted(directory)}`."
+        )
     return run
 
 
@@ -178,7 +182,7 @@ class RunWriter:
 
     def remove_leftovers(self) -> None:
         """Remove the unfinished files of a killed process."""
-        for name in (CONFIG, METRICS, MODEL, CURVES, *(task.picture for task in ALL.values()), CARD):
+        for name in (CONFIG, METRICS, MODEL, IMAGES, CURVES, *(task.picture for task in ALL.values()), CARD):
             for path in self.directory.glob(f".{name}.*"):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
@@ -194,7 +198,8 @@ class RunWriter:
         """
         if self.directory.is_dir() and not self.begun:
             if self._wrote_facts:
-                (self.directory / CONFIG).unlink(missing_ok=True)
+                for name in (CONFIG, IMAGES):
+                    (self.directory / name).unlink(missing_ok=True)
             if not any(self.directory.iterdir()):
                 self.directory.rmdir()
 

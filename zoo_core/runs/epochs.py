@@ -8,7 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One line of a run's metrics. Losses are means over images, `lr` the head's rate at the epoch's first step."""
+    """One line of a run's metrics. Losses are means over images, `lr` the head's rate at the
+    epoch's first step."""
 
     epoch: int
     phase: int

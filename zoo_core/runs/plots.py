@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +36,16 @@ def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: 
     save_figure(figure, target)
 
 
-def plot_plan(target: Path, plan: Plan, title: str) -> None:
-    """Draw a freeze plan to a PNG file: stages by epochs, darker where the rate is higher."""
-    shares = np.repeat(
-        [[rule.lr for rule in phase.rules] for phase in plan.phases], [p.epochs for p in plan.phases], axis=0
-    )
+def plot_plan(target: Path, plan: Plan, rates: Sequence[Mapping[str, float]], title: str) -> None:
+    """Draw a freeze plan to a PNG file: stages by epochs, darker where the rate in a phase is higher."""
+    by_phase = np.array([[of_phase[part] for part in plan.parts] for of_phase in rates])
+    shares = np.repeat(by_phase / by_phase.max(), [phase.epochs for phase in plan.phases], axis=0)
     figure = Figure(
         figsize=(max(5.0, 0.35 * plan.epochs + 3), max(2.5, 0.35 * len(plan.parts) + 1.5)), layout="constrained"
     )
     axes = figure.subplots()
-    image = axes.imshow(shares.T, cmap="Greens", vmin=0, vmax=max(1.0, shares.max()), aspect="auto")
-    figure.colorbar(image, ax=axes, label="share of the learning rate (0: frozen)")
+    image = axes.imshow(shares.T, cmap="Greens", vmin=0, vmax=1, aspect="auto")
+    figure.colorbar(image, ax=axes, label="share of the highest learning rate (0: frozen)")
     axes.set(xlabel="epoch", title=title)
     axes.set_xticks(range(plan.epochs), [str(epoch) for epoch in range(1, plan.epochs + 1)])
     axes.set_yticks(range(len(plan.parts)), plan.parts)

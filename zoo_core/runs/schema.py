@@ -23,6 +23,7 @@ from zoo_core.weights_specs import Preprocessing
 FORMAT = "zoo-run"
 VERSION = 1
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,98}[A-Za-z0-9])?", re.ASCII)
 
 
@@ -140,7 +141,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             backbone=_provided(data["backbone"]),
             head=_provided(data["head"]),
             strategy=_provided(data["strategy"]),
-            start=None if start is None else StartFacts(**_texts(_keys(start, StartFacts))),
+            start=None if start is None else _start(start),
             classes=_classes(data["classes"]),
             preprocessing=_preprocessing(_keys(data["preprocessing"], Preprocessing)),
             data=_data(_keys(data["data"], DataFacts)),
@@ -159,7 +160,9 @@ def parse_facts(data: object, where: str) -> RunFacts:
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
     """Check the result line of a run's metrics. Raises ZooError that names the file and the misfit."""
     try:
-        figures = task_named(facts.task).parse_figures(line, len(facts.classes))
+        task = task_named(facts.task)
+        figures = task.parse_figures(line, len(facts.classes))
+        _check_score(line, task.metric.name, figures[task.metric.name])
         return {
             **line,
             **figures,
@@ -173,6 +176,14 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
         raise ZooError(f"the result in {where} has no {brief(error.args[0])}.") from error
     except (TypeError, ValueError) as error:
         raise ZooError(f"the result in {where} is not one of a run: {printable(str(error))}") from error
+
+
+def _check_score(line: Mapping[str, Any], metric: str, figure: Any) -> None:
+    """Raise TypeError unless the score is the task's own; results of zoo 0.1 name none."""
+    if line.get("metric", metric) != metric:
+        raise TypeError(f"{brief(line['metric'])} is not the metric {metric}")
+    if as_number(line.get("score", figure)) != figure:
+        raise TypeError(f"the score is {brief(line['score'])} and the {metric} {brief(figure)}")
 
 
 def _baseline(value: object) -> dict[str, float]:
@@ -234,8 +245,12 @@ def _keys(value: object, kind: type) -> dict[str, Any]:
     return mapping
 
 
-def _texts(mapping: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if value is None else as_text(value) for key, value in mapping.items()}
+def _start(value: object) -> StartFacts:
+    found = _keys(value, StartFacts)
+    start = StartFacts(**{key: as_text(one) for key, one in found.items() if one is not None})
+    if not SHA256.fullmatch(start.sha256):
+        raise TypeError(f"{brief(start.sha256)} is not a sha256")
+    return start
 
 
 def _provided(value: object) -> Provided:

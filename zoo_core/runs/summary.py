@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo_core.data.places import absolute_place
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.runs.card import score_of
 from zoo_core.runs.directory import CONFIG, METRICS, MODEL, Run, file_of, is_run, read_facts, read_metrics, read_result
@@ -29,6 +29,8 @@ class RunSummary:
     weights: str
     seed: int
     data: str
+    data_place: str
+    """The data as config.json names them: the absolute path of files, if the run was not published."""
     data_digests: tuple[str, ...]
     """Digests of the names, labels and contents of its parts, sorted: equal for equal data."""
     epochs: int
@@ -51,22 +53,29 @@ class RunSummary:
 def find_runs(folder: Path) -> tuple[list[RunSummary], list[str]]:
     """The runs in a folder and below it, oldest first, and a line for each that cannot be read.
 
-    A run directory is not searched for further ones. Links to folders are not followed. Raises UsageError where there
-    is no such folder.
+    A run directory is not searched for further ones. Links to folders are not followed. Raises
+    UsageError where there is no such folder.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}. `zoo finetune` puts its runs into ./runs.")
-    runs, damaged = [], []
-    for directory in _run_directories(folder):
+    runs: list[RunSummary] = []
+    damaged: list[str] = []
+    for root, folders, files in os.walk(folder, onerror=lambda error: damaged.append(_unreadable(error))):
+        folders.sort()
+        if CONFIG not in files:
+            continue
         try:
-            runs.append(summarise(directory))
+            if is_run(Path(root)):
+                folders.clear()
+                runs.append(summarise(Path(root)))
         except ZooError as error:
             damaged.append(str(error))
     return sorted(runs, key=lambda run: (run.created, run.directory)), damaged
 
 
 def summarise(directory: Path) -> RunSummary:
-    """The line of the run in a directory. Raises UsageError when it is none, ZooError when it is damaged."""
+    """The line of the run in a directory. Raises UsageError when it is none, ZooError when it is
+    damaged."""
     facts = read_facts(directory)
     lines = read_metrics(directory) if file_of(directory, METRICS).is_file() else []
     result = _result(directory, facts)
@@ -82,6 +91,7 @@ def summarise(directory: Path) -> RunSummary:
         weights="none" if facts.start is None else facts.start.tag,
         seed=facts.config.seed,
         data=facts.data.title,
+        data_place=facts.config.data_text,
         data_digests=tuple(sorted(facts.data.digests.values())),
         epochs=sum(line.get("event") == "epoch" for line in lines),
         planned_epochs=sum(phase["epochs"] for phase in facts.plan["phases"]),
@@ -96,7 +106,8 @@ def summarise(directory: Path) -> RunSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting or a figure in which two runs differ, by its dotted name in config.json or metrics.jsonl."""
+    """A setting or a figure in which two runs differ, by its dotted name in config.json or
+    metrics.jsonl."""
 
     name: str
     first: Any
@@ -104,7 +115,8 @@ class Difference:
 
 
 def differences_of(first: Path, second: Path) -> tuple[list[Difference], list[Difference]]:
-    """The facts and the results in which two runs differ. Lists, such as the confusion matrix, are left out of results.
+    """The facts and the results in which two runs differ. Lists, such as the confusion matrix, are
+    left out of results.
 
     Raises UsageError when one is no run directory, ZooError when one is damaged.
     """
@@ -126,22 +138,25 @@ def _result(directory: Path, facts: RunFacts) -> dict[str, Any]:
     return read_result(Run(directory, facts)) if file_of(directory, MODEL).is_file() else {}
 
 
-def _run_directories(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        if CONFIG in files and is_run(Path(root)):
-            folders.clear()
-            yield Path(root)
+def _unreadable(error: OSError) -> str:
+    return f"{error.filename} cannot be searched for runs: {error.strerror}."
 
 
 def is_on(run: RunSummary, data: str) -> bool:
-    """Whether a run's data are those of `--data`: the same text, the same path, or a path that ends like it."""
-    asked, own = data.rstrip("/"), run.data.rstrip("/")
-    return asked == own or Path(asked).resolve() == Path(own).resolve() or own.endswith(f"/{asked}")
+    """Whether a run's data are those of `--data`: the same place, as far as both are on this machine.
+
+    Of a place that is gone, or of another machine, the end decides: "photos/" is then "/home/ada/photos".
+    """
+    asked, own = absolute_place(data), run.data_place
+    if os.path.exists(asked) and os.path.exists(own):
+        return os.path.samefile(asked, own)
+    end = data.removeprefix("./").rstrip("/")
+    return asked == own or end == run.data or own.rstrip("/").endswith(f"/{end}")
 
 
 def best_runs(runs: list[RunSummary], count: int) -> tuple[list[RunSummary], list[str]]:
-    """The finished runs with the highest scores, and a line for each reason why these scores do not compare."""
+    """The finished runs with the highest scores, and a line for each reason why these scores do not
+    compare."""
     finished = sorted((run for run in runs if run.score is not None), key=lambda run: -(run.score or 0.0))[:count]
     doubts = []
     metrics = sorted({run.metric or "" for run in finished})

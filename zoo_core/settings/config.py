@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from zoo_core.errors import UsageError, brief
 from zoo_core.settings.fields import Auto, DataInMemory, by_field_name, check_settings, setting
+from zoo_core.settings.needs import Need
 from zoo_core.spec_checks import MAX_SIZE
 from zoo_core.specs import TaskName
 
@@ -27,8 +28,7 @@ CACHE = "Cached features"
 COMPUTING = "Computing"
 IN_MEMORY = "in-memory data"
 """The `data` in the config of a run whose images a program handed over: no path leads to them."""
-MAX_SEED = 2**32 - 1
-"""The largest seed that numpy takes."""
+MAX_SEED = 2**32 - 1  # the largest that numpy takes
 MAX_EPOCHS = 10_000  # each is a line of 250 bytes in the metrics, of which zoo reads 16 MiB
 
 
@@ -71,6 +71,7 @@ class FinetuneConfig:
         chosen="30 where an epoch costs next to nothing, else 10",
         at_least=1,
         at_most=MAX_EPOCHS,
+        needs=(Need.STEPS,),
     )
     batch_size: int | Auto = setting(
         32,
@@ -78,6 +79,7 @@ class FinetuneConfig:
         help="Images per optimizer step.",
         chosen="the fastest that the GPU's memory holds, by trial; 32 on a CPU",
         at_least=1,
+        needs=(Need.STEPS,),
     )
     lr: float | Auto = setting(
         1e-2,
@@ -86,6 +88,7 @@ class FinetuneConfig:
         chosen="found by a range test at the start of the training",
         above=0,
         at_most=100,
+        needs=(Need.STEPS,),
     )
     size: int | None = setting(
         None,
@@ -98,11 +101,7 @@ class FinetuneConfig:
         old_options=("size",),
     )
     out: str | None = setting(
-        None,
-        group=MOST_USED,
-        help="Run directory to create.",
-        chosen="the next free one under ./runs",
-        per_machine=True,
+        None, group=MOST_USED, help="Run directory to create.", chosen="the next free one in ./runs", per_machine=True
     )
     task: TaskChoice = setting("auto", group=DATA, help="Task of the head.", chosen="follows from the data's targets")
     val_share: float = setting(
@@ -111,17 +110,17 @@ class FinetuneConfig:
         help="Share of each class held out for validation where the data has no val part.",
         at_least=0.01,
         at_most=0.9,
+        needs=(Need.SPLIT,),
     )
     augment: Augment = setting(
         "auto",
         group=DATA,
         help="Random variation of training images.",
         chosen="crop-flip; flip where the images are smaller than the input",
+        needs=(Need.VIEWS,),
     )
     bad_images: BadImages = setting(
-        "fail",
-        group=DATA,
-        help="Unreadable images: fail names them and stops, skip leaves them out.",
+        "fail", group=DATA, help="Unreadable images: fail names them and stops, skip leaves them out."
     )
     seed: int = setting(
         0,
@@ -137,14 +136,18 @@ class FinetuneConfig:
         chosen="0.1; 0.2 from scratch and with at least one image per 100 backbone parameters",
         above=0,
         at_most=100,
+        needs=(Need.STEPS, Need.TRAINED_WEIGHTS),
     )
-    optimizer: Optimizer = setting("adamw", group=OPTIMISATION, help="Optimizer; sgd has Nesterov momentum 0.9.")
+    optimizer: Optimizer = setting(
+        "adamw", group=OPTIMISATION, help="Optimizer; sgd has Nesterov momentum 0.9.", needs=(Need.STEPS,)
+    )
     weight_decay: float = setting(
         0.01,
         group=OPTIMISATION,
         help="Weight decay of all weights but norms and biases.",
         at_least=0,
         at_most=10,
+        needs=(Need.STEPS,),
     )
     warmup: float = setting(
         0.1,
@@ -152,6 +155,7 @@ class FinetuneConfig:
         help="Share of all steps in which the learning rate rises to its peak.",
         at_least=0,
         at_most=1,
+        needs=(Need.STEPS,),
     )
     patience: int | None = setting(
         None,
@@ -159,6 +163,7 @@ class FinetuneConfig:
         help="Early stopping: epochs without a better one after which a phase of the plan ends.",
         chosen="no early stopping",
         at_least=1,
+        needs=(Need.STEPS,),
     )
     label_smoothing: float = setting(
         0.0,
@@ -166,6 +171,7 @@ class FinetuneConfig:
         help="Share of a label's weight that is spread over all classes.",
         at_least=0,
         at_most=0.99,
+        requires=(Need.STEPS,),
     )
     mixup: float = setting(
         0.0,
@@ -173,6 +179,7 @@ class FinetuneConfig:
         help="Mixup's alpha: pairs of images are blended (0: off).",
         at_least=0,
         at_most=100,
+        requires=(Need.STEPS,),
     )
     cutmix: float = setting(
         0.0,
@@ -180,6 +187,8 @@ class FinetuneConfig:
         help="CutMix's alpha: a box of one image is pasted into another (0: off).",
         at_least=0,
         at_most=100,
+        needs=(Need.MAPS,),
+        requires=(Need.STEPS,),
     )
     l2_sp: float = setting(
         0.0,
@@ -188,6 +197,8 @@ class FinetuneConfig:
         "place of weight decay (0: off).",
         at_least=0,
         at_most=100,
+        needs=(Need.TRAINED_WEIGHTS,),
+        requires=(Need.STEPS,),
     )
     ema: float = setting(
         0.0,
@@ -196,6 +207,7 @@ class FinetuneConfig:
         "saved in their place (0: off).",
         at_least=0,
         at_most=0.999999,
+        requires=(Need.STEPS,),
     )
     views: int | None = setting(
         None,
@@ -207,6 +219,7 @@ class FinetuneConfig:
         at_most=1000,
         option="cached-views",
         old_options=("views",),
+        needs=(Need.CACHED_FEATURES,),
     )
     cache_gb: float = setting(
         10.0,
@@ -214,25 +227,25 @@ class FinetuneConfig:
         help="Gigabytes that features and resized images may take in the cache folder.",
         at_least=0,
         at_most=1_000_000,
+        needs=(Need.CACHE,),
     )
-    cache_dtype: CacheType = setting("float16", group=CACHE, help="Number type of cached features.")
-    device: str = setting(
-        "auto",
-        group=COMPUTING,
-        help="Device: auto, cpu, cuda or cuda:N.",
-        per_machine=True,
+    cache_dtype: CacheType = setting(
+        "float16", group=CACHE, help="Number type of cached features.", needs=(Need.CACHED_FEATURES,)
     )
+    device: str = setting("auto", group=COMPUTING, help="Device: auto, cpu, cuda or cuda:N.", per_machine=True)
     precision: Precision = setting(
         "auto",
         group=COMPUTING,
         help="Number type of the forward pass in training steps.",
         chosen="bfloat16 on a GPU that supports it, float32 on a CPU",
+        needs=(Need.STEPS,),
     )
     compile: Compile = setting(
         "auto",
         group=COMPUTING,
         help="Compile the trainable layers (torch.compile).",
         chosen="on where an estimate says that it saves time",
+        needs=(Need.TRAINED_STAGES,),
     )
     micro_batch: int | None = setting(
         None,
@@ -240,11 +253,13 @@ class FinetuneConfig:
         help="Images of a batch that go through the network together; fewer take less memory.",
         chosen="the whole batch",
         at_least=1,
+        needs=(Need.STEPS,),
     )
     gradient_checkpointing: bool = setting(
         False,
         group=COMPUTING,
         help="Compute activations a second time instead of storing them: less memory, more time, the same result.",
+        needs=(Need.TRAINED_STAGES,),
     )
     workers: int | None = setting(
         None,
@@ -255,12 +270,7 @@ class FinetuneConfig:
         per_machine=True,
     )
     save_every: float = setting(
-        30.0,
-        group=COMPUTING,
-        help="Seconds between two checkpoints.",
-        at_least=0,
-        at_most=1_000_000,
-        per_machine=True,
+        30.0, group=COMPUTING, help="Seconds between two checkpoints.", at_least=0, at_most=1_000_000, per_machine=True
     )
 
     def __post_init__(self) -> None:

@@ -13,9 +13,12 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints, runtime_checkable
 
 from zoo_core.errors import UsageError, brief, did_you_mean, printable
+
+if TYPE_CHECKING:
+    from zoo_core.settings.needs import Need
 
 Auto = Literal["auto"]
 
@@ -56,6 +59,8 @@ class Setting:
     option_name: str
     old_options: tuple[str, ...]
     per_machine: bool
+    needs: tuple[Need, ...]
+    requires: tuple[Need, ...]
     name: str = ""
     types: tuple[type, ...] = ()
     words: tuple[str, ...] = ()
@@ -148,6 +153,8 @@ def setting(
     option: str = "",
     old_options: tuple[str, ...] = (),
     per_machine: bool = False,
+    needs: tuple[Need, ...] = (),
+    requires: tuple[Need, ...] = (),
 ) -> Any:
     """Declare a setting at a field of a dataclass; without a default a config must name it.
 
@@ -155,7 +162,8 @@ def setting(
     "auto". Bounds hold for numbers and are inclusive, but for `above`. `option` is the spelling on
     the command line where that is not the field's name, `old_options` are spellings of earlier
     versions. A setting is `per_machine` when it decides when and where a run computes, and not its
-    result: a resumed run may have another value.
+    result: a resumed run may have another value. In a run that lacks one of its `needs` it has no
+    effect, and zoo says so; without one of those that it `requires` it is refused.
     """
     declared = Setting(
         default=default,
@@ -168,6 +176,8 @@ def setting(
         option_name=option,
         old_options=old_options,
         per_machine=per_machine,
+        needs=needs,
+        requires=requires,
     )
     return field(default=default, metadata={"setting": declared})
 

@@ -37,7 +37,8 @@ def choose_columns(
 ) -> Columns:
     """Choose the columns that are named, or else the only possible ones.
 
-    `features` are the column types of the package `datasets`. Raises UsageError that lists the columns.
+    `features` are the column types of the package `datasets`. Raises UsageError that lists the
+    columns.
     """
     kinds = {name: kind_of(feature) for name, feature in features.items()}
     listed = ", ".join(f"'{printable(name)}' ({type(features[name]).__name__})" for name in list(features)[:30])

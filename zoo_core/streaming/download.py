@@ -13,7 +13,8 @@ from zoo_core.hubclient.client import attempt, guarded_api, scrubbed
 
 
 def prepare(url: str) -> None:
-    """Guard the requests that follow; call it before threads start, because it closes all connections.
+    """Guard the requests that follow; call it before threads start, because it closes all
+    connections.
 
     Raises UsageError when an address holds a password, which a run would write into its config.
     """

@@ -18,13 +18,14 @@ from zoo_core.data.parts import find_parts
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName, Source
 from zoo_core.errors import DataError, HubError, UnreachableError, UsageError, ZooError, printable, reason_of
-from zoo_core.hubclient.client import attempt, endpoint, guarded_api
+from zoo_core.hubclient.client import attempt, checked_info, endpoint, guarded_api
 from zoo_core.hubclient.guard import COMMIT
 from zoo_core.installing import install_hint
 from zoo_core.options import parse_options, split_name
 from zoo_core.settings import TaskChoice
 from zoo_core.streaming.assemble import read_shards
 from zoo_core.streaming.columns import Columns, choose_columns
+from zoo_core.streaming.hubfiles import HubFiles, are_proven, record_as_proven
 from zoo_core.streaming.hubtable import TableShard, content_of
 from zoo_core.streaming.samples import SampledShard
 from zoo_core.streaming.shard_cache import ShardCache
@@ -70,12 +71,14 @@ def open_hub_data(text: str, task: TaskChoice = "auto", watch: Watch | None = No
     options = parse_options(title, HubOptions, given)
     package = _package()
     api = guarded_api()
-    info = attempt(title, lambda: api.dataset_info(name, revision=options.revision, files_metadata=True))
+    info = attempt(title, lambda: checked_info(api.dataset_info(name, revision=options.revision, files_metadata=True)))
     commit = info.sha or ""
     if not COMMIT.fullmatch(commit):
         raise HubError(f"{title}: {endpoint()} does not tell which revision it has. Do not trust that server.")
+    files = HubFiles(name, info)
+    files.pull_descriptions()
     builder = _builder(package, title, name, options.config, commit)
-    splits = _streams(title, builder) if options.streaming else _tables(title, builder, info)
+    splits = _streams(title, builder) if options.streaming else _tables(title, builder, files)
     features = next((split.features for split in splits.values() if split.features), None)
     if features is None:
         raise DataError(f"{title} does not tell the types of its columns.")
@@ -83,15 +86,15 @@ def open_hub_data(text: str, task: TaskChoice = "auto", watch: Watch | None = No
     parts, ignored = _parts(title, splits)
     shard_cache = ShardCache(round(options.disk_gb * 1e9))
     names = [columns.image, *columns.labels]
-    raw = package.Image(decode=False)  # decode.py has the rules for images
     shards: dict[PartName, list[SampledShard]] = {}
     for part, (split_name_, split) in parts.items():
-        split = split.cast_column(columns.image, raw)
         identity = f"{name}@{commit} {builder.config.name} {split_name_} {'+'.join(names)}"
         if options.streaming:
-            shards[part] = _stream_shards(title, split, split_name_, identity, columns, shard_cache)
+            reader = _ShardReader(title, package, builder, files, split.features, columns)
+            shards[part] = _stream_shards(reader, split_name_, f"proven {identity}", shard_cache)
         else:
-            shards[part] = _table_shards(split.select_columns(names), split_name_, identity, columns)
+            table = _with_undecoded(package, split, columns).select_columns(names)
+            shards[part] = _table_shards(table, split_name_, identity, columns)
     # Half of the disk space: the next window is downloaded while the last one is still read.
     return read_shards(title, shards, columns.target_format, room=shard_cache.room // 2, watch=watch, ignored=ignored)
 
@@ -166,11 +169,11 @@ def _streams(title: str, builder: Any) -> Mapping[str, Any]:
     return streams
 
 
-def _tables(title: str, builder: Any, info: Any) -> Mapping[str, Any]:
+def _tables(title: str, builder: Any, files: HubFiles) -> Mapping[str, Any]:
     """The splits as tables on this disk: the repository's files, and a copy with random access."""
-    place = Path(builder.cache_dir)
+    made = place = Path(builder.cache_dir)
     if not place.exists():
-        needed = 2 * sum(file.size or 0 for file in info.siblings or ())
+        needed = 2 * sum(file.size or 0 for file in files.info.siblings or ())
         while not place.exists():
             place = place.parent
         free = shutil.disk_usage(place).free
@@ -179,7 +182,13 @@ def _tables(title: str, builder: Any, info: Any) -> Mapping[str, Any]:
                 f"{title} takes about {needed / 1e9:.3g} GB of the disk, and {free / 1e9:.3g} GB are free. "
                 "Add streaming=yes to download it in parts, while they are needed."
             )
-    _ask_hub(title, builder.download_and_prepare)
+    if not are_proven(made):
+        data_files = builder.config.data_files
+        local = {split: type(each)(files.pull_all(each), each.origin_metadata) for split, each in data_files.items()}
+        builder.config.data_files = type(data_files)(local)
+        # Tables that were made of unproven files, by another program or an older zoo, are made again.
+        _ask_hub(title, lambda: builder.download_and_prepare(download_mode="reuse_cache_if_exists"))
+        record_as_proven(made)
     tables: Mapping[str, Any] = _ask_hub(title, builder.as_dataset)
     return tables
 
@@ -210,24 +219,55 @@ def _table_shards(table: Any, split: str, identity: str, columns: Columns) -> li
     ]
 
 
-def _stream_shards(
-    title: str, stream: Any, split: str, identity: str, columns: Columns, shard_cache: ShardCache
-) -> list[SampledShard]:
-    """A shard for each file of the repository, stored as a tar file."""
-    count = stream.num_shards
-    shards: list[SampledShard] = []
-    for number in range(count):
-        download_to = partial(_download_to, title, stream.shard(num_shards=count, index=number), columns)
-        shards.append(RemoteTar(f"{split}/{number:05d}", f"{identity} {number} of {count}", shard_cache, download_to))
-    return shards
+def _with_undecoded(package: Any, rows: Any, columns: Columns) -> Any:
+    """Rows with the images as bytes or paths: decode.py has the rules for images."""
+    return rows.cast_column(columns.image, package.Image(decode=False))
 
 
-def _download_to(title: str, stream: Any, columns: Columns, path: Path) -> None:
-    def pairs() -> Iterator[tuple[str, bytes]]:
-        for row in stream:
+@dataclass(frozen=True)
+class _ShardReader:
+    """Reads single files of a table's split, whose columns have the types `features`."""
+
+    title: str
+    package: Any
+    builder: Any
+    files: HubFiles
+    features: Any
+    columns: Columns
+
+    def write(self, address: str, path: Path) -> None:
+        """Write the samples of a file as a tar file. Raises HubError for a file that is not as the Hub states."""
+        with self.files.pulled(address) as file:
+            rows = _ask_hub(self.title, lambda: self._rows(file))
+            _ask_hub(self.title, lambda: write_tar(path, self._pairs(rows)))
+
+    def _rows(self, file: Path) -> Any:
+        declared = self.builder.info.features  # by the data set's card; else each file has the types of its columns
+        reader = type(self.builder).__module__.rpartition(".")[2]
+        rows = self.package.load_dataset(
+            reader, data_files=[str(file)], split="train", streaming=True, features=declared
+        )
+        if declared is None and rows.features != self.features:
+            raise HubError("the columns of its files are not of the same types.")
+        return _with_undecoded(self.package, rows, self.columns)
+
+    def _pairs(self, rows: Any) -> Iterator[tuple[str, bytes]]:
+        for row in rows:
             try:
-                yield columns.text_of(row), content_of(row[columns.image])
+                yield self.columns.text_of(row), content_of(row[self.columns.image])
             except DataError as error:
                 raise HubError(f"an image {error}.") from None
 
-    _ask_hub(title, lambda: write_tar(path, pairs()))
+
+def _stream_shards(reader: _ShardReader, split: str, identity: str, shard_cache: ShardCache) -> list[SampledShard]:
+    """A shard for each file of the repository, stored as a tar file."""
+    addresses = reader.builder.config.data_files[split]
+    return [
+        RemoteTar(
+            f"{split}/{number:05d}",
+            f"{identity} {number} of {len(addresses)}",
+            shard_cache,
+            partial(reader.write, address),
+        )
+        for number, address in enumerate(addresses)
+    ]

@@ -33,7 +33,8 @@ class SampledShard(Shard, Protocol):
 
     @property
     def identity(self) -> str:
-        """A text that stands for the content: an index of the shard is valid while it stays the same."""
+        """A text that stands for the content: an index of the shard is valid while it stays the
+        same."""
 
     @property
     def remote(self) -> bool:

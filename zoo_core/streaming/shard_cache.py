@@ -1,4 +1,5 @@
-"""A folder of downloaded shards of limited size: the least recently used shard is removed for a new one."""
+"""A folder of downloaded shards of limited size: the least recently used shard is removed for a new
+one."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ KEY_DIGITS = 32
 
 @dataclass(frozen=True)
 class ShardCache:
-    """At most `room` bytes of shards stay in the folder. A download comes on top of them until it is complete."""
+    """At most `room` bytes of shards stay in the folder. A download comes on top of them until it
+    is complete."""
 
     room: int
 
@@ -33,8 +35,9 @@ class ShardCache:
     def open(self, identity: str, title: str, download_to: Callable[[Path], None]) -> BinaryIO:
         """Open the file of a shard for reading; `download_to` writes it when the folder lacks it.
 
-        Threads and processes may call this at once. An open file can be read to its end even after its shard was
-        removed. Raises DataError when the shard is larger than the room, FullError when the disk is full.
+        Threads and processes may call this at once. An open file can be read to its end even after
+        its shard was removed. Raises DataError when the shard is larger than the room, FullError
+        when the disk is full.
         """
         path = self.folder / f"{blake2b(identity.encode(), digest_size=KEY_DIGITS // 2).hexdigest()}{ENDING}"
         try:
@@ -66,7 +69,8 @@ class ShardCache:
             raise FullError(f"{error} {hint}") from error
 
     def _shards(self) -> list[tuple[Path, int]]:
-        """The files with their bytes, the least recently used first; those of killed downloads are removed before.
+        """The files with their bytes, the least recently used first; those of killed downloads are
+        removed before.
 
         A download in progress counts, and `_unlink` leaves it.
         """

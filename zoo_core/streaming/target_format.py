@@ -24,13 +24,15 @@ class TargetFormat:
 
     task: TaskName
     names: tuple[str, ...] | None
-    """The names of the classes or labels, whose positions the texts hold; None: a text is a class name."""
+    """The names of the classes or labels, whose positions the texts hold; None: a text is a class
+    name."""
 
 
 def read_targets(
     where: str, entries: EntriesByPart, target_format: TargetFormat
 ) -> tuple[tuple[str, ...], dict[PartName, Targets]]:
-    """The names of the outputs, and the targets of each part. A held-out part without targets is left out.
+    """The names of the outputs, and the targets of each part. A held-out part without targets is
+    left out.
 
     Raises DataError that names the sample for a text of another format.
     """

@@ -1,8 +1,8 @@
 """Samples in a tar file as WebDataset writes them: an image and its target under one name.
 
-Nothing is unpacked: a sample is read from its place in the tar file, and no name in it ever becomes a
-path. Links and devices are ignored, like other files, and counted by kind. The memory that a damaged
-or hostile file may take is bounded here.
+Nothing is unpacked: a sample is read from its place in the tar file, and no name in it ever becomes
+a path. Links and devices are ignored, like other files, and counted by kind. The memory that a
+damaged or hostile file may take is bounded here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ MAX_ENDING = 20  # characters; a longer ending is counted as none
 
 
 class _Headers(io.FileIO):
-    """A tar file for `tarfile`, which asks for a whole header at once, however long it claims to be."""
+    """A tar file for `tarfile`, which asks for a whole header at once, however long it claims to
+    be."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= MAX_HEADER:
@@ -73,7 +74,8 @@ def samples_of(file: BinaryIO, title: str, ignored: Counter[str]) -> Iterator[Sa
 def _preferred(
     title: str, stem: str, kind: str, first: tarfile.TarInfo, second: tarfile.TarInfo, ignored: Counter[str]
 ) -> tarfile.TarInfo:
-    """Of two images the one with an ending of PHOTOS, such as a photo beside its depth in a TIFF file."""
+    """Of two images the one with an ending of PHOTOS, such as a photo beside its depth in a TIFF
+    file."""
     photos = [member for member in (first, second) if _split(member.name)[1] in PHOTOS]
     if kind != IMAGE or len(photos) != 1:
         raise _error(title, f"the sample '{printable(stem)}' has two files for its {_WORDS[kind]}")
@@ -97,7 +99,8 @@ def _sample(file: BinaryIO, title: str, key: str, image: tarfile.TarInfo, target
 
 
 def content_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    """`length` bytes at `offset` of an open file, or those that it has there, whatever its position."""
+    """`length` bytes at `offset` of an open file, or those that it has there, whatever its
+    position."""
     length = max(0, min(length, os.fstat(file.fileno()).st_size - offset))  # memory is taken for all of them
     if PREAD is not None:
         content: bytes = PREAD(file.fileno(), length, offset)
@@ -112,7 +115,8 @@ def content_at(file: BinaryIO, offset: int, length: int) -> bytes:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The key and the ending of a member's name, which is split at its first dot behind the folders."""
+    """The key and the ending of a member's name, which is split at its first dot behind the
+    folders."""
     folder, slash, base = name.rpartition("/")
     key, _, ending = base.partition(".")
     return folder + slash + key, ending.lower()
@@ -148,7 +152,8 @@ def _members(file: BinaryIO, title: str, ignored: Counter[str]) -> Iterator[tarf
 
 
 def _checked_members(tar: tarfile.TarFile, size: int) -> Iterator[tarfile.TarInfo]:
-    """The members in order. Raises ReadError unless each lies behind the one before and within the file."""
+    """The members in order. Raises ReadError unless each lies behind the one before and within the
+    file."""
     least = 0
     while (member := tar.next()) is not None:
         if member.size < 0 or member.offset_data <= least or member.offset_data + member.size > size:

@@ -40,7 +40,8 @@ class LocalTar:
 
 @dataclass(frozen=True)
 class RemoteTar:
-    """A tar file that `download_to` writes into the shard cache, where it stays while there is room."""
+    """A tar file that `download_to` writes into the shard cache, where it stays while there is
+    room."""
 
     title: str
     identity: str

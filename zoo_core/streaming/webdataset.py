@@ -34,7 +34,8 @@ class TarOptions:
     """The pattern of the validation shards."""
     test: str | None = None
     classes: str | None = None
-    """A text file with one class a line; by default classes.txt beside the first shard, if it exists."""
+    """A text file with one class a line; by default classes.txt beside the first shard, if it
+    exists."""
     disk_gb: float = 10.0
     """The disk space for remote shards."""
 

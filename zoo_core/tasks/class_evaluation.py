@@ -14,13 +14,15 @@ import numpy as np
 from zoo_core.tasks.metrics import ACCURACY, Counts, wilson
 
 MAX_MATRIX = 1000
-"""The classes up to which the whole matrix is written and drawn: 3 MB of JSON, of the 8 MiB that zoo reads."""
+"""The classes up to which the whole matrix is written and drawn: 3 MB of JSON, of the 8 MiB that
+zoo reads."""
 MAX_CONFUSIONS = 1000  # pairs of classes that are named where the matrix is not written
 
 
 @dataclass(frozen=True, eq=False)
 class ClassEvaluation:
-    """`counts[m]` images of class `true[m]` were predicted as `predicted[m]` (M); a pair of classes stands once."""
+    """`counts[m]` images of class `true[m]` were predicted as `predicted[m]` (M); a pair of classes
+    stands once."""
 
     true: Counts
     predicted: Counts
@@ -88,7 +90,8 @@ class ClassEvaluation:
         return self.blocks(self.num_classes)
 
     def blocks(self, most: int) -> Counts:
-        """The matrix with neighbouring classes summed, so that it has at most so many rows and columns."""
+        """The matrix with neighbouring classes summed, so that it has at most so many rows and
+        columns."""
         width = -(-self.num_classes // most)
         side = -(-self.num_classes // width)
         matrix = np.zeros((side, side), dtype=np.int64)

@@ -130,6 +130,13 @@ class Classification(Task[ClassEvaluation]):
         counted = f"{evaluation.correct} of {evaluation.images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
         return f"Accuracy {where}: {self.metric.text(evaluation.score)} ({counted})"
 
+    def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
+        """With a word where the accuracy is above the baseline, which lies within its interval."""
+        sentences = super().baseline_sentences(figures, baseline)
+        if self.beats(figures, baseline) and figures["interval"][0] <= baseline.score:
+            sentences.append("The baseline lies within the accuracy's interval: more images may show no difference.")
+        return sentences
+
     def answer_text(self, value: float) -> str:
         return f"{100 * value:.1f} %"
 

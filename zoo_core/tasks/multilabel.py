@@ -183,7 +183,8 @@ class Multilabel(Task[LabelEvaluation]):
         return isinstance(target, list) and all(isinstance(one, str) for one in target)
 
     def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
-        """Labels by name, or vectors of 0 and 1; without `names` they are the labels that occur, sorted."""
+        """Labels by name, or vectors of 0 and 1; without `names` they are the labels that occur,
+        sorted."""
         vectors = all(not isinstance(one, str) for value in values for one in value) and any(values)
         if names is None:
             count = len(values[0])

@@ -45,7 +45,8 @@ class Objective:
         return evaluation
 
     def partial(self, outputs_BK: Tensor, targets: Tensor) -> Partial:
-        """The share of a batch in an evaluation: its own evaluation, or outputs and targets where all are needed."""
+        """The share of a batch in an evaluation: its own evaluation, or outputs and targets where
+        all are needed."""
         if self.task.is_joined(outputs_BK.shape[1]):
             return self.measure(outputs_BK, targets)
         return outputs_BK, targets

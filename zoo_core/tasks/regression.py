@@ -155,7 +155,8 @@ class Regression(Task[NumberEvaluation]):
         return bool(numbers) and all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers)
 
     def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
-        """Numbers, or vectors of numbers: "value", or "value0" and so on, where the data have no `names`."""
+        """Numbers, or vectors of numbers: "value", or "value0" and so on, where the data have no
+        `names`."""
         vectors = [value if isinstance(value, list) else [value] for value in values]
         width = len(vectors[0])
         names = names or (["value"] if width == 1 else [f"value{n}" for n in range(width)])

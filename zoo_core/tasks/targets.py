@@ -15,7 +15,8 @@ import numpy.typing as npt
 from zoo_core.errors import DataError, printable
 
 Targets = npt.NDArray[Any]
-"""(N,) int64 class indices, or (N, K): 0 or 1 for each label, or numbers, as `stored_numbers` has them."""
+"""(N,) int64 class indices, or (N, K): 0 or 1 for each label, or numbers, as `stored_numbers` has
+them."""
 
 PartName = Literal["train", "val", "test"]
 MAX_CELLS = 250_000_000  # targets of a table: as float32 they take 1 GB
@@ -26,8 +27,8 @@ MAX_ROUNDING = 1e-3  # of a column's standard deviation
 class TargetColumns:
     """The target columns of a table: `cells` holds a tuple for each row, one text a column.
 
-    `train` are the rows that say which classes or labels exist. `error` makes the DataError that names
-    a row's line.
+    `train` are the rows that say which classes or labels exist. `error` makes the DataError that
+    names a row's line.
     """
 
     where: str

@@ -94,7 +94,8 @@ class Task(ABC, Generic[E]):
     # -- targets
 
     def check_outputs(self, where: str, names: Sequence[str]) -> None:
-        """Raise DataError when a data set, called `where`, has too few classes or labels to train on."""
+        """Raise DataError when a data set, called `where`, has too few classes or labels to train
+        on."""
         if not names:
             raise DataError(f"{where}: no image has a {self.output}.")
 
@@ -124,11 +125,13 @@ class Task(ABC, Generic[E]):
 
     @abstractmethod
     def fits(self, target: Any) -> bool:
-        """Whether a target of a program's data (a str, int, float, or list of these) is one of the task."""
+        """Whether a target of a program's data (a str, int, float, or list of these) is one of the
+        task."""
 
     @abstractmethod
     def read_values(self, values: Sequence[Any], names: Sequence[str] | None) -> tuple[tuple[str, ...], Targets]:
-        """Output names and targets of a program's data. `names` are the outputs' if the data name them.
+        """Output names and targets of a program's data. `names` are the outputs' if the data name
+        them.
 
         Raises KeyError, IndexError, TypeError or ValueError for values of another task, and
         DataError for names that cannot be.
@@ -182,7 +185,8 @@ class Task(ABC, Generic[E]):
     def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
         """Check the task's figures in the result line of a run.
 
-        Raises KeyError for a figure that is missing, TypeError or ValueError for one of another shape.
+        Raises KeyError for a figure that is missing, TypeError or ValueError for one of another
+        shape.
         """
 
     def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:

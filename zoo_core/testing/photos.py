@@ -9,10 +9,11 @@ from PIL import Image
 
 
 def make_photos(root: Path, *, classes: tuple[str, ...] = ("blue", "red"), count: int = 10, size: int = 40) -> Path:
-    """Write `count` files of noise for each class to `root/CLASS`, half PNG and half JPEG, of `size` x `size` pixels.
+    """Write `count` files of noise for each class to `root/CLASS`, half PNG and half JPEG, of
+    `size` x `size` pixels.
 
-    The first class is tinted blue and the others red, so that a small network learns the first two. Always the same
-    files. Returns `root`.
+    The first class is tinted blue and the others red, so that a small network learns the first two.
+    Always the same files. Returns `root`.
     """
     generator = np.random.default_rng(0)
     for label, name in enumerate(classes):

@@ -12,10 +12,11 @@ from zoo_core.training.stopping import StopRequest
 
 
 class Agreement:
-    """Lets all ranks save and stop after the same step, and sums the losses that are still on the device.
+    """Lets all ranks save and stop after the same step, and sums the losses that are still on the
+    device.
 
-    An exchange makes the processor wait for the device, and the ranks for each other. One process alone needs none: it sees
-    a stop request, and that a save is due, at once.
+    An exchange makes the processor wait for the device, and the ranks for each other. One process
+    alone needs none: it sees a stop request, and that a save is due, at once.
     """
 
     def __init__(self, world: World, device: torch.device, stop_request: StopRequest, save_every: float) -> None:

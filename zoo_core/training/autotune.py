@@ -30,7 +30,8 @@ SLOW = 20  # billions of operations a second: hardly any machine in use for this
 
 
 def autotune(job: Job) -> Job:
-    """The job with a batch size by trial and with compiling on or off, where its user left them open.
+    """The job with a batch size by trial and with compiling on or off, where its user left them
+    open.
 
     The main process tries, and all processes take its decisions. The model is left as it was.
     """

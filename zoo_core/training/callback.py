@@ -1,4 +1,5 @@
-"""The callback of a training: it hears of cached images, steps, epochs, and of whatever a person should know."""
+"""The callback of a training: it hears of cached images, steps, epochs, and of whatever a person
+should know."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ class Callback(Protocol):
     """Follows a training; a progress bar is one."""
 
     def on_caching(self, done: int, total: int) -> None:
-        """The frozen prefix has computed `done` of the `total` images whose features were not cached."""
+        """The frozen prefix has computed `done` of the `total` images whose features were not
+        cached."""
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """Step `step` of `steps` in epoch `epoch` is done; all count from 1."""

@@ -26,6 +26,7 @@ from torch import Tensor
 from zoo_core.errors import TrainingError, WeightsError, ZooError
 from zoo_core.paths import sha256_of
 from zoo_core.tensors import read_tensors
+from zoo_core.wording import quoted
 
 FOLDER = "checkpoints"
 STATE = "state.json"
@@ -88,7 +89,7 @@ def newest_checkpoint(run: Path, *, clean: bool) -> Checkpoint | None:
     if numbered and found is None:
         raise TrainingError(
             f"the checkpoint {numbered[-1]} is damaged, and there is no other. Remove {root} to start this run again "
-            f"from its beginning: `zoo resume {run}`."
+            f"from its beginning: `zoo resume {quoted(run)}`."
         )
     for folder in (*damaged, *root.glob(".new-*")) if clean else ():
         shutil.rmtree(folder, ignore_errors=True)
@@ -130,7 +131,7 @@ def _unwritable(root: Path, error: Exception) -> ZooError:
     reason = (error.strerror if isinstance(error, OSError) else None) or error
     return TrainingError(
         f"a checkpoint could not be written to {root}: {reason}. The one before it is untouched. Free space or make "
-        f"the folder writable, then go on with `zoo resume {root.parent}`."
+        f"the folder writable, then go on with `zoo resume {quoted(root.parent)}`."
     )
 
 

@@ -1,7 +1,8 @@
-"""Checks of a checkpoint's tensors before any of them is used: a checkpoint may come from a stranger.
+"""Checks of a checkpoint's tensors before any of them is used: a checkpoint may come from a
+stranger.
 
-A kernel reads and writes outside a tensor that has another shape or type than it expects. So names, shapes and types must
-be those that this training would write, and counts those that it can reach.
+A kernel reads and writes outside a tensor that has another shape or type than it expects. So names,
+shapes and types must be those that this training would write, and counts those that it can reach.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ def check_tensors(
 ) -> None:
     """Raise ValueError unless these are the tensors of a checkpoint of this training.
 
-    `trained` are weights and statistics, now and, with `has_best`, of the best epoch; `average` those of the moving
-    average; `parameters` those that an optimizer may train; `random` the states of this process's generators.
+    `trained` are weights and statistics, now and, with `has_best`, of the best epoch; `average`
+    those of the moving average; `parameters` those that an optimizer may train; `random` the states
+    of this process's generators.
     """
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():

@@ -55,9 +55,9 @@ class Compiled:
         return outputs_BK
 
 
-def recording_pays(device: torch.device, cut: SplitPoint, processes: int) -> bool:
+def recording_pays(device: torch.device, split: SplitPoint, processes: int) -> bool:
     """Whether to record the tail as a CUDA graph: it has stages, is on a GPU, and talks to no other process."""
-    return device.type == "cuda" and cut.stages > 0 and processes == 1
+    return device.type == "cuda" and split.stages > 0 and processes == 1
 
 
 def compiling_pays(plan: Plan, layers: int, seconds_per_epoch: list[float]) -> bool:

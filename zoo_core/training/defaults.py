@@ -6,9 +6,11 @@ worth. Every rule returns a value and the reason as a clause after "because".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from statistics import median
 
 import torch
+from PIL import Image
 
 from zoo_core.data.sources import Part
 from zoo_core.data.transforms import shorter_side
@@ -24,7 +26,7 @@ from zoo_core.wording import human_count
 PARAMETERS_PER_IMAGE = 100  # with at most so many, the images suffice to fine-tune a whole backbone
 CHEAP_GMACS = 1000  # billions of multiply-accumulates an epoch: seconds on any machine
 MANY_EPOCHS, FEW_EPOCHS = 30, 10
-INSPECTED = 9  # images whose median size is taken for that of all
+INSPECTED = 9  # images that are taken for all
 
 
 def default_strategy(images: int, parameters: int, *, pretrained: bool) -> tuple[str, str]:
@@ -56,12 +58,17 @@ def default_base_lr(images: int, parameters: int, *, pretrained: bool) -> tuple[
 
 def default_augment(train: Part, preprocessing: Preprocessing) -> tuple[Augment, str]:
     """The augmentation: images with fewer pixels than the input have none to spare for a crop."""
-    step = -(-len(train) // INSPECTED)
-    side = median(min(train.images.read(index).size) for index in range(0, len(train), step))
+    side = median(min(image.size) for image in sample_of(train))
     wanted = shorter_side(preprocessing)
     if side < wanted:
         return "flip", f"images of {side:.0f} pixels are too small for crops, which need {wanted}"
     return "crop-flip", f"images of {side:.0f} pixels are large enough for crops"
+
+
+def sample_of(train: Part) -> Iterator[Image.Image]:
+    """Some images from all over a part, by which all are judged."""
+    step = -(-len(train) // INSPECTED)
+    return (train.images.read(index) for index in range(0, len(train), step))
 
 
 def default_epochs(strategy: str, spec: BackboneSpec, images: int, preprocessing: Preprocessing) -> tuple[int, str]:

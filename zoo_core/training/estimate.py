@@ -80,10 +80,10 @@ def _estimate(job: Job, images: int) -> list[Estimate]:
     found: list[Estimate] = []
     for number, phase in enumerate(job.plan.phases):
         job.model.apply_rules(job.plan.rules(phase))
-        cut = job.caching.splits[number] or SplitPoint(job.plan.frozen_depth(phase))
-        front, inputs = _front(job, cut, images_BCHW)
+        split = job.caching.splits[number] or SplitPoint(job.plan.frozen_depth(phase))
+        front, inputs = _front(job, split, images_BCHW)
         front_and_decode = (front + decode / workers) / images
-        step, forward, kept = _tail(job, cut, inputs)
+        step, forward, activations = _tail(job, split, inputs)
         counts = {name: len(one) for name, one in job.source.parts.items()}
         steps = counts["train"] * step / images
         epoch = steps + counts["val"] * forward / images
@@ -92,37 +92,37 @@ def _estimate(job: Job, images: int) -> list[Estimate]:
             epoch += (counts["train"] + counts["val"]) * front_and_decode
         elif not any(one.once for one in found):  # later phases' features are computed in the same pass
             once = (counts["train"] * job.caching.views + counts["val"]) * front_and_decode
-        found.append(Estimate(once, epoch, steps, _memory(job, number, kept)))
+        found.append(Estimate(once, epoch, steps, _memory(job, number, activations)))
     return found
 
 
-def _front(job: Job, cut: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tensor]:
+def _front(job: Job, split: SplitPoint, images_BCHW: Tensor) -> tuple[float, Tensor]:
     """Seconds for the tried images up to a split point, with all workers busy, and their features."""
-    if cut == SplitPoint(0):
+    if split == SplitPoint(0):
         return 0.0, images_BCHW
-    front = FrozenPrefix(job.model, [cut])
+    front = FrozenPrefix(job.model, [split])
     if job.device.type != "cpu":
         seconds, outputs = _timed(lambda: front(images_BCHW))
-        return seconds, outputs[cut].clone()
+        return seconds, outputs[split].clone()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a worker has one thread, and there are as many workers as threads
     try:
         seconds, outputs = _timed(lambda: front(images_BCHW))
     finally:
         torch.set_num_threads(threads)
-    return seconds / job.settings.workers, outputs[cut].clone()
+    return seconds / job.settings.workers, outputs[split].clone()
 
 
-def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]:
+def _tail(job: Job, split: SplitPoint, inputs: Tensor) -> tuple[float, float, int]:
     """Seconds of a step and of a forward pass over the tried images, and the activation bytes of one."""
     recompute = job.settings.gradient_checkpointing
-    tail = Tail(job.model, cut, recompute=recompute).eval()  # statistics stay as they are
+    tail = Tail(job.model, split, recompute=recompute).eval()  # statistics stay as they are
     targets = torch.from_numpy(job.source.parts["train"].targets[[0] * len(inputs)]).to(job.device)
     objective = objective_for(job.source.task, job.model.head)
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+    def note(tensor: Tensor) -> Tensor:
+        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     weights = {parameter.untyped_storage().data_ptr() for parameter in tail.parameters()}
@@ -132,24 +132,26 @@ def _tail(job: Job, cut: SplitPoint, inputs: Tensor) -> tuple[float, float, int]
             outputs_BK = tail(inputs)
         return objective.loss(outputs_BK, targets)
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         loss()
-    bytes_kept = sum(count for place, count in kept.items() if place not in weights)
+    activations = sum(count for place, count in saved.items() if place not in weights)
     with torch.inference_mode():
         forward, _ = _timed(lambda: tail(inputs))
     seconds, _ = _timed(lambda: loss().backward())  # type: ignore[no-untyped-call]
-    return seconds, forward, bytes_kept // len(inputs)
+    return seconds, forward, activations // len(inputs)
 
 
-def _memory(job: Job, number: int, kept: int) -> int:
+def _memory(job: Job, number: int, activations: int) -> int:
     """Bytes of all weights, the gradients and optimizer state of trainable ones, and activations."""
     rules = job.plan.rules(job.plan.phases[number])
     weights = sum(parameter.nbytes for parameter in job.model.parameters())
-    learning = sum(
-        parameter.nbytes for row, rule in rules.items() for parameter in trainable_parameters(job.model.part(row), rule)
+    trainable = sum(
+        parameter.nbytes
+        for part, rule in rules.items()
+        for parameter in trainable_parameters(job.model.part(part), rule)
     )
     together = min(job.settings.micro_batch, len(job.source.parts["train"]))
-    return weights + learning * (1 + STATES[job.settings.optimizer]) + kept * together
+    return weights + trainable * (1 + STATES[job.settings.optimizer]) + activations * together
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

@@ -1,7 +1,7 @@
 """The one evaluator: it measures epochs, the end of a run, and a finished run on other images.
 
-The ranks share the images of a part, and each gets the whole result. A stop request ends an evaluation early; it changes
-nothing, so that a resumed run makes it again.
+The ranks share the images of a part, and each gets the whole result. A stop request ends an
+evaluation early; it changes nothing, so that a resumed run makes it again.
 
 Shapes: N images of a part, K outputs, F features.
 """
@@ -36,7 +36,8 @@ class EvaluationStopped(Exception):
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Runs a network over every image of a part, in evaluation mode and in the view that is no augmentation."""
+    """Runs a network over every image of a part, in evaluation mode and in the view that is no
+    augmentation."""
 
     objective: Objective
     device: torch.device
@@ -46,7 +47,8 @@ class Evaluator:
     def evaluate(
         self, network: nn.Module, inputs: Inputs, watch: Callable[[int, int], None] | None = None
     ) -> Evaluation:
-        """The figures of a network on all images; `watch` is told (images done, images) of this rank.
+        """The figures of a network on all images; `watch` is told (images done, images) of this
+        rank.
 
         Raises EvaluationStopped, on all ranks, after a stop request to any of them.
         """
@@ -61,7 +63,8 @@ class Evaluator:
     ) -> tuple[Tensor, Tensor]:
         """Outputs (N, K) and targets (N) or (N, K) of all images in order, on the CPU.
 
-        `compute` is called in place of the network, as a part of it that gives features (B, F). Raises EvaluationStopped.
+        `compute` is called in place of the network, as a part of it that gives features (B, F).
+        Raises EvaluationStopped.
         """
         return concatenated(self._passes(network, inputs, compute or network, lambda *pair: pair, watch))
 
@@ -73,7 +76,8 @@ class Evaluator:
         reduce: Callable[[Tensor, Tensor], T],
         watch: Callable[[int, int], None] | None,
     ) -> list[T]:
-        """The results of `reduce` for the outputs and targets, on the CPU, of each pass of all ranks, in order."""
+        """The results of `reduce` for the outputs and targets, on the CPU, of each pass of all
+        ranks, in order."""
         groups = self.world.shard(in_groups(range(len(inputs)), self._group_size(network)))
         batches = inputs.batches([[(index, CENTRE) for index in group] for group in groups])
         mine: list[tuple[int, T]] = []

@@ -12,12 +12,13 @@ from zoo_core.devices.world import World
 from zoo_core.errors import LostError, TrainingError, ZooError, is_out_of_memory, reason_of
 from zoo_core.runs.directory import RunWriter
 from zoo_core.training.stopping import ForcedExit, Interrupted
+from zoo_core.wording import quoted
 
 
 @contextmanager
 def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> Iterator[None]:
     """Turn a stop, a full disk, a lost rank and a full memory into errors that name the command that resumes the run."""
-    command = f"zoo resume {writer.directory}" + (f" --devices {world.size}" if world.size > 1 else "")
+    command = f"zoo resume {quoted(writer.directory)}" + (f" --devices {world.size}" if world.size > 1 else "")
     try:
         yield
     except Interrupted as stopped:

@@ -34,6 +34,7 @@ from zoo_core.streaming.open import open_streaming_dataset
 from zoo_core.tasks.objective import check_loss, check_task
 from zoo_core.training.autotune import autotune
 from zoo_core.training.defaults import FEW_EPOCHS
+from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
 from zoo_core.weights.load import build_shapes
@@ -47,7 +48,8 @@ class Job:
 
     `config` holds the settings as somebody asked for them, `settings` all of them with a value, and
     `decisions` those that zoo decided, with the reasons. `shapes` are those of one image's features
-    at each split point, `caching` names the split points and views that are cached.
+    at each split point, `caching` names the split points and views that are cached. `notes` are
+    sentences on poor prospects and on settings without effect, for the user alone.
     """
 
     config: FinetuneConfig
@@ -62,6 +64,7 @@ class Job:
     start: InitialWeights
     dropped: tuple[str, ...]
     findings: tuple[str, ...]
+    notes: tuple[str, ...]
     model: Model
     shapes: dict[SplitPoint, tuple[int, ...]]
     caching: Caching
@@ -115,11 +118,13 @@ def prepare(
     world: World | None = None,
     *,
     split_kind: str | None = None,
+    stand_in: bool = False,
 ) -> Job:
     """Choose, check and load everything that a config names, and decide what it leaves open.
 
     `watch` is told how many images were inspected. `world` holds the processes that train together:
     all of them prepare, and decide the same. `split_kind` is the kind of a resumed run's split.
+    With `stand_in` the job is for a plan alone, and random weights stand for those of a tag.
 
     Raises UsageError for a wrong setting, DataError and WeightsError for wrong files.
     """
@@ -136,7 +141,7 @@ def prepare(
     source = source.with_validation(share=config.val_share, seed=config.seed, kind=split_kind)
     if config.strategy != "auto":  # a wrong one ends before a download
         make_plan(catalog.strategy(config.strategy), backbone.spec.stages, config.epochs or FEW_EPOCHS)
-    start = resolve_weights(backbone, config.weights)
+    start = resolve_weights(backbone, config.weights, stand_in=stand_in)
     if start.local is not None:
         start.local.begin_sha256()
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)
@@ -157,6 +162,8 @@ def prepare(
         # Of the machines that train together the one with the smallest disk decides.
         budget=min(world.all_gather_object(cache_budget(config.cache_gb))),
     )
+    train, pretrained = source.parts["train"], start.pretrained
+    outlook = prospects(backbone.spec, base, resolved.plan, train, preprocessing, catalog, pretrained=pretrained)
     # After the head: its initial weights are the same under every strategy.
     merge = adapt(resolved.strategy, base, resolved.plan)
     job = Job(
@@ -172,6 +179,7 @@ def prepare(
         start=start,
         dropped=dropped,
         findings=findings(source),
+        notes=(*outlook, *resolved.notes),
         model=model.to(device),
         shapes=resolved.shapes,
         caching=resolved.caching,
@@ -236,6 +244,15 @@ def sized(preprocessing: Preprocessing, size: int | None, spec: BackboneSpec) ->
     """The preprocessing at the size asked for. Raises UsageError when the backbone cannot take it."""
     if size is None:
         return preprocessing
-    if size < spec.min_size:
-        raise UsageError(f"'{spec.name}' needs images of at least {spec.min_size} pixels, and --image-size is {size}.")
+    if not spec.takes_size(size):
+        raise UsageError(f"'{spec.name}' needs images {spec.sizes}, and --image-size is {size}.{_nearest(spec, size)}")
     return replace(preprocessing, size=size)
+
+
+def _nearest(spec: BackboneSpec, size: int) -> str:
+    """The nearest sizes that the network takes, where a size is no multiple of its step."""
+    if not spec.size_step or spec.size_step == 1 or size < spec.min_size:
+        return ""
+    below = size - size % spec.size_step
+    nearest = [str(one) for one in (below, below + spec.size_step) if spec.takes_size(one)]
+    return f" The nearest: {' and '.join(nearest)}."

@@ -1,11 +1,14 @@
-"""The out-of-memory policy around a training step: less memory for the same gradients, until they fit.
+"""The out-of-memory policy around a training step: less memory for the same gradients, until they
+fit.
 
-A step that runs out of memory is computed again from the state before it. First, if batch norm takes its statistics from
-the batch, gradient checkpointing is turned on, because smaller micro-batches would change those statistics. Otherwise, or
-if that is not enough, the micro-batch is halved for the rest of the run.
+A step that runs out of memory is computed again from the state before it. First, if batch norm
+takes its statistics from the batch, gradient checkpointing is turned on, because smaller
+micro-batches would change those statistics. Otherwise, or if that is not enough, the micro-batch is
+halved for the rest of the run.
 
-Ranks cannot do this in a step, in which they wait for each other. On accelerators they try the first steps beforehand, each
-on its own, and agree on the smallest micro-batch that any of them needs.
+Ranks cannot do this in a step, in which they wait for each other. On accelerators they try the
+first steps beforehand, each on its own, and agree on the smallest micro-batch that any of them
+needs.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from torch import Tensor
 from zoo_core.devices.transfer import is_accelerator
 from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.training.snapshot import before_forward
-from zoo_core.training.train_step import Batch, TrainStep
+from zoo_core.training.train_step import BATCH_NORM, Batch, TrainStep
 
 TRIALS = 2  # steps: the optimizer takes its memory with the first one
 SINGLE_VALUE = "Expected more than 1 value per channel when training"  # torch's words
@@ -27,7 +30,8 @@ CHECKPOINTING = "turning on gradient checkpointing (--gradient-checkpointing), w
 
 
 class StepError(TrainingError):
-    """This rank cannot compute its share of a step. Other ranks may have computed theirs, and wait for it."""
+    """This rank cannot compute its share of a step. Other ranks may have computed theirs, and wait
+    for it."""
 
 
 @dataclass
@@ -42,11 +46,12 @@ class MemoryPolicy:
         self._trials = TRIALS if self.step.world.size > 1 and is_accelerator(self.step.device) else 0
 
     def with_fallback(self, batch: Batch, *, alone: bool = False) -> Tensor:
-        """`TrainStep.accumulate_gradients`, again in less memory each time that there is too little.
+        """`TrainStep.accumulate_gradients`, again in less memory each time that there is too
+        little.
 
-        Afterwards `undo_forward` puts back the statistics and random numbers that the step has moved. Raises StepError if
-        there is too little memory for a single image, if ranks run out of it together in a step, and if a batch norm
-        cannot be trained on what it sees.
+        Afterwards `undo_forward` puts back the statistics and random numbers that the step has
+        moved. Raises StepError if there is too little memory for a single image, if ranks run out
+        of it together in a step, and if a batch norm cannot be trained on what it sees.
         """
         self.undo_forward = before_forward(self.step.tail)
         if self._trials and not alone:
@@ -58,10 +63,7 @@ class MemoryPolicy:
             except ValueError as error:
                 if SINGLE_VALUE not in str(error):
                     raise
-                raise StepError(
-                    "batch norm cannot be trained on a single image whose feature map is one pixel. Give a larger "
-                    "--batch-size or --image-size, or freeze its statistics: --strategy last:1,statistics=frozen."
-                ) from error
+                raise StepError(self._single_value()) from error
             except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
                 if not is_out_of_memory(error):
                     raise
@@ -72,8 +74,22 @@ class MemoryPolicy:
             self.reduce_memory(len(batch.features))
             self.undo_forward()
 
+    def _single_value(self) -> str:
+        """Why a batch norm cannot be trained on the images of a step, with the options that help."""
+        (head,) = self.step.tail.whole_head
+        if any(isinstance(module, BATCH_NORM) for module in head.modules()):
+            return (
+                "the head's batch norm cannot be trained on a single image. Give a --batch-size of at least 2, or a head "
+                "without batch norm."
+            )
+        return (
+            "batch norm cannot be trained on a single image whose feature map is one pixel. Give a larger --batch-size or "
+            "--image-size, or freeze its statistics: --strategy last:1,statistics=frozen."
+        )
+
     def reduce_memory(self, images: int) -> None:
-        """Let a step over so many images of this rank take less memory. Raises StepError if that is impossible."""
+        """Let a step over so many images of this rank take less memory. Raises StepError if that is
+        impossible."""
         step = self.step
         before = min(step.micro_batch or images, images)
         if step.batch_norm_updates and step.computes_stages and not step.tail.recompute:
@@ -95,7 +111,8 @@ class MemoryPolicy:
             torch.cuda.empty_cache()
 
     def agree(self, batch: Batch) -> None:
-        """Try a step on each rank alone, and give all ranks the settings of the one with the least memory."""
+        """Try a step on each rank alone, and give all ranks the settings of the one with the least
+        memory."""
         step, world = self.step, self.step.world
         with world.raise_together():
             self.with_fallback(batch, alone=True)

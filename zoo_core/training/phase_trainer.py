@@ -73,7 +73,7 @@ class PhaseTrainer:
 
 def phase_optimizer(model: Model, plan: Plan, number: int, config: ResolvedSettings) -> torch.optim.Optimizer:
     """An optimizer, without moments yet, for the parameters that a phase trains."""
-    rates = Rates.of(config, plan, plan.phases[number])
+    rates = Rates.of(config.lr, config.base_lr, plan, plan.phases[number])
     # L2-SP replaces weight decay on the backbone: two penalties would pull in different directions.
     groups = parameter_groups(model, plan, number, rates, config.weight_decay, base_decays=not config.l2_sp)
     return make_optimizer(config, groups)

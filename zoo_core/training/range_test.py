@@ -1,4 +1,5 @@
-"""A learning rate from the data: it grows from step to step, and the training takes the one at which the loss falls fastest.
+"""A learning rate from the data: it grows from step to step, and the training takes the one at
+which the loss falls fastest.
 
 Smith: Cyclical Learning Rates for Training Neural Networks. WACV 2017, arXiv 1506.01186.
 """
@@ -34,11 +35,12 @@ def range_test(
     gradients: Callable[[Batch], float],
     message: Callable[[str], None],
 ) -> float:
-    """Find the head's learning rate by a short training whose rate grows; model and random numbers stay as they were.
+    """Find the head's learning rate by a short training whose rate grows; model and random numbers
+    stay as they were.
 
-    If the loss falls fastest at an end of the range, or nowhere, the test has no answer, and the usual rate is taken.
-    `batches` gives those of an epoch, again each time. `gradients` sets a batch's gradients and returns its mean loss, the
-    same on all ranks.
+    If the loss falls fastest at an end of the range, or nowhere, the test has no answer, and the
+    usual rate is taken. `batches` gives those of an epoch, again each time. `gradients` sets a
+    batch's gradients and returns its mean loss, the same on all ranks.
     """
     before, drawn = trained_state(model, plan), random_state()
     rates: list[float] = []
@@ -66,9 +68,11 @@ def range_test(
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
-    """The rate at which the loss falls fastest, of rates that grow by one factor from each to the next.
+    """The rate at which the loss falls fastest, of rates that grow by one factor from each to the
+    next.
 
-    The first steps do not count. None if the fall is fastest at an end of the others, or if nothing falls.
+    The first steps do not count. None if the fall is fastest at an end of the others, or if nothing
+    falls.
     """
     if len(losses) < SETTLING + 3:
         return None

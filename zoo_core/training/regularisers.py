@@ -19,16 +19,18 @@ from zoo_core.devices.transfer import to_device
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model, trainable_parameters
+from zoo_core.model.chain import decayed
 
 
 def mixup(
     images_BCHW: Tensor, targets_BK: Tensor, *, alpha: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Blend every image of a batch with another one, and their targets alike (Zhang et al., ICLR 2018).
+    """Blend every image of a batch with another one, and their targets alike (Zhang et al., ICLR
+    2018).
 
-    All keep one share of their own, drawn from Beta(alpha, alpha) with alpha above 0. Images may be feature maps;
-    targets are shares of the classes (one-hot, or already mixed). The generator is a CPU one: with its state a
-    training goes on exactly. Returns new tensors of the shapes given.
+    All keep one share of their own, drawn from Beta(alpha, alpha) with alpha above 0. Images may be
+    feature maps; targets are shares of the classes (one-hot, or already mixed). The generator is a
+    CPU one: with its state a training goes on exactly. Returns new tensors of the shapes given.
     """
     share = _share(alpha, generator)
     partners_B = _partners(images_BCHW, generator)
@@ -38,11 +40,13 @@ def mixup(
 def cutmix(
     images_BCHW: Tensor, targets_BK: Tensor, *, alpha: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Paste a box of another image into every image of a batch; targets follow the areas (Yun et al., ICCV 2019).
+    """Paste a box of another image into every image of a batch; targets follow the areas (Yun et
+    al., ICCV 2019).
 
-    The box is the same in all images. It covers a share drawn from Beta(alpha, alpha), less where it reaches over an
-    edge; the targets count the cells that were really pasted. Images may be feature maps; a map of one cell has no
-    room for a box and is blended by `mixup`. Otherwise as `mixup`.
+    The box is the same in all images. It covers a share drawn from Beta(alpha, alpha), less where
+    it reaches over an edge; the targets count the cells that were really pasted. Images may be
+    feature maps; a map of one cell has no room for a box and is blended by `mixup`. Otherwise as
+    `mixup`.
     """
     height, width = images_BCHW.shape[-2:]
     if height == width == 1:
@@ -75,13 +79,17 @@ def _span(size: int, share: float, generator: torch.Generator) -> slice:
 
 @dataclass(frozen=True)
 class Mixing:
-    """Which mixture a batch gets: by `mixup`, by `cutmix`, by either in turn of chance where both alphas are above 0."""
+    """Which mixture a batch gets: by `mixup`, by `cutmix`, by either in turn of chance where both
+    alphas are above 0."""
 
     mixup: float
     cutmix: float
 
     def __call__(self, inputs: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        """Mix a batch's images or features, and its targets; labels (B) become shares (B, classes)."""
+        """Mix a batch's images or features, and its targets; labels (B) become shares (B, classes).
+
+        Only images and maps have room for a box: tokens and pooled features are blended.
+        """
         if not (self.mixup or self.cutmix):
             return inputs, targets
         shares = functional.one_hot(targets, classes).float() if targets.ndim == 1 else targets
@@ -95,37 +103,42 @@ class Mixing:
 
 
 class L2SP:
-    """Pulls the conv base's learning weights back to where they started (Li, Grandvalet, Davoine, ICML 2018).
+    """Pulls the backbone's trained weights back to where they started (Li, Grandvalet, Davoine,
+    ICML 2018).
 
-    The penalty is `strength` / 2 times the squared distance. Norms and biases are left alone, as weight decay leaves
-    them, and so are new layers: the head, and those that a strategy added. Made while the model holds its start, on its
-    device, also when a training goes on from a checkpoint.
+    The penalty is `strength` / 2 times the squared distance. Norms and biases are left alone, as
+    weight decay leaves them, and so are new layers: the head, and those that a strategy added. Made
+    while the model holds its start, on its device, also when a training goes on from a checkpoint.
     """
 
     def __init__(self, model: Model, plan: Plan, strength: float) -> None:
         self.strength = strength
+        decaying = {stage: decayed(model.part(stage)) for stage in plan.stages}
         self.starts = {
             parameter: parameter.detach().clone()
             for phase in plan.phases
             for stage in plan.stages
             if (rule := plan.rules(phase)[stage]).parameters != "added"
             for parameter in trainable_parameters(model.part(stage), rule)
-            if parameter.ndim > 1
+            if parameter in decaying[stage]
         }
 
     @torch.no_grad()
     def add_gradients(self) -> None:
-        """Add the penalty's gradient to those of a backward pass; weights without one are frozen and stay so."""
+        """Add the penalty's gradient to those of a backward pass; weights without one are frozen
+        and stay so."""
         for parameter, start in self.starts.items():
             if parameter.grad is not None:
                 parameter.grad.add_(parameter - start, alpha=self.strength)
 
 
 class Ema:
-    """Moving averages of everything that a plan lets move: learning parameters, and statistics that are updated.
+    """Moving averages of everything that a plan lets move: trainable parameters, and statistics that
+    are updated.
 
-    After n steps they keep the share min(decay, (1 + n) / (10 + n)) of themselves a step, so that the first steps,
-    far from where the training ends, are forgotten soon. The model's tensors must stay the same objects.
+    After n steps they keep the share min(decay, (1 + n) / (10 + n)) of themselves a step, so that
+    the first steps, far from where the training ends, are forgotten soon. The model's tensors must
+    stay the same objects.
     """
 
     def __init__(self, model: Model, plan: Plan, decay: float) -> None:
@@ -144,7 +157,8 @@ class Ema:
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Put the averages into the model, to be measured or copied, and the model's own numbers back afterwards."""
+        """Put the averages into the model, to be measured or copied, and the model's own numbers
+        back afterwards."""
         self._swap()
         try:
             yield
@@ -175,14 +189,15 @@ class Ema:
 
 
 def _moving(model: Model, plan: Plan) -> dict[str, Tensor]:
-    """The tensors of floating point that move in some phase, by `stage/name`: counters are left out."""
+    """The tensors of floating point that move in some phase, by `stage/name`: counters are left
+    out."""
     moving: dict[str, Tensor] = {}
     for phase in plan.phases:
         for part, rule in plan.rules(phase).items():
             module = model.part(part)
-            learning = set(trainable_parameters(module, rule))
+            trainable = set(trainable_parameters(module, rule))
             for name, tensor in module.state_dict(keep_vars=True).items():
-                moves = tensor in learning if isinstance(tensor, nn.Parameter) else rule.statistics == "update"
+                moves = tensor in trainable if isinstance(tensor, nn.Parameter) else rule.statistics == "update"
                 if moves and tensor.is_floating_point():
                     moving[f"{part}/{name}"] = tensor
     return moving

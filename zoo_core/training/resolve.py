@@ -20,6 +20,7 @@ from zoo_core.model.assemble import Model, count_parameters
 from zoo_core.model.chain import Chain
 from zoo_core.model.shapes import stage_shapes
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
+from zoo_core.settings.needs import Need, idle
 from zoo_core.specs import BackboneSpec, FreezeSpec
 from zoo_core.training.defaults import (
     default_augment,
@@ -30,7 +31,7 @@ from zoo_core.training.defaults import (
     default_strategy,
     reason_of_views,
 )
-from zoo_core.training.solve import check_step_settings, with_single_epochs
+from zoo_core.training.solve import only_solved, with_single_epochs
 from zoo_core.weights_specs import Preprocessing
 
 USUAL_BATCH = 32
@@ -49,6 +50,8 @@ class Resolution:
     plan: Plan
     shapes: dict[SplitPoint, tuple[int, ...]]
     caching: Caching
+    notes: tuple[str, ...]
+    """Sentences about settings that have no effect in this run."""
 
 
 def resolve_settings(
@@ -89,7 +92,6 @@ def resolve_settings(
 
     strategy = catalog.strategy(strategy_name)
     planned = make_plan(strategy, backbone.stages, epochs)
-    check_step_settings(planned, model.head, config)
     plan = with_single_epochs(planned, model.head)
     shapes = shapes_at_splits(model.backbone, model.head, preprocessing)
     chosen = FinetuneConfig(**decided.values)
@@ -104,7 +106,32 @@ def resolve_settings(
         split_points=tuple(map(partial(_place, plan), caching.splits)),
         reasons=decided.reasons,
     )
-    return Resolution(settings, strategy, plan, shapes, caching)
+    lacking = _lacking(chosen, source, plan, model.head, caching)
+    usual = {**decided.usual, "views": caching.views}
+    if config.augment == "none":  # images as they are: the one view gives what was asked for
+        usual["augment"] = "none"
+    elif Need.VIEWS in lacking and config.augment != "auto":
+        usual["augment"], _ = default_augment(source.parts["train"], preprocessing)
+    return Resolution(settings, strategy, plan, shapes, caching, tuple(idle(config, lacking, usual)))
+
+
+def _lacking(config: FinetuneConfig, source: Source, plan: Plan, head: nn.Module, caching: Caching) -> set[Need]:
+    """The needs of settings that a run does not have; `config` has no open setting."""
+    rules = [rule for phase in plan.phases for rule in phase.rules[:-1] if rule.trainable]
+    depths = [plan.frozen_depth(phase) for phase in plan.phases]
+    stepping = [number for number, phase in enumerate(plan.phases) if not only_solved(plan, phase, head)]
+    read_again = None in caching.splits and plan.epochs > 1
+    has = {
+        Need.SPLIT: source.split.get("kind") != "given",
+        Need.STEPS: bool(stepping),
+        Need.VIEWS: bool(stepping) and caching.views != 1,
+        Need.TRAINED_STAGES: any(depth < len(plan.stages) for depth in depths),
+        Need.TRAINED_WEIGHTS: any(rule.parameters != "added" for rule in rules),
+        Need.CACHED_FEATURES: caching.views > 0,
+        Need.CACHE: read_again or (any(depths) and config.views != 0),
+        Need.MAPS: any((split := caching.splits[number]) is None or not split.pooled for number in stepping),
+    }
+    return {need for need, is_there in has.items() if not is_there}
 
 
 class _Decisions:
@@ -113,19 +140,22 @@ class _Decisions:
     def __init__(self, config: FinetuneConfig) -> None:
         self.values: dict[str, Any] = {one.name: getattr(config, one.name) for one in fields(FinetuneConfig)}
         self.reasons: dict[str, str] = {}
+        self.usual: dict[str, Any] = {}
+        """The values that zoo would choose, also of settings that somebody gave."""
 
     def __call__(self, name: str, choice: tuple[Any, str]) -> Any:
         """The value of a setting: the given one, or else that of a choice and its reason."""
+        self.usual[name] = choice[0]
         if self.values[name] in (None, "auto"):
             self.values[name], self.reasons[name] = choice
         return self.values[name]
 
 
-def _place(plan: Plan, cut: SplitPoint | None) -> str:
+def _place(plan: Plan, split: SplitPoint | None) -> str:
     """A split point in words: "layer3", "layer4 pooled", or "none"."""
-    if cut is None:
+    if split is None:
         return "none"
-    return plan.stages[cut.stages - 1] + (" pooled" if cut.pooled else "")
+    return plan.stages[split.stages - 1] + (" pooled" if split.pooled else "")
 
 
 def shapes_at_splits(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[SplitPoint, tuple[int, ...]]:

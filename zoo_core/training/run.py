@@ -20,6 +20,7 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.epochs import EpochReport
+from zoo_core.runs.images import write_images
 from zoo_core.runs.schema import differences
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import TaskName
@@ -32,6 +33,7 @@ from zoo_core.training.job import Job, prepare
 from zoo_core.training.setup import make_planner, make_trainer
 from zoo_core.training.stopping import Interrupted, stop_on_signals
 from zoo_core.training.trainer import History, Trainer
+from zoo_core.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def finetune(
     world = join_world(find_device(config.device))
     try:
         job = prepare(config, catalog, scanning, world)
+        for note in job.notes:
+            callback.message(note)
         show(job)
         return run_job(job, callback)
     finally:
@@ -109,7 +113,7 @@ def resume(
     if writer.finished:
         with only_writer(directory, World()):
             remove_checkpoints(directory)  # the run may have been killed before it came to that
-        raise UsageError(f"the run {directory} is finished. `zoo evaluate {directory}` measures it.")
+        raise UsageError(f"the run {directory} is finished. `zoo evaluate {quoted(directory)}` measures it.")
     world = join_world(find_device(facts.config.device))
     try:
         kind = str(facts.data.split.get("kind"))
@@ -122,6 +126,8 @@ def resume(
                 "Put them back as they were, or start a new run with `zoo finetune`."
             )
         job = replace(job, decisions={**job.decisions, **facts.decisions})
+        for note in job.notes:
+            callback.message(note)
         show(job)
         with _training(job, callback, writer, resumed=True) as trainer:
             return _finish(job, trainer, trainer.run(), writer)
@@ -140,8 +146,11 @@ def _training(job: Job, callback: Callback, writer: RunWriter, *, resumed: bool)
     ):
         if world.is_main and resumed:
             writer.remove_leftovers()
-        if world.is_main and not resumed:
-            writer.write_facts(job.facts())
+        if world.is_main:
+            facts = job.facts()
+            if not resumed:
+                writer.write_facts(facts)
+            write_images(writer.directory, facts, job.source.parts)
         saved = newest_checkpoint(writer.directory, clean=world.is_main) if resumed else None
         planner = make_planner(job, world, callback.message)
         try:

@@ -9,25 +9,25 @@ import torch
 
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.assemble import Model, trainable_parameters
+from zoo_core.model.chain import decayed
 from zoo_core.model.lean_torch import without_compiler
 from zoo_core.settings import ResolvedSettings
 from zoo_core.specs import HEAD
 
 PRETRAINED_BASE_SHARE = 0.1
 SCRATCH_BASE_SHARE = 0.2
-"""How much slower than the head the conv base moves, unless the config says otherwise."""
+"""How much slower than the head the backbone moves, unless the config says otherwise."""
 
 
 @dataclass(frozen=True)
 class Rates:
     """The highest learning rate of each stage and the head in one phase; new layers train at the head's."""
 
-    by_row: dict[str, float]
+    by_part: dict[str, float]
 
     @classmethod
-    def of(cls, config: ResolvedSettings, plan: Plan, phase: Phase) -> Rates:
-        """The rates under settings. Where a range test is to find the head's, they are shares of it."""
-        lr, share = config.lr, config.base_lr
+    def of(cls, lr: float, share: float, plan: Plan, phase: Phase) -> Rates:
+        """The rates where the head's is `lr` and that of the backbone a share of it."""
         rules = plan.rules(phase)
         new = {part for part, rule in rules.items() if part == HEAD or rule.parameters == "added"}
         return cls({part: lr * rule.lr * (1.0 if part in new else share) for part, rule in rules.items()})
@@ -36,28 +36,31 @@ class Rates:
 def parameter_groups(
     model: Model, plan: Plan, number: int, rates: Rates, weight_decay: float, *, base_decays: bool = True
 ) -> list[dict[str, object]]:
-    """The groups of a plan's phase: one a stage, and a second one for its norms and biases, which weight decay leaves
-    alone, as it does the whole base unless `base_decays`. `unfrozen_at` is the epoch since which the stage has learnt without
-    a break."""
+    """The groups of a plan's phase: one a stage, and a second one for its norms, biases, positions and tokens, which
+    weight decay leaves alone, as it does the whole base unless `base_decays`.
+
+    `unfrozen_at` is the epoch since which the stage has been trained without a break.
+    """
     groups: list[dict[str, object]] = []
     for part, rule in plan.rules(plan.phases[number]).items():
         parameters = list(trainable_parameters(model.part(part), rule))
+        decaying = decayed(model.part(part))
         for decay, members in (
             (
                 weight_decay if base_decays or part == HEAD else 0.0,
-                [parameter for parameter in parameters if parameter.ndim > 1],
+                [parameter for parameter in parameters if parameter in decaying],
             ),
-            (0.0, [parameter for parameter in parameters if parameter.ndim <= 1]),
+            (0.0, [parameter for parameter in parameters if parameter not in decaying]),
         ):
             if members:
-                rate, unfrozen_at = rates.by_row[part], unfrozen_epoch(plan, number, part)
+                rate, unfrozen_at = rates.by_part[part], unfrozen_epoch(plan, number, part)
                 group = {"params": members, "lr": rate, "max_lr": rate, "weight_decay": decay, "part": part}
                 groups.append({**group, "unfrozen_at": unfrozen_at})
     return groups
 
 
 def unfrozen_epoch(plan: Plan, number: int, part: str) -> int:
-    """The epoch (from 0) since which a row that learns in this phase has learnt in every phase."""
+    """The epoch (from 0) since which a part that is trained in this phase was trained in every phase."""
     while number > 0 and plan.rules(plan.phases[number - 1])[part].trainable:
         number -= 1
     return sum(phase.epochs for phase in plan.phases[:number])

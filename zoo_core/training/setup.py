@@ -85,7 +85,7 @@ def _make_room(job: Job, caches: Sequence[FeatureCache], resized: Store | None) 
     if sum(there.values()) + needed > budget:
         for features in caches:
             features.keys = prefix_keys(job.model, job.preprocessing, features.identity, job.device)
-        own = {features.folder(cut) for features in caches for cut in job.caching.splits if cut is not None}
+        own = {features.folder(split) for features in caches for split in job.caching.splits if split is not None}
         if resized is not None:
             own.add(resized.folder)
         make_room(root, needed - sum(there.get(folder, 0) for folder in own), budget, keep=own)

@@ -1,4 +1,5 @@
-"""Named copies of a training's tensors: weights, optimizer moments, random states, and the state before a forward pass."""
+"""Named copies of a training's tensors: weights, optimizer moments, random states, and the state
+before a forward pass."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def load_optimizer(model: Model, optimizer: torch.optim.Optimizer, state: Mappin
         if parameter in trained and name in by_name:
             own = optimizer.state[parameter]
             for key, tensor in by_name[name].items():
-                # A moment takes the parameter's memory format; anything else is a count, which a GPU reads from its memory.
+                # A moment takes the parameter's memory format; anything else is a count, which a
+                # GPU reads from its memory.
                 moment = tensor.shape == parameter.shape
                 own[key] = torch.empty_like(parameter).copy_(tensor) if moment else tensor.to(parameter.device)
 
@@ -85,7 +87,8 @@ def load_random(state: Mapping[str, Tensor]) -> None:
 
 
 def before_forward(module: nn.Module) -> Callable[[], None]:
-    """A function that undoes a forward pass in training mode: it restores statistics and random states as they are now."""
+    """A function that undoes a forward pass in training mode: it restores statistics and random
+    states as they are now."""
     drawn = random_state()
     buffers = [buffer for part in module.modules() if part.training for buffer in part.buffers(recurse=False)]
     copies = [buffer.clone() for buffer in buffers]

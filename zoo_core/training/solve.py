@@ -10,13 +10,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from zoo_core.errors import TrainingError, UsageError
+from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Phase, Plan
 from zoo_core.model.solvers import Solvable
-from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import HEAD
-
-SETTINGS_OF_STEPS = ("label_smoothing", "mixup", "cutmix", "l2_sp", "ema")
 
 
 @torch.no_grad()
@@ -32,7 +29,7 @@ def fit_head(head: nn.Module, reduced_NF: Tensor, targets: Tensor, seed: int) ->
 
 
 def only_solved(plan: Plan, phase: Phase, head: nn.Module) -> bool:
-    """Whether a phase has nothing to train: only the head learns, and it is solved."""
+    """Whether a phase has nothing to train: only the head is trained, and it is solved."""
     return isinstance(head, Solvable) and plan.trainable(phase) == (HEAD,)
 
 
@@ -40,12 +37,3 @@ def with_single_epochs(plan: Plan, head: nn.Module) -> Plan:
     """The plan with one epoch for each phase that has nothing to train."""
     phases = (replace(phase, epochs=1) if only_solved(plan, phase, head) else phase for phase in plan.phases)
     return replace(plan, phases=tuple(phases))
-
-
-def check_step_settings(plan: Plan, head: nn.Module, config: FinetuneConfig) -> None:
-    """Raise UsageError when settings are about the steps of a training, and the plan has none."""
-    idle = [f"--{name.replace('_', '-')}" for name in SETTINGS_OF_STEPS if getattr(config, name)]
-    if idle and all(only_solved(plan, phase, head) for phase in plan.phases):
-        raise UsageError(
-            f"the head is solved, not trained step by step, and nothing else learns: leave out {', '.join(idle)}."
-        )

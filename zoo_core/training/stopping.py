@@ -1,4 +1,5 @@
-"""Stop requests: after the first Ctrl-C or SIGTERM the step is finished and saved, after the second the run ends at once.
+"""Stop requests: after the first Ctrl-C or SIGTERM the step is finished and saved, after the second
+the run ends at once.
 
 The trainer obeys them in `Trainer._save_or_stop`.
 """
@@ -16,7 +17,8 @@ from zoo_core.errors import ZooError
 
 
 class Interrupted(ZooError):
-    """A stop request ended the run; all that was done is saved. The command line exits with 130 or 143."""
+    """A stop request ended the run; all that was done is saved. The command line exits with 130 or
+    143."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
@@ -28,7 +30,8 @@ class Interrupted(ZooError):
 
 
 class ForcedExit(KeyboardInterrupt):
-    """A second signal ended the run. Only the run itself catches it; an `except Exception` on the way does not."""
+    """A second signal ended the run. Only the run itself catches it; an `except Exception` on the
+    way does not."""
 
     def __init__(self, signum: int) -> None:
         super().__init__()
@@ -43,7 +46,8 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals(announce: Callable[[], None]) -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C or SIGTERM into a stop request, and call `announce`; the second raises ForcedExit."""
+    """Turn the first Ctrl-C or SIGTERM into a stop request, and call `announce`; the second raises
+    ForcedExit."""
     stop_request = StopRequest()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield stop_request

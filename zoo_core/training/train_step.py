@@ -52,7 +52,7 @@ class TrainStep:
     optimizer: torch.optim.Optimizer
     objective: Objective
     planner: InputPlanner
-    cut: SplitPoint
+    split: SplitPoint
     config: ResolvedSettings
     micro_batch: int | None
     message: Callable[[str], None]
@@ -128,7 +128,7 @@ class TrainStep:
     def _compiled(self) -> Compiled:
         usual = self.micro_batch_size
         # A CUDA graph writes gradients where it wrote them before, so a second micro-batch would not be added to the first.
-        recorded = recording_pays(self.device, self.cut, self.world.size) and usual == self.local_batch_size
+        recorded = recording_pays(self.device, self.split, self.world.size) and usual == self.local_batch_size
         images = (lambda: usual) if recorded else (lambda: self.micro_batch_size)
         return Compiled(self.network, images, self.message, recorded=recorded)
 

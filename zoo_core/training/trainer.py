@@ -128,11 +128,11 @@ class Trainer:
         self.model.apply_rules(plan.rules(phase))
         inputs = self.planner.enter(number, self._on_caching)
         step = TrainStep(
-            tail=Tail(self.model, inputs.cut, recompute=config.gradient_checkpointing),
+            tail=Tail(self.model, inputs.split, recompute=config.gradient_checkpointing),
             optimizer=phase_optimizer(self.model, plan, number, config),
             objective=self.objective,
             planner=self.planner,
-            cut=inputs.cut,
+            split=inputs.split,
             config=config,
             micro_batch=self.state.micro_batch,
             message=self.callback.message,
@@ -182,7 +182,7 @@ class Trainer:
             if images is self.planner.val:
                 phase = self._phase or self.enter_phase(len(self.plan.phases) - 1)
                 # Features of a prefix that an earlier phase trained may belong to other weights than the best epoch's.
-                if all(self.plan.frozen_depth(one) >= phase.inputs.cut.stages for one in self.plan.phases):
+                if all(self.plan.frozen_depth(one) >= phase.inputs.split.stages for one in self.plan.phases):
                     return phase.evaluate(evaluator)
             return evaluator.evaluate(self.model, whole)
         except EvaluationStopped:

@@ -55,7 +55,8 @@ class TrainerState:
     epoch: int = 0
     """The number of epochs that are done."""
     step: int = 0
-    """The number of steps that are done in the next epoch, with the sum of their images' losses and their seconds."""
+    """The number of steps that are done in the next epoch, with the sum of their images' losses and
+    their seconds."""
     loss_sum: float = 0.0
     seconds: float = 0.0
     history: list[EpochReport] = field(default_factory=list)
@@ -85,11 +86,13 @@ class TrainerState:
         return all(bool(tensor.isfinite().all()) for tensor in trained_state(self.model, self.plan).values())
 
     def out_of_patience(self, patience: int | None, *, since: int) -> bool:
-        """Whether the last `patience` epochs, all of them after the epoch `since`, brought no better one."""
+        """Whether the last `patience` epochs, all of them after the epoch `since`, brought no
+        better one."""
         return patience is not None and self.history[-1].epoch - max(self.best.epoch, since) >= patience
 
     def use_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take the optimizer of a new phase; it inherits the moments of the parameters that were trained before."""
+        """Take the optimizer of a new phase; it inherits the moments of the parameters that were
+        trained before."""
         moments = self._known_moments()
         with _refusing():
             check_optimizer(moments, optimizer)
@@ -136,7 +139,8 @@ class TrainerState:
         return Checkpoint(tensors, progress)
 
     def load_state_dict(self, saved: Checkpoint) -> None:
-        """Go back to where a checkpoint was written. The optimizer's moments reach the optimizer that is used next.
+        """Go back to where a checkpoint was written. The optimizer's moments reach the optimizer
+        that is used next.
 
         Raises TrainingError if the checkpoint is not one of this training.
         """
@@ -181,7 +185,8 @@ class TrainerState:
             raise ValueError(f"its history does not lead to epoch {epoch}")
 
     def _check_surroundings(self, processes: int, cached: str) -> None:
-        """Raise TrainingError if the run was trained by another number of ranks, or on other cached features."""
+        """Raise TrainingError if the run was trained by another number of ranks, or on other cached
+        features."""
         if processes != self.world.size:
             raise TrainingError(
                 f"this run was trained in {processes} processes, and these are {self.world.size}. "

@@ -1,4 +1,5 @@
-"""Reads the preprocessing that stands beside a weights file: in a zoo run's config.json, or in timm's.
+"""Reads the preprocessing that stands beside a weights file: in a zoo run's config.json, or in
+timm's.
 
 Weights answer wrongly, and without an error, for images that are prepared in another way than those
 they were trained on.

@@ -29,7 +29,8 @@ HUB_PREFIX = "hf:"
 class InitialWeights:
     """The weights that a network starts from. `local` is None for a start from scratch.
 
-    `preprocessing_origin` says where the preprocessing was found, for weights that no plugin describes.
+    `preprocessing_origin` says where the preprocessing was found, for weights that no plugin describes. `stand_in` says
+    that a plan alone is made, for which pretrained weights were not fetched.
     """
 
     tag: str
@@ -37,10 +38,11 @@ class InitialWeights:
     local: LocalWeights | None = None
     ref: WeightsRef | None = None
     preprocessing_origin: str | None = None
+    stand_in: bool = False
 
     @property
     def pretrained(self) -> bool:
-        return self.local is not None
+        return self.local is not None or self.stand_in
 
     def facts(self) -> StartFacts | None:
         """The record of these weights for a run; None for a start from scratch."""
@@ -56,10 +58,11 @@ class InitialWeights:
         )
 
 
-def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
+def resolve_weights(choice: Choice[BackboneSpec], text: str, *, stand_in: bool = False) -> InitialWeights:
     """Find the weights that `text` names, and fetch them where they are not on this machine.
 
-    "default" means the backbone's first weights, or a start from scratch where it has none. Raises
+    "default" means the backbone's first weights, or a start from scratch where it has none. With
+    `stand_in` the weights of a tag are not fetched: only what is known of them is returned. Raises
     UsageError when `text` is neither a tag nor a path, and WeightsError when the weights cannot be
     had.
     """
@@ -67,6 +70,8 @@ def resolve_weights(choice: Choice[BackboneSpec], text: str) -> InitialWeights:
     ref = named_weights(spec, text)
     if text == FROM_SCRATCH or (text == "default" and ref is None):
         return InitialWeights(FROM_SCRATCH, spec.preprocessing)
+    if ref is not None and stand_in:
+        return InitialWeights(ref.tag, ref.preprocessing, ref=ref, stand_in=True)
     if ref is not None:
         return InitialWeights(ref.tag, ref.preprocessing, fetch(spec.name, ref), ref)
     if text.startswith(HUB_PREFIX):
@@ -123,7 +128,7 @@ def _from_hub(spec: BackboneSpec, text: str) -> InitialWeights:
 
 
 def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[Chain, tuple[str, ...]]:
-    """Build the conv base and fill it with its initial weights.
+    """Build the backbone and fill it with its initial weights.
 
     Returns the base and the keys that were dropped: the classifier that a head replaces, auxiliary
     classifiers, another run's head. Raises WeightsError when other keys or shapes differ, or when a

@@ -10,12 +10,12 @@ from zoo_efficientnet_lite.keys import from_package
 from zoo_efficientnet_lite.model import SameConv2d
 
 from zoo_core import WeightsError
-from zoo_core.testing import backbone_checks, build
+from zoo_core.testing import build, plugin_checks
 
 SPECS = plugin.zoo_backbones()
 
 
-@pytest.mark.parametrize("check", backbone_checks(plugin), ids=str)
+@pytest.mark.parametrize("check", plugin_checks(plugin, slow=False), ids=str)
 def test_conformance(check):
     check()
 

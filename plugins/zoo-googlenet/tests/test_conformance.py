@@ -3,12 +3,12 @@ import torch
 import torchvision
 from zoo_googlenet import plugin
 
-from zoo_core.testing import backbone_checks, difference_from, stir
+from zoo_core.testing import difference_from, plugin_checks, stir
 
 SPECS = plugin.zoo_backbones()
 
 
-@pytest.mark.parametrize("check", backbone_checks(plugin), ids=str)
+@pytest.mark.parametrize("check", plugin_checks(plugin, slow=False), ids=str)
 def test_conformance(check):
     check()
 

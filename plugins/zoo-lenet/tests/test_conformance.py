@@ -9,12 +9,12 @@ from safetensors.torch import load
 from zoo_lenet import plugin
 
 from zoo_core import PackageFile
-from zoo_core.testing import backbone_checks, build
+from zoo_core.testing import build, plugin_checks
 
 SPEC = plugin.zoo_backbones()[0]
 
 
-@pytest.mark.parametrize("check", backbone_checks(plugin), ids=str)
+@pytest.mark.parametrize("check", plugin_checks(plugin, slow=False), ids=str)
 def test_conformance(check):
     check()
 

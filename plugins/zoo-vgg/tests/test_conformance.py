@@ -3,10 +3,10 @@ import torchvision
 from zoo_vgg import plugin
 from zoo_vgg.keys import from_timm
 
-from zoo_core.testing import backbone_checks, difference_from, stir
+from zoo_core.testing import difference_from, plugin_checks, stir
 
 
-@pytest.mark.parametrize("check", backbone_checks(plugin), ids=str)
+@pytest.mark.parametrize("check", plugin_checks(plugin, slow=False), ids=str)
 def test_conformance(check):
     check()
 

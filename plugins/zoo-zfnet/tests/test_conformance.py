@@ -2,10 +2,10 @@ import pytest
 import torch
 from zoo_zfnet import plugin
 
-from zoo_core.testing import backbone_checks, build, stage_shapes
+from zoo_core.testing import build, plugin_checks, stage_shapes
 
 
-@pytest.mark.parametrize("check", backbone_checks(plugin), ids=str)
+@pytest.mark.parametrize("check", plugin_checks(plugin, slow=False), ids=str)
 def test_conformance(check):
     check()
 

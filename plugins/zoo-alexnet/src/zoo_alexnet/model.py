@@ -21,3 +21,9 @@ def alexnet(options: NoOptions) -> Chain:
             CLASSIFIER: ("avgpool", nn.Flatten(), "classifier"),
         },
     )
+
+
+def published(options: NoOptions) -> nn.Module:
+    """The network as torchvision publishes it, for the conformance kit to compare with."""
+    network: nn.Module = torchvision.models.alexnet()
+    return network

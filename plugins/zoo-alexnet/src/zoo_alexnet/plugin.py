@@ -13,6 +13,7 @@ def zoo_backbones() -> list[BackboneSpec]:
         BackboneSpec(
             name="alexnet",
             build="zoo_alexnet.model:alexnet",
+            reference="zoo_alexnet.model:published",
             stages=("conv1", "conv2", "conv3", "conv4", "conv5"),
             channels=256,
             stride=32,

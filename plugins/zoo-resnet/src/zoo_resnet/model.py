@@ -21,3 +21,9 @@ def build(options: NoOptions, *, variant: str) -> Chain:
             CLASSIFIER: ("avgpool", nn.Flatten(), "fc"),
         },
     )
+
+
+def published(options: NoOptions, *, variant: str) -> nn.Module:
+    """The network as torchvision publishes it, for the conformance kit to compare with."""
+    network: nn.Module = torchvision.models.get_model(variant)
+    return network

@@ -1,0 +1,48 @@
+"""`zoo plugin check`, names that a folder shadows, and the import path of `python -m zoo_core`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from helpers import Zoo
+from zoo_core import UsageError, load
+
+
+def test_a_plugin_is_checked_and_the_page_has_every_rule(zoo: Zoo, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    answer = zoo("plugin", "check", "zoo_lenet", "--fast", "--json", "--html", page)
+    assert answer.returncode == 0, answer.stderr
+    checks = json.loads(answer.stdout)["checks"]
+    assert {check["outcome"] for check in checks} == {"passed"}
+    assert page.read_text().count("<tr") == len(checks) > 30
+
+
+def test_a_plugin_that_is_not_installed_is_no_traceback(zoo: Zoo) -> None:
+    answer = zoo("plugin", "check", "zoo-lenex")
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "error: no plugin 'zoo-lenex' is installed. Did you mean 'zoo-lenet'? `zoo plugins` shows all.\n",
+    )
+
+
+def test_a_folder_of_a_backbones_name_does_not_hide_the_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: "lenet5 is not a run", and with a run in that folder the run answered for the backbone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lenet5").mkdir()
+    assert load("lenet5").title.startswith("lenet5 (")
+    (tmp_path / "lenet5" / "config.json").write_text('{"format": "zoo-run"}')
+    with pytest.raises(UsageError, match="'lenet5' is a backbone, and a run in this folder. Say ./lenet5 for the run"):
+        load("lenet5")
+
+
+def test_python_m_runs_nothing_of_the_current_folder(zoo: Zoo, tmp_path: Path) -> None:
+    """torchrun starts zoo so. Seen to fail: a pluggy.py that lay in the folder was imported and run."""
+    for name in ("pluggy", "click", "torch"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(9)\n")
+    answer = zoo("list", "heads")
+    assert (answer.returncode, (tmp_path / "ran").exists()) == (0, False), answer.stderr

@@ -1,0 +1,122 @@
+"""`zoo plugin check`: the conformance kit over an installed plugin, as a table or a page."""
+
+from __future__ import annotations
+
+import html
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo_core.cli.common import announce, console, json_option, print_json, shown
+from zoo_core.errors import UsageError, did_you_mean, printable
+from zoo_core.paths import write_text
+
+if TYPE_CHECKING:
+    from zoo_core.testing import Check
+
+PAGE = """<!doctype html>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; }}
+td {{ padding: .2rem .8rem; vertical-align: top; white-space: pre-line; }}
+.failed td:first-child {{ color: #b00020; }} .passed td:first-child {{ color: #1b6e20; }}
+</style>
+<h1>{title}</h1>
+<p>{summary}</p>
+<table>
+{rows}
+</table>
+"""
+
+
+@click.group()
+def plugin() -> None:
+    """Check plugins."""
+
+
+@plugin.command()
+@click.argument("distribution", required=False, metavar="[DIST]")
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to this page.")
+@click.option("--fast", is_flag=True, help="Leave out the checks that import torch's compiler.")
+@json_option
+def check(distribution: str | None, page: Path | None, fast: bool, as_json: bool) -> None:
+    """Check an installed plugin, or all of them, against the contract.
+
+    Each failure says the fault, its place, and the way to mend it. The exit code is 1 if there is one. Failures that a
+    plugin declares in EXPECTED_FAILURES, with a reason, are shown and do not count.
+
+    \b
+    zoo plugin check zoo-mynet
+    zoo plugin check zoo-mynet --html report.html
+    """
+    modules = _modules(distribution)
+    announce("loading the conformance kit")
+    from zoo_core.testing import plugin_checks
+
+    results: list[dict[str, str]] = []
+    for module in modules:
+        for one in plugin_checks(importlib.import_module(module), slow=not fast):
+            results.append(_result(one))
+            if not as_json:
+                _show(results[-1])
+    failed = sum(result["outcome"] == "failed" for result in results)
+    expected = sum(result["outcome"] == "expected" for result in results)
+    summary = (
+        f"{len(results)} checks: {len(results) - failed - expected} passed, {failed} failed, {expected} as declared."
+    )
+    if as_json:
+        print_json({"checks": results, "failed": failed})
+    else:
+        console().print(summary)
+    if page is not None:
+        write_text(page, _page(distribution or "all plugins", summary, results))
+    raise SystemExit(1 if failed else 0)
+
+
+def _modules(distribution: str | None) -> list[str]:
+    """The modules of a distribution's plugins, or of all. Raises UsageError for one that is not
+    installed."""
+    from zoo_core.discovery import normalised
+    from zoo_core.installed import installed_plugins
+
+    installed = installed_plugins()
+    wanted = [
+        one for one in installed if distribution is None or normalised(one.distribution) == normalised(distribution)
+    ]
+    if not wanted and distribution is not None:
+        names = sorted({one.distribution for one in installed})
+        raise UsageError(
+            f"no plugin '{printable(distribution)}' is installed.{did_you_mean(distribution, names)} `zoo plugins` shows all."
+        )
+    return [one.value.partition(":")[0].strip() for one in wanted]
+
+
+def _result(check: Check) -> dict[str, str]:
+    try:
+        check()
+    except AssertionError as error:
+        return {"check": check.name, "outcome": "failed", "meaning": check.rule.meaning, "told": str(error)}
+    outcome = "passed" if check.expected is None else "expected"
+    return {"check": check.name, "outcome": outcome, "meaning": check.rule.meaning, "told": check.expected or ""}
+
+
+def _show(result: dict[str, str]) -> None:
+    match result["outcome"]:
+        case "failed":
+            console().print(f"[red]failed[/red]    {shown(result['told'])}")
+        case "expected":
+            console().print(f"[dim]declared[/dim]  {shown(result['check'])}: {shown(result['told'])}")
+        case _:
+            console().print(f"[green]passed[/green]    {shown(result['check'])}")
+
+
+def _page(title: str, summary: str, results: list[dict[str, str]]) -> str:
+    rows = [
+        f'<tr class="{result["outcome"]}"><td>{result["outcome"]}</td><td>{html.escape(result["check"])}</td>'
+        f"<td>{html.escape(result['told'] or result['meaning'])}</td></tr>"
+        for result in results
+    ]
+    return PAGE.format(title=html.escape(title), summary=html.escape(summary), rows="\n".join(rows))

@@ -1,0 +1,64 @@
+"""The layout of a backbone's features: a map or tokens. Standard library only.
+
+Shapes: C channels, H height, W width, N tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt
+from typing import Literal
+
+from zoo_core.spec_checks import require
+
+MOST_PREFIX_TOKENS = 1024  # networks with class and register tokens have at most a few dozen
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The features of one image: a map (C, H, W), or tokens (N, C).
+
+    The first `prefix` tokens stand for no patch of the image. The first of them, if there is one,
+    is the class token.
+    """
+
+    kind: Literal["map", "tokens"] = "map"
+    prefix: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.kind in ("map", "tokens"), f"features are a 'map' or 'tokens', got {self.kind!r}")
+        fits = isinstance(self.prefix, int) and 0 <= self.prefix <= MOST_PREFIX_TOKENS
+        require(
+            fits and (self.kind == "tokens" or self.prefix == 0),
+            f"a {self.kind} cannot have {self.prefix!r} prefix tokens",
+        )
+
+    @property
+    def has_class_token(self) -> bool:
+        return self.prefix > 0
+
+    def __str__(self) -> str:
+        if self.kind == "map":
+            return "a feature map"
+        return f"tokens, {self.prefix} of them before the patches" if self.prefix else "tokens without a class token"
+
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Whether features of one image may have this shape."""
+        return len(shape) == (3 if self.kind == "map" else 2) and self.grid(shape) >= (1, 1)
+
+    def channels(self, shape: Sequence[int]) -> int:
+        """The channels of features of this shape."""
+        return shape[0] if self.kind == "map" else shape[1]
+
+    def grid(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Height and width in cells. Patches of a square image are a square; others count as one
+        column."""
+        if self.kind == "map":
+            return shape[1], shape[2]
+        patches = shape[0] - self.prefix
+        side = isqrt(max(0, patches))
+        return (side, side) if side * side == patches else (patches, 1)
+
+
+FEATURE_MAP = Layout()

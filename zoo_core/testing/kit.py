@@ -1,0 +1,105 @@
+"""The conformance kit: all checks of a plugin, and those of its backbones, heads and strategies
+alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from zoo_core.discovery import registered_specs
+from zoo_core.spec_checks import collecting_faults, fault_of
+from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
+from zoo_core.testing.build_rules import BUILD_RULES
+from zoo_core.testing.check import Check, checks_of, rule
+from zoo_core.testing.fact_rules import FACT_RULES
+from zoo_core.testing.head_rules import HEAD_RULES
+from zoo_core.testing.output_rules import OUTPUT_RULES, SLOW_RULES
+from zoo_core.testing.strategy_rules import STRATEGY_RULES
+
+BACKBONE_RULES = (*BUILD_RULES, *FACT_RULES, *OUTPUT_RULES)
+MOST_NAMED = 8  # of the packages that a plugin imports too early
+DECLARED = "EXPECTED_FAILURES"
+"""The name in a plugin's module of its declared failures: patterns of checks' names, with
+reasons."""
+
+
+@rule("Name hooks as zoo_core.hookspecs does, mark them with @zoo_core.hookimpl, and return lists of specs.")
+def hands_over_specs(plugin: ModuleType) -> None:
+    """zoo finds the plugin's hooks, and every spec in them can be used."""
+    with collecting_faults() as faults:
+        specs, left_out = registered_specs(plugin, faults)
+    assert not left_out, left_out[0]
+    assert specs, "it implements no hook, or its hooks return nothing"
+
+
+@rule("Import late, in the builder: facts need zoo_core and the standard library alone.")
+def imports_nothing_heavy(plugin: ModuleType) -> None:
+    """`zoo list` imports the facts of every plugin, and would wait for whatever they import."""
+    name = plugin.__name__
+    code = (
+        f"import sys, zoo_core, pluggy; before = set(sys.modules); import {name}; "
+        "print(*sorted({one.partition('.')[0] for one in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr.strip().splitlines()[-1]
+    own = (name.partition(".")[0], "zoo_core")
+    heavy = [one for one in answer.stdout.split() if one[0] != "_" and one not in own]
+    assert not heavy, f"importing {name} imports {', '.join(heavy[:MOST_NAMED])}"
+
+
+PLUGIN_RULES = (hands_over_specs, imports_nothing_heavy)
+
+
+def plugin_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
+    """All checks of a plugin module: its facts, and each of its backbones, heads and strategies.
+
+    Failures that it expects stand in its own EXPECTED_FAILURES, `{"mynet*: can be exported":
+    "why"}`. `slow` adds the checks that import torch's compiler.
+    """
+    checks = _of_module(plugin)
+    for kind in (backbone_checks, head_checks, strategy_checks):
+        more = kind(plugin, slow=slow) if kind is backbone_checks else kind(plugin)
+        checks += more[len(PLUGIN_RULES) :]
+    return checks
+
+
+def backbone_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
+    """The checks of a plugin module and of its backbones, as `plugin_checks`."""
+    rules = (*BACKBONE_RULES, *(SLOW_RULES if slow else ()))
+    return _of_module(plugin) + _of_specs(plugin, "zoo_backbones", BackboneSpec, rules)
+
+
+def head_checks(plugin: ModuleType) -> list[Check]:
+    """The checks of a plugin module and of its heads, as `plugin_checks`."""
+    return _of_module(plugin) + _of_specs(plugin, "zoo_heads", HeadSpec, HEAD_RULES)
+
+
+def strategy_checks(plugin: ModuleType) -> list[Check]:
+    """The checks of a plugin module and of its strategies, as `plugin_checks`."""
+    return _of_module(plugin) + _of_specs(plugin, "zoo_strategies", FreezeSpec, STRATEGY_RULES)
+
+
+def _of_module(plugin: ModuleType) -> list[Check]:
+    return checks_of(PLUGIN_RULES, plugin, _package(plugin), _declared(plugin), name=plugin.__name__)
+
+
+def _of_specs(plugin: ModuleType, hook: str, kind: type, rules: tuple[Any, ...]) -> list[Check]:
+    try:
+        with collecting_faults():
+            specs: list[Any] = list(getattr(plugin, hook, list)())
+    except Exception:  # hands_over_specs names it, and each spec that cannot be used
+        specs = []
+    usable: list[Any] = [spec for spec in specs if isinstance(spec, kind) and fault_of(spec) is None]
+    package, expected = _package(plugin), _declared(plugin)
+    return [check for spec in usable for check in checks_of(rules, spec, package, expected, name=spec.name)]
+
+
+def _package(plugin: ModuleType) -> str:
+    return plugin.__name__.partition(".")[0]
+
+
+def _declared(plugin: ModuleType) -> Mapping[str, str]:
+    return getattr(plugin, DECLARED, {})

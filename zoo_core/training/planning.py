@@ -1,0 +1,125 @@
+"""The plan of a training and its cost, before any training: from the facts of a backbone, or of a job with images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from zoo_core.catalog import Catalog
+from zoo_core.data.scan import Watch
+from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.split import SplitPoint
+from zoo_core.frozen.storage_types import item_bytes
+from zoo_core.model.adapt import adapt, make_plan
+from zoo_core.model.assemble import build_head_for, build_network, count_parameters, trainable_parameters
+from zoo_core.model.chain import Chain
+from zoo_core.settings import Decision, FinetuneConfig
+from zoo_core.training.defaults import FEW_EPOCHS, MANY_EPOCHS, PARAMETERS_PER_IMAGE, default_base_lr, default_strategy
+from zoo_core.training.estimate import Estimate, estimate
+from zoo_core.training.job import prepare, sized
+from zoo_core.training.resolve import shapes_at_splits
+from zoo_core.training.schedule import Rates
+from zoo_core.training.solve import with_single_epochs
+from zoo_core.weights.load import build_shapes
+from zoo_core.weights.resolve import resolve_weights
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with its cost, phase by phase.
+
+    `rates` are the peak learning rates of stages and head; shares of the one that a range test is to
+    find where `range_test` is true. `trained` counts the backbone's trained parameters, `parameters`
+    all of them. `bytes_cached` are those of one view of an image at the split point, 0 where no
+    features are cached.
+    """
+
+    backbone: str
+    strategy: str
+    plan: Plan
+    rates: tuple[dict[str, float], ...]
+    range_test: bool
+    trained: tuple[int, ...]
+    bytes_cached: tuple[int, ...]
+    parameters: int
+    estimates: list[Estimate] | None = None
+    decisions: Mapping[str, Decision] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def plan_for_images(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Planned:
+    """The plan of a training on the images of `config`, with estimates for this machine. No weights are fetched."""
+    job = prepare(config, catalog, watch, stand_in=True)
+    settings, plan = job.settings, job.plan
+    base = job.model.backbone
+    return Planned(
+        backbone=str(job.backbone),
+        strategy=str(job.strategy),
+        plan=plan,
+        rates=tuple(Rates.of(settings.lr, settings.base_lr, plan, phase).by_part for phase in plan.phases),
+        range_test=settings.range_test,
+        trained=_trained(base, plan),
+        bytes_cached=_bytes_cached(config, job.shapes, job.caching.splits),
+        parameters=count_parameters(base),
+        estimates=estimate(job),
+        decisions=job.decisions,
+        notes=job.notes,
+    )
+
+
+def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
+    """The plan of a training whose images are not known: where their number decides, they are taken to be few."""
+    backbone = catalog.backbone(config.backbone)
+    start = resolve_weights(backbone, config.weights, stand_in=True)
+    preprocessing = sized(start.preprocessing, config.size, backbone.spec)
+    base, _ = build_shapes(lambda: build_network(backbone)).split()
+    choice = catalog.head(config.head)
+    task = choice.spec.tasks[0]  # neither the task nor the number of outputs changes the plan
+    head = build_shapes(lambda: build_head_for(base, backbone, choice, preprocessing, num_outputs=2, task=task))
+    shapes = shapes_at_splits(base, head, preprocessing)
+    parameters = count_parameters(base)
+    name, notes = config.strategy, []
+    if name == "auto":
+        name, _ = default_strategy(0, parameters, pretrained=start.pretrained)
+        enough = -(-parameters // PARAMETERS_PER_IMAGE)
+        if start.pretrained:
+            notes.append(f"--strategy auto is {name} here, and full with at least {enough:,} training images.")
+    strategy = catalog.strategy(name)
+    epochs = config.epochs or (MANY_EPOCHS if strategy.spec.name == "head-only" else FEW_EPOCHS)
+    plan = with_single_epochs(make_plan(strategy, backbone.spec.stages, epochs), head)
+    depths = [plan.frozen_depth(phase) for phase in plan.phases]
+    splits = [max((split for split in shapes if split.stages <= depth), default=None) for depth in depths]
+    adapt(strategy, base, plan)
+    base_lr = config.base_lr or default_base_lr(0, parameters, pretrained=start.pretrained)[0]
+    lr = 1.0 if config.lr == "auto" else config.lr
+    return Planned(
+        backbone=str(backbone),
+        strategy=str(strategy),
+        plan=plan,
+        rates=tuple(Rates.of(lr, base_lr, plan, phase).by_part for phase in plan.phases),
+        range_test=config.lr == "auto",
+        trained=_trained(base, plan),
+        bytes_cached=_bytes_cached(config, shapes, splits),
+        parameters=parameters,
+        notes=tuple(notes),
+    )
+
+
+def _trained(base: Chain, plan: Plan) -> tuple[int, ...]:
+    """The number of the backbone's trained parameters in each phase."""
+    return tuple(
+        sum(
+            parameter.numel()
+            for name, rule in zip(plan.stages, phase.rules, strict=False)
+            for parameter in trainable_parameters(base.stage(name), rule)
+        )
+        for phase in plan.phases
+    )
+
+
+def _bytes_cached(
+    config: FinetuneConfig, shapes: Mapping[SplitPoint, tuple[int, ...]], splits: Iterable[SplitPoint | None]
+) -> tuple[int, ...]:
+    """The bytes of one view's features at the split point of each phase."""
+    return tuple(0 if split is None else item_bytes(config.cache_dtype) * prod(shapes[split]) for split in splits)
