@@ -135,7 +135,7 @@ def zoo_heads() -> list[HeadSpec]:
 @hookimpl
 def zoo_strategies() -> list[FreezeSpec]:
     return [
-        _strategy("head-only", NoOptions, "transfer learning: the conv base is frozen, a new head is trained"),
+        _strategy("head-only", NoOptions, "transfer learning: the backbone is frozen, a new head is trained"),
         _strategy("last", DepthOptions, "fine-tuning: the last n stages and the head are trained (last:2)"),
         _strategy("first", DepthOptions, "surgical: the first n stages and the head are trained (first:1)", SURGICAL),
         _strategy("full", FullOptions, "everything is trained"),

@@ -42,7 +42,7 @@ def zoo_backbones() -> Sequence[BackboneSpec]:
             name=f"mynet-{variant}",
             build="zoo_mynet.model:build",
             variant=variant,
-            stages=("stem", "body"),  # the conv base, in order
+            stages=("stem", "body"),  # the backbone, in order
             channels=channels,
             stride=4,
             min_size=4,

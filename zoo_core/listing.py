@@ -88,8 +88,19 @@ def _backbones(catalog: Catalog) -> Rows:
             "params": entry.spec.params,
             "gmacs": entry.spec.gmacs,
             "size": entry.spec.preprocessing.size,
+            "family": entry.spec.family,
+            "features": entry.spec.features.kind,
             "stages": list(entry.spec.stages),
-            "weights": [{"tag": ref.tag, "top1": ref.top1} for ref in entry.spec.weights],
+            "weights": [
+                {
+                    "tag": ref.tag,
+                    "top1": ref.top1,
+                    "imagenet": ref.classes == "imagenet-1k",
+                    "licence": ref.licence,
+                    "commercial": ref.commercial,
+                }
+                for ref in entry.spec.weights
+            ],
             "plugin": entry.distribution,
             "plugin_version": entry.version,
         }

@@ -74,17 +74,19 @@ class BackboneSpec(Checked):
     build: str
     """Import path of a function `(options) -> Chain`, or `(options, *, variant) -> Chain` with `variant`."""
     stages: tuple[str, ...]
-    """The names of the conv base's stages, from the image on."""
+    """The names of the backbone's stages, from the image on."""
     channels: int
     """Channels of the features, the output of the last stage."""
     stride: int
     """Image pixels for each cell of the feature map, or for each patch, along one side."""
     min_size: int
     """The smallest image side in pixels that the network takes."""
-    year: int
-    paper: Paper
+    year: int | None
+    paper: Paper | None = None
     preprocessing: Preprocessing
     """The preprocessing of a network that starts from scratch; weights bring their own."""
+    family: str = ""
+    """The name of the architectures that differ from this one in size or details; `zoo list` groups by it."""
     features: Layout = FEATURE_MAP
     """The layout of the features. A network that computes (B, H, W, C) hands on (B, C, H, W)."""
     size_step: int | None = 1
@@ -118,7 +120,7 @@ class BackboneSpec(Checked):
         require(not odd, f"backbone '{self.name}': {brief(odd and odd[0])} cannot be the name of a stage")
         require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
         reserved = {CLASSIFIER, HEAD} & set(self.stages)
-        require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage of the conv base")
+        require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage")
         for field, high in (("channels", MAX_CHANNELS), ("stride", MAX_SIZE), ("min_size", MAX_SIZE)):
             value = getattr(self, field)
             whole = isinstance(value, int) and 1 <= value <= high
@@ -126,7 +128,7 @@ class BackboneSpec(Checked):
         step = self.size_step is None or (isinstance(self.size_step, int) and 1 <= self.size_step <= MAX_SIZE)
         require(step, f"backbone '{self.name}': size_step must be at least 1 or None, got {brief(self.size_step)}")
         check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
-        check_texts(f"backbone '{self.name}'", note=self.note, variant=self.variant)
+        check_texts(f"backbone '{self.name}'", note=self.note, variant=self.variant, family=self.family)
         tags = [ref.tag for ref in self.weights]
         require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
 

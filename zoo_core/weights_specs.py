@@ -19,6 +19,8 @@ from zoo_core.spec_checks import (
     require,
 )
 
+NON_COMMERCIAL = ("-nc", "noncommercial", "non-commercial", "apple-amlr")
+"""Parts of the names of licences that forbid commercial use; Apple's AMLR is for research only."""
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -137,6 +139,11 @@ class WeightsRef(Checked):
     top5: float | None = None
     has_classifier: bool = True
     note: str = ""
+
+    @property
+    def commercial(self) -> bool:
+        """Whether the licence is not one that is known to forbid commercial use."""
+        return not any(word in self.licence.lower() for word in NON_COMMERCIAL)
 
     def check(self) -> None:
         check_name("weights", self.tag)

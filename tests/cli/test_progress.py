@@ -30,3 +30,15 @@ def test_the_bar_of_a_training_shows_its_share(screen: Console) -> None:
     training.close()
     assert "epoch 2/2" in screen.file.getvalue()
     assert "75 %" in screen.file.getvalue()
+
+
+def test_a_bar_leaves_nothing_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: each bar left one or two empty lines."""
+    log = Console(file=io.StringIO(), force_terminal=False, width=100)
+    monkeypatch.setattr(common, "console", lambda error=False: log)
+    with common.progress_of("inspecting the images") as watch:
+        watch(4, 4)
+    training = TrainingScreen(log)
+    training.on_step(1, 4, 4)
+    training.close()
+    assert log.file.getvalue() == ""

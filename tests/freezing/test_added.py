@@ -110,7 +110,7 @@ def test_merged_the_base_has_its_published_keys_and_answers_the_same(model: Mode
 
 def test_what_was_added_learns_at_the_heads_rate_and_not_at_the_bases(made: Plan) -> None:
     config = FinetuneConfig(backbone="resnet18", lr=0.01, base_lr=0.1)
-    rates = Rates.of(config.lr, config.base_lr, made, made.phases[0]).by_row
+    rates = Rates.of(config.lr, config.base_lr, made, made.phases[0]).by_part
     assert (rates["layer4"], rates["head"]) == (0.005, 0.01)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from zoo_core.catalog import open_catalog
+from zoo_core.options import NoOptions
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 
@@ -48,7 +49,10 @@ def installed() -> list[tuple[type, str]]:
     """(kind of spec, name with its distribution) of everything installed that takes options."""
     catalog = open_catalog()
     kinds = (BackboneSpec, HeadSpec, FreezeSpec)
-    return [(kind, f"{entry.distribution}:{entry.spec.name}") for kind in kinds for entry in catalog.entries(kind)]
+    entries = [
+        (kind, entry) for kind in kinds for entry in catalog.entries(kind) if entry.spec.options is not NoOptions
+    ]
+    return [(kind, f"{entry.distribution}:{entry.spec.name}") for kind, entry in entries]
 
 
 JSON = st.recursive(

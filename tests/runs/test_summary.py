@@ -11,7 +11,7 @@ import pytest
 
 from zoo_core.cli.main import zoo as command
 from zoo_core.errors import UsageError
-from zoo_core.runs.summary import best_runs, differences_of, find_runs
+from zoo_core.runs.summary import best_runs, differences_of, find_runs, is_on
 
 OLD_RUNS = Path(__file__).parents[1] / "golden" / "fixtures" / "runs"
 
@@ -65,6 +65,16 @@ def test_a_damaged_run_is_named_and_an_unfinished_one_says_how_far_it_is(
     assert "multilabel/metrics.jsonl" in err
 
 
+def test_a_damaged_config_hides_no_other_run(runs: Path, tmp_path: Path) -> None:
+    """Seen to fail: a broken config.json anywhere below the folder ended the whole listing."""
+    (runs / "again" / "config.json").write_text("{")
+    (runs / "stray").mkdir()
+    (runs / "stray" / "config.json").symlink_to(tmp_path / "elsewhere.json")
+    found, damaged = find_runs(runs)
+    assert len(found) == 3
+    assert sorted(Path(line.partition(" ")[0]).parent.name for line in damaged) == ["again", "stray"]
+
+
 def test_a_folder_that_only_looks_like_a_run_is_none(runs: Path) -> None:
     (runs / "else").mkdir()
     (runs / "else" / "config.json").write_text('{"format": "another program"}')
@@ -78,6 +88,27 @@ def test_the_best_of_the_same_data_come_first(runs: Path, capsys: pytest.Capture
     scores = [run["score"] for run in json.loads(out)["runs"]]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == 2
+
+
+def test_data_are_the_same_by_their_place_and_by_their_name_only_where_it_is_gone(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: a run was found from the folder in which it was started alone, and for any folder of that name."""
+    own, other = tmp_path / "mine" / "photos", tmp_path / "others" / "photos"
+    own.mkdir(parents=True)
+    other.mkdir(parents=True)
+    edit(runs / "again" / "config.json", lambda facts: facts["config"].update(data=str(own)))
+    edit(runs / "again" / "config.json", lambda facts: facts["data"].update(title="photos"))
+    (run,) = find_runs(runs / "again")[0]
+    assert is_on(run, str(own))
+    assert not is_on(run, str(other))
+    monkeypatch.chdir(other.parent)
+    assert is_on(run, "../mine/photos/")
+    assert not is_on(run, "photos/")
+    own.rmdir()
+    assert is_on(run, "photos/")
+    assert is_on(run, str(own))
+    assert not is_on(run, "hotos")
 
 
 def test_scores_of_different_kinds_or_images_are_said_to_be(runs: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_setting_without_effect_is_named_or_refused(root: Path, catalog: Catal
     given = {**LACKING[need], name: OTHER[name]} | ({"epochs": 1} if need is Need.CACHE else {})
     option = f"--{SETTINGS[name].option}"
     if need in SETTINGS[name].requires:
-        with pytest.raises(UsageError, match=f"nothing else learns: leave out {option}"):
+        with pytest.raises(UsageError, match=f"nothing else is trained: leave out {option}"):
             notes(root, catalog, given)
     else:
         (note,) = [note for note in notes(root, catalog, given) if note.startswith(f"{option} ")]

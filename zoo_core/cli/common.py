@@ -16,6 +16,7 @@ from zoo_core.paths import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
 
     from zoo_core.catalog import Catalog
@@ -36,9 +37,9 @@ def catalog_of(ctx: click.Context) -> Catalog:
 
 
 def warn(warnings: Iterable[str]) -> None:
-    """Print each warning as a line of standard error."""
+    """Print each warning on standard error; no name in it can steer the terminal."""
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo("\n".join(printable(line) for line in f"warning: {warning}".split("\n")), err=True)
 
 
 def print_json(data: dict[str, Any]) -> None:
@@ -77,22 +78,27 @@ def announce(text: str) -> None:
 def progress_of(name: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error; call its value with (done, total). It comes with the first call and
     goes with the last."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    bar = Progress(*columns, TimeRemainingColumn(), console=console(error=True), transient=True)
+    bar = bar_on(console(error=True))
     task = bar.add_task(name, total=None)
 
-    def told(done: int, total: int) -> None:
+    def update(done: int, total: int) -> None:
         bar.start()
         bar.update(task, completed=done, total=total)
         if done == total:
             bar.stop()  # so that a download after it can draw bars of its own
 
     try:
-        yield told
+        yield update
     finally:
         bar.stop()
+
+
+def bar_on(screen: Console) -> Progress:
+    """A bar that is taken away when it stops. It draws nothing where no terminal could take it away: in a pipe, a log."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    return Progress(*columns, TimeRemainingColumn(), console=screen, transient=True, disable=not screen.is_terminal)
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:

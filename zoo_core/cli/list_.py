@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from zoo_core.cli.choosing import Filters, filter_options, folded
 from zoo_core.cli.common import json_option, print_columns, print_json, warn
 from zoo_core.listing import listed
 from zoo_core.wording import human_count
@@ -18,36 +19,44 @@ COLUMNS = {
     "weights": ("backbone", "weights", "sources", "size", "licence", "top-1 %", "here"),
 }
 RIGHT = {"year", "params", "GMACs", "top-1 %", "images", "classes", "size"}
+SHOWN_TAGS = 3  # of one backbone's weights; `zoo info NAME` shows all
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(COLUMNS)), default="backbones")
+@click.argument("text", default="")
+@filter_options
 @json_option
 @click.pass_context
-def list_(ctx: click.Context, kind: str, as_json: bool) -> None:
-    """List backbones (the default), heads, strategies, datasets or weights.
+def list_(ctx: click.Context, /, kind: str, text: str, as_json: bool, **given: Any) -> None:
+    """List backbones (the default), heads, strategies, datasets or weights, those whose name holds TEXT.
+
+    Large families of backbones are one line each, until a filter chooses among them.
 
     \b
     zoo list
     zoo list strategies
+    zoo list backbones vit --max-params 30M --top1 80
     zoo list backbones --json
     """
-    rows, warnings = listed(kind, with_plugins=ctx.obj["with_plugins"])
+    filters = Filters(text=text, **given)
+    with_plugins = ctx.obj["with_plugins"]
+    rows, warnings = listed(kind, with_plugins=with_plugins)
     warn(warnings)
+    rows = filters.chosen(kind, rows, with_plugins=with_plugins)
     if as_json:
         print_json({kind: rows})
         return
+    if kind == "backbones" and not filters:
+        rows = folded(rows)
     print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT)
+    if any(not ref.get("commercial", True) for row in rows if kind == "backbones" for ref in row["weights"]):
+        click.echo("* not for commercial use, by the licence of the weights")
 
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:
     if kind == "backbones":
-        weights = row["weights"]
-        top1 = next((ref["top1"] for ref in weights if ref["top1"] is not None), None)
-        gmacs = "-" if row["gmacs"] is None else f"{row['gmacs']:.3g}"
-        tags = ", ".join(ref["tag"] for ref in weights) or "-"
-        shown = "-" if top1 is None else f"{top1:.1f}"
-        return [row["name"], str(row["year"]), human_count(row["params"]), gmacs, shown, tags, row["plugin"]]
+        return _backbone(row)
     if kind == "weights":
         size = "-" if row["bytes"] is None else f"{'' if row['cached'] else '~'}{row['bytes'] / 1e6:.1f} MB"
         top1 = "-" if row["top1"] is None else f"{row['top1']:.1f}"
@@ -57,3 +66,26 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
         return [str(row[key]) for key in ("name", "summary", "images", "classes", "licence", "plugin")]
     options = row["options"].partition(": ")[2] or "-"
     return [row["name"], row["summary"], options.rstrip("."), row["plugin"]]
+
+
+def _backbone(row: dict[str, Any]) -> list[str]:
+    if "variants" in row:
+        low, high = (human_count(row[key]) for key in ("least", "most"))
+        top1 = "-" if row["top1"] is None else f"{row['top1']:.1f}"
+        hint = f"zoo list --family {row['family']}"
+        return [
+            f"{row['family']}: {row['variants']} backbones",
+            row["years"],
+            f"{low} - {high}",
+            "",
+            top1,
+            hint,
+            row["plugin"],
+        ]
+    weights = row["weights"]
+    top1 = next((f"{ref['top1']:.1f}" for ref in weights if ref["top1"] is not None and ref["imagenet"]), "-")
+    gmacs = "-" if row["gmacs"] is None else f"{row['gmacs']:.3g}"
+    tags = [ref["tag"] + ("" if ref["commercial"] else "*") for ref in weights]
+    more = [f"{len(tags) - SHOWN_TAGS} more"] if len(tags) > SHOWN_TAGS else []
+    shown = ", ".join([*tags[:SHOWN_TAGS], *more]) or "-"
+    return [row["name"], str(row["year"] or "-"), human_count(row["params"]), gmacs, top1, shown, row["plugin"]]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoo_core.freezing.plan import Plan, Rule
     from zoo_core.training.planning import Planned
 
-WITHOUT_IMAGES = {"backbone", "strategy", "weights", "epochs", "lr", "base_lr", "size", "cache_dtype", "data"}
+WITHOUT_IMAGES = {"backbone", "head", "strategy", "weights", "epochs", "lr", "base_lr", "size", "cache_dtype", "data"}
 """The settings that a plan without images depends on."""
 OF_A_RUN = {"out", "save_every"}
 """The settings that no plan depends on, for no run is made."""
@@ -113,7 +113,7 @@ def _show(planned: Planned) -> None:
         for line in decision_lines(planned.decisions):
             out.print(f"decided {line}", markup=False)
     out.print(
-        f"The conv base has {human_count(planned.parameters)} parameters; the head comes on top and is always trained."
+        f"The backbone has {human_count(planned.parameters)} parameters; the head comes on top and is always trained."
     )
     if estimates is not None:
         out.print(

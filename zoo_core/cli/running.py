@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.catalog import open_catalog
-from zoo_core.cli.common import announce, catalog_of, console, print_json, progress_of, shown, table
+from zoo_core.cli.common import announce, bar_on, catalog_of, console, print_json, progress_of, shown, table
 from zoo_core.cli.together import end_with_launcher, run_together
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
@@ -134,10 +134,7 @@ class TrainingScreen:
         if self.screen is None:
             return
         if self.bar is None:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-            self.bar = Progress(*columns, TimeRemainingColumn(), console=self.screen, transient=True)
+            self.bar = bar_on(self.screen)
             self.bar_task = self.bar.add_task(name, total=total)
             self.bar.start()
         self.bar.update(self.bar_task, total=total, completed=done, description=name)

@@ -34,6 +34,11 @@ class _Runs(click.Group):
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options of the listing, then the commands."""
+        self.commands["list"].format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
 
 @click.group(cls=_Runs, invoke_without_command=True)
 def runs() -> None:

@@ -58,7 +58,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Plan:
-    """Phases over the stages of a conv base and its head."""
+    """Phases over the stages of a backbone and its head."""
 
     stages: tuple[str, ...]
     phases: tuple[Phase, ...]

@@ -79,7 +79,7 @@ def _check_decay(decay: float) -> None:
 
 
 def head_only(options: NoOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """Transfer learning: the conv base is frozen and a new head is trained."""
+    """Transfer learning: the backbone is frozen and a new head is trained."""
     return Plan(stages, (_phase(epochs, [FROZEN] * len(stages)),))
 
 

@@ -1,4 +1,4 @@
-"""The functions that a strategy names: its plan, and the parameters that it adds to a conv base and
+"""The functions that a strategy names: its plan, and the parameters that it adds to a backbone and
 merges back."""
 
 from __future__ import annotations

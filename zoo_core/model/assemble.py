@@ -87,7 +87,7 @@ class Model(nn.Module):
         self.train(self.training)
 
     def named_saved(self) -> Iterator[tuple[str, Tensor]]:
-        """Every saved tensor: those of the conv base under their published keys, those of the head
+        """Every saved tensor: those of the backbone under their published keys, those of the head
         under `head.`."""
         yield from self.backbone.named_upstream()
         for name, tensor in self.head.state_dict(keep_vars=True).items():

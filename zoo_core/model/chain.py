@@ -86,7 +86,7 @@ class Chain(nn.Sequential):
             yield self.upstream_name(name), tensor
 
     def split(self, stage: str = CLASSIFIER) -> tuple[Chain, Chain | None]:
-        """Split the chain before a stage: the conv base and the classifier, None for a chain
+        """Split the chain before a stage: the backbone and the classifier, None for a chain
         without one."""
         if stage not in self._modules:
             return self, None

@@ -56,7 +56,7 @@ class AttentionPool(nn.Module):
     """The average of the cells of a map, each with a weight: the softmax of its product with a
     trained query.
 
-    One head of attention with a single learnt query (Lee et al., Set Transformer, ICML 2019,
+    One head of attention with a single trained query (Lee et al., Set Transformer, ICML 2019,
     without projections). The query starts at zero, where all weights are equal.
     """
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo_core.data.places import absolute_place
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.runs.card import score_of
 from zoo_core.runs.directory import CONFIG, METRICS, MODEL, Run, file_of, is_run, read_facts, read_metrics, read_result
@@ -29,6 +29,8 @@ class RunSummary:
     weights: str
     seed: int
     data: str
+    data_place: str
+    """The data as config.json names them: the absolute path of files, if the run was not published."""
     data_digests: tuple[str, ...]
     """Digests of the names, labels and contents of its parts, sorted: equal for equal data."""
     epochs: int
@@ -56,10 +58,16 @@ def find_runs(folder: Path) -> tuple[list[RunSummary], list[str]]:
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}. `zoo finetune` puts its runs into ./runs.")
-    runs, damaged = [], []
-    for directory in _run_directories(folder):
+    runs: list[RunSummary] = []
+    damaged: list[str] = []
+    for root, folders, files in os.walk(folder, onerror=lambda error: damaged.append(_unreadable(error))):
+        folders.sort()
+        if CONFIG not in files:
+            continue
         try:
-            runs.append(summarise(directory))
+            if is_run(Path(root)):
+                folders.clear()
+                runs.append(summarise(Path(root)))
         except ZooError as error:
             damaged.append(str(error))
     return sorted(runs, key=lambda run: (run.created, run.directory)), damaged
@@ -83,6 +91,7 @@ def summarise(directory: Path) -> RunSummary:
         weights="none" if facts.start is None else facts.start.tag,
         seed=facts.config.seed,
         data=facts.data.title,
+        data_place=facts.config.data_text,
         data_digests=tuple(sorted(facts.data.digests.values())),
         epochs=sum(line.get("event") == "epoch" for line in lines),
         planned_epochs=sum(phase["epochs"] for phase in facts.plan["phases"]),
@@ -129,19 +138,20 @@ def _result(directory: Path, facts: RunFacts) -> dict[str, Any]:
     return read_result(Run(directory, facts)) if file_of(directory, MODEL).is_file() else {}
 
 
-def _run_directories(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        if CONFIG in files and is_run(Path(root)):
-            folders.clear()
-            yield Path(root)
+def _unreadable(error: OSError) -> str:
+    return f"{error.filename} cannot be searched for runs: {error.strerror}."
 
 
 def is_on(run: RunSummary, data: str) -> bool:
-    """Whether a run's data are those of `--data`: the same text, the same path, or a path that ends
-    like it."""
-    asked, own = data.rstrip("/"), run.data.rstrip("/")
-    return asked == own or Path(asked).resolve() == Path(own).resolve() or own.endswith(f"/{asked}")
+    """Whether a run's data are those of `--data`: the same place, as far as both are on this machine.
+
+    Of a place that is gone, or of another machine, the end decides: "photos/" is then "/home/ada/photos".
+    """
+    asked, own = absolute_place(data), run.data_place
+    if os.path.exists(asked) and os.path.exists(own):
+        return os.path.samefile(asked, own)
+    end = data.removeprefix("./").rstrip("/")
+    return asked == own or end == run.data or own.rstrip("/").endswith(f"/{end}")
 
 
 def best_runs(runs: list[RunSummary], count: int) -> tuple[list[RunSummary], list[str]]:

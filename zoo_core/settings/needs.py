@@ -42,6 +42,6 @@ def idle(config: Any, lacking: Collection[Need], usual: Mapping[str, Any]) -> li
         sentences += [f"--{declared.option} {need.value}." for need in declared.needs if need in lacking][:1]
     if refused:
         raise UsageError(
-            f"the head is solved, not trained step by step, and nothing else learns: leave out {', '.join(refused)}."
+            f"the head is solved, not trained step by step, and nothing else is trained: leave out {', '.join(refused)}."
         )
     return sentences

@@ -62,7 +62,7 @@ def preprocesses_values_in_0_to_1(spec: BackboneSpec) -> None:
 @rule("Name licence and data ('unknown' if nobody said), top-1 in percent, and the year of publication.")
 def says_what_its_weights_are(spec: BackboneSpec) -> None:
     """Users choose weights by these facts, and cards repeat them."""
-    assert 1900 <= spec.year <= 2100, f"the year is {spec.year}"
+    assert spec.year is None or 1900 <= spec.year <= 2100, f"the year is {spec.year}"
     for ref in spec.weights:
         assert ref.licence, f"the weights '{ref.tag}' name no licence"
         assert ref.data, f"the weights '{ref.tag}' do not say what they were trained on"

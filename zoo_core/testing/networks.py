@@ -57,7 +57,7 @@ def build_meta(spec: BackboneSpec, options: str = "") -> Chain:
 
 
 def base_of(spec: BackboneSpec) -> Chain:
-    """A conv base of the spec, with its numbers, that nobody else has."""
+    """A backbone of the spec, with its numbers, that nobody else has."""
     shared = still_base(spec)
     try:
         return copy.deepcopy(shared).train()
@@ -67,7 +67,7 @@ def base_of(spec: BackboneSpec) -> Chain:
 
 @functools.lru_cache(maxsize=1)  # a large network takes seconds to initialise, so the checks of a spec share it
 def still_base(spec: BackboneSpec) -> Chain:
-    """The conv base in evaluation mode and stirred, shared by the checks that leave it as it is."""
+    """The backbone in evaluation mode and stirred, shared by the checks that leave it as it is."""
     torch.manual_seed(0)
     base = build(spec).split()[0].eval()
     stir(base)

@@ -145,11 +145,13 @@ def _memory(job: Job, number: int, activations: int) -> int:
     """Bytes of all weights, the gradients and optimizer state of trainable ones, and activations."""
     rules = job.plan.rules(job.plan.phases[number])
     weights = sum(parameter.nbytes for parameter in job.model.parameters())
-    learning = sum(
-        parameter.nbytes for row, rule in rules.items() for parameter in trainable_parameters(job.model.part(row), rule)
+    trainable = sum(
+        parameter.nbytes
+        for part, rule in rules.items()
+        for parameter in trainable_parameters(job.model.part(part), rule)
     )
     together = min(job.settings.micro_batch, len(job.source.parts["train"]))
-    return weights + learning * (1 + STATES[job.settings.optimizer]) + activations * together
+    return weights + trainable * (1 + STATES[job.settings.optimizer]) + activations * together
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

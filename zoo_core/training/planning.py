@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 
 from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch
 from zoo_core.freezing.plan import Plan
+from zoo_core.frozen.split import SplitPoint
 from zoo_core.frozen.storage_types import item_bytes
 from zoo_core.model.adapt import adapt, make_plan
-from zoo_core.model.assemble import build_network, count_parameters, trainable_parameters
+from zoo_core.model.assemble import build_head_for, build_network, count_parameters, trainable_parameters
 from zoo_core.model.chain import Chain
-from zoo_core.model.shapes import stage_shapes
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.training.defaults import FEW_EPOCHS, MANY_EPOCHS, PARAMETERS_PER_IMAGE, default_base_lr, default_strategy
 from zoo_core.training.estimate import Estimate, estimate
 from zoo_core.training.job import prepare, sized
+from zoo_core.training.resolve import shapes_at_splits
 from zoo_core.training.schedule import Rates
+from zoo_core.training.solve import with_single_epochs
 from zoo_core.weights.load import build_shapes
 from zoo_core.weights.resolve import resolve_weights
 
@@ -28,8 +30,9 @@ class Planned:
     """A plan with its cost, phase by phase.
 
     `rates` are the peak learning rates of stages and head; shares of the one that a range test is to
-    find where `range_test` is true. `trained` counts the backbone's trained parameters, `bytes_cached`
-    the bytes of one view of an image at the split point, `parameters` those of the whole backbone.
+    find where `range_test` is true. `trained` counts the backbone's trained parameters, `parameters`
+    all of them. `bytes_cached` are those of one view of an image at the split point, 0 where no
+    features are cached.
     """
 
     backbone: str
@@ -50,15 +53,14 @@ def plan_for_images(config: FinetuneConfig, catalog: Catalog, watch: Watch | Non
     job = prepare(config, catalog, watch, stand_in=True)
     settings, plan = job.settings, job.plan
     base = job.model.backbone
-    shapes = stage_shapes(base, job.preprocessing.channels, job.preprocessing.size)
     return Planned(
         backbone=str(job.backbone),
         strategy=str(job.strategy),
         plan=plan,
-        rates=tuple(Rates.of(settings.lr, settings.base_lr, plan, phase).by_row for phase in plan.phases),
+        rates=tuple(Rates.of(settings.lr, settings.base_lr, plan, phase).by_part for phase in plan.phases),
         range_test=settings.range_test,
         trained=_trained(base, plan),
-        bytes_cached=_bytes_cached(config, plan, shapes),
+        bytes_cached=_bytes_cached(config, job.shapes, job.caching.splits),
         parameters=count_parameters(base),
         estimates=estimate(job),
         decisions=job.decisions,
@@ -72,7 +74,10 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
     start = resolve_weights(backbone, config.weights, stand_in=True)
     preprocessing = sized(start.preprocessing, config.size, backbone.spec)
     base, _ = build_shapes(lambda: build_network(backbone)).split()
-    shapes = stage_shapes(base, preprocessing.channels, preprocessing.size)
+    choice = catalog.head(config.head)
+    task = choice.spec.tasks[0]  # neither the task nor the number of outputs changes the plan
+    head = build_shapes(lambda: build_head_for(base, backbone, choice, preprocessing, num_outputs=2, task=task))
+    shapes = shapes_at_splits(base, head, preprocessing)
     parameters = count_parameters(base)
     name, notes = config.strategy, []
     if name == "auto":
@@ -82,7 +87,9 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
             notes.append(f"--strategy auto is {name} here, and full with at least {enough:,} training images.")
     strategy = catalog.strategy(name)
     epochs = config.epochs or (MANY_EPOCHS if strategy.spec.name == "head-only" else FEW_EPOCHS)
-    plan = make_plan(strategy, backbone.spec.stages, epochs)
+    plan = with_single_epochs(make_plan(strategy, backbone.spec.stages, epochs), head)
+    depths = [plan.frozen_depth(phase) for phase in plan.phases]
+    splits = [max((split for split in shapes if split.stages <= depth), default=None) for depth in depths]
     adapt(strategy, base, plan)
     base_lr = config.base_lr or default_base_lr(0, parameters, pretrained=start.pretrained)[0]
     lr = 1.0 if config.lr == "auto" else config.lr
@@ -90,10 +97,10 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
         backbone=str(backbone),
         strategy=str(strategy),
         plan=plan,
-        rates=tuple(Rates.of(lr, base_lr, plan, phase).by_row for phase in plan.phases),
+        rates=tuple(Rates.of(lr, base_lr, plan, phase).by_part for phase in plan.phases),
         range_test=config.lr == "auto",
         trained=_trained(base, plan),
-        bytes_cached=_bytes_cached(config, plan, shapes),
+        bytes_cached=_bytes_cached(config, shapes, splits),
         parameters=parameters,
         notes=tuple(notes),
     )
@@ -111,7 +118,8 @@ def _trained(base: Chain, plan: Plan) -> tuple[int, ...]:
     )
 
 
-def _bytes_cached(config: FinetuneConfig, plan: Plan, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+def _bytes_cached(
+    config: FinetuneConfig, shapes: Mapping[SplitPoint, tuple[int, ...]], splits: Iterable[SplitPoint | None]
+) -> tuple[int, ...]:
     """The bytes of one view's features at the split point of each phase."""
-    fronts = [plan.stages[: plan.frozen_depth(phase)] for phase in plan.phases]
-    return tuple(item_bytes(config.cache_dtype) * prod(shapes[front[-1]]) if front else 0 for front in fronts)
+    return tuple(0 if split is None else item_bytes(config.cache_dtype) * prod(shapes[split]) for split in splits)

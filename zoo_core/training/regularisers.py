@@ -103,7 +103,7 @@ class Mixing:
 
 
 class L2SP:
-    """Pulls the conv base's learning weights back to where they started (Li, Grandvalet, Davoine,
+    """Pulls the backbone's trained weights back to where they started (Li, Grandvalet, Davoine,
     ICML 2018).
 
     The penalty is `strength` / 2 times the squared distance. Norms and biases are left alone, as
@@ -133,7 +133,7 @@ class L2SP:
 
 
 class Ema:
-    """Moving averages of everything that a plan lets move: learning parameters, and statistics that
+    """Moving averages of everything that a plan lets move: trainable parameters, and statistics that
     are updated.
 
     After n steps they keep the share min(decay, (1 + n) / (10 + n)) of themselves a step, so that
@@ -195,9 +195,9 @@ def _moving(model: Model, plan: Plan) -> dict[str, Tensor]:
     for phase in plan.phases:
         for part, rule in plan.rules(phase).items():
             module = model.part(part)
-            learning = set(trainable_parameters(module, rule))
+            trainable = set(trainable_parameters(module, rule))
             for name, tensor in module.state_dict(keep_vars=True).items():
-                moves = tensor in learning if isinstance(tensor, nn.Parameter) else rule.statistics == "update"
+                moves = tensor in trainable if isinstance(tensor, nn.Parameter) else rule.statistics == "update"
                 if moves and tensor.is_floating_point():
                     moving[f"{part}/{name}"] = tensor
     return moving

@@ -16,14 +16,14 @@ from zoo_core.specs import HEAD
 
 PRETRAINED_BASE_SHARE = 0.1
 SCRATCH_BASE_SHARE = 0.2
-"""How much slower than the head the conv base moves, unless the config says otherwise."""
+"""How much slower than the head the backbone moves, unless the config says otherwise."""
 
 
 @dataclass(frozen=True)
 class Rates:
     """The highest learning rate of each stage and the head in one phase; new layers train at the head's."""
 
-    by_row: dict[str, float]
+    by_part: dict[str, float]
 
     @classmethod
     def of(cls, lr: float, share: float, plan: Plan, phase: Phase) -> Rates:
@@ -39,7 +39,7 @@ def parameter_groups(
     """The groups of a plan's phase: one a stage, and a second one for its norms, biases, positions and tokens, which
     weight decay leaves alone, as it does the whole base unless `base_decays`.
 
-    `unfrozen_at` is the epoch since which the stage has learnt without a break.
+    `unfrozen_at` is the epoch since which the stage has been trained without a break.
     """
     groups: list[dict[str, object]] = []
     for part, rule in plan.rules(plan.phases[number]).items():
@@ -53,14 +53,14 @@ def parameter_groups(
             (0.0, [parameter for parameter in parameters if parameter not in decaying]),
         ):
             if members:
-                rate, unfrozen_at = rates.by_row[part], unfrozen_epoch(plan, number, part)
+                rate, unfrozen_at = rates.by_part[part], unfrozen_epoch(plan, number, part)
                 group = {"params": members, "lr": rate, "max_lr": rate, "weight_decay": decay, "part": part}
                 groups.append({**group, "unfrozen_at": unfrozen_at})
     return groups
 
 
 def unfrozen_epoch(plan: Plan, number: int, part: str) -> int:
-    """The epoch (from 0) since which a row that learns in this phase has learnt in every phase."""
+    """The epoch (from 0) since which a part that is trained in this phase was trained in every phase."""
     while number > 0 and plan.rules(plan.phases[number - 1])[part].trainable:
         number -= 1
     return sum(phase.epochs for phase in plan.phases[:number])

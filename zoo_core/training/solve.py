@@ -29,7 +29,7 @@ def fit_head(head: nn.Module, reduced_NF: Tensor, targets: Tensor, seed: int) ->
 
 
 def only_solved(plan: Plan, phase: Phase, head: nn.Module) -> bool:
-    """Whether a phase has nothing to train: only the head learns, and it is solved."""
+    """Whether a phase has nothing to train: only the head is trained, and it is solved."""
     return isinstance(head, Solvable) and plan.trainable(phase) == (HEAD,)
 
 

@@ -128,7 +128,7 @@ def _from_hub(spec: BackboneSpec, text: str) -> InitialWeights:
 
 
 def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[Chain, tuple[str, ...]]:
-    """Build the conv base and fill it with its initial weights.
+    """Build the backbone and fill it with its initial weights.
 
     Returns the base and the keys that were dropped: the classifier that a head replaces, auxiliary
     classifiers, another run's head. Raises WeightsError when other keys or shapes differ, or when a

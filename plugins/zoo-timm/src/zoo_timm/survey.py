@@ -1,0 +1,130 @@
+"""The facts about one architecture of timm: its stages, the proof of their equality, the sizes of images that it takes."""
+
+from __future__ import annotations
+
+from math import isqrt, log2
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo_core import CLASSIFIER, Chain
+from zoo_timm.cutting import find_slices
+from zoo_timm.model import chain_of, network, settings_of
+from zoo_timm.proof import same_operators
+from zoo_timm.reading import UncutError
+
+LEAST_STAGES = 4
+LARGEST_STAGE = 0.9  # of the parameters: a stage above it leaves nothing to choose
+STEPS = (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 64, 128)
+"""The steps between sizes of images that are tried, in pixels."""
+
+
+def facts_of(name: str, sizes: dict[Any, dict[str, Any]] | None = None) -> dict[str, Any]:
+    """The facts of an architecture. Raises UncutError with the reason where zoo does not provide it.
+
+    `sizes` remembers which sizes of images the networks of a family take: of those that are alike the first is tried.
+    """
+    with torch.device("meta"):
+        net = network(name).eval()
+        cfg = settings_of(net)
+        size = cfg["input_size"][1]
+        if not hasattr(net, "forward_features"):
+            raise UncutError("it has no forward_features")
+        slices = find_slices(net, torch.empty(1, 3, size, size))
+        chain = chain_of(net, slices).eval()
+        image = torch.empty(1, 3, size, size)
+        whole = chain if CLASSIFIER in chain.stages else None
+        same, flops = same_operators(net if whole else _Features(net), chain, image)
+        if not same:
+            raise UncutError("its stages do not compute the same operators as the network")
+        keys = [key for key, _ in chain.named_upstream()]
+        if sorted(keys) != sorted(net.state_dict()):
+            raise UncutError(f"its keys differ: {sorted(set(keys) ^ set(net.state_dict()))[:3] or 'one stands twice'}")
+        base, _ = chain.split()
+        counts = [sum(tensor.numel() for tensor in stage.parameters()) for _, stage in base.named_children()]
+        if len(counts) < LEAST_STAGES:
+            raise UncutError(f"it gives only {len(counts)} stages")
+        if max(counts) > LARGEST_STAGE * sum(counts):
+            raise UncutError(f"one of its stages holds {max(counts) / sum(counts):.0%} of the parameters")
+        shape = slices.shapes[-1]
+        prefix = _prefix(net, shape)
+        facts = {
+            "name": name,
+            "family": type(net).__module__.rpartition(".")[2],
+            "stages": list(base.stages),
+            "shapes": [list(one) for one in slices.shapes],
+            "channels": shape[0] if prefix is None else shape[1],
+            "tokens": prefix,
+            "size": size,
+            "params": sum(tensor.numel() for tensor in net.parameters()),
+            "gmacs": round(flops / 2e9, 4),
+            "classifier": cfg["classifier"] if not vars(net)["num_classes"] else None,
+        }
+        known = {} if sizes is None else sizes
+        alike = (facts["family"], prefix, cfg.get("fixed_input_size"), cfg.get("min_input_size"))
+        key = (*alike, size, _side(shape, prefix))
+        if key not in known:
+            known[key] = _sizes(base, facts, net)
+        return facts | known[key]
+
+
+class _Features(nn.Module):
+    """A network without its classifier."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
+        return self.net.named_parameters(*args, **kwargs)
+
+    def named_buffers(self, *args: Any, **kwargs: Any) -> Any:
+        return self.net.named_buffers(*args, **kwargs)
+
+    def forward(self, image: torch.Tensor) -> Any:
+        return self.net.forward_features(image)  # type: ignore[operator]
+
+
+def _prefix(net: nn.Module, shape: tuple[int, ...]) -> int | None:
+    """The number of tokens before the patches; None for a feature map."""
+    if len(shape) == 3 and shape[1] == shape[2]:
+        return None
+    if len(shape) == 2:
+        for prefix in (getattr(net, "num_prefix_tokens", 0), 0, 1, 2):
+            if isqrt(shape[0] - prefix) ** 2 == shape[0] - prefix > 0:
+                return int(prefix)
+    raise UncutError(f"its features have the shape {shape}, neither a square map nor tokens")
+
+
+def _side(shape: tuple[int, ...], prefix: int | None) -> int:
+    return shape[1] if prefix is None else isqrt(shape[0] - prefix)
+
+
+def _sizes(base: Chain, facts: dict[str, Any], net: nn.Module) -> dict[str, Any]:
+    """The stride, the smallest size of an image, and the step to larger ones; None where only one size goes."""
+    size, prefix = facts["size"], facts["tokens"]
+
+    def side(at: int) -> int | None:
+        try:
+            with torch.no_grad():
+                shape = tuple(base(torch.empty(1, 3, at, at)).shape[1:])
+        except Exception:  # the network's own code, at a size that it may not take
+            return None
+        fits = len(shape) == (3 if prefix is None else 2) and facts["channels"] in (shape[0], shape[-1])
+        return _side(shape, prefix) if fits else None
+
+    here = _side(tuple(facts["shapes"][-1]), prefix)
+    rough = round(size / here)
+    power = 2 ** round(log2(rough))  # convolutions without padding make the map smaller than its stride does
+    stride = next((one for one in dict.fromkeys((rough, power)) if (side(size + 8 * one) or 0) - here == 8), None)
+    if stride is None:
+        return {"stride": rough, "step": None, "min_size": size}
+    step = next((step for step in STEPS if size % step == 0 and (step == stride or side(size + step))), None)
+    if step is None:
+        return {"stride": stride, "step": None, "min_size": size}
+    least = (settings_of(net).get("min_input_size") or (3, 0, 0))[1]
+    for at in sorted({step, stride, 2 * stride, 32, 64, 96, 128, 160, 192, least} - {0}):
+        if max(least, stride) <= at < size and at % step == 0 and side(at):
+            return {"stride": stride, "step": step, "min_size": at}
+    return {"stride": stride, "step": step, "min_size": size}
