@@ -124,7 +124,7 @@ def test_every_backbone_fine_tunes_one_step_from_scratch_at_its_smallest_size(
         (
             ["finetune", "--backbone", "lenet5", "--epochs", "two"],
             2,
-            "--epochs': must be a whole number of at least 1, got 'two'",
+            "--epochs': must be a whole number of at least 1 and at most 10000, got 'two'",
         ),
         (["finetune", "--backbone", "lenet5", "--head", "mlp:hiden=3"], 2, "Did you mean 'hidden'?"),
         (["finetune", "--backbone", "lenet5", "--strategy", "last"], 2, "'last' needs the option 'n'"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from zoo_core.catalog import open_catalog
 from zoo_core.options import NoOptions
 from zoo_core.settings import FinetuneConfig
+from zoo_core.settings.config import MAX_EPOCHS
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 
 WORDS = st.from_regex(r"[A-Za-z][\w.-]{0,8}", fullmatch=True).filter(lambda word: word.lower() != "none")
@@ -78,7 +79,7 @@ CONFIGS = st.builds(
     FinetuneConfig,
     backbone=st.text(max_size=9),
     strategy=st.text(max_size=9),
-    epochs=st.integers(1, 10**9),
+    epochs=st.integers(1, MAX_EPOCHS),
     lr=st.floats(0, 100, exclude_min=True),
     base_lr=st.none() | st.floats(0, 100, exclude_min=True),
     warmup=st.floats(0, 1),

@@ -88,7 +88,7 @@ GOOD_RUN: dict[str, Any] = {
     "backbone": {"name": "net", "distribution": "zoo-net", "version": "1"},
     "head": {"name": "linear", "distribution": "zoo-core", "version": "1"},
     "strategy": {"name": "full", "distribution": "zoo-core", "version": "1"},
-    "start": {"tag": "t", "source": "s", "sha256": "0"},
+    "start": {"tag": "t", "source": "s", "sha256": "0" * 64},
     "classes": ["a", "b"],
     "preprocessing": {"size": 32, "crop": 1.0, "interpolation": "bilinear", "mean": [0.5], "std": [0.5]},
     "data": {"title": "t", "images": {"val": 1}, "digests": {"val": "x"}, "split": {"kind": "given"}},

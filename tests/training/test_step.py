@@ -64,7 +64,7 @@ def test_bfloat16_computes_training_steps_alone_and_weights_stay_float32(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated: set[torch.dtype] = set()
-    real = Evaluator.outputs
+    real = Evaluator._passes
 
     def noted(evaluator: Evaluator, network: Tail, *more: object, **named: object) -> object:
         hook = network.stages[-1].register_forward_hook(lambda *given: evaluated.add(given[2].dtype))
@@ -73,7 +73,7 @@ def test_bfloat16_computes_training_steps_alone_and_weights_stay_float32(
         finally:
             hook.remove()
 
-    monkeypatch.setattr(Evaluator, "outputs", noted)
+    monkeypatch.setattr(Evaluator, "_passes", noted)
     config = replace(TINY, precision="bfloat16", data=str(photos), out=str(tmp_path / "run"))
     job = prepare(config, catalog)
     types = seen_types(job)
