@@ -92,6 +92,12 @@ def test_weights_that_forbid_commercial_use_are_marked() -> None:
     assert "* not for commercial use" in text
 
 
+def test_nothing_that_passes_is_said_to_be_nothing() -> None:
+    answer = run("--family", "cats")
+    assert (answer.exit_code, answer.stdout) == (0, "")
+    assert answer.stderr == "None of the backbones passes. `zoo list backbones` shows all.\n"
+
+
 def test_a_filter_that_a_kind_lacks_is_refused() -> None:
     answer = run("heads", "--top1", "80")
     assert (answer.exit_code, "only backbones can be filtered" in answer.stderr) == (2, True)

@@ -1,6 +1,6 @@
 """The conformance kit finds every planted fault by the rule that it breaks, on two families; a sound plugin passes.
 
-Seen to fail: of the 75 faults with which the kit was measured it found 29, and there was none for heads and strategies.
+Reported: of the 75 faults with which the kit was measured it found 29, and there was none for heads and strategies.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from zoo_core.hub import publish
 
 
 def test_the_folder_of_a_killed_publish_goes_with_a_later_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen to fail: nothing ever removed them."""
+    """Seen to fail with nothing removed: the old folder stays."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in ("zoo-publish-old", "zoo-publish-at-work", "of-another-program"):
         (tmp_path / name).mkdir()

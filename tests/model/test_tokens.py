@@ -1,6 +1,6 @@
 """Tokens are features like maps: pooled, split, cached, mixed and left alone by weight decay.
 
-Seen to fail before layouts: the cache permuted tokens of three axes (RuntimeError), and a class token decayed.
+Reported of the time before layouts: the cache permuted tokens of three axes (RuntimeError), and a class token decayed.
 """
 
 from __future__ import annotations

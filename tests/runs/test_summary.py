@@ -53,6 +53,11 @@ def test_every_run_below_a_folder_is_found(runs: Path) -> None:
     assert by_name["again"].data_digests != by_name["regression"].data_digests
 
 
+def test_a_run_inside_a_run_is_no_run_of_its_own(runs: Path) -> None:
+    shutil.copytree(OLD_RUNS / "regression", runs / "again" / "inside")
+    assert len(find_runs(runs)[0]) == 4
+
+
 def test_a_damaged_run_is_named_and_an_unfinished_one_says_how_far_it_is(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

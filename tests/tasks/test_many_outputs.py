@@ -1,6 +1,6 @@
 """Thousands of classes, labels or numbers: bounded memory, files, cards and pictures, for each task.
 
-Seen to fail: a dense confusion matrix took 80 GB at 100,000 classes, passed 8 MiB of JSON from 1,670 on, and its
+Reported: a dense confusion matrix took 80 GB at 100,000 classes, passed 8 MiB of JSON from 1,670 on, and its
 picture took 14 GB at 12,000; a card had a row for each class; a picture had a bar for each label.
 """
 
@@ -109,7 +109,7 @@ def test_parts_of_an_evaluation_are_joined() -> None:
 
 
 def test_names_that_would_not_fit_into_a_config_are_refused() -> None:
-    """Seen to fail: zoo wrote a config.json of 20 MB, and refused to read it."""
+    """Before: zoo wrote a config.json of 20 MB, and refused to read it."""
     names = [f"{number:0100d}" for number in range(42_000)]
     with pytest.raises(DataError, match="the classes of here take 4.1 MiB; zoo holds 4 MiB of names at most"):
         check_names(names, "here")
@@ -119,7 +119,7 @@ def test_names_that_would_not_fit_into_a_config_are_refused() -> None:
 def test_a_run_whose_evaluations_are_joined_ends_as_one_that_holds_all_outputs(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen to fail: 100,000 outputs of 40,000 images would be 16 GB."""
+    """100,000 outputs of each of 40,000 images would be 16 GB."""
     config = FinetuneConfig(backbone="lenet5", data=str(photos), epochs=2, out=str(tmp_path / "held"))
     held = run_job(prepare(config, catalog), NullCallback())
     monkeypatch.setattr(classification, "MAX_MATRIX", 1)

@@ -63,7 +63,9 @@ class Filters:
         )
         name = "backbone" if kind == "weights" else "name"
         found = [
-            row for row in rows if self.text.lower() in row[name] and (kind != "backbones" or self._passes(row, here))
+            row
+            for row in rows
+            if self.text.lower() in row[name].lower() and (kind != "backbones" or self._passes(row, here))
         ]
         return sorted(found, key=ORDERS[self.sort]) if self.sort else found
 

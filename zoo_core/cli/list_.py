@@ -47,6 +47,9 @@ def list_(ctx: click.Context, /, kind: str, text: str, as_json: bool, **given: A
     if as_json:
         print_json({kind: rows})
         return
+    if not rows and filters:
+        click.echo(f"None of the {kind} passes. `zoo list {kind}` shows all.", err=True)
+        return
     if kind == "backbones" and not filters:
         rows = folded(rows)
     print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT)

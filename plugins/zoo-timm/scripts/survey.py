@@ -29,7 +29,6 @@ def in_turns(names: list[str]) -> list[str]:
 def main(table: Path, names: list[str]) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    sizes: dict[object, dict[str, object]] = {}
     done = {json.loads(line)["name"] for line in table.read_text().splitlines()} if table.exists() else set()
     with table.open("a") as file:
         for name in names or in_turns(timm.list_models()):
@@ -37,7 +36,7 @@ def main(table: Path, names: list[str]) -> None:
                 continue
             started = time.time()
             try:
-                row = facts_of(name, sizes)
+                row = facts_of(name)
             except UncutError as error:
                 row = {"name": name, "reason": str(error)}
             except Exception as error:

@@ -7,7 +7,6 @@ branches for training and published keys stay as they are. Between two stages ex
 from __future__ import annotations
 
 import ast
-import copy
 import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo_timm.instances import stage_of
 from zoo_timm.reading import Reader, Step, UncutError
 from zoo_timm.syntax import PART, assignment, expression, method_of, names_in, source_of
 
@@ -98,7 +98,7 @@ def classifier_of(net: nn.Module, channels_last: bool) -> nn.Module:
         return head(self, features.permute(0, 2, 3, 1) if channels_last else features)
 
     members, paths = _members(type(net), source_of(head).body, net)
-    return _instance(net, "classifier", forward, members, paths)
+    return stage_of(net, "classifier", forward, members, paths)
 
 
 def upstream_of(name: str, stage: nn.Module) -> dict[str, str]:
@@ -218,7 +218,7 @@ def _stage(net: nn.Module, slices: Slices, part: Slice, *, first: bool) -> nn.Mo
         space,
     )
     members, paths = _members(type(net), [*again, *part.nodes], net)
-    return _instance(net, part.name, space["forward"], members, paths)
+    return stage_of(net, part.name, space["forward"], members, paths)
 
 
 def _members(
@@ -250,52 +250,3 @@ def _members(
             found |= more
             paths |= more_paths
     return found, paths
-
-
-def _instance(net: nn.Module, name: str, forward: Any, members: set[str], paths: set[str]) -> nn.Module:
-    """An instance of the network's class with its settings and these members alone."""
-    kind = type(net)
-    own = {"forward": forward, PART: _part, "__deepcopy__": _copied, "__reduce__": _reduced, "__module__": __name__}
-    part = type(f"{kind.__name__}_{name}", (kind,), own)
-    stage: nn.Module = object.__new__(part)
-    nn.Module.__init__(stage)
-    plain = vars(nn.Module())
-    vars(stage).update({key: value for key, value in vars(net).items() if key not in plain})
-    stage.training = net.training
-    for member in sorted(members):
-        for place in ("_modules", "_parameters", "_buffers"):
-            if member in getattr(net, place):
-                getattr(stage, place)[member] = getattr(net, place)[member]
-        if member in net._non_persistent_buffers_set:
-            stage._non_persistent_buffers_set.add(member)
-    prefixes: dict[str, str] = {}
-    for path in sorted(path for path in paths if path.partition(".")[0] not in members):
-        flat = path.replace(".", "_")
-        stage._modules[flat] = net.get_submodule(path)
-        if flat != path:
-            prefixes[f"{flat}."] = f"{path}."
-    vars(stage)["prefixes_"] = prefixes
-    vars(stage)["stage_"] = name
-    return stage
-
-
-def _copied(self: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    """A copy for copy.deepcopy: of the same class, whose code nothing changes."""
-    made: nn.Module = object.__new__(type(self))
-    memo[id(self)] = made
-    vars(made).update(copy.deepcopy(vars(self), memo))
-    return made
-
-
-def _reduced(self: Any) -> tuple[Any, ...]:
-    """The recipe for pickle: a class made at run time is found again by architecture and stage."""
-    from zoo_timm.model import empty_stage
-
-    return empty_stage, (self.pretrained_cfg["architecture"], vars(self)["stage_"]), vars(self)
-
-
-def _part(self: nn.Module, path: str) -> nn.Module:
-    """The module at a path of the whole network, in a stage that holds it."""
-    flat = path.replace(".", "_")
-    held = self._modules.get(flat)
-    return self.get_submodule(path) if held is None else held

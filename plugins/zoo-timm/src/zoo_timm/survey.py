@@ -20,11 +20,8 @@ STEPS = (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 64, 128)
 """The steps between sizes of images that are tried, in pixels."""
 
 
-def facts_of(name: str, sizes: dict[Any, dict[str, Any]] | None = None) -> dict[str, Any]:
-    """The facts of an architecture. Raises UncutError with the reason where zoo does not provide it.
-
-    `sizes` remembers which sizes of images the networks of a family take: of those that are alike the first is tried.
-    """
+def facts_of(name: str) -> dict[str, Any]:
+    """The facts of an architecture. Raises UncutError with the reason where zoo does not provide it."""
     with torch.device("meta"):
         net = network(name).eval()
         cfg = settings_of(net)
@@ -61,12 +58,7 @@ def facts_of(name: str, sizes: dict[Any, dict[str, Any]] | None = None) -> dict[
             "gmacs": round(flops / 2e9, 4),
             "classifier": cfg["classifier"] if not vars(net)["num_classes"] else None,
         }
-        known = {} if sizes is None else sizes
-        alike = (facts["family"], prefix, cfg.get("fixed_input_size"), cfg.get("min_input_size"))
-        key = (*alike, size, _side(shape, prefix))
-        if key not in known:
-            known[key] = _sizes(base, facts, net)
-        return facts | known[key]
+        return facts | _sizes(base, facts, net)
 
 
 class _Features(nn.Module):
@@ -120,7 +112,7 @@ def _sizes(base: Chain, facts: dict[str, Any], net: nn.Module) -> dict[str, Any]
     stride = next((one for one in dict.fromkeys((rough, power)) if (side(size + 8 * one) or 0) - here == 8), None)
     if stride is None:
         return {"stride": rough, "step": None, "min_size": size}
-    step = next((step for step in STEPS if size % step == 0 and (step == stride or side(size + step))), None)
+    step = next((step for step in STEPS if size % step == 0 and side(size + step)), None)
     if step is None:
         return {"stride": stride, "step": None, "min_size": size}
     least = (settings_of(net).get("min_input_size") or (3, 0, 0))[1]
