@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from zoo_core import UsageError, load
 def test_a_plugin_is_checked_and_the_page_has_every_rule(zoo: Zoo, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     answer = zoo("plugin", "check", "zoo_lenet", "--fast", "--json", "--html", page)
+    assert "the last one gives a head features of the spec's layout" in html.unescape(page.read_text()), "one line"
     assert answer.returncode == 0, answer.stderr
     checks = json.loads(answer.stdout)["checks"]
     assert {check["outcome"] for check in checks} == {"passed"}

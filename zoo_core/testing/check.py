@@ -29,7 +29,8 @@ class Rule(Generic[S]):
 
     @property
     def meaning(self) -> str:
-        return self.run.__doc__ or ""
+        """Its docstring as one line."""
+        return " ".join((self.run.__doc__ or "").split())
 
 
 def rule(mend: str) -> Callable[[Callable[[S], None]], Rule[S]]:
