@@ -119,8 +119,8 @@ class Catalog:
 
     @property
     def has_failures(self) -> bool:
-        """Whether a plugin was skipped because it failed, rather than by the user's wish."""
-        return any(record.failure not in (None, DISABLED) for record in self.records)
+        """Whether a plugin, or a spec of one, was left out because it failed, rather than by the user's wish."""
+        return any(record.left_out or record.failure not in (None, DISABLED) for record in self.records)
 
     @cached_property
     def _distributions(self) -> frozenset[str]:

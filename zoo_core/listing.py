@@ -2,8 +2,8 @@
 
 Importing a thousand specs takes longer than printing them. The rows of one kind are therefore kept in
 the cache folder. They count while the folders on the import path, the disabled plugins and the code
-that the specs came from are the same. Rows of a catalog in which a plugin failed are never kept: that
-failure may end without a change of any file.
+that the specs came from are the same. Rows of a catalog in which a plugin or a spec failed are never
+kept: that failure may end without a change of any file.
 """
 
 from __future__ import annotations

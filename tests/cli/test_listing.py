@@ -96,6 +96,15 @@ def test_a_failure_is_looked_at_anew(site: Path) -> None:
     assert "little" in {row["name"] for row in listed(site, "heads", LITTLE="1")[0]}
 
 
+def test_a_hook_that_fails_is_looked_at_anew(site: Path) -> None:
+    text = (
+        PLUGIN.format(summary="here") + "\n@hookimpl\ndef zoo_strategies():\n    __import__('os').environ['LITTLE']\n"
+    )
+    (site / "little_zoo" / "plugin.py").write_text(text + "    return []\n")
+    assert "little-zoo works without one of its specs: KeyError" in listed(site, "heads")[1][0]
+    assert listed(site, "heads", LITTLE="1")[1] == []
+
+
 @pytest.mark.parametrize("entries", [[], {"rows": []}, {"code": 3, "rows": [], "warnings": []}])
 def test_an_index_of_another_shape_is_made_anew(site: Path, entries: object) -> None:
     expected = listed(site, "heads")[0]
