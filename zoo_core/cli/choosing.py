@@ -128,6 +128,7 @@ def folded(rows: Rows) -> Rows:
                 "most": max(params, default=None),
                 "top1": max((top1 for row in group if (top1 := best_top1(row)) is not None), default=None),
                 "plugin": plugin,
+                "installed": group[0].get("installed", True),
                 "weights": [],
             }
         )
