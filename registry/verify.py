@@ -44,7 +44,7 @@ def checked(distribution: str) -> dict[str, Any]:
         "date": date.today().isoformat(),
         "checks": len(outcomes),
         "failed": outcomes.count("failed"),
-        "expected": outcomes.count("expected"),
+        "declared": outcomes.count("expected"),
     }
 
 

@@ -49,6 +49,7 @@ def with_available(rows: Rows) -> Rows:
     that can be; `installed` says which is which."""
     from zoo_core.catalog import natural
     from zoo_core.discovery import normalised
+    from zoo_core.installed import installed_plugins
     from zoo_core.registry import known_plugins
 
     installed = {normalised(plugin.distribution) for plugin in installed_plugins()}

@@ -21,7 +21,7 @@ def entry(distribution: str = "zoo-mini", **fields: Any) -> dict[str, Any]:
             },
             "mini-plain",
         ],
-        "verified": [{"zoo": "0.2", "date": "2026-11-26", "checks": 34, "failed": 0, "expected": 1}],
+        "verified": [{"zoo": "0.2", "date": "2026-11-26", "checks": 34, "failed": 0, "declared": 1}],
         **fields,
     }
     summary = {"summary": "a small network", "licence": "MIT", "links": {"source": "https://example.org/zoo-mini"}}

@@ -40,6 +40,14 @@ def test_the_index_holds_every_file_as_it_is() -> None:
     assert json.loads(BUNDLED.read_text())["plugins"] == [tomllib.loads(path.read_text()) for path in ENTRIES]
 
 
+def test_the_entry_of_the_readme_is_a_good_one() -> None:
+    text = (ROOT / "registry" / "README.md").read_text()
+    example = tomllib.loads(text.split("```toml\n")[1].split("```")[0])
+    jsonschema.validate(example, SCHEMA)
+    (plugin,) = read_index(index_of(example), "it").plugins
+    assert [release.yanked is None for release in plugin.releases] == [True, False]
+
+
 def test_an_entry_may_list_every_kind_of_spec() -> None:
     assert (
         {plural for _, plural in KINDS.values()}
@@ -86,7 +94,8 @@ HOSTILE = {
     ),
     "yanked for no words": version_with(yanked=True),
     "number of a version": version_with(version="--pre"),
-    "date": version_with(verified=[{"zoo": "0.2", "date": "yesterday", "checks": 1, "failed": 0, "expected": 0}]),
+    "version of nothing": version_with(version=None),
+    "date": version_with(verified=[{"zoo": "0.2", "date": "yesterday", "checks": 1, "failed": 0, "declared": 0}]),
     "half a result": version_with(verified=[{"zoo": "0.2"}]),
 }
 MORE = {  # that the schema's language cannot say, or says in build.py
@@ -96,7 +105,7 @@ MORE = {  # that the schema's language cannot say, or says in build.py
     "range": version_with(zoo=">=>=1"),
     "version twice": changed(lambda one: one.update(versions=[*one["versions"], *one["versions"]])),
     "day that is none": version_with(
-        verified=[{"zoo": "0.2", "date": "2026-02-31", "checks": 1, "failed": 0, "expected": 0}]
+        verified=[{"zoo": "0.2", "date": "2026-02-31", "checks": 1, "failed": 0, "declared": 0}]
     ),
 }
 

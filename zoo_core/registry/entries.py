@@ -47,13 +47,13 @@ class Verified:
     date: str
     checks: int
     failed: int
-    expected: int
+    declared: int
     """Failures that the plugin declares, with a reason."""
 
     def __str__(self) -> str:
         told = f"{self.failed} failed" if self.failed else "passed"
-        declared = f", {self.expected} as declared" if self.expected else ""
-        return f"{self.checks} checks {told}{declared} (zoo {self.zoo}, {self.date})"
+        as_declared = f", {self.declared} as declared" if self.declared else ""
+        return f"{self.checks} checks {told}{as_declared} (zoo {self.zoo}, {self.date})"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _release(value: object, distribution: str) -> Release:
     from packaging.specifiers import SpecifierSet
 
     facts = as_mapping(value)
-    version = facts["version"] and _matching(VERSION, facts["version"])
+    version = "" if facts["version"] == "" else _matching(VERSION, facts["version"])
     backbones = [_backbone(one, distribution, version) for one in _short_list(facts.get("backbones", []), MAX_NAMES)]
     names = {kind: _names(facts.get(kind, [])) for kind in PROVIDED[1:]}
     names["backbones"] = _names([row["name"] for row in backbones])
@@ -222,10 +222,10 @@ def _percentage(value: object) -> Any:
 
 def _verified(value: object) -> Verified:
     facts = as_mapping(value)
-    checks, failed, expected = (as_count(facts[name]) for name in ("checks", "failed", "expected"))
-    if failed + expected > checks:
+    checks, failed, declared = (as_count(facts[name]) for name in ("checks", "failed", "declared"))
+    if failed + declared > checks:
         raise ValueError("more checks failed than were made")
-    return Verified(_matching(VERSION, facts["zoo"]), checked_date(facts["date"]), checks, failed, expected)
+    return Verified(_matching(VERSION, facts["zoo"]), checked_date(facts["date"]), checks, failed, declared)
 
 
 def checked_date(value: object) -> str:
