@@ -133,7 +133,7 @@ def _path_argument(text: str) -> str:
 
 
 def _origin(distribution: str) -> str:
-    """The place that a distribution is installed from; its name alone for one that no index knows."""
+    """The place that a distribution is installed from; its name for one that no index knows."""
     if distribution == CORE:
         return CORE if ON_AN_INDEX else "."
     plugin = known_plugins().named(distribution)

@@ -1,4 +1,4 @@
-"""pip in the environment that zoo runs in: shown before it runs, and never run without being asked."""
+"""pip in the environment of zoo: shown before it runs, and never run without being asked."""
 
 from __future__ import annotations
 

@@ -54,8 +54,9 @@ plugin.add_command(update_index)
 def check(distribution: str | None, page: Path | None, fast: bool, as_json: bool) -> None:
     """Check an installed plugin, or all of them, against the contract.
 
-    Each failure says the fault, its place, and the way to mend it. The exit code is 1 if there is one. Failures that a
-    plugin declares in EXPECTED_FAILURES, with a reason, are shown and do not count.
+    Each failure says the fault, its place, and the way to mend it. The exit code is 1 if there is
+    one. Failures that a plugin declares in EXPECTED_FAILURES, with a reason, are shown and do not
+    count.
 
     \b
     zoo plugin check zoo-mynet
