@@ -71,11 +71,11 @@ def main() -> None:
         few = [[str(few_of_each_class(photos, seed))] for seed in seeds]
         try:
             for title, backbone, data, strategies in (
-                (arguments.stamps.name, arguments.backbone, folds, ("head-only", "last:1")),
                 (arguments.photos.name, arguments.backbone, [[str(photos)]] * len(seeds), ("head-only",)),
-                (f"{arguments.photos.name}, 20 a class", arguments.backbone, few, ("head-only", "last:1")),
+                (f"{arguments.photos.name}, 20 a class", arguments.backbone, few, ("head-only",)),
                 ("bundled", arguments.backbone, [["fashion-small"]] * len(seeds), ("head-only",)),
-                ("bundled", "lenet5", [["fashion-small"]] * len(seeds), ("head-only", "last:1", "full")),
+                ("bundled", "lenet5", [["fashion-small"]] * len(seeds), ("head-only", "full")),
+                (arguments.stamps.name, arguments.backbone, folds, ("head-only",)),
             ):
                 compare(Case(title, backbone, data, strategies))
         except ZooError as error:
