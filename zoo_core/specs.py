@@ -230,4 +230,21 @@ class DatasetSpec(Checked):
         check_path(self.name, self.load)
 
 
-Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec(Checked):
+    """A command of `zoo`. `command` is the import path of a click command, imported when it is called."""
+
+    name: str
+    command: str
+    summary: str
+    """One line for `zoo --help`."""
+
+    def check(self) -> None:
+        check_name("command", self.name)
+        check_texts(f"command '{self.name}'", summary=self.summary)
+        one = self.summary.isprintable() and bool(self.summary.strip())
+        require(one, f"command '{self.name}': summary must be one line, got {brief(self.summary)}")
+        check_path(self.name, self.command)
+
+
+Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec | CommandSpec

@@ -91,7 +91,7 @@ def _modules(distribution: str | None) -> list[str]:
         raise UsageError(
             f"no plugin '{printable(distribution)}' is installed.{did_you_mean(distribution, names)} `zoo plugins` shows all."
         )
-    return [one.value.partition(":")[0].strip() for one in wanted]
+    return [one.module for one in wanted]
 
 
 def _result(check: Check) -> dict[str, str]:
