@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from zoo_core.installed import import_folders, installed_plugins
 from zoo_core.json_index import read_index, write_index
-from zoo_core.paths import cache_dir
+from zoo_core.paths import cache_folder, import_folders
 from zoo_core.version import __version__
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def listed(kind: str, *, with_plugins: bool = True) -> tuple[Rows, list[str]]:
     Rows of weights say whether the file is on this machine, so they are made anew at every call.
     """
     key = [__version__, sys.version, os.environ.get("ZOO_DISABLE_PLUGINS", ""), with_plugins, import_folders()]
-    index = cache_dir() / "plugins" / f"{kind}-{crc32(repr([key[2:4], sys.path]).encode()):08x}.json"
+    index = os.path.join(cache_folder(), "plugins", f"{kind}-{crc32(repr([key[2:4], sys.path]).encode()):08x}.json")
     known = read_index(index, key, _unless_changed)
     if known is not None:
         return known
@@ -65,6 +64,8 @@ def _code() -> Iterator[str]:
 
     So are all modules that no installer has put in place, for a plugin under development may share some.
     """
+    from zoo_core.installed import installed_plugins
+
     packages = {plugin.module.partition(".")[0] for plugin in installed_plugins()}
     for name, module in sorted(sys.modules.items()):
         path = getattr(module, "__file__", None)

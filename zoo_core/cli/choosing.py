@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -36,8 +35,7 @@ class Count(click.ParamType[int]):
             self.fail(f"'{value}' is not a number of parameters like 25M.", param, ctx)
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(NamedTuple):
     """The choices of `zoo list`; false where nothing is chosen."""
 
     text: str = ""
