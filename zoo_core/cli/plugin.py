@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.common import announce, console, json_option, print_json, shown
+from zoo_core.cli.plugin_new import new
 from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.paths import write_text
 
@@ -34,7 +35,10 @@ td {{ padding: .2rem .8rem; vertical-align: top; white-space: pre-line; }}
 
 @click.group()
 def plugin() -> None:
-    """Check plugins."""
+    """Make plugins, and check them."""
+
+
+plugin.add_command(new)
 
 
 @plugin.command()
