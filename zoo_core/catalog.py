@@ -123,7 +123,7 @@ class Catalog:
 
     @property
     def has_failures(self) -> bool:
-        """Whether a plugin, or a spec of one, was left out because it failed, rather than by the user's wish."""
+        """Whether a plugin, or a spec of one, was left out because it failed."""
         return any(record.left_out or record.failure not in (None, DISABLED) for record in self.records)
 
     @cached_property

@@ -44,7 +44,7 @@ def install_hint(distribution: str, *, extra: str = "") -> str:
 
 
 def develop_command(folder: str) -> str:
-    """The command that installs a package under development from its folder, seen from the current one."""
+    """The command that installs a package under development, in a folder of the current one."""
     return f"pip install -e {shlex.quote(f'./{folder}')}"
 
 

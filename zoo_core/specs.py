@@ -1,4 +1,4 @@
-"""Specs: the tables of facts that plugins hand over. Standard library only, so that listing thousands stays fast.
+"""Specs: the tables of facts that plugins hand over. Standard library only, as listings must be fast.
 
 A spec names code by its import path (`"zoo_vgg.model:build"`); `resolve` imports it when it is first needed.
 """
@@ -212,7 +212,7 @@ class FreezeSpec(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Checked):
-    """A data set that needs no download. `load` is the import path of a function `() -> zoo_core.Source`."""
+    """A data set without a download. `load` is the import path of a function `() -> zoo_core.Source`."""
 
     name: str
     load: str
@@ -232,7 +232,7 @@ class DatasetSpec(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSpec(Checked):
-    """A command of `zoo`. `command` is the import path of a click command, imported when it is called."""
+    """A command of `zoo`. `command` is the import path of a click command."""
 
     name: str
     command: str

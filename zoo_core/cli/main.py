@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called: zoo's own, then those of plugins."""
+    """The commands of zoo and of plugins, imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         from zoo_core.cli.plugged import summaries

@@ -1,4 +1,4 @@
-"""The commands of plugins: their names and summaries for `zoo --help`, and the one that is called."""
+"""The commands of plugins: names and summaries for `zoo --help`, and the one that is called."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def summaries(ctx: click.Context, own: Collection[str]) -> tuple[dict[str, str],
 def command_named(ctx: click.Context, name: str) -> click.Command | None:
     """Import a plugin's command, chosen by `name` or `distribution:name`; None where there is none.
 
-    Raises UsageError for a name that two plugins give, and PluginError, which names the distribution,
-    for a command that cannot be imported.
+    Raises UsageError for a name that two plugins give, and PluginError, which names the
+    distribution, for a command that cannot be imported.
     """
     rows, _ = listed("commands", with_plugins=_with_plugins(ctx))
     if not any(name in (row["name"], f"{row['plugin']}:{row['name']}") for row in rows):
@@ -49,5 +49,5 @@ def command_named(ctx: click.Context, name: str) -> click.Command | None:
 
 
 def _with_plugins(ctx: click.Context) -> bool:
-    """Whether plugins are enabled; before `zoo` itself has run, as for its help, the parameters say so."""
+    """Whether plugins are enabled; before `zoo` itself has run, its parameters say so."""
     return bool((ctx.obj or {}).get("with_plugins", not ctx.params.get("no_plugins")))

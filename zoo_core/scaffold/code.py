@@ -20,8 +20,8 @@ COMMENTS = {
 
 
 def code_of(value: Any, *, indent: int = 0, before: int = 0) -> str:
-    """The code of a spec, a tuple, a text or a number, in a line that begins with `indent` blanks and
-    has `before` more characters around it."""
+    """The code of a spec, a tuple, a text or a number, in a line that begins with `indent`
+    blanks and has `before` more characters around it."""
     if is_dataclass(value) and not isinstance(value, type):
         given = [(one.name, getattr(value, one.name)) for one in fields(value) if not _is_default(one, value)]
         lines = [_field(name, part, indent + 4) for name, part in given]

@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[type, str, tuple[str, ...]]] = {
     "dataset": (DatasetSpec, "data", ("numpy>=1.26",)),
     "command": (CommandSpec, "command", ("click>=8.1",)),
 }
-"""For each kind of plugin its spec, the name of the module with its code, and that code's requirements."""
+"""For each kind its spec, the name of the module with its code, and that code's requirements."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def make_plugin(
 
 
 def checked_name(text: str, kind: str, catalog: Catalog, reserved: Collection[str] = ()) -> str:
-    """The name of a spec from `NAME` or `zoo-NAME`. Raises UsageError for one that cannot be used."""
+    """The spec's name from `NAME` or `zoo-NAME`. Raises UsageError for one that cannot be used."""
     name = text.removeprefix(PREFIX)
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
         better = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")[:MAX_NAME].strip("-")

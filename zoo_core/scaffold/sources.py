@@ -67,7 +67,7 @@ BLANK = Cut(
 
 
 def cut_of(source: str, catalog: Catalog) -> Cut:
-    """Find the network that `--from` names. Raises UsageError where it is unknown or cannot be cut."""
+    """Find the network that `--from` names. Raises UsageError for one that cannot be cut."""
     library, _, architecture = source.partition(":")
     match library:
         case "blank" if not architecture:

@@ -7,7 +7,7 @@ before, the stages are runs of modules, and a new stage begins where the map get
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -41,7 +41,11 @@ FUNCTIONS: dict[Any, tuple[str, ...]] = {
     "mean": ("nn.AdaptiveAvgPool2d(1)", "nn.Flatten()"),
 }
 """Modules that compute the functions which torchvision's networks call between their modules."""
-MODULES = {"nn.Flatten()": nn.Flatten, "nn.ReLU()": nn.ReLU, "nn.AdaptiveAvgPool2d(1)": lambda: nn.AdaptiveAvgPool2d(1)}
+MODULES: dict[str, Callable[[], nn.Module]] = {
+    "nn.Flatten()": nn.Flatten,
+    "nn.ReLU()": nn.ReLU,
+    "nn.AdaptiveAvgPool2d(1)": lambda: nn.AdaptiveAvgPool2d(1),
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Step:
 
 
 def cut_torchvision(name: str) -> Cut:
-    """Cut one of torchvision's classification networks. Raises UsageError where it cannot be cut."""
+    """Cut a classification network of torchvision. Raises UsageError where it cannot be cut."""
     known = torchvision.models.list_models(torchvision.models)
     if name not in known:
         near = did_you_mean(name, known)
@@ -143,7 +147,7 @@ def _steps(network: nn.Module, image: Tensor) -> list[Step]:
         graph = _Tracer().trace(network)
     except Exception as error:  # the network's own code, with symbols instead of numbers
         raise _UncutError(f"its calls cannot be recorded: {reason_of(error)}.") from error
-    ShapeProp(fx.GraphModule(network, graph)).propagate(image)  # type: ignore[no-untyped-call]
+    ShapeProp(fx.GraphModule(network, graph)).propagate(image)
     (before, *nodes) = graph.nodes
     steps = []
     for node in nodes[:-1]:
@@ -221,7 +225,7 @@ def _weight(network: nn.Module, unit: Step) -> int:
 
 
 def _layers(network: nn.Module, unit: Step) -> bool:
-    """Whether it has a convolution or a linear layer; norms, activations and pools belong to the layer before."""
+    """Whether it has a convolution or a linear layer; all else belongs to the layer before."""
     return any(isinstance(module, nn.Conv2d | nn.Linear) for module in _modules(network, unit))
 
 
@@ -248,7 +252,7 @@ def _parts_code(parts: tuple[str, ...], stage: int) -> str:
 
 
 def _side(base: Chain, size: int) -> int:
-    """The side of the feature map for images of this size; 0 for a size that the network does not take."""
+    """The side of the feature map for images of this size; 0 for a size that is not taken."""
     try:
         return list(stage_shapes(base, 3, size).values())[-1][-1]
     except PluginError:
