@@ -44,6 +44,24 @@ def listed(kind: str, *, with_plugins: bool = True) -> tuple[Rows, list[str]]:
     return rows, warnings
 
 
+def with_available(rows: Rows) -> Rows:
+    """Rows of installed backbones with those of known plugins that are not installed, in the release
+    that can be; `installed` says which is which."""
+    from zoo_core.catalog import natural
+    from zoo_core.discovery import normalised
+    from zoo_core.installed import installed_plugins
+    from zoo_core.registry import known_plugins
+
+    installed = {normalised(plugin.distribution) for plugin in installed_plugins()}
+    others = [
+        {**row, "installed": False}
+        for plugin in known_plugins().plugins
+        if normalised(plugin.distribution) not in installed and plugin.best is not None
+        for row in plugin.best.backbones
+    ]
+    return sorted([*({**row, "installed": True} for row in rows), *others], key=lambda row: natural(row["name"]))
+
+
 def _unless_changed(entries: dict[str, Any]) -> tuple[Rows, list[str]]:
     if any(_stamp(path) != stamp for path, stamp in entries["code"].items()):
         raise ValueError("the code of a spec has changed")

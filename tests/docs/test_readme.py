@@ -26,6 +26,7 @@ OTHERS = (
     "docs/hooks.md",
     "docs/images.md",
     "docs/json.md",
+    "docs/plugins.md",
     "docs/reliability.md",
     "docs/settings.md",
     "docs/speed.md",

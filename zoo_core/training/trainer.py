@@ -83,16 +83,16 @@ class Trainer:
         # Both remember the model as it is before any training, also if a checkpoint is loaded later.
         self._l2_sp = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
         self._ema = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
-        whole = self.config.micro_batch >= self.config.batch_size
         self.state = TrainerState(
             self.model,
             self.plan,
             world,
             steps_per_epoch=self.steps,
             cached=self.planner.caching.signature,
-            micro_batch=None if whole else self.config.micro_batch,
+            micro_batch=self.config.micro_batch if self.config.micro_batch < self.config.batch_size else None,
             lr=None if self.config.range_test else self.config.lr,
             ema=self._ema,
+            metric=self.objective.task.metric.name,
         )
         self.evaluator = Evaluator(self.objective, self.planner.device, world, self.stop_request)
         self._agreement = Agreement(world, self.planner.device, self.stop_request, self.config.save_every)
@@ -137,9 +137,11 @@ class Trainer:
             micro_batch=self.state.micro_batch,
             message=self.callback.message,
         )
-        self.state.use_optimizer(step.optimizer)
-        self.state.seconds += time.perf_counter() - started
         first = sum(before.epochs for before in plan.phases[:number])
+        solved = only_solved(plan, phase, self.model.head)
+        has_stepped = not solved and self.state.global_step > first * self.steps
+        self.state.use_optimizer(step.optimizer, has_stepped=has_stepped)
+        self.state.seconds += time.perf_counter() - started
         self._phase = PhaseTrainer(
             number=number,
             first=first,
@@ -150,22 +152,21 @@ class Trainer:
             step=step,
             memory=MemoryPolicy(step, self.callback.message),
             min_batch=self._min_batch,
-            solved=only_solved(plan, phase, self.model.head),
+            solved=solved,
         )
         return self._phase
 
     def train_batch(self, phase: PhaseTrainer, batch: Batch) -> None:
         """Take one step of the optimizer. Raises TrainingError, before any weight is moved, if the loss is not finite."""
         step, total = self.state.global_step, self.plan.epochs * self.steps
-        optimizer = phase.step.optimizer
-        set_rates(optimizer, step, total, self.steps, self.config.warmup)
+        set_rates(phase.step.optimizer, step, total, self.steps, self.config.warmup)
         self._agreement.add_loss(phase.memory.with_fallback(batch) * batch.global_size)
         self.state.micro_batch = phase.step.micro_batch
         if not is_accelerator(self.planner.device) or step % READ_EVERY == 0:
             self._read_loss()
         if self._l2_sp is not None:
             self._l2_sp.add_gradients()
-        optimizer.step()
+        phase.step.optimizer.step()
         if self._ema is not None:
             self._ema.update()
 
@@ -266,10 +267,9 @@ class Trainer:
     def _on_caching(self, done: int, total: int) -> None:
         """Report cached images, and obey a stop request, for which nothing need be saved."""
         self.callback.on_caching(done, total)
-        if self.stop_request.signal is not None:
-            raise Interrupted(
-                "stopped while the frozen part was computed; what was computed is kept.", self.stop_request.signal
-            )
+        signal = self.stop_request.signal
+        if signal is not None:
+            raise Interrupted("stopped while the frozen part was computed; what was computed is kept.", signal)
 
     def _save(self) -> None:
         self._read_loss()

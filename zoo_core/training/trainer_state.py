@@ -35,6 +35,7 @@ POSITION = {"epoch": int, "step": int, "loss_sum": float, "seconds": float}
 REPORT = {field.name: {"int": int, "float": float, "str": str}[str(field.type)] for field in fields(EpochReport)}
 MAX_LR = 1e4  # a hundred times the largest that can be asked for
 MAX_COUNT = 2**31
+MAX_SCORE = 1.0  # of answers that are all right, by the metric of each task
 
 
 @dataclass
@@ -52,6 +53,8 @@ class TrainerState:
     lr: float | None
     """The highest learning rate of the head, None until a range test has found it."""
     ema: Ema | None
+    metric: str
+    """The name of the score by which the best epoch is chosen."""
     epoch: int = 0
     """The number of epochs that are done."""
     step: int = 0
@@ -90,12 +93,12 @@ class TrainerState:
         better one."""
         return patience is not None and self.history[-1].epoch - max(self.best.epoch, since) >= patience
 
-    def use_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take the optimizer of a new phase; it inherits the moments of the parameters that were
-        trained before."""
+    def use_optimizer(self, optimizer: torch.optim.Optimizer, *, has_stepped: bool) -> None:
+        """Take the optimizer of a phase, which may have taken steps before a checkpoint; it inherits
+        the moments of the parameters that were trained before."""
         moments = self._known_moments()
         with _refusing():
-            check_optimizer(moments, optimizer)
+            check_optimizer(moments, optimizer, has_stepped=has_stepped)
         load_optimizer(self.model, optimizer, moments)
         self.optimizer, self._moments = optimizer, {}
 
@@ -148,7 +151,7 @@ class TrainerState:
         with _refusing():
             position = _read(POSITION, progress["position"], "position")
             history = [EpochReport(**_read(REPORT, report, "epoch report")) for report in progress["history"]]
-            self._check(position["epoch"], position["step"], [report.epoch for report in history])
+            self._check(position["epoch"], position["step"], history)
             _check_progress(progress)
         self._check_surroundings(progress["processes"], progress["kept"])
         with _refusing():
@@ -175,14 +178,18 @@ class TrainerState:
             random=random_state(),
         )
 
-    def _check(self, epoch: int, step: int, done: list[int]) -> None:
-        """Raise ValueError if a position, or the epochs of a history, are not of this plan."""
+    def _check(self, epoch: int, step: int, history: list[EpochReport]) -> None:
+        """Raise ValueError if a position, or the epochs of a history, are not of this training."""
+        done = [report.epoch for report in history]
         last = self.steps_per_epoch if epoch < self.plan.epochs else 0
         if not (0 <= epoch <= self.plan.epochs and 0 <= step <= last):
             raise ValueError(f"epoch {epoch}, step {step} is not in it")
         ordered = done == sorted(set(done)) and all(1 <= one <= epoch for one in done)
         if not ordered or bool(epoch) > bool(done):
             raise ValueError(f"its history does not lead to epoch {epoch}")
+        for report in history:
+            if report.metric != self.metric or report.val_score > MAX_SCORE:
+                raise ValueError(f"{report.metric!r:.80} of {report.val_score:g} is no score of epoch {report.epoch}")
 
     def _check_surroundings(self, processes: int, cached: str) -> None:
         """Raise TrainingError if the run was trained by another number of ranks, or on other cached
