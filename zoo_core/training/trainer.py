@@ -43,7 +43,6 @@ from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.evaluator import EvaluationStopped, Evaluator
 from zoo_core.training.memory import MemoryPolicy, StepError
 from zoo_core.training.phase_trainer import PhaseTrainer, phase_optimizer
-from zoo_core.training.range_test import range_test
 from zoo_core.training.regularisers import L2SP, Ema
 from zoo_core.training.schedule import schedule, set_rates
 from zoo_core.training.solve import only_solved
@@ -90,9 +89,10 @@ class Trainer:
             steps_per_epoch=self.steps,
             cached=self.planner.caching.signature,
             micro_batch=self.config.micro_batch if self.config.micro_batch < self.config.batch_size else None,
-            lr=None if self.config.range_test else self.config.lr,
+            lr=None if self.config.lr_search else self.config.lr,
             ema=self._ema,
             metric=self.objective.task.metric.name,
+            noise=self._noise if self.config.best_epoch == "steady" else None,
         )
         self.evaluator = Evaluator(self.objective, self.planner.device, world, self.stop_request)
         self._agreement = Agreement(world, self.planner.device, self.stop_request, self.config.save_every)
@@ -110,7 +110,7 @@ class Trainer:
                 phase = self.enter_phase(number)
                 if isinstance(self.model.head, Solvable) and (phase.solved or self.state.is_at_start):
                     phase.solve_head(self.evaluator)
-                if self.config.range_test and not phase.solved:
+                if self.config.lr_search and not phase.solved:
                     self._find_lr(phase)
                 while self.state.epoch < phase.end:
                     self._train_epoch(phase)
@@ -190,17 +190,9 @@ class Trainer:
             self._stop()
 
     def _find_lr(self, phase: PhaseTrainer) -> None:
-        """Multiply the phase's rates, which are shares of one, by the rate that a range test finds once a run."""
+        """Multiply the phase's rates, which are shares of one, by the rate that is found once a run."""
         if self.state.lr is None:
-            gather, epoch = self.planner.world.all_gather_object, self.state.epoch
-            self.state.lr = range_test(
-                self.model,
-                self.plan,
-                phase.step.optimizer,
-                batches=lambda: phase.batches(epoch),
-                gradients=lambda batch: float(sum(gather(phase.memory.with_fallback(batch).item()))),
-                message=self.callback.message,
-            )
+            self.state.lr = phase.find_lr(self.model, self.evaluator, self.callback.message)
         for group in phase.step.optimizer.param_groups:
             group["max_lr"] *= self.state.lr
 
@@ -246,8 +238,12 @@ class Trainer:
             self.state.end_epoch(report)
         self.callback.on_epoch(report)
         if self.state.out_of_patience(self.config.patience, since=phase.first):
-            self.callback.message(f"no better epoch in the last {self.config.patience}: this phase ends here")
+            self.callback.message(f"nothing has improved since epoch {self.state.improved_at}: this phase ends here")
             self.state.move_to(phase.end)
+
+    def _noise(self, score: float) -> float:
+        """The standard error of a validation score."""
+        return self.objective.task.standard_error(score, len(self.planner.val.part))
 
     def _save_or_stop(self) -> None:
         """Save if that is due, and obey a stop request: save, then raise Interrupted. Ranks do as they last agreed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -55,6 +55,9 @@ class TrainerState:
     ema: Ema | None
     metric: str
     """The name of the score by which the best epoch is chosen."""
+    noise: Callable[[float], float] | None = None
+    """The standard error of a validation score, within which the latest epoch is the best; None:
+    the best is the one with the highest score."""
     epoch: int = 0
     """The number of epochs that are done."""
     step: int = 0
@@ -80,8 +83,33 @@ class TrainerState:
 
     @property
     def best(self) -> EpochReport:
-        """The best epoch, the first of those that are equal."""
+        """The epoch that is kept: the highest, or the latest that is no worse beyond noise.
+
+        The highest of many noisy scores is often an early one, before the rates have fallen: its
+        luck is not in the next images. The latest within one standard error of the highest is the
+        rule of Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
+        """
+        noise = self.noise(self.highest.val_score) if self.noise else 0.0
+        if not noise:
+            return self.highest
+        return max(
+            (one for one in self.history if one.val_score >= self.highest.val_score - noise),
+            key=lambda report: report.epoch,
+        )
+
+    @property
+    def highest(self) -> EpochReport:
+        """The epoch with the highest score, the first of those that are equal."""
         return max(self.history, key=lambda report: (*report.rank, -report.epoch))
+
+    @property
+    def improved_at(self) -> int:
+        """The last epoch that improved on all before it: in its score, or in its loss as well where
+        scores have noise."""
+        if self.noise is None:
+            return self.highest.epoch
+        lowest = min(self.history, key=lambda report: (report.val_loss, report.epoch))
+        return max(self.highest.epoch, lowest.epoch)
 
     @property
     def is_finite(self) -> bool:
@@ -89,9 +117,8 @@ class TrainerState:
         return all(bool(tensor.isfinite().all()) for tensor in trained_state(self.model, self.plan).values())
 
     def out_of_patience(self, patience: int | None, *, since: int) -> bool:
-        """Whether the last `patience` epochs, all of them after the epoch `since`, brought no
-        better one."""
-        return patience is not None and self.history[-1].epoch - max(self.best.epoch, since) >= patience
+        """Whether the last `patience` epochs, all after the epoch `since`, improved nothing."""
+        return patience is not None and self.history[-1].epoch - max(self.improved_at, since) >= patience
 
     def use_optimizer(self, optimizer: torch.optim.Optimizer, *, has_stepped: bool) -> None:
         """Take the optimizer of a phase, which may have taken steps before a checkpoint; it inherits
@@ -108,9 +135,9 @@ class TrainerState:
 
     def end_epoch(self, report: EpochReport) -> None:
         """Add an epoch that was evaluated with the weights as they are."""
-        if not self.history or report.rank > self.best.rank:
-            self.best_state = trained_state(self.model, self.plan)
         self.history.append(report)
+        if self.best is report:
+            self.best_state = trained_state(self.model, self.plan)
         self.move_to(report.epoch)
 
     def move_to(self, epoch: int) -> None:
