@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import subprocess
 import sys
@@ -29,6 +30,24 @@ SCHEMA = json.loads((ROOT / "registry" / "schema.json").read_text())
 def test_the_registry_says_what_the_specs_say() -> None:
     answer = subprocess.run([sys.executable, ROOT / "registry" / "build.py", "--check"], capture_output=True, text=True)
     assert answer.returncode == 0, f"{answer.stdout}{answer.stderr}Run `python registry/build.py`."
+
+
+def test_a_result_of_the_kit_replaces_the_one_under_the_same_zoo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "registry")
+    verify = importlib.import_module("verify")
+    monkeypatch.setattr(verify, "ENTRIES", tmp_path)
+    written = (ROOT / "registry" / "plugins" / "zoo-zfnet.toml").read_text()
+    (tmp_path / "zoo-zfnet.toml").write_text(written)
+    for zoo, failed in (("0.8", 0), ("0.9", 1), ("0.9", 0)):
+        found = {"zoo": zoo, "date": "2026-11-26", "checks": 3, "failed": failed, "declared": 0}
+        verify.record("zoo-zfnet", found)
+    before, after = (tomllib.loads(text) for text in (written, (tmp_path / "zoo-zfnet.toml").read_text()))
+    results = after["versions"][0].pop("verified")
+    assert [(one["zoo"], one["failed"]) for one in results[:2]] == [("0.9", 0), ("0.8", 0)]
+    assert results[2:] == before["versions"][0].pop("verified", [])
+    assert after == before, "nothing else has changed"
 
 
 def test_every_first_party_plugin_has_an_entry() -> None:
