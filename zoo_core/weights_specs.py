@@ -106,7 +106,7 @@ class TorchFile(Checked):
 
     def check(self) -> None:
         require(
-            bool(re.fullmatch(r"[\w-]+-[0-9a-f]{8,64}\.pth", self.file)),
+            bool(re.fullmatch(r"[\w-][\w.-]*-[0-9a-f]{8,64}\.pth", self.file)),
             f"{self.file!r} does not end in its hash, like 'name-0123abcd.pth'",
         )
 
