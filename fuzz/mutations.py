@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -149,13 +148,12 @@ def damaged_header(content: bytes, chance: random.Random) -> bytes:
 
 
 def damaged_index(content: bytes, chance: random.Random) -> bytes:
-    """An index of the cache (zoo_core/json_index.py), damaged anywhere, or with other entries and their digest."""
+    """An index of the cache (zoo_core/json_index.py), damaged anywhere, or with other entries and their checksum."""
     if chance.random() < 1 / 2:
         return damaged(content, chance)
     head, _, entries = content.partition(b"\n")
     other = damaged_json(entries, chance).replace(b"\n", b"")
-    digest = hashlib.blake2b(other, digest_size=16).hexdigest()
-    return json.dumps({**json.loads(head), "digest": digest}).encode() + b"\n" + other
+    return json.dumps({**json.loads(head), "crc32": crc32(other)}).encode() + b"\n" + other
 
 
 def damaged_table(content: bytes, chance: random.Random) -> bytes:

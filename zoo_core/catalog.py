@@ -15,8 +15,9 @@ from typing import Any, Generic, TypeVar
 
 from zoo_core.discovery import DISABLED, DISABLING, PluginRecord, discover, warnings_of
 from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of, shown
-from zoo_core.installing import install_hint, registry
+from zoo_core.installing import install_hint
 from zoo_core.options import format_options, parse_options, split_name
+from zoo_core.registry import known_plugins
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 
 S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec)
@@ -128,12 +129,17 @@ class Catalog:
 
     def _unknown(self, kind: type, name: str, names: Iterable[str]) -> str:
         word, plural = KINDS[kind]
-        known = next((plugin for plugin in registry() if name in plugin.get(plural, ())), None)
+        known = known_plugins().providing(plural, name)
         if known:
-            distribution = known["distribution"]
+            plugin, release = known
+            way = f"To install it: {install_hint(plugin.distribution)}"
+            if release.obstacle:
+                way = f"{release.version} of it, which has that, {release.obstacle}."
+            elif release is not plugin.best:
+                way = f"To install the version with it: `zoo plugin install {plugin.distribution}=={release.version}`"
             return (
-                f"The {word} '{shown(name)}' is provided by {distribution}, which is not installed or failed to load. "
-                f"`zoo plugins` lists the installed ones. To install it: {install_hint(distribution)}"
+                f"The {word} '{shown(name)}' is provided by {plugin.distribution}, which is not installed or failed to "
+                f"load. `zoo plugins` lists the installed ones. {way}"
             )
         return f"No {word} '{shown(name)}'.{did_you_mean(name[:80], names)} `zoo list {plural}` shows all."
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -85,6 +84,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest of `options`, or an empty string."""
+    import difflib
+
     near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
 

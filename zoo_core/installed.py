@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from zoo_core.errors import PluginError, reason_of
 from zoo_core.json_index import read_index, write_index
-from zoo_core.paths import cache_dir
+from zoo_core.paths import cache_folder, import_folders
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -54,24 +53,13 @@ class InstalledPlugin:
 def installed_plugins() -> list[InstalledPlugin]:
     """All entry points of the group, by distribution and name."""
     folders = import_folders()
-    index = cache_dir() / "plugins" / f"{crc32(repr(sorted(folders)).encode()):08x}.json"
+    index = os.path.join(cache_folder(), "plugins", f"{crc32(repr(sorted(folders)).encode()):08x}.json")
     known = read_index(index, folders, lambda plugins: [InstalledPlugin(**plugin) for plugin in plugins])
     if known is not None:
         return known
     found = sorted(_scan(), key=lambda plugin: (plugin.distribution, plugin.name))
     write_index(index, folders, [asdict(plugin) for plugin in found])
     return found
-
-
-def import_folders() -> dict[str, int]:
-    """The folders on the import path with their modification times."""
-    times = {}
-    for name in sys.path:
-        try:
-            times[name or os.getcwd()] = os.stat(name or ".").st_mtime_ns
-        except OSError:
-            continue
-    return times
 
 
 def _scan() -> list[InstalledPlugin]:

@@ -1,4 +1,4 @@
-"""Install commands, made in one place, and the registry of known plugins.
+"""Install commands, made in one place.
 
 No package index has zoo's own distributions yet, and a name that nobody owns there could be taken
 by anybody: the commands install them from zoo's source. `ON_AN_INDEX` is the line to change.
@@ -6,25 +6,21 @@ by anybody: the commands install them from zoo's source. `ON_AN_INDEX` is the li
 
 from __future__ import annotations
 
-import json
+import os
+import re
 import shlex
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from zoo_core.discovery import CORE
+from zoo_core.errors import UsageError, did_you_mean, printable, shown
+from zoo_core.registry import KnownPlugin, Release, known_plugins
+from zoo_core.registry.entries import ADDRESS, EXTRAS
 
 ON_AN_INDEX = False
 SOURCE = Path(__file__).parent.parent
-
-
-@cache
-def registry() -> tuple[dict[str, Any], ...]:
-    """The entries of all known plugins, installed or not."""
-    from importlib.resources import files  # costs a listing 13 ms, and only an error needs it
-
-    text = files("zoo_core").joinpath("resources/registry.json").read_text(encoding="utf-8")
-    return tuple(json.loads(text)["plugins"])
+ARCHIVES = (".whl", ".tar.gz", ".zip")
+NAMED = re.compile(rf"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{{0,99}})(?P<extra>{EXTRAS})(==(?P<version>[\w.+!]+))?", re.A)
+ADDRESSED = re.compile(rf"{ADDRESS.pattern}(#sha256=[0-9a-f]{{64}})?", re.ASCII)
 
 
 def install_command(*distributions: str, extra: str = "", here: bool = True) -> str:
@@ -34,7 +30,8 @@ def install_command(*distributions: str, extra: str = "", here: bool = True) -> 
     command is for the folder of zoo's source, wherever that is.
     """
     folder = str(SOURCE) if here and _is_source(SOURCE) else "."
-    return " ".join(["pip install", *(shlex.quote(_requirement(name, folder, extra)) for name in distributions)])
+    arguments = (pip_argument(name, _origin(name), f"[{extra}]" if extra else "", folder) for name in distributions)
+    return " ".join(["pip install", *map(shlex.quote, arguments)])
 
 
 def install_hint(distribution: str, *, extra: str = "") -> str:
@@ -45,23 +42,105 @@ def install_hint(distribution: str, *, extra: str = "") -> str:
 
 def place_of(distribution: str, command: str) -> str:
     """ " in the folder of zoo's source" for a command with a path relative to it, else nothing."""
-    relative = _folder(distribution) is not None and str(SOURCE) not in command
+    relative = _origin(distribution).startswith(".") and str(SOURCE) not in command
     return " in the folder of zoo's source" if relative else ""
 
 
-def _requirement(distribution: str, folder: str, extra: str) -> str:
-    own = _folder(distribution)
-    place = distribution if own is None else f"{folder}/{own}".rstrip("/")
-    return f"{place}[{extra}]" if extra else place
+def pip_argument(distribution: str, origin: str, extra: str = "", folder: str = ".") -> str:
+    """The argument for pip that installs a distribution from its origin: "." and "./plugins/NAME"
+    in `folder`, a requirement, or an https address. It is never an option of pip."""
+    if origin.startswith("."):
+        return f"{folder}/{origin[2:]}".rstrip("/") + extra
+    if "://" in origin:
+        return f"{distribution}{extra} @ {origin}"
+    return distribution + extra + origin.removeprefix(distribution)
 
 
-def _folder(distribution: str) -> str | None:
-    """The folder of one of zoo's own distributions in its source, None for one that an index has."""
-    if ON_AN_INDEX:
-        return None
+def origin_of(release: Release) -> str:
+    """The place that a release is installed from, with the hash that pip compares."""
+    return f"{release.install}#sha256={release.sha256}" if release.sha256 else release.install
+
+
+def wanted_argument(text: str) -> tuple[str, str]:
+    """The argument for pip that installs NAME, NAME==VERSION, a path or an address, and a warning
+    or nothing.
+
+    Raises UsageError for anything else, for an unknown name, and for a release that cannot be
+    installed here; a yanked one can, where its version is named.
+    """
+    if ADDRESSED.fullmatch(text):
+        return text, ""
+    if "://" in text:
+        raise UsageError(f"'{shown(text)}' cannot be installed from: give an address that begins with https://.")
+    if "/" in text or "\\" in text or text.endswith(ARCHIVES):
+        return _path_argument(text), ""
+    named = NAMED.fullmatch(text)
+    if named is None:
+        raise UsageError(f"'{shown(text)}' is not the name of a plugin, a path or an https address.")
+    index = known_plugins()
+    plugin = index.named(named["name"])
+    if plugin is None:
+        near = did_you_mean(named["name"], [one.distribution for one in index.plugins])
+        here = f" For the folder of that name: ./{text}" if Path(text).is_dir() else ""
+        raise UsageError(
+            f"no plugin '{shown(text)}' is known.{near}{here} `zoo plugin search` lists the known ones; "
+            "another is installed from its path or its https address."
+        )
+    release = _release_of(plugin, named["version"])
+    warning = f"{plugin.distribution} {release.version} {release.obstacle}." if release.obstacle else ""
+    origin = origin_of(release)
+    if not origin.startswith("."):
+        return pip_argument(plugin.distribution, origin, named["extra"]), warning
+    source = next((place for place in (SOURCE, Path.cwd()) if _is_source(place) and (place / origin).is_dir()), None)
+    if source is None:
+        raise UsageError(
+            f"{plugin.distribution} is in zoo's source and on no package index. In the folder of zoo's source: "
+            f"`zoo plugin install {origin}`"
+        )
+    return pip_argument(plugin.distribution, origin, named["extra"], str(source)), warning
+
+
+def _release_of(plugin: KnownPlugin, version: str | None) -> Release:
+    """The release of a version, or the newest that can be installed here. Raises UsageError."""
+    if version is None:
+        if plugin.best is None:
+            yanked = [one.version for one in plugin.releases if one.yanked is not None and one.version]
+            way = f" A yanked one is installed when you name it: {plugin.distribution}=={yanked[0]}." if yanked else ""
+            raise UsageError(f"no version of {plugin.distribution} can be installed. {plugin.obstacles}{way}")
+        return plugin.best
+    found = next((one for one in plugin.releases if one.version == version), None)
+    if found is None:
+        known = ", ".join(one.version for one in plugin.releases[:10])
+        raise UsageError(f"{plugin.distribution} has no version {shown(version)}. Known: {known}.")
+    if found.obstacle and found.yanked is None:
+        raise UsageError(f"{plugin.distribution} {version} {found.obstacle}.")
+    return found
+
+
+def _path_argument(text: str) -> str:
+    """The absolute path of a package's folder or archive, with the extras behind it."""
+    place, extra = text, ""
+    found = re.search(rf"{EXTRAS}$", text)
+    if found and found[0] and not Path(text).exists():
+        place, extra = text[: found.start()], found[0]
+    path = Path(os.path.abspath(os.path.expanduser(place)))
+    is_package = any((path / name).is_file() for name in ("pyproject.toml", "setup.py"))
+    if not (is_package or (path.is_file() and path.name.endswith(ARCHIVES))):
+        raise UsageError(
+            f"{printable(str(path))} is neither a package's folder, with a pyproject.toml, nor one of {', '.join(ARCHIVES)}."
+        )
+    return f"{path}{extra}"
+
+
+def _origin(distribution: str) -> str:
+    """The place that a distribution is installed from; its name for one that no index knows."""
     if distribution == CORE:
-        return ""
-    return next((entry.get("folder") for entry in registry() if entry["distribution"] == distribution), None)
+        return CORE if ON_AN_INDEX else "."
+    plugin = known_plugins().named(distribution)
+    if plugin is None:
+        return distribution
+    release = plugin.best or plugin.releases[0]
+    return distribution if ON_AN_INDEX and release.install.startswith(".") else origin_of(release)
 
 
 def _is_source(folder: Path) -> bool:

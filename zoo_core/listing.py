@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from zoo_core.installed import import_folders, installed_plugins
 from zoo_core.json_index import read_index, write_index
-from zoo_core.paths import cache_dir
+from zoo_core.paths import cache_folder, import_folders
 from zoo_core.version import __version__
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def listed(kind: str, *, with_plugins: bool = True) -> tuple[Rows, list[str]]:
     Rows of weights say whether the file is on this machine, so they are made anew at every call.
     """
     key = [__version__, sys.version, os.environ.get("ZOO_DISABLE_PLUGINS", ""), with_plugins, import_folders()]
-    index = cache_dir() / "plugins" / f"{kind}-{crc32(repr([key[2:4], sys.path]).encode()):08x}.json"
+    index = os.path.join(cache_folder(), "plugins", f"{kind}-{crc32(repr([key[2:4], sys.path]).encode()):08x}.json")
     known = read_index(index, key, _unless_changed)
     if known is not None:
         return known
@@ -43,6 +42,24 @@ def listed(kind: str, *, with_plugins: bool = True) -> tuple[Rows, list[str]]:
         code = {path: _stamp(path) for path in _code()}
         write_index(index, key, {"code": code, "rows": rows, "warnings": warnings})
     return rows, warnings
+
+
+def with_available(rows: Rows) -> Rows:
+    """Rows of installed backbones with those of known plugins that are not installed, in the release
+    that can be; `installed` says which is which."""
+    from zoo_core.catalog import natural
+    from zoo_core.discovery import normalised
+    from zoo_core.installed import installed_plugins
+    from zoo_core.registry import known_plugins
+
+    installed = {normalised(plugin.distribution) for plugin in installed_plugins()}
+    others = [
+        {**row, "installed": False}
+        for plugin in known_plugins().plugins
+        if normalised(plugin.distribution) not in installed and plugin.best is not None
+        for row in plugin.best.backbones
+    ]
+    return sorted([*({**row, "installed": True} for row in rows), *others], key=lambda row: natural(row["name"]))
 
 
 def _unless_changed(entries: dict[str, Any]) -> tuple[Rows, list[str]]:
@@ -65,6 +82,8 @@ def _code() -> Iterator[str]:
 
     So are all modules that no installer has put in place, for a plugin under development may share some.
     """
+    from zoo_core.installed import installed_plugins
+
     packages = {plugin.value.partition(":")[0].partition(".")[0].strip() for plugin in installed_plugins()}
     for name, module in sorted(sys.modules.items()):
         path = getattr(module, "__file__", None)

@@ -1,13 +1,20 @@
-"""The cache folder, and files that are written whole: to a temporary name first, then renamed."""
+"""The folders of the cache and of the import path, and files that are written whole.
+
+Such a file has a temporary name first, and is renamed when all of it is there.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo_core.errors import ZooError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_JSON_BYTES = 8 * 2**20
 """The largest JSON file of a run or a repository that zoo reads."""
@@ -17,12 +24,33 @@ MAX_METRICS_BYTES = 2 * MAX_JSON_BYTES
 
 def cache_dir() -> Path:
     """The cache folder: the environment variable `ZOO_CACHE`, or the user's cache for zoo."""
+    from pathlib import Path
+
+    return Path(cache_folder())
+
+
+def cache_folder() -> str:
+    """The path of `cache_dir` as text: enough for a listing, whose time is mostly imports."""
     override = os.environ.get("ZOO_CACHE")
     if override:
-        return Path(override).expanduser()
-    from platformdirs import user_cache_path
+        return os.path.expanduser(override)
+    if sys.platform == "linux":  # the whole rule of platformdirs there
+        base = os.environ.get("XDG_CACHE_HOME", "").strip()
+        return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.cache"), "zoo")
+    from platformdirs import user_cache_dir
 
-    return user_cache_path("zoo")
+    return user_cache_dir("zoo")
+
+
+def import_folders() -> dict[str, int]:
+    """The folders on the import path with their modification times."""
+    times = {}
+    for name in sys.path:
+        try:
+            times[name or os.getcwd()] = os.stat(name or ".").st_mtime_ns
+        except OSError:
+            continue
+    return times
 
 
 @contextmanager

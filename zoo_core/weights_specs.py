@@ -121,6 +121,11 @@ class TorchFile(Checked):
 WeightsSource = HubFile | PackageFile | TorchFile
 
 
+def permits_commerce(licence: str) -> bool:
+    """Whether a licence is not one that is known to forbid commercial use."""
+    return not any(word in licence.lower() for word in NON_COMMERCIAL)
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightsRef(Checked):
     """Trained weights of one backbone: their sources, preprocessing, training data, licence and accuracy."""
@@ -143,7 +148,7 @@ class WeightsRef(Checked):
     @property
     def commercial(self) -> bool:
         """Whether the licence is not one that is known to forbid commercial use."""
-        return not any(word in self.licence.lower() for word in NON_COMMERCIAL)
+        return permits_commerce(self.licence)
 
     def check(self) -> None:
         check_name("weights", self.tag)

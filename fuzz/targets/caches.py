@@ -236,11 +236,9 @@ def _stable(inspect: Callable[[], Any], path: Path) -> Any:
 
 
 def _is_signed(content: bytes) -> bool:
-    """Whether the entries have the digest that the head names: then only their owner can have changed them."""
-    from zoo_core.json_index import _digest
-
+    """Whether the entries have the checksum that the head names: then only their owner can have changed them."""
     head, _, entries = content.partition(b"\n")
     try:
-        return bool(json.loads(head)["digest"] == _digest(entries))
+        return bool(json.loads(head)["crc32"] == crc32(entries))
     except (ValueError, KeyError, TypeError, RecursionError):
         return False

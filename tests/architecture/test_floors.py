@@ -35,6 +35,7 @@ FLOORS = (
     "installed",
     "attribution",
     "discovery",
+    "registry",
     "installing",
     "catalog",
     "settings",

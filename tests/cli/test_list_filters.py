@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from registry.support import entry, index_of
 from zoo_core import listing
 from zoo_core.cli import choosing, list_
+from zoo_core.cli.plugin_search import search
+from zoo_core.registry import replace_index
 
 
 def row(
@@ -103,3 +107,48 @@ def test_a_filter_that_a_kind_lacks_is_refused() -> None:
     assert (answer.exit_code, "only backbones can be filtered" in answer.stderr) == (2, True)
     assert "'many' is not a number of parameters" in run("--max-params", "many").stderr
     assert isinstance(list_.list_, click.Command)
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An index with a plugin that is not installed, and one that is."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    replace_index(index_of(entry(), entry("zoo-lenet")), "it")
+
+
+def test_backbones_of_plugins_that_are_not_installed_are_listed_and_marked(others: None) -> None:
+    rows = {one["name"]: one for one in json.loads(run("--available", "--json").stdout)["backbones"]}
+    assert {name for name, one in rows.items() if not one["installed"]} == {"mini", "mini-plain"}
+    assert rows["mini"].keys() == rows["digits"].keys()
+    assert not rows["mini"]["weights"][0]["commercial"]
+    text = run("--available", "--top1", "70", "--max-params", "1K").stdout
+    assert "mini " in text
+    assert "zoo-mini (not installed)" in text
+    assert "mini-plain" not in text, "nobody knows its size"
+    assert "`zoo plugin install NAME` installs a plugin." in text
+
+
+def test_without_that_option_no_index_is_read(others: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo_core.registry.known_plugins", lambda: pytest.fail("the index was read"))
+    assert "mini" not in run("--year", "2026", "--json").stdout
+
+
+def test_other_kinds_are_searched_for(others: None) -> None:
+    answer = run("heads", "--available")
+    assert (answer.exit_code, "`zoo plugin search` finds known plugins with heads" in answer.stderr) == (2, True)
+
+
+def test_plugins_are_found_by_every_text_of_theirs(others: None) -> None:
+    def found(*text: str) -> list[str]:
+        answer = CliRunner().invoke(search, [*text, "--json"])
+        return [one["distribution"] for one in json.loads(answer.stdout)["plugins"]]
+
+    assert found() == found("small NET") == ["zoo-lenet", "zoo-mini"]
+    assert found("mini-plain") == ["zoo-lenet", "zoo-mini"]
+    assert found("zoo-mini") == ["zoo-mini"]
+    text = CliRunner().invoke(search, ["zoo-mini"]).stdout
+    for told in ("backbones: mini, mini-plain", "MIT", "34 checks passed, 1 as", "no\n"):
+        assert told in text
+    assert CliRunner().invoke(search, ["\x1b[2J"]).stderr == (
+        "No known plugin holds '\\x1b[2J'. `zoo plugin search` shows all.\n"
+    )

@@ -10,7 +10,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.discovery import PluginRecord, _collect, warnings_of
 from zoo_core.errors import UsageError
 from zoo_core.freezing.strategies import DepthOptions
-from zoo_core.installing import registry
+from zoo_core.registry import known_plugins
 from zoo_core.specs import FreezeSpec, HeadSpec, Paper
 
 FULL = FreezeSpec(name="full", plan="zoo_core.freezing.strategies:full", summary="everything")
@@ -46,9 +46,8 @@ def test_an_unknown_name_gets_a_suggestion_and_the_next_step() -> None:
 
 
 def test_a_backbone_whose_plugin_is_not_installed_is_answered_with_the_install_command() -> None:
-    name, distribution = next(
-        (names["backbones"][0], names["distribution"]) for names in registry() if names.get("backbones")
-    )
+    plugin = known_plugins().plugins[0]
+    name, distribution = plugin.releases[0].names["backbones"][0], plugin.distribution
     with pytest.raises(UsageError, match=f"'{name}' is provided by {distribution}.*`pip install .*{distribution}`"):
         Catalog(()).backbone(name)
 

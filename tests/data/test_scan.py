@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from PIL import Image
 
 from helpers import decoding, make_photos
-from zoo_core import json_index
 from zoo_core.data import decode, scan
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.decode import FORMATS
@@ -143,9 +143,9 @@ def test_a_file_of_the_same_size_is_looked_at_again_whatever_its_time_says(
 
 
 def written_with(text: str, change: Callable[[Any], Any], key: str = scan.INSPECTION) -> str:
-    """The cache's file with its entries changed and a digest that fits them."""
+    """The cache's file with its entries changed and a checksum that fits them."""
     entries = json.dumps(change(json.loads(text.split("\n")[1])))
-    return json.dumps({"key": key, "digest": json_index._digest(entries.encode())}) + "\n" + entries
+    return json.dumps({"key": key, "crc32": crc32(entries.encode())}) + "\n" + entries
 
 
 def with_column(text: str, column: int, value: object) -> str:

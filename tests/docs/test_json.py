@@ -20,6 +20,7 @@ COMMANDS = [
     "list datasets",
     "list weights",
     "plugins",
+    "plugin search",
     "cache",
     "plan --backbone lenet5 --strategy full --data fashion-small",
     "finetune --backbone lenet5 --epochs 1 --out run",

@@ -25,6 +25,7 @@ OTHERS = (
     "docs/data.md",
     "docs/images.md",
     "docs/json.md",
+    "docs/plugins.md",
     "docs/reliability.md",
     "docs/settings.md",
     "docs/speed.md",

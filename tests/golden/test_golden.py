@@ -124,7 +124,7 @@ def test_an_old_interrupted_run_goes_on_to_the_end_that_it_would_have_had(name: 
     other last bits than those after it, and the end is that of a run that was never stopped within rounding."""
     stored, run = INTERRUPTED[name], golden / "interrupted" / name
     made_here(run)
-    # The range test of then found the lowest rate for this run, by the noise of its first steps, which count no longer.
+    # Of then: the lowest rate, by the noise of the first steps of a range test, and the epoch with the highest score.
     state = json.loads(next(run.glob("checkpoints/*/state.json")).read_text())
     printed = zoo("resume", f"interrupted/{name}", "--json")
     assert lost(stored["json"], shape(printed)) == []
@@ -133,7 +133,7 @@ def test_an_old_interrupted_run_goes_on_to_the_end_that_it_would_have_had(name: 
     assert not (run / "checkpoints").exists()
     settings = [
         part
-        for key, value in {**stored["settings"], "lr": state["lr"]}.items()
+        for key, value in {**stored["settings"], "lr": state["lr"], "best_epoch": "highest"}.items()
         for part in (f"--{key.replace('_', '-')}", str(value))
     ]
     zoo("finetune", *settings, "--out", "whole")

@@ -1,15 +1,25 @@
+"""The files of the registry, their schema, and the scripts that write them."""
+
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
-from zoo_core.installing import registry
+from registry.support import entry, index_of
+from zoo_core.catalog import KINDS
+from zoo_core.errors import ZooError
+from zoo_core.registry import read_index
+from zoo_core.registry.entries import PROVIDED
+from zoo_core.registry.index import BUNDLED
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = sorted((ROOT / "registry" / "plugins").glob("*.toml"))
@@ -26,14 +36,106 @@ def test_every_first_party_plugin_has_an_entry() -> None:
     assert folders <= {path.stem for path in ENTRIES}
 
 
-@pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
-def test_an_entry_fits_the_schema(path: Path) -> None:
-    entry = tomllib.loads(path.read_text())
-    jsonschema.validate(entry, SCHEMA)
-    assert entry["distribution"] == path.stem
-    assert entry in registry()
+def test_the_index_holds_every_file_as_it_is() -> None:
+    assert json.loads(BUNDLED.read_text())["plugins"] == [tomllib.loads(path.read_text()) for path in ENTRIES]
 
 
-def test_the_schema_refuses_an_entry_that_provides_nothing() -> None:
+def test_the_entry_of_the_readme_is_a_good_one() -> None:
+    text = (ROOT / "registry" / "README.md").read_text()
+    example = tomllib.loads(text.split("```toml\n")[1].split("```")[0])
+    jsonschema.validate(example, SCHEMA)
+    (plugin,) = read_index(index_of(example), "it").plugins
+    assert [release.yanked is None for release in plugin.releases] == [True, False]
+
+
+def test_an_entry_may_list_every_kind_of_spec() -> None:
+    assert (
+        {plural for _, plural in KINDS.values()}
+        <= set(PROVIDED)
+        == set(SCHEMA["$defs"]["version"]["properties"]) & {*PROVIDED}
+    )
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    made = copy.deepcopy(entry())
+    change(made)
+    return made
+
+
+def version_with(**fields: Any) -> dict[str, Any]:
+    return changed(lambda one: one["versions"][0].update(fields))
+
+
+HOSTILE = {
+    "long name": changed(lambda one: one.update(distribution="z" * 101)),
+    "escape in a summary": changed(lambda one: one.update(summary="ten letters \x1b[2J")),
+    "escape in a licence": changed(lambda one: one.update(licence="\x1b]0;x\x07")),
+    "link of another scheme": changed(lambda one: one.update(links={"home": "javascript:alert(1)"})),
+    "no versions": changed(lambda one: one.update(versions=[])),
+    "path as a name": changed(lambda one: one.update(distribution="../../zoo")),
+    "option as a name": changed(lambda one: one.update(distribution="--index-url=https://evil.example")),
+    "option": version_with(install="--index-url=https://evil.example"),
+    "option behind the name": version_with(install="zoo-mini --index-url=https://evil.example"),
+    "two requirements": version_with(install="zoo-mini==1.0 evil"),
+    "address behind the name": version_with(install="zoo-mini @ file:///etc"),
+    "file": version_with(install="file:///home/zoo-mini.whl"),
+    "http": version_with(install="http://example.org/zoo-mini.whl"),
+    "user in an address": version_with(install="https://example.org@evil.example/zoo-mini.whl"),
+    "spaces in an address": version_with(install="https://example.org/a b.whl"),
+    "folder outside": version_with(install="./plugins/../../zoo-mini"),
+    "hash of nothing": version_with(sha256="abc"),
+    "name of a backbone": version_with(backbones=["Mini Net"]),
+    "escape in a backbone": version_with(backbones=[{"name": "mini", "family": "\x1b[2J"}]),
+    "many names": version_with(heads=[f"h{number}" for number in range(10_001)]),
+    "name twice": version_with(heads=["one", "one"]),
+    "huge number": version_with(backbones=[{"name": "mini", "params": 10**30}]),
+    "top-1 above 100": version_with(
+        backbones=[{"name": "mini", "weights": [{"tag": "a", "licence": "MIT", "top1": 1e200}]}]
+    ),
+    "yanked for no words": version_with(yanked=True),
+    "number of a version": version_with(version="--pre"),
+    "version of nothing": version_with(version=None),
+    "date": version_with(verified=[{"zoo": "0.2", "date": "yesterday", "checks": 1, "failed": 0, "declared": 0}]),
+    "half a result": version_with(verified=[{"zoo": "0.2"}]),
+}
+MORE = {  # that the schema's language cannot say, or says in build.py
+    "another's name": version_with(install="evil==1.0"),
+    "another's folder": version_with(install="./plugins/zoo-evil"),
+    "hash without an address": version_with(sha256="0" * 64),
+    "range": version_with(zoo=">=>=1"),
+    "version twice": changed(lambda one: one.update(versions=[*one["versions"], *one["versions"]])),
+    "day that is none": version_with(
+        verified=[{"zoo": "0.2", "date": "2026-02-31", "checks": 1, "failed": 0, "declared": 0}]
+    ),
+}
+
+
+def test_a_good_entry_fits_the_schema_and_the_reader() -> None:
+    jsonschema.validate(entry(), SCHEMA)
+    (plugin,) = read_index(index_of(entry()), "it").plugins
+    (release,) = plugin.releases
+    assert (plugin.distribution, release.version, release.obstacle) == ("zoo-mini", "1.0", None)
+    assert release.names["backbones"] == ("mini", "mini-plain")
+    assert [row["params"] for row in release.backbones] == [1000, None]
+    assert str(release.verified[0]) == "34 checks passed, 1 as declared (zoo 0.2, 2026-11-26)"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_schema_and_reader_refuse_a_hostile_entry(name: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"distribution": "zoo-x", "summary": "nothing at all", "licence": "MIT"}, SCHEMA)
+        jsonschema.validate(HOSTILE[name], SCHEMA)
+    assert_refused(HOSTILE[name])
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_the_reader_refuses_more(name: str) -> None:
+    assert_refused(MORE[name])
+
+
+def assert_refused(hostile: dict[str, Any]) -> None:
+    with pytest.raises(ZooError) as caught:
+        read_index(index_of(entry("zoo-other"), hostile), "it")
+    told = str(caught.value)
+    assert told.startswith("it is not an index of plugins that this zoo can read: entry 2: ")
+    assert len(told) < 500
+    assert told.isprintable()

@@ -54,6 +54,7 @@ CASES = {
     "lora": replace(RESNET, strategy="lora"),
     "averages and mixtures": replace(LENET, strategy="lp-ft", ema=0.9, mixup=0.4, cutmix=1.0, l2_sp=0.1),
     "range test": replace(LENET, strategy="lp-ft", lr="auto"),
+    "rate by trials": replace(LENET, strategy="head-only", batch_size=20),
     "solved, then trained": replace(LENET, strategy="last:1", head="logreg"),
 }
 
@@ -77,7 +78,7 @@ class Stopping(NullCallback):
 
 @pytest.fixture
 def photos(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    folder = make_photos(tmp_path / "photos", count=9)
+    folder = make_photos(tmp_path / "photos", count=32 if "trials" in request.node.name else 9)
     if "test-part" in request.node.name:
         folder = tmp_path / "parts"
         for part in ("train", "test"):

@@ -233,20 +233,10 @@ def test_what_stops_one_process_stops_all_with_its_error() -> None:
 
 def start_two(place: Path, *chosen: object) -> subprocess.Popen[str]:
     """The installed command, whose import path does not begin with the current folder, with two processes."""
+    command = [sys.executable, "-W", "error", "-P", "-m", "zoo_core", "finetune", *map(str, (*TINY, *chosen))]
     with (place / "words").open("w") as words:
         return subprocess.Popen(
-            [
-                sys.executable,
-                "-W",
-                "error",
-                "-P",
-                "-m",
-                "zoo_core",
-                "finetune",
-                *map(str, (*TINY, *chosen)),
-                "--devices",
-                "2",
-            ],
+            [*command, "--devices", "2"],
             cwd=place,
             stdin=subprocess.DEVNULL,
             stderr=words,
@@ -296,3 +286,15 @@ def test_the_processes_save_and_end_when_their_launcher_does(zoo: Zoo, place: Pa
     assert process.wait(timeout=30) == (-9 if signum == signal.SIGKILL else 128 + signum)
     assert left == []
     assert list((place / "run").glob("checkpoints/0*")), "nothing was saved"
+
+
+def test_without_a_loopback_interface_the_processes_are_not_started(place: Path) -> None:
+    """Seen to fail: both waited half an hour for each other, and wrote torch's stack all the while."""
+    alone = ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("no network namespaces here")
+    command = [*alone, sys.executable, "-m", "zoo_core", "finetune", *map(str, TINY), "--devices", "2"]
+    ended = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr.count("leave out --devices")) == (1, 1), ended.stderr
+    assert ended.stderr.startswith("error: the 2 processes cannot reach each other at 127.0.0.1: OSError: ")
+    assert not (place / "runs").exists()

@@ -77,7 +77,7 @@ def test_every_open_setting_of_a_job_is_decided_with_a_reason(catalog: Catalog, 
     assert all(decision.because for decision in job.decisions.values())
     given = {name: value for name, value in asked.items() if name not in left_open}
     assert {name: getattr(job.settings, name) for name in given} == given
-    assert (job.settings.range_test, job.settings.batch_size, job.settings.micro_batch) == (True, 32, 32)
+    assert (job.settings.lr_search, job.settings.batch_size, job.settings.micro_batch) == ("range test", 32, 32)
 
 
 def test_given_settings_are_left_alone(catalog: Catalog, photos: Path) -> None:

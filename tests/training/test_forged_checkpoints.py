@@ -22,10 +22,13 @@ from torch import Tensor
 from golden.support import FIXTURES
 from golden.test_golden import made_here
 from zoo_core.cli.main import zoo
-from zoo_core.errors import TrainingError
+from zoo_core.devices.world import World
+from zoo_core.errors import TrainingError, ZooError
+from zoo_core.model.lean_torch import without_compiler
 from zoo_core.paths import sha256_of
 from zoo_core.training.checkpoint import newest_checkpoint
 from zoo_core.training.checkpoint_checks import check_optimizer
+from zoo_core.training.failing import only_writer
 
 Forge = Callable[[dict[str, Tensor], dict[str, object]], object]
 
@@ -71,6 +74,14 @@ def drop(start: str, end: str = "") -> Forge:
     return lambda tensors, state: tensors.pop(first(tensors, start, end))
 
 
+def replace_moments(tensors: dict[str, Tensor], name: str | None) -> None:
+    """Leave the first moments, under another name, or none."""
+    for path in [path for path in tensors if path.startswith("optimizer/")]:
+        tensor = tensors.pop(path)
+        if name is not None and path.endswith("exp_avg"):
+            tensors[path.removesuffix("exp_avg") + name] = tensor
+
+
 FORGERIES: dict[str, Forge] = {
     "short moment": put("optimizer/", lambda tensor: torch.zeros(3), "exp_avg"),
     "scalar moment": put("optimizer/", lambda tensor: torch.tensor(1.0), "exp_avg"),
@@ -97,6 +108,10 @@ FORGERIES: dict[str, Forge] = {
     "missing random state": lambda tensors, state: tensors.pop("random0/cpu"),
     "lr": lambda tensors, state: state.update(lr=1e300),
     "negative lr": lambda tensors, state: state.update(lr=-1.0),
+    "all moments of another optimizer": lambda tensors, state: replace_moments(tensors, "momentum_buffer"),
+    "no moments": lambda tensors, state: replace_moments(tensors, None),
+    "score": lambda tensors, state: state["history"][0].update(val_score=9e99),  # type: ignore[index]
+    "metric": lambda tensors, state: state["history"][0].update(metric="\x1b[2J"),  # type: ignore[index]
     "micro batch": lambda tensors, state: state.update(micro_batch=10**30),
 }
 
@@ -113,9 +128,9 @@ def test_a_forged_checkpoint_is_refused_before_it_is_used(run: Path, forgery: st
 def test_the_state_of_another_optimizer_is_refused() -> None:
     moments = {"head/weight/momentum_buffer": torch.zeros(3)}
     weight = torch.nn.Parameter(torch.zeros(3))
-    check_optimizer(moments, torch.optim.SGD([weight], lr=0.1))
+    check_optimizer(moments, without_compiler(torch.optim.SGD)([weight], lr=0.1), has_stepped=True)
     with pytest.raises(ValueError, match="another optimizer than AdamW"):
-        check_optimizer(moments, torch.optim.AdamW([weight]))
+        check_optimizer(moments, without_compiler(torch.optim.AdamW)([weight]), has_stepped=True)
 
 
 @pytest.mark.parametrize("name", ["state.json", "tensors.safetensors"])
@@ -142,3 +157,10 @@ def test_folders_of_checkpoints_are_no_links(run: Path, tmp_path: Path, what: st
         with pytest.raises(TrainingError, match="checkpoints is a link"):
             newest_checkpoint(run, clean=True)
     assert any((tmp_path / "moved").iterdir())
+
+
+def test_a_lock_that_leads_elsewhere_is_named(run: Path, tmp_path: Path) -> None:
+    (run / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(ZooError, match=r"lp-ft/\.lock cannot be locked: .* Remove it\."), only_writer(run, World()):
+        pass
+    assert not (tmp_path / "precious").exists()

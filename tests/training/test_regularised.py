@@ -12,6 +12,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import read_metrics
 from zoo_core.settings import FinetuneConfig
+from zoo_core.training import phase_trainer
 from zoo_core.training import trainer as loops
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
@@ -83,7 +84,7 @@ def test_the_range_test_leaves_the_model_as_it_was_and_tells_what_it_found(
 ) -> None:
     found: list[float] = []
     states: list[dict[str, torch.Tensor]] = []
-    real = loops.range_test
+    real = phase_trainer.range_test
 
     def looked_at(model, *arguments: object, **functions: object) -> float:
         states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
@@ -91,7 +92,7 @@ def test_the_range_test_leaves_the_model_as_it_was_and_tells_what_it_found(
         states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return found[-1]
 
-    monkeypatch.setattr(loops, "range_test", looked_at)
+    monkeypatch.setattr(phase_trainer, "range_test", looked_at)
     callback = Listening()
     job = prepare(replace(config, lr="auto", strategy="lp-ft"), catalog)
     result = run_job(job, callback)
@@ -129,12 +130,12 @@ def test_a_test_without_a_fall_inside_its_range_has_no_answer(ending: list[float
 def test_patience_ends_a_phase_and_the_next_one_begins(config: FinetuneConfig, catalog: Catalog) -> None:
     callback = Listening()
     # A rate of next to nothing: no epoch is better than the first.
-    job = prepare(replace(config, lr=1e-12, strategy="lp-ft", epochs=8, patience=2), catalog)
+    job = prepare(replace(config, lr=1e-12, strategy="lp-ft", epochs=8, patience=2, best_epoch="highest"), catalog)
     result = run_job(job, callback)
     told = [(report.phase, report.epoch) for report in result.trained.epochs]
     assert {phase for phase, _ in told} == {1, 2}
     assert len(told) < 8
-    assert callback.said == ["no better epoch in the last 2: this phase ends here"] * 2
+    assert callback.said == ["nothing has improved since epoch 1: this phase ends here"] * 2
 
 
 @pytest.mark.parametrize(

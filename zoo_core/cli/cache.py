@@ -16,7 +16,7 @@ KINDS = {
     "scans": "sizes and damage of image files",
     "shards": "downloaded parts of data sets",
     "weights": "weights converted to safetensors",
-    "plugins": "installed plugins and the rows of their listing",
+    "plugins": "installed plugins, the rows of their listing, the index of known ones",
 }
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -36,8 +35,7 @@ class Count(click.ParamType[int]):
             self.fail(f"'{value}' is not a number of parameters like 25M.", param, ctx)
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(NamedTuple):
     """The choices of `zoo list`; false where nothing is chosen."""
 
     text: str = ""
@@ -53,7 +51,8 @@ class Filters:
         return self != Filters()
 
     def chosen(self, kind: str, rows: Rows, *, with_plugins: bool) -> Rows:
-        """The rows that pass, in the order asked for. Raises UsageError for a filter that the kind lacks."""
+        """The rows that pass, in the order asked for. Raises UsageError for a filter that the kind
+        lacks."""
         if kind != "backbones" and self != Filters(text=self.text):
             raise click.UsageError("only backbones can be filtered and sorted by these options.")
         here = (
@@ -107,7 +106,8 @@ def best_top1(row: dict[str, Any]) -> float | None:
 
 
 def folded(rows: Rows) -> Rows:
-    """The rows with one for each family of a plugin that has more than SMALL_FAMILY backbones, after all others."""
+    """The rows with one for each family of a plugin that has more than SMALL_FAMILY backbones, after
+    all others."""
     single: Rows = []
     families: Rows = []
     for (plugin, family), members in groupby(
@@ -128,6 +128,7 @@ def folded(rows: Rows) -> Rows:
                 "most": max(params, default=None),
                 "top1": max((top1 for row in group if (top1 := best_top1(row)) is not None), default=None),
                 "plugin": plugin,
+                "installed": group[0].get("installed", True),
                 "weights": [],
             }
         )

@@ -8,7 +8,7 @@ import click
 
 from zoo_core.cli.choosing import Filters, filter_options, folded
 from zoo_core.cli.common import json_option, print_columns, print_json, warn
-from zoo_core.listing import listed
+from zoo_core.listing import listed, with_available
 from zoo_core.wording import human_count
 
 COLUMNS = {
@@ -26,10 +26,12 @@ SHOWN_TAGS = 3  # of one backbone's weights; `zoo info NAME` shows all
 @click.argument("kind", type=click.Choice(list(COLUMNS)), default="backbones")
 @click.argument("text", default="")
 @filter_options
+@click.option("--available", is_flag=True, help="Backbones of known plugins that are not installed, too.")
 @json_option
 @click.pass_context
-def list_(ctx: click.Context, /, kind: str, text: str, as_json: bool, **given: Any) -> None:
-    """List backbones (the default), heads, strategies, datasets or weights, those whose name holds TEXT.
+def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json: bool, **given: Any) -> None:
+    """List backbones (the default), heads, strategies, datasets or weights, those whose name holds
+    TEXT.
 
     Large families of backbones are one line each, until a filter chooses among them.
 
@@ -38,11 +40,15 @@ def list_(ctx: click.Context, /, kind: str, text: str, as_json: bool, **given: A
     zoo list strategies
     zoo list backbones vit --max-params 30M --top1 80
     zoo list backbones --json
+    zoo list --available --year 2020
     """
+    if available and kind != "backbones":
+        raise click.UsageError(f"--available shows backbones. `zoo plugin search` finds known plugins with {kind}.")
     filters = Filters(text=text, **given)
     with_plugins = ctx.obj["with_plugins"]
     rows, warnings = listed(kind, with_plugins=with_plugins)
     warn(warnings)
+    rows = with_available(rows) if available else rows
     rows = filters.chosen(kind, rows, with_plugins=with_plugins)
     if as_json:
         print_json({kind: rows})
@@ -55,6 +61,8 @@ def list_(ctx: click.Context, /, kind: str, text: str, as_json: bool, **given: A
     print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT)
     if any(not ref.get("commercial", True) for row in rows if kind == "backbones" for ref in row["weights"]):
         click.echo("* not for commercial use, by the licence of the weights")
+    if any(not row.get("installed", True) for row in rows):
+        click.echo("`zoo plugin install NAME` installs a plugin.")
 
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:
@@ -72,10 +80,12 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
 
 
 def _backbone(row: dict[str, Any]) -> list[str]:
+    here = row.get("installed", True)
+    plugin = row["plugin"] if here else f"{row['plugin']} (not installed)"
     if "variants" in row:
         low, high = (human_count(row[key]) for key in ("least", "most"))
         top1 = "-" if row["top1"] is None else f"{row['top1']:.1f}"
-        hint = f"zoo list --family {row['family']}"
+        hint = f"zoo list {'' if here else '--available '}--family {row['family']}"
         return [
             f"{row['family']}: {row['variants']} backbones",
             row["years"],
@@ -83,7 +93,7 @@ def _backbone(row: dict[str, Any]) -> list[str]:
             "",
             top1,
             hint,
-            row["plugin"],
+            plugin,
         ]
     weights = row["weights"]
     top1 = next((f"{ref['top1']:.1f}" for ref in weights if ref["top1"] is not None and ref["imagenet"]), "-")
@@ -91,4 +101,4 @@ def _backbone(row: dict[str, Any]) -> list[str]:
     tags = [ref["tag"] + ("" if ref["commercial"] else "*") for ref in weights]
     more = [f"{len(tags) - SHOWN_TAGS} more"] if len(tags) > SHOWN_TAGS else []
     shown = ", ".join([*tags[:SHOWN_TAGS], *more]) or "-"
-    return [row["name"], str(row["year"] or "-"), human_count(row["params"]), gmacs, top1, shown, row["plugin"]]
+    return [row["name"], str(row["year"] or "-"), human_count(row["params"]), gmacs, top1, shown, plugin]

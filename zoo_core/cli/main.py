@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("zoo_core.cli.list_:list_", "List backbones, heads, strategies, data sets or weights."),
     "info": ("zoo_core.cli.info:info", "Show the facts of one backbone, head or strategy."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins, and why one failed."),
-    "plugin": ("zoo_core.cli.plugin:plugin", "Check a plugin against the contract."),
+    "plugin": ("zoo_core.cli.plugin:plugin", "Find, install, check or remove a plugin."),
     "pull": ("zoo_core.cli.pull:pull", "Download weights for work without a network."),
     "plan": ("zoo_core.cli.plan:plan", "Show the plan of a strategy and its cost, without training."),
     "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),

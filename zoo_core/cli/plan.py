@@ -81,7 +81,8 @@ def _json(planned: Planned) -> dict[str, Any]:
         "strategy": planned.strategy,
         **planned.plan.to_dict(),
         "rates": [[rates[part] for part in planned.plan.parts] for rates in planned.rates],
-        "range_test": planned.range_test,
+        "range_test": planned.lr_search == "range test",
+        "lr_search": planned.lr_search or None,
         "learning_parameters": planned.trained,
         "bytes_kept_per_image": planned.bytes_cached,
         "estimates": None if planned.estimates is None else [vars(one) for one in planned.estimates],
@@ -119,7 +120,8 @@ def _show(planned: Planned) -> None:
         out.print(
             "Time and memory are estimates from a few images on this machine; features that are cached already cost nothing."
         )
-    kind = "shares of the rate that a range test finds in the training" if planned.range_test else "peak learning rates"
+    finders = {"": "peak learning rates", "range test": "shares of the rate that a range test finds in the training"}
+    kind = finders.get(planned.lr_search, "shares of the rate that short trials find when the training starts")
     out.print(f"The numbers are {kind}; * means that normalisation statistics stay frozen.")
 
 

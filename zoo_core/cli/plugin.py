@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.common import announce, console, json_option, print_json, shown
+from zoo_core.cli.plugin_index import update_index
+from zoo_core.cli.plugin_install import install, uninstall
+from zoo_core.cli.plugin_search import search
 from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.paths import write_text
 
@@ -34,7 +37,13 @@ td {{ padding: .2rem .8rem; vertical-align: top; white-space: pre-line; }}
 
 @click.group()
 def plugin() -> None:
-    """Check plugins."""
+    """Find, install, check and remove plugins."""
+
+
+plugin.add_command(search)
+plugin.add_command(install)
+plugin.add_command(uninstall)
+plugin.add_command(update_index)
 
 
 @plugin.command()
@@ -45,8 +54,9 @@ def plugin() -> None:
 def check(distribution: str | None, page: Path | None, fast: bool, as_json: bool) -> None:
     """Check an installed plugin, or all of them, against the contract.
 
-    Each failure says the fault, its place, and the way to mend it. The exit code is 1 if there is one. Failures that a
-    plugin declares in EXPECTED_FAILURES, with a reason, are shown and do not count.
+    Each failure says the fault, its place, and the way to mend it. The exit code is 1 if there is
+    one. Failures that a plugin declares in EXPECTED_FAILURES, with a reason, are shown and do not
+    count.
 
     \b
     zoo plugin check zoo-mynet

@@ -94,6 +94,7 @@ class TrainingScreen:
         self.bar_task: Any = None
         self.epochs = 0
         self.metric: Metric | None = None
+        self.has_header = False
 
     def show(self, job: Job) -> None:
         """Show a job before its training."""
@@ -103,8 +104,6 @@ class TrainingScreen:
         self.metric = task_named(job.source.task).metric
         if self.screen is not None:
             show_job(self.screen, job)
-            metric = f"val {self.metric.short}"
-            self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {metric:>13} {'seconds':>8}")
 
     def on_caching(self, done: int, total: int) -> None:
         self._move("caching features", done, total)
@@ -116,6 +115,10 @@ class TrainingScreen:
 
     def on_epoch(self, report: EpochReport) -> None:
         if self.screen is not None and self.metric is not None:
+            if not self.has_header:
+                metric = f"val {self.metric.short}"
+                self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {metric:>13} {'seconds':>8}")
+                self.has_header = True
             self.screen.print(
                 f"{report.epoch:>7} {report.train_loss:>11.4f} {report.val_loss:>9.4f} "
                 f"{self.metric.text(report.val_score):>13} {report.seconds:>8.1f}"

@@ -19,9 +19,11 @@ from typing import IO
 import click
 
 from zoo_core.devices.launched import leave_closed_terminal, stopping_signals
-from zoo_core.errors import LOST
+from zoo_core.errors import LOST, ZooError, reason_of
 
 GRACE = 10.0  # seconds for the other processes to end by themselves after one has failed
+MEETING = "127.0.0.1"
+REACHED = 5.0  # seconds, of which an interface that is up takes less than a thousandth
 LAUNCHED = "ZOO_LAUNCHED"
 """Set in the processes that `run_together` starts: their standard input is a pipe that the launcher
 holds open."""
@@ -33,11 +35,9 @@ def run_together(devices: int) -> int:
 
     Only the first process prints. The output of another is shown if that one fails. Ctrl-C, SIGTERM
     and a closed terminal are passed on to all; each process has a session of its own, so that none
-    hears of a Ctrl-C twice.
+    hears of a Ctrl-C twice. Raises ZooError where they could not reach each other.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port(devices)
     with ExitStack() as held:
         outputs = [None, *(held.enter_context(TemporaryFile()) for _ in range(1, devices))]
         processes = [held.enter_context(_start(rank, devices, port, outputs[rank])) for rank in range(devices)]
@@ -60,6 +60,22 @@ def end_with_launcher() -> None:
         signal.raise_signal(signal.SIGTERM)
 
     threading.Thread(target=wait_for_end, name="zoo-launcher", daemon=True).start()
+
+
+def _free_port(devices: int) -> int:
+    """A port at which the processes can meet: it was connected to."""
+    try:
+        with socket.socket() as probe:
+            probe.bind((MEETING, 0))
+            probe.listen()
+            socket.create_connection(probe.getsockname(), timeout=REACHED).close()
+            port: int = probe.getsockname()[1]
+            return port
+    except OSError as error:
+        raise ZooError(
+            f"the {devices} processes cannot reach each other at {MEETING}: {reason_of(error)}. Bring this machine's "
+            "loopback interface up (`ip link set lo up`), or leave out --devices."
+        ) from error
 
 
 def _run(processes: list[subprocess.Popen[bytes]], outputs: Sequence[IO[bytes] | None]) -> int:
@@ -91,7 +107,7 @@ def _show(output: IO[bytes] | None) -> None:
 
 
 def _start(rank: int, devices: int, port: int, errors: IO[bytes] | None) -> subprocess.Popen[bytes]:
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": devices, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": devices, "MASTER_ADDR": MEETING, "MASTER_PORT": port}
     return subprocess.Popen(
         # -P: without it the current folder comes first on the import path, and a torch.py that lies
         # there is run.

@@ -62,7 +62,7 @@ def _template() -> Template:
 def decision_lines(decisions: Mapping[str, Decision]) -> list[str]:
     """The decisions about the training, a line each, without those that follow from others."""
     settings = settings_of(FinetuneConfig)
-    shown = [name for name in decisions if name in settings and (name not in LEFT_OPEN or name == "views")]
+    shown = [name for name in decisions if name in settings and (name not in LEFT_OPEN or name in ("views", "lr"))]
     return [f"{settings[name].option}: {decisions[name]}" for name in shown]
 
 
@@ -78,10 +78,13 @@ def cached_in_words(facts: RunFacts) -> str | None:
 
 
 def _lr_text(facts: RunFacts, result: Mapping[str, Any]) -> str:
-    """The peak learning rate of the head; older runs did not record the one of a range test."""
-    if facts.config.lr != "auto":
-        return str(facts.config.lr)
-    return f"{result['lr']:.2g} (by a range test)" if result.get("lr") else "by a range test"
+    """The peak learning rate of the head, and how it was found; older runs did not record that of a
+    range test."""
+    lr = facts.config.lr
+    if lr is not None and lr != "auto":
+        return str(lr)
+    way = "by trials" if lr is None else "by a range test"
+    return f"{result['lr']:.2g} ({way})" if result.get("lr") else way
 
 
 def _baseline_text(task: Task[Any], result: Mapping[str, Any]) -> str | None:

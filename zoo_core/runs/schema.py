@@ -137,7 +137,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             created=as_text(data["created"]),
             zoo_core=as_text(data["zoo_core"]),
             torch=as_text(data["torch"]),
-            config=FinetuneConfig.from_dict(as_mapping(data["config"])),
+            config=_config(as_mapping(data["config"])),
             backbone=_provided(data["backbone"]),
             head=_provided(data["head"]),
             strategy=_provided(data["strategy"]),
@@ -155,6 +155,11 @@ def parse_facts(data: object, where: str) -> RunFacts:
         raise ZooError(f"{where} has no {brief(error.args[0])}.") from error
     except (TypeError, ValueError, UsageError, PluginError) as error:
         raise ZooError(f"{where} does not fit the shape of a run's config: {printable(str(error))}") from error
+
+
+def _config(data: Mapping[str, Any]) -> FinetuneConfig:
+    """The config of a run. Runs of zoo 0.1 name no rule for the best epoch: it was the highest."""
+    return FinetuneConfig.from_dict({"best_epoch": "highest", **data})
 
 
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from zoo_core.settings.config import (
     IN_MEMORY,
     Augment,
     BadImages,
+    BestEpoch,
     CacheType,
     Compile,
     FinetuneConfig,
@@ -12,16 +13,18 @@ from zoo_core.settings.config import (
     TaskChoice,
 )
 from zoo_core.settings.files import read_settings
-from zoo_core.settings.resolved import Decision, ResolvedSettings
+from zoo_core.settings.resolved import Decision, LrSearch, ResolvedSettings
 
 __all__ = [
     "IN_MEMORY",
     "Augment",
     "BadImages",
+    "BestEpoch",
     "CacheType",
     "Compile",
     "Decision",
     "FinetuneConfig",
+    "LrSearch",
     "Optimizer",
     "Precision",
     "ResolvedSettings",

@@ -13,6 +13,7 @@ from zoo_core.spec_checks import MAX_SIZE
 from zoo_core.specs import TaskName
 
 Augment = Literal["auto", "none", "flip", "crop-flip"]
+BestEpoch = Literal["steady", "highest"]
 Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "bfloat16", "float32"]
 BadImages = Literal["fail", "skip"]
@@ -81,11 +82,11 @@ class FinetuneConfig:
         at_least=1,
         needs=(Need.STEPS,),
     )
-    lr: float | Auto = setting(
-        1e-2,
+    lr: float | Auto | None = setting(
+        None,
         group=MOST_USED,
-        help="Peak learning rate of the head.",
-        chosen="found by a range test at the start of the training",
+        help="Peak learning rate of the head; auto finds it by a range test.",
+        chosen="found by short trials where only the head learns, from cached features; else 0.01",
         above=0,
         at_most=100,
         needs=(Need.STEPS,),
@@ -123,11 +124,7 @@ class FinetuneConfig:
         "fail", group=DATA, help="Unreadable images: fail names them and stops, skip leaves them out."
     )
     seed: int = setting(
-        0,
-        group=DATA,
-        help="Seed of the validation split, the head's initial weights, the order and augmentation.",
-        at_least=0,
-        at_most=MAX_SEED,
+        0, group=DATA, help="Seed of the split, the head's weights, the order and views.", at_least=0, at_most=MAX_SEED
     )
     base_lr: float | None = setting(
         None,
@@ -157,11 +154,17 @@ class FinetuneConfig:
         at_most=1,
         needs=(Need.STEPS,),
     )
+    best_epoch: BestEpoch = setting(
+        "steady",
+        group=OPTIMISATION,
+        help="Epoch that is kept: steady is the latest whose score is within one standard error of the highest.",
+        needs=(Need.STEPS,),
+    )
     patience: int | None = setting(
         None,
         group=OPTIMISATION,
-        help="Early stopping: epochs without a better one after which a phase of the plan ends.",
-        chosen="no early stopping",
+        help="Early stopping: epochs without a higher score or a lower loss after which a phase of the plan ends.",
+        chosen="a third of the epochs, and at least 5",
         at_least=1,
         needs=(Need.STEPS,),
     )
@@ -262,15 +265,10 @@ class FinetuneConfig:
         needs=(Need.TRAINED_STAGES,),
     )
     workers: int | None = setting(
-        None,
-        group=COMPUTING,
-        help="Threads that decode images.",
-        chosen="one a core, at most 16",
-        at_least=1,
-        per_machine=True,
+        None, group=COMPUTING, help="Threads that decode images.", chosen="one a core", at_least=1, per_machine=True
     )
     save_every: float = setting(
-        30.0, group=COMPUTING, help="Seconds between two checkpoints.", at_least=0, at_most=1_000_000, per_machine=True
+        30.0, group=COMPUTING, help="Seconds between two checkpoints.", at_least=0, at_most=10**6, per_machine=True
     )
 
     def __post_init__(self) -> None:
@@ -282,7 +280,7 @@ class FinetuneConfig:
         return self.data if isinstance(self.data, str) else IN_MEMORY
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `from_dict` gives an equal config again. Of data in memory it has a title."""
+        """Plain data for JSON, from which `from_dict` makes an equal config; data in memory: a title."""
         return asdict(replace(self, data=self.data_text))
 
     @classmethod

@@ -90,7 +90,7 @@ class Setting:
     @property
     def description(self) -> str:
         """Its help, with the rule by which "auto" is decided."""
-        rule = self.chosen if "auto" in self.words else ""
+        rule = self.chosen if "auto" in self.words and not self.optional else ""
         return f"{self.help} auto: {rule}." if rule else self.help
 
     @property

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoo_core.settings.config import FinetuneConfig
 from zoo_core.specs import TaskName
 
+LrSearch = Literal["", "range test", "trials"]
+"""The search by which a training finds its learning rate; none where the rate is given."""
 LEFT_OPEN = ("task", "size", "views", "micro_batch", "patience", "device", "workers", "out", "lr")
 """Settings that the config of a run leaves open as its user did: each follows anew from the data,
-the weights, the plan, the batch size or the machine, and `lr` from a range test. All others are
-filled in, so that a later zoo with other rules repeats the run."""
+the weights, the plan, the batch size or the machine, and `lr` from a search if there is one. All
+others are filled in, so that a later zoo with other rules repeats the run."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class Decision:
 class ResolvedSettings(FinetuneConfig):
     """A config in which every setting has its value. Raises ValueError for a None or an "auto".
 
-    Only `out` may be None: the run directory gets its name when it is created. Where `range_test`
-    is true, `lr` is 1.0, and the rates are shares of the one that the test finds in the training.
-    `split_points` names for each phase the place at which features are cached: "layer3", "layer4
-    pooled" or "none"; with `views` it decides the result.
+    Only `out` may be None: the run directory gets its name when it is created. Where there is
+    an `lr_search`, `lr` is 1.0, and the rates are shares of the one that it finds when the training
+    starts. `split_points` names for each phase the place at which features are cached: "layer3",
+    "layer4 pooled" or "none"; with `views` it decides the result.
     """
 
-    range_test: bool = False
+    lr_search: LrSearch = ""
     split_points: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,11 +68,12 @@ class ResolvedSettings(FinetuneConfig):
     def decisions(self) -> dict[str, Decision]:
         """The settings that zoo decided, by name."""
         values: dict[str, Any] = {name: getattr(self, name) for name in self.reasons}
-        if "lr" in values:
-            values["lr"] = "range test"
+        if self.lr_search:
+            values["lr"] = self.lr_search
         return {name: Decision(values[name], reason) for name, reason in self.reasons.items()}
 
     def as_config(self, asked: FinetuneConfig) -> FinetuneConfig:
         """The config that repeats the run that somebody asked for; see `LEFT_OPEN`."""
         names = [one.name for one in fields(FinetuneConfig)]
-        return FinetuneConfig(**{name: getattr(asked if name in LEFT_OPEN else self, name) for name in names})
+        is_open = set(LEFT_OPEN) - (set() if self.lr_search else {"lr"})
+        return FinetuneConfig(**{name: getattr(asked if name in is_open else self, name) for name in names})

@@ -5,6 +5,7 @@ Shapes: B batch, N images, K classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,12 @@ class Classification(Task[ClassEvaluation]):
         "The model knows only the classes above and answers with one of them for any image. The accuracy holds for "
         "images like\nthose it was measured on."
     )
+
+    def standard_error(self, score: float, images: int) -> float:
+        """That of a proportion (Agresti and Coull, 1998): two right and two wrong answers are
+        added, so that it is not 0 where all are right."""
+        share = (score * images + 2) / (images + 4)
+        return math.sqrt(share * (1 - share) / (images + 4))
 
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
         """Cross-entropy of logits (B, K) and class indices (B), or shares of the classes (B, K)."""

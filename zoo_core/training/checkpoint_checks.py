@@ -57,11 +57,13 @@ def check_tensors(
         raise ValueError(f"it holds tensors under {min(groups)!r:.80}")
 
 
-def check_optimizer(moments: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-    """Raise ValueError for the state of another kind of optimizer."""
+def check_optimizer(moments: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, *, has_stepped: bool) -> None:
+    """Raise ValueError for the state of another kind of optimizer, or for none where it has taken steps."""
     names = {path.rpartition("/")[2] for path in moments}
-    if names and names != MOMENTS.get(type(optimizer), names):
+    if names and not any(isinstance(optimizer, kind) and names == own for kind, own in MOMENTS.items()):
         raise ValueError(f"it has the state of another optimizer than {type(optimizer).__name__}")
+    if has_stepped and not names:
+        raise ValueError(f"it has no state of {type(optimizer).__name__}, which has taken steps")
 
 
 def _check_alike(group: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -6,20 +6,23 @@ worth. Every rule returns a value and the reason as a clause after "because".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 import torch
 from PIL import Image
+from torch import nn
 
 from zoo_core.data.sources import Part
 from zoo_core.data.transforms import shorter_side
 from zoo_core.devices.precision import resolve_precision
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching
-from zoo_core.settings import Augment, FinetuneConfig, Precision
+from zoo_core.frozen.split import SplitPoint
+from zoo_core.settings import Augment, FinetuneConfig, LrSearch, Precision
 from zoo_core.specs import BackboneSpec
 from zoo_core.training.schedule import PRETRAINED_BASE_SHARE, SCRATCH_BASE_SHARE
+from zoo_core.training.solve import only_solved
 from zoo_core.weights_specs import Preprocessing
 from zoo_core.wording import human_count
 
@@ -27,6 +30,9 @@ PARAMETERS_PER_IMAGE = 100  # with at most so many, the images suffice to fine-t
 CHEAP_GMACS = 1000  # billions of multiply-accumulates an epoch: seconds on any machine
 MANY_EPOCHS, FEW_EPOCHS = 30, 10
 INSPECTED = 9  # images that are taken for all
+USUAL_LR = 0.01
+LEAST_PATIENCE = 5  # epochs: losses of fewer go up and down by chance
+FEWEST_FOR_TRIALS = 50  # images: a fifth of fewer tells no learning rate from another
 
 
 def default_strategy(images: int, parameters: int, *, pretrained: bool) -> tuple[str, str]:
@@ -56,6 +62,22 @@ def default_base_lr(images: int, parameters: int, *, pretrained: bool) -> tuple[
     return PRETRAINED_BASE_SHARE, "pretrained weights take smaller steps than a new head"
 
 
+def default_lr_search(
+    config: FinetuneConfig, plan: Plan, head: nn.Module, splits: Sequence[SplitPoint | None], images: int
+) -> tuple[LrSearch, str]:
+    """The search that finds the head's learning rate when the training starts, or none: then the
+    rate is the given one, or USUAL_LR. `splits` are the places of cached features, one a phase."""
+    if config.lr == "auto":
+        return "range test", "it is found at the start of the training"
+    if config.lr is not None or any(only_solved(plan, phase, head) for phase in plan.phases):
+        return "", "a head that is solved has none"
+    if not all(split is not None and split.stages == len(plan.stages) for split in splits):
+        return "", "it suits most heads, and trials take long where more than a head learns"
+    if images < FEWEST_FOR_TRIALS:
+        return "", f"{images} images are too few for trials"
+    return "trials", "trials of a head on cached features take seconds"
+
+
 def default_augment(train: Part, preprocessing: Preprocessing) -> tuple[Augment, str]:
     """The augmentation: images with fewer pixels than the input have none to spare for a crop."""
     side = median(min(image.size) for image in sample_of(train))
@@ -81,6 +103,13 @@ def default_epochs(strategy: str, spec: BackboneSpec, images: int, preprocessing
     gmacs = 3 * spec.gmacs * area * images
     cost = f"an epoch has about {gmacs:,.0f} billion multiply-accumulates"
     return (MANY_EPOCHS if gmacs < CHEAP_GMACS else FEW_EPOCHS), cost
+
+
+def default_patience(config: FinetuneConfig, epochs: int) -> tuple[int, str]:
+    """The epochs without an improvement after which a phase ends."""
+    if config.best_epoch == "highest":
+        return epochs, "nobody asked for early stopping"
+    return max(LEAST_PATIENCE, -(-epochs // 3)), "what does not improve for a third of all epochs rarely does later"
 
 
 def default_device(device: torch.device) -> tuple[str, str]:

@@ -48,7 +48,8 @@ def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> 
 
 @contextmanager
 def only_writer(directory: Path, world: World) -> Iterator[None]:
-    """Lock the run directory against another run that writes to it. Raises ZooError if there is one."""
+    """Lock the run directory against another run that writes to it. Raises ZooError if there is one, or if the lock
+    cannot be made."""
     if not world.is_main:
         yield
         return
@@ -57,6 +58,8 @@ def only_writer(directory: Path, world: World) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise ZooError(f"another process is writing to {directory}. Wait for it, or stop it first.") from None
+    except OSError as error:  # a link or a folder of that name is not followed
+        raise ZooError(f"{directory / '.lock'} cannot be locked: {reason_of(error)}. Remove it.") from error
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,9 @@ from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.training.evaluator import Evaluator
+from zoo_core.training.lr_trials import lr_by_trials
 from zoo_core.training.memory import MemoryPolicy
+from zoo_core.training.range_test import range_test
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
 from zoo_core.training.solve import fit_head
 from zoo_core.training.train_step import Batch, TrainStep
@@ -64,6 +66,20 @@ class PhaseTrainer:
         tail = self.step.tail
         features_NF, targets = evaluator.outputs(tail, self.inputs.train, tail.reduced)
         fit_head(tail.whole_head[0], features_NF, targets, self.config.seed)
+
+    def find_lr(self, model: Model, evaluator: Evaluator, message: Callable[[str], None]) -> float:
+        """The learning rate that the search of the settings finds; nothing else changes."""
+        if self.config.lr_search == "trials":
+            return lr_by_trials(model, self.step, self.inputs.train, evaluator, message)
+        gather = self.planner.world.all_gather_object
+        return range_test(
+            model,
+            self.planner.plan,
+            self.step.optimizer,
+            batches=lambda: self.batches(self.first),
+            gradients=lambda batch: float(sum(gather(self.memory.with_fallback(batch).item()))),
+            message=message,
+        )
 
     def _view(self, epoch: int, index: int) -> int:
         """The number of the view of a training image that an epoch sees."""

@@ -14,8 +14,17 @@ from zoo_core.frozen.storage_types import item_bytes
 from zoo_core.model.adapt import adapt, make_plan
 from zoo_core.model.assemble import build_head_for, build_network, count_parameters, trainable_parameters
 from zoo_core.model.chain import Chain
-from zoo_core.settings import Decision, FinetuneConfig
-from zoo_core.training.defaults import FEW_EPOCHS, MANY_EPOCHS, PARAMETERS_PER_IMAGE, default_base_lr, default_strategy
+from zoo_core.settings import Decision, FinetuneConfig, LrSearch
+from zoo_core.training.defaults import (
+    FEW_EPOCHS,
+    FEWEST_FOR_TRIALS,
+    MANY_EPOCHS,
+    PARAMETERS_PER_IMAGE,
+    USUAL_LR,
+    default_base_lr,
+    default_lr_search,
+    default_strategy,
+)
 from zoo_core.training.estimate import Estimate, estimate
 from zoo_core.training.job import prepare, sized
 from zoo_core.training.resolve import shapes_at_splits
@@ -29,8 +38,8 @@ from zoo_core.weights.resolve import resolve_weights
 class Planned:
     """A plan with its cost, phase by phase.
 
-    `rates` are the peak learning rates of stages and head; shares of the one that a range test is to
-    find where `range_test` is true. `trained` counts the backbone's trained parameters, `parameters`
+    `rates` are the peak learning rates of stages and head; shares of the one to be
+    found where there is an `lr_search`. `trained` counts the backbone's trained parameters, `parameters`
     all of them. `bytes_cached` are those of one view of an image at the split point, 0 where no
     features are cached.
     """
@@ -39,7 +48,7 @@ class Planned:
     strategy: str
     plan: Plan
     rates: tuple[dict[str, float], ...]
-    range_test: bool
+    lr_search: LrSearch
     trained: tuple[int, ...]
     bytes_cached: tuple[int, ...]
     parameters: int
@@ -58,7 +67,7 @@ def plan_for_images(config: FinetuneConfig, catalog: Catalog, watch: Watch | Non
         strategy=str(job.strategy),
         plan=plan,
         rates=tuple(Rates.of(settings.lr, settings.base_lr, plan, phase).by_part for phase in plan.phases),
-        range_test=settings.range_test,
+        lr_search=settings.lr_search,
         trained=_trained(base, plan),
         bytes_cached=_bytes_cached(config, job.shapes, job.caching.splits),
         parameters=count_parameters(base),
@@ -92,13 +101,14 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
     splits = [max((split for split in shapes if split.stages <= depth), default=None) for depth in depths]
     adapt(strategy, base, plan)
     base_lr = config.base_lr or default_base_lr(0, parameters, pretrained=start.pretrained)[0]
-    lr = 1.0 if config.lr == "auto" else config.lr
+    search, _ = default_lr_search(config, plan, head, splits, FEWEST_FOR_TRIALS)
+    lr = 1.0 if search else float(config.lr or USUAL_LR)
     return Planned(
         backbone=str(backbone),
         strategy=str(strategy),
         plan=plan,
         rates=tuple(Rates.of(lr, base_lr, plan, phase).by_part for phase in plan.phases),
-        range_test=config.lr == "auto",
+        lr_search=search,
         trained=_trained(base, plan),
         bytes_cached=_bytes_cached(config, shapes, splits),
         parameters=parameters,

@@ -15,6 +15,7 @@ import torch
 
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
+from zoo_core.training.defaults import USUAL_LR
 from zoo_core.training.snapshot import load_random, load_trained, random_state, trained_state
 from zoo_core.training.train_step import Batch
 
@@ -23,7 +24,6 @@ STEPS = 80
 MEMORY = 0.9  # the share of the mean loss that a step keeps
 DIVERGED = 4.0  # times the lowest mean loss
 SETTLING = 10  # steps: until then the mean loss follows single batches, whose differences exceed any real slope
-USUAL = 0.01  # the default of --lr, for a test without an answer
 
 
 def range_test(
@@ -62,9 +62,9 @@ def range_test(
     load_random(drawn)
     optimizer.state.clear()
     found = steepest(rates, losses)
-    answer = f"no answer, so the default {USUAL:g} is taken" if found is None else f"{found:.2g}"
+    answer = f"no answer, so the default {USUAL_LR:g} is taken" if found is None else f"{found:.2g}"
     message(f"learning rate by a range test: {answer}")
-    return USUAL if found is None else found
+    return USUAL_LR if found is None else found
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:

@@ -23,10 +23,13 @@ from zoo_core.settings import FinetuneConfig, ResolvedSettings
 from zoo_core.settings.needs import Need, idle
 from zoo_core.specs import BackboneSpec, FreezeSpec
 from zoo_core.training.defaults import (
+    USUAL_LR,
     default_augment,
     default_base_lr,
     default_device,
     default_epochs,
+    default_lr_search,
+    default_patience,
     default_precision,
     default_strategy,
     reason_of_views,
@@ -87,8 +90,7 @@ def resolve_settings(
     decided("compile", ("off", "it saves no time"))
     batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))
     decided("micro_batch", (batch_size, "a batch goes through the network in one piece"))
-    decided("patience", (epochs, "nobody asked for early stopping"))
-    decided("lr", (1.0, "it is found at the start of the training"))
+    decided("patience", default_patience(config, epochs))
 
     strategy = catalog.strategy(strategy_name)
     planned = make_plan(strategy, backbone.stages, epochs)
@@ -100,9 +102,11 @@ def resolve_settings(
     if caching.views != config.views:
         decided.values["views"] = caching.views
         decided.reasons["views"] = reason_of_views(chosen, plan, caching)
+    search, reason = default_lr_search(config, plan, model.head, caching.splits, images)
+    decided("lr", (1.0 if search else USUAL_LR, reason))
     settings = ResolvedSettings(
         **decided.values,
-        range_test=config.lr == "auto",
+        lr_search=search,
         split_points=tuple(map(partial(_place, plan), caching.splits)),
         reasons=decided.reasons,
     )

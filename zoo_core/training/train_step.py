@@ -80,10 +80,11 @@ class TrainStep:
         make that a sum. A rank without images computes one of another's with weight 0, because DDP needs every rank in
         every step.
 
-        `alone` leaves the other ranks and the compiler out, to try how much memory a step takes.
+        `alone` leaves the other ranks and the compiler out, for trials; the whole batch is then of
+        this rank.
         """
-        n, w = batch.global_size, self.world.size
-        has_images = self.world.rank < n  # images are dealt out in turn, so the last ranks go without
+        n, w = batch.global_size, 1 if alone else self.world.size
+        has_images = alone or self.world.rank < n  # images are dealt out in turn, so the last ranks go without
         self.optimizer.zero_grad(set_to_none=True)
         features, targets = self.mixing(batch.features, batch.targets, len(self.planner.classes))
         count = self.num_micro_batches(len(features))

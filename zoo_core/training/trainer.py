@@ -43,7 +43,6 @@ from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.evaluator import EvaluationStopped, Evaluator
 from zoo_core.training.memory import MemoryPolicy, StepError
 from zoo_core.training.phase_trainer import PhaseTrainer, phase_optimizer
-from zoo_core.training.range_test import range_test
 from zoo_core.training.regularisers import L2SP, Ema
 from zoo_core.training.schedule import schedule, set_rates
 from zoo_core.training.solve import only_solved
@@ -83,16 +82,17 @@ class Trainer:
         # Both remember the model as it is before any training, also if a checkpoint is loaded later.
         self._l2_sp = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
         self._ema = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
-        whole = self.config.micro_batch >= self.config.batch_size
         self.state = TrainerState(
             self.model,
             self.plan,
             world,
             steps_per_epoch=self.steps,
             cached=self.planner.caching.signature,
-            micro_batch=None if whole else self.config.micro_batch,
-            lr=None if self.config.range_test else self.config.lr,
+            micro_batch=self.config.micro_batch if self.config.micro_batch < self.config.batch_size else None,
+            lr=None if self.config.lr_search else self.config.lr,
             ema=self._ema,
+            metric=self.objective.task.metric.name,
+            noise=self._noise if self.config.best_epoch == "steady" else None,
         )
         self.evaluator = Evaluator(self.objective, self.planner.device, world, self.stop_request)
         self._agreement = Agreement(world, self.planner.device, self.stop_request, self.config.save_every)
@@ -110,7 +110,7 @@ class Trainer:
                 phase = self.enter_phase(number)
                 if isinstance(self.model.head, Solvable) and (phase.solved or self.state.is_at_start):
                     phase.solve_head(self.evaluator)
-                if self.config.range_test and not phase.solved:
+                if self.config.lr_search and not phase.solved:
                     self._find_lr(phase)
                 while self.state.epoch < phase.end:
                     self._train_epoch(phase)
@@ -137,9 +137,11 @@ class Trainer:
             micro_batch=self.state.micro_batch,
             message=self.callback.message,
         )
-        self.state.use_optimizer(step.optimizer)
-        self.state.seconds += time.perf_counter() - started
         first = sum(before.epochs for before in plan.phases[:number])
+        solved = only_solved(plan, phase, self.model.head)
+        has_stepped = not solved and self.state.global_step > first * self.steps
+        self.state.use_optimizer(step.optimizer, has_stepped=has_stepped)
+        self.state.seconds += time.perf_counter() - started
         self._phase = PhaseTrainer(
             number=number,
             first=first,
@@ -150,22 +152,21 @@ class Trainer:
             step=step,
             memory=MemoryPolicy(step, self.callback.message),
             min_batch=self._min_batch,
-            solved=only_solved(plan, phase, self.model.head),
+            solved=solved,
         )
         return self._phase
 
     def train_batch(self, phase: PhaseTrainer, batch: Batch) -> None:
         """Take one step of the optimizer. Raises TrainingError, before any weight is moved, if the loss is not finite."""
         step, total = self.state.global_step, self.plan.epochs * self.steps
-        optimizer = phase.step.optimizer
-        set_rates(optimizer, step, total, self.steps, self.config.warmup)
+        set_rates(phase.step.optimizer, step, total, self.steps, self.config.warmup)
         self._agreement.add_loss(phase.memory.with_fallback(batch) * batch.global_size)
         self.state.micro_batch = phase.step.micro_batch
         if not is_accelerator(self.planner.device) or step % READ_EVERY == 0:
             self._read_loss()
         if self._l2_sp is not None:
             self._l2_sp.add_gradients()
-        optimizer.step()
+        phase.step.optimizer.step()
         if self._ema is not None:
             self._ema.update()
 
@@ -189,17 +190,9 @@ class Trainer:
             self._stop()
 
     def _find_lr(self, phase: PhaseTrainer) -> None:
-        """Multiply the phase's rates, which are shares of one, by the rate that a range test finds once a run."""
+        """Multiply the phase's rates, which are shares of one, by the rate that is found once a run."""
         if self.state.lr is None:
-            gather, epoch = self.planner.world.all_gather_object, self.state.epoch
-            self.state.lr = range_test(
-                self.model,
-                self.plan,
-                phase.step.optimizer,
-                batches=lambda: phase.batches(epoch),
-                gradients=lambda batch: float(sum(gather(phase.memory.with_fallback(batch).item()))),
-                message=self.callback.message,
-            )
+            self.state.lr = phase.find_lr(self.model, self.evaluator, self.callback.message)
         for group in phase.step.optimizer.param_groups:
             group["max_lr"] *= self.state.lr
 
@@ -245,8 +238,12 @@ class Trainer:
             self.state.end_epoch(report)
         self.callback.on_epoch(report)
         if self.state.out_of_patience(self.config.patience, since=phase.first):
-            self.callback.message(f"no better epoch in the last {self.config.patience}: this phase ends here")
+            self.callback.message(f"nothing has improved since epoch {self.state.improved_at}: this phase ends here")
             self.state.move_to(phase.end)
+
+    def _noise(self, score: float) -> float:
+        """The standard error of a validation score."""
+        return self.objective.task.standard_error(score, len(self.planner.val.part))
 
     def _save_or_stop(self) -> None:
         """Save if that is due, and obey a stop request: save, then raise Interrupted. Ranks do as they last agreed."""
@@ -266,10 +263,9 @@ class Trainer:
     def _on_caching(self, done: int, total: int) -> None:
         """Report cached images, and obey a stop request, for which nothing need be saved."""
         self.callback.on_caching(done, total)
-        if self.stop_request.signal is not None:
-            raise Interrupted(
-                "stopped while the frozen part was computed; what was computed is kept.", self.stop_request.signal
-            )
+        signal = self.stop_request.signal
+        if signal is not None:
+            raise Interrupted("stopped while the frozen part was computed; what was computed is kept.", signal)
 
     def _save(self) -> None:
         self._read_loss()

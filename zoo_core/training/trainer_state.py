@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -35,6 +35,7 @@ POSITION = {"epoch": int, "step": int, "loss_sum": float, "seconds": float}
 REPORT = {field.name: {"int": int, "float": float, "str": str}[str(field.type)] for field in fields(EpochReport)}
 MAX_LR = 1e4  # a hundred times the largest that can be asked for
 MAX_COUNT = 2**31
+MAX_SCORE = 1.0  # of answers that are all right, by the metric of each task
 
 
 @dataclass
@@ -52,6 +53,11 @@ class TrainerState:
     lr: float | None
     """The highest learning rate of the head, None until a range test has found it."""
     ema: Ema | None
+    metric: str
+    """The name of the score by which the best epoch is chosen."""
+    noise: Callable[[float], float] | None = None
+    """The standard error of a validation score, within which the latest epoch is the best; None:
+    the best is the one with the highest score."""
     epoch: int = 0
     """The number of epochs that are done."""
     step: int = 0
@@ -77,8 +83,33 @@ class TrainerState:
 
     @property
     def best(self) -> EpochReport:
-        """The best epoch, the first of those that are equal."""
+        """The epoch that is kept: the highest, or the latest that is no worse beyond noise.
+
+        The highest of many noisy scores is often an early one, before the rates have fallen: its
+        luck is not in the next images. The latest within one standard error of the highest is the
+        rule of Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
+        """
+        noise = self.noise(self.highest.val_score) if self.noise else 0.0
+        if not noise:
+            return self.highest
+        return max(
+            (one for one in self.history if one.val_score >= self.highest.val_score - noise),
+            key=lambda report: report.epoch,
+        )
+
+    @property
+    def highest(self) -> EpochReport:
+        """The epoch with the highest score, the first of those that are equal."""
         return max(self.history, key=lambda report: (*report.rank, -report.epoch))
+
+    @property
+    def improved_at(self) -> int:
+        """The last epoch that improved on all before it: in its score, or in its loss as well where
+        scores have noise."""
+        if self.noise is None:
+            return self.highest.epoch
+        lowest = min(self.history, key=lambda report: (report.val_loss, report.epoch))
+        return max(self.highest.epoch, lowest.epoch)
 
     @property
     def is_finite(self) -> bool:
@@ -86,16 +117,15 @@ class TrainerState:
         return all(bool(tensor.isfinite().all()) for tensor in trained_state(self.model, self.plan).values())
 
     def out_of_patience(self, patience: int | None, *, since: int) -> bool:
-        """Whether the last `patience` epochs, all of them after the epoch `since`, brought no
-        better one."""
-        return patience is not None and self.history[-1].epoch - max(self.best.epoch, since) >= patience
+        """Whether the last `patience` epochs, all after the epoch `since`, improved nothing."""
+        return patience is not None and self.history[-1].epoch - max(self.improved_at, since) >= patience
 
-    def use_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take the optimizer of a new phase; it inherits the moments of the parameters that were
-        trained before."""
+    def use_optimizer(self, optimizer: torch.optim.Optimizer, *, has_stepped: bool) -> None:
+        """Take the optimizer of a phase, which may have taken steps before a checkpoint; it inherits
+        the moments of the parameters that were trained before."""
         moments = self._known_moments()
         with _refusing():
-            check_optimizer(moments, optimizer)
+            check_optimizer(moments, optimizer, has_stepped=has_stepped)
         load_optimizer(self.model, optimizer, moments)
         self.optimizer, self._moments = optimizer, {}
 
@@ -105,9 +135,9 @@ class TrainerState:
 
     def end_epoch(self, report: EpochReport) -> None:
         """Add an epoch that was evaluated with the weights as they are."""
-        if not self.history or report.rank > self.best.rank:
-            self.best_state = trained_state(self.model, self.plan)
         self.history.append(report)
+        if self.best is report:
+            self.best_state = trained_state(self.model, self.plan)
         self.move_to(report.epoch)
 
     def move_to(self, epoch: int) -> None:
@@ -148,7 +178,7 @@ class TrainerState:
         with _refusing():
             position = _read(POSITION, progress["position"], "position")
             history = [EpochReport(**_read(REPORT, report, "epoch report")) for report in progress["history"]]
-            self._check(position["epoch"], position["step"], [report.epoch for report in history])
+            self._check(position["epoch"], position["step"], history)
             _check_progress(progress)
         self._check_surroundings(progress["processes"], progress["kept"])
         with _refusing():
@@ -175,14 +205,18 @@ class TrainerState:
             random=random_state(),
         )
 
-    def _check(self, epoch: int, step: int, done: list[int]) -> None:
-        """Raise ValueError if a position, or the epochs of a history, are not of this plan."""
+    def _check(self, epoch: int, step: int, history: list[EpochReport]) -> None:
+        """Raise ValueError if a position, or the epochs of a history, are not of this training."""
+        done = [report.epoch for report in history]
         last = self.steps_per_epoch if epoch < self.plan.epochs else 0
         if not (0 <= epoch <= self.plan.epochs and 0 <= step <= last):
             raise ValueError(f"epoch {epoch}, step {step} is not in it")
         ordered = done == sorted(set(done)) and all(1 <= one <= epoch for one in done)
         if not ordered or bool(epoch) > bool(done):
             raise ValueError(f"its history does not lead to epoch {epoch}")
+        for report in history:
+            if report.metric != self.metric or report.val_score > MAX_SCORE:
+                raise ValueError(f"{report.metric!r:.80} of {report.val_score:g} is no score of epoch {report.epoch}")
 
     def _check_surroundings(self, processes: int, cached: str) -> None:
         """Raise TrainingError if the run was trained by another number of ranks, or on other cached

@@ -1,0 +1,126 @@
+"""`zoo plugin install` and `uninstall`: pip's command is shown, asked for, and never made of anything else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from helpers import Zoo
+from registry.support import entry, index_of
+from zoo_core.cli import pip
+from zoo_core.cli.main import zoo as command_line
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.registry import replace_index
+
+VGG = Path(__file__).parents[2] / "plugins" / "zoo-vgg"
+INSTALL = [sys.executable, "-P", "-m", "pip", "install", str(VGG)]
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that would have run, at a terminal."""
+    commands: list[list[str]] = []
+    terminal = SimpleNamespace(isatty=lambda: True)
+    fake = SimpleNamespace(executable=sys.executable, prefix=sys.prefix, stdin=terminal)
+    monkeypatch.setattr(pip, "sys", fake)
+    monkeypatch.setattr(pip, "subprocess", SimpleNamespace(run=lambda command: _done(commands, command)))
+    return commands
+
+
+def _done(commands: list[list[str]], command: list[str]) -> Any:
+    commands.append(command)
+    return SimpleNamespace(returncode=0)
+
+
+def call(*arguments: str, answer: str = "") -> Result:
+    return CliRunner().invoke(command_line, ["plugin", *arguments], input=answer)
+
+
+def test_the_command_is_shown_and_runs_after_a_yes(ran: list[list[str]]) -> None:
+    answer = call("install", "zoo-vgg", answer="y\n")
+    assert ran == [INSTALL]
+    assert answer.stderr.startswith(" ".join(INSTALL) + "\nRun it? [y/N]")
+    assert answer.stdout == "No plugin has come or changed its version. `zoo plugins` shows those that are here.\n"
+
+
+@pytest.mark.parametrize("no", ["n\n", "\n", ""])
+def test_nothing_runs_after_any_other_answer(ran: list[list[str]], no: str) -> None:
+    assert (call("install", "zoo-vgg", answer=no).exit_code, ran) == (1, [])
+
+
+def test_yes_skips_the_question_and_not_the_command(ran: list[list[str]]) -> None:
+    assert call("install", "zoo-vgg", "--yes").stderr == " ".join(INSTALL) + "\n"
+    assert ran == [INSTALL]
+
+
+def test_nothing_runs_where_nobody_can_be_asked(ran: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        pip, "sys", SimpleNamespace(**{**vars(pip.sys), "stdin": SimpleNamespace(isatty=lambda: False)})
+    )
+    answer = call("install", "zoo-vgg")
+    assert isinstance(answer.exception, UsageError)
+    assert str(answer.exception) == "nobody can be asked here. Add --yes to run that command."
+    assert (answer.stderr, ran) == (" ".join(INSTALL) + "\n", [])
+
+
+def test_without_pip_the_command_of_uv_is_named(ran: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pip, "find_spec", lambda name: None)
+    answer = call("install", "zoo-vgg", "--yes")
+    assert f"has no pip. With uv: `uv pip install --python {sys.executable} {VGG}`" in str(answer.exception)
+    assert ran == []
+
+
+def test_a_failure_of_pip_is_one_of_zoo(ran: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pip, "subprocess", SimpleNamespace(run=lambda command: SimpleNamespace(returncode=2)))
+    answer = call("install", "zoo-vgg", "--yes")
+    assert (type(answer.exception), str(answer.exception)) == (ZooError, "pip ended with 2; its own message is above.")
+
+
+def test_a_yanked_version_is_warned_of(ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    replace_index(index_of(entry(yanked="wrong weights")), "it")
+    assert isinstance(call("install", "zoo-mini", "--yes").exception, UsageError)
+    assert ran == []
+    answer = call("install", "zoo-mini==1.0", "--yes")
+    assert answer.stderr.startswith("warning: zoo-mini 1.0 was yanked: wrong weights.\n")
+    assert ran[0][-1] == "zoo-mini==1.0"
+
+
+def test_only_plugins_are_uninstalled(ran: list[list[str]]) -> None:
+    for name in ("numpy", "zoo-core", "-r"):
+        answer = call("uninstall", "--yes", "--", name)
+        assert isinstance(answer.exception, UsageError)
+        assert str(answer.exception).startswith(f"no plugin '{name}' is installed.")
+    call("uninstall", "zoo_vgg", answer="y\n")
+    assert ran == [[sys.executable, "-P", "-m", "pip", "uninstall", "--yes", "zoo-vgg"]]
+
+
+def test_an_argument_that_pip_would_take_for_an_option_never_gets_there(ran: list[list[str]]) -> None:
+    with pytest.raises(UsageError, match="'--index-url=x' would be an option of pip"):
+        pip.run_pip("install", ["--index-url=x"], yes=True)
+    assert ran == []
+
+
+def test_a_wheel_is_installed_and_its_plugin_named(zoo: Zoo, tmp_path: Path) -> None:
+    """With pip itself. A pip.py in the current folder is not run, which it was without -P."""
+    (tmp_path / "pip.py").write_text("raise SystemExit(9)\n")
+    with zipfile.ZipFile(tmp_path / "zoo_mini-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("zoo_mini.py", "")
+        info = "zoo_mini-1.0.dist-info"
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: zoo-mini\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/entry_points.txt", "[zoo]\nmini = zoo_mini\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    site = tmp_path / "site"
+    site.mkdir()
+    quiet = {"PIP_TARGET": str(site), "PIP_NO_INDEX": "1", "PIP_QUIET": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    answer = zoo("plugin", "install", "--yes", "zoo_mini-1.0-py3-none-any.whl", env={"PYTHONPATH": str(site), **quiet})
+    assert (answer.returncode, answer.stdout) == (0, "Installed: zoo-mini 1.0. `zoo plugins` shows the specs.\n")
+    assert subprocess.list2cmdline(["zoo_mini-1.0-py3-none-any.whl"]) in answer.stderr

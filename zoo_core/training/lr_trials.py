@@ -1,0 +1,155 @@
+"""The learning rate of a head that learns alone, found by short trainings on its cached features.
+
+The best rate for frozen features differs tenfold between sets of images, and with the number of
+steps; once the features are cached, trying a few takes seconds.
+
+Shapes: N images; features are those at the split point of the phase.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo_core.data.batches import ImageView, training_groups
+from zoo_core.frozen.inputs import Inputs
+from zoo_core.model.assemble import Model
+from zoo_core.settings import ResolvedSettings
+from zoo_core.training.defaults import FEWEST_FOR_TRIALS, USUAL_LR
+from zoo_core.training.evaluator import EvaluationStopped, Evaluator
+from zoo_core.training.schedule import schedule
+from zoo_core.training.snapshot import load_random, load_trained, random_state, trained_state
+from zoo_core.training.train_step import Batch, TrainStep
+
+RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
+HELD_OUT = 0.2  # of the images, as for a validation part
+MOST_STEPS = 1000  # of one trial: a second of a linear head on a CPU
+MOST_BYTES = 2**28  # of the features that a trial holds in memory: 50,000 images of 1,280 numbers
+LOOKS = 10  # at the held-out images, evenly over a trial
+
+
+def lr_by_trials(
+    model: Model, step: TrainStep, inputs: Inputs, evaluator: Evaluator, message: Callable[[str], None]
+) -> float:
+    """Train the head at several rates, each from the same weights, and return the rate with the
+    lowest loss on held-out training images; model and random numbers stay as they were.
+
+    `inputs` are the cached features of the training part. The ranks call it together, and all get
+    the rate of the first. Raises EvaluationStopped after a stop request.
+    """
+    plan, world = step.planner.plan, step.planner.world
+    before, drawn = trained_state(model, plan), random_state()
+    trial = _Trial(step, *_features(step, inputs, evaluator))
+
+    def loss_of(rate: float) -> float:
+        loss = trial.loss(rate)
+        load_trained(model, before)
+        load_random(drawn)
+        step.optimizer.state.clear()
+        if any(signal is not None for signal in world.all_gather_object(evaluator.stop_request.signal)):
+            raise EvaluationStopped
+        return loss
+
+    losses: dict[float, float] = world.all_gather_object(lowest(loss_of))[0]
+    found = min(losses, key=lambda rate: losses[rate])
+    tried = ", ".join(f"{rate:g} {loss:.3f}" for rate, loss in sorted(losses.items()))
+    message(f"learning rate by trials on cached features: {found:g} (held-out losses: {tried})")
+    return found
+
+
+def lowest(loss_of: Callable[[float], float]) -> dict[float, float]:
+    """The losses of the usual rate and of its neighbours, as far as the loss falls in a direction.
+
+    Smaller rates come first; larger ones are tried only where the next smaller is no better. A loss
+    that is not finite counts as infinite.
+    """
+
+    def at(place: int) -> float:
+        loss = loss_of(RATES[place])
+        return loss if math.isfinite(loss) else math.inf
+
+    start = RATES.index(USUAL_LR)
+    losses = {start: at(start)}
+    for direction in (-1, 1):
+        place = start + direction
+        while 0 <= place < len(RATES):
+            losses[place] = at(place)
+            if math.inf > losses[place - direction] <= losses[place]:
+                break
+            place += direction
+        if losses[start] > min(losses.values()):
+            break
+    return {RATES[place]: loss for place, loss in losses.items()}
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Trainings of the head on features in memory, a part of which is held out."""
+
+    step: TrainStep
+    features: Tensor
+    targets: Tensor
+
+    def loss(self, rate: float) -> float:
+        """The lowest mean loss on the held-out images in a training whose peak rate is `rate`."""
+        config, tail, optimizer = self.step.config, self.step.tail, self.step.optimizer
+        order = np.random.default_rng(config.seed).permutation(len(self.features))
+        held_out, kept = np.split(order, [round(HELD_OUT * len(order))])
+        total = min(MOST_STEPS, _steps(len(kept), config))
+        lowest = math.inf
+        for number, group in zip(range(total), _groups(kept, config), strict=False):
+            for one in optimizer.param_groups:
+                one["lr"] = one["max_lr"] * rate * schedule(number, total, config.warmup)
+            batch = Batch(self.features[group], self.targets[group], len(group))
+            if not math.isfinite(self.step.accumulate_gradients(batch, alone=True).item()):
+                break
+            optimizer.step()
+            if (number + 1) % max(1, total // LOOKS) == 0 or number + 1 == total:
+                tail.eval()
+                with torch.inference_mode():
+                    outputs = tail(self.features[held_out])
+                    lowest = min(lowest, self.step.objective.loss(outputs, self.targets[held_out]).item())
+                tail.train()
+        return lowest
+
+
+def _steps(images: int, config: ResolvedSettings) -> int:
+    return config.epochs * max(1, images // config.batch_size)
+
+
+def _groups(kept: np.ndarray, config: ResolvedSettings) -> Iterator[np.ndarray]:
+    for epoch in count():
+        for group in training_groups(len(kept), config.batch_size, seed=config.seed, epoch=epoch):
+            yield kept[list(group)]
+
+
+def _features(step: TrainStep, inputs: Inputs, evaluator: Evaluator) -> tuple[Tensor, Tensor]:
+    """Features and targets (N, ...) of the training images, or of a random sample of them where
+    all take too much memory."""
+    first, _ = next(iter(inputs.batches([[(0, 0)]])))
+    most = max(FEWEST_FOR_TRIALS, MOST_BYTES // (4 * first.numel()))
+    if len(inputs) > most:
+        chosen = np.random.default_rng(step.config.seed).permutation(len(inputs))[:most]
+        inputs = _Sample(inputs, [int(index) for index in sorted(chosen)])
+    features, targets = evaluator.outputs(step.tail, inputs, lambda features: features)
+    return features.to(step.device), targets.to(step.device)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Some images of a part."""
+
+    inputs: Inputs
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.inputs.batches([(self.indices[index], view) for index, view in group] for group in groups)
