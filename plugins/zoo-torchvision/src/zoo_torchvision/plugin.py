@@ -122,8 +122,7 @@ PAPERS = {
     ),
     "vision_transformer": Paper(
         title="An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
-        authors="Dosovitskiy, Beyer, Kolesnikov, Weissenborn, Zhai, Unterthiner, Dehghani, Minderer, Heigold, Gelly, "
-        "Uszkoreit, Houlsby",
+        authors="Dosovitskiy, Beyer, Kolesnikov, Weissenborn and others",
         venue="ICLR",
         year=2021,
         arxiv="2010.11929",
