@@ -13,7 +13,6 @@ import json
 import sys
 import tomllib
 from datetime import date
-from importlib import import_module
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from packaging.requirements import Requirement
 
 from zoo_core.catalog import KINDS, Catalog
 from zoo_core.discovery import CORE, PluginRecord, discover
-from zoo_core.installed import installed_plugins
 from zoo_core.listing import ROWS
 from zoo_core.registry import Index, KnownPlugin, read_index
 from zoo_core.registry.index import BUNDLED as INDEX
@@ -82,7 +80,7 @@ def entry_of(record: PluginRecord) -> dict[str, Any]:
     version = {
         "version": record.version,
         "zoo": str(core.specifier),
-        "hook_api": f">={hook_api_of(record.distribution)}",
+        "hook_api": f">={record.hook_api}",
         "install": f"./plugins/{record.distribution}",
         **provided_by(record),
         **kept_of(record),
@@ -94,12 +92,6 @@ def entry_of(record: PluginRecord) -> dict[str, Any]:
         **({"links": {name.lower(): url for name, url in links.items()}} if links else {}),
         "versions": [version],
     }
-
-
-def hook_api_of(distribution: str) -> int:
-    """The hook API that a plugin was written for; its module says which."""
-    (plugin,) = [one for one in installed_plugins() if one.distribution == distribution]
-    return int(getattr(import_module(plugin.value), "HOOK_API", 1))
 
 
 def provided_by(record: PluginRecord) -> dict[str, list[Any]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import RunEvaluation, evaluate_run
     from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
-    from zoo_core.hookspecs import hookimpl
+    from zoo_core.hookspecs import HOOK_API, hookimpl
     from zoo_core.hub.bundle import PublishOptions
     from zoo_core.hub.publish import PublishResult, publish
     from zoo_core.layout import Layout
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from zoo_core.predict import Prediction, Predictor
     from zoo_core.saving import save_run
     from zoo_core.settings import FinetuneConfig
-    from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Paper
+    from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, Paper
     from zoo_core.training.callback import Callback, NullCallback
     from zoo_core.training.run import Result
     from zoo_core.weights_specs import (
@@ -49,6 +49,7 @@ __all__ = [
     "CLASSIFIER",
     "FROZEN",
     "HEAD",
+    "HOOK_API",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "TRAINABLE",
@@ -58,6 +59,7 @@ __all__ = [
     "Callback",
     "Catalog",
     "Chain",
+    "CommandSpec",
     "DataError",
     "DatasetSpec",
     "FinetuneConfig",
@@ -118,6 +120,7 @@ _HOME = {
     "Callback": "zoo_core.training.callback",
     "Catalog": "zoo_core.catalog",
     "Chain": "zoo_core.model.chain",
+    "CommandSpec": "zoo_core.specs",
     "DataError": "zoo_core.errors",
     "DatasetSpec": "zoo_core.specs",
     "FROZEN": "zoo_core.freezing.plan",
@@ -125,6 +128,7 @@ _HOME = {
     "FolderImages": "zoo_core.data.sources",
     "FreezeSpec": "zoo_core.specs",
     "HEAD": "zoo_core.specs",
+    "HOOK_API": "zoo_core.hookspecs",
     "HeadSpec": "zoo_core.specs",
     "HubError": "zoo_core.errors",
     "HubFile": "zoo_core.weights_specs",

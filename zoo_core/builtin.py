@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from zoo_core import hookspecs
 from zoo_core.freezing.strategies import (
     DepthOptions,
     FullOptions,
@@ -15,6 +16,8 @@ from zoo_core.freezing.strategies import (
 from zoo_core.hookspecs import hookimpl
 from zoo_core.options import NoOptions
 from zoo_core.specs import TASKS, DatasetSpec, FreezeSpec, HeadSpec, Paper
+
+HOOK_API = hookspecs.HOOK_API
 
 FixedPooling = Literal["avg", "max", "avgmax", "cls", "cls+avg"]
 Pooling = Literal["avg", "max", "avgmax", "cls", "cls+avg", "gem", "attention"]

@@ -18,17 +18,18 @@ from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, pri
 from zoo_core.installing import install_hint
 from zoo_core.options import format_options, parse_options, split_name
 from zoo_core.registry import known_plugins
-from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 
-S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec)
+S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec, CommandSpec)
 
 KINDS: dict[type, tuple[str, str]] = {
     BackboneSpec: ("backbone", "backbones"),
     HeadSpec: ("head", "heads"),
     FreezeSpec: ("strategy", "strategies"),
     DatasetSpec: ("data set", "datasets"),
+    CommandSpec: ("command", "commands"),
 }
-"""The word for each kind of spec, and the argument of `zoo list` that shows all of them."""
+"""The word for each kind of spec, and its plural, which `zoo list` takes for all but commands."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,12 @@ class Catalog:
     def dataset(self, text: str) -> Choice[DatasetSpec]:
         return self.choose(DatasetSpec, text)
 
+    def command(self, text: str) -> Choice[CommandSpec]:
+        return self.choose(CommandSpec, text)
+
     @property
     def has_failures(self) -> bool:
-        """Whether a plugin, or a spec of one, was left out because it failed, rather than by the user's wish."""
+        """Whether a plugin, or a spec of one, was left out because it failed."""
         return any(record.left_out or record.failure not in (None, DISABLED) for record in self.records)
 
     @cached_property

@@ -3,9 +3,11 @@ usable."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,10 +15,10 @@ import pluggy
 
 from zoo_core import builtin, hookspecs
 from zoo_core.errors import brief, did_you_mean, printable, reason_of
-from zoo_core.hookspecs import PROJECT
+from zoo_core.hookspecs import HOOK_API, PROJECT, UNSTATED_API
 from zoo_core.installed import installed_plugins
 from zoo_core.spec_checks import collecting_faults, fault_of
-from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, Spec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, Spec
 from zoo_core.version import __version__
 
 CORE = "zoo-core"
@@ -28,6 +30,7 @@ HOOKS: dict[str, type[Spec]] = {
     "zoo_heads": HeadSpec,
     "zoo_strategies": FreezeSpec,
     "zoo_datasets": DatasetSpec,
+    "zoo_commands": CommandSpec,
 }
 
 
@@ -45,6 +48,8 @@ class PluginRecord:
     specs: tuple[Spec, ...] = field(default=())
     failure: str | None = None
     left_out: tuple[str, ...] = ()
+    hook_api: int | None = None
+    """The hook API that it was written for; None: it was not read."""
 
     def names(self, kind: type) -> list[str]:
         """The names of the registered specs of one kind."""
@@ -63,22 +68,54 @@ def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tu
         if normalised(plugin.distribution) in left_out:
             records.append(PluginRecord(plugin.distribution, plugin.version, plugin.name, failure=DISABLED))
         else:
-            records.append(_collect(plugin.distribution, plugin.version, plugin.name, plugin.load))
+            records.append(
+                _collect(plugin.distribution, plugin.version, plugin.name, plugin.load, module=plugin.module)
+            )
     return tuple(records)
 
 
-def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]) -> PluginRecord:
+def _collect(distribution: str, version: str, name: str, load: Callable[[], Any], *, module: str = "") -> PluginRecord:
+    api: Any = None
     try:
         with collecting_faults() as faults:
-            specs, left_out = registered_specs(load(), faults)
+            plugin = load()
+            api = getattr(plugin, "HOOK_API", UNSTATED_API)
+            if (failure := _refusal(api, distribution, version)) is not None:
+                return PluginRecord(distribution, version, name, failure=failure)  # its hooks may be unknown here
+            specs, left_out = registered_specs(plugin, faults)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even raise SystemExit when it is imported
-        return PluginRecord(distribution, version, name, failure=reason_of(error))
+        too_new = None if api else _refusal(_stated_in_source(module), distribution, version)
+        return PluginRecord(distribution, version, name, failure=too_new or reason_of(error), hook_api=api)
     if not specs:
         none = f"ValueError: it implements none of the hooks {', '.join(HOOKS)}, or returned nothing"
-        return PluginRecord(distribution, version, name, failure=next(iter(left_out), none))
-    return PluginRecord(distribution, version, name, tuple(specs), left_out=tuple(left_out))
+        return PluginRecord(distribution, version, name, failure=next(iter(left_out), none), hook_api=api)
+    return PluginRecord(distribution, version, name, tuple(specs), left_out=tuple(left_out), hook_api=api)
+
+
+def _refusal(api: Any, distribution: str, version: str) -> str | None:
+    """The reason why a plugin that states this hook API is not used; None for one that can be."""
+    if type(api) is not int or api < UNSTATED_API:
+        return f"its HOOK_API is {brief(api)}, not a whole number from {UNSTATED_API} on"
+    if api <= HOOK_API:
+        return None
+    return (
+        f"version {printable(version)} was written for hook API {api}, and zoo-core {__version__} has {HOOK_API}. "
+        f"Update zoo-core, or `pip uninstall {printable(distribution)}` and install an older one"
+    )
+
+
+def _stated_in_source(module: str) -> int:
+    """The hook API that a module states, for one that cannot be imported: one for a newer zoo may
+    import names that this one lacks."""
+    try:
+        found = importlib.util.find_spec(module)
+        text = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
+    except (Exception, SystemExit):  # the package around it runs when it is looked up
+        return UNSTATED_API
+    stated = re.search(r"^HOOK_API\b[^=\n]*= *(\d{1,9})\b", text, re.MULTILINE)
+    return int(stated[1]) if stated else UNSTATED_API
 
 
 def registered_specs(plugin: ModuleType, faults: Collection[str] = ()) -> tuple[list[Spec], list[str]]:

@@ -6,6 +6,9 @@ an entry point:
 
 Each hook returns specs: facts only, so a plugin's module imports nothing heavy. The example of each
 hook is complete, and a test runs it.
+
+The module says for which hook API it was written, `HOOK_API = 2`; docs/hooks.md has the promise that
+goes with it.
 """
 
 from __future__ import annotations
@@ -14,10 +17,17 @@ from collections.abc import Sequence
 
 import pluggy
 
-from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 
 PROJECT = "zoo"
 """The name of the pluggy project and of the entry-point group."""
+
+HOOK_API = 2
+"""The version of the hooks, their specs and the calls of the code that specs name. It grows by one
+when a hook, a field or an argument is added; plugins for every earlier version go on working."""
+
+UNSTATED_API = 1
+"""The version of a plugin that states none: that of zoo-core 0.1, which had no word for it."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -162,5 +172,32 @@ def zoo_datasets() -> Sequence[DatasetSpec]:
         targets_N = np.arange(20) % 2
         pixels_NHW = np.repeat(targets_N * 200, 64).reshape(20, 8, 8).astype(np.uint8)
         return Source("dots", ("dark", "light"), {"train": Part(ArrayImages("dots", pixels_NHW), targets_N)})
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def zoo_commands() -> Sequence[CommandSpec]:
+    """Return the commands that this plugin adds to `zoo`.
+
+    `command` names a click command, which is imported when it is called; `zoo --help` shows the
+    summary. Since hook API 2.
+
+    # zoo_hello/plugin.py
+    from zoo_core import CommandSpec, hookimpl
+
+    HOOK_API = 2
+
+    @hookimpl
+    def zoo_commands():
+        return [CommandSpec(name="hello", command="zoo_hello.command:hello", summary="Greet somebody.")]
+
+    # zoo_hello/command.py
+    import click
+
+    @click.command(help="Greet NAME.")
+    @click.argument("name")
+    def hello(name):
+        click.echo(f"Hello {name}.")
     """
     raise NotImplementedError

@@ -38,13 +38,18 @@ class InstalledPlugin:
         if not all(isinstance(text, str) for text in astuple(self)):
             raise TypeError("not texts")
 
+    @property
+    def module(self) -> str:
+        """The name of the module."""
+        return self.value.partition(":")[0].strip()
+
     def load(self) -> Any:
         """Import the module, or the object in it, that the entry point names. Raises any error of
         that import."""
         if self.damage:
             raise PluginError(f"its metadata are damaged: {self.damage}")
-        module, _, attribute = self.value.partition(":")
-        found: Any = importlib.import_module(module.strip())
+        attribute = self.value.partition(":")[2]
+        found: Any = importlib.import_module(self.module)
         for part in filter(None, attribute.strip().split(".")):
             found = getattr(found, part)
         return found

@@ -40,6 +40,11 @@ def install_hint(distribution: str, *, extra: str = "") -> str:
     return f"`{command}`{place_of(distribution, command)}"
 
 
+def develop_command(folder: str) -> str:
+    """The command that installs a package under development, in a folder of the current one."""
+    return f"pip install -e {shlex.quote(f'./{folder}')}"
+
+
 def place_of(distribution: str, command: str) -> str:
     """ " in the folder of zoo's source" for a command with a path relative to it, else nothing."""
     relative = _origin(distribution).startswith(".") and str(SOURCE) not in command

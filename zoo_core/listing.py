@@ -84,7 +84,7 @@ def _code() -> Iterator[str]:
     """
     from zoo_core.installed import installed_plugins
 
-    packages = {plugin.value.partition(":")[0].partition(".")[0].strip() for plugin in installed_plugins()}
+    packages = {plugin.module.partition(".")[0] for plugin in installed_plugins()}
     for name, module in sorted(sys.modules.items()):
         path = getattr(module, "__file__", None)
         if not path:
@@ -193,10 +193,20 @@ def _weights(catalog: Catalog) -> Rows:
     return rows
 
 
+def _commands(catalog: Catalog) -> Rows:
+    from zoo_core.specs import CommandSpec
+
+    return [
+        {"name": entry.spec.name, "summary": entry.spec.summary, "plugin": entry.distribution}
+        for entry in catalog.entries(CommandSpec)
+    ]
+
+
 ROWS: dict[str, Callable[[Catalog], Rows]] = {
     "backbones": _backbones,
     "heads": _heads,
     "strategies": _strategies,
     "datasets": _datasets,
     "weights": _weights,
+    "commands": _commands,
 }

@@ -1,4 +1,4 @@
-"""Specs: the tables of facts that plugins hand over. Standard library only, so that listing thousands stays fast.
+"""Specs: the tables of facts that plugins hand over. Standard library only, as listings must be fast.
 
 A spec names code by its import path (`"zoo_vgg.model:build"`); `resolve` imports it when it is first needed.
 """
@@ -212,7 +212,7 @@ class FreezeSpec(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Checked):
-    """A data set that needs no download. `load` is the import path of a function `() -> zoo_core.Source`."""
+    """A data set without a download. `load` is the import path of a function `() -> zoo_core.Source`."""
 
     name: str
     load: str
@@ -230,4 +230,21 @@ class DatasetSpec(Checked):
         check_path(self.name, self.load)
 
 
-Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec(Checked):
+    """A command of `zoo`. `command` is the import path of a click command."""
+
+    name: str
+    command: str
+    summary: str
+    """One line for `zoo --help`."""
+
+    def check(self) -> None:
+        check_name("command", self.name)
+        check_texts(f"command '{self.name}'", summary=self.summary)
+        one = self.summary.isprintable() and bool(self.summary.strip())
+        require(one, f"command '{self.name}': summary must be one line, got {brief(self.summary)}")
+        check_path(self.name, self.command)
+
+
+Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec | CommandSpec

@@ -59,6 +59,7 @@ FLOORS = (
     "saving",
     "listing",
     "testing",
+    "scaffold",
     # from here down torch waits again
     "cli",
     "__main__",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +21,13 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.registry import replace_index
 
 VGG = Path(__file__).parents[2] / "plugins" / "zoo-vgg"
-INSTALL = [sys.executable, "-P", "-m", "pip", "install", str(VGG)]
+PIP = [sys.executable, "-P", "-m", "pip"]
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands that would have run, at a terminal."""
+def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """The commands that would have run, at a terminal, with a cache of the test's own."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     commands: list[list[str]] = []
     terminal = SimpleNamespace(isatty=lambda: True)
     fake = SimpleNamespace(executable=sys.executable, prefix=sys.prefix, stdin=terminal)
@@ -39,14 +41,19 @@ def _done(commands: list[list[str]], command: list[str]) -> Any:
     return SimpleNamespace(returncode=0)
 
 
+def words(cache: Path) -> list[str]:
+    """The command that installs zoo-vgg."""
+    return [*PIP, "install", "--constraint", str(cache / "plugins" / "this-zoo.txt"), str(VGG)]
+
+
 def call(*arguments: str, answer: str = "") -> Result:
     return CliRunner().invoke(command_line, ["plugin", *arguments], input=answer)
 
 
-def test_the_command_is_shown_and_runs_after_a_yes(ran: list[list[str]]) -> None:
+def test_the_command_is_shown_and_runs_after_a_yes(ran: list[list[str]], tmp_path: Path) -> None:
     answer = call("install", "zoo-vgg", answer="y\n")
-    assert ran == [INSTALL]
-    assert answer.stderr.startswith(" ".join(INSTALL) + "\nRun it? [y/N]")
+    assert ran == [words(tmp_path)]
+    assert answer.stderr.startswith(" ".join(words(tmp_path)) + "\nRun it? [y/N]")
     assert answer.stdout == "No plugin has come or changed its version. `zoo plugins` shows those that are here.\n"
 
 
@@ -55,25 +62,27 @@ def test_nothing_runs_after_any_other_answer(ran: list[list[str]], no: str) -> N
     assert (call("install", "zoo-vgg", answer=no).exit_code, ran) == (1, [])
 
 
-def test_yes_skips_the_question_and_not_the_command(ran: list[list[str]]) -> None:
-    assert call("install", "zoo-vgg", "--yes").stderr == " ".join(INSTALL) + "\n"
-    assert ran == [INSTALL]
+def test_yes_skips_the_question_and_not_the_command(ran: list[list[str]], tmp_path: Path) -> None:
+    assert call("install", "zoo-vgg", "--yes").stderr == " ".join(words(tmp_path)) + "\n"
+    assert ran == [words(tmp_path)]
 
 
-def test_nothing_runs_where_nobody_can_be_asked(ran: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_runs_where_nobody_can_be_asked(
+    ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(
         pip, "sys", SimpleNamespace(**{**vars(pip.sys), "stdin": SimpleNamespace(isatty=lambda: False)})
     )
     answer = call("install", "zoo-vgg")
     assert isinstance(answer.exception, UsageError)
     assert str(answer.exception) == "nobody can be asked here. Add --yes to run that command."
-    assert (answer.stderr, ran) == (" ".join(INSTALL) + "\n", [])
+    assert (answer.stderr, ran) == (" ".join(words(tmp_path)) + "\n", [])
 
 
 def test_without_pip_the_command_of_uv_is_named(ran: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pip, "find_spec", lambda name: None)
     answer = call("install", "zoo-vgg", "--yes")
-    assert f"has no pip. With uv: `uv pip install --python {sys.executable} {VGG}`" in str(answer.exception)
+    assert f"has no pip. With uv: `uv pip install --python {sys.executable} --constraint " in str(answer.exception)
     assert ran == []
 
 
@@ -83,8 +92,7 @@ def test_a_failure_of_pip_is_one_of_zoo(ran: list[list[str]], monkeypatch: pytes
     assert (type(answer.exception), str(answer.exception)) == (ZooError, "pip ended with 2; its own message is above.")
 
 
-def test_a_yanked_version_is_warned_of(ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+def test_a_yanked_version_is_warned_of(ran: list[list[str]]) -> None:
     replace_index(index_of(entry(yanked="wrong weights")), "it")
     assert isinstance(call("install", "zoo-mini", "--yes").exception, UsageError)
     assert ran == []
@@ -99,13 +107,29 @@ def test_only_plugins_are_uninstalled(ran: list[list[str]]) -> None:
         assert isinstance(answer.exception, UsageError)
         assert str(answer.exception).startswith(f"no plugin '{name}' is installed.")
     call("uninstall", "zoo_vgg", answer="y\n")
-    assert ran == [[sys.executable, "-P", "-m", "pip", "uninstall", "--yes", "zoo-vgg"]]
+    assert ran == [[*PIP, "uninstall", "--yes", "zoo-vgg"]]
 
 
 def test_an_argument_that_pip_would_take_for_an_option_never_gets_there(ran: list[list[str]]) -> None:
     with pytest.raises(UsageError, match="'--index-url=x' would be an option of pip"):
-        pip.run_pip("install", ["--index-url=x"], yes=True)
+        pip.run_pip("install", "--index-url=x", yes=True)
     assert ran == []
+
+
+def test_a_plugin_that_wants_another_zoo_gets_none_from_an_index(
+    ran: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody owns zoo's names on an index: seen to fail, pip asked there for the zoo-core that a plugin required."""
+    call("install", "zoo-vgg", "--yes")
+    assert (tmp_path / "plugins" / "this-zoo.txt").read_text() == f"zoo-core=={version('zoo-core')}\n"
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(pip, "version", missing)
+    answer = call("install", "zoo-vgg", "--yes")
+    assert str(answer.exception).startswith("pip does not know zoo-core in ")
+    assert len(ran) == 1
 
 
 def test_a_wheel_is_installed_and_its_plugin_named(zoo: Zoo, tmp_path: Path) -> None:

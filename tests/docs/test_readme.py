@@ -23,6 +23,7 @@ OTHERS = (
     "benchmarks/README.md",
     "docs/architecture.md",
     "docs/data.md",
+    "docs/hooks.md",
     "docs/images.md",
     "docs/json.md",
     "docs/plugins.md",

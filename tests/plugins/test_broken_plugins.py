@@ -9,7 +9,6 @@ cleared the screen.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,31 +25,6 @@ GOOD = HEAD + (
     "    return [HeadSpec(name='good-{name}', build='zoo_core.model.heads:linear', summary='a good one')]\n"
 )
 Install = Callable[..., Path]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a distribution with one plugin module onto the import path, as pip leaves it."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.setenv("PYTHONPATH", f"{site}:{Path(__file__).parents[2]}")
-    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-
-    def put(name: str, code: str, *, entry_points: str | bytes | None = None, metadata: str | None = None) -> Path:
-        module = name.replace("-", "_")
-        (site / f"{module}.py").write_text(code)
-        info = site / f"{module}-1.0.dist-info"
-        info.mkdir()
-        entry_points = f"[zoo]\n{name} = {module}\n" if entry_points is None else entry_points
-        (info / "METADATA").write_text(metadata or f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_bytes(
-            entry_points if isinstance(entry_points, bytes) else entry_points.encode()
-        )
-        sys.modules.pop(module, None)
-        return site
-
-    return put
 
 
 def failure_of(distribution: str) -> str:

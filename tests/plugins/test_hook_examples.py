@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 import zoo_core
@@ -78,6 +79,12 @@ def test_the_examples_data_set_is_a_source_of_its_size(example: ModuleType) -> N
     assert isinstance(source, Source)
     assert (len(source.parts["train"]), len(source.classes)) == (spec.images, spec.classes)
     assert source.with_validation(share=0.2, seed=0).parts["val"].targets.tolist().count(1) == 2
+
+
+@pytest.mark.parametrize("example", ["zoo_commands"], indirect=True)
+def test_the_examples_command_answers(example: ModuleType) -> None:
+    (spec,) = example.zoo_commands()
+    assert CliRunner().invoke(resolve(spec.command), ["Ada"]).output == "Hello Ada.\n"
 
 
 CALLS: list[tuple[object, dict[str, object]]] = []

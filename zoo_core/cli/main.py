@@ -7,19 +7,22 @@ import io
 import os
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.errors import UsageError, ZooError, is_out_of_memory
 from zoo_core.version import __version__
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 # Each command with its one-line help, so that `zoo --help` imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("zoo_core.cli.list_:list_", "List backbones, heads, strategies, data sets or weights."),
     "info": ("zoo_core.cli.info:info", "Show the facts of one backbone, head or strategy."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins, and why one failed."),
-    "plugin": ("zoo_core.cli.plugin:plugin", "Find, install, check or remove a plugin."),
+    "plugin": ("zoo_core.cli.plugin:plugin", "Make, find, install, check or remove a plugin."),
     "pull": ("zoo_core.cli.pull:pull", "Download weights for work without a network."),
     "plan": ("zoo_core.cli.plan:plan", "Show the plan of a strategy and its cost, without training."),
     "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),
@@ -35,14 +38,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+    """The commands of zoo and of plugins, imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        from zoo_core.cli.plugged import summaries
+
+        return [*COMMANDS, *summaries(ctx, COMMANDS)[0]]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            from zoo_core.cli.plugged import command_named
+
+            return command_named(ctx, cmd_name)
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
@@ -50,20 +57,47 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from zoo_core.errors import did_you_mean
+        command = self.get_command(ctx, args[0])
+        if command is None:
+            from zoo_core.cli.common import warn
+            from zoo_core.cli.plugged import summaries
+            from zoo_core.errors import did_you_mean, printable
 
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"No command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} `zoo --help` shows all.")
-        return super().resolve_command(ctx, args)
+            added, warnings = summaries(ctx, COMMANDS)
+            warn(warnings)  # the command may be that of a plugin that failed
+            near = did_you_mean(args[0], [*COMMANDS, *added])
+            ctx.fail(f"No command '{printable(args[0])}'.{near} `zoo --help` shows all.")
+        return args[0], command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from zoo_core.cli.common import warn
+        from zoo_core.cli.plugged import summaries
+
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        added, warnings = summaries(ctx, COMMANDS)
+        warn(warnings)
+        if added:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(list(added.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names, without importing a command; click would import each for its help."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        from zoo_core.cli.plugged import summaries
+
+        helps = {name: text for name, (_, text) in COMMANDS.items()} | summaries(ctx, COMMANDS)[0]
+        return [CompletionItem(name, help=text) for name, text in helps.items() if name.startswith(incomplete)]
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="zoo")
-@click.option("--no-plugins", is_flag=True, help="Disable all plugins; only the specs of zoo-core remain.")
+@click.option(
+    "--no-plugins", is_flag=True, is_eager=True, help="Disable all plugins; only the specs of zoo-core remain."
+)
 @click.pass_context
 def zoo(ctx: click.Context, no_plugins: bool) -> None:
     """Any backbone x any head x any freeze strategy, fine-tuned on your own images.

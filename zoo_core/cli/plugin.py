@@ -12,6 +12,7 @@ import click
 from zoo_core.cli.common import announce, console, json_option, print_json, shown
 from zoo_core.cli.plugin_index import update_index
 from zoo_core.cli.plugin_install import install, uninstall
+from zoo_core.cli.plugin_new import new
 from zoo_core.cli.plugin_search import search
 from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.paths import write_text
@@ -37,9 +38,10 @@ td {{ padding: .2rem .8rem; vertical-align: top; white-space: pre-line; }}
 
 @click.group()
 def plugin() -> None:
-    """Find, install, check and remove plugins."""
+    """Make, find, install, check and remove plugins."""
 
 
+plugin.add_command(new)
 plugin.add_command(search)
 plugin.add_command(install)
 plugin.add_command(uninstall)
@@ -101,7 +103,7 @@ def _modules(distribution: str | None) -> list[str]:
         raise UsageError(
             f"no plugin '{printable(distribution)}' is installed.{did_you_mean(distribution, names)} `zoo plugins` shows all."
         )
-    return [one.value.partition(":")[0].strip() for one in wanted]
+    return [one.module for one in wanted]
 
 
 def _result(check: Check) -> dict[str, str]:

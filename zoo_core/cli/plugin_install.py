@@ -29,7 +29,7 @@ def install(plugin: str, yes: bool) -> None:
     argument, warning = wanted_argument(plugin)
     warn([warning] if warning else [])
     before = _versions()
-    run_pip("install", [argument], yes=yes)
+    run_pip("install", argument, yes=yes)
     importlib.invalidate_caches()
     new = [f"{name} {version}" for name, version in _versions().items() if before.get(name) != version]
     if new:
@@ -56,7 +56,7 @@ def uninstall(name: str, yes: bool) -> None:
         raise UsageError(
             f"no plugin '{shown(name)}' is installed.{did_you_mean(name[:80], _versions())} `zoo plugins` shows all."
         )
-    run_pip("uninstall", [found], yes=yes)
+    run_pip("uninstall", found, yes=yes)
 
 
 def _versions() -> dict[str, str]:

@@ -26,6 +26,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
             "entry_point": record.entry_point,
             "failure": record.failure,
             "left_out": record.left_out,
+            "hook_api": record.hook_api,
             **{plural: record.names(kind) for kind, (_, plural) in KINDS.items()},
         }
         for record in records

@@ -16,12 +16,12 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from zoo_core.errors import brief
+from zoo_core.hookspecs import HOOK_API
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number
 from zoo_core.spec_checks import MAX_NAME, NAME_PATTERN
 from zoo_core.version import __version__
 from zoo_core.weights_specs import permits_commerce
 
-HOOK_API = 1
 T = TypeVar("T")
 
 MAX_TEXT = 200  # characters of a summary, a licence, a reason, a range: each is one cell of a table

@@ -11,9 +11,11 @@ from typing import Any
 
 from zoo_core.discovery import registered_specs
 from zoo_core.spec_checks import collecting_faults, fault_of
-from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.testing.build_rules import BUILD_RULES
 from zoo_core.testing.check import Check, checks_of, rule
+from zoo_core.testing.command_rules import COMMAND_RULES
+from zoo_core.testing.dataset_rules import DATASET_RULES
 from zoo_core.testing.fact_rules import FACT_RULES
 from zoo_core.testing.head_rules import HEAD_RULES
 from zoo_core.testing.output_rules import OUTPUT_RULES, SLOW_RULES
@@ -54,7 +56,7 @@ PLUGIN_RULES = (hands_over_specs, imports_nothing_heavy)
 
 
 def plugin_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
-    """All checks of a plugin module: its facts, and each of its backbones, heads and strategies.
+    """All checks of a plugin module: its facts, and each of its specs.
 
     Failures that it expects stand in its own EXPECTED_FAILURES, `{"mynet*: can be exported":
     "why"}`. `slow` adds the checks that import torch's compiler.
@@ -63,7 +65,8 @@ def plugin_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
     for kind in (backbone_checks, head_checks, strategy_checks):
         more = kind(plugin, slow=slow) if kind is backbone_checks else kind(plugin)
         checks += more[len(PLUGIN_RULES) :]
-    return checks
+    checks += _of_specs(plugin, "zoo_datasets", DatasetSpec, DATASET_RULES)
+    return checks + _of_specs(plugin, "zoo_commands", CommandSpec, COMMAND_RULES)
 
 
 def backbone_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
