@@ -1,4 +1,4 @@
-"""A network of each family, the smallest, computes as torchvision's own; `scripts/prove.py` compares all."""
+"""The cheapest network of each family computes as torchvision's own; `scripts/prove.py` compares all."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from torch import nn
 from torchvision.models import vision_transformer
 from zoo_torchvision import keys, plugin
 from zoo_torchvision.model import Embedding, published
@@ -14,14 +15,27 @@ from zoo_core import NoOptions
 from zoo_core.testing import backbone_checks, difference_from, stir
 
 SPECS = plugin.zoo_backbones()
-SMALLEST = {spec.family: spec for spec in sorted(SPECS, key=lambda spec: -spec.params)}
+CHEAPEST = {spec.family: spec for spec in sorted(SPECS, key=lambda spec: -spec.gmacs)}
 TABLE = Path(__file__).parents[1] / "ARCHITECTURES.md"
 
 
-@pytest.mark.parametrize("spec", SMALLEST.values(), ids=lambda spec: spec.name)
+def quickly_filled(variant: str) -> nn.Module:
+    """torchvision's network with random numbers; its own initialisation takes seconds."""
+    with torch.device("meta"):
+        network = published(NoOptions(), variant=variant)
+    network.to_empty(device="cpu")
+    for tensor in network.state_dict().values():
+        if tensor.ndim > 1 and tensor.is_floating_point():
+            tensor.uniform_(-0.02, 0.02)
+        else:  # weights and variances of norms, and indices
+            tensor.fill_(1)
+    stir(network)
+    return network
+
+
+@pytest.mark.parametrize("spec", CHEAPEST.values(), ids=lambda spec: spec.name)
 def test_outputs_equal_torchvisions_for_the_same_weights(spec):
-    upstream = published(NoOptions(), variant=spec.variant)
-    stir(upstream)
+    upstream = quickly_filled(spec.variant)
     tokens = spec.features.kind == "tokens"  # torchvision's own take one size
     size = spec.preprocessing.size if tokens or spec.size_step is None else 2 * spec.stride
     assert difference_from(upstream, spec, size=size, batch=1) == 0
@@ -32,7 +46,7 @@ def test_outputs_equal_torchvisions_for_the_same_weights(spec):
     [
         check
         for check in backbone_checks(plugin, slow=False)
-        if check.name.partition(":")[0] in ("shufflenet_v2_x0_5", "regnet_y_400mf", plugin.__name__)
+        if check.name.partition(":")[0] in ("regnet_y_400mf", plugin.__name__)
     ],
     ids=str,
 )
