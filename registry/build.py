@@ -24,6 +24,7 @@ from zoo_core.catalog import KINDS, Catalog
 from zoo_core.discovery import CORE, PluginRecord, discover
 from zoo_core.listing import ROWS
 from zoo_core.registry import Index, KnownPlugin, read_index
+from zoo_core.registry.entries import read_plugin
 from zoo_core.registry.index import BUNDLED as INDEX
 
 HERE = Path(__file__).parent
@@ -167,11 +168,15 @@ def index_of(generated: dict[Path, str]) -> str:
 
 
 def checked(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry of a file. Raises SystemExit for one that the schema refuses, or that has another file's name."""
+    """The entry of a file. Raises SystemExit for one that the schema or zoo refuses, or that has another file's name."""
     try:
         jsonschema.validate(entry, json.loads((HERE / "schema.json").read_text(encoding="utf-8")))
     except jsonschema.ValidationError as error:
         sys.exit(f"{path.name}: {'.'.join(map(str, error.absolute_path)) or 'the entry'}: {error.message[:300]}")
+    try:
+        read_plugin(entry)
+    except (ValueError, TypeError, KeyError) as error:
+        sys.exit(f"{path.name}: {error}")
     if entry["distribution"] != path.stem:
         sys.exit(f"{path.name}: its distribution is {entry['distribution']}. Give the file that name.")
     return entry

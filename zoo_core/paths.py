@@ -20,6 +20,8 @@ MAX_JSON_BYTES = 8 * 2**20
 """The largest JSON file of a run or a repository that zoo reads."""
 MAX_METRICS_BYTES = 2 * MAX_JSON_BYTES
 """The same for a run's metrics: 10,000 epochs take 2.5 MB, the figures of 100,000 labels 7.5 MB."""
+MAX_METRICS_LINES = 20_000
+"""The lines that zoo reads of it: twice as many as there may be epochs."""
 
 
 def cache_dir() -> Path:

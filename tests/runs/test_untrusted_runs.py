@@ -203,6 +203,7 @@ def test_every_field_of_a_result_is_checked_before_it_is_published(
         ('{"event": "result"', "cannot be read"),
         ("", "has no result: the run did not finish"),
         (" " * (MAX_METRICS_BYTES + 1), "is larger than 16 MiB"),
+        ("{}\n" * 20_001, "20,001 lines, more than 20,000"),  # as many as 16 MiB hold took 10 seconds and a gigabyte
     ],
 )
 def test_metrics_that_are_none_are_refused(run: Path, text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Warm processes for all tests of this folder."""
+"""Warm processes and a catalog with a small network for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from survive.norms import with_norms
 from survive.support import Forks
+from zoo_core.catalog import Catalog, open_catalog
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +16,8 @@ def forks() -> Iterator[Forks]:
     made = Forks()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return with_norms(open_catalog())

@@ -3,8 +3,8 @@
 It has computed nothing before it forks, so that no child inherits the threads of a pool. Run with OMP_NUM_THREADS=1.
 
 Requests and answers are JSON, a line each. A request: `arguments`, `cwd`, `cache`, `kill_after` (seconds after the run's
-config.json appears; null: never), `die_at` (the number of the write at which the child kills itself; null: never). The
-answer: `code` (negative: the signal), `text` (both output streams), `seconds` since config.json, `writes`.
+config.json appears; null: never), `states` (a folder for what lies in `cwd` before each write; null: none). The answer:
+`code` (negative: the signal), `text` (both output streams), `seconds` since config.json.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ def warm_up() -> None:
     torch.nn.Tanh()(torch.nn.functional.conv2d(inputs, torch.empty(1, 1, 3, 3, device="meta")))
 
 
-def count_writes(die_at: int | None, counter: Path) -> None:
-    """Count every call that makes bytes or names last, in this process; before the one numbered `die_at`, kill it.
+def keep_states(states: Path) -> None:
+    """Before every call that makes bytes or names last, in this process, copy what a kill would leave: the current folder.
 
     Safetensors writes a file of its own beside the one that it is asked for: that one is there when it is killed.
     """
     done = 0
+    copying = False
 
-    def counted(real: Any) -> Any:
+    def kept(real: Any) -> Any:
         def call(*arguments: Any, **named: Any) -> Any:
-            nonlocal done
-            done += 1
-            if done == die_at:
+            nonlocal done, copying
+            if not copying:
+                copying, done = True, done + 1
+                state = shutil.copytree(Path.cwd(), states / f"{done:03d}")
                 if real is save_file:
-                    (Path(arguments[1]).parent / ".tmpAbCdEf").touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            counter.write_bytes(str(done).encode()) if die_at is None else None
+                    (state / Path(arguments[1]).absolute().relative_to(Path.cwd())).with_name(".tmpAbCdEf").touch()
+                copying = False
             return real(*arguments, **named)
 
         return call
@@ -74,11 +75,11 @@ def count_writes(die_at: int | None, counter: Path) -> None:
         (checkpoint, "save_file"),
         (tensors, "save_file"),
     ):
-        setattr(owner, name, counted(getattr(owner, name)))
+        setattr(owner, name, kept(getattr(owner, name)))
     assert paths.os is os
 
 
-def child(request: dict[str, Any], output: int, counter: Path) -> None:
+def child(request: dict[str, Any], output: int) -> None:
     os.setsid()
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -87,8 +88,8 @@ def child(request: dict[str, Any], output: int, counter: Path) -> None:
     sys.argv = ["zoo", *request["arguments"]]
     from zoo_core.cli.main import main
 
-    if request.get("count"):
-        count_writes(request["die_at"], counter)
+    if request["states"] is not None:
+        keep_states(Path(request["states"]))
     try:
         main()
     except SystemExit as end:
@@ -100,11 +101,10 @@ def child(request: dict[str, Any], output: int, counter: Path) -> None:
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
     run = Path(request["cwd"]) / request["run"]
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as folder:
-        counter = Path(folder) / "writes"
+    with tempfile.TemporaryFile() as output:
         pid = os.fork()
         if pid == 0:
-            child(request, output.fileno(), counter)
+            child(request, output.fileno())
         begun: float | None = None
         while True:
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -122,7 +122,6 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
             "code": os.waitstatus_to_exitcode(status),
             "text": output.read().decode(errors="replace"),
             "seconds": 0.0 if begun is None else time.monotonic() - begun,
-            "writes": int(counter.read_text()) if counter.exists() else 0,
         }
 
 

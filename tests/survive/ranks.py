@@ -20,7 +20,8 @@ import torch
 import torch.distributed as dist
 
 from helpers import act_as_accelerator
-from survive.test_interruptions import CASES, RESNET, Stopping
+from survive.norms import with_norms
+from survive.test_interruptions import CASES, NORMS, Stopping
 from survive.test_numbers import OUT_OF_MEMORY, small_memory
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.batches import training_steps
@@ -34,10 +35,14 @@ from zoo_core.training.memory import StepError
 from zoo_core.training.run import Result, finetune, resume
 from zoo_core.training.stopping import Interrupted
 
+SMALL = {
+    case: replace(config, backbone="lenet5" if config.backbone == "lenet5" else "norms")
+    for case, config in CASES.items()
+}
 WAYS = {
-    "cpu": CASES,
-    "device": {case: CASES[case] for case in ("head-only", "norms learn", "averages and mixtures", "range test")},
-    "memory": {"norms": replace(RESNET, strategy="last:1", micro_batch=None, batch_size=12)},
+    "cpu": SMALL,
+    "device": {case: SMALL[case] for case in ("head-only", "norms learn", "averages and mixtures", "range test")},
+    "memory": {"norms": replace(NORMS, strategy="last:1", micro_batch=None, batch_size=12)},
 }
 READ_EVERY = 3  # steps
 FITTING = 3  # images
@@ -51,7 +56,7 @@ class Telling(Stopping):
 def main(way: str, photos: str, parts: str, place: Path) -> None:
     dist.init_process_group("gloo")
     World.close = lambda self: None  # type: ignore[method-assign]  # one group for all runs
-    catalog = open_catalog()
+    catalog = with_norms(open_catalog())
     patch = pytest.MonkeyPatch()
     patch.setattr(defaults, "FEWEST_FOR_TRIALS", 10)  # heads alone look for their rate
     if way != "cpu":

@@ -22,7 +22,6 @@ class Ended:
     code: int
     text: str
     seconds: float
-    writes: int
 
 
 class Forks:
@@ -42,12 +41,12 @@ class Forks:
         cwd: Path,
         run: str = "run",
         kill_after: float | None = None,
-        count: bool = False,
-        die_at: int | None = None,
+        states: Path | None = None,
     ) -> Ended:
-        """Call it, with a cache beside the run; kill it so many seconds after the run began, or at a write."""
+        """Call it, with a cache beside the run; kill it so many seconds after the run began, or keep the state of `cwd`
+        before each of its writes."""
         request: dict[str, Any] = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "cache": str(cwd / "cache")}
-        request |= {"run": run, "kill_after": kill_after, "count": count, "die_at": die_at}
+        request |= {"run": run, "kill_after": kill_after, "states": states and str(states)}
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         self.server.stdin.write(json.dumps(request) + "\n")

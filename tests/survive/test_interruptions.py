@@ -36,6 +36,7 @@ LENET = FinetuneConfig(
     backbone="lenet5", head="mlp:hidden=8,dropout=0.5", epochs=4, batch_size=5, micro_batch=2, seed=2
 )
 RESNET = replace(LENET, backbone="resnet18", weights="none", size=32, epochs=2, batch_size=6)
+NORMS = replace(RESNET, backbone="norms")
 CASES = {
     "head-only": replace(LENET, strategy="head-only"),
     "last:1": replace(LENET, strategy="last:1", views=0),
@@ -48,10 +49,10 @@ CASES = {
     "patience": replace(LENET, strategy="lp-ft", epochs=6, patience=1),
     "test-part": replace(LENET, strategy="lp-ft", val_share=0.3),
     "norms learn": replace(RESNET, strategy="last:1"),
-    "norm-only": replace(RESNET, strategy="norm-only"),
-    "frozen statistics": replace(RESNET, strategy="last:2,statistics=frozen", augment="none", optimizer="sgd"),
-    "gradual norms": replace(RESNET, strategy="gradual", epochs=3, cache_dtype="float32"),
-    "lora": replace(RESNET, strategy="lora"),
+    "norm-only": replace(NORMS, strategy="norm-only"),
+    "frozen statistics": replace(NORMS, strategy="last:2,statistics=frozen", augment="none", optimizer="sgd"),
+    "gradual norms": replace(NORMS, strategy="gradual", epochs=3, cache_dtype="float32"),
+    "lora": replace(NORMS, strategy="lora"),
     "averages and mixtures": replace(LENET, strategy="lp-ft", ema=0.9, mixup=0.4, cutmix=1.0, l2_sp=0.1),
     "range test": replace(LENET, strategy="lp-ft", lr="auto"),
     "rate by trials": replace(LENET, strategy="head-only", batch_size=20),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, ZooError, reason_of
-from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES, json_text, write_text
+from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES, MAX_METRICS_LINES, json_text, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.tasks import ALL
 from zoo_core.tensors import tensors_written
@@ -99,12 +99,17 @@ def read_json(path: Path) -> Any:
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
     """The lines of a run's metrics: epochs (`event` = "epoch"), then its results ("result")."""
     path = file_of(directory, METRICS)
-    lines = _parsed(
-        path, lambda text: [json.loads(line) for line in text.splitlines() if line.strip()], MAX_METRICS_BYTES
-    )
+    lines = _parsed(path, _json_lines, MAX_METRICS_BYTES)
     if not all(isinstance(line, dict) for line in lines):
         raise ZooError(f"{path} holds lines that are not JSON objects.")
     return lines
+
+
+def _json_lines(text: str) -> list[Any]:
+    lines = text.splitlines()
+    if len(lines) > MAX_METRICS_LINES:
+        raise ValueError(f"{len(lines):,} lines, more than {MAX_METRICS_LINES:,}")
+    return [json.loads(line) for line in lines if line.strip()]
 
 
 def read_result(run: Run) -> dict[str, Any]:

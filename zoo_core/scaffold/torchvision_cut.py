@@ -187,9 +187,9 @@ def _stages(network: nn.Module, units: list[Step]) -> dict[str, tuple[str, ...]]
     side = 0
     for unit in units[:end]:
         layers = _layers(network, unit)
-        heavy = groups and any(_weight(network, one) >= HEAVY for one in groups[-1])
-        first = _weight(network, unit) >= HEAVY and not heavy
-        if not groups or (layers and (unit.shrinks >= SMALLER or side / unit.reads[-1] >= SMALLER or first)):
+        smaller = unit.shrinks >= SMALLER or side / unit.reads[-1] >= SMALLER  # here, or by a pool before it
+        ends_stem = len(groups) == 1 and _weight(network, unit) >= HEAVY > _weight(network, groups[0][0])
+        if not groups or (layers and (smaller or ends_stem)):
             groups.append([])
         groups[-1].append(unit)
         if len(unit.gives) != 4 or (unit.gives[1] == unit.gives[2] != unit.gives[3]):
