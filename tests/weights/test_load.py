@@ -19,7 +19,7 @@ from zoo_core.paths import sha256_of
 from zoo_core.tensors import read_tensors, write_tensors
 from zoo_core.weights import fetch as fetch_module
 from zoo_core.weights.fetch import fetch, fetch_source, nothing_found
-from zoo_core.weights.load import build_empty, check_keys_and_shapes
+from zoo_core.weights.load import build_empty, check_finite, check_keys_and_shapes
 from zoo_core.weights.resolve import load_backbone, load_whole, resolve_weights
 from zoo_core.weights.torch_server import cached_torch_file
 
@@ -86,6 +86,15 @@ def test_numbers_of_another_type_are_never_cast(kind: torch.dtype) -> None:
     check_keys_and_shapes(expected, {"w": torch.zeros(2, dtype=torch.bfloat16)}, subject="it")
     with pytest.raises(WeightsError, match="other type: w is .*, which is no floating-point type"):
         check_keys_and_shapes(expected, {"w": torch.zeros(2, dtype=kind)}, subject="it")
+
+
+def test_numbers_of_eight_bits_are_looked_at_and_those_of_four_refused() -> None:
+    """Seen to fail: torch's NotImplementedError, as a traceback."""
+    check_finite([("w", torch.ones(2).to(torch.float8_e5m2))], Path("w"))
+    with pytest.raises(WeightsError, match="numbers in w that are not finite"):
+        check_finite([("w", torch.full((2,), torch.nan).to(torch.float8_e5m2))], Path("w"))
+    with pytest.raises(WeightsError, match="holds w as torch.float4_e2m1fn_x2. Save it as float32"):
+        check_finite([("w", torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2))], Path("w"))
 
 
 def test_an_empty_build_has_shapes_and_no_numbers(catalog: Catalog) -> None:

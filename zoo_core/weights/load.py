@@ -122,8 +122,14 @@ def _some(names: list[str], limit: int = 12) -> str:
 
 
 def check_finite(tensors: Iterable[tuple[str, Tensor]], path: Path) -> None:
-    """Raise WeightsError that names the first tensor with a number that is not finite."""
+    """Raise WeightsError that names the first tensor with a number that is not finite, or of a type that torch cannot
+    convert."""
     for name, tensor in tensors:
+        if tensor.dtype.is_floating_point and tensor.element_size() == 1:  # torch adds up no numbers of 8 bits
+            try:
+                tensor = tensor.float()
+            except RuntimeError as error:
+                raise WeightsError(f"{path} holds {name} as {tensor.dtype}. Save it as float32.") from error
         # A finite sum proves it several times faster than a look at each number.
         if not (tensor.sum().isfinite() or tensor.isfinite().all()):
             raise WeightsError(f"{path} holds numbers in {name} that are not finite. Fetch or make it again.")
