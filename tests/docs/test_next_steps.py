@@ -118,7 +118,7 @@ def test_an_option_in_a_message_or_a_page_is_one_that_a_command_shows(path: Path
         named = {name for text in texts(path) for name in OPTION.findall(text)}
     else:
         named = set(re.findall(r"`--([a-z][a-z-]+)[` ]", path.read_text(encoding="utf-8")))
-    others = {"publish.py": {"also"}, "pip.py": {"python", "yes"}}  # the old spelling of --timm; options of uv and pip
+    others = {"publish.py": {"also"}, "pip.py": {"constraint", "python", "yes"}}  # the old --timm; of uv and pip
     assert named - others.get(path.name, set()) <= EVERY_OPTION
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -290,6 +291,26 @@ def test_googlenet_loads_from_a_file_with_auxiliary_classifiers_which_are_named_
     strict = Choice(replace(choice.entry, spec=replace(choice.spec, ignored_keys=())), choice.options)
     with pytest.raises(WeightsError, match="not expected: aux1.conv.conv.weight, aux2.fc2.bias"):
         load_backbone(strict, resolve_weights(strict, "default"))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "older"),
+    [
+        ("densenet121", "densenet121", (r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2")),
+        ("mnasnet0_5", "mnasnet0.5_top1_67.823", ("", "")),  # a name with dots
+    ],
+)
+def test_a_file_loads_with_the_keys_and_the_name_that_torchvision_once_gave_it(
+    name: str, file: str, older: tuple[str, str], server: TorchServer, catalog: Catalog
+) -> None:
+    tensors = published_weights(catalog, name)
+    source = server.add({re.sub(*older, key): tensor for key, tensor in tensors.items()}, file)
+    (theirs,) = catalog.backbone(name).spec.weights[0].sources
+    assert isinstance(theirs, TorchFile)
+    choice = from_server(catalog, name, replace(theirs, file=source.file))
+    own = dict(load_whole(choice, choice.spec.weights[0]).named_upstream())
+    assert own.keys() == tensors.keys()
+    assert all(torch.equal(own[key], tensors[key]) for key in own)
 
 
 def test_alexnet_loads_from_a_file_in_torchvisions_format(server: TorchServer, catalog: Catalog) -> None:

@@ -140,7 +140,8 @@ def test_a_step_of_every_task_stays_on_the_device(
 
 
 def test_every_backbone_computes_where_its_images_are(catalog: Catalog, request: pytest.FixtureRequest) -> None:
-    names = [entry.spec.name for entry in catalog.entries(BackboneSpec) if entry.distribution != "zoo-timm"]
+    many = ("zoo-timm", "zoo-torchvision")  # their own tests try a sample
+    names = [entry.spec.name for entry in catalog.entries(BackboneSpec) if entry.distribution not in many]
     choices = {name: catalog.backbone(name) for name in names}
     with without_storage():
         networks = {name: build_network(choice) for name, choice in choices.items()}

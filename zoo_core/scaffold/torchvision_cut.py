@@ -116,15 +116,13 @@ def _cut(name: str) -> tuple[dict[str, tuple[str, ...]], BackboneSpec]:
         raise _UncutError(f"its stages differ from it by {far:.2g}.")
     base = chain.split()[0]
     shape = list(stage_shapes(base, 3, preprocessing.size).values())[-1]
-    stride = _stride(base, preprocessing.size)
     spec = BackboneSpec(
         name=name,
         build="model:build",
         reference="model:published",
         stages=base.stages,
         channels=shape[0],
-        stride=stride,
-        min_size=next(size for size in range(stride, 10**4, stride) if _side(base, size)),
+        **_sizes(base, preprocessing.size),
         year=None,
         preprocessing=preprocessing,
         params=sum(parameter.numel() for parameter in network.parameters()),
@@ -259,12 +257,14 @@ def _side(base: Chain, size: int) -> int:
         return 0
 
 
-def _stride(base: Chain, size: int) -> int:
+def _sizes(base: Chain, size: int) -> dict[str, Any]:
+    """The stride and the sizes that are taken: all from the smallest on, or this one alone."""
     here = _side(base, size)
-    found = next((stride for stride in STRIDES if _side(base, size + 8 * stride) - here == 8), None)
-    if found is None:
-        raise _UncutError("its feature map does not grow with the image.")
-    return found
+    stride = next((stride for stride in STRIDES if _side(base, size + 8 * stride) - here == 8), None)
+    if stride is None:
+        return {"stride": size // here, "min_size": size, "size_step": None}
+    smallest = next(side for side in range(stride, size + 1, stride) if _side(base, side) or side == size)
+    return {"stride": stride, "min_size": smallest}
 
 
 def _weights(enum: Any) -> tuple[WeightsRef, ...]:

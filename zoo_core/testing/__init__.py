@@ -14,14 +14,17 @@ from zoo_core.testing.check import Check
 from zoo_core.testing.kit import backbone_checks, head_checks, plugin_checks, strategy_checks
 from zoo_core.testing.networks import build, choice_of, difference_from, same_outputs, stir
 from zoo_core.testing.photos import make_photos
+from zoo_core.testing.sizes import ImageSizes, image_sizes
 
 __all__ = [
     "Check",
+    "ImageSizes",
     "backbone_checks",
     "build",
     "choice_of",
     "difference_from",
     "head_checks",
+    "image_sizes",
     "make_photos",
     "plugin_checks",
     "same_outputs",

@@ -122,7 +122,12 @@ def stir(network: nn.Module) -> None:
 
 
 def difference_from(
-    upstream: nn.Module, spec: BackboneSpec, *, size: int, published: Mapping[str, Tensor] | None = None
+    upstream: nn.Module,
+    spec: BackboneSpec,
+    *,
+    size: int,
+    published: Mapping[str, Tensor] | None = None,
+    batch: int = 2,
 ) -> float:
     """The largest difference between the outputs of a published network and of the spec's with the
     same weights.
@@ -134,7 +139,7 @@ def difference_from(
     chain = build_empty(lambda: build(spec))
     tensors = upstream.state_dict() if published is None else published
     load_chain(chain, tensors, path=Path(spec.name), ignored=spec.ignored_keys, classifier=None)
-    return same_outputs(chain, upstream, channels=spec.preprocessing.channels, size=size)
+    return same_outputs(chain, upstream, channels=spec.preprocessing.channels, size=size, batch=batch)
 
 
 def reference_of(spec: BackboneSpec) -> nn.Module | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from math import isqrt, log2
+from math import isqrt
 from typing import Any
 
 import torch
 from torch import nn
 
-from zoo_core import CLASSIFIER, Chain
+from zoo_core import CLASSIFIER, Layout
+from zoo_core.testing import image_sizes
 from zoo_timm.cutting import find_slices
 from zoo_timm.model import chain_of, network, settings_of
 from zoo_timm.proof import same_operators
@@ -16,8 +17,6 @@ from zoo_timm.reading import UncutError
 
 LEAST_STAGES = 4
 LARGEST_STAGE = 0.9  # of the parameters: a stage above it leaves nothing to choose
-STEPS = (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 64, 128)
-"""The steps between sizes of images that are tried, in pixels."""
 
 
 def facts_of(name: str) -> dict[str, Any]:
@@ -58,7 +57,10 @@ def facts_of(name: str) -> dict[str, Any]:
             "gmacs": round(flops / 2e9, 4),
             "classifier": cfg["classifier"] if not vars(net)["num_classes"] else None,
         }
-        return facts | _sizes(base, facts, net)
+        layout = Layout() if prefix is None else Layout("tokens", prefix)
+        least = (settings_of(net).get("min_input_size") or (3, 1, 1))[1]
+        sizes = image_sizes(base, layout, facts["channels"], size, least=least)
+        return facts | {"stride": sizes.stride, "step": sizes.size_step, "min_size": sizes.min_size}
 
 
 class _Features(nn.Module):
@@ -87,36 +89,3 @@ def _prefix(net: nn.Module, shape: tuple[int, ...]) -> int | None:
             if isqrt(shape[0] - prefix) ** 2 == shape[0] - prefix > 0:
                 return int(prefix)
     raise UncutError(f"its features have the shape {shape}, neither a square map nor tokens")
-
-
-def _side(shape: tuple[int, ...], prefix: int | None) -> int:
-    return shape[1] if prefix is None else isqrt(shape[0] - prefix)
-
-
-def _sizes(base: Chain, facts: dict[str, Any], net: nn.Module) -> dict[str, Any]:
-    """The stride, the smallest size of an image, and the step to larger ones; None where only one size goes."""
-    size, prefix = facts["size"], facts["tokens"]
-
-    def side(at: int) -> int | None:
-        try:
-            with torch.no_grad():
-                shape = tuple(base(torch.empty(1, 3, at, at)).shape[1:])
-        except Exception:  # the network's own code, at a size that it may not take
-            return None
-        fits = len(shape) == (3 if prefix is None else 2) and facts["channels"] in (shape[0], shape[-1])
-        return _side(shape, prefix) if fits else None
-
-    here = _side(tuple(facts["shapes"][-1]), prefix)
-    rough = round(size / here)
-    power = 2 ** round(log2(rough))  # convolutions without padding make the map smaller than its stride does
-    stride = next((one for one in dict.fromkeys((rough, power)) if (side(size + 8 * one) or 0) - here == 8), None)
-    if stride is None:
-        return {"stride": rough, "step": None, "min_size": size}
-    step = next((step for step in STEPS if size % step == 0 and side(size + step)), None)
-    if step is None:
-        return {"stride": stride, "step": None, "min_size": size}
-    least = (settings_of(net).get("min_input_size") or (3, 0, 0))[1]
-    for at in sorted({step, stride, 2 * stride, 32, 64, 96, 128, 160, 192, least} - {0}):
-        if max(least, stride) <= at < size and at % step == 0 and side(at):
-            return {"stride": stride, "step": step, "min_size": at}
-    return {"stride": stride, "step": step, "min_size": size}
