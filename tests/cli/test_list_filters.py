@@ -86,6 +86,17 @@ def test_a_large_family_is_one_line_until_a_filter_chooses_from_it() -> None:
     assert "vit-b" in run("--family", "vit").stdout
 
 
+def test_a_plugin_with_many_backbones_shows_every_family_as_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [
+        row("a-1", "a", 1, 1.0, 2020, "mit"),
+        row("a-2", "a", 2, 1.0, 2020, "mit"),
+        row("b-1", "b", 1, 1.0, 2020, "mit"),
+    ]
+    assert choosing.folded(few) == few
+    monkeypatch.setattr(choosing, "MANY", 2)
+    assert [one.get("name", one["family"]) for one in choosing.folded(few)] == ["b-1", "a"]
+
+
 def test_digits_do_not_stand_in_the_column_of_imagenet() -> None:
     assert "98.5" not in run().stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import click
 from zoo_core.listing import Rows, listed
 
 SMALL_FAMILY = 3  # backbones that are shown one by one
+MANY = 40  # backbones of a plugin, of which each family is one line: more do not fit on a screen
 UNITS = {"K": 10**3, "M": 10**6, "G": 10**9}
 ORDERS: dict[str, Callable[[dict[str, Any]], tuple[bool, float]]] = {
     "params": lambda row: (row["params"] is None, row["params"] or 0),
@@ -106,15 +108,16 @@ def best_top1(row: dict[str, Any]) -> float | None:
 
 
 def folded(rows: Rows) -> Rows:
-    """The rows with one for each family of a plugin that has more than SMALL_FAMILY backbones, after
-    all others."""
+    """The rows with one for each family of more than SMALL_FAMILY backbones, after all others; of a
+    plugin with MANY backbones one for each family of more than one."""
+    counts = Counter(row["plugin"] for row in rows)
     single: Rows = []
     families: Rows = []
     for (plugin, family), members in groupby(
         sorted(rows, key=lambda row: (row["plugin"], row["family"])), key=lambda row: (row["plugin"], row["family"])
     ):
         group = list(members)
-        if not family or len(group) <= SMALL_FAMILY:
+        if not family or len(group) <= (1 if counts[plugin] > MANY else SMALL_FAMILY):
             single += group
             continue
         params = [row["params"] for row in group if row["params"] is not None]
