@@ -46,13 +46,15 @@ their reasons first; its config.json and its card hold them.
 
 - The learning rate of a head that learns alone is found when the training starts: short trainings
   on four fifths of the cached features, at rates around 0.01, and the lowest loss on the other fifth
-  decides. The rate stands in the result; a resumed run takes it from its checkpoint.
+  decides. The rate stands in the result, and a run that is resumed has it in its
+  checkpoint.
 - The epoch that is kept is the latest whose validation score is within one standard error of the
   highest. The highest of many scores on a few hundred images is often one that had luck, early,
   before the learning rate has fallen. `--best-epoch highest` keeps that one, as zoo 0.1 did; so do
   several labels and numbers, for whose scores zoo knows no standard error.
-- A phase ends when for a third of the epochs neither the score was higher nor the loss lower than
-  ever before. `--patience` sets another number.
+- A phase ends when for a third of the epochs, and at least 5, neither the score was higher nor the
+  loss lower than ever before. `--patience` sets another number; with `--best-epoch highest` nothing
+  ends early unless it is set.
 
 Measured on five data sets: [the defaults against a search by hand](../benchmarks/README.md#defaults).
 """

@@ -6,9 +6,12 @@ takes the usual rate, where the highest of noisy scores is kept, and where patie
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,12 +21,12 @@ from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.runs.directory import read_facts, read_metrics
 from zoo_core.runs.epochs import EpochReport
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import FinetuneConfig, read_settings
 from zoo_core.tasks.classification import Classification
 from zoo_core.training import phase_trainer
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
-from zoo_core.training.lr_trials import lowest
+from zoo_core.training.lr_trials import _Trial, lowest
 from zoo_core.training.run import run_job
 from zoo_core.training.trainer_state import TrainerState
 
@@ -36,6 +39,13 @@ class Listening(NullCallback):
 
     def message(self, text: str) -> None:
         self.said.append(text)
+
+
+class Optimizer:
+    param_groups: tuple[dict[str, float], ...] = ()
+
+    def step(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -63,9 +73,9 @@ def test_the_trials_change_nothing_and_tell_what_they_found(
     found: list[float] = []
     real = phase_trainer.lr_by_trials
 
-    def looked_at(model: nn.Module, *arguments: object) -> float:
+    def looked_at(model: nn.Module, *arguments: object, **more: object) -> float:
         states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        found.append(real(model, *arguments))  # type: ignore[arg-type]
+        found.append(real(model, *arguments, **more))  # type: ignore[arg-type]
         states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return found[-1]
 
@@ -84,7 +94,8 @@ def test_the_trials_change_nothing_and_tell_what_they_found(
 @pytest.mark.parametrize(
     ("changes", "because"),
     [
-        ({"strategy": "last:1"}, "trials take long where more than a head learns"),
+        ({"strategy": "last:1"}, "trials take long but for a head alone"),
+        ({"head": "flatten"}, "trials take long but for a head alone"),
         ({"head": "logreg"}, "a head that is solved has none"),
         ({"strategy": "head-only", "cache_gb": 0}, "trials take long"),
     ],
@@ -108,6 +119,44 @@ def test_features_of_another_scale_get_another_rate(config: FinetuneConfig, cata
         for parameter in last.parameters():
             parameter.mul_(100)
     assert run_job(large, NullCallback()).trained.lr < usual
+
+
+def test_a_rate_that_diverges_late_does_not_win(config: FinetuneConfig, catalog: Catalog) -> None:
+    """Its lowest loss came before; the training would have ended in an error."""
+    calls = itertools.count(1)
+
+    def explodes(rate: float) -> float:
+        step = SimpleNamespace(
+            config=SimpleNamespace(seed=0, warmup=0.1, batch_size=4, epochs=5), optimizer=Optimizer()
+        )
+        step.tail, step.objective = nn.Linear(2, 2), SimpleNamespace(loss=lambda outputs, targets: torch.tensor(0.1))
+        trial = _Trial(
+            step,
+            torch.zeros(50, 2),
+            torch.zeros(50),
+            lambda batch: torch.tensor(math.inf if next(calls) == 30 else 1.0),
+            SimpleNamespace(signal=None),
+        )  # type: ignore[arg-type]
+        return trial.loss(rate)
+
+    assert explodes(0.01) == math.inf
+    assert explodes(0.01) == pytest.approx(0.1)
+
+
+def test_a_run_of_an_older_zoo_as_a_config_file_keeps_its_rules(tmp_path: Path) -> None:
+    old = {"format": "zoo-run", "version": 1, "config": {"backbone": "lenet5", "out": "x"}}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert read_settings(tmp_path)["best_epoch"] == "highest"
+    (tmp_path / "own.json").write_text(json.dumps({"backbone": "lenet5"}))
+    assert "best_epoch" not in read_settings(tmp_path / "own.json")
+
+
+def test_a_thousand_epochs_are_compared_in_no_time() -> None:
+    state = state_with([0.5] * 3000, [0.5] * 3000, 100)
+    seen: list[float] = []
+    state.noise = lambda score: (seen.append(score), 0.1)[1]
+    assert state.best.epoch == 3000
+    assert len(seen) == 1
 
 
 def history(scores: list[float], losses: list[float]) -> list[EpochReport]:

@@ -62,7 +62,11 @@ def _template() -> Template:
 def decision_lines(decisions: Mapping[str, Decision]) -> list[str]:
     """The decisions about the training, a line each, without those that follow from others."""
     settings = settings_of(FinetuneConfig)
-    shown = [name for name in decisions if name in settings and (name not in LEFT_OPEN or name in ("views", "lr"))]
+    shown = [
+        name
+        for name in decisions
+        if name in settings and (name not in LEFT_OPEN or name in ("views", "lr", "patience"))
+    ]
     return [f"{settings[name].option}: {decisions[name]}" for name in shown]
 
 
@@ -83,6 +87,8 @@ def _lr_text(facts: RunFacts, result: Mapping[str, Any]) -> str:
     lr = facts.config.lr
     if lr is not None and lr != "auto":
         return str(lr)
+    if lr is None and "lr" not in facts.decisions:  # trained in a loop of the user's own
+        return "unknown (a training loop of its own)"
     way = "by trials" if lr is None else "by a range test"
     return f"{result['lr']:.2g} ({way})" if result.get("lr") else way
 

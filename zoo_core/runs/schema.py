@@ -13,7 +13,7 @@ from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
 from zoo_core.model.design import StartFacts
-from zoo_core.settings import Decision, FinetuneConfig
+from zoo_core.settings import RULES_BEFORE, Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TASKS, TaskName
 from zoo_core.tasks import task_named
@@ -21,7 +21,8 @@ from zoo_core.version import RESUMES
 from zoo_core.weights_specs import Preprocessing
 
 FORMAT = "zoo-run"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,98}[A-Za-z0-9])?", re.ASCII)
@@ -93,6 +94,8 @@ def differences(before: RunFacts, now: RunFacts) -> list[str]:
     lines = []
     for name in dict.fromkeys([*old, *new]):
         one, other = old.get(name), new.get(name)
+        if name == "config.lr" and one is None:  # found in the run: its checkpoint says where its features were cached
+            continue
         if name not in FREE and name.partition(".")[0] not in FREE and one != other:
             lines.append(f"{name} was {one!r:.60} and is {other!r:.60}")
     return lines
@@ -128,9 +131,9 @@ def parse_facts(data: object, where: str) -> RunFacts:
     try:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ZooError(f"{where} is not the config of a zoo run.")
-        if data.get("version") != VERSION:
+        if data.get("version") not in READABLE:
             raise ZooError(
-                f"{where} has version {brief(data.get('version'))}, and this zoo reads {VERSION}. Update zoo-core."
+                f"{where} has version {brief(data.get('version'))}, and this zoo reads up to {VERSION}. Update zoo-core."
             )
         start = data["start"]
         return RunFacts(
@@ -158,8 +161,8 @@ def parse_facts(data: object, where: str) -> RunFacts:
 
 
 def _config(data: Mapping[str, Any]) -> FinetuneConfig:
-    """The config of a run. Runs of zoo 0.1 name no rule for the best epoch: it was the highest."""
-    return FinetuneConfig.from_dict({"best_epoch": "highest", **data})
+    """The config of a run, of version 1 too, which names no rule for the best epoch."""
+    return FinetuneConfig.from_dict({**RULES_BEFORE, **data})
 
 
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:

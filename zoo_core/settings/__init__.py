@@ -12,11 +12,12 @@ from zoo_core.settings.config import (
     Precision,
     TaskChoice,
 )
-from zoo_core.settings.files import read_settings
+from zoo_core.settings.files import RULES_BEFORE, read_settings
 from zoo_core.settings.resolved import Decision, LrSearch, ResolvedSettings
 
 __all__ = [
     "IN_MEMORY",
+    "RULES_BEFORE",
     "Augment",
     "BadImages",
     "BestEpoch",

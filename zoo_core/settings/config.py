@@ -164,7 +164,7 @@ class FinetuneConfig:
         None,
         group=OPTIMISATION,
         help="Early stopping: epochs without a higher score or a lower loss after which a phase of the plan ends.",
-        chosen="a third of the epochs, and at least 5",
+        chosen="a third of the epochs, and at least 5; with the highest best epoch none",
         at_least=1,
         needs=(Need.STEPS,),
     )
@@ -265,7 +265,12 @@ class FinetuneConfig:
         needs=(Need.TRAINED_STAGES,),
     )
     workers: int | None = setting(
-        None, group=COMPUTING, help="Threads that decode images.", chosen="one a core", at_least=1, per_machine=True
+        None,
+        group=COMPUTING,
+        help="Threads that decode images.",
+        chosen="one a core, 16 at most",
+        at_least=1,
+        per_machine=True,
     )
     save_every: float = setting(
         30.0, group=COMPUTING, help="Seconds between two checkpoints.", at_least=0, at_most=10**6, per_machine=True

@@ -12,6 +12,8 @@ from zoo_core.errors import UsageError, reason_of
 from zoo_core.settings.config import FinetuneConfig
 from zoo_core.settings.fields import by_field_name
 
+RULES_BEFORE = {"best_epoch": "highest"}
+"""Values of settings that the configs of zoo 0.1 do not name, as it had them."""
 MAX_BYTES = 8 * 2**20
 """The largest file that is read: a run's config.json names each of its classes."""
 
@@ -28,7 +30,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise UsageError(f"{path} holds no settings by name, but {type(data).__name__}.")
     if "format" in data and isinstance(data.get("config"), Mapping):
-        data = {name: value for name, value in data["config"].items() if name != "out"}
+        data = {**RULES_BEFORE, **{name: value for name, value in data["config"].items() if name != "out"}}
     return by_field_name(FinetuneConfig, data)
 
 

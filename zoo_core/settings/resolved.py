@@ -11,10 +11,11 @@ from zoo_core.specs import TaskName
 
 LrSearch = Literal["", "range test", "trials"]
 """The search by which a training finds its learning rate; none where the rate is given."""
-LEFT_OPEN = ("task", "size", "views", "micro_batch", "patience", "device", "workers", "out", "lr")
+LEFT_OPEN = ("task", "size", "views", "micro_batch", "device", "workers", "out", "patience", "lr")
 """Settings that the config of a run leaves open as its user did: each follows anew from the data,
-the weights, the plan, the batch size or the machine, and `lr` from a search if there is one. All
-others are filled in, so that a later zoo with other rules repeats the run."""
+the weights, the plan, the batch size or the machine; `lr` where it is searched for, and `patience`
+where none was asked for. All others are filled in, so that a later zoo with other rules repeats the
+run."""
 
 
 @dataclass(frozen=True)
@@ -75,5 +76,6 @@ class ResolvedSettings(FinetuneConfig):
     def as_config(self, asked: FinetuneConfig) -> FinetuneConfig:
         """The config that repeats the run that somebody asked for; see `LEFT_OPEN`."""
         names = [one.name for one in fields(FinetuneConfig)]
-        is_open = set(LEFT_OPEN) - (set() if self.lr_search else {"lr"})
+        decided = {"lr": not self.lr_search, "patience": self.best_epoch == "steady"}
+        is_open = set(LEFT_OPEN) - {name for name, is_decided in decided.items() if is_decided}
         return FinetuneConfig(**{name: getattr(asked if name in is_open else self, name) for name in names})

@@ -69,10 +69,10 @@ def default_lr_search(
     rate is the given one, or USUAL_LR. `splits` are the places of cached features, one a phase."""
     if config.lr == "auto":
         return "range test", "it is found at the start of the training"
-    if config.lr is not None or any(only_solved(plan, phase, head) for phase in plan.phases):
+    if config.lr is not None or all(only_solved(plan, phase, head) for phase in plan.phases):
         return "", "a head that is solved has none"
-    if not all(split is not None and split.stages == len(plan.stages) for split in splits):
-        return "", "it suits most heads, and trials take long where more than a head learns"
+    if not all(split is not None and split.pooled for split in splits):
+        return "", "it suits most heads, and trials take long but for a head alone on cached, pooled features"
     if images < FEWEST_FOR_TRIALS:
         return "", f"{images} images are too few for trials"
     return "trials", "trials of a head on cached features take seconds"

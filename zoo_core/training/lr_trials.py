@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from zoo_core.data.batches import ImageView, training_groups
-from zoo_core.frozen.inputs import Inputs
+from zoo_core.frozen.inputs import Inputs, IntArray
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
 from zoo_core.training.defaults import FEWEST_FOR_TRIALS, USUAL_LR
-from zoo_core.training.evaluator import EvaluationStopped, Evaluator
+from zoo_core.training.evaluator import HEAD_GROUP, EvaluationStopped, Evaluator
 from zoo_core.training.schedule import schedule
 from zoo_core.training.snapshot import load_random, load_trained, random_state, trained_state
+from zoo_core.training.stopping import StopRequest
 from zoo_core.training.train_step import Batch, TrainStep
 
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -35,28 +36,38 @@ LOOKS = 10  # at the held-out images, evenly over a trial
 
 
 def lr_by_trials(
-    model: Model, step: TrainStep, inputs: Inputs, evaluator: Evaluator, message: Callable[[str], None]
+    model: Model,
+    step: TrainStep,
+    inputs: Inputs,
+    *,
+    gradients: Callable[[Batch], Tensor],
+    evaluator: Evaluator,
+    message: Callable[[str], None],
 ) -> float:
     """Train the head at several rates, each from the same weights, and return the rate with the
     lowest loss on held-out training images; model and random numbers stay as they were.
 
-    `inputs` are the cached features of the training part. The ranks call it together, and all get
-    the rate of the first. Raises EvaluationStopped after a stop request.
+    `inputs` are the cached features of the training part; `gradients` sets a batch's gradients on
+    this rank alone and returns its mean loss. If no loss is finite, the usual rate is taken. The
+    ranks call it together, and the losses of the first decide for all. Raises EvaluationStopped
+    after a stop request.
     """
     plan, world = step.planner.plan, step.planner.world
     before, drawn = trained_state(model, plan), random_state()
-    trial = _Trial(step, *_features(step, inputs, evaluator))
+    trial = _Trial(step, *_features(step, inputs, evaluator), gradients, evaluator.stop_request)
 
     def loss_of(rate: float) -> float:
-        loss = trial.loss(rate)
+        with world.raise_together():
+            loss = trial.loss(rate)
         load_trained(model, before)
         load_random(drawn)
         step.optimizer.state.clear()
-        if any(signal is not None for signal in world.all_gather_object(evaluator.stop_request.signal)):
+        told: list[tuple[int | None, float]] = world.all_gather_object((evaluator.stop_request.signal, loss))
+        if any(signal is not None for signal, _ in told):
             raise EvaluationStopped
-        return loss
+        return told[0][1]
 
-    losses: dict[float, float] = world.all_gather_object(lowest(loss_of))[0]
+    losses = lowest(loss_of)
     found = min(losses, key=lambda rate: losses[rate])
     tried = ", ".join(f"{rate:g} {loss:.3f}" for rate, loss in sorted(losses.items()))
     message(f"learning rate by trials on cached features: {found:g} (held-out losses: {tried})")
@@ -95,10 +106,13 @@ class _Trial:
     step: TrainStep
     features: Tensor
     targets: Tensor
+    gradients: Callable[[Batch], Tensor]
+    stop_request: StopRequest
 
     def loss(self, rate: float) -> float:
-        """The lowest mean loss on the held-out images in a training whose peak rate is `rate`."""
-        config, tail, optimizer = self.step.config, self.step.tail, self.step.optimizer
+        """The lowest mean loss on the held-out images in a training whose peak rate is `rate`;
+        infinite where it diverges, or was stopped."""
+        config, optimizer = self.step.config, self.step.optimizer
         order = np.random.default_rng(config.seed).permutation(len(self.features))
         held_out, kept = np.split(order, [round(HELD_OUT * len(order))])
         total = min(MOST_STEPS, _steps(len(kept), config))
@@ -107,23 +121,32 @@ class _Trial:
             for one in optimizer.param_groups:
                 one["lr"] = one["max_lr"] * rate * schedule(number, total, config.warmup)
             batch = Batch(self.features[group], self.targets[group], len(group))
-            if not math.isfinite(self.step.accumulate_gradients(batch, alone=True).item()):
-                break
+            if self.stop_request.signal is not None or not math.isfinite(self.gradients(batch).item()):
+                return math.inf
             optimizer.step()
             if (number + 1) % max(1, total // LOOKS) == 0 or number + 1 == total:
-                tail.eval()
-                with torch.inference_mode():
-                    outputs = tail(self.features[held_out])
-                    lowest = min(lowest, self.step.objective.loss(outputs, self.targets[held_out]).item())
-                tail.train()
+                loss = self._held_out_loss(held_out)
+                if not math.isfinite(loss):
+                    return math.inf
+                lowest = min(lowest, loss)
         return lowest
+
+    def _held_out_loss(self, held_out: IntArray) -> float:
+        tail, total = self.step.tail, 0.0
+        tail.eval()
+        with torch.inference_mode():
+            for group in np.split(held_out, range(HEAD_GROUP, len(held_out), HEAD_GROUP)):
+                loss = self.step.objective.loss(tail(self.features[group]), self.targets[group])
+                total += loss.item() * len(group)
+        tail.train()
+        return total / len(held_out)
 
 
 def _steps(images: int, config: ResolvedSettings) -> int:
     return config.epochs * max(1, images // config.batch_size)
 
 
-def _groups(kept: np.ndarray, config: ResolvedSettings) -> Iterator[np.ndarray]:
+def _groups(kept: IntArray, config: ResolvedSettings) -> Iterator[IntArray]:
     for epoch in count():
         for group in training_groups(len(kept), config.batch_size, seed=config.seed, epoch=epoch):
             yield kept[list(group)]

@@ -70,7 +70,14 @@ class PhaseTrainer:
     def find_lr(self, model: Model, evaluator: Evaluator, message: Callable[[str], None]) -> float:
         """The learning rate that the search of the settings finds; nothing else changes."""
         if self.config.lr_search == "trials":
-            return lr_by_trials(model, self.step, self.inputs.train, evaluator, message)
+            return lr_by_trials(
+                model,
+                self.step,
+                self.inputs.train,
+                gradients=lambda batch: self.memory.with_fallback(batch, alone=True),
+                evaluator=evaluator,
+                message=message,
+            )
         gather = self.planner.world.all_gather_object
         return range_test(
             model,

@@ -98,7 +98,8 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
     epochs = config.epochs or (MANY_EPOCHS if strategy.spec.name == "head-only" else FEW_EPOCHS)
     plan = with_single_epochs(make_plan(strategy, backbone.spec.stages, epochs), head)
     depths = [plan.frozen_depth(phase) for phase in plan.phases]
-    splits = [max((split for split in shapes if split.stages <= depth), default=None) for depth in depths]
+    cached = config.views != 0 and config.cache_gb > 0
+    splits = [max((one for one in shapes if cached and one.stages <= depth), default=None) for depth in depths]
     adapt(strategy, base, plan)
     base_lr = config.base_lr or default_base_lr(0, parameters, pretrained=start.pretrained)[0]
     search, _ = default_lr_search(config, plan, head, splits, FEWEST_FOR_TRIALS)

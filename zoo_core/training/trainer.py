@@ -2,7 +2,7 @@
 
     for phase in plan.phases:                     # finished phases are skipped on resume
         freeze; cache the frozen prefix's features at the split point (once); new optimizer that inherits its moments
-        solve the head, if it has a closed form
+        solve the head, if it has a closed form; find the learning rate, if that is to be found (once)
         for epoch in phase:
             for batch in order(seed, epoch)[steps done:]:
                 set lr, accumulate gradients (micro-batches, memory fallback), L2-SP, optimizer.step, EMA
@@ -192,7 +192,9 @@ class Trainer:
     def _find_lr(self, phase: PhaseTrainer) -> None:
         """Multiply the phase's rates, which are shares of one, by the rate that is found once a run."""
         if self.state.lr is None:
+            started = time.perf_counter()
             self.state.lr = phase.find_lr(self.model, self.evaluator, self.callback.message)
+            self.state.seconds += time.perf_counter() - started
         for group in phase.step.optimizer.param_groups:
             group["max_lr"] *= self.state.lr
 

@@ -51,7 +51,7 @@ class TrainerState:
     micro_batch: int | None
     """The number of images that pass the network together; it shrinks when memory runs out."""
     lr: float | None
-    """The highest learning rate of the head, None until a range test has found it."""
+    """The highest learning rate of the head, None until a search has found it."""
     ema: Ema | None
     metric: str
     """The name of the score by which the best epoch is chosen."""
@@ -89,13 +89,12 @@ class TrainerState:
         luck is not in the next images. The latest within one standard error of the highest is the
         rule of Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
         """
-        noise = self.noise(self.highest.val_score) if self.noise else 0.0
+        highest = self.highest
+        noise = self.noise(highest.val_score) if self.noise else 0.0
         if not noise:
-            return self.highest
-        return max(
-            (one for one in self.history if one.val_score >= self.highest.val_score - noise),
-            key=lambda report: report.epoch,
-        )
+            return highest
+        near = (one for one in self.history if one.val_score >= highest.val_score - noise)
+        return max(near, key=lambda report: report.epoch)
 
     @property
     def highest(self) -> EpochReport:
@@ -104,8 +103,8 @@ class TrainerState:
 
     @property
     def improved_at(self) -> int:
-        """The last epoch that improved on all before it: in its score, or in its loss as well where
-        scores have noise."""
+        """The last epoch that improved on all before it: in its score, or, where the latest good
+        epoch is kept, in its loss."""
         if self.noise is None:
             return self.highest.epoch
         lowest = min(self.history, key=lambda report: (report.val_loss, report.epoch))
