@@ -151,9 +151,9 @@ def test_a_run_of_before_has_no_decisions_and_is_resumed(catalog: Catalog, photo
 def test_what_was_decided_is_filled_into_the_config_that_repeats_the_run(catalog: Catalog, photos: Path) -> None:
     config = FinetuneConfig(backbone="lenet5", data=str(photos))
     facts = prepare(config, catalog).facts()
-    decided = ("strategy", "epochs", "base_lr", "augment", "precision", "compile")
+    decided = ("strategy", "epochs", "base_lr", "augment", "precision", "compile", "patience", "lr")
     assert all(getattr(facts.config, name) not in (None, "auto") for name in decided)
-    follows = ("task", "size", "views", "micro_batch", "patience", "device", "workers", "out")
+    follows = ("task", "size", "views", "micro_batch", "device", "workers", "out")
     assert all(getattr(facts.config, name) == getattr(config, name) for name in follows)
     again = prepare(facts.config, catalog).facts()
     assert differences(facts, again) == []

@@ -95,7 +95,7 @@ def test_the_trials_change_nothing_and_tell_what_they_found(
     ("changes", "because"),
     [
         ({"strategy": "last:1"}, "trials take long but for a head alone"),
-        ({"head": "flatten"}, "trials take long but for a head alone"),
+        ({"head": "linear:pool=gem"}, "trials take long but for a head alone"),
         ({"head": "logreg"}, "a head that is solved has none"),
         ({"strategy": "head-only", "cache_gb": 0}, "trials take long"),
     ],

@@ -35,10 +35,9 @@ MAX_EPOCHS = 10_000  # each is a line of 250 bytes in the metrics, of which zoo 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """The settings of one fine-tune. Raises UsageError that names a wrong one and its values.
+    """The settings of one fine-tune (docs/settings.md). Raises UsageError that names a wrong one.
 
-    docs/settings.md lists them all. A setting at "auto" or None is decided by zoo before the
-    training, from the data, the network and the machine: `zoo_core.training.defaults`.
+    A setting at "auto" or None is decided before the training: `zoo_core.training.defaults`.
     """
 
     backbone: str = setting(group=MOST_USED, help="Pretrained network without its classifier: a name from `zoo list`.")
@@ -268,7 +267,7 @@ class FinetuneConfig:
         None,
         group=COMPUTING,
         help="Threads that decode images.",
-        chosen="one a core, 16 at most",
+        chosen="1 a core, 16 at most",
         at_least=1,
         per_machine=True,
     )
