@@ -264,12 +264,7 @@ class FinetuneConfig:
         needs=(Need.TRAINED_STAGES,),
     )
     workers: int | None = setting(
-        None,
-        group=COMPUTING,
-        help="Threads that decode images.",
-        chosen="1 a core, 16 at most",
-        at_least=1,
-        per_machine=True,
+        None, group=COMPUTING, help="Threads that decode images.", chosen="1 a core to 16", at_least=1, per_machine=True
     )
     save_every: float = setting(
         30.0, group=COMPUTING, help="Seconds between two checkpoints.", at_least=0, at_most=10**6, per_machine=True
