@@ -86,7 +86,7 @@ def wanted_argument(text: str) -> tuple[str, str]:
     plugin = index.named(named["name"])
     if plugin is None:
         near = did_you_mean(named["name"], [one.distribution for one in index.plugins])
-        here = f" For the folder of that name: ./{text}" if Path(text).is_dir() else ""
+        here = f" `zoo plugin install ./{text}` installs the folder of that name." if Path(text).is_dir() else ""
         raise UsageError(
             f"no plugin '{shown(text)}' is known.{near}{here} `zoo plugin search` lists the known ones; "
             "another is installed from its path or its https address."
@@ -96,13 +96,12 @@ def wanted_argument(text: str) -> tuple[str, str]:
     origin = origin_of(release)
     if not origin.startswith("."):
         return pip_argument(plugin.distribution, origin, named["extra"]), warning
-    source = next((place for place in (SOURCE, Path.cwd()) if _is_source(place) and (place / origin).is_dir()), None)
-    if source is None:
+    if not (_is_source(SOURCE) and (SOURCE / origin).is_dir()):
         raise UsageError(
             f"{plugin.distribution} is in zoo's source and on no package index. In the folder of zoo's source: "
             f"`zoo plugin install {origin}`"
         )
-    return pip_argument(plugin.distribution, origin, named["extra"], str(source)), warning
+    return pip_argument(plugin.distribution, origin, named["extra"], str(SOURCE)), warning
 
 
 def _release_of(plugin: KnownPlugin, version: str | None) -> Release:

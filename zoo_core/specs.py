@@ -33,6 +33,8 @@ CLASSIFIER = "classifier"
 HEAD = "head"
 """The head's name in plans, tables and saved weights."""
 
+MAX_SUMMARY = 100  # of a command: with its name and its plugin's it is a line or two of `zoo --help`
+
 TaskName = Literal["classification", "multilabel", "regression"]
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 """Every task; `zoo_core.tasks.task_named` gives its object."""
@@ -237,13 +239,14 @@ class CommandSpec(Checked):
     name: str
     command: str
     summary: str
-    """One line for `zoo --help`."""
+    """One line for `zoo --help`, of at most 100 characters."""
 
     def check(self) -> None:
         check_name("command", self.name)
         check_texts(f"command '{self.name}'", summary=self.summary)
-        one = self.summary.isprintable() and bool(self.summary.strip())
-        require(one, f"command '{self.name}': summary must be one line, got {brief(self.summary)}")
+        one = self.summary.isprintable() and bool(self.summary.strip()) and len(self.summary) <= MAX_SUMMARY
+        told = f"summary must be one line of at most {MAX_SUMMARY} characters"
+        require(one, f"command '{self.name}': {told}, got {brief(self.summary)}")
         check_path(self.name, self.command)
 
 

@@ -120,16 +120,38 @@ def test_a_plugin_that_wants_another_zoo_gets_none_from_an_index(
     ran: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody owns zoo's names on an index: seen to fail, pip asked there for the zoo-core that a plugin required."""
-    call("install", "zoo-vgg", "--yes")
-    assert (tmp_path / "plugins" / "this-zoo.txt").read_text() == f"zoo-core=={version('zoo-core')}\n"
 
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
+    written = tmp_path / "plugins" / "this-zoo.txt"
+    written.parent.mkdir()
+    written.write_bytes(b"\xff\xfe")  # damaged: seen to end in a traceback
+    call("install", "zoo-vgg", "--yes")
+    assert written.read_text().startswith(f"zoo-core=={version('zoo-core')}\nzoo-alexnet=={version('zoo-alexnet')}\n")
+    assert "zoo-vgg" not in written.read_text(), "it is installed from its folder, in any version"
+    monkeypatch.setattr(pip, "version", lambda name: version(name) if name != "zoo-timm" else missing(name))
+    call("install", "zoo-vgg", "--yes")
+    assert "\nzoo-timm<0\n" in written.read_text()
     monkeypatch.setattr(pip, "version", missing)
     answer = call("install", "zoo-vgg", "--yes")
     assert str(answer.exception).startswith("pip does not know zoo-core in ")
-    assert len(ran) == 1
+    assert len(ran) == 2
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "zoo-efficientnet-lite==1.0",
+        "zoo-efficientnet-lite[gpu] @ https://example.org/x.whl#sha256=00",
+        "https://example.org/zoo_efficientnet_lite-0.1.0-py3-none-any.whl",
+        "git+https://example.org/zoo-efficientnet-lite@v1.0",
+        "/home/zoo-efficientnet-lite[gpu,x]",
+        "/home/zoo_efficientnet_lite-0.1.0.tar.gz",
+    ],
+)
+def test_the_distribution_that_an_argument_names_is_known(argument: str) -> None:
+    assert pip.named_in(argument) == "zoo-efficientnet-lite"
 
 
 def test_a_wheel_is_installed_and_its_plugin_named(zoo: Zoo, tmp_path: Path) -> None:

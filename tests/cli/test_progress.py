@@ -32,6 +32,14 @@ def test_the_bar_of_a_training_shows_its_share(screen: Console) -> None:
     assert "75 %" in screen.file.getvalue()
 
 
+def test_an_announcement_shows_a_text_from_outside_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: brackets of an argument were markup, and ended in a traceback."""
+    screen = Console(file=io.StringIO(), force_terminal=True, color_system=None, highlight=False, width=100)
+    monkeypatch.setattr(common, "console", lambda error=False: screen)
+    common.announce("cutting torchvision:[/a]\x1b[2J into stages")
+    assert r"cutting torchvision:[/a]\x1b[2J into stages ..." in screen.file.getvalue()
+
+
 def test_a_bar_leaves_nothing_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen to fail: each bar left one or two empty lines."""
     log = Console(file=io.StringIO(), force_terminal=False, width=100)

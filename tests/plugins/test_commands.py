@@ -121,6 +121,17 @@ def test_a_command_that_fails_is_blamed_in_one_line(install: Install, monkeypatc
         _run()
 
 
+@pytest.mark.parametrize(("end", "code"), [("return 7", None), ("return True", None), ("ctx.exit(3)", 3)])
+def test_only_an_exit_is_an_exit_code(
+    provide: Callable[..., None], monkeypatch: pytest.MonkeyPatch, end: str, code: int | None
+) -> None:
+    """As of any click command. Seen to fail: zoo ended with 7 and with 1."""
+    code_of_it = f"import click\n@click.command()\n@click.pass_context\ndef count(ctx):\n    {end}\n"
+    provide("zoo-count", "count", code=code_of_it)
+    monkeypatch.setattr(sys, "argv", ["zoo", "count"])
+    assert _run() is code
+
+
 def test_a_broken_plugin_is_named_where_its_command_is_missed(install: Install) -> None:
     install("zoo-bad", "import nowhere")
     answer = call("greet")
@@ -135,7 +146,7 @@ def test_the_shell_completes_commands_of_plugins_without_importing_any(provide: 
     assert [(one.value, one.help) for one in found] == [("greet", "Do it. (zoo-greet)")]
 
 
-@pytest.mark.parametrize("summary", ["", "two\nlines", "\x1b[2J"])
+@pytest.mark.parametrize("summary", ["", "two\nlines", "\x1b[2J", "x" * 101])
 def test_the_summary_of_a_command_is_one_line(summary: str) -> None:
     with pytest.raises(PluginError, match="command 'x': summary must be one line"):
         CommandSpec(name="x", command="a:b", summary=summary)

@@ -224,6 +224,14 @@ def test_without_zoo_timm_the_message_says_how_to_get_it(tmp_path: Path, monkeyp
     assert "plugins/zoo-timm" in message
 
 
+@pytest.mark.parametrize("name", ["lora", "zoo-timm"])
+def test_the_name_of_a_known_plugin_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    known = f"zoo-{name.removeprefix('zoo-')}"
+    assert refusal(name, "--kind", "head") == f"{known} is a known plugin already. Choose another name."
+
+
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Path, "write_text", lambda *given, **named: (_ for _ in ()).throw(OSError("no space")))

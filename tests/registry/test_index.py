@@ -61,7 +61,26 @@ def test_an_index_of_the_first_shape_is_read() -> None:
 @pytest.mark.parametrize(("day", "wins"), [(SOON, True), ("2020-01-01", False)])
 def test_the_newer_of_the_two_wins(day: str, wins: bool) -> None:
     index = replace_index(index_of(entry(), date=day), "it")
-    assert (known_plugins() == index) is wins
+    assert (known_plugins().named("zoo-mini") == index.plugins[0]) is wins
+
+
+@pytest.mark.parametrize(
+    ("entries", "origin"),
+    [
+        ((), "./plugins/zoo-lora"),
+        ((entry("zoo-lora"),), "./plugins/zoo-lora"),
+        ((entry("zoo.lora", install="zoo.lora"),), "./plugins/zoo-lora"),
+        ((entry("zoo-lora", install="https://example.org/lora.zip"),), "'zoo-lora @ https://example.org/lora.zip'"),
+    ],
+    ids=["absent", "on an index", "spelt otherwise", "at an address"],
+)
+def test_an_index_from_elsewhere_hides_no_plugin_of_zoos_source(entries: tuple[Any, ...], origin: str) -> None:
+    """Seen to fail: an index with another plugin made it `pip install zoo-lora`, a name that nobody owns."""
+    replace_index(index_of(entry(), *entries, date=SOON), "it")
+    assert install_command("zoo-lora", here=False) == f"pip install {origin}"
+    names = [plugin.distribution for plugin in known_plugins().plugins]
+    bundled = {plugin.distribution for plugin in read_index(BUNDLED.read_bytes(), "it").plugins}
+    assert names == sorted({*bundled, "zoo-mini"})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +122,7 @@ def test_a_bad_index_leaves_the_old_one(content: bytes) -> None:
         replace_index(content, "the new one")
     assert str(caught.value).startswith("the new one is ")
     assert len(str(caught.value)) < 500
-    assert known_plugins() == good
+    assert known_plugins().named("zoo-mini") == good.plugins[0]
     assert [path.name for path in user_index().parent.iterdir()] == ["registry.json"]
 
 
@@ -203,14 +222,16 @@ def test_paths_and_addresses_are_taken_as_they_are(tmp_path: Path, monkeypatch: 
     for address in ("https://example.org/mini.whl", "git+https://example.org/mini@v1.0"):
         assert wanted_argument(address) == (address, "")
     (tmp_path / "zoo-vgh").mkdir()
-    with pytest.raises(UsageError, match="Did you mean 'zoo-vgg'. For the folder of that name: ./zoo-vgh "):
+    with pytest.raises(UsageError, match="Did you mean 'zoo-vgg'. `zoo plugin install ./zoo-vgh` installs the folder"):
         wanted_argument("zoo-vgh")
 
 
 def test_a_first_party_plugin_is_installed_from_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert wanted_argument("zoo-vgg") == (f"{installing.SOURCE}/plugins/zoo-vgg", "")
-    monkeypatch.setattr(installing, "SOURCE", tmp_path)
+    monkeypatch.setattr(installing, "SOURCE", tmp_path / "site-packages")
     monkeypatch.chdir(tmp_path)
+    Path("plugins/zoo-vgg").mkdir(parents=True)
+    Path("pyproject.toml").touch()  # the current folder looks like zoo's source, and may be a stranger's
     with pytest.raises(UsageError, match="In the folder of zoo's source: `zoo plugin install ./plugins/zoo-vgg`"):
         wanted_argument("zoo-vgg")
     assert install_hint("zoo-vgg") == "`pip install ./plugins/zoo-vgg` in the folder of zoo's source"

@@ -71,7 +71,7 @@ def announce(text: str) -> None:
     below it."""
     screen = console(error=True)
     if screen.is_terminal:
-        screen.print(f"[dim]{text} ...[/dim]")
+        screen.print(f"[dim]{shown(text)} ...[/dim]")
 
 
 @contextmanager

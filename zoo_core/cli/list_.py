@@ -97,8 +97,13 @@ def _backbone(row: dict[str, Any]) -> list[str]:
         ]
     weights = row["weights"]
     top1 = next((f"{ref['top1']:.1f}" for ref in weights if ref["top1"] is not None and ref["imagenet"]), "-")
-    gmacs = "-" if row["gmacs"] is None else f"{row['gmacs']:.3g}"
+    gmacs = "-" if row["gmacs"] is None else _three_digits(row["gmacs"])
     tags = [ref["tag"] + ("" if ref["commercial"] else "*") for ref in weights]
     more = [f"{len(tags) - SHOWN_TAGS} more"] if len(tags) > SHOWN_TAGS else []
     shown = ", ".join([*tags[:SHOWN_TAGS], *more]) or "-"
     return [row["name"], str(row["year"] or "-"), human_count(row["params"]), gmacs, top1, shown, plugin]
+
+
+def _three_digits(number: float) -> str:
+    """A number with three digits, and with all before the point; "g" would write 1.02e+03."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"

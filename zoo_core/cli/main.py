@@ -81,6 +81,11 @@ class LazyGroup(click.Group):
             with formatter.section("Commands of plugins"):
                 formatter.write_dl(list(added.items()))
 
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command. The value that it returns would pass for an exit code, which only an
+        Exit has."""
+        super().invoke(ctx)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The names, without importing a command; click would import each for its help."""
         if incomplete.startswith("-"):

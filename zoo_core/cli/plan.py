@@ -9,6 +9,7 @@ import click
 
 from zoo_core.cli.common import catalog_of, console, json_option, print_json, progress_of, table
 from zoo_core.cli.options import Command, Option, asked_settings, config_option, setting_options
+from zoo_core.errors import printable
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.wording import human_count, megabytes
@@ -73,7 +74,7 @@ def plan(ctx: click.Context, /, config: Path | None, plot: Path | None, as_json:
         return
     _show(planned)
     if plot is not None:
-        console().print(f"The plan is drawn in {plot}.")
+        click.echo(printable(f"The plan is drawn in {plot}."))
 
 
 def _json(planned: Planned) -> dict[str, Any]:

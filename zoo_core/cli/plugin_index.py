@@ -25,7 +25,7 @@ def update_index(source: str | None, sha256: str | None, as_json: bool) -> None:
     """Take an index of known plugins from a file, or from registry.json in a repository of the Hub.
 
     It is checked before it replaces the last one. zoo carries an index and reads the newer of the
-    two; nobody needs to update it.
+    two, with its own plugins in any case; nobody needs to update it.
 
     \b
     zoo plugin update-index --from registry.json
@@ -39,13 +39,13 @@ def update_index(source: str | None, sha256: str | None, as_json: bool) -> None:
         raise UsageError(f"'{printable(sha256[:80])}' is not a sha256 of 64 hex digits.")
     content = _content(source, sha256)
     index = replace_index(content, printable(source))
-    in_use = known_plugins()
+    in_use = known_plugins().date
     if as_json:
-        print_json({"date": index.date, "plugins": len(index.plugins), "in_use": in_use == index})
+        print_json({"date": index.date, "plugins": len(index.plugins), "in_use": in_use == index.date})
         return
     click.echo(f"The index of {index.date or 'no date'} is in place: {len(index.plugins)} plugins.")
-    if in_use != index:
-        click.echo(f"The one that zoo carries is newer ({in_use.date}) and goes on being used.")
+    if in_use != index.date:
+        click.echo(f"The one that zoo carries is newer ({in_use}) and goes on being used.")
 
 
 def _content(source: str, sha256: str | None) -> bytes:

@@ -78,6 +78,16 @@ class Release:
     yanked: str | None
     """The reason why nobody should install it."""
 
+    @property
+    def is_of_source(self) -> bool:
+        """Whether it is a folder of zoo's source."""
+        return self.install.startswith(".")
+
+    @property
+    def is_on_index(self) -> bool:
+        """Whether pip asks its package index for it."""
+        return not self.is_of_source and "://" not in self.install
+
     @cached_property
     def obstacle(self) -> str | None:
         """The reason why it is not to be installed here, None where it can be."""

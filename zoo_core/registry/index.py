@@ -49,14 +49,35 @@ class Index:
 
 
 def known_plugins() -> Index:
-    """The newer of the two indexes, by their dates; the user's where both are of one day. One that
-    cannot be read counts as missing."""
-    own, bundled = user_index(), _read_file(BUNDLED, _stamp(BUNDLED))
+    """The newer of the two indexes, by their dates; the user's where both are of one day, with the
+    bundled plugins that it lacks. One that cannot be read counts as missing."""
+    own, bundled = user_index(), _bundled()
     with suppress(ZooError, OSError):
         fetched = _read_file(own, _stamp(own))
         if fetched.date >= bundled.date:
-            return fetched
+            return _with_bundled(fetched, bundled)
     return bundled
+
+
+def first_party() -> tuple[str, ...]:
+    """The distributions in zoo's source, of which no package index has one."""
+    return tuple(plugin.distribution for plugin in _bundled().plugins if plugin.releases[0].is_of_source)
+
+
+def _with_bundled(fetched: Index, bundled: Index) -> Index:
+    """The fetched index with each bundled plugin that it lacks, or that it takes from a package
+    index though zoo's source has it: a stranger could take that name there."""
+    own = {normalised(name) for name in first_party()}
+    plugins = {normalised(plugin.distribution): plugin for plugin in bundled.plugins}
+    for plugin in fetched.plugins:
+        name = normalised(plugin.distribution)
+        if name not in own or not any(release.is_on_index for release in plugin.releases):
+            plugins[name] = plugin
+    return Index(fetched.date, tuple(sorted(plugins.values(), key=lambda plugin: plugin.distribution)))
+
+
+def _bundled() -> Index:
+    return _read_file(BUNDLED, _stamp(BUNDLED))
 
 
 def user_index() -> Path:
