@@ -32,12 +32,14 @@ REPORT = EpochReport(1, 1, 0.01, 1.0, 1.0, 0.5, "accuracy", 1.0)
 def _state() -> TrainerState:
     torch.manual_seed(0)
     model = Model(Chain({"stem": nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))}), nn.Linear(2, 2))
-    return TrainerState(model, PLAN, World(), 10, "0 views after stage none", None, 0.01, Ema(model, PLAN, 0.9), "accuracy")
+    return TrainerState(
+        model, PLAN, World(), 10, "0 views after stage none", None, 0.01, Ema(model, PLAN, 0.9), "accuracy"
+    )
 
 
 def _train(state: TrainerState) -> None:
     optimizer = torch.optim.AdamW(state.model.parameters(), fused=True)
-    state.use_optimizer(optimizer)
+    state.use_optimizer(optimizer, has_stepped=not state.is_at_start)
     state.model(torch.ones(4, 3)).square().sum().backward()
     optimizer.step()
 
