@@ -7,8 +7,8 @@ an entry point:
 Each hook returns specs: facts only, so a plugin's module imports nothing heavy. The example of each
 hook is complete, and a test runs it.
 
-The module says for which hook API it was written, `HOOK_API = 2`; docs/hooks.md has the promise that
-goes with it.
+The module says for which hook API it was written, `HOOK_API = 2`; docs/hooks.md has the promise
+that goes with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ PROJECT = "zoo"
 
 HOOK_API = 2
 """The version of the hooks, their specs and the calls of the code that specs name. It grows by one
-when a hook, a field or an argument is added; plugins for every earlier version go on working."""
+when a hook, a field, an argument or a name for plugins is added; plugins for every earlier version
+go on working."""
 
 UNSTATED_API = 1
 """The version of a plugin that states none: that of zoo-core 0.1, which had no word for it."""
@@ -42,6 +43,8 @@ def zoo_backbones() -> Sequence[BackboneSpec]:
 
     # zoo_mynet/plugin.py
     from zoo_core import BackboneSpec, Paper, Preprocessing, hookimpl
+
+    HOOK_API = 2
 
     @hookimpl
     def zoo_backbones():
@@ -88,6 +91,8 @@ def zoo_heads() -> Sequence[HeadSpec]:
 
     from zoo_core import HeadSpec, hookimpl
 
+    HOOK_API = 2
+
     @dataclass(frozen=True)
     class WideOptions:
         hidden: int = 1024
@@ -125,6 +130,8 @@ def zoo_strategies() -> Sequence[FreezeSpec]:
 
     from zoo_core import FROZEN, TRAINABLE, FreezeSpec, Phase, Plan, hookimpl
 
+    HOOK_API = 2
+
     @dataclass(frozen=True)
     class OnlyOptions:
         stage: str
@@ -148,6 +155,8 @@ def zoo_datasets() -> Sequence[DatasetSpec]:
 
     # zoo_dots/plugin.py
     from zoo_core import DatasetSpec, hookimpl
+
+    HOOK_API = 2
 
     @hookimpl
     def zoo_datasets():

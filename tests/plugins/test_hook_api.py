@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.specifiers import SpecifierSet
 
 import zoo_core
 from zoo_core.catalog import open_catalog
 from zoo_core.cli.main import zoo as command_line
 from zoo_core.discovery import HOOKS, discover
 from zoo_core.library import create_model
+from zoo_core.registry import known_plugins
+from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.version import __version__
 
 Install = Callable[..., Path]
@@ -51,6 +55,15 @@ def zoo_datasets():
     return [DatasetSpec(name="old-data", load="zoo_old:data", **facts)]
 """
 """A plugin as they were written for hook API 1, which had no word for it. It stays as it is."""
+
+FIRST: dict[type, str] = {
+    BackboneSpec: "name build stages channels stride min_size year paper preprocessing params gmacs weights ignored_keys "
+    "options timm note",
+    HeadSpec: "name build summary options tasks needs_size paper",
+    FreezeSpec: "name plan summary options paper adapt",
+    DatasetSpec: "name load summary images classes licence url",
+}
+"""The fields of hook API 1."""
 
 HEAD = (
     "from zoo_core import HeadSpec, hookimpl\n@hookimpl\ndef zoo_heads():\n"
@@ -105,6 +118,37 @@ def test_the_page_has_every_version_and_every_hook() -> None:
     rows = re.findall(r"^\| (\d+) \| (.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert [int(version) for version, _ in rows] == list(range(1, zoo_core.HOOK_API + 1))
     assert re.findall(r"`(zoo_\w+)`", " ".join(hooks for _, hooks in rows)) == list(HOOKS)
+
+
+def later_fields() -> dict[str, int]:
+    """The fields that came after version 1, as `Spec.field`, and their versions, as the page has them."""
+    rows = re.findall(r"^\| (\d+) \| .*? \| (.*) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    lists = [(version, one) for version, cell in rows for one in cell.split("; ") if one.startswith("in ")]
+    named = [(version, re.findall(r"`(\w+)`", one)) for version, one in lists]
+    return {f"{spec}.{field}": int(version) for version, (spec, *fields) in named for field in fields}
+
+
+def test_the_page_has_every_field_that_came_later() -> None:
+    now = {f"{spec.__name__}.{one.name}" for spec in FIRST for one in dataclasses.fields(spec)}
+    first = {f"{spec.__name__}.{name}" for spec, names in FIRST.items() for name in names.split()}
+    assert sorted(now - first) == sorted(later_fields())
+
+
+def test_the_first_party_plugins_state_the_version_that_they_need() -> None:
+    """Seen to fail: six of them set `variant` or `reference`, stated nothing and went with zoo 0.1, which has neither."""
+    later = later_fields()
+    for record in discover():
+        for spec in record.specs:
+            used = {f"{type(spec).__name__}.{one.name}" for one in dataclasses.fields(spec) if is_set(spec, one)}
+            needed = max((later[name] for name in used & set(later)), default=1)
+            assert (record.hook_api or 0) >= needed, (record.distribution, spec.name, needed)
+        release = known_plugins().named(record.distribution)
+        if release is not None and record.hook_api != 1:
+            assert not SpecifierSet(release.releases[0].zoo).contains("0.1.0"), record.distribution
+
+
+def is_set(spec: object, one: dataclasses.Field[object]) -> bool:
+    return one.default is not dataclasses.MISSING and getattr(spec, one.name) != one.default
 
 
 def test_plugins_shows_the_hook_api_in_json(install: Install) -> None:

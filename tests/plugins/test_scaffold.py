@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torchvision
 from click.testing import CliRunner, Result
 
-from helpers import Zoo
 from zoo_core.cli.main import zoo as command_line
 from zoo_core.errors import UsageError
-from zoo_core.scaffold import KINDS
+from zoo_core.scaffold import KINDS, torchvision_cut
+from zoo_core.specs import resolve
 
 ROOT = Path(__file__).parents[2]
 LONGEST = "a" * 38 + "-z"
@@ -30,13 +33,19 @@ MADE = {  # the arguments for each plugin
     "few": ("--kind", "command"),
     LONGEST: (),
 }
-INSTALLED = [name for name in MADE if name != LONGEST]
+INSTALLED = [name for name in MADE if name not in (LONGEST, "timmnet")]  # zoo-timm's own tests build its networks
+ANY_BACKBONE = ("top", "thaw", "stripes")
+"""Those that go with any backbone."""
 TRIED = [name for name in INSTALLED if "--from" not in MADE[name]]
 """One plugin of each kind. Those of cut networks, which are larger, are tried by their own tests."""
 
 
+def zoo(*arguments: str) -> Result:
+    return CliRunner().invoke(command_line, arguments)
+
+
 def new(*arguments: str) -> Result:
-    return CliRunner().invoke(command_line, ["plugin", "new", *arguments])
+    return zoo("plugin", "new", *arguments)
 
 
 def refusal(*arguments: str) -> str:
@@ -86,10 +95,17 @@ def pip(*arguments: str) -> None:
 
 
 @pytest.fixture
-def there(place: Path, site: Path) -> dict[str, str]:
-    """The variables with which a command of this environment sees the new plugins."""
-    sources = [str(place / f"zoo-{name}" / "src") for name in INSTALLED]
-    return {"PYTHONPATH": os.pathsep.join([str(site), *sources])}
+def seen(place: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """zoo sees the new plugins, in this process and those that it starts."""
+    paths = [site, *(place / f"zoo-{name}" / "src" for name in INSTALLED)]
+    for path in paths:
+        monkeypatch.syspath_prepend(path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
+    monkeypatch.chdir(tmp_path)
+    yield
+    packages = {f"zoo_{name}" for name in INSTALLED}
+    for module in [module for module in sys.modules if module.partition(".")[0] in packages]:
+        del sys.modules[module]
 
 
 def test_each_plugin_passes_its_own_tests(place: Path, site: Path) -> None:
@@ -105,24 +121,27 @@ def test_each_plugin_passes_its_own_tests(place: Path, site: Path) -> None:
 
 
 @pytest.mark.parametrize("name", TRIED)
-def test_its_next_commands_work(there: dict[str, str], place: Path, zoo: Zoo, name: str) -> None:
+@pytest.mark.usefixtures("seen")
+def test_its_next_commands_work(place: Path, name: str) -> None:
     check, use = (place / f"{name}.txt").read_text().splitlines()[1:]
     assert check.strip() == f"zoo plugin check zoo-{name}"
-    answer = zoo(*shlex.split(use)[1:], env=there)
-    assert answer.returncode == 0, answer.stderr
+    answer = zoo(*shlex.split(use)[1:])
+    assert answer.exit_code == 0, answer.stderr
     if name == "few":
         assert "lenet5: 0.06 M" in answer.stdout
-        assert zoo("plugin", "check", f"zoo-{name}", "--fast", env=there).returncode == 0
+        checked = zoo("plugin", "check", f"zoo-{name}", "--fast")
+        assert checked.exit_code == 0, checked.output
     else:
         assert "Accuracy on the validation images" in answer.stderr
 
 
-def test_each_plugin_is_listed(there: dict[str, str], zoo: Zoo) -> None:
-    shown = zoo("plugins", env=there)
+@pytest.mark.usefixtures("seen")
+def test_each_plugin_is_listed() -> None:
+    shown = zoo("plugins")
     assert shown.stderr == ""
     for told in ("backbones: blank", "heads: top", "strategies: thaw", "datasets: stripes", "commands: few"):
         assert told in shown.stdout
-    assert "few " in zoo("--help", env=there).stdout.partition("Commands of plugins:")[2]
+    assert "few " in zoo("--help").stdout.partition("Commands of plugins:")[2]
 
 
 def test_each_plugin_is_written_as_its_own_settings_ask(place: Path) -> None:
@@ -157,6 +176,32 @@ def test_the_packages_files_are_whole(place: Path) -> None:
         for path in folder.rglob("*"):
             if path.is_file() and path.suffix != ".pyc":
                 assert not {"TODO", "{{", "{%", "FIXME"} & set(path.read_text(encoding="utf-8").split()), path
+
+
+def test_a_readme_has_commands_for_its_own_folder_and_any_backbone(place: Path) -> None:
+    """Seen to fail: it named the parent folder, and the smallest backbone that its author had."""
+    for name in MADE:
+        text = Path(f"zoo-{name}/README.md").read_text(encoding="utf-8")
+        assert f"pip install -e .\nzoo plugin check zoo-{name}\nzoo " in text
+        assert ("--backbone NAME" in text) == ("any backbone from `zoo list`" in text) == (name in ANY_BACKBONE), name
+
+
+def test_files_of_an_older_torchvision_are_translated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: a DenseNet's weights had no `keys`, so the new plugin could not load them, and BSD as licence."""
+    monkeypatch.chdir(tmp_path)
+    small = {"growth_rate": 4, "block_config": (1, 1), "num_init_features": 8, "bn_size": 1}
+    monkeypatch.setattr(torchvision_cut, "_network", lambda name: torchvision.models.DenseNet(**small).eval())
+    assert new("dense", "--from", "torchvision:densenet121").exit_code == 0
+    monkeypatch.syspath_prepend("zoo-dense/src")
+    (spec,) = importlib.import_module("zoo_dense.plugin").zoo_backbones()
+    (ref,) = spec.weights
+    assert (ref.sources[0].keys, ref.licence) == ("zoo_dense.model:keys", "unknown")
+    expected = torchvision.models.DenseNet(**small).state_dict()
+    published = {re.sub(r"(denselayer\d+\.[a-z]+)([12])", r"\1.\2", key): one for key, one in expected.items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in published
+    assert set(resolve(ref.sources[0].keys)(published)) == set(expected)
+    for command in (["check"], ["format", "--check"]):
+        assert subprocess.run([sys.executable, "-m", "ruff", *command, "--no-cache", "zoo-dense"]).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -80,10 +80,12 @@ class NewPlugin:
 
     @property
     def commands(self) -> list[str]:
-        """The next commands: install it, check it, use it."""
-        return [develop_command(self.distribution), f"zoo plugin check {self.distribution}", self._use()]
+        """The next commands in the folder that it was made in: install it, check it, use it."""
+        return [develop_command(self.distribution), f"zoo plugin check {self.distribution}", self.use()]
 
-    def _use(self) -> str:
+    def use(self, backbone: str = "") -> str:
+        """The command that uses it. It takes this backbone, or the smallest installed one, where the
+        plugin brings none."""
         if self.kind == "backbone":
             sizes = range(max(self.spec.min_size, TRIED_SIZE), self.spec.preprocessing.size)
             size = next((size for size in sizes if self.spec.takes_size(size)), self.spec.preprocessing.size)
@@ -92,7 +94,7 @@ class NewPlugin:
             return f"zoo {self.name}"
         option = {"head": "--head", "strategy": "--strategy", "dataset": "--data"}[self.kind]
         epochs = 2 if self.kind == "strategy" else 1  # of its two phases
-        return f"zoo finetune --backbone {_smallest_backbone()} {option} {self.name} --epochs {epochs}"
+        return f"zoo finetune --backbone {backbone or _smallest_backbone()} {option} {self.name} --epochs {epochs}"
 
     @property
     def files(self) -> dict[str, str]:
@@ -188,7 +190,6 @@ def render(plugin: NewPlugin) -> dict[str, str]:
         "requirements": plugin.requirements,
         "zoo_requirements": [CORE, *(r for r in plugin.cut.requirements if r.startswith(PREFIX))],
         "on_an_index": ON_AN_INDEX,
-        "commands": plugin.commands,
     }
     if plugin.kind == "backbone":
         values |= plugin.cut.values(plugin.spec)

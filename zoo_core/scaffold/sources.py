@@ -35,17 +35,22 @@ class Cut:
     def spec(self, name: str, module: str) -> BackboneSpec:
         """The spec of a backbone with this name and the code in this module."""
         reference = f"{module}:published" if self.facts.reference else None
-        return replace(self.facts, name=name, build=f"{module}:build", reference=reference)
+        weights = tuple(
+            replace(ref, sources=tuple(replace(one, keys=one.keys and f"{module}:keys") for one in ref.sources))
+            for ref in self.facts.weights
+        )
+        return replace(self.facts, name=name, build=f"{module}:build", reference=reference, weights=weights)
 
     def values(self, spec: BackboneSpec) -> dict[str, Any]:
         """The values that the templates of a backbone ask for."""
-        sources = [source for ref in spec.weights for source in ref.sources if isinstance(source, HubFile)]
+        sources = [source for ref in spec.weights for source in ref.sources]
         return {
             "architecture": self.architecture,
             "stages": self.stages,
             "spec": code_of(spec, indent=8),
             "names": names_in(spec),
-            "unpinned": any(not (source.revision and source.sha256) for source in sources),
+            "old_keys": any(source.keys for source in sources),
+            "unpinned": any(isinstance(one, HubFile) and not (one.revision and one.sha256) for one in sources),
         }
 
 

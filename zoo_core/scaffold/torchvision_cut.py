@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
@@ -20,19 +20,23 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo_core.errors import PluginError, UsageError, did_you_mean, reason_of, shown
+from zoo_core.layout import FEATURE_MAP
 from zoo_core.model.chain import Chain
 from zoo_core.model.shapes import stage_shapes
 from zoo_core.scaffold.code import code_of
 from zoo_core.scaffold.sources import Cut
 from zoo_core.specs import CLASSIFIER, BackboneSpec
 from zoo_core.testing.networks import CLOSE, same_outputs
+from zoo_core.testing.sizes import image_sizes
 from zoo_core.weights_specs import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, TorchFile, WeightsRef
 
 CLASSIFIERS = ("classifier", "head", "fc")
 """torchvision's names for the part behind the features."""
 HEAVY = 3  # modules with parameters: fewer are a stem, or one layer of it
 SMALLER = 1.5  # the least ratio of two sides that counts: convolutions without padding lose some pixels
-STRIDES = (1, 2, 4, 8, 16, 32, 64)
+OLD_KEYS = ("densenet",)
+"""The beginnings of the names of networks whose files have keys of an older torchvision, which it
+translates when it loads them."""
 
 FUNCTIONS: dict[Any, tuple[str, ...]] = {
     torch.flatten: ("nn.Flatten()",),
@@ -92,8 +96,7 @@ class _Tracer(fx.Tracer):
 
 def _cut(name: str) -> tuple[dict[str, tuple[str, ...]], BackboneSpec]:
     """The parts of each stage, the classifier among them, and the facts about the network."""
-    weights = torchvision.models.get_model_weights(name)
-    refs = _weights(weights)
+    refs = _weights(name)
     preprocessing = refs[0].preprocessing if refs else Preprocessing(size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     try:
         with torch.device("meta"):
@@ -122,7 +125,7 @@ def _cut(name: str) -> tuple[dict[str, tuple[str, ...]], BackboneSpec]:
         reference="model:published",
         stages=base.stages,
         channels=shape[0],
-        **_sizes(base, preprocessing.size),
+        **asdict(image_sizes(base, FEATURE_MAP, shape[0], preprocessing.size)),
         year=None,
         preprocessing=preprocessing,
         params=sum(parameter.numel() for parameter in network.parameters()),
@@ -249,37 +252,23 @@ def _parts_code(parts: tuple[str, ...], stage: int) -> str:
     return "\n".join(["(", *(f"{' ' * 16}{text}," for text in texts), " " * 12 + ")"])
 
 
-def _side(base: Chain, size: int) -> int:
-    """The side of the feature map for images of this size; 0 for a size that is not taken."""
-    try:
-        return list(stage_shapes(base, 3, size).values())[-1][-1]
-    except PluginError:
-        return 0
-
-
-def _sizes(base: Chain, size: int) -> dict[str, Any]:
-    """The stride and the sizes that are taken: all from the smallest on, or this one alone."""
-    here = _side(base, size)
-    stride = next((stride for stride in STRIDES if _side(base, size + 8 * stride) - here == 8), None)
-    if stride is None:
-        return {"stride": size // here, "min_size": size, "size_step": None}
-    smallest = next(side for side in range(stride, size + 1, stride) if _side(base, side) or side == size)
-    return {"stride": stride, "min_size": smallest}
-
-
-def _weights(enum: Any) -> tuple[WeightsRef, ...]:
+def _weights(name: str) -> tuple[WeightsRef, ...]:
     """All trained weights of a network, torchvision's default first."""
+    enum = torchvision.models.get_model_weights(name)
     members = sorted(enum, key=lambda member: member is not getattr(enum, "DEFAULT", None))
-    return tuple(_weights_ref(member) for member in members)
+    keys = "model:keys" if name.startswith(OLD_KEYS) else None
+    return tuple(_weights_ref(member, keys) for member in members)
 
 
-def _weights_ref(member: Any) -> WeightsRef:
+def _weights_ref(member: Any, keys: str | None) -> WeightsRef:
+    """The facts as torchvision states them. Of most files, some of them from elsewhere, it names no
+    licence."""
     transform, meta = member.transforms(), member.meta
     (size,), (resized,) = transform.crop_size, transform.resize_size
     figures = next(iter(meta["_metrics"].values()))
     return WeightsRef(
         tag=member.name.lower().replace("_", "-"),
-        sources=(TorchFile(file=member.url.rpartition("/")[2]),),
+        sources=(TorchFile(file=member.url.rpartition("/")[2], keys=keys),),
         preprocessing=Preprocessing(
             size=size,
             crop=round(size / max(size, resized), 4),
@@ -288,7 +277,7 @@ def _weights_ref(member: Any) -> WeightsRef:
             std=tuple(transform.std),
         ),
         data="ImageNet-1k",
-        licence=meta.get("license", "BSD-3-Clause"),
+        licence=meta.get("license", "unknown"),
         classes="imagenet-1k",
         top1=figures["acc@1"],
         top5=figures["acc@5"],

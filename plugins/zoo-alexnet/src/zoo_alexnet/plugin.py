@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zoo_core import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Paper, Preprocessing, TorchFile, WeightsRef, hookimpl
 
+HOOK_API = 2
+
 PREPROCESSING = Preprocessing(size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 

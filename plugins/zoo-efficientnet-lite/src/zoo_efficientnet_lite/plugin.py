@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zoo_core import BackboneSpec, PackageFile, Paper, Preprocessing, TimmTwin, WeightsRef, hookimpl
 
+HOOK_API = 2
+
 PAPER = Paper(
     title="EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
     authors="Tan, Le",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zoo_core import BackboneSpec, HubFile, Paper, Preprocessing, TorchFile, WeightsRef, hookimpl
 
+HOOK_API = 2
+
 HALF = (0.5, 0.5, 0.5)
 
 FOLDED = "torchvision's IMAGENET1K_V1; its transform_input, which normalises a second time, is folded into mean and std"

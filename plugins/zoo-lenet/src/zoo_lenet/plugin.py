@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zoo_core import BackboneSpec, PackageFile, Paper, Preprocessing, WeightsRef, hookimpl
 
+HOOK_API = 2
+
 PAPER = Paper(
     title="Gradient-Based Learning Applied to Document Recognition",
     authors="LeCun, Bottou, Bengio, Haffner",

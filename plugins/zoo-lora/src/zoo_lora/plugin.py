@@ -5,6 +5,8 @@ from __future__ import annotations
 from zoo_core import FreezeSpec, Paper, hookimpl
 from zoo_lora.strategy import LoraOptions
 
+HOOK_API = 2
+
 PAPER = Paper(
     title="LoRA: Low-Rank Adaptation of Large Language Models",
     authors="Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang, Chen",

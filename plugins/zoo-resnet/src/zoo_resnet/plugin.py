@@ -15,6 +15,8 @@ from zoo_core import (
     hookimpl,
 )
 
+HOOK_API = 2
+
 EXPECTED_FAILURES = {
     "*: pins its weights": "zoo records the revision and the sha256 of these files when it first pulls them"
 }

@@ -8,6 +8,8 @@ from typing import Any
 
 from zoo_core import BackboneSpec, HubFile, Layout, Preprocessing, WeightsRef, hookimpl
 
+HOOK_API = 2
+
 INDEX = Path(__file__).with_name("index.json")
 IMAGENET_CLASSES = 1000
 DATA = {"in1k": "ImageNet-1k", "in12k": "ImageNet-12k", "in21k": "ImageNet-21k", "in22k": "ImageNet-22k"}

@@ -8,6 +8,8 @@ from typing import Any
 
 from zoo_core import BackboneSpec, Layout, Paper, Preprocessing, TimmTwin, TorchFile, WeightsRef, hookimpl
 
+HOOK_API = 2
+
 INDEX = Path(__file__).with_name("index.json")
 SWAG = "SWAG"
 """A part of torchvision's names of weights that were first trained on images of Instagram (arXiv 2201.08371)."""

@@ -15,6 +15,8 @@ from zoo_core import (
     hookimpl,
 )
 
+HOOK_API = 2
+
 PREPROCESSING = Preprocessing(size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 PAPER = Paper(

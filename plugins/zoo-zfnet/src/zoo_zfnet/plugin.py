@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zoo_core import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Paper, Preprocessing, hookimpl
 
+HOOK_API = 2
+
 
 @hookimpl
 def zoo_backbones() -> list[BackboneSpec]:
