@@ -34,7 +34,8 @@ def test_a_run_directory_holds_everything_and_opens_again(config: FinetuneConfig
     tables = {"config.json", "metrics.jsonl", "images.safetensors", "model.safetensors"}
     assert names == tables | {"curves.png", "confusion.png", "README.md"}
     facts = read_run(result.directory).facts
-    assert facts.config == replace(config, precision=facts.config.precision, compile=facts.config.compile)
+    decided = {"precision": facts.config.precision, "compile": facts.config.compile, "lr": 0.01, "patience": 5}
+    assert facts.config == replace(config, **decided)
     assert facts.config.precision in ("float32", "bfloat16")
     assert facts.config.compile in ("on", "off")
     assert (facts.views, facts.split_points) == (2, ("layer3",))
@@ -130,7 +131,7 @@ def test_a_run_directory_that_is_not_empty_is_never_written_to(config: FinetuneC
     ("change", "message"),
     [
         (lambda facts: facts.update(format="x"), "is not the config of a zoo run"),
-        (lambda facts: facts.update(version=99), "has version 99, and this zoo reads 1"),
+        (lambda facts: facts.update(version=99), "has version 99, and this zoo reads up to 2"),
         (lambda facts: facts.pop("classes"), "has no 'classes'"),
         (lambda facts: facts.update(classes=[1, 2]), "1 is not a text"),
         (lambda facts: facts["backbone"].update(distribution="zoo-nowhere"), "zoo-nowhere, which is not installed"),
