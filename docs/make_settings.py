@@ -56,7 +56,7 @@ their reasons first; its config.json and its card hold them.
   loss lower than ever before. `--patience` sets another number; with `--best-epoch highest` nothing
   ends early unless it is set.
 
-What was measured for these rules: [benchmarks](../benchmarks/README.md#defaults).
+The figures behind these rules: [benchmarks](../benchmarks/README.md#defaults).
 """
 HEADER = "| option | values | default | meaning |\n|---|---|---|---|\n"
 

@@ -3,7 +3,8 @@
 Each run is stopped in each phase of its plan by the wish that a signal makes: in the middle of an epoch, while the last one
 is measured, and when it was. Seen to fail: without the optimizer's state, the random numbers or the summed loss in the
 checkpoint, or with the newest weights in it in place of the best; where a position at the end of an epoch's steps is
-refused; where a measurement is not left (the run was measured to its end, and finished).
+refused; where a measurement is not left (the run was measured to its end, and finished);
+where a resumed run looks for its learning rate again.
 """
 
 from __future__ import annotations
