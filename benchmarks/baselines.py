@@ -1,8 +1,9 @@
 """How others fine-tune: each function imports its library and returns a training by that library's usual recipe.
 
 All get the same files, the same weights (a state dict under torchvision's key names), batches of 32, the centre of each
-image (shorter side 256, then 224 x 224) and AdamW. Frozen is what the strategy says: "head-only", "last:1" (layer4
-learns, too) or "full". Each returns the accuracy and the loss on the validation images after the last epoch; every epoch
+image (shorter side 256, then 224 x 224) and AdamW. Frozen is what the strategy says: TRAINABLE names what is not. A
+network of timm's own, such as timm-vit_small_patch16_224, is for timm alone, with timm's weights' names and transform.
+Each returns the accuracy and the loss on the validation images after the last epoch; every epoch
 ends with an evaluation. Worker processes that decode: as many as there are cores.
 """
 
@@ -44,15 +45,23 @@ class Outcome:
 Train = Callable[[Task], Outcome]
 
 
-def learns(name: str, strategy: str) -> bool:
-    """Whether a parameter or a module of torchvision's resnet, by its name, learns under a strategy."""
-    return strategy == "full" or name.startswith("fc") or (strategy == "last:1" and name.startswith("layer4"))
+TRAINABLE = {
+    "resnet": {"head-only": ("fc",), "last:1": ("fc", "layer4")},
+    "vit": {"head-only": ("head",), "last:2": ("head", "norm", "blocks.10", "blocks.11")},  # of twelve blocks
+}
+"""How the names of what learns begin, by the kind of network and the strategy."""
 
 
-def freeze(network: Any, strategy: str) -> None:
+def learns(name: str, task: Task) -> bool:
+    """Whether a parameter or a module of the task's network, by its name, learns."""
+    kind = "vit" if "vit" in task.backbone else "resnet"
+    return task.strategy == "full" or name.startswith(TRAINABLE[kind][task.strategy])
+
+
+def freeze(network: Any, task: Task) -> None:
     """The tutorials' way: what is frozen wants no gradients."""
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(learns(name, strategy))
+        parameter.requires_grad_(learns(name, task))
 
 
 def torchvision_network(task: Task) -> Any:
@@ -65,7 +74,7 @@ def torchvision_network(task: Task) -> Any:
     network.load_state_dict(load_file(task.weights))
     torch.manual_seed(0)
     network.fc = torch.nn.Linear(network.fc.in_features, 4)
-    freeze(network, task.strategy)
+    freeze(network, task)
     return network
 
 
@@ -132,10 +141,13 @@ def by_timm() -> Train:
     from torchvision.datasets import ImageFolder
 
     def train(task: Task) -> Outcome:
-        network = timm.create_model(task.backbone, checkpoint_path=str(task.weights))
+        network = timm.create_model(task.backbone.removeprefix("timm-"), checkpoint_path=str(task.weights))
         network.reset_classifier(4)
-        freeze(network, task.strategy)
-        transform = timm.data.create_transform((3, SIZE, SIZE), crop_pct=SIZE / SHORTER, interpolation="bilinear")
+        freeze(network, task)
+        if task.backbone.startswith("timm-"):
+            transform = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
+        else:
+            transform = timm.data.create_transform((3, SIZE, SIZE), crop_pct=SIZE / SHORTER, interpolation="bilinear")
         folders = [ImageFolder(str(task.photos / part), transform) for part in ("train", "val")]
         return plain_loop(network, *loaders(*folders), task)
 
@@ -240,7 +252,7 @@ def by_lightning() -> Train:
             self.task = task
             self.network = torchvision_network(task)
             for name, part in self.network.named_children():  # as in Lightning's own guide to transfer learning
-                part.train(learns(name, task.strategy))
+                part.train(learns(name, task))
 
         def training_step(self, batch: Any, _: int) -> Any:
             images_BCHW, labels_B = batch

@@ -45,8 +45,8 @@ LINE = "{:<18}{:>8}{:>13}{:>10}{:>10}{:>10}{:>10}"
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time whole fine-tunes, zoo beside others.")
     parser.add_argument("photos", type=Path, help="a folder of JPEGs, made where there are none")
-    parser.add_argument("--backbone", default="resnet18", help="a resnet (default resnet18)")
-    parser.add_argument("--strategy", default="head-only", choices=("head-only", "last:1", "full"))
+    parser.add_argument("--backbone", default="resnet18", help="a resnet, or a vit of timm's as timm-NAME (default resnet18)")
+    parser.add_argument("--strategy", default="head-only", choices=("head-only", "last:1", "last:2", "full"))
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3, help="how often each trains (default 3)")
     parser.add_argument("--train", type=int, default=200, help="training images (default 200)")
@@ -90,7 +90,12 @@ def make_weights(path: Path, backbone: str, photos: Path) -> None:
     from baselines import torchvision_folders
 
     torch.manual_seed(0)
-    network = models.get_model(backbone)
+    if backbone.startswith("timm-"):
+        import timm
+
+        network: torch.nn.Module = timm.create_model(backbone.removeprefix("timm-"))
+    else:
+        network = models.get_model(backbone)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # the plain mean of what is seen
