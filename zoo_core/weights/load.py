@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from zoo_core.errors import PluginError, WeightsError
 from zoo_core.model.chain import Chain
+from zoo_core.model.lean_torch import ShapeInference
 from zoo_core.model.shapes import loose_tensors
 
 M = TypeVar("M", bound=nn.Module)
@@ -21,6 +22,8 @@ _INITIALISERS = {
     *(getattr(nn.init, name) for name in dir(nn.init) if name[0] != "_" and name.endswith("_")),
     *(getattr(Tensor, name) for name in ("uniform_", "normal_", "fill_", "zero_")),
 }
+_IN_PLACE = {getattr(Tensor, name) for name in ("add_", "clamp_", "div_", "erfinv_", "mul_", "sub_")}
+"""Of these builders make their own initialisers, such as a truncated normal distribution."""
 
 
 class _SkipInitialisers(TorchFunctionMode):
@@ -29,7 +32,7 @@ class _SkipInitialisers(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in _INITIALISERS:
+        if func in _INITIALISERS or (func in _IN_PLACE and args[0].is_meta):
             return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
 
@@ -40,7 +43,7 @@ def without_storage() -> Iterator[None]:
 
     The caller fills every tensor afterwards.
     """
-    with torch.device("meta"), _SkipInitialisers():
+    with torch.device("meta"), ShapeInference(), _SkipInitialisers():
         yield
 
 
