@@ -112,10 +112,18 @@ class Predictor:
         """Measure the network on images whose targets are in the order of `classes`."""
         return self.measure(*self.outputs(part, watch))
 
-    def outputs(self, part: Part, watch: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor]:
-        """Outputs (N, K) for N images, and their targets (N) or (N, K), on the CPU."""
+    def outputs(
+        self,
+        part: Part,
+        watch: Callable[[int, int], None] | None = None,
+        compute: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Outputs (N, K) for N images, and their targets (N) or (N, K), on the CPU.
+
+        `compute` maps normalised images (B, C, H, W) to outputs in place of the network.
+        """
         inputs = ImageInputs(self._batches(part), self.device)
-        return Evaluator(self.objective, self.device).outputs(self.network, inputs, watch=watch)
+        return Evaluator(self.objective, self.device).outputs(self.network, inputs, compute, watch)
 
     def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
         """The figures of outputs. Raises ZooError where they are no finite numbers."""

@@ -56,6 +56,7 @@ FLOORS = (
     "hub",
     "library",
     "evaluation",
+    "exporting",
     "saving",
     "listing",
     "testing",

@@ -1,4 +1,4 @@
-"""`zoo list`: the backbones, heads, strategies, data sets and weights to choose from."""
+"""`zoo list`: the backbones, heads, strategies, weights and the rest to choose from."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ COLUMNS = {
     "heads": ("name", "summary", "options", "plugin"),
     "strategies": ("name", "summary", "options", "plugin"),
     "datasets": ("name", "summary", "images", "classes", "licence", "plugin"),
+    "metrics": ("name", "summary", "options", "plugin"),
+    "exporters": ("name", "summary", "options", "plugin"),
     "weights": ("backbone", "weights", "sources", "size", "licence", "top-1 %", "here"),
 }
 RIGHT = {"year", "params", "GMACs", "top-1 %", "images", "classes", "size"}
@@ -30,7 +32,7 @@ SHOWN_TAGS = 3  # of one backbone's weights; `zoo info NAME` shows all
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json: bool, **given: Any) -> None:
-    """List backbones (the default), heads, strategies, datasets or weights, those whose name holds
+    """List backbones (the default), heads, strategies, datasets, metrics, exporters or weights, those whose name holds
     TEXT.
 
     Large families of backbones are one line each, until a filter chooses among them.

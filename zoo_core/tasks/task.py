@@ -77,6 +77,10 @@ class Task(ABC, Generic[E]):
     def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
         """The score on `targets` of the best constant answer, found in the training targets."""
 
+    def values(self, outputs_NK: Tensor) -> Tensor:
+        """What outputs say (N, K): probabilities of classes or labels, or numbers."""
+        return outputs_NK
+
     @abstractmethod
     def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
         """The answers for one image, names with values; `top` limits a single-label task's."""
