@@ -84,23 +84,24 @@ def table(names: list[str], rows: dict[str, dict[str, Any]]) -> str:
     text = [
         f"# The architectures of timm {timm.__version__}",
         "",
-        f"`scripts/survey.py` tried {len(names)} architectures: {len(cut)} are cut into stages, and the stages of each",
-        "compute the same operators with the same wiring as timm's network, so their outputs are equal; the keys are the",
-        f"same too. {len(names) - len(cut)} are not provided, for the reason in the last column. {untried} are not tried yet",
-        "and not provided. `scripts/make_index.py` wrote this table.",
+        f"`scripts/survey.py` tried {len(names)} architectures: {len(cut)} are cut into stages. The stages of each compute",
+        "the same operators with the same wiring as timm's network, so that no output differs, and have all of its keys.",
+        f"{len(names) - len(cut)} are not provided, for the reason in the last column. {untried or 'None'} are not tried yet.",
+        "`pytest plugins/zoo-timm -m whole` compares the outputs of the cheapest network of each family in numbers.",
+        "`scripts/make_index.py` wrote this table.",
         "",
-        "| architecture | features | stages | equal | reason |",
-        "|---|---|---|---|---|",
+        "| architecture | features | stages | largest difference | keys | reason |",
+        "|---|---|---|---|---|---|",
     ]
     for name in names:
         row = rows[name]
         if "reason" in row:
             reason = row["reason"].replace("|", "/")
-            text.append(f"| {name} | - | - | - | {reason} |")
+            text.append(f"| {name} | - | - | - | - | {reason} |")
         else:
             shape = " x ".join(map(str, row["shapes"][-1]))
             kind = "map" if row["tokens"] is None else "tokens"
-            text.append(f"| {name} | {kind} {shape} | {len(row['stages'])} | yes | |")
+            text.append(f"| {name} | {kind} {shape} | {len(row['stages'])} | 0 | all | |")
     return "\n".join(text) + "\n"
 
 
