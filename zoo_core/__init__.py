@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoo_core.model.transform import Transform
     from zoo_core.options import NoOptions, format_options, parse_options
     from zoo_core.predict import Prediction, Predictor
+    from zoo_core.result_specs import ExporterSpec, MetricSpec
     from zoo_core.saving import save_run
     from zoo_core.settings import FinetuneConfig
     from zoo_core.specs import (
@@ -38,10 +39,8 @@ if TYPE_CHECKING:
         BackboneSpec,
         CommandSpec,
         DatasetSpec,
-        ExporterSpec,
         FreezeSpec,
         HeadSpec,
-        MetricSpec,
         Paper,
     )
     from zoo_core.training.callback import Callback, NullCallback
@@ -140,7 +139,7 @@ _HOME = {
     "DataError": "zoo_core.errors",
     "DatasetSpec": "zoo_core.specs",
     "Export": "zoo_core.exporting",
-    "ExporterSpec": "zoo_core.specs",
+    "ExporterSpec": "zoo_core.result_specs",
     "FROZEN": "zoo_core.freezing.plan",
     "FinetuneConfig": "zoo_core.settings",
     "FolderImages": "zoo_core.data.sources",
@@ -154,7 +153,7 @@ _HOME = {
     "IMAGENET_STD": "zoo_core.weights_specs",
     "Images": "zoo_core.data.sources",
     "Layout": "zoo_core.layout",
-    "MetricSpec": "zoo_core.specs",
+    "MetricSpec": "zoo_core.result_specs",
     "Model": "zoo_core.model.assemble",
     "NoOptions": "zoo_core.options",
     "NullCallback": "zoo_core.training.callback",

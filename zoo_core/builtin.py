@@ -15,7 +15,8 @@ from zoo_core.freezing.strategies import (
 )
 from zoo_core.hookspecs import hookimpl
 from zoo_core.options import NoOptions
-from zoo_core.specs import TASKS, DatasetSpec, ExporterSpec, FreezeSpec, HeadSpec, MetricSpec, Paper
+from zoo_core.result_specs import ExporterSpec, MetricSpec
+from zoo_core.specs import TASKS, DatasetSpec, FreezeSpec, HeadSpec, Paper
 
 HOOK_API = hookspecs.HOOK_API
 

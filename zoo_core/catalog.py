@@ -18,7 +18,8 @@ from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, pri
 from zoo_core.installing import install_hint
 from zoo_core.options import format_options, parse_options, split_name
 from zoo_core.registry import known_plugins
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, ExporterSpec, FreezeSpec, HeadSpec, MetricSpec
+from zoo_core.result_specs import ExporterSpec, MetricSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 
 S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec, CommandSpec, MetricSpec, ExporterSpec)
 

@@ -17,10 +17,11 @@ from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, PluginError, UsageError, ZooError, brief, printable
 from zoo_core.library import load
+from zoo_core.result_specs import MetricSpec
 from zoo_core.runs.images import Digests, digests_of, read_images, short
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
-from zoo_core.specs import MetricSpec, TaskName, resolve
+from zoo_core.specs import TaskName, resolve
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.training.job import open_dataset
@@ -52,8 +53,9 @@ class Overlap:
 class RunEvaluation:
     """The evaluation of a run, and the part of the data that it was measured on.
 
-    `baseline` is the best constant answer: of the run's training images for its own data, else of the measured ones.
-    `overlap` says which images the run was made with; None where the run has no record of its images.
+    `baseline` is the best constant answer: of the run's training images for its own data, else
+    of the measured ones. `overlap` says which images the run was made with; None where the run
+    has no record of its images.
     """
 
     evaluation: Evaluation
@@ -81,14 +83,17 @@ def evaluate_run(
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> RunEvaluation:
-    """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part of its own data.
+    """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part
+    of its own data.
 
-    `bad_images` is that of `zoo finetune`: as in the run for its own data, and "fail" for others, unless it is given.
-    `metrics` name further figures to compute ("NAME" or "NAME:options"; `zoo list metrics` shows all).
-    `scanning` and `watch` are called with (images done, of how many), during the scan and during the evaluation.
+    `bad_images` is that of `zoo finetune`: as in the run for its own data, and "fail" for
+    others, unless it is given. `metrics` name further figures ("NAME" or "NAME:options"; `zoo
+    list metrics` shows all). `scanning` and `watch` are called with (images done, of how many),
+    during the scan and during the evaluation.
 
-    Raises DataError when the classes differ or when the run's own data are no longer what they were, UsageError for a
-    metric that is unknown or of another task, and PluginError for one that gives no finite number.
+    Raises DataError when the classes differ or when the run's own data are no longer what they
+    were, UsageError for a metric that is unknown or of another task, and PluginError for one
+    that gives no finite number.
     """
     catalog = catalog or open_catalog()
     chosen = [catalog.metric(text) for text in metrics]
@@ -99,7 +104,8 @@ def evaluate_run(
     for metric in chosen:
         check_measures(metric, facts.task)
     known = read_images(predictor.directory, facts)
-    source, name = measured_part(run, facts, data, catalog, scanning, bad_images)
+    command = f"zoo evaluate {quoted(printable(str(run)))}"
+    source, name = measured_part(run, facts, data, catalog, scanning, bad_images, command=command)
     if data is None:
         train = source.parts["train"]
         known = {**(known or digests_of(source.parts)), name: frozenset()}  # its own part is no surprise
@@ -141,13 +147,15 @@ def measured_part(
     catalog: Catalog,
     scanning: Watch | None = None,
     bad_images: BadImages | None = None,
+    *,
+    command: str,
 ) -> tuple[Source, PartName]:
-    """The images to measure a run on, scanned: those of `data`, or the held-out part of its own where it is None.
+    """The images to measure a run on, scanned: those of `data`, or the held-out part of its own.
 
-    Raises as `evaluate_run`.
+    `command` is that of the user, for the next step of an error. Raises as `evaluate_run`.
     """
     if data is None:
-        check_own_data(str(run), facts.config.data_text)
+        check_own_data(str(run), facts.config.data_text, command)
         source = _own_data(facts, catalog, scanning, bad_images)
         return source, _held_out(source, facts)
     opened = open_dataset(data, catalog, facts.task, scanning)
@@ -165,9 +173,13 @@ def check_measures(metric: Choice[MetricSpec], task: TaskName) -> None:
 
 
 def measured(metric: Choice[MetricSpec], answers_NK: npt.NDArray[np.float64], targets: npt.NDArray[Any]) -> float:
-    """The figure of a metric. Raises PluginError, which names its distribution, where it gives no finite number."""
+    """The figure of a metric, which gets copies of answers and targets.
+
+    Raises PluginError, which names its distribution, where it gives no finite number.
+    """
     with attributing_errors(metric.entry):
-        figure: Any = resolve(metric.spec.compute)(metric.options, answers=answers_NK, targets=targets)
+        compute = resolve(metric.spec.compute)
+        figure: Any = compute(metric.options, answers=answers_NK.copy(), targets=targets.copy())
         number = float(figure)
     if not math.isfinite(number):
         raise PluginError(f"{owner_of(metric.entry)} gives {brief(figure)} for {len(answers_NK)} images.")
@@ -199,7 +211,8 @@ def _own_data(
 
 
 def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> Digests | None:
-    """The images of a run that has no record of them, from its own data on this machine; None where they are gone.
+    """The images of a run that has no record of them, from its own data on this machine; None where
+    they are gone.
 
     Nothing is fetched for it, and no place is looked at that a stranger's config names.
     """
@@ -222,7 +235,7 @@ def _is_a_strangers(run: str | Path) -> bool:
     return not Path(run).is_dir() or Path(run).absolute().parent.name == "snapshots"
 
 
-def check_own_data(run: str, data: str) -> None:
+def check_own_data(run: str, data: str, command: str) -> None:
     """Raise UsageError when a published model's config names data that would be fetched.
 
     A stranger wrote that config: its addresses are not asked without the user's word.
@@ -230,7 +243,7 @@ def check_own_data(run: str, data: str) -> None:
     if _is_fetched(data) and _is_a_strangers(run):
         raise UsageError(
             f"the config of {printable(run)} names data that would be fetched: {printable(data):.200}. "
-            f"If you trust them: `zoo evaluate {quoted(printable(run))} --data {quoted(printable(data)):.200}`."
+            f"If you trust them: `{command} --data {quoted(printable(data)):.200}`."
         )
 
 

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 
 import pluggy
 
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, ExporterSpec, FreezeSpec, HeadSpec, MetricSpec
+from zoo_core.result_specs import ExporterSpec, MetricSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 
 PROJECT = "zoo"
 """The name of the pluggy project and of the entry-point group."""
@@ -241,8 +242,8 @@ def zoo_metrics() -> Sequence[MetricSpec]:
 def zoo_exporters() -> Sequence[ExporterSpec]:
     """Return the formats that this plugin exports runs to.
 
-    `export` names a function `(options, *, network, example_BCHW, facts, path) -> None`, and `run` one that
-    opens the file, `(path) -> Callable`. Since hook API 2.
+    `export` names a function `(options, *, network, example_BCHW, facts, path) -> None`, and `run`
+    one that opens the file, `(path) -> Callable`. Since hook API 2.
 
     # zoo_graph/plugin.py
     from zoo_core import ExporterSpec, hookimpl
@@ -257,7 +258,7 @@ def zoo_exporters() -> Sequence[ExporterSpec]:
                 export="zoo_graph.export:export",
                 run="zoo_graph.export:run",
                 suffix=".pt2",
-                summary="for batches of two images",
+                summary="a graph of torch's operators",
             )
         ]
 
@@ -265,10 +266,12 @@ def zoo_exporters() -> Sequence[ExporterSpec]:
     import torch
 
     def export(options, *, network, example_BCHW, facts, path):
-        torch.export.save(torch.export.export(network, (example_BCHW,)), path)
+        any_number = ({0: torch.export.Dim("batch", min=1)},)
+        graph = torch.export.export(network, (example_BCHW,), dynamic_shapes=any_number)
+        torch.export.save(graph, path)
 
     def run(path):
         network = torch.export.load(path).module()
-        return lambda images_BCHW: network(torch.from_numpy(images_BCHW)).numpy()
+        return lambda images_BCHW: network(torch.from_numpy(images_BCHW)).detach().numpy()
     """
     raise NotImplementedError

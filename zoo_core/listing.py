@@ -155,13 +155,13 @@ def _with_options(catalog: Catalog, kind: type[Any]) -> Rows:
 
 
 def _metrics(catalog: Catalog) -> Rows:
-    from zoo_core.specs import MetricSpec
+    from zoo_core.result_specs import MetricSpec
 
     return _with_options(catalog, MetricSpec)
 
 
 def _exporters(catalog: Catalog) -> Rows:
-    from zoo_core.specs import ExporterSpec
+    from zoo_core.result_specs import ExporterSpec
 
     return _with_options(catalog, ExporterSpec)
 

@@ -6,7 +6,6 @@ A spec names code by its import path (`"zoo_vgg.model:build"`); `resolve` import
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -34,7 +33,6 @@ CLASSIFIER = "classifier"
 HEAD = "head"
 """The head's name in plans, tables and saved weights."""
 
-SUFFIX = re.compile(r"\.[a-z0-9]{1,16}", re.ASCII)
 MAX_SUMMARY = 100  # of a command: with its name and its plugin's it is a line or two of `zoo --help`
 
 TaskName = Literal["classification", "multilabel", "regression"]
@@ -250,51 +248,3 @@ class CommandSpec(Checked):
         told = f"summary must be one line of at most {MAX_SUMMARY} characters"
         require(one, f"command '{self.name}': {told}, got {brief(self.summary)}")
         check_path(self.name, self.command)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricSpec(Checked):
-    """A figure of a run's answers, which `zoo evaluate --metric NAME` shows."""
-
-    name: str
-    compute: str
-    """Import path of a function `(options, *, answers, targets) -> float`. `answers` (N, K) float64 are probabilities of
-    classes or labels, or numbers in the targets' units; `targets` are class indices (N), else (N, K)."""
-    summary: str
-    options: type = NoOptions
-    tasks: tuple[TaskName, ...] = ("classification",)
-
-    def check(self) -> None:
-        _check_chosen("metric", self, self.compute)
-        known = bool(self.tasks) and set(self.tasks) <= set(TASKS)
-        require(known, f"metric '{self.name}' measures the tasks {self.tasks!r}; there are {', '.join(TASKS)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExporterSpec(Checked):
-    """A format in which `zoo export RUN --to NAME` writes a run, and the way to run its files."""
-
-    name: str
-    export: str
-    """Import path of a function `(options, *, network, example_BCHW, facts, path) -> None` that writes one file. `network`
-    maps normalised images (B, C, H, W) to answers (B, K) as metrics take them; `facts`, a dict, go into the file."""
-    run: str
-    """Import path of a function `(path) -> Callable`; the callable maps arrays (B, C, H, W) to arrays (B, K)."""
-    suffix: str
-    summary: str
-    options: type = NoOptions
-
-    def check(self) -> None:
-        _check_chosen("exporter", self, self.export)
-        check_path(self.name, self.run)
-        require(bool(SUFFIX.fullmatch(str(self.suffix))), f"exporter '{self.name}': {brief(self.suffix)} is no suffix")
-
-
-def _check_chosen(kind: str, spec: MetricSpec | ExporterSpec, path: str) -> None:
-    check_name(kind, spec.name)
-    check_texts(f"{kind} '{spec.name}'", summary=spec.summary)
-    check_options(f"{kind} '{spec.name}'", spec.options)
-    check_path(spec.name, path)
-
-
-Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec | CommandSpec | MetricSpec | ExporterSpec

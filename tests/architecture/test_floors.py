@@ -29,6 +29,7 @@ FLOORS = (
     "layout",
     "weights_specs",
     "specs",
+    "result_specs",
     "freezing",
     "hookspecs",
     "builtin",

@@ -16,6 +16,7 @@ from zoo_core.cli.common import (
     shown,
     table,
 )
+from zoo_core.errors import printable
 
 if TYPE_CHECKING:
     from zoo_core.evaluation import RunEvaluation
@@ -94,7 +95,7 @@ def evaluate(
     for sentence in task.baseline_sentences(measured.evaluation.figures(), measured.baseline):
         out.print(sentence, markup=False)
     for name, figure in measured.metrics.items():
-        out.print(f"{shown(name)}: {figure:.4g}", markup=False)
+        out.print(f"{printable(name)}: {figure:.4g}", markup=False)
 
 
 def _overlap_sentences(measured: RunEvaluation) -> list[str]:

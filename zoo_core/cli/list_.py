@@ -32,8 +32,8 @@ SHOWN_TAGS = 3  # of one backbone's weights; `zoo info NAME` shows all
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json: bool, **given: Any) -> None:
-    """List backbones (the default), heads, strategies, datasets, metrics, exporters or weights, those whose name holds
-    TEXT.
+    """List backbones (the default), heads, strategies, datasets, metrics, exporters or weights, those
+    whose name holds TEXT.
 
     Large families of backbones are one line each, until a filter chooses among them.
 

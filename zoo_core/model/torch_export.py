@@ -1,4 +1,5 @@
-"""The format of torch.export: the network as a graph of torch's operators, with its weights, for batches of any size.
+"""The format of torch.export: the network as a graph of torch's operators, with its weights, for any
+number of images.
 
 Source: PyTorch's torch.export. Shapes: B batch, C channels, H height, W width, K outputs.
 """
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from zoo_core.options import NoOptions
 
 FACTS = "zoo.json"
-"""The name under which the file has the facts: `torch.export.load(path, extra_files={"zoo.json": ""})` reads them."""
+"""The name of the facts in the file; `torch.export.load(path, extra_files={"zoo.json": ""})` reads
+them."""
 
 
 def export(options: NoOptions, *, network: nn.Module, example_BCHW: Tensor, facts: dict[str, Any], path: Path) -> None:
@@ -29,13 +31,13 @@ def export(options: NoOptions, *, network: nn.Module, example_BCHW: Tensor, fact
     torch.export.save(program, path, extra_files={FACTS: json.dumps(facts)})
 
 
-def run(path: Path) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+def run(path: Path) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]:
     """Open such a file: a function from images (B, C, H, W) to answers (B, K)."""
     network = torch.export.load(path).module()
 
-    def answers(images_BCHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def answers(images_BCHW: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         with torch.no_grad():
-            found: npt.NDArray[np.float32] = network(torch.from_numpy(images_BCHW)).numpy()
+            found: npt.NDArray[Any] = network(torch.from_numpy(images_BCHW)).numpy()
         return found
 
     return answers

@@ -21,8 +21,9 @@ from zoo_core.errors import UsageError, printable, shown
 from zoo_core.hookspecs import HOOK_API
 from zoo_core.installing import ON_AN_INDEX, develop_command
 from zoo_core.registry import known_plugins
+from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.scaffold.sources import BLANK, Cut, cut_of
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, ExporterSpec, FreezeSpec, HeadSpec, MetricSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.version import __version__
 
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*", re.ASCII)

@@ -10,8 +10,9 @@ from types import ModuleType
 from typing import Any
 
 from zoo_core.discovery import registered_specs
+from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.spec_checks import collecting_faults, fault_of
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, ExporterSpec, FreezeSpec, HeadSpec, MetricSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.testing.build_rules import BUILD_RULES
 from zoo_core.testing.check import Check, checks_of, rule
 from zoo_core.testing.command_rules import COMMAND_RULES
