@@ -35,7 +35,8 @@ def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json:
     """List backbones (the default), heads, strategies, datasets, metrics, exporters or weights, those
     whose name holds TEXT.
 
-    Large families of backbones are one line each, until a filter chooses among them.
+    Large families of backbones are one line each, until a filter chooses among them. A terminal
+    shows a long list page by page.
 
     \b
     zoo list
@@ -60,11 +61,12 @@ def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json:
         return
     if kind == "backbones" and not filters:
         rows = folded(rows)
-    print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT)
+    below = []
     if any(not ref.get("commercial", True) for row in rows if kind == "backbones" for ref in row["weights"]):
-        click.echo("* not for commercial use, by the licence of the weights")
+        below.append("* not for commercial use, by the licence of the weights")
     if any(not row.get("installed", True) for row in rows):
-        click.echo("`zoo plugin install NAME` installs a plugin.")
+        below.append("`zoo plugin install NAME` installs a plugin.")
+    print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT, below=below)
 
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:
