@@ -87,7 +87,7 @@ def _alike(func: Any, first: Tensor) -> Tensor:
     one."""
     name: str = func.__name__
     in_place = name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
-    return first if in_place else torch.empty_like(first)
+    return first if in_place else first.new_empty(first.shape)
 
 
 def _alike_both(first: Tensor, second: Tensor) -> bool:

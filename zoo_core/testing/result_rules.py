@@ -69,7 +69,7 @@ def writes_a_file_that_answers_alike(spec: ExporterSpec) -> None:
     torch.manual_seed(0)
     layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     network = nn.Sequential(*layers, nn.Linear(4, ANSWERS), nn.Softmax(1)).eval()
-    options = parse_options(spec.name, spec.options, with_required(spec.options, ""))
+    options: Any = parse_options(spec.name, spec.options, with_required(spec.options, ""))
     facts = {"task": "classification", "classes": ["a", "b", "c"]}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{spec.suffix}"
@@ -90,7 +90,7 @@ def writes_a_file_that_answers_alike(spec: ExporterSpec) -> None:
 
 
 def _figure(spec: MetricSpec, answers_NK: Answers, targets: Targets) -> float:
-    options = parse_options(spec.name, spec.options, with_required(spec.options, ""))
+    options: Any = parse_options(spec.name, spec.options, with_required(spec.options, ""))
     return float(resolve(spec.compute)(options, answers=answers_NK, targets=targets))
 
 
