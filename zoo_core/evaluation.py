@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
+from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, ZooError, printable
@@ -47,8 +48,9 @@ class Overlap:
 class RunEvaluation:
     """The evaluation of a run, and the part of the data that it was measured on.
 
-    `baseline` is the best constant answer: of the run's training images for its own data, else of the measured ones.
-    `overlap` says which images the run was made with; None where the run has no record of its images.
+    `baseline` is the best constant answer: of the run's training images for its own data, else of
+    the measured ones. `overlap` says which images the run was made with; None where the run has no
+    record of its images.
     """
 
     evaluation: Evaluation
@@ -73,12 +75,15 @@ def evaluate_run(
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> RunEvaluation:
-    """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part of its own data.
+    """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part
+    of its own data.
 
-    `bad_images` is that of `zoo finetune`: as in the run for its own data, and "fail" for others, unless it is given.
-    `scanning` and `watch` are called with (images done, of how many), during the scan and during the evaluation.
+    `bad_images` is that of `zoo finetune`: as in the run for its own data, and "fail" for others,
+    unless it is given. `scanning` and `watch` are called with (images done, of how many), during
+    the scan and during the evaluation.
 
-    Raises DataError when the classes differ or when the run's own data are no longer what they were.
+    Raises DataError when the classes differ or when the run's own data are no longer what they
+    were.
     """
     catalog = catalog or open_catalog()
     predictor = load(run, device=device, catalog=catalog)
@@ -145,11 +150,12 @@ def _own_data(
     own = facts.config
     opened = open_dataset(own.data_text, catalog, facts.task, scanning)
     source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
-    return source.with_validation(share=own.val_share, seed=own.seed, kind=str(facts.data.split.get("kind")))
+    return arranged(source, own, str(facts.data.split.get("kind")))
 
 
 def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> Digests | None:
-    """The images of a run that has no record of them, from its own data on this machine; None where they are gone.
+    """The images of a run that has no record of them, from its own data on this machine; None where
+    they are gone.
 
     Nothing is fetched for it, and no place is looked at that a stranger's config names.
     """

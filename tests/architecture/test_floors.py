@@ -57,6 +57,7 @@ FLOORS = (
     "library",
     "evaluation",
     "saving",
+    "choosing",
     "listing",
     "testing",
     "scaffold",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 NEEDED = (
+    "zoo_core.cli.compare",
     "zoo_core.cli.finetune",
     "zoo_core.cli.resume",
     "zoo_core.training.run",

@@ -12,7 +12,7 @@ from typing import Any
 from zoo_core.paths import sha256_of
 
 PICTURES, TENSORS = ["confusion.png", "curves.png"], ["images.safetensors", "model.safetensors"]
-FINISHED = sorted(["README.md", "config.json", "metrics.jsonl", *PICTURES, *TENSORS])
+FINISHED = sorted(["README.md", "answers.csv", "config.json", "metrics.jsonl", *PICTURES, *TENSORS])
 
 
 @dataclass
