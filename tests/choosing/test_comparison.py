@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from zoo_core.choosing.cells import Failure
 from zoo_core.choosing.comparison import Comparison, compare
 from zoo_core.choosing.grid import Cell, make_grid
 from zoo_core.choosing.picture import about, draw
@@ -15,6 +18,8 @@ from zoo_core.choosing.results import CellResult, Results
 from zoo_core.choosing.statistics import mcnemar, newcombe
 from zoo_core.cli.comparing import show_comparison
 from zoo_core.tasks.metrics import wilson
+
+JSON_PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
 
 def result(cell: Cell, right: list[bool] | None, *, images: int = 100, **facts: object) -> CellResult:
@@ -140,6 +145,20 @@ def test_candidates_on_other_images_are_doubted_and_an_incomplete_one_comes_last
     assert "the data have changed between them" in comparison.notes[0]
     assert "also chose the best epoch" in comparison.notes[1]
     assert json.loads(json.dumps(comparison.to_dict()))["results"][1]["trainings"] == 1
+
+
+def test_the_documented_fields_are_those_that_are_printed() -> None:
+    failed = (Failure("x", Path("runs/x/x"), "no reason"),)
+    printed = keys_of(replace(curves((40, 120, 200), (160, 240, 360)), failures=failed).to_dict())
+    (row,) = re.findall(r"^\| `zoo compare` \| (.*) \|$", JSON_PAGE.read_text(), re.MULTILINE)
+    assert printed == {word for code in re.findall(r"`([^`]*)`", row) for word in code.split()}
+
+
+def keys_of(value: object) -> set[str]:
+    """All keys in plain data, however deep."""
+    if isinstance(value, list | tuple):
+        return set().union(*map(keys_of, value))
+    return set(value) | keys_of(list(value.values())) if isinstance(value, dict) else set()
 
 
 @pytest.mark.parametrize(("number", "told"), [(316.2, 320), (9.6, 10), (1234, 1200), (99.7, 100), (1000, 1000)])

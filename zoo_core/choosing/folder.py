@@ -37,6 +37,7 @@ class Folder:
             self.cells = _read_cells(root / CELLS)
         elif root.exists() and (not root.is_dir() or any(path.name != ".lock" for path in root.iterdir())):
             raise UsageError(f"{printable(str(root))} exists and is no comparison. Give another --out, or remove it.")
+        self._names = {_key(one["settings"]): name for name, one in self.cells.items()}
 
     def held(self) -> AbstractContextManager[None]:
         """Create the folder, and keep other comparisons out of it. Raises ZooError if there is
@@ -51,24 +52,22 @@ class Folder:
 
     def claim(self, grid: Grid) -> None:
         """Give every cell of a grid its directory, and write down which is whose."""
-        names = {_key(one["settings"]): name for name, one in self.cells.items()}
         for cell in grid.cells:
             settings = settings_asked(cell.config)
-            if _key(settings) in names:
+            if _key(settings) in self._names:
                 continue
             wanted, number = grid.name(cell), 1
             name = wanted
-            while name in self.cells:
+            while name in self.cells or (self.root / name).exists():
                 number += 1
                 name = f"{wanted}-{number}"
             self.cells[name] = {"settings": settings}
-            names[_key(settings)] = name
+            self._names[_key(settings)] = name
         self._write()
 
     def directory(self, cell: Cell) -> Path:
         """The run directory of a cell that was claimed."""
-        key = _key(settings_asked(cell.config))
-        return self.root / next(name for name, one in self.cells.items() if _key(one["settings"]) == key)
+        return self.root / self._names[_key(settings_asked(cell.config))]
 
     def is_finished(self, cell: Cell) -> bool:
         directory = self.directory(cell)
@@ -94,7 +93,8 @@ class Folder:
             self._write()
 
     def trainable_parameters(self, cell: Cell) -> int | None:
-        return self.cells[self.directory(cell).name].get("trainable_parameters")
+        trainable: int | None = self.cells[self.directory(cell).name].get("trainable_parameters")
+        return trainable
 
     def _write(self) -> None:
         write_text(self.root / CELLS, json_text({"format": FORMAT, "version": VERSION, "cells": self.cells}))

@@ -116,7 +116,7 @@ def make_grid(
         raise UsageError(f"--seeds {seeds} from --seed {base.seed} on leads beyond {MAX_SEED}, the largest seed.")
     all_seeds = tuple(range(base.seed, base.seed + seeds))
     all_shares = tuple(sorted(set(shares or (base.train_share,))))
-    numbers = [None] if folds is None else list(range(1, folds + 1))
+    numbers: list[int | None] = [None] if folds is None else list(range(1, folds + 1))
     cells = tuple(
         Cell(candidate, seed, share, fold, _config(base, candidate, seed, share, fold, folds))
         for seed, share, fold, candidate in product(all_seeds, all_shares, numbers, candidates)

@@ -103,7 +103,7 @@ def _draw_curves(target: Path, comparison: Comparison, curves: Sequence[Sequence
     level = next((one for one in reversed(without.levels) if one.needed), None) if without else None
     if level is not None and level.needed is not None:
         _draw_level(axes, level, metric)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
     save_figure(figure, target)
 
 
