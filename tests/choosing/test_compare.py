@@ -36,6 +36,13 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Result]:
     return done
 
 
+@pytest.fixture(autouse=True)
+def without_pictures_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take most of a tiny training's time."""
+    monkeypatch.setattr("zoo_core.runs.plots.plot_curves", lambda *arguments: None)
+    monkeypatch.setattr("zoo_core.tasks.classification.Classification.draw", lambda *arguments: None)
+
+
 def call(*arguments: object) -> None:
     zoo.main(["compare", *map(str, arguments)], standalone_mode=False)
 

@@ -32,7 +32,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
     for heads in range(1, min(first_only, second_only) + 1):
         ways = ways * (tosses - heads + 1) // heads
         tail += ways
-    return min(1.0, 2 * tail / 2**tosses)
+    return min(1.0, 2 * tail / (1 << tosses))
 
 
 def newcombe(both: int, first_only: int, second_only: int, neither: int) -> tuple[float, float]:
