@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoo_core.data.sources import ArrayImages, FolderImages, Images, Part, Source
     from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import RunEvaluation, evaluate_run
+    from zoo_core.exporting import Export, export_run
     from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
     from zoo_core.hookspecs import HOOK_API, hookimpl
     from zoo_core.hub.bundle import PublishOptions
@@ -29,9 +30,19 @@ if TYPE_CHECKING:
     from zoo_core.model.transform import Transform
     from zoo_core.options import NoOptions, format_options, parse_options
     from zoo_core.predict import Prediction, Predictor
+    from zoo_core.result_specs import ExporterSpec, MetricSpec
     from zoo_core.saving import save_run
     from zoo_core.settings import FinetuneConfig
-    from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, Paper
+    from zoo_core.specs import (
+        CLASSIFIER,
+        HEAD,
+        BackboneSpec,
+        CommandSpec,
+        DatasetSpec,
+        FreezeSpec,
+        HeadSpec,
+        Paper,
+    )
     from zoo_core.training.callback import Callback, NullCallback
     from zoo_core.training.run import Result
     from zoo_core.weights_specs import (
@@ -62,6 +73,8 @@ __all__ = [
     "CommandSpec",
     "DataError",
     "DatasetSpec",
+    "Export",
+    "ExporterSpec",
     "FinetuneConfig",
     "FolderImages",
     "FreezeSpec",
@@ -70,6 +83,7 @@ __all__ = [
     "HubFile",
     "Images",
     "Layout",
+    "MetricSpec",
     "Model",
     "NoOptions",
     "NullCallback",
@@ -100,6 +114,7 @@ __all__ = [
     "__version__",
     "create_model",
     "evaluate_run",
+    "export_run",
     "finetune",
     "format_options",
     "freeze",
@@ -123,6 +138,8 @@ _HOME = {
     "CommandSpec": "zoo_core.specs",
     "DataError": "zoo_core.errors",
     "DatasetSpec": "zoo_core.specs",
+    "Export": "zoo_core.exporting",
+    "ExporterSpec": "zoo_core.result_specs",
     "FROZEN": "zoo_core.freezing.plan",
     "FinetuneConfig": "zoo_core.settings",
     "FolderImages": "zoo_core.data.sources",
@@ -136,6 +153,7 @@ _HOME = {
     "IMAGENET_STD": "zoo_core.weights_specs",
     "Images": "zoo_core.data.sources",
     "Layout": "zoo_core.layout",
+    "MetricSpec": "zoo_core.result_specs",
     "Model": "zoo_core.model.assemble",
     "NoOptions": "zoo_core.options",
     "NullCallback": "zoo_core.training.callback",
@@ -166,6 +184,7 @@ _HOME = {
     "ZooError": "zoo_core.errors",
     "create_model": "zoo_core.library",
     "evaluate_run": "zoo_core.evaluation",
+    "export_run": "zoo_core.exporting",
     "finetune": "zoo_core.library",
     "format_options": "zoo_core.options",
     "freeze": "zoo_core.library",

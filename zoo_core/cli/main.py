@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("zoo_core.cli.compare:compare", "Train a grid of choices, and say which is the best and how surely."),
     "runs": ("zoo_core.cli.runs:runs", "List your runs, or show the differences of two."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
+    "export": ("zoo_core.cli.export:export", "Write a run as a file of another format."),
     "predict": ("zoo_core.cli.predict:predict", "Predict images with a run or a pretrained backbone."),
     "publish": ("zoo_core.cli.publish:publish", "Publish a run on the Hugging Face Hub."),
     "search": ("zoo_core.cli.search:search", "Find published zoo models."),
