@@ -11,7 +11,7 @@ import numpy as np
 from zoo_core.choosing.comparison import Comparison, Level
 from zoo_core.choosing.grid import Candidate
 from zoo_core.choosing.results import Results, Row
-from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, save_figure
+from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, MaxNLocator, save_figure
 from zoo_core.errors import printable
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Metric
@@ -19,7 +19,7 @@ from zoo_core.tasks.metrics import Metric
 PICTURE = "compare.png"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 """Colours that the colour-blind tell apart (Okabe and Ito, 2008)."""
-BEST, OTHERS, COST = "#0072B2", "#8A9BA8", "#D9DEE2"
+BEST, OTHERS, COST = "#0072B2", "#6B7B88", "#D9DEE2"
 LONGEST = 60  # characters of a candidate beside an axis
 MOST_CURVES = 10  # that can be followed by eye
 
@@ -64,6 +64,7 @@ def _draw_scores(target: Path, results: Results, rows: Sequence[Row], metric: Me
     scores.set_title(f"{metric.title[:1].upper()}{metric.title[1:]} on {rows[0].images:,} images", loc="left", **ABOVE)
     costs.set(xlabel="s", xlim=(0, 1.35 * max(max(row.seconds for row in rows), 1e-3)))
     costs.set_title("A training", loc="left", **ABOVE)
+    costs.xaxis.set_major_locator(MaxNLocator(3))
     for axes in (scores, costs):
         axes.grid(axis="x", alpha=0.3)
         axes.tick_params(axis="y", length=0)
