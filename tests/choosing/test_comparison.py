@@ -69,7 +69,6 @@ def test_two_that_cannot_be_told_apart_are_not_called_different(capsys: pytest.C
 
 
 def test_repeats_bring_no_further_images_and_their_spread_stands_apart() -> None:
-    """Seen to fail where each repeat counted as further images: the interval was too narrow by the root of the seeds."""
     comparison = two_heads({"x": [first_right(60), first_right(80)], "y": [first_right(50), first_right(50)]}, seeds=2)
     best, _ = comparison.results.rows
     assert (best.score, best.images, best.trainings) == (0.7, 100, 2)

@@ -52,7 +52,6 @@ def test_the_validation_part_joins_the_folds_and_the_test_part_stays_apart(tmp_p
 
 
 def test_copies_of_an_image_are_in_one_fold(tmp_path: Path) -> None:
-    """Seen to fail with folds of images and not of contents: a copy of a measured image was trained on."""
     photos = make_photos(tmp_path / "photos", count=8)
     for number in range(8):
         shutil.copy(photos / "red" / f"{number}.{'png' if number % 2 else 'jpg'}", photos / "red" / f"again-{number}")

@@ -1,7 +1,4 @@
-"""A comparison that is killed goes on: nothing that was finished is trained again, and a begun training is resumed.
-
-Seen to fail: with cells found by number and not by settings, a training was computed twice.
-"""
+"""A comparison that is killed goes on: nothing that was finished is trained again, and a begun training is resumed."""
 
 from __future__ import annotations
 

@@ -170,11 +170,11 @@ def _difference_sentences(comparison: Comparison) -> list[str]:
     difference, grid = comparison.difference, comparison.results.grid
     if difference is None:
         return []
-    first, second = difference.first.title(grid.axes), difference.second.title(grid.axes)
+    first, second = (_in_sentence(one.title(grid.axes)) for one in (difference.first, difference.second))
     low, high = (100 * end for end in difference.interval)
     figures = f"{100 * difference.difference:.1f} points, 95 % interval {low:.1f} to {high:.1f}"
     test = "McNemar's exact test" if len(grid.seeds) == 1 else "exact sign test over images"
-    figures += f"; {test} on the same {difference.images:,} images: p = {_p(difference)}"
+    figures += f"; {test} on the same {difference.images:,} images: p {_p(difference)}"
     if difference.differ:
         return [f"{first} is better than the next, {second}: {figures}."]
     more = "" if grid.folds else " --folds measures more of your images."
@@ -185,7 +185,7 @@ def _level_sentences(comparison: Comparison, metric: Metric) -> list[str]:
     without, grid = comparison.without_pretraining, comparison.results.grid
     if without is None:
         return []
-    names = [one.title(grid.axes) for one in (without.pretrained, without.from_scratch)]
+    names = [_in_sentence(one.title(grid.axes)) for one in (without.pretrained, without.from_scratch)]
     lines = [f"Without pretraining ({names[1]}) you would need, to be as good as {names[0]}"]
     width = max(len(f"{level.train_images:,}") for level in without.levels)
     for level in without.levels:
@@ -221,6 +221,11 @@ def _needed(without: WithoutPretraining, level: Level) -> str:
     return f"{best} (95 % interval {end(low)} to {end(high)}){beyond}" if low != high else f"{best}{beyond}"
 
 
+def _in_sentence(title: str) -> str:
+    """A candidate's title, in quotes where its commas would be those of the sentence."""
+    return f"'{title}'" if "," in title else title
+
+
 def _interval(interval: tuple[float, float]) -> str:
     return f"{100 * interval[0]:.1f} to {percent(interval[1])}"
 
@@ -230,4 +235,4 @@ def _points(metric: Metric, spread: float) -> str:
 
 
 def _p(difference: Difference) -> str:
-    return "less than 0.001" if difference.p < 0.001 else f"{difference.p:.2g}"
+    return "< 0.001" if difference.p < 0.001 else f"= {difference.p:.2g}"
