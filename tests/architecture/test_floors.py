@@ -59,6 +59,7 @@ FLOORS = (
     "evaluation",
     "exporting",
     "saving",
+    "choosing",
     "listing",
     "testing",
     "scaffold",

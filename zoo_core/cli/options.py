@@ -122,11 +122,19 @@ def setting_option(name: str) -> Callable[[F], F]:
     )
 
 
-def setting_options(function: F) -> F:
-    """All options of FinetuneConfig, in the order and the groups of their declaration."""
-    for name in reversed(SETTINGS):
-        function = setting_option(name)(function)
-    return function
+def setting_options_without(*names: str) -> Callable[[F], F]:
+    """All options of FinetuneConfig but these, in the order and the groups of their declaration."""
+
+    def decorate(function: F) -> F:
+        for name in reversed(SETTINGS):
+            if name not in names:
+                function = setting_option(name)(function)
+        return function
+
+    return decorate
+
+
+setting_options = setting_options_without()
 
 
 config_option = click.option(
