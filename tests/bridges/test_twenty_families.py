@@ -1,6 +1,6 @@
 """Networks of timm live through all that a network of zoo lives through: twenty of twenty families, ten with tokens.
 
-`pytest tests/bridges -m whole` takes all of them, in about MINUTES minutes; the other runs take the first of each layout.
+`pytest tests/bridges -m whole` takes all of them; the other runs take the first of each layout.
 """
 
 from __future__ import annotations
@@ -91,9 +91,8 @@ def test_a_network_of_timm_is_trained_cached_killed_resumed_and_published(
 
     for strategy in ("head-only", "last:1", "full"):
         run = finetune(strategy, strategy.replace(":", ""))
-        losses = [json.loads(line)["train_loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-        assert losses
-        assert all(map(math.isfinite, losses))
+        (epoch, _) = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
+        assert math.isfinite(epoch["train_loss"])
     start = json.loads((run / "config.json").read_text())["start"]
     assert (start["source"], start["revision"]) == (f"hf:{source.repo}", commit)
 
