@@ -14,9 +14,11 @@ from zoo_core.version import __version__
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog, open_catalog
     from zoo_core.data.sources import ArrayImages, FolderImages, Images, Part, Source
+    from zoo_core.embedding.features import features
     from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import RunEvaluation, evaluate_run
     from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
+    from zoo_core.frozen.table import FeatureTable
     from zoo_core.hookspecs import HOOK_API, hookimpl
     from zoo_core.hub.bundle import PublishOptions
     from zoo_core.hub.publish import PublishResult, publish
@@ -62,6 +64,7 @@ __all__ = [
     "CommandSpec",
     "DataError",
     "DatasetSpec",
+    "FeatureTable",
     "FinetuneConfig",
     "FolderImages",
     "FreezeSpec",
@@ -100,6 +103,7 @@ __all__ = [
     "__version__",
     "create_model",
     "evaluate_run",
+    "features",
     "finetune",
     "format_options",
     "freeze",
@@ -124,6 +128,7 @@ _HOME = {
     "DataError": "zoo_core.errors",
     "DatasetSpec": "zoo_core.specs",
     "FROZEN": "zoo_core.freezing.plan",
+    "FeatureTable": "zoo_core.frozen.table",
     "FinetuneConfig": "zoo_core.settings",
     "FolderImages": "zoo_core.data.sources",
     "FreezeSpec": "zoo_core.specs",
@@ -166,6 +171,7 @@ _HOME = {
     "ZooError": "zoo_core.errors",
     "create_model": "zoo_core.library",
     "evaluate_run": "zoo_core.evaluation",
+    "features": "zoo_core.embedding.features",
     "finetune": "zoo_core.library",
     "format_options": "zoo_core.options",
     "freeze": "zoo_core.library",

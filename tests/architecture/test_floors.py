@@ -56,6 +56,7 @@ FLOORS = (
     "hub",
     "library",
     "evaluation",
+    "embedding",
     "saving",
     "listing",
     "testing",

@@ -25,6 +25,7 @@ OTHERS = (
     "benchmarks/README.md",
     "docs/architecture.md",
     "docs/data.md",
+    "docs/features.md",
     "docs/hooks.md",
     "docs/images.md",
     "docs/json.md",

@@ -124,9 +124,18 @@ def setting_option(name: str) -> Callable[[F], F]:
 
 def setting_options(function: F) -> F:
     """All options of FinetuneConfig, in the order and the groups of their declaration."""
-    for name in reversed(SETTINGS):
-        function = setting_option(name)(function)
-    return function
+    return options_of(*SETTINGS)(function)
+
+
+def options_of(*names: str) -> Callable[[F], F]:
+    """The options of some settings, in this order."""
+
+    def add(function: F) -> F:
+        for name in reversed(names):
+            function = setting_option(name)(function)
+        return function
+
+    return add
 
 
 config_option = click.option(
