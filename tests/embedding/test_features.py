@@ -99,19 +99,19 @@ def test_rows_stand_in_the_order_of_the_source_with_everything_that_is_known(tmp
                 assert np.array_equal(alone[0], table[index])
 
 
+@pytest.mark.parametrize("first", ["float16", "float32"])
 def test_each_image_is_computed_once_for_tables_and_trainings_of_any_split(
-    photos: Path, tmp_path: Path, catalog: Catalog, computed: list[int]
+    photos: Path, tmp_path: Path, catalog: Catalog, computed: list[int], first: Any
 ) -> None:
-    with features(photos, catalog) as table:
+    with features(photos, catalog, cache_dtype=first) as table:
         assert (table.num_computed, sum(computed)) == (20, 20)
     for seed in (0, 1):  # other images are held out
         config = replace(QUICK, data=str(photos), seed=seed, out=str(tmp_path / f"run{seed}"))
         assert zoo_core.finetune(config, catalog=catalog).num_computed == 0
     for again in ("lenet5", tmp_path / "run0"):  # the base of a run whose base was frozen is the same
-        with features(photos, catalog, again) as table:
-            assert table.num_computed == 0
-    with features(photos, catalog, cache_dtype="float32") as table:
-        assert table.num_computed == 0
+        for dtype in ("float16", "float32"):
+            with features(photos, catalog, again, cache_dtype=dtype) as table:
+                assert table.num_computed == 0
     assert sum(computed) == 20
 
 

@@ -77,4 +77,4 @@ def similar(
         made.add_row(shown(one.image), *([shown(one.answer)] if labels else []), f"{one.similarity:.3f}")
     screen.print(made)
     images = sum(len(part) for part in found.source.parts.values())
-    screen.print(f"The picture is {shown(out)}. {computed_in_words(found.num_computed, images + 1)}", markup=False)
+    screen.print(f"The picture is {shown(out)}. {computed_in_words(found.num_computed, images + 1)}")

@@ -35,7 +35,9 @@ def read_unlabelled(path: Path) -> Source:
     ignored = Counter[str]()
     found = tuple(str(file.relative_to(path)) for file in images_below(path, ignored))
     if not found:
-        raise DataError(f"{printable(str(path))} holds no images{largest_kinds(ignored)}.")
+        raise DataError(
+            f"{printable(str(path))} holds no images{largest_kinds(ignored)}. Give --data a folder that does."
+        )
     return _source(str(path), {"train": FolderImages(path, found)}, ignored)
 
 

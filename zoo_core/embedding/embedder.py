@@ -142,7 +142,9 @@ class Embedder:
         numbers = len(missing) * item_bytes(features.dtype)
         if exact is not features:
             numbers += len(centres) * item_bytes(EXACT)
-        self._make_room(numbers * prod(self.shapes[self.split]), {one.folder(self.split) for one in (features, exact)})
+        if numbers:
+            own = {one.folder(self.split) for one in (features, exact)}
+            self._make_room(numbers * prod(self.shapes[self.split]), own)
         prefix = cache(lambda: FrozenPrefix(self.model, [self.split]))
         if exact is not features and len(centres):
             exact.build(prefix, [self.split], centres, World(), watch)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from zoo_core.data.decode import open_image
-from zoo_core.drawing import Figure, save_figure
+from zoo_core.drawing import DPI, Figure, Rectangle, save_figure
 from zoo_core.embedding.similar import SHOWN, Similar
 from zoo_core.errors import printable
 
@@ -18,7 +18,8 @@ HEADING, CAPTION = 0.35, 0.72  # above the tiles, and below each
 PHOTO = 2.7  # the side of the photo where several rows of neighbours stand beside it
 IN_A_ROW = 5
 LETTERS, SMALL_LETTERS = 22, 30  # that fit below a tile, at 10 and at 8 points
-INK, PALE, GROUND, ACCENT = "#222222", "#777777", "#f3f3f3", "#2f6fb0"
+BAR = 0.06
+INK, PALE, GROUND, TRACK, ACCENT = "#222222", "#777777", "#f3f3f3", "#dddddd", "#2f6fb0"
 
 
 def draw_similar(target: Path, found: Similar, title: str) -> None:
@@ -27,7 +28,8 @@ def draw_similar(target: Path, found: Similar, title: str) -> None:
     columns, rows = min(IN_A_ROW, count), -(-count // IN_A_ROW)
     photo = TILE if rows == 1 else PHOTO
     first = MARGIN + photo + 2 * GAP
-    width = first + columns * TILE + (columns - 1) * GAP + MARGIN
+    across = max(2, columns)  # the heading takes the room of two
+    width = first + across * TILE + (across - 1) * GAP + MARGIN
     canvas = _Canvas(width, 2 * MARGIN + HEADING + rows * (TILE + CAPTION))
     top = MARGIN + HEADING
     canvas.text(MARGIN, MARGIN, "Photo", size=11, weight="bold")
@@ -37,18 +39,18 @@ def draw_similar(target: Path, found: Similar, title: str) -> None:
     if columns > 2:  # there is room for more
         canvas.text(width - MARGIN, MARGIN + 0.02, _cut(title, SMALL_LETTERS), size=9, color=PALE, ha="right")
     canvas.tile(open_image(found.photo, at_least=SHOWN), MARGIN, top, photo, frame=ACCENT)
-    canvas.text(MARGIN, top + photo + 0.13, _cut(found.photo.name, LETTERS), weight="bold")
+    canvas.text(MARGIN, top + photo + 0.16, _cut(found.photo.name, LETTERS), weight="bold")
     if found.copies:
-        canvas.text(MARGIN, top + photo + 0.36, "is among these images", size=8, color=PALE)
+        canvas.text(MARGIN, top + photo + 0.4, "is among these images", size=8, color=PALE)
     for number, neighbour in enumerate(found.neighbours):
         row, column = divmod(number, IN_A_ROW)
         left, above = first + column * (TILE + GAP), top + row * (TILE + CAPTION)
         canvas.tile(found.image(neighbour), left, above, TILE)
-        canvas.bar(left, above + TILE, TILE, neighbour.similarity)
+        canvas.bar(left, above + TILE + 0.03, TILE, neighbour.similarity)
         room = LETTERS if not neighbour.answer else LETTERS - 6
-        canvas.text(left, above + TILE + 0.13, _cut(neighbour.answer, room), weight="bold")
-        canvas.text(left + TILE, above + TILE + 0.13, f"{neighbour.similarity:.3f}", color=ACCENT, ha="right")
-        canvas.text(left, above + TILE + 0.36, _end(neighbour.image, SMALL_LETTERS), size=8, color=PALE)
+        canvas.text(left, above + TILE + 0.16, _cut(neighbour.answer, room), weight="bold")
+        canvas.text(left + TILE, above + TILE + 0.16, f"{neighbour.similarity:.3f}", color=ACCENT, ha="right")
+        canvas.text(left, above + TILE + 0.4, _end(neighbour.image, SMALL_LETTERS), size=8, color=PALE)
     save_figure(canvas.figure, target)
 
 
@@ -63,28 +65,25 @@ class _Canvas:
         place = left / self.width, 1 - top / self.height
         self.figure.text(*place, text, **{"size": 10, "color": INK, "va": "top", **look})
 
-    def tile(self, image: Image.Image, left: float, top: float, side: float, frame: str | None = None) -> None:
-        """An image in the middle of a square, as large as fits."""
-        ground = self.figure.add_axes(self._rectangle(left, top, side, side), facecolor=GROUND, xticks=(), yticks=())
-        for spine in ground.spines.values():
-            spine.set(visible=frame is not None, color=frame or GROUND, linewidth=2)
-        share = side / max(image.size)
-        width, height = image.width * share, image.height * share
-        axes = self.figure.add_axes(
-            self._rectangle(left + (side - width) / 2, top + (side - height) / 2, width, height)
-        )
-        axes.imshow(np.asarray(image.convert("RGB")), aspect="auto")
-        axes.axis("off")
+    def tile(self, image: Image.Image, left: float, top: float, side: float, frame: str = GROUND) -> None:
+        """An image in the middle of a square, as large as fits, pixel for pixel."""
+        self.box(left, top, side, side, GROUND, edge=frame)
+        longer = round(side * DPI)
+        width, height = (max(1, round(longer * length / max(image.size))) for length in image.size)
+        pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
+        right, down = round(left * DPI) + (longer - width) // 2, round(top * DPI) + (longer - height) // 2
+        self.figure.figimage(pixels, right, round(self.height * DPI) - down - height, origin="upper")
 
     def bar(self, left: float, top: float, width: float, share: float) -> None:
         """A line that is coloured up to a share of it."""
-        axes = self.figure.add_axes(self._rectangle(left, top + 0.03, width, 0.05), xlim=(0, 1), ylim=(0, 1))
-        axes.axis("off")
-        axes.axhspan(0, 1, color="#e4e4e4", linewidth=0)
-        axes.axhspan(0, 1, xmax=min(1.0, max(0.0, share)), color=ACCENT, linewidth=0)
+        self.box(left, top, width, BAR, TRACK)
+        self.box(left, top, width * min(1.0, max(0.0, share)), BAR, ACCENT)
 
-    def _rectangle(self, left: float, top: float, width: float, height: float) -> tuple[float, float, float, float]:
-        return left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height
+    def box(self, left: float, top: float, width: float, height: float, colour: str, edge: str = "none") -> None:
+        place = left / self.width, 1 - (top + height) / self.height
+        size = width / self.width, height / self.height
+        look = {"facecolor": colour, "edgecolor": edge, "linewidth": 3, "zorder": -1}
+        self.figure.add_artist(Rectangle(place, *size, transform=self.figure.transFigure, **look))
 
 
 def _cut(text: str, most: int) -> str:
