@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def embed(ctx: click.Context, /, model: str, out: Path, at: str, views: int, as_json: bool, **settings: Any) -> None:
-    """Write the features of images to a file: those of a pretrained backbone, or of the base of a run.
+    """Write the features of images to a file: those of a backbone, or of the base of a run.
 
     Each image is computed once and cached; `zoo finetune` with a frozen backbone reads the same features. Images need
     no labels.
@@ -84,7 +84,7 @@ def embed(ctx: click.Context, /, model: str, out: Path, at: str, views: int, as_
 
 
 def tell_left_out(source: Source) -> None:
-    """Say on standard error which things beside the images were left out, and how many bad images."""
+    """Say on standard error which things were ignored, and how many bad images were left out."""
     if source.ignored:
         click.echo(printable(f"ignored: {ignored_in_words(source.ignored)}"), err=True)
     if source.skipped:

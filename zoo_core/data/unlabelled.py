@@ -53,7 +53,8 @@ def are_images(data: Any) -> bool:
 
 
 def open_images(images: Any) -> Source:
-    """Images of a program, as `given_images` takes them. Raises DataError for a file that cannot be read."""
+    """Images of a program, as `given_images` takes them. Raises DataError for a file that cannot be
+    read."""
     given = given_images(images)
     names, digests = zip(*((given.name(index), given.digest(index)) for index in range(len(given))), strict=True)
     pairs = [(value, None) for value in given.values]

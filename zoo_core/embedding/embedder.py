@@ -48,7 +48,7 @@ VIEWS = {"none": 1, "flip": 2}
 
 @dataclass(frozen=True)
 class Embedder:
-    """A base with its weights, the preprocessing of its images, and the stage whose output is wanted.
+    """A base with its weights, the preprocessing of its images, and the stage that is read.
 
     `config` holds the settings as a fine-tune has them; `views` and `augment` say which views of an
     image are computed.
@@ -75,7 +75,7 @@ class Embedder:
         return prefix_keys(self.model, self.preprocessing, identity_of(self.backbone), self.device)
 
     def table(self, source: Source, watch: Watch | None = None) -> FeatureTable:
-        """The table of a data set's features, after those that no cache has are computed and cached.
+        """The table of a data set's features. Those that no cache has are computed and cached.
 
         `watch` is told (views done, views). Raises UsageError where they do not fit into the budget,
         DataError for images that changed since they were scanned, TrainingError for features that
@@ -212,7 +212,8 @@ def open_embedder(name: str | Path, config: FinetuneConfig, at: str, catalog: Ca
 
 
 def split_at(spec: BackboneSpec, at: str) -> SplitPoint:
-    """The place of a stage's output, or of the pooled features. Raises UsageError that lists the stages."""
+    """The place of a stage's output, or of the pooled features. Raises UsageError that lists the
+    stages."""
     if at == POOLED:
         return SplitPoint(len(spec.stages), pooled=True)
     if at not in spec.stages:

@@ -1,4 +1,4 @@
-"""`zoo_core.features`: a table of the features that a network gives for the images of any data set."""
+"""`zoo_core.features`: a table of the features that a network gives for any images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def features(
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> FeatureTable:
-    """The features of all images of `data`, from the cache that trainings of a frozen base fill and read.
+    """The features of all images of `data`, from the cache that trainings fill and read.
 
         with zoo_core.features("efficientnet_lite0", "photos/") as table:
             vectors, labels = np.asarray(table), table.targets

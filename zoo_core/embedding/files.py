@@ -44,7 +44,10 @@ def check_target(target: Path, at: str) -> None:
 
 
 def write_table(target: Path, table: FeatureTable, watch: Watch) -> None:
-    """Write a table in the format that the ending of the file names; `watch` is told (images written, images)."""
+    """Write a table in the format that the ending of the file names.
+
+    `watch` is told (images written, images).
+    """
     writers = {".npz": _write_npz, ".csv": _write_csv, ".parquet": _write_parquet}
     with written_whole(target) as temporary:
         writers[target.suffix.lower()](temporary, table, watch)

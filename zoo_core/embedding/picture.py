@@ -1,4 +1,4 @@
-"""The picture of `zoo similar`: a photo beside its neighbours, each with its similarity as a bar."""
+"""The picture of `zoo similar`: a photo beside its neighbours, with the similarity as a bar."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INK, PALE, GROUND, TRACK, ACCENT = "#222222", "#777777", "#f3f3f3", "#dddddd", "
 
 
 def draw_similar(target: Path, found: Similar, title: str) -> None:
-    """Draw a photo and its neighbours, the nearest first, to a PNG file; `title` names the model."""
+    """Draw a photo and its neighbours, the nearest first, to a PNG file; `title` is the model."""
     count = len(found.neighbours)
     columns, rows = min(IN_A_ROW, count), -(-count // IN_A_ROW)
     photo = TILE if rows == 1 else PHOTO

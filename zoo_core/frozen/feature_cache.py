@@ -117,7 +117,7 @@ class FeatureCache:
             self._proven.add(self.folder(split))
 
     def lacking(self, splits: Iterable[SplitPoint], items: CacheItems) -> IntArray:
-        """The numbers of the items that are not stored at all these split points, be it by zoo 0.1.0."""
+        """The numbers of the items that lack in a store of these split points, and in that of 0.1.0."""
         keys = self.keys_of(items)
         held = [self.has(split, keys) | has_old(self, split, keys) for split in splits]
         return np.flatnonzero(~np.logical_and.reduce(held))
@@ -257,7 +257,7 @@ class FeatureCache:
         return self._start_prefix(prefix, SplitPoint(0), self._load(SplitPoint(0), group))()
 
     def checked(self, stored: Tensor, output: Tensor) -> npt.NDArray[Any]:
-        """Features in the type of the cache as arrays. Raises TrainingError unless all are finite numbers."""
+        """Features in the type of the cache as arrays. Raises TrainingError unless all are finite."""
         if not stored.isfinite().all():
             if not output.isfinite().all():
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
@@ -284,7 +284,7 @@ def feature_caches(
     workers: int,
     message: Callable[[str], None] = lambda text: None,
 ) -> tuple[FeatureCache, FeatureCache]:
-    """The cache of a backbone's features in a type, and that of the exact ones; one cache where the type rounds nothing."""
+    """The cache of a backbone's features in a type, and that of exact ones, which may be the same."""
     exact = FeatureCache(
         root=cache_dir(),
         identity=identity_of(backbone),

@@ -27,7 +27,7 @@ Which = int | slice | Sequence[int] | npt.NDArray[Any]
 
 @dataclass(eq=False)
 class FeatureTable:
-    """The features of all images of a data set, in the order of its parts and of the images in them.
+    """The features of all images of a data set, part after part, in the order of the source.
 
     `table[i]` and `table[start:stop]` read float32 arrays from the cache, `np.asarray(table)` reads
     all. The shape is (N, F) for pooled features, (N, C, H, W) for the maps of a stage and (N, T, C)
@@ -71,7 +71,8 @@ class FeatureTable:
 
     @cached_property
     def targets(self) -> Targets:
-        """(N,) positions of classes, or (N, K): 0 or 1 for each label, or numbers. K is 0 for images without."""
+        """(N,) positions of classes, or (N, K): 0 or 1 for each label, or numbers. K is 0 without
+        labels."""
         return np.concatenate([part.targets for part in self.source.parts.values()])
 
     @cached_property
