@@ -117,7 +117,7 @@ class FeatureCache:
             self._proven.add(self.folder(split))
 
     def lacking(self, splits: Iterable[SplitPoint], items: CacheItems) -> IntArray:
-        """The numbers of the items that lack in a store of these split points, and in that of 0.1.0."""
+        """The numbers of the items that are not stored at each split point, here or by zoo 0.1.0."""
         keys = self.keys_of(items)
         held = [self.has(split, keys) | has_old(self, split, keys) for split in splits]
         return np.flatnonzero(~np.logical_and.reduce(held))
