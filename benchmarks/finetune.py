@@ -45,7 +45,9 @@ LINE = "{:<18}{:>8}{:>13}{:>10}{:>10}{:>10}{:>10}"
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time whole fine-tunes, zoo beside others.")
     parser.add_argument("photos", type=Path, help="a folder of JPEGs, made where there are none")
-    parser.add_argument("--backbone", default="resnet18", help="a resnet, or a vit of timm's as timm-NAME (default resnet18)")
+    parser.add_argument(
+        "--backbone", default="resnet18", help="a resnet, or a vit of timm's as timm-NAME (default resnet18)"
+    )
     parser.add_argument("--strategy", default="head-only", choices=("head-only", "last:1", "last:2", "full"))
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3, help="how often each trains (default 3)")

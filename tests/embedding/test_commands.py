@@ -112,7 +112,7 @@ def test_what_was_left_out_is_said(photos: Path) -> None:
     assert answer.exit_code == 0
     assert "19 x 120 numbers (pooled)" in answer.stdout
     assert "19 of 19 were computed, and are cached now." in answer.stdout
-    for told in ("ignored: 1 .txt", "1 images that cannot be read were left out", "--augment: no effect"):
+    for told in ("ignored: 1 *.txt", "1 images that cannot be read were left out", "--augment: no effect"):
         assert told in answer.stderr
 
 

@@ -189,7 +189,7 @@ def test_broken_images_are_named_or_left_out(photos: Path, catalog: Catalog) -> 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"at": "c4"}, "'lenet5' has no stage 'c4'. Did you mean 'c[35]'\\? Its stages: c1, c3, c5; or pooled"),
+        ({"at": "poled"}, "'lenet5' has no stage 'poled'. Did you mean 'pooled'\\? Its stages: c1, c3, c5; or pooled"),
         ({"views": 0}, "views must be a whole number of at least 1, got 0"),
         (
             {"views": 3, "augment": "flip"},

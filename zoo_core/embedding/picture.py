@@ -82,7 +82,7 @@ class _Canvas:
     def box(self, left: float, top: float, width: float, height: float, colour: str, edge: str = "none") -> None:
         place = left / self.width, 1 - (top + height) / self.height
         size = width / self.width, height / self.height
-        look = {"facecolor": colour, "edgecolor": edge, "linewidth": 3, "zorder": -1}
+        look: dict[str, Any] = {"facecolor": colour, "edgecolor": edge, "linewidth": 3, "zorder": -1}
         self.figure.add_artist(Rectangle(place, *size, transform=self.figure.transFigure, **look))
 
 

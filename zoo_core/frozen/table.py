@@ -105,7 +105,7 @@ class FeatureTable:
         features: Floats = from_rows(rows, self.cache.shapes[self.split]).reshape(shape).numpy()
         return features
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return self[:] if dtype is None else self[:].astype(dtype)
 
     def chunks(self) -> Iterator[Floats]:
