@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 def embed(ctx: click.Context, /, model: str, out: Path, at: str, views: int, as_json: bool, **settings: Any) -> None:
     """Write the features of images to a file: those of a backbone, or of the base of a run.
 
-    Each image is computed once and cached; `zoo finetune` with a frozen backbone reads the same features. Images need
-    no labels.
+    Each image is computed once and cached; `zoo finetune` with a frozen backbone reads the same
+    features. Images need no labels.
 
     \b
     zoo embed efficientnet_lite0 --data photos/

@@ -34,8 +34,8 @@ def similar(
 ) -> None:
     """Find the images that are most similar to a photo, and draw them beside it.
 
-    Similarity is the cosine of pooled features: 1 for the same direction. The images need no labels; features that
-    `zoo finetune` or `zoo embed` cached are not computed again.
+    Similarity is the cosine of pooled features: 1 for the same direction. The images need no
+    labels; features that `zoo finetune` or `zoo embed` cached are not computed again.
 
     \b
     zoo similar efficientnet_lite0 photo.jpg --data photos/

@@ -77,9 +77,9 @@ class Embedder:
     def table(self, source: Source, watch: Watch | None = None) -> FeatureTable:
         """The table of a data set's features. Those that no cache has are computed and cached.
 
-        `watch` is told (views done, views). Raises UsageError where they do not fit into the budget,
-        DataError for images that changed since they were scanned, TrainingError for features that
-        are no finite numbers or that the number type cannot hold.
+        `watch` is told (views done, views). Raises UsageError where they do not fit into the
+        budget, DataError for images that changed since they were scanned, and TrainingError for
+        features that are no finite numbers or that the number type cannot hold.
         """
         views, workers = self.config.views or 1, self.config.workers or default_workers()
         augment = self._augment(source, views)

@@ -14,11 +14,11 @@ from zoo_core.embedding.similar import SHOWN, Similar
 from zoo_core.errors import printable
 
 TILE, GAP, MARGIN = 1.9, 0.25, 0.3  # inches: five tiles and the photo fit on a screen
-HEADING, CAPTION = 0.35, 0.72  # above the tiles, and below each
+HEADING, CAPTION = 0.35, 0.66  # above the tiles, and below each
 PHOTO = 2.7  # the side of the photo where several rows of neighbours stand beside it
 IN_A_ROW = 5
-LETTERS, SMALL_LETTERS = 22, 30  # that fit below a tile, at 10 and at 8 points
-BAR = 0.06
+LETTERS, SMALL_LETTERS = 22, 28  # that fit below a tile, at 10 and at 8 points
+BAR, EDGE = 0.06, 0.02
 INK, PALE, GROUND, TRACK, ACCENT = "#222222", "#777777", "#f3f3f3", "#dddddd", "#2f6fb0"
 
 
@@ -67,7 +67,7 @@ class _Canvas:
 
     def tile(self, image: Image.Image, left: float, top: float, side: float, frame: str = GROUND) -> None:
         """An image in the middle of a square, as large as fits, pixel for pixel."""
-        self.box(left, top, side, side, GROUND, edge=frame)
+        self.box(left - EDGE, top - EDGE, side + 2 * EDGE, side + 2 * EDGE, GROUND, edge=frame)
         longer = round(side * DPI)
         width, height = (max(1, round(longer * length / max(image.size))) for length in image.size)
         pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS))

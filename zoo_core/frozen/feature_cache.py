@@ -1,4 +1,5 @@
-"""The cache of features: the outputs of the frozen prefix for every image, computed once for all epochs and later runs.
+"""The cache of features: the outputs of the frozen prefix for every image, computed once for all
+epochs and later runs.
 
 Shapes: B batch, C channels, H height, W width, F features.
 """
@@ -117,7 +118,7 @@ class FeatureCache:
             self._proven.add(self.folder(split))
 
     def lacking(self, splits: Iterable[SplitPoint], items: CacheItems) -> IntArray:
-        """The numbers of the items that are not stored at each split point, here or by zoo 0.1.0."""
+        """The numbers of the items that some split point lacks, here and in a store of 0.1.0."""
         keys = self.keys_of(items)
         held = [self.has(split, keys) | has_old(self, split, keys) for split in splits]
         return np.flatnonzero(~np.logical_and.reduce(held))
@@ -257,7 +258,7 @@ class FeatureCache:
         return self._start_prefix(prefix, SplitPoint(0), self._load(SplitPoint(0), group))()
 
     def checked(self, stored: Tensor, output: Tensor) -> npt.NDArray[Any]:
-        """Features in the type of the cache as arrays. Raises TrainingError unless all are finite."""
+        """Features in the cache's type as arrays. Raises TrainingError unless all are finite."""
         if not stored.isfinite().all():
             if not output.isfinite().all():
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
@@ -284,7 +285,7 @@ def feature_caches(
     workers: int,
     message: Callable[[str], None] = lambda text: None,
 ) -> tuple[FeatureCache, FeatureCache]:
-    """The cache of a backbone's features in a type, and that of exact ones, which may be the same."""
+    """The cache of a backbone's features in a type, and that of exact ones, perhaps the same."""
     exact = FeatureCache(
         root=cache_dir(),
         identity=identity_of(backbone),
