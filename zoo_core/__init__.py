@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo_core.embedding.features import features
     from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import RunEvaluation, evaluate_run
+    from zoo_core.exporting import Export, export_run
     from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
     from zoo_core.frozen.table import FeatureTable
     from zoo_core.hookspecs import HOOK_API, hookimpl
@@ -31,9 +32,19 @@ if TYPE_CHECKING:
     from zoo_core.model.transform import Transform
     from zoo_core.options import NoOptions, format_options, parse_options
     from zoo_core.predict import Prediction, Predictor
+    from zoo_core.result_specs import ExporterSpec, MetricSpec
     from zoo_core.saving import save_run
     from zoo_core.settings import FinetuneConfig
-    from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, Paper
+    from zoo_core.specs import (
+        CLASSIFIER,
+        HEAD,
+        BackboneSpec,
+        CommandSpec,
+        DatasetSpec,
+        FreezeSpec,
+        HeadSpec,
+        Paper,
+    )
     from zoo_core.training.callback import Callback, NullCallback
     from zoo_core.training.run import Result
     from zoo_core.weights_specs import (
@@ -64,6 +75,8 @@ __all__ = [
     "CommandSpec",
     "DataError",
     "DatasetSpec",
+    "Export",
+    "ExporterSpec",
     "FeatureTable",
     "FinetuneConfig",
     "FolderImages",
@@ -73,6 +86,7 @@ __all__ = [
     "HubFile",
     "Images",
     "Layout",
+    "MetricSpec",
     "Model",
     "NoOptions",
     "NullCallback",
@@ -103,6 +117,7 @@ __all__ = [
     "__version__",
     "create_model",
     "evaluate_run",
+    "export_run",
     "features",
     "finetune",
     "format_options",
@@ -127,6 +142,8 @@ _HOME = {
     "CommandSpec": "zoo_core.specs",
     "DataError": "zoo_core.errors",
     "DatasetSpec": "zoo_core.specs",
+    "Export": "zoo_core.exporting",
+    "ExporterSpec": "zoo_core.result_specs",
     "FROZEN": "zoo_core.freezing.plan",
     "FeatureTable": "zoo_core.frozen.table",
     "FinetuneConfig": "zoo_core.settings",
@@ -141,6 +158,7 @@ _HOME = {
     "IMAGENET_STD": "zoo_core.weights_specs",
     "Images": "zoo_core.data.sources",
     "Layout": "zoo_core.layout",
+    "MetricSpec": "zoo_core.result_specs",
     "Model": "zoo_core.model.assemble",
     "NoOptions": "zoo_core.options",
     "NullCallback": "zoo_core.training.callback",
@@ -171,6 +189,7 @@ _HOME = {
     "ZooError": "zoo_core.errors",
     "create_model": "zoo_core.library",
     "evaluate_run": "zoo_core.evaluation",
+    "export_run": "zoo_core.exporting",
     "features": "zoo_core.embedding.features",
     "finetune": "zoo_core.library",
     "format_options": "zoo_core.options",

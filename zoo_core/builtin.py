@@ -15,6 +15,7 @@ from zoo_core.freezing.strategies import (
 )
 from zoo_core.hookspecs import hookimpl
 from zoo_core.options import NoOptions
+from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.specs import TASKS, DatasetSpec, FreezeSpec, HeadSpec, Paper
 
 HOOK_API = hookspecs.HOOK_API
@@ -203,5 +204,29 @@ def zoo_datasets() -> list[DatasetSpec]:
             classes=10,
             licence="MIT",
             url="https://github.com/zalandoresearch/fashion-mnist",
+        )
+    ]
+
+
+@hookimpl
+def zoo_metrics() -> list[MetricSpec]:
+    return [
+        MetricSpec(
+            name="balanced-accuracy",
+            compute="zoo_core.tasks.metrics:balanced_accuracy",
+            summary="the mean over the classes of the share of their images that is found",
+        )
+    ]
+
+
+@hookimpl
+def zoo_exporters() -> list[ExporterSpec]:
+    return [
+        ExporterSpec(
+            name="torch-export",
+            export="zoo_core.model.torch_export:export",
+            run="zoo_core.model.torch_export:run",
+            suffix=".pt2",
+            summary="a graph of torch.export, which torch.export.load opens without zoo",
         )
     ]

@@ -18,9 +18,10 @@ from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, pri
 from zoo_core.installing import install_hint
 from zoo_core.options import format_options, parse_options, split_name
 from zoo_core.registry import known_plugins
+from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 
-S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec, CommandSpec)
+S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec, CommandSpec, MetricSpec, ExporterSpec)
 
 KINDS: dict[type, tuple[str, str]] = {
     BackboneSpec: ("backbone", "backbones"),
@@ -28,6 +29,8 @@ KINDS: dict[type, tuple[str, str]] = {
     FreezeSpec: ("strategy", "strategies"),
     DatasetSpec: ("data set", "datasets"),
     CommandSpec: ("command", "commands"),
+    MetricSpec: ("metric", "metrics"),
+    ExporterSpec: ("exporter", "exporters"),
 }
 """The word for each kind of spec, and its plural, which `zoo list` takes for all but commands."""
 
@@ -121,6 +124,12 @@ class Catalog:
 
     def command(self, text: str) -> Choice[CommandSpec]:
         return self.choose(CommandSpec, text)
+
+    def metric(self, text: str) -> Choice[MetricSpec]:
+        return self.choose(MetricSpec, text)
+
+    def exporter(self, text: str) -> Choice[ExporterSpec]:
+        return self.choose(ExporterSpec, text)
 
     @property
     def has_failures(self) -> bool:

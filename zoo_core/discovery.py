@@ -17,9 +17,12 @@ from zoo_core import builtin, hookspecs
 from zoo_core.errors import brief, did_you_mean, printable, reason_of
 from zoo_core.hookspecs import HOOK_API, PROJECT, UNSTATED_API
 from zoo_core.installed import installed_plugins
+from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.spec_checks import collecting_faults, fault_of
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, Spec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.version import __version__
+
+Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec | CommandSpec | MetricSpec | ExporterSpec
 
 CORE = "zoo-core"
 DISABLED = "disabled by the user"
@@ -31,6 +34,8 @@ HOOKS: dict[str, type[Spec]] = {
     "zoo_strategies": FreezeSpec,
     "zoo_datasets": DatasetSpec,
     "zoo_commands": CommandSpec,
+    "zoo_metrics": MetricSpec,
+    "zoo_exporters": ExporterSpec,
 }
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from zoo_core.attribution import names_plugins
-from zoo_core.catalog import Catalog, open_catalog
+from zoo_core.catalog import Catalog, Choice, attributing_errors, open_catalog, owner_of
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
-from zoo_core.errors import DataError, UsageError, ZooError, printable
+from zoo_core.errors import DataError, PluginError, UsageError, ZooError, brief, printable
 from zoo_core.library import load
+from zoo_core.result_specs import MetricSpec
 from zoo_core.runs.images import Digests, digests_of, read_images, short
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
-from zoo_core.specs import TaskName
+from zoo_core.specs import TaskName, resolve
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.training.job import open_dataset
@@ -47,8 +53,9 @@ class Overlap:
 class RunEvaluation:
     """The evaluation of a run, and the part of the data that it was measured on.
 
-    `baseline` is the best constant answer: of the run's training images for its own data, else of the measured ones.
-    `overlap` says which images the run was made with; None where the run has no record of its images.
+    `baseline` is the best constant answer: of the run's training images for its own data, else
+    of the measured ones. `overlap` says which images the run was made with; None where the run
+    has no record of its images.
     """
 
     evaluation: Evaluation
@@ -60,6 +67,8 @@ class RunEvaluation:
     overlap: Overlap | None
     skipped: int = 0
     """The number of images that were left out because they cannot be read."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The figures of the metrics that were asked for."""
 
 
 @names_plugins
@@ -69,37 +78,41 @@ def evaluate_run(
     data: Any = None,
     device: str = "auto",
     bad_images: BadImages | None = None,
+    metrics: Sequence[str] = (),
     catalog: Catalog | None = None,
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> RunEvaluation:
-    """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part of its own data.
+    """Measure a run on `data` (all that `FinetuneConfig(data=...)` takes), or on the held-out part
+    of its own data.
 
-    `bad_images` is that of `zoo finetune`: as in the run for its own data, and "fail" for others, unless it is given.
-    `scanning` and `watch` are called with (images done, of how many), during the scan and during the evaluation.
+    `bad_images` is that of `zoo finetune`: as in the run for its own data, and "fail" for
+    others, unless it is given. `metrics` name further figures ("NAME" or "NAME:options"; `zoo
+    list metrics` shows all). `scanning` and `watch` are called with (images done, of how many),
+    during the scan and during the evaluation.
 
-    Raises DataError when the classes differ or when the run's own data are no longer what they were.
+    Raises DataError when the classes differ or when the run's own data are no longer what they
+    were, UsageError for a metric that is unknown or of another task, and PluginError for one
+    that gives no finite number.
     """
     catalog = catalog or open_catalog()
+    chosen = [catalog.metric(text) for text in metrics]
     predictor = load(run, device=device, catalog=catalog)
     if predictor.facts is None or predictor.directory is None:
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
     facts = predictor.facts
+    for metric in chosen:
+        check_measures(metric, facts.task)
     known = read_images(predictor.directory, facts)
-    part_name: str
+    command = f"zoo evaluate {quoted(printable(str(run)))}"
+    source, name = measured_part(run, facts, data, catalog, scanning, bad_images, command=command)
     if data is None:
-        check_own_data(str(run), facts.config.data_text)
-        source = _own_data(facts, catalog, scanning, bad_images)
-        name = part_name = _held_out(source, facts)
         train = source.parts["train"]
         known = {**(known or digests_of(source.parts)), name: frozenset()}  # its own part is no surprise
     else:
-        opened = open_dataset(data, catalog, facts.task, scanning)
-        source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
-        name = next(name for name in PARTS if name in source.parts)
-        part_name = "all" if name == "train" else name
         train = source.parts[name]  # the baseline's own training images
         known = known or _images_of_own_data(run, facts, catalog)
+    part_name = "all" if data is not None and name == "train" else name
     task = task_named(source.task)
     part = source.parts[name]
     targets, train_targets = (
@@ -121,7 +134,56 @@ def evaluate_run(
         task=source.task,
         overlap=overlap,
         skipped=source.skipped,
+        metrics={
+            str(metric): measured(metric, task.values(outputs_NK.double()).numpy(), truth.numpy()) for metric in chosen
+        },
     )
+
+
+def measured_part(
+    run: str | Path,
+    facts: RunFacts,
+    data: Any,
+    catalog: Catalog,
+    scanning: Watch | None = None,
+    bad_images: BadImages | None = None,
+    *,
+    command: str,
+) -> tuple[Source, PartName]:
+    """The images to measure a run on, scanned: those of `data`, or the held-out part of its own.
+
+    `command` is that of the user, for the next step of an error. Raises as `evaluate_run`.
+    """
+    if data is None:
+        check_own_data(str(run), facts.config.data_text, command)
+        source = _own_data(facts, catalog, scanning, bad_images)
+        return source, _held_out(source, facts)
+    opened = open_dataset(data, catalog, facts.task, scanning)
+    source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
+    return source, next(name for name in PARTS if name in source.parts)
+
+
+def check_measures(metric: Choice[MetricSpec], task: TaskName) -> None:
+    """Raise UsageError for a metric that cannot measure a task."""
+    if task not in metric.spec.tasks:
+        raise UsageError(
+            f"the metric '{metric.spec.name}' is for {' and '.join(metric.spec.tasks)}, and this run is for {task}. "
+            "`zoo list metrics` shows all."
+        )
+
+
+def measured(metric: Choice[MetricSpec], answers_NK: npt.NDArray[np.float64], targets: npt.NDArray[Any]) -> float:
+    """The figure of a metric, which gets copies of answers and targets.
+
+    Raises PluginError, which names its distribution, where it gives no finite number.
+    """
+    with attributing_errors(metric.entry):
+        compute = resolve(metric.spec.compute)
+        figure: Any = compute(metric.options, answers=answers_NK.copy(), targets=targets.copy())
+        number = float(figure)
+    if not math.isfinite(number):
+        raise PluginError(f"{owner_of(metric.entry)} gives {brief(figure)} for {len(answers_NK)} images.")
+    return number
 
 
 def _compared(part: Part, known: Digests) -> tuple[dict[PartName, int], list[int]]:
@@ -149,7 +211,8 @@ def _own_data(
 
 
 def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> Digests | None:
-    """The images of a run that has no record of them, from its own data on this machine; None where they are gone.
+    """The images of a run that has no record of them, from its own data on this machine; None where
+    they are gone.
 
     Nothing is fetched for it, and no place is looked at that a stranger's config names.
     """
@@ -172,7 +235,7 @@ def _is_a_strangers(run: str | Path) -> bool:
     return not Path(run).is_dir() or Path(run).absolute().parent.name == "snapshots"
 
 
-def check_own_data(run: str, data: str) -> None:
+def check_own_data(run: str, data: str, command: str) -> None:
     """Raise UsageError when a published model's config names data that would be fetched.
 
     A stranger wrote that config: its addresses are not asked without the user's word.
@@ -180,7 +243,7 @@ def check_own_data(run: str, data: str) -> None:
     if _is_fetched(data) and _is_a_strangers(run):
         raise UsageError(
             f"the config of {printable(run)} names data that would be fetched: {printable(data):.200}. "
-            f"If you trust them: `zoo evaluate {quoted(printable(run))} --data {quoted(printable(data)):.200}`."
+            f"If you trust them: `{command} --data {quoted(printable(data)):.200}`."
         )
 
 

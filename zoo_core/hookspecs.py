@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import pluggy
 
+from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 
 PROJECT = "zoo"
@@ -208,5 +209,69 @@ def zoo_commands() -> Sequence[CommandSpec]:
     @click.argument("name")
     def hello(name):
         click.echo(f"Hello {name}.")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def zoo_metrics() -> Sequence[MetricSpec]:
+    """Return the metrics that this plugin provides.
+
+    `compute` names a function `(options, *, answers, targets) -> float`. Since hook API 2.
+
+    # zoo_worst/plugin.py
+    from zoo_core import MetricSpec, hookimpl
+
+    HOOK_API = 2
+
+    @hookimpl
+    def zoo_metrics():
+        return [MetricSpec(name="worst-class", compute="zoo_worst.metric:worst", summary="the lowest recall of a class")]
+
+    # zoo_worst/metric.py
+    import numpy as np
+
+    def worst(options, *, answers, targets):
+        right_N = answers.argmax(axis=1) == targets
+        return min(right_N[targets == label].mean() for label in np.unique(targets))
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def zoo_exporters() -> Sequence[ExporterSpec]:
+    """Return the formats that this plugin exports runs to.
+
+    `export` names a function `(options, *, network, example_BCHW, facts, path) -> None`, and `run`
+    one that opens the file, `(path) -> Callable`. Since hook API 2.
+
+    # zoo_graph/plugin.py
+    from zoo_core import ExporterSpec, hookimpl
+
+    HOOK_API = 2
+
+    @hookimpl
+    def zoo_exporters():
+        return [
+            ExporterSpec(
+                name="graph",
+                export="zoo_graph.export:export",
+                run="zoo_graph.export:run",
+                suffix=".pt2",
+                summary="a graph of torch's operators",
+            )
+        ]
+
+    # zoo_graph/export.py
+    import torch
+
+    def export(options, *, network, example_BCHW, facts, path):
+        any_number = ({0: torch.export.Dim("batch", min=1)},)
+        graph = torch.export.export(network, (example_BCHW,), dynamic_shapes=any_number)
+        torch.export.save(graph, path)
+
+    def run(path):
+        network = torch.export.load(path).module()
+        return lambda images_BCHW: network(torch.from_numpy(images_BCHW)).detach().numpy()
     """
     raise NotImplementedError

@@ -154,6 +154,18 @@ def _with_options(catalog: Catalog, kind: type[Any]) -> Rows:
     ]
 
 
+def _metrics(catalog: Catalog) -> Rows:
+    from zoo_core.result_specs import MetricSpec
+
+    return _with_options(catalog, MetricSpec)
+
+
+def _exporters(catalog: Catalog) -> Rows:
+    from zoo_core.result_specs import ExporterSpec
+
+    return _with_options(catalog, ExporterSpec)
+
+
 def _datasets(catalog: Catalog) -> Rows:
     from dataclasses import asdict
 
@@ -209,4 +221,6 @@ ROWS: dict[str, Callable[[Catalog], Rows]] = {
     "datasets": _datasets,
     "weights": _weights,
     "commands": _commands,
+    "metrics": _metrics,
+    "exporters": _exporters,
 }

@@ -1,4 +1,5 @@
-"""A predictor: a fine-tuned run, or a pretrained backbone with its original classifier, ready for images.
+"""A predictor: a fine-tuned run, or a pretrained backbone with its original classifier, ready for
+images.
 
 Shapes: B batch, N images, C channels, H height, W width, K outputs.
 """
@@ -51,7 +52,8 @@ CLASS_LISTS = {"imagenet-1k": "imagenet_1k.txt"}
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answers for one image, the most probable first: classes or labels with probabilities, or numbers."""
+    """The answers for one image, the most probable first: classes or labels with probabilities, or
+    numbers."""
 
     image: str
     """The path of the image, or "image N" for one from memory."""
@@ -75,12 +77,14 @@ class Predictor:
     """The run directory, None for a backbone."""
 
     def predict(self, images: GivenImage | Iterable[GivenImage], *, top: int = 5) -> list[Prediction]:
-        """Predict images: one or several paths, PIL images, arrays (H, W, C) of uint8, or tensors (C, H, W).
+        """Predict images: one or several paths, PIL images, arrays (H, W, C) of uint8, or tensors
+        (C, H, W).
 
-        Tensors hold uint8 or floats in 0..1, before any normalisation, and may be batches (B, C, H, W). All images are
-        resized, cropped and normalised by zoo. Returns a prediction for each image: the `top` most probable classes,
-        the labels with a probability above 0.5, or all numbers. Raises UsageError for other types, DataError that names
-        the first image that cannot be read, and ZooError for outputs that are not finite.
+        Tensors hold uint8 or floats in 0..1, before any normalisation, and may be batches (B, C,
+        H, W). All images are resized, cropped and normalised by zoo. Returns a prediction for
+        each image: the `top` most probable classes, the labels with a probability above 0.5, or
+        all numbers. Raises UsageError for other types, DataError that names the first image that
+        cannot be read, and ZooError for outputs that are not finite.
         """
         return list(self.predictions(images, top=top))
 
@@ -112,10 +116,18 @@ class Predictor:
         """Measure the network on images whose targets are in the order of `classes`."""
         return self.measure(*self.outputs(part, watch))
 
-    def outputs(self, part: Part, watch: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor]:
-        """Outputs (N, K) for N images, and their targets (N) or (N, K), on the CPU."""
+    def outputs(
+        self,
+        part: Part,
+        watch: Callable[[int, int], None] | None = None,
+        compute: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Outputs (N, K) for N images, and their targets (N) or (N, K), on the CPU.
+
+        `compute` maps normalised images (B, C, H, W) to outputs in place of the network.
+        """
         inputs = ImageInputs(self._batches(part), self.device)
-        return Evaluator(self.objective, self.device).outputs(self.network, inputs, watch=watch)
+        return Evaluator(self.objective, self.device).outputs(self.network, inputs, compute, watch)
 
     def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
         """The figures of outputs. Raises ZooError where they are no finite numbers."""
@@ -125,7 +137,8 @@ class Predictor:
         return evaluation
 
     def _negatives(self, pixels_BCHW: Tensor) -> list[bool]:
-        """Whether each image is a negative of the weights' images; a run may have learned from negatives."""
+        """Whether each image is a negative of the weights' images; a run may have learned from
+        negatives."""
         if self.facts is not None:
             return [False] * len(pixels_BCHW)
         return are_negatives(pixels_BCHW, self.preprocessing)
@@ -139,7 +152,8 @@ def _not_finite(title: str, images: str) -> str:
 
 
 def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predictor:
-    """Load a run directory. Raises ZooError when it is damaged or needs a plugin that is not installed."""
+    """Load a run directory. Raises ZooError when it is damaged or needs a plugin that is not
+    installed."""
     run = read_run(directory)
     facts = run.facts
     backbone = catalog.backbone(_installed(facts.backbone.distribution, facts.backbone.name, catalog))
@@ -165,7 +179,8 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
 
 
 def _installed(distribution: str, name: str, catalog: Catalog) -> str:
-    """The name with its distribution. Raises ZooError when the distribution is not installed or was skipped."""
+    """The name with its distribution. Raises ZooError when the distribution is not installed or was
+    skipped."""
     record = next((record for record in catalog.records if record.distribution == distribution), None)
     if record is None:
         raise ZooError(
@@ -196,7 +211,8 @@ def open_pretrained(choice: Choice[BackboneSpec], weights: str, device: torch.de
 
 
 def class_names(classes: str | tuple[str, ...]) -> tuple[str, ...]:
-    """The class names of a classifier, from the names themselves or from the name of a list in core."""
+    """The class names of a classifier, from the names themselves or from the name of a list in
+    core."""
     if isinstance(classes, tuple):
         return classes
     if classes not in CLASS_LISTS:

@@ -248,6 +248,3 @@ class CommandSpec(Checked):
         told = f"summary must be one line of at most {MAX_SUMMARY} characters"
         require(one, f"command '{self.name}': {told}, got {brief(self.summary)}")
         check_path(self.name, self.command)
-
-
-Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec | CommandSpec

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from registry.support import entry, index_of
 from zoo_core import listing
-from zoo_core.cli import choosing, list_
+from zoo_core.cli import choosing, common, list_
 from zoo_core.cli.plugin_search import search
 from zoo_core.registry import replace_index
 
@@ -125,6 +125,17 @@ def test_a_filter_that_a_kind_lacks_is_refused() -> None:
 )
 def test_operations_are_told_without_an_exponent(gmacs: float, told: str) -> None:
     assert list_._cells("backbones", {**ROWS[0], "gmacs": gmacs})[3] == told
+
+
+@pytest.mark.parametrize(("height", "paged"), [(3, True), (100, False)])
+def test_a_terminal_that_is_too_low_gets_pages(height: int, paged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[str] = []
+    monkeypatch.setattr(common, "_height", lambda: height)
+    monkeypatch.setattr(click, "echo_via_pager", pages.append)
+    told = run("--family", "vit", "--licence", "nc").stdout
+    assert bool(pages) == paged
+    assert "* not for commercial use" in "".join([told, *pages])
+    assert "vit-l" in "".join([told, *pages])
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ COMMANDS = [
     "list heads",
     "list strategies",
     "list datasets",
+    "list metrics",
+    "list exporters",
     "list weights",
     "plugins",
     "plugin search",
@@ -71,7 +73,7 @@ def test_the_documented_fields_are_those_that_are_printed(zoo: Zoo, command: str
         words |= of_task("classification", FIGURES)
     if command.startswith("list "):
         kind = command.removeprefix("list ")
-        words -= {"heads", "strategies"} - {kind}
+        words -= {"heads", "strategies", "metrics", "exporters"} - {kind}
     assert found == words
 
 

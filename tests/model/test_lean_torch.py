@@ -19,6 +19,7 @@ from torch import nn
 from helpers import make_photos
 from zoo_core.model import lean_torch
 from zoo_core.model.lean_torch import ShapeInference, without_compiler
+from zoo_core.weights.load import build_empty, build_shapes
 
 
 @pytest.mark.parametrize(
@@ -109,3 +110,44 @@ finally:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert answer.stdout.splitlines()[-1] == "['torch']"
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "value"),
+    [((2, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 6)), ((1, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 4)), ((5, 4), (7, 4), (7, 6))],
+)
+def test_attention_has_the_shape_that_torch_gives_it(query: Any, key: Any, value: Any) -> None:
+    """Seen to fail: with the shape of the queries, which a single image there does not have."""
+    attend = nn.functional.scaled_dot_product_attention
+    expected = attend(*(torch.zeros(shape) for shape in (query, key, value))).shape
+    with torch.device("meta"), ShapeInference():
+        assert attend(*(torch.empty(shape) for shape in (query, key, value))).shape == expected
+
+
+def test_a_mask_that_does_not_fit_stays_refused() -> None:
+    """Seen to fail: a table of relative positions for another size of images passed for one that fits."""
+    tokens, mask = torch.empty(2, 3, 5, 4, device="meta"), torch.empty(9, 9, device="meta")
+    with ShapeInference(), pytest.raises(RuntimeError, match="broadcast"):
+        nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, mask)
+
+
+class Odd(nn.Module):
+    """Computes numbers when it is built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4).mul_(0.5).clamp_(-1, 1))
+        self.gate = torch.sigmoid(self.weight)  # a tensor, and no parameter
+        self.register_buffer("saved", torch.arange(4))
+        self.register_buffer("more", self.saved + torch.zeros(4))
+        self.register_buffer("twin", torch.tanh(self.more), persistent=False)
+
+
+def test_a_builder_that_computes_has_the_parameters_and_buffers_that_it_has_with_numbers() -> None:
+    """Seen to fail: where a function gave the tensor that it was given, the gate was a parameter, and `more` of integers."""
+    plain, shapes = Odd(), build_shapes(Odd)
+    assert [name for name, _ in shapes.named_parameters()] == [name for name, _ in plain.named_parameters()]
+    kept = {name: (tensor.shape, tensor.dtype) for name, tensor in plain.named_buffers(remove_duplicate=False)}
+    assert {name: (one.shape, one.dtype) for name, one in shapes.named_buffers(remove_duplicate=False)} == kept
+    built = build_empty(Odd)  # the twin is not saved, so it is built with numbers
+    assert torch.equal(built.twin, plain.twin)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -126,3 +127,21 @@ def _this_module() -> ModuleType:
 def test_a_variant_is_a_short_text() -> None:
     with pytest.raises(zoo_core.PluginError, match="backbone 'x': variant must be a text of at most"):
         spec(variant=3)
+
+
+@pytest.mark.parametrize("example", ["zoo_metrics"], indirect=True)
+def test_the_examples_metric_measures(example: ModuleType) -> None:
+    (spec,) = example.zoo_metrics()
+    answers_NK, targets_N = np.eye(2)[[0, 0, 1]], np.array([0, 1, 1])
+    assert (
+        resolve(spec.compute)(parse_options(spec.name, spec.options, ""), answers=answers_NK, targets=targets_N) == 0.5
+    )
+
+
+@pytest.mark.parametrize("example", ["zoo_exporters"], indirect=True)
+def test_the_examples_file_answers_as_the_network(example: ModuleType, tmp_path: Path) -> None:
+    (spec,) = example.zoo_exporters()
+    network, images_BCHW = nn.Flatten(), torch.randn(2, 3, 4, 4)
+    options = parse_options(spec.name, spec.options, "")
+    resolve(spec.export)(options, network=network, example_BCHW=images_BCHW, facts={}, path=tmp_path / "a.pt2")
+    assert (resolve(spec.run)(tmp_path / "a.pt2")(images_BCHW.numpy()) == network(images_BCHW).numpy()).all()

@@ -14,7 +14,7 @@ import pytest
 from helpers import make_photos
 from survive.support import Ended, Forks, history_of, weights_of
 
-KILLS = 30
+KILLS, SAMPLE = 30, 10
 # Two phases: features are kept for the first, pixels are seen in the second; dropout draws random numbers.
 SETTINGS = (
     *("--backbone", "lenet5", "--strategy", "lp-ft", "--head", "mlp:hidden=16,dropout=0.5", "--epochs", 4),
@@ -47,7 +47,9 @@ def go_on(forks: Forks, cwd: Path) -> None:
         assert ended.code == 0, ended.text
 
 
-@pytest.mark.parametrize("number", range(KILLS))
+@pytest.mark.parametrize(
+    "number", [pytest.param(number, marks=() if number < SAMPLE else pytest.mark.whole) for number in range(KILLS)]
+)
 def test_a_run_killed_at_a_random_moment_ends_with_the_same_bytes(
     forks: Forks, home: Path, whole: Ended, number: int
 ) -> None:

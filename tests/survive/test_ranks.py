@@ -22,7 +22,7 @@ from survive.support import history_of, weights_of
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=pytest.mark.whole if way == "cpu" else ()) for way in WAYS])
 def test_runs_in_two_processes_go_on_and_end_with_the_same_bytes(way: str, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", count=9)
     for part in ("train", "test"):

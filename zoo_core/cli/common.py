@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -121,11 +122,14 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     return made
 
 
-def print_columns(columns: tuple[str, ...], rows: list[list[str]], *, right: Collection[str]) -> None:
+def print_columns(
+    columns: tuple[str, ...], rows: list[list[str]], *, right: Collection[str], below: Iterable[str] = ()
+) -> None:
     """Print a table without rich, whose import would take a third of a listing's time; its texts
-    are made printable.
+    are made printable, and lines may stand `below` it.
 
-    A cell may have several lines; the widest columns are wrapped until the table fits.
+    A cell may have several lines; the widest columns are wrapped until the table fits. A terminal
+    that is too low for it gets it page by page.
     """
     rows = [["\n".join(printable(line) for line in text.split("\n")) for text in row] for row in rows]
     wide = [
@@ -134,13 +138,18 @@ def print_columns(columns: tuple[str, ...], rows: list[list[str]], *, right: Col
     room = _width() - 2 * (len(columns) - 1)
     while sum(wide) > room and max(wide) > 12:
         wide[wide.index(max(wide))] -= 1
-    click.echo("  ".join(_aligned(name, wide[place], name in right) for place, name in enumerate(columns)).rstrip())
-    click.echo("  ".join("─" * width for width in wide))
+    lines = ["  ".join(_aligned(name, wide[place], name in right) for place, name in enumerate(columns)).rstrip()]
+    lines.append("  ".join("─" * width for width in wide))
     for row in rows:
         cells = [_wrapped(text, wide[place]) for place, text in enumerate(row)]
         for line in zip_longest(*cells, fillvalue=""):
             parts = (_aligned(text, wide[place], columns[place] in right) for place, text in enumerate(line))
-            click.echo("  ".join(parts).rstrip())
+            lines.append("  ".join(parts).rstrip())
+    lines += below
+    if _height() < len(lines):
+        click.echo_via_pager("\n".join(lines) + "\n")
+    else:
+        click.echo("\n".join(lines))
 
 
 def _width() -> int:
@@ -150,6 +159,15 @@ def _width() -> int:
     from shutil import get_terminal_size
 
     return get_terminal_size().columns
+
+
+def _height() -> float:
+    """The lines of the terminal; a pipe has no end."""
+    if not sys.stdout.isatty():
+        return math.inf
+    from shutil import get_terminal_size
+
+    return get_terminal_size().lines
 
 
 def _aligned(text: str, width: int, right: bool) -> str:

@@ -16,6 +16,7 @@ from zoo_core.cli.common import (
     shown,
     table,
 )
+from zoo_core.errors import printable
 
 if TYPE_CHECKING:
     from zoo_core.evaluation import RunEvaluation
@@ -31,10 +32,19 @@ if TYPE_CHECKING:
     type=click.Choice(["fail", "skip"]),
     help="Unreadable images: fail names them and stops, skip leaves them out (as the run for its own data, else fail).",
 )
+@click.option(
+    "--metric", "metrics", multiple=True, help="One more figure, NAME or NAME:options; `zoo list metrics` shows all."
+)
 @json_option
 @click.pass_context
 def evaluate(
-    ctx: click.Context, run: str, data: str | None, device: str, bad_images: BadImages | None, as_json: bool
+    ctx: click.Context,
+    run: str,
+    data: str | None,
+    device: str,
+    bad_images: BadImages | None,
+    metrics: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Evaluate a run on labelled images.
 
@@ -47,6 +57,7 @@ def evaluate(
     \b
     zoo evaluate runs/lenet5-head-only-1
     zoo evaluate runs/resnet50-head-only-1 --data other-photos/ --json
+    zoo evaluate runs/resnet50-head-only-1 --metric balanced-accuracy
     """
     catalog = catalog_of(ctx)
     announce("loading the model")
@@ -55,7 +66,14 @@ def evaluate(
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
         measured = evaluate_run(
-            run, data=data, device=device, bad_images=bad_images, catalog=catalog, scanning=scanning, watch=watch
+            run,
+            data=data,
+            device=device,
+            bad_images=bad_images,
+            metrics=metrics,
+            catalog=catalog,
+            scanning=scanning,
+            watch=watch,
         )
     rows = measured.evaluation.by_output(measured.classes)
     if as_json:
@@ -76,6 +94,8 @@ def evaluate(
     out.print(task.summary(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
     for sentence in task.baseline_sentences(measured.evaluation.figures(), measured.baseline):
         out.print(sentence, markup=False)
+    for name, figure in measured.metrics.items():
+        out.print(f"{printable(name)}: {figure:.4g}", markup=False)
 
 
 def _overlap_sentences(measured: RunEvaluation) -> list[str]:
@@ -117,6 +137,7 @@ def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict
         "metric": evaluation.metric,
         "score": evaluation.score,
         "loss": evaluation.loss,
+        "metrics": dict(measured.metrics),
         "baseline": measured.baseline.to_dict(),
         task_named(measured.task).outputs: rows,
         **evaluation.figures(),

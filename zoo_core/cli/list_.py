@@ -1,4 +1,4 @@
-"""`zoo list`: the backbones, heads, strategies, data sets and weights to choose from."""
+"""`zoo list`: the backbones, heads, strategies, weights and the rest to choose from."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ COLUMNS = {
     "heads": ("name", "summary", "options", "plugin"),
     "strategies": ("name", "summary", "options", "plugin"),
     "datasets": ("name", "summary", "images", "classes", "licence", "plugin"),
+    "metrics": ("name", "summary", "options", "plugin"),
+    "exporters": ("name", "summary", "options", "plugin"),
     "weights": ("backbone", "weights", "sources", "size", "licence", "top-1 %", "here"),
 }
 RIGHT = {"year", "params", "GMACs", "top-1 %", "images", "classes", "size"}
@@ -30,10 +32,11 @@ SHOWN_TAGS = 3  # of one backbone's weights; `zoo info NAME` shows all
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json: bool, **given: Any) -> None:
-    """List backbones (the default), heads, strategies, datasets or weights, those whose name holds
-    TEXT.
+    """List backbones (the default), heads, strategies, datasets, metrics, exporters or weights, those
+    whose name holds TEXT.
 
-    Large families of backbones are one line each, until a filter chooses among them.
+    Large families of backbones are one line each, until a filter chooses among them. A terminal
+    shows a long list page by page.
 
     \b
     zoo list
@@ -58,11 +61,12 @@ def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json:
         return
     if kind == "backbones" and not filters:
         rows = folded(rows)
-    print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT)
+    below = []
     if any(not ref.get("commercial", True) for row in rows if kind == "backbones" for ref in row["weights"]):
-        click.echo("* not for commercial use, by the licence of the weights")
+        below.append("* not for commercial use, by the licence of the weights")
     if any(not row.get("installed", True) for row in rows):
-        click.echo("`zoo plugin install NAME` installs a plugin.")
+        below.append("`zoo plugin install NAME` installs a plugin.")
+    print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT, below=below)
 
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("zoo_core.cli.resume:resume", "Continue an interrupted run."),
     "runs": ("zoo_core.cli.runs:runs", "List your runs, or compare two."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
+    "export": ("zoo_core.cli.export:export", "Write a run as a file of another format."),
     "embed": ("zoo_core.cli.embed:embed", "Write the features of images to a file."),
     "similar": ("zoo_core.cli.similar:similar", "Find the images that are most similar to a photo."),
     "predict": ("zoo_core.cli.predict:predict", "Predict images with a run or a pretrained backbone."),

@@ -65,21 +65,40 @@ class ShapeInference(TorchFunctionMode):
         first = args[0] if args else given.get("input")
         if not (LEAN and isinstance(first, Tensor) and first.is_meta):
             return func(*args, **given)
-        if func in HANDING_ON:
-            return first
-        if func in SUMMING and len(args) == 2 and getattr(args[0], "shape", 0) == getattr(args[1], "shape", 1):
-            return args[0]
+        if func in HANDING_ON and first.is_floating_point():
+            return _alike(func, first)
+        if func in SUMMING and len(args) == 2 and isinstance(args[1], Tensor) and _alike_both(first, args[1]):
+            return _alike(func, first)
         if func in POOLING and args and args[0].ndim == 4:
             return _pooled(func, *args, **given)
         if func in CONVOLVING and len(args) > 1 and args[0].ndim == 4:
             return _convolved(func, *args, **given)
-        if func in ATTENDING and len(args) > 2:
+        if func in ATTENDING and len(args) == 3 and given.get("attn_mask") is None and _attends(*args):
             return first.new_empty(*first.shape[:-1], args[2].shape[-1])
         if (
             func in LINEAR and len(args) > 1 and args[0].shape[-1] == args[1].shape[-1]
         ):  # else torch raises its own error
             return args[0].new_empty(*args[0].shape[:-1], args[1].shape[0])
         return func(*args, **given)
+
+
+def _alike(func: Any, first: Tensor) -> Tensor:
+    """The result of a function that keeps shape and type: in place the very tensor, else a new
+    one."""
+    name: str = func.__name__
+    in_place = name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
+    return first if in_place else first.new_empty(first.shape)
+
+
+def _alike_both(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and first.dtype == second.dtype
+
+
+def _attends(query: Tensor, key: Tensor, value: Tensor) -> bool:
+    """Whether these go together in plain attention; else torch decides, and raises its own
+    errors."""
+    same_batch = query.shape[:-3] == key.shape[:-3] == value.shape[:-3]
+    return same_batch and query.shape[-1] == key.shape[-1] and key.shape[-2] == value.shape[-2]
 
 
 def _pooled(pool: Any, images_BCHW: Tensor, *args: Any, **given: Any) -> Tensor:

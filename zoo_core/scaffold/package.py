@@ -21,6 +21,7 @@ from zoo_core.errors import UsageError, printable, shown
 from zoo_core.hookspecs import HOOK_API
 from zoo_core.installing import ON_AN_INDEX, develop_command
 from zoo_core.registry import known_plugins
+from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.scaffold.sources import BLANK, Cut, cut_of
 from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.version import __version__
@@ -38,6 +39,8 @@ KINDS: dict[str, tuple[type, str, tuple[str, ...]]] = {
     "strategy": (FreezeSpec, "strategy", ()),
     "dataset": (DatasetSpec, "data", ("numpy>=1.26",)),
     "command": (CommandSpec, "command", ("click>=8.1",)),
+    "metric": (MetricSpec, "metric", ("numpy>=1.26",)),
+    "exporter": (ExporterSpec, "export", ("numpy>=1.26", "torch>=2.11")),
 }
 """For each kind its spec, the name of the module with its code, and that code's requirements."""
 
@@ -92,6 +95,10 @@ class NewPlugin:
             return f"zoo finetune --backbone {self.name} --weights none --image-size {size} --epochs 1"
         if self.kind == "command":
             return f"zoo {self.name}"
+        if self.kind == "metric":
+            return f"zoo evaluate RUN --metric {self.name}"
+        if self.kind == "exporter":
+            return f"zoo export RUN --to {self.name}"
         option = {"head": "--head", "strategy": "--strategy", "dataset": "--data"}[self.kind]
         epochs = 2 if self.kind == "strategy" else 1  # of its two phases
         return f"zoo finetune --backbone {backbone or _smallest_backbone()} {option} {self.name} --epochs {epochs}"

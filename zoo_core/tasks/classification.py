@@ -64,6 +64,12 @@ class Classification(Task[ClassEvaluation]):
         """The accuracy of the training images' most frequent class, given to every image."""
         return Baseline(float((targets == np.bincount(train_targets).argmax()).mean()))
 
+    def values(self, outputs_NK: Tensor) -> Tensor:
+        return outputs_NK.softmax(1)
+
+    def changed(self, answers_NK: Tensor, others_NK: Tensor) -> int:
+        return int((answers_NK.argmax(1) != others_NK.argmax(1)).sum())
+
     def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
         """The `top` most probable classes with their probabilities."""
         values, indices = outputs_K.softmax(0).sort(descending=True, stable=True)

@@ -93,6 +93,16 @@ def average_precision(scores_N: FloatArray, true_N: npt.NDArray[np.bool_]) -> fl
     return float((precision * np.diff(found, prepend=0)).sum() / found[-1])
 
 
+def balanced_accuracy(options: object, *, answers: FloatArray, targets: npt.NDArray[np.int64]) -> float:
+    """The mean over the classes that occur of the share of their images whose most probable class
+    is the true one (Brodersen et al. 2010, The Balanced Accuracy and Its Posterior Distribution).
+
+    `answers` (N, K) are probabilities, `targets` (N) class indices.
+    """
+    right_N = answers.argmax(1) == targets
+    return float(np.mean([right_N[targets == label].mean() for label in np.unique(targets)]))
+
+
 def f1(hits: Any, false_alarms: Any, misses: Any) -> Any:
     """F1 of counts, numbers or arrays; 0 where nothing was true and nothing was predicted."""
     return 2 * hits / np.maximum(2 * hits + false_alarms + misses, 1)

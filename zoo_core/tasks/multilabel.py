@@ -132,6 +132,12 @@ class Multilabel(Task[LabelEvaluation]):
         shares = (targets > 0.5).mean(0)
         return Baseline(float(shares[shares > 0].mean()) if shares.any() else 0.0)
 
+    def values(self, outputs_NK: Tensor) -> Tensor:
+        return outputs_NK.sigmoid()
+
+    def changed(self, answers_NK: Tensor, others_NK: Tensor) -> int:
+        return int(((answers_NK > 0.5) != (others_NK > 0.5)).any(1).sum())
+
     def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
         """The labels with a probability above 0.5, the most probable first."""
         values, indices = outputs_K.sigmoid().sort(descending=True, stable=True)

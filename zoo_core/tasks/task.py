@@ -77,6 +77,14 @@ class Task(ABC, Generic[E]):
     def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
         """The score on `targets` of the best constant answer, found in the training targets."""
 
+    def values(self, outputs_NK: Tensor) -> Tensor:
+        """The answers (N, K) in outputs: probabilities of classes or labels, or numbers."""
+        return outputs_NK
+
+    def changed(self, answers_NK: Tensor, others_NK: Tensor) -> int:
+        """The number of images that get another class, or other labels; numbers have no such step."""
+        return 0
+
     @abstractmethod
     def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
         """The answers for one image, names with values; `top` limits a single-label task's."""

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from zoo_core.discovery import registered_specs
+from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.spec_checks import collecting_faults, fault_of
 from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.testing.build_rules import BUILD_RULES
@@ -19,6 +20,7 @@ from zoo_core.testing.dataset_rules import DATASET_RULES
 from zoo_core.testing.fact_rules import FACT_RULES
 from zoo_core.testing.head_rules import HEAD_RULES
 from zoo_core.testing.output_rules import OUTPUT_RULES, SLOW_RULES
+from zoo_core.testing.result_rules import EXPORTER_RULES, METRIC_RULES
 from zoo_core.testing.strategy_rules import STRATEGY_RULES
 
 BACKBONE_RULES = (*BUILD_RULES, *FACT_RULES, *OUTPUT_RULES)
@@ -66,7 +68,9 @@ def plugin_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
         more = kind(plugin, slow=slow) if kind is backbone_checks else kind(plugin)
         checks += more[len(PLUGIN_RULES) :]
     checks += _of_specs(plugin, "zoo_datasets", DatasetSpec, DATASET_RULES)
-    return checks + _of_specs(plugin, "zoo_commands", CommandSpec, COMMAND_RULES)
+    checks += _of_specs(plugin, "zoo_commands", CommandSpec, COMMAND_RULES)
+    checks += _of_specs(plugin, "zoo_metrics", MetricSpec, METRIC_RULES)
+    return checks + _of_specs(plugin, "zoo_exporters", ExporterSpec, EXPORTER_RULES)
 
 
 def backbone_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:

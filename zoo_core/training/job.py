@@ -210,7 +210,7 @@ def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: 
     if data.startswith(IN_MEMORY):
         raise UsageError(
             "the images of this run were handed over by a program, and no path leads to them. Give them again: "
-            "zoo_core.resume(run, data=...) or zoo_core.evaluate_run(run, data=...); `zoo evaluate --data` takes others."
+            "zoo_core.resume(run, data=...) or zoo_core.evaluate_run(run, data=...). `--data` takes others."
         )
     path = Path(data).expanduser()
     if path.suffix.lower() == ".csv":

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from zoo_core.errors import PluginError, WeightsError
 from zoo_core.model.chain import Chain
-from zoo_core.model.lean_torch import ShapeInference
+from zoo_core.model.lean_torch import LEAN, ShapeInference
 from zoo_core.model.shapes import loose_tensors
 
 M = TypeVar("M", bound=nn.Module)
@@ -32,7 +32,7 @@ class _SkipInitialisers(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in _INITIALISERS or (func in _IN_PLACE and args[0].is_meta):
+        if func in _INITIALISERS or (LEAN and func in _IN_PLACE and args[0].is_meta):
             return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
 
@@ -58,7 +58,9 @@ def build_empty(build: Callable[[], M]) -> M:
     except PluginError:
         return build()
     saved = {name for name, _ in module.state_dict(keep_vars=True).items()}
-    unsaved = any(name not in saved for name, _ in module.named_buffers()) or loose_tensors(module)
+    unsaved = any(name not in saved for name, _ in module.named_buffers(remove_duplicate=False)) or loose_tensors(
+        module
+    )
     return build() if unsaved else module
 
 

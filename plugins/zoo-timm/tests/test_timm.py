@@ -1,6 +1,7 @@
 """A sample of timm's families, cut as their users get them: equal to timm's networks, operator by operator and in numbers.
 
-`scripts/survey.py` proves all architectures; these keep the way there sound.
+`scripts/survey.py` proves all architectures; these keep the way there sound. `pytest plugins/zoo-timm -m whole` compares
+the outputs of the cheapest network of each family.
 """
 
 import copy
@@ -18,6 +19,7 @@ from zoo_timm.survey import facts_of
 from zoo_core.testing import backbone_checks, build, difference_from, stir
 
 SPECS = {spec.name: spec for spec in plugin.zoo_backbones()}
+CHEAPEST = {spec.family: spec.name for spec in sorted(SPECS.values(), key=lambda spec: -spec.gmacs)}
 SAMPLE = [
     "timm-repghostnet_050",
     "timm-mambaout_femto",  # computes (B, H, W, C)
@@ -41,7 +43,10 @@ def test_the_index_holds_the_facts_of_a_proved_cut(name):
     assert found == (*(facts[key] for key in keys[:-1]), tuple(facts["stages"]))
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize(
+    "name",
+    [*SAMPLE, *(pytest.param(name, marks=pytest.mark.whole) for name in CHEAPEST.values() if name not in SAMPLE)],
+)
 def test_outputs_equal_timms_for_the_same_weights(name):
     spec = SPECS[name]
     upstream = network(spec.variant)

@@ -16,6 +16,7 @@ from zoo_core.testing import backbone_checks, difference_from, stir
 
 SPECS = plugin.zoo_backbones()
 CHEAPEST = {spec.family: spec for spec in sorted(SPECS, key=lambda spec: -spec.gmacs)}
+SLOW = 2.0  # GMACs: a network of more takes five seconds and longer
 TABLE = Path(__file__).parents[1] / "ARCHITECTURES.md"
 
 
@@ -33,7 +34,13 @@ def quickly_filled(variant: str) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize("spec", CHEAPEST.values(), ids=lambda spec: spec.name)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(spec, marks=() if spec.gmacs < SLOW else pytest.mark.whole, id=spec.name)
+        for spec in CHEAPEST.values()
+    ],
+)
 def test_outputs_equal_torchvisions_for_the_same_weights(spec):
     upstream = quickly_filled(spec.variant)
     tokens = spec.features.kind == "tokens"  # torchvision's own take one size

@@ -1,0 +1,103 @@
+"""The kit finds the faults of metrics and exporters; sound ones pass."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from zoo_core import ExporterSpec, MetricSpec, builtin, hookimpl
+from zoo_core.testing import plugin_checks
+
+NUMBERS = itertools.count()
+
+
+def right(options: Any, *, answers: Any, targets: Any) -> float:
+    return float((answers.argmax(1) == targets).mean())
+
+
+def write(options: Any, *, network: Any, path: Path, **given: Any) -> None:
+    path.write_bytes(pickle.dumps(network))
+
+
+def run(path: Path) -> Any:
+    network = pickle.loads(path.read_bytes())
+    return lambda images_BCHW: network(torch.from_numpy(images_BCHW)).detach().numpy()
+
+
+def failures(monkeypatch: pytest.MonkeyPatch, **code: Any) -> list[str]:
+    module = ModuleType("zoo_kit_test")
+    metric = MetricSpec(name="kit-test", compute="zoo_kit_test:right", summary="s")
+    exporter = ExporterSpec(
+        name="kit-test", export="zoo_kit_test:write", run="zoo_kit_test:run", suffix=".x", summary="s"
+    )
+    hooks = {"zoo_metrics": hookimpl(lambda: [metric]), "zoo_exporters": hookimpl(lambda: [exporter])}
+    vars(module).update({"right": right, "write": write, "run": run, **hooks, **code})
+    monkeypatch.setitem(sys.modules, "zoo_kit_test", module)
+    found = []
+    for check in plugin_checks(module):
+        if "imports nothing heavy" not in check.name:  # in a process of its own, which has no such module
+            try:
+                check()
+            except AssertionError as error:
+                found.append(str(error))
+    return found
+
+
+def changes(options: Any, *, answers: Any, targets: Any) -> float:
+    targets[:] = 0
+    return 1.0
+
+
+def several(options: Any, *, path: Path, **given: Any) -> None:
+    path.write_text("a")
+    path.with_suffix(".data").write_text("b")
+
+
+def one_image(path: Path) -> Any:
+    return lambda images_BCHW: run(path)(images_BCHW[:1])
+
+
+def logits(path: Path) -> Any:
+    return lambda images_BCHW: np.log(run(path)(images_BCHW))
+
+
+def test_a_sound_metric_and_a_sound_exporter_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert failures(monkeypatch) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ({"right": lambda options, *, answers, targets: float("nan")}, "it gives nan for 24 images of classification"),
+        ({"right": lambda options, *, answers, targets: np.corrcoef(answers[:, 0], targets)[0, 1]}, "for 1 images"),
+        ({"right": changes}, "it changes what it is given"),
+        ({"right": lambda options, *, answers, targets: next(NUMBERS)}, "the same answers had the figures"),
+        ({"right": lambda options, *, answers, targets: answers[0, 0]}, "in reverse order"),
+        ({"write": lambda options, **given: None}, "it wrote nothing, and not the one file model.x"),
+        ({"write": several}, "it wrote ['model.data', 'model.x'], and not the one file model.x"),
+        ({"run": one_image}, "5 images have answers of the shape (1, 3)"),
+        ({"run": logits}, "from the network's"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:numpy")
+def test_a_planted_fault_is_found_and_the_way_to_mend_it_told(
+    monkeypatch: pytest.MonkeyPatch, code: dict[str, Any], words: str
+) -> None:
+    found = failures(monkeypatch, **code)
+    assert any(words in one and "To mend it: " in one for one in found), found
+
+
+def test_zoos_own_metrics_and_exporters_pass() -> None:
+    names = ("balanced-accuracy: ", "torch-export: ")
+    checks = [check for check in plugin_checks(builtin) if check.name.startswith(names)]
+    assert len(checks) == 8
+    for check in checks:
+        check()

@@ -1,0 +1,183 @@
+"""Metrics and formats that plugins bring: asked for by name, checked, and blamed where they fail."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+import zoo_core
+from helpers import make_table
+from zoo_core import Catalog, ExporterSpec, MetricSpec, NoOptions
+from zoo_core.cli.main import zoo as command_line
+from zoo_core.discovery import PluginRecord
+from zoo_core.errors import PluginError, UsageError, ZooError
+from zoo_core.evaluation import evaluate_run
+from zoo_core.exporting import export_run
+from zoo_core.settings import FinetuneConfig
+from zoo_core.tasks.metrics import balanced_accuracy
+
+THIS = __name__
+CALLS: list[dict[str, Any]] = []
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return zoo_core.finetune(FinetuneConfig(backbone="lenet5", epochs=1, out=str(out))).directory
+
+
+def with_spec(catalog: Catalog, spec: MetricSpec | ExporterSpec) -> Catalog:
+    return replace(catalog, records=(*catalog.records, PluginRecord("zoo-mine", "1.0", "mine", (spec,))))
+
+
+def zoo(*arguments: object) -> Result:
+    return CliRunner().invoke(command_line, [str(one) for one in arguments])
+
+
+def kept(options: NoOptions, *, answers: Any, targets: Any) -> float:
+    CALLS.append({"answers": answers, "targets": targets})
+    return 0.5
+
+
+def nothing(options: NoOptions, *, answers: Any, targets: Any) -> float:
+    return float("nan")
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_occur() -> None:
+    answers_NK = np.eye(4)[[0, 0, 0, 1, 2, 2]]
+    targets_N = np.array([0, 0, 0, 0, 2, 1])  # recalls: 3 of 4, 0 of 1, 1 of 1; the class 3 does not occur
+    assert balanced_accuracy(None, answers=answers_NK, targets=targets_N) == pytest.approx((3 / 4 + 0 + 1) / 3)
+
+
+def test_a_metric_gets_probabilities_and_the_true_classes(run: Path, catalog: Catalog) -> None:
+    mine = MetricSpec(name="kept", compute=f"{THIS}:kept", summary="s")
+    measured = evaluate_run(run, metrics=["kept", "balanced-accuracy"], device="cpu", catalog=with_spec(catalog, mine))
+    answers_NK, targets_N = CALLS.pop().values()
+    assert (answers_NK.shape, targets_N.shape) == ((500, 10), (500,))
+    assert answers_NK.sum(1) == pytest.approx(np.ones(500))
+    assert (answers_NK.argmax(1) == targets_N).mean() == measured.evaluation.score
+    recalls = [row["found"] / row["images"] for row in measured.evaluation.by_output(measured.classes)]
+    assert measured.metrics == {"kept": 0.5, "balanced-accuracy": pytest.approx(np.mean(recalls))}
+
+
+def test_a_metric_of_another_task_or_without_a_finite_number_is_refused(run: Path, catalog: Catalog) -> None:
+    other = MetricSpec(name="other", compute=f"{THIS}:kept", summary="s", tasks=("regression",))
+    with pytest.raises(UsageError, match="the metric 'other' is for regression, and this run is for classification"):
+        evaluate_run(run, metrics=["other"], catalog=with_spec(catalog, other))
+    wrong = MetricSpec(name="wrong", compute=f"{THIS}:nothing", summary="s")
+    with pytest.raises(PluginError, match="zoo-mine: the metric 'wrong' gives nan for 500 images"):
+        evaluate_run(run, metrics=["wrong"], device="cpu", catalog=with_spec(catalog, wrong))
+
+
+def test_the_command_shows_the_figure(run: Path) -> None:
+    shown = zoo("evaluate", run, "--metric", "balanced-accuracy", "--json")
+    figure = json.loads(shown.stdout)["metrics"]["balanced-accuracy"]
+    assert f"balanced-accuracy: {figure:.4g}" in zoo("evaluate", run, "--metric", "balanced-accuracy").stdout
+    message = str(zoo("evaluate", run, "--metric", "balanced").exception)
+    assert "No metric 'balanced'. Did you mean 'balanced-accuracy'? `zoo list metrics` shows all." in message
+
+
+def test_an_export_answers_as_the_run_and_opens_without_zoo(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "answers.pt2"
+    made = json.loads(zoo("export", run, "--to", "torch-export", "-o", file, "--json").stdout)
+    assert (made["images"], made["part"], made["changed"], made["bytes"]) == (500, "val", 0, file.stat().st_size)
+    assert made["difference"] < 1e-6
+    extra = {"zoo.json": ""}
+    network = torch.export.load(file, extra_files=extra).module()
+    facts = json.loads(extra["zoo.json"])
+    size = facts["preprocessing"]["size"]
+    predictor = zoo_core.load(run, device="cpu")
+    for count in (1, 3):
+        images_BCHW = torch.randn(count, 1, size, size)
+        with torch.no_grad():
+            expected_BK = predictor.network(images_BCHW).softmax(1)
+            assert torch.allclose(network(images_BCHW), expected_BK, atol=1e-6)
+    assert facts["classes"] == list(predictor.classes)
+    refused = zoo("export", run, "--to", "torch-export", "-o", file).exception
+    assert f"{file} exists already. Remove it, or give another name with -o." == str(refused)
+
+
+def write(options: NoOptions, *, network: Any, example_BCHW: Any, facts: Any, path: Path) -> None:
+    torch.save(network.network.state_dict(), path)
+
+
+def half(path: Path) -> Any:
+    return lambda images_BCHW: np.full((len(images_BCHW), 10), 0.5, np.float32)
+
+
+def too_few(path: Path) -> Any:
+    return lambda images_BCHW: np.zeros((len(images_BCHW), 9), np.float32)
+
+
+def twice(options: NoOptions, *, path: Path, **given: Any) -> None:
+    path.write_text("a")
+    path.with_suffix(".data").write_text("b")
+
+
+def unwritten(options: NoOptions, **given: Any) -> None:
+    pass
+
+
+def broken(path: Path) -> Any:
+    raise ValueError("no such format")
+
+
+@pytest.mark.parametrize(
+    ("written", "opened", "kind", "message"),
+    [
+        ("unwritten", "half", PluginError, "zoo-mine: the exporter 'mine' wrote nothing, and not one file file.bin"),
+        ("twice", "half", PluginError, r"the exporter 'mine' wrote file\.bin, file\.data, and not one file file\.bin"),
+        ("write", "half", ZooError, r"the mine file answers otherwise than the run: by up to 0\.5"),
+        (
+            "write",
+            "too_few",
+            PluginError,
+            r"zoo-mine: the exporter 'mine' gives answers \(500, 9\) and not \(500, 10\)",
+        ),
+        ("write", "broken", PluginError, "zoo-mine: the exporter 'mine' failed: ValueError: no such format"),
+    ],
+)
+def test_a_file_that_does_not_answer_alike_is_not_kept(
+    run: Path, catalog: Catalog, tmp_path: Path, written: str, opened: str, kind: type[Exception], message: str
+) -> None:
+    spec = ExporterSpec(name="mine", export=f"{THIS}:{written}", run=f"{THIS}:{opened}", suffix=".bin", summary="s")
+    with pytest.raises(kind, match=message):
+        export_run(run, "mine", out=tmp_path / "new" / "file.bin", catalog=with_spec(catalog, spec))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("task", "column"), [("regression", "far"), ("multilabel", "tags")])
+def test_numbers_of_any_size_and_labels_are_exported_too(tmp_path: Path, task: str, column: str) -> None:
+    """Seen to fail: with a tolerance that is no share, a number of a million in float32 is too far off."""
+    far = task == "regression"
+    data = make_table(
+        tmp_path / "photos",
+        f"path,{column}",
+        lambda kind, number: f"{10**6 + number}.5" if far else f"{kind}|any",
+        count=4,
+    )
+    config = FinetuneConfig(backbone="lenet5", data=str(data), epochs=1, out=str(tmp_path / "run"))
+    made = export_run(zoo_core.finetune(config).directory, "torch-export")
+    assert (made.path, made.changed) == (tmp_path / "run" / "model.pt2", 0)
+    assert made.difference < 1e-6
+
+
+def test_a_folder_and_another_suffix_are_no_place_for_a_file(run: Path, tmp_path: Path) -> None:
+    for out, message in (
+        (tmp_path, f"Give a file in it: -o {tmp_path}/model.pt2"),
+        ("a.onnx", "such a name: -o a.pt2"),
+    ):
+        assert message in str(zoo("export", run, "--to", "torch-export", "-o", out).exception)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "", ".a/b", ".."])
+def test_a_suffix_that_is_none_is_refused(suffix: str) -> None:
+    with pytest.raises(PluginError, match="is no suffix"):
+        ExporterSpec(name="x", export="a:b", run="a:c", suffix=suffix, summary="s")

@@ -1,0 +1,66 @@
+"""Specs of what is made of a run's results: metrics of its answers, and formats of its network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from zoo_core.errors import brief
+from zoo_core.options import NoOptions
+from zoo_core.spec_checks import Checked, check_name, check_options, check_path, check_texts, require
+from zoo_core.specs import TASKS, TaskName
+
+SUFFIX = re.compile(r"\.[a-z0-9]{1,16}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(Checked):
+    """A figure of a run's answers, which `zoo evaluate --metric NAME` shows."""
+
+    name: str
+    compute: str
+    """Import path of a function `(options, *, answers, targets) -> float`. `answers` (N, K) are
+    probabilities of classes or labels, or numbers in the targets' units, in float64; `targets` are
+    class indices (N), else (N, K)."""
+    summary: str
+    options: type = NoOptions
+    tasks: tuple[TaskName, ...] = ("classification",)
+    """The tasks whose answers it can measure."""
+
+    def check(self) -> None:
+        _check("metric", self, self.compute)
+        known = bool(self.tasks) and set(self.tasks) <= set(TASKS)
+        told = f"metric '{self.name}' measures the tasks {self.tasks!r}; there are {', '.join(TASKS)}"
+        require(known, told)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExporterSpec(Checked):
+    """A format in which `zoo export RUN --to NAME` writes a run, and the way to run its files."""
+
+    name: str
+    export: str
+    """Import path of a function `(options, *, network, example_BCHW, facts, path) -> None` that
+    writes one file. The module `network` maps normalised float32 images (B, C, H, W), of any B, to
+    answers (B, K) as a metric gets them. `facts` is a dict of JSON that belongs into the file:
+    task, classes and preprocessing."""
+    run: str
+    """Import path of a function `(path) -> Callable`. The callable maps arrays (B, C, H, W) of
+    float32 to arrays (B, K)."""
+    suffix: str
+    """The end of the file's name, such as ".onnx"."""
+    summary: str
+    options: type = NoOptions
+
+    def check(self) -> None:
+        _check("exporter", self, self.export)
+        check_path(self.name, self.run)
+        fits = isinstance(self.suffix, str) and bool(SUFFIX.fullmatch(self.suffix))
+        require(fits, f"exporter '{self.name}': {brief(self.suffix)} is no suffix such as '.onnx'")
+
+
+def _check(kind: str, spec: MetricSpec | ExporterSpec, path: str) -> None:
+    check_name(kind, spec.name)
+    check_texts(f"{kind} '{spec.name}'", summary=spec.summary)
+    check_options(f"{kind} '{spec.name}'", spec.options)
+    check_path(spec.name, path)

@@ -1,0 +1,117 @@
+"""Rules for metrics and exporters: what they make of the answers, and of the network, of a run.
+
+Shapes: N images, K answers.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from zoo_core.options import parse_options
+from zoo_core.result_specs import ExporterSpec, MetricSpec
+from zoo_core.specs import TaskName, resolve
+from zoo_core.tasks import task_named
+from zoo_core.testing.check import rule
+from zoo_core.testing.fact_rules import has_a_name_of_its_own, has_options_that_a_text_can_give
+from zoo_core.testing.networks import CLOSE, apart, with_required
+
+IMAGES, ANSWERS = 24, 3
+SIZE = 8
+
+Answers = npt.NDArray[np.float64]
+Targets = npt.NDArray[Any]
+
+
+@rule("Take (options, *, answers, targets) and return one finite float, for one image too.")
+def gives_a_finite_number(spec: MetricSpec) -> None:
+    """Answers of chance, perfect ones and the answer for one image have a figure."""
+    for task in spec.tasks:
+        answers_NK, targets = _chance(task)
+        perfect_NK = np.eye(ANSWERS)[targets] if targets.ndim == 1 else targets.astype(np.float64)
+        for given in ((answers_NK, targets), (perfect_NK, targets), (answers_NK[:1], targets[:1])):
+            figure = _figure(spec, *given)
+            assert math.isfinite(figure), f"it gives {figure} for {len(given[0])} images of {task}"
+
+
+@rule("Compute from copies, and from answers and targets alone.")
+def measures_the_same_each_time(spec: MetricSpec) -> None:
+    """The same answers have the same figure again, and are as they were."""
+    for task in spec.tasks:
+        answers_NK, targets = _chance(task)
+        first = _figure(spec, answers_NK, targets)
+        assert all(map(np.array_equal, (answers_NK, targets), _chance(task))), "it changes what it is given"
+        second = _figure(spec, *_chance(task))
+        assert first == second, f"the same answers had the figures {first} and {second}"
+
+
+@rule("Look at the images as a set: a sum or a mean over them.")
+def does_not_depend_on_the_order_of_images(spec: MetricSpec) -> None:
+    """Images in another order have the same figure."""
+    for task in spec.tasks:
+        answers_NK, targets = _chance(task)
+        first = _figure(spec, answers_NK, targets)
+        turned = _figure(spec, answers_NK[::-1].copy(), targets[::-1].copy())
+        same = math.isclose(first, turned, rel_tol=1e-9, abs_tol=1e-12)
+        assert same, f"the figure {first} is {turned} in reverse order"
+
+
+@rule("Write one file to `path`, and let `run` map arrays (B, C, H, W) of any B to arrays (B, K).")
+def writes_a_file_that_answers_alike(spec: ExporterSpec) -> None:
+    """The file answers as the network does, for one image and for several."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = nn.Sequential(*layers, nn.Linear(4, ANSWERS), nn.Softmax(1)).eval()
+    options: Any = parse_options(spec.name, spec.options, with_required(spec.options, ""))
+    facts = {"task": "classification", "classes": ["a", "b", "c"]}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{spec.suffix}"
+        example_BCHW = torch.zeros(2, 3, SIZE, SIZE)
+        resolve(spec.export)(options, network=network, example_BCHW=example_BCHW, facts=facts, path=path)
+        made = sorted(one.name for one in Path(folder).iterdir())
+        assert made == [path.name], f"it wrote {made or 'nothing'}, and not the one file {path.name}"
+        answers = resolve(spec.run)(path)
+        for count in (1, 5):
+            images_BCHW = torch.randn(count, 3, SIZE, SIZE)
+            with torch.no_grad():
+                expected_BK = network(images_BCHW)
+            found_BK = torch.from_numpy(np.asarray(answers(images_BCHW.numpy())))
+            shape = tuple(found_BK.shape)
+            assert shape == (count, ANSWERS), f"{count} images have answers of the shape {shape}"
+            far = apart(expected_BK, found_BK)
+            assert far <= CLOSE, f"answers for {count} images are {far:.2g} from the network's"
+
+
+def _figure(spec: MetricSpec, answers_NK: Answers, targets: Targets) -> float:
+    options: Any = parse_options(spec.name, spec.options, with_required(spec.options, ""))
+    return float(resolve(spec.compute)(options, answers=answers_NK, targets=targets))
+
+
+def _chance(task: TaskName) -> tuple[Answers, Targets]:
+    """Answers and targets that have nothing to do with each other, always the same."""
+    generator = np.random.default_rng(0)
+    answers_NK = generator.random((IMAGES, ANSWERS))
+    if task_named(task).single_label:
+        return answers_NK / answers_NK.sum(1, keepdims=True), generator.integers(0, ANSWERS, IMAGES)
+    return answers_NK, generator.integers(0, 2, (IMAGES, ANSWERS)).astype(np.float32)
+
+
+METRIC_RULES = (
+    has_a_name_of_its_own,
+    has_options_that_a_text_can_give,
+    gives_a_finite_number,
+    measures_the_same_each_time,
+    does_not_depend_on_the_order_of_images,
+)
+EXPORTER_RULES = (
+    has_a_name_of_its_own,
+    has_options_that_a_text_can_give,
+    writes_a_file_that_answers_alike,
+)
