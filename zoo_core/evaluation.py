@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, Choice, attributing_errors, open_catalog, owner_of
+from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, PluginError, UsageError, ZooError, brief, printable
@@ -207,7 +208,7 @@ def _own_data(
     own = facts.config
     opened = open_dataset(own.data_text, catalog, facts.task, scanning)
     source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
-    return source.with_validation(share=own.val_share, seed=own.seed, kind=str(facts.data.split.get("kind")))
+    return arranged(source, own, str(facts.data.split.get("kind")))
 
 
 def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> Digests | None:

@@ -60,6 +60,7 @@ FLOORS = (
     "exporting",
     "embedding",
     "saving",
+    "choosing",
     "listing",
     "testing",
     "scaffold",

@@ -24,6 +24,7 @@ OTHERS = (
     "CHANGELOG.md",
     "benchmarks/README.md",
     "docs/architecture.md",
+    "docs/compare.md",
     "docs/data.md",
     "docs/features.md",
     "docs/hooks.md",

@@ -3,7 +3,8 @@
 It has computed nothing before it forks, so that no child inherits the threads of a pool. Run with OMP_NUM_THREADS=1.
 
 Requests and answers are JSON, a line each. A request: `arguments`, `cwd`, `cache`, `kill_after` (seconds after the run's
-config.json appears; null: never), `states` (a folder for what lies in `cwd` before each write; null: none). The answer:
+config.json appears; null: never), `states` (a folder for what lies in `cwd` before each write; null: none), `pictures`
+(whether runs draw theirs). The answer:
 `code` (negative: the signal), `text` (both output streams), `seconds` since config.json.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 NEEDED = (
+    "zoo_core.cli.compare",
     "zoo_core.cli.finetune",
     "zoo_core.cli.resume",
     "zoo_core.training.run",
@@ -79,6 +81,14 @@ def keep_states(states: Path) -> None:
     assert paths.os is os
 
 
+def draw_nothing() -> None:
+    """Leave out the pictures of runs, which take most of a tiny training's time."""
+    from zoo_core.runs import plots
+    from zoo_core.tasks.classification import Classification
+
+    plots.plot_curves = Classification.draw = lambda *arguments: None  # type: ignore[assignment,method-assign]
+
+
 def child(request: dict[str, Any], output: int) -> None:
     os.setsid()
     os.dup2(output, 1)
@@ -88,6 +98,8 @@ def child(request: dict[str, Any], output: int) -> None:
     sys.argv = ["zoo", *request["arguments"]]
     from zoo_core.cli.main import main
 
+    if not request["pictures"]:
+        draw_nothing()
     if request["states"] is not None:
         keep_states(Path(request["states"]))
     try:

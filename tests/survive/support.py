@@ -12,7 +12,7 @@ from typing import Any
 from zoo_core.paths import sha256_of
 
 PICTURES, TENSORS = ["confusion.png", "curves.png"], ["images.safetensors", "model.safetensors"]
-FINISHED = sorted(["README.md", "config.json", "metrics.jsonl", *PICTURES, *TENSORS])
+FINISHED = sorted(["README.md", "answers.csv", "config.json", "metrics.jsonl", *PICTURES, *TENSORS])
 
 
 @dataclass
@@ -42,11 +42,13 @@ class Forks:
         run: str = "run",
         kill_after: float | None = None,
         states: Path | None = None,
+        pictures: bool = True,
     ) -> Ended:
         """Call it, with a cache beside the run; kill it so many seconds after the run began, or keep the state of `cwd`
-        before each of its writes."""
+        before each of its writes. Without `pictures` a run leaves out its own, which take most of a short one's time."""
         request: dict[str, Any] = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "cache": str(cwd / "cache")}
         request |= {"run": run, "kill_after": kill_after, "states": states and str(states)}
+        request["pictures"] = pictures
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         self.server.stdin.write(json.dumps(request) + "\n")

@@ -76,18 +76,19 @@ def choose_caching(
     *,
     train: int,
     val: int,
+    test: int = 0,
     budget: int,
 ) -> Caching:
     """Choose for each phase the latest split point inside the frozen prefix whose features fit into
     the budget.
 
     With the whole backbone frozen it lies behind the pooling of the head: 49 times smaller than
-    before it, at 224 pixels. `train` and `val` count images, `budget` is in bytes. A plan that
-    never freezes the first stage caches no features, and every epoch sees fresh views.
+    before it, at 224 pixels. `train`, `val` and `test` count images, `budget` is in bytes. A plan
+    that never freezes the first stage caches no features, and every epoch sees fresh views.
     """
     depths = [plan.frozen_depth(phase) for phase in plan.phases]
     views = _views(config, plan)
-    bytes_per_number = train * views * item_bytes(config.cache_dtype) + val * item_bytes(EXACT)
+    bytes_per_number = train * views * item_bytes(config.cache_dtype) + (val + test) * item_bytes(EXACT)
     sizes = {split: bytes_per_number * prod(shape) for split, shape in shapes.items()}
     chosen: dict[SplitPoint, int] = {}
     splits: list[SplitPoint | None] = []

@@ -22,18 +22,22 @@ VIEWS_OF_VAL = 1  # the centre
 
 @dataclass(frozen=True)
 class PhaseInputs:
-    """The inputs of a phase: features at its split point, of training and of validation images."""
+    """The inputs of a phase: features at its split point, of training and of validation images, and
+    of test images where they are cached."""
 
     split: SplitPoint
     train: Inputs
     val: Inputs
+    test: Inputs | None = None
 
 
 @dataclass
 class InputPlanner:
-    """The images of a run as its phases take them: as they are, or as cached or computed features of the frozen prefix.
+    """The images of a run as its phases take them: as they are, or as cached or computed features
+    of the frozen prefix.
 
-    `exact` caches the features of validation images; it is `features` itself if that rounds no number.
+    `exact` caches the features of validation and test images; it is `features` itself if that
+    rounds no number.
     """
 
     model: Model
@@ -46,6 +50,8 @@ class InputPlanner:
     classes: tuple[str, ...]
     device: torch.device
     world: World
+    test: Batches | None = None
+    """The images of the test part, which no epoch sees."""
 
     @property
     def num_computed(self) -> int:
@@ -53,7 +59,8 @@ class InputPlanner:
         return sum(features.num_computed for features in self._caches)
 
     def enter(self, number: int, watch: Callable[[int, int], None]) -> PhaseInputs:
-        """The inputs of a phase, after the missing features are cached; `watch` hears of (images done, images)."""
+        """The inputs of a phase, after the missing features are cached; `watch` hears of (images
+        done, images)."""
         images = ImageInputs(self.train, self.device), ImageInputs(self.val, self.device)
         depth = self.plan.frozen_depth(self.plan.phases[number])
         split = self.caching.splits[number]
@@ -65,7 +72,9 @@ class InputPlanner:
             return PhaseInputs(end, *(ComputedFeatures(inputs, prefix, end) for inputs in images))
         of_val = self._build(number, watch)
         train = self.features.cached(split, self.train, self.caching.views)
-        return PhaseInputs(split, train, of_val.cached(split, self.val, VIEWS_OF_VAL))
+        is_exact = of_val is self.exact
+        test = self.exact.cached(split, self.test, VIEWS_OF_VAL) if self.test is not None and is_exact else None
+        return PhaseInputs(split, train, of_val.cached(split, self.val, VIEWS_OF_VAL), test)
 
     def close(self) -> None:
         """Close the files of the cache."""
@@ -77,8 +86,8 @@ class InputPlanner:
         return (self.features,) if self.exact is self.features else (self.features, self.exact)
 
     def _build(self, number: int, watch: Callable[[int, int], None]) -> FeatureCache:
-        """Compute the features that are missing at this phase's split point, and in the same pass at those of later phases;
-        return the cache of the validation features."""
+        """Compute the features that are missing at this phase's split point, and in the same pass
+        at those of later phases; return the cache of the validation features."""
         keys = prefix_keys(self.model, self.train.preprocessing, self.features.identity, self.device)
         for features in self._caches:
             features.keys = keys
@@ -89,17 +98,21 @@ class InputPlanner:
         }
         train, val = (self.train, self.caching.views), (self.val, VIEWS_OF_VAL)
         of_val = self.features if self._rounded(splits, CacheItems((val,))) else self.exact
-        if of_val is self.features:
+        held_out = (val,) if self.test is None else (val, (self.test, VIEWS_OF_VAL))
+        if of_val is not self.exact:
             builds = [(self.features, CacheItems((train, val)))]
+        elif self.exact is self.features:
+            builds = [(self.features, CacheItems((train, *held_out)))]
         else:  # validation images first: a run that is stopped in between must not look like an older cache
-            builds = [(self.exact, CacheItems((val,))), (self.features, CacheItems((train,)))]
+            builds = [(self.exact, CacheItems(held_out)), (self.features, CacheItems((train,)))]
         for features, items in builds:
             features.build(lambda: FrozenPrefix(self.model, splits), splits, items, self.world, watch)
         return of_val
 
     def _rounded(self, splits: Collection[SplitPoint], val: CacheItems) -> bool:
-        """Whether an older version cached the validation features, rounded like the others. They are read as they are: a
-        run that finds them computes nothing, and gives the numbers that those versions gave."""
+        """Whether an older version cached the validation features, rounded like the others. They
+        are read as they are: a run that finds them computes nothing, and gives the numbers that
+        those versions gave."""
         if self.exact is self.features:
             return False
         old = not any(self.exact.folder(split).is_dir() for split in splits) and not len(
@@ -108,6 +121,7 @@ class InputPlanner:
         return all(self.world.all_gather_object(old))
 
     def _frozen_until(self, split: SplitPoint, number: int, later: int) -> bool:
-        """Whether the stages before a later phase's split point are frozen from this phase on until then."""
+        """Whether the stages before a later phase's split point are frozen from this phase on until
+        then."""
         between = self.plan.phases[number : later + 1]
         return later >= number and all(self.plan.frozen_depth(phase) >= split.stages for phase in between)

@@ -1,19 +1,9 @@
 """The settings of a fine-tune: each is declared once, at its field of `FinetuneConfig`."""
 
-from zoo_core.settings.config import (
-    IN_MEMORY,
-    Augment,
-    BadImages,
-    BestEpoch,
-    CacheType,
-    Compile,
-    FinetuneConfig,
-    Optimizer,
-    Precision,
-    TaskChoice,
-)
+from zoo_core.settings.config import IN_MEMORY, FinetuneConfig
 from zoo_core.settings.files import RULES_BEFORE, read_settings
 from zoo_core.settings.resolved import Decision, LrSearch, ResolvedSettings
+from zoo_core.settings.words import Augment, BadImages, BestEpoch, CacheType, Compile, Optimizer, Precision, TaskChoice
 
 __all__ = [
     "IN_MEMORY",

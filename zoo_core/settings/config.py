@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from zoo_core.errors import UsageError, brief
 from zoo_core.settings.fields import Auto, DataInMemory, by_field_name, check_settings, setting
 from zoo_core.settings.needs import Need
+from zoo_core.settings.words import Augment, BadImages, BestEpoch, CacheType, Compile, Optimizer, Precision, TaskChoice
 from zoo_core.spec_checks import MAX_SIZE
-from zoo_core.specs import TaskName
-
-Augment = Literal["auto", "none", "flip", "crop-flip"]
-BestEpoch = Literal["steady", "highest"]
-Optimizer = Literal["adamw", "sgd"]
-CacheType = Literal["float16", "bfloat16", "float32"]
-BadImages = Literal["fail", "skip"]
-Precision = Literal["auto", "float32", "bfloat16"]
-Compile = Literal["auto", "on", "off"]
-TaskChoice = Auto | TaskName
 
 MOST_USED = "Most used"
 DATA = "Data"
@@ -121,6 +112,18 @@ class FinetuneConfig:
     )
     bad_images: BadImages = setting(
         "fail", group=DATA, help="Unreadable images: fail names them and stops, skip leaves them out."
+    )
+    train_share: float = setting(
+        1.0,
+        group=DATA,
+        help="Share of each class's training images that is used, chosen by the seed; a smaller share is part of a larger.",
+        above=0,
+        at_most=1,
+    )
+    fold: str = setting(
+        "none",
+        group=DATA,
+        help="Fold of the images that is held out as test part: 2/5 is the second of five, made by the seed.",
     )
     seed: int = setting(
         0, group=DATA, help="Seed of the split, the head's weights, the order and views.", at_least=0, at_most=MAX_SEED

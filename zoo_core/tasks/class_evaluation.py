@@ -6,7 +6,7 @@ Shapes: N images, K classes, M cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class ClassEvaluation:
     counts: Counts
     num_classes: int
     loss: float
+    answers: Counts | None = None
+    """The predicted class of each image (N), in their order; None where only counts are known."""
 
     @classmethod
     def of(
@@ -38,7 +40,8 @@ class ClassEvaluation:
         cells, places = np.unique(true * num_classes + predicted, return_inverse=True)
         summed = np.zeros(len(cells), dtype=np.int64)
         np.add.at(summed, places, 1 if counts is None else counts)
-        return cls(cells // num_classes, cells % num_classes, summed, num_classes, loss)
+        answers = predicted if counts is None else None
+        return cls(cells // num_classes, cells % num_classes, summed, num_classes, loss, answers)
 
     @classmethod
     def joined(cls, parts: Sequence[ClassEvaluation]) -> ClassEvaluation:
@@ -47,7 +50,9 @@ class ClassEvaluation:
             np.concatenate([getattr(part, name) for part in parts]) for name in ("true", "predicted", "counts")
         )
         loss = float(np.average([part.loss for part in parts], weights=[part.images for part in parts]))
-        return cls.of(true, predicted, parts[0].num_classes, loss=loss, counts=counts)
+        whole = cls.of(true, predicted, parts[0].num_classes, loss=loss, counts=counts)
+        answers = [part.answers for part in parts if part.answers is not None]
+        return replace(whole, answers=np.concatenate(answers) if len(answers) == len(parts) else None)
 
     @property
     def metric(self) -> str:

@@ -47,6 +47,9 @@ class Classification(Task[ClassEvaluation]):
         share = (score * images + 2) / (images + 4)
         return math.sqrt(share * (1 - share) / (images + 4))
 
+    def answered(self, evaluation: ClassEvaluation) -> Targets | None:
+        return evaluation.answers
+
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
         """Cross-entropy of logits (B, K) and class indices (B), or shares of the classes (B, K)."""
         return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)

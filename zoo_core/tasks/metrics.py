@@ -71,7 +71,7 @@ class Baseline:
         return {"score": self.score} if self.rmse is None else {"score": self.score, "rmse": self.rmse}
 
 
-def wilson(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(correct: float, total: int, z: float = 1.959964) -> tuple[float, float]:
     """The Wilson score interval of a proportion (Wilson, 1927); z = 1.96 gives 95 %."""
     share = correct / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)

@@ -89,6 +89,10 @@ class Task(ABC, Generic[E]):
     def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
         """The answers for one image, names with values; `top` limits a single-label task's."""
 
+    def answered(self, evaluation: E) -> Targets | None:
+        """The output that was answered for each image (N), None for tasks with several answers an image."""
+        return None
+
     def standard_error(self, score: float, images: int) -> float:
         """The standard error of a score on so many images, 0 where no formula gives it."""
         return 0.0

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from zoo_core.catalog import Catalog, Choice, attributing_errors
+from zoo_core.data.arrange import arranged
 from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
 from zoo_core.data.folders import read_folders
@@ -138,7 +139,7 @@ def prepare(
     config = replace(config, data=data, weights=_absolute_weights(config.weights, backbone.spec))
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
-    source = source.with_validation(share=config.val_share, seed=config.seed, kind=split_kind)
+    source = arranged(source, config, split_kind)
     if config.strategy != "auto":  # a wrong one ends before a download
         make_plan(catalog.strategy(config.strategy), backbone.spec.stages, config.epochs or FEW_EPOCHS)
     start = resolve_weights(backbone, config.weights, stand_in=stand_in)

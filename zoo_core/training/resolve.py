@@ -97,7 +97,7 @@ def resolve_settings(
     plan = with_single_epochs(planned, model.head)
     shapes = shapes_at_splits(model.backbone, model.head, preprocessing)
     chosen = FinetuneConfig(**decided.values)
-    counts = {name: len(source.parts[name]) for name in ("train", "val")}
+    counts = {name: len(part) for name, part in source.parts.items()}
     caching = choose_caching(chosen, plan, shapes, preprocessing, **counts, budget=budget)
     if caching.views != config.views:
         decided.values["views"] = caching.views

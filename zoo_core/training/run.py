@@ -17,6 +17,7 @@ from zoo_core.data.sources import PartName
 from zoo_core.devices.find import find_device
 from zoo_core.devices.world import World, join_world
 from zoo_core.errors import UsageError, ZooError
+from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.epochs import EpochReport
@@ -34,6 +35,9 @@ from zoo_core.training.setup import make_planner, make_trainer
 from zoo_core.training.stopping import Interrupted, stop_on_signals
 from zoo_core.training.trainer import History, Trainer
 from zoo_core.wording import quoted
+
+STOPPING = "stopping: this step is finished and saved first (once more to leave at once)"
+"""The message at the first signal."""
 
 
 @dataclass(frozen=True)
@@ -172,8 +176,7 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
     from zoo_core.runs.plots import plot_curves  # matplotlib waits until there is something to draw
 
     part: PartName = "test" if "test" in job.source.parts else "val"
-    val = trainer.planner.val
-    images = val if part == "val" else replace(val, part=job.source.parts[part], resized=None)
+    images = trainer.planner.test or trainer.planner.val
     evaluation = trainer.evaluate_best(images, job.merge)
     task = task_named(job.source.task)
     result = Result(
@@ -190,6 +193,9 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
         with writer.model_written(job.model.named_saved()):
             plot_curves(writer.directory / CURVES, history.epochs, history.best, task.metric)
             task.draw(writer.directory / task.picture, evaluation, job.source.classes)
+            answers = task.answered(evaluation)
+            if answers is not None:
+                write_answers(writer.directory, images.part, job.source.classes, answers)
             writer.add_metrics(line)
             writer.write_card(render_card(job.facts(), line))
         remove_checkpoints(writer.directory)
@@ -206,7 +212,7 @@ def _position(trainer: Trainer) -> str:
 
 
 def _announce_stop(callback: Callback) -> None:
-    callback.message("stopping: this step is finished and saved first (once more to leave at once)")
+    callback.message(STOPPING)
 
 
 @dataclass(frozen=True)

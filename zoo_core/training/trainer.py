@@ -180,11 +180,12 @@ class Trainer:
             merge()
             return replace(evaluator, stop_request=StopRequest()).evaluate(self.model, whole)
         try:
-            if images is self.planner.val:
-                phase = self._phase or self.enter_phase(len(self.plan.phases) - 1)
-                # Features of a prefix that an earlier phase trained may belong to other weights than the best epoch's.
-                if all(self.plan.frozen_depth(one) >= phase.inputs.split.stages for one in self.plan.phases):
-                    return phase.evaluate(evaluator)
+            phase = self._phase or self.enter_phase(len(self.plan.phases) - 1)
+            inputs = phase.inputs.val if images is self.planner.val else phase.inputs.test
+            # Features of a prefix that an earlier phase trained may belong to other weights than the best epoch's.
+            frozen = all(self.plan.frozen_depth(one) >= phase.inputs.split.stages for one in self.plan.phases)
+            if inputs is not None and frozen:
+                return evaluator.evaluate(phase.step.tail, inputs)
             return evaluator.evaluate(self.model, whole)
         except EvaluationStopped:
             self._stop()

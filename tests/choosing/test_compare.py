@@ -1,0 +1,159 @@
+"""`zoo compare` from end to end, with tiny networks on tiny photos."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo_core.choosing import cells as choosing_cells
+from zoo_core.choosing.statistics import mcnemar
+from zoo_core.cli.main import zoo
+from zoo_core.runs.answers import read_answers
+from zoo_core.runs.directory import read_facts
+from zoo_core.training.run import Result
+from zoo_core.training.stopping import Interrupted
+
+QUICK = ("--backbone", "lenet5", "--strategy", "head-only", "--epochs", 1, "--augment", "none")
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Result]:
+    """The results of all trainings from now on."""
+    done: list[Result] = []
+
+    def counted(*arguments: Any) -> Result:
+        done.append(finetune(*arguments))
+        return done[-1]
+
+    finetune = choosing_cells.finetune
+    monkeypatch.setattr(choosing_cells, "finetune", counted)
+    return done
+
+
+@pytest.fixture(autouse=True)
+def without_pictures_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take most of a tiny training's time."""
+    monkeypatch.setattr("zoo_core.runs.plots.plot_curves", lambda *arguments: None)
+    monkeypatch.setattr("zoo_core.tasks.classification.Classification.draw", lambda *arguments: None)
+
+
+def call(*arguments: object) -> None:
+    zoo.main(["compare", *map(str, arguments)], standalone_mode=False)
+
+
+def test_folds_give_every_image_one_answer_and_the_frozen_part_is_computed_once(
+    photos: Path,
+    tmp_path: Path,
+    trained: list[Result],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    command = (*QUICK, "--head", "linear,logreg", "--folds", 4, "--data", "photos")
+    call(*command, "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert len(trained) == told["trainings"] == 8
+    assert sum(result.num_computed for result in trained) == 20, "one forward for each of the 20 images"
+    right: dict[str, dict[str, bool]] = {}
+    for head in ("linear", "logreg"):
+        runs = [tmp_path / "runs" / "compare-photos" / f"{head}-fold-{fold}-of-4" for fold in (1, 2, 3, 4)]
+        answers = [answer for run in runs for answer in read_answers(run) or ()]
+        assert set(Counter(answer.image for answer in answers).values()) == {1}
+        assert {answer.image for answer in answers} == {str(path.relative_to(photos)) for path in photos.rglob("*.*g")}
+        right[head] = {answer.image: answer.is_right for answer in answers}
+    scores = {row["head"]: row["score"] for row in told["results"]}
+    assert scores == pytest.approx({head: sum(own.values()) / 20 for head, own in right.items()})
+    only = [
+        sum(right[one][image] > right[other][image] for image in right[one])
+        for one, other in (("linear", "logreg"), ("logreg", "linear"))
+    ]
+    assert told["difference"]["p"] == mcnemar(*only)
+    assert told == {"version": 2, **json.loads(Path("runs/compare-photos/compare.json").read_text())}
+
+    call(*command)
+    assert len(trained) == 8, "finished trainings are not repeated"
+    shown = capsys.readouterr().out
+    assert re.search(r"^head\s+accuracy\s+95 % interval\s+images\s+seconds\s+trained\s+size", shown, re.MULTILINE)
+    assert Path("runs/compare-photos/compare.png").is_file()
+    (best,) = re.findall(r"trained on all images: `zoo (finetune .*)`", shown)
+    assert "--fold" not in best
+    assert zoo.get_command(None, "finetune").make_context("finetune", best.split()[1:])  # type: ignore[arg-type,union-attr]
+
+
+def test_learning_curves_share_their_test_images_and_a_run_of_them_can_be_evaluated(
+    photos: Path, tmp_path: Path, trained: list[Result], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (
+        *QUICK,
+        "--weights",
+        "pretrained,none",
+        "--fractions",
+        "0.25,1",
+        "--data",
+        photos,
+        "--out",
+        tmp_path / "c",
+    )
+    call(*arguments)
+    shown = capsys.readouterr()
+    assert "Accuracy by the number of training images:" in shown.out
+    assert "Without pretraining (from scratch) you would need, to be as good as pretrained" in shown.out
+    assert "also chose the best epoch" in shown.err
+    facts = [read_facts(result.directory) for result in trained]
+    assert [one.data.images["train"] for one in facts] == [4, 4, 16, 16]
+    assert len({one.data.digests["val"] for one in facts}) == 1
+    zoo.main(["evaluate", str(trained[0].directory), "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["images"] == 4
+
+
+def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
+    photos: Path,
+    tmp_path: Path,
+    trained: list[Result],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    finetune = choosing_cells.finetune
+
+    def stopping(config: Any, *others: Any) -> Result:
+        if config.head == "mlp:hidden=4" and config.seed == 0:
+            raise RuntimeError("no such thing")
+        if config.seed == 1:
+            raise Interrupted("interrupted", 2)
+        return finetune(config, *others)
+
+    monkeypatch.setattr(choosing_cells, "finetune", stopping)
+    heads = ("--head", "mlp:hidden=4,linear,cosine", "--seeds", 2)
+    with pytest.raises(
+        Interrupted, match="interrupted; all that was done is kept. Go on: give the same command again."
+    ):
+        call(*QUICK, *heads, "--data", photos, "--out", tmp_path / "c")
+    shown = capsys.readouterr()
+    assert "1/6  mlp:hidden=4, seed 0: failed: RuntimeError: no such thing" in shown.err
+    assert len(re.findall(r"1 of 2", shown.out)) == 2
+    assert "the same 4 images" in shown.out
+    assert len(json.loads((tmp_path / "c" / "compare.json").read_text())["failed"]) == 1
+
+    monkeypatch.setattr(
+        choosing_cells, "finetune", lambda config, *others: finetune(replace(config, batch_size=2), *others)
+    )
+    call(*QUICK, *heads, "--data", photos, "--out", tmp_path / "c")
+    assert len(trained) == 6
+    assert capsys.readouterr().err.count("finished before") == 1
+
+
+def test_pretrained_weights_that_a_backbone_lacks_fail_its_cells_alone(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--backbone", "zfnet", "--weights", "pretrained,default", "--data", photos, "--size", 8)
+    with pytest.raises(
+        Exception, match="no training was finished. The first failed: 'zfnet' has no pretrained weights"
+    ):
+        call(*arguments, "--epochs", 1, "--out", tmp_path / "c")

@@ -1,0 +1,165 @@
+"""The answers of a comparison, from results that are made by hand: nothing is trained here."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from zoo_core.choosing.cells import Failure
+from zoo_core.choosing.comparison import Comparison, compare
+from zoo_core.choosing.grid import Cell, make_grid
+from zoo_core.choosing.picture import about, draw
+from zoo_core.choosing.results import CellResult, Results
+from zoo_core.choosing.statistics import mcnemar, newcombe
+from zoo_core.cli.comparing import show_comparison
+from zoo_core.tasks.metrics import wilson
+
+JSON_PAGE = Path(__file__).parents[2] / "docs" / "json.md"
+
+
+def result(cell: Cell, right: list[bool] | None, *, images: int = 100, **facts: object) -> CellResult:
+    known = None if right is None else {f"{number}.jpg": one for number, one in enumerate(right)}
+    made = {
+        "task": "classification",
+        "is_pretrained": cell.candidate.weights != "none",
+        "score": 0.5 if right is None else sum(right) / len(right),
+        "part": "test",
+        "images": 20 if right is None else len(right),
+        "train_images": round(images * cell.share),
+        "digest": "same",
+        "seconds": 1.5,
+        "trainable_parameters": 850,
+        "model_bytes": 250_000,
+    }
+    return CellResult(cell=cell, right=known, **{**made, **facts})  # type: ignore[arg-type]
+
+
+def first_right(count: int, of: int = 100) -> list[bool]:
+    return [number < count for number in range(of)]
+
+
+def two_heads(right: dict[str, list[list[bool]]], seeds: int = 1) -> Comparison:
+    grid = make_grid({"backbone": "a"}, {"head": tuple(right)}, seeds=seeds)
+    cells = [result(cell, right[cell.candidate.head][cell.seed]) for cell in grid.cells]
+    return compare(Results(grid, tuple(cells)), Path("runs/x"), "photos")
+
+
+def test_one_seed_is_compared_by_mcnemar_and_newcombe(capsys: pytest.CaptureFixture[str]) -> None:
+    right = {"x": [first_right(70)], "y": [[not number % 2 for number in range(100)]]}
+    found = two_heads(right).difference
+    assert found is not None
+    assert (found.first.head, found.second.head, found.first_only, found.second_only) == ("x", "y", 35, 15)
+    assert found.p == mcnemar(35, 15)
+    assert found.interval == newcombe(35, 35, 15, 15)
+    assert found.differ
+    show_comparison(two_heads(right))
+    told = capsys.readouterr().out
+    assert "x is better than the next, y: 20.0 points, 95 % interval" in told
+    assert "McNemar's exact test on the same 100 images: p = 0.0066" in told
+
+
+def test_two_that_cannot_be_told_apart_are_not_called_different(capsys: pytest.CaptureFixture[str]) -> None:
+    show_comparison(two_heads({"x": [first_right(70)], "y": [first_right(69)]}))
+    assert "x and y cannot be told apart: 1.0 points" in capsys.readouterr().out
+
+
+def test_repeats_bring_no_further_images_and_their_spread_stands_apart() -> None:
+    comparison = two_heads({"x": [first_right(60), first_right(80)], "y": [first_right(50), first_right(50)]}, seeds=2)
+    best, _ = comparison.results.rows
+    assert (best.score, best.images, best.trainings) == (0.7, 100, 2)
+    assert best.interval == wilson(70, 100)
+    assert best.spread == pytest.approx(0.1 * 2**0.5)
+    assert comparison.difference is not None
+    low, high = comparison.difference.interval
+    assert low < comparison.difference.difference < high
+    assert (comparison.difference.first_only, comparison.difference.second_only) == (30, 0)
+
+
+def curves(scratch: tuple[int, ...], pretrained: tuple[int, ...]) -> Comparison:
+    """Right answers of 400 images at 10, 100 and 1,000 training images."""
+    grid = make_grid({"backbone": "a"}, {"weights": ("pretrained", "none")}, shares=(0.01, 0.1, 1.0))
+    counts = {
+        "pretrained": dict(zip(grid.shares, pretrained, strict=True)),
+        "none": dict(zip(grid.shares, scratch, strict=True)),
+    }
+    cells = [
+        result(cell, first_right(counts[cell.candidate.weights][cell.share], 400), images=1000) for cell in grid.cells
+    ]
+    return compare(Results(grid, tuple(cells)), Path("runs/x"), "photos")
+
+
+def test_photos_without_pretraining_are_interpolated_and_beyond_the_measured_ones_not_guessed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    comparison = curves(scratch=(40, 120, 200), pretrained=(160, 240, 360))
+    found = comparison.without_pretraining
+    assert found is not None
+    assert (found.fewest, found.most) == (10, 1000)
+    first, second, third = found.levels
+    assert first.needed == pytest.approx(10**2.5)
+    low, high = first.interval
+    assert low is not None
+    assert high is not None
+    assert 100 < low < first.needed < high < 1000
+    assert second.needed is None
+    assert third.interval == (None, None)
+    show_comparison(comparison)
+    told = capsys.readouterr().out
+    assert "with    10 training images (40.0 %): about 320 (95 % interval" in told
+    assert "with 1,000 training images (90.0 %): more than 1,000; more were not measured" in told
+    draw(tmp_path / "curves.png", comparison)
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size[0] > 1000
+
+
+def test_a_score_that_the_fewest_images_reach_is_said_to_need_fewer(capsys: pytest.CaptureFixture[str]) -> None:
+    show_comparison(curves(scratch=(300, 320, 340), pretrained=(200, 300, 360)))
+    assert "with    10 training images (50.0 %): fewer than 10" in capsys.readouterr().out
+
+
+def test_other_tasks_have_scores_and_no_test(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    cells = tuple(result(cell, None, task="regression", score=0.2 * number) for number, cell in enumerate(grid.cells))
+    comparison = compare(Results(grid, cells), Path("runs/x"), "ages.csv")
+    assert comparison.difference is None
+    show_comparison(comparison)
+    assert "0.200" in capsys.readouterr().out
+    draw(tmp_path / "scores.png", comparison)
+    assert (tmp_path / "scores.png").is_file()
+
+
+def test_candidates_on_other_images_are_doubted_and_an_incomplete_one_comes_last() -> None:
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")}, folds=2)
+    cells = [
+        result(cell, first_right(50 if cell.candidate.head == "x" else 90), digest=cell.candidate.head, part="val")
+        for cell in grid.cells[:3]
+    ]
+    comparison = compare(Results(grid, tuple(cells)), Path("runs/x"), "photos")
+    assert [(row.candidate.head, row.is_complete) for row in comparison.results.rows] == [("x", True), ("y", False)]
+    assert "the data have changed between them" in comparison.notes[0]
+    assert "also chose the best epoch" in comparison.notes[1]
+    assert json.loads(json.dumps(comparison.to_dict()))["results"][1]["trainings"] == 1
+
+
+def test_the_documented_fields_are_those_that_are_printed() -> None:
+    failed = (Failure("x", Path("runs/x/x"), "no reason"),)
+    printed = keys_of(replace(curves((40, 120, 200), (160, 240, 360)), failures=failed).to_dict())
+    (row,) = re.findall(r"^\| `zoo compare` \| (.*) \|$", JSON_PAGE.read_text(), re.MULTILINE)
+    assert printed == {word for code in re.findall(r"`([^`]*)`", row) for word in code.split()}
+
+
+def keys_of(value: object) -> set[str]:
+    """All keys in plain data, however deep."""
+    if isinstance(value, list | tuple):
+        return set().union(*map(keys_of, value))
+    return set(value) | keys_of(list(value.values())) if isinstance(value, dict) else set()
+
+
+@pytest.mark.parametrize(("number", "told"), [(316.2, 320), (9.6, 10), (1234, 1200), (99.7, 100), (1000, 1000)])
+def test_a_number_of_photos_has_two_digits(number: float, told: int) -> None:
+    assert about(number) == told

@@ -1,0 +1,105 @@
+"""The grid of a comparison: its cells, their names, and the errors for grids that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from zoo_core.choosing.folder import Folder
+from zoo_core.choosing.grid import make_grid, settings_asked, split_shares, split_values
+from zoo_core.cli.main import zoo
+from zoo_core.errors import UsageError, ZooError
+from zoo_core.settings import FinetuneConfig
+
+
+def test_options_of_a_head_stay_with_it() -> None:
+    text = "linear, mlp:hidden=64,dropout=0.1,last:2,zoo-x:mlp:hidden=3,linear"
+    assert split_values("head", text) == ("linear", "mlp:hidden=64,dropout=0.1", "last:2", "zoo-x:mlp:hidden=3")
+
+
+def test_a_grid_has_a_cell_for_every_combination_those_of_one_repeat_together() -> None:
+    grid = make_grid(
+        {"backbone": "a", "epochs": 2, "seed": 5},
+        {"head": ("linear", "mlp:hidden=8"), "weights": ("pretrained", "none")},
+        seeds=2,
+        folds=3,
+        shares=(1.0, 0.2),
+    )
+    assert len(grid.cells) == 2 * 2 * 2 * 3 * 2
+    assert len({cell.repeat for cell in grid.cells[:4]}) == 1
+    assert len({grid.name(cell) for cell in grid.cells}) == len(grid.cells)
+    first = grid.cells[0].config
+    assert (first.seed, first.fold, first.train_share, first.weights, first.epochs) == (5, "1/3", 0.2, "default", 2)
+    assert grid.name(grid.cells[-1]) == "mlp-hidden=8-none-seed-6-share-1-fold-3-of-3"
+    assert grid.title(grid.cells[-1]) == "mlp:hidden=8, from scratch, seed 6, 100 % of the images, fold 3 of 3"
+
+
+def test_a_folder_finds_a_cell_by_its_settings_and_takes_more_cells(tmp_path: Path) -> None:
+    small = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    folder = Folder(tmp_path / "c")
+    with folder.held():
+        folder.claim(small)
+    assert folder.directory(small.cells[1]).name == "y"
+    larger = make_grid({"backbone": "a", "device": "cpu"}, {"strategy": ("auto", "full"), "head": ("x", "y")})
+    again = Folder(tmp_path / "c")
+    with again.held():
+        again.claim(larger)
+    names = [again.directory(cell).name for cell in larger.cells]
+    assert names == ["x", "y", "full-x", "full-y"]
+    other = make_grid({"backbone": "a", "epochs": 3}, {"head": ("x", "y")})
+    with again.held():
+        again.claim(other)
+    assert again.directory(other.cells[0]).name == "x-2"
+
+
+def test_equal_cells_are_equal_wherever_the_command_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    here = settings_asked(FinetuneConfig(backbone="a", data="photos", workers=2))
+    assert here == settings_asked(FinetuneConfig(backbone="a", data=str(tmp_path / "photos")))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--backbone lenet5", "one training compares nothing. Give several values to --backbone"),
+        ("--backbone lenet5,lenet6", "No backbone 'lenet6'. Did you mean 'lenet5'?"),
+        ("--backbone lenet5 --head linear,linaer", "No head 'linaer'. Did you mean 'linear'?"),
+        ("--backbone lenet5 --strategy full,ful", "No strategy 'ful'. Did you mean 'full'?"),
+        (
+            "--backbone lenet5 --head ,",
+            "--head has an empty value in ','. Separate values by one comma. `zoo list heads`",
+        ),
+        ("--backbone lenet5,,vgg11", "--backbone has an empty value"),
+        ("--head linear,mlp", "Missing option '--backbone'. `zoo list` shows all backbones."),
+        ("--backbone lenet5 --fractions 0.1,2", "above 0 and at most 1, such as 0.05,0.2,1; got '2'"),
+        ("--backbone lenet5 --fractions 0.1,x", "got 'x'"),
+        ("--backbone lenet5 --folds 1", "Invalid value for '--folds'"),
+        ("--backbone lenet5 --seeds 2 --seed 4294967295", "leads beyond 4294967295, the largest seed"),
+        (
+            "--backbone lenet5 --folds 3 --epochs 0",
+            "Invalid value for '--epochs': must be a whole number of at least 1",
+        ),
+        ("--backbone lenet5 --folds 3 --data nowhere", "There is no folder and no data set 'nowhere'"),
+        ("--backbone lenet5 --folds 2000", "1500 different images are too few for 2000 folds"),
+        ("--backbone lenet5 --seeds 2 --out .", "exists and is no comparison. Give another --out"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_with_a_next_step(
+    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    result = CliRunner().invoke(zoo, ["compare", *arguments.split()])
+    assert result.exit_code != 0
+    told = str(result.exception) if isinstance(result.exception, ZooError) else " ".join(result.output.split())
+    assert message in told
+    assert not list(tmp_path.glob("runs/*/*/config.json"))
+
+
+def test_shares_are_numbers() -> None:
+    assert split_shares("0.05, 1,.2") == (0.05, 1.0, 0.2)
+    with pytest.raises(UsageError):
+        split_shares("")

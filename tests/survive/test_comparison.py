@@ -1,0 +1,48 @@
+"""A comparison that is killed goes on: nothing that was finished is trained again, and a begun training is resumed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from helpers import make_photos
+from survive.support import FINISHED, PICTURES, Forks
+
+HEADS = "linear,mlp:hidden=4,mlp:hidden=8,cosine,flatten,logreg"
+STRATEGIES = "full,last:1,last:2,head-only"
+# A solved head has no labels to smooth: of the 24 cells that of logreg with head-only fails.
+GRID = (
+    *("compare", "--backbone", "lenet5", "--head", HEADS, "--strategy", STRATEGIES, "--label-smoothing", 0.1),
+    *("--epochs", 2, "--batch-size", 4, "--data", "photos", "--save-every", 0, "--out", "grid"),
+)
+MIDDLE = "grid/last-1-cosine"  # the tenth cell
+
+
+def told_lines(text: str) -> list[str]:
+    """The lines of the trainings that ended."""
+    return re.findall(r"^ *\d+/24  (.*): ", text, re.MULTILINE)
+
+
+def test_a_grid_with_a_failing_cell_that_is_killed_in_the_middle_ends_complete(forks: Forks, tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos", count=5, size=28)
+    killed = forks.zoo(*GRID, cwd=tmp_path, run=MIDDLE, kill_after=0.05, pictures=False)
+    assert killed.code == -9, killed.text
+    finished = {path.parent: path.stat().st_mtime_ns for path in (tmp_path / "grid").glob("*/model.safetensors")}
+    created = json.loads((tmp_path / MIDDLE / "config.json").read_text())
+    assert len(finished) == len(told_lines(killed.text)) == 9
+    whole = forks.zoo(*GRID, cwd=tmp_path, pictures=False)
+    assert whole.code == 1, whole.text
+    assert "9 finished before" in whole.text
+    lines = told_lines(whole.text)
+    assert len(lines) == len(set(lines)) == 15
+    assert not set(lines) & set(told_lines(killed.text))
+    assert "head-only, logreg: failed: the head is solved" in whole.text
+    runs = {path.parent for path in (tmp_path / "grid").glob("*/model.safetensors")}
+    assert len(runs) == 23
+    assert {run: (run / "model.safetensors").stat().st_mtime_ns for run in finished} == finished
+    assert json.loads((tmp_path / MIDDLE / "config.json").read_text()) | {"created": ""} == created | {"created": ""}
+    files = set(FINISHED) - set(PICTURES)
+    assert all({path.name for path in run.iterdir()} == files for run in runs)
+    comparison = json.loads((tmp_path / "grid" / "compare.json").read_text())
+    assert (comparison["trainings"], comparison["planned"], len(comparison["failed"])) == (23, 24, 1)

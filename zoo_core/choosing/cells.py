@@ -1,0 +1,104 @@
+"""Trains the cells of a grid one after the other. Finished ones stay as they are, and begun ones
+are resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from zoo_core.attribution import naming_plugins
+from zoo_core.catalog import Catalog
+from zoo_core.choosing.folder import Folder
+from zoo_core.choosing.grid import PRETRAINED, Cell, Grid
+from zoo_core.data.arrange import arranged
+from zoo_core.data.scan import Watch, scan_images
+from zoo_core.data.sources import Source
+from zoo_core.errors import UsageError, ZooError, reason_of
+from zoo_core.training.callback import Callback
+from zoo_core.training.job import Job, open_dataset
+from zoo_core.training.run import Result, finetune, resume
+from zoo_core.training.stopping import Interrupted
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that could not be trained, and the reason."""
+
+    title: str
+    directory: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a comparison's trainings: those that failed, and the signal that stopped it, if
+    one did."""
+
+    failures: tuple[Failure, ...]
+    stopped_by: int | None = None
+
+
+class Watching(Protocol):
+    """Follows the cells; the command line shows them."""
+
+    def begin(self, number: int, cell: Cell) -> Callback:
+        """Cell `number` of the grid, counted from 1, is trained now: the callback of its
+        training."""
+
+    def show(self, job: Job) -> None:
+        """Its job is prepared."""
+
+    def end(self, cell: Cell, outcome: Result | Failure) -> None:
+        """It is trained, or has failed."""
+
+
+def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Source:
+    """Open and scan the data once, with the parts of the first cell, so that a fault in them is an
+    error at once and not one of every cell. Raises UsageError or DataError."""
+    config = grid.cells[0].config
+    source = scan_images(
+        open_dataset(config.data, catalog, config.task, watch), bad_images=config.bad_images, watch=watch
+    )
+    return arranged(source, config)
+
+
+def train_cells(grid: Grid, folder: Folder, catalog: Catalog, watching: Watching) -> Outcome:
+    """Train every cell that is not finished, in the order of the grid, until all are or a signal
+    comes."""
+    failures: list[Failure] = []
+    for number, cell in enumerate(grid.cells, 1):
+        if folder.is_finished(cell):
+            continue
+        try:
+            with naming_plugins():
+                outcome: Result | Failure = _train(cell, folder, catalog, watching.begin(number, cell), watching.show)
+        except Interrupted as stop:
+            return Outcome(tuple(failures), stop.signum)
+        except KeyboardInterrupt:  # while a training was prepared, and nothing was begun
+            return Outcome(tuple(failures), 2)
+        except BrokenPipeError:  # the reader of our output has gone
+            raise
+        except Exception as error:  # of this cell alone: the others go on
+            reason = str(error) if isinstance(error, ZooError) else reason_of(error)
+            outcome = Failure(grid.title(cell), folder.directory(cell), reason)
+            failures.append(outcome)
+        watching.end(cell, outcome)
+    return Outcome(tuple(failures))
+
+
+def _train(cell: Cell, folder: Folder, catalog: Catalog, callback: Callback, show: Callable[[Job], None]) -> Result:
+    """Train a cell, or go on with it where it was begun."""
+    spec = catalog.backbone(cell.candidate.backbone).spec
+    if cell.candidate.weights == PRETRAINED and not spec.weights:
+        raise UsageError(f"'{spec.name}' has no pretrained weights; --weights none trains it from scratch.")
+
+    def begun(job: Job) -> None:
+        folder.note_parameters(cell, job.trainable_count(len(job.plan.phases) - 1))
+        show(job)
+
+    directory = folder.directory(cell)
+    if folder.is_begun(cell):
+        return resume(directory, catalog, callback, begun)
+    return finetune(replace(cell.config, out=str(directory)), catalog, callback, begun)

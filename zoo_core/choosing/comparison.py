@@ -1,0 +1,225 @@
+"""The answers of a comparison: how the best differs from the next, and how many photos pretraining
+is worth.
+
+Shapes: N images, R repeats, F shares of the training images, B resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_core.choosing.cells import Failure
+from zoo_core.choosing.grid import Candidate
+from zoo_core.choosing.results import Results, Row, doubts
+from zoo_core.choosing.statistics import (
+    FloatArray,
+    bootstrap_interval,
+    images_to_reach,
+    mcnemar,
+    newcombe,
+    resampled_scores,
+)
+from zoo_core.tasks import task_named
+
+SURE = 0.05  # the p below which two candidates differ: the usual one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The best candidate against the next on the same images.
+
+    With one seed `interval` is Newcombe's and `p` McNemar's. With several an image counts for the
+    candidate that was right more often, and the interval is a bootstrap over images.
+    """
+
+    first: Candidate
+    second: Candidate
+    images: int
+    difference: float
+    interval: tuple[float, float]
+    first_only: int
+    second_only: int
+    p: float
+
+    @property
+    def differ(self) -> bool:
+        return self.p < SURE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """A score of a pretrained candidate, and the training images with which one from scratch
+    reaches it.
+
+    `needed` is None where it lies beyond the images that were measured. Of the interval an end is
+    None there, and 0 where the smallest share reaches the score already.
+    """
+
+    train_images: int
+    score: float
+    needed: float | None
+    interval: tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class WithoutPretraining:
+    """The best pretrained candidate against the best one from scratch, at the measured shares."""
+
+    pretrained: Candidate
+    from_scratch: Candidate
+    fewest: int
+    most: int
+    """The smallest and largest number of training images that were measured."""
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison, ready to be shown: `difference` and `without_pretraining` are None where they
+    have no meaning."""
+
+    directory: Path
+    data: str
+    results: Results
+    difference: Difference | None
+    without_pretraining: WithoutPretraining | None
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: the shape of `zoo compare --json`."""
+        grid, task = self.results.grid, self.results.task
+        return {
+            "directory": str(self.directory),
+            "data": self.data,
+            "task": task,
+            "metric": None if task is None else task_named(task).metric.name,
+            "seeds": list(grid.seeds),
+            "folds": grid.folds,
+            "fractions": list(grid.shares),
+            "trainings": len(self.results.cells),
+            "planned": len(grid.cells),
+            "results": [_row_dict(row) for row in self.results.rows],
+            "difference": None
+            if self.difference is None
+            else {**asdict(self.difference), "differ": self.difference.differ},
+            "without_pretraining": None if self.without_pretraining is None else asdict(self.without_pretraining),
+            "failed": [
+                {"title": one.title, "directory": str(one.directory), "reason": one.reason} for one in self.failures
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def compare(results: Results, directory: Path, data: str, failures: Sequence[Failure] = ()) -> Comparison:
+    """Compare the finished cells of a grid."""
+    return Comparison(
+        directory,
+        data,
+        results,
+        difference_of(results),
+        without_pretraining(results),
+        tuple(failures),
+        tuple(doubts(results)),
+    )
+
+
+def difference_of(results: Results) -> Difference | None:
+    """The best row of the largest share against the next, of those with the most trainings.
+
+    None with one row, and for tasks in which an image has no one answer.
+    """
+    most = max((row.trainings for row in results.largest), default=0)
+    rows = [row for row in results.largest if row.trainings == most]
+    if len(rows) < 2:
+        return None
+    first, second = (results.right(row.candidate, row.share) for row in rows[:2])
+    if first is None or second is None:
+        return None
+    by_repeat_RN = first - second
+    shared = np.isfinite(by_repeat_RN).any(axis=0)
+    if not shared.any():
+        return None
+    gain_N: FloatArray = np.nanmean(by_repeat_RN[:, shared], axis=0)
+    first_only, second_only = int((gain_N > 0).sum()), int((gain_N < 0).sum())
+    if len(results.grid.seeds) == 1:
+        both = int(((first + second)[0, shared] == 2).sum())
+        interval = newcombe(both, first_only, second_only, len(gain_N) - both - first_only - second_only)
+    else:
+        interval = bootstrap_interval(gain_N)
+    return Difference(
+        first=rows[0].candidate,
+        second=rows[1].candidate,
+        images=len(gain_N),
+        difference=float(gain_N.mean()),
+        interval=interval,
+        first_only=first_only,
+        second_only=second_only,
+        p=mcnemar(first_only, second_only),
+    )
+
+
+def without_pretraining(results: Results) -> WithoutPretraining | None:
+    """The training images that a start from scratch needs for the scores of the pretrained
+    candidate.
+
+    Both are the best of their kind at the largest share; from scratch the same backbone comes
+    first. None with fewer than two shares, where one of the two kinds is missing, and for tasks in
+    which an image has no one answer.
+    """
+    curves = [curve for row in results.largest if (curve := results.curve(row.candidate))]
+    pretrained = next((curve for curve in curves if curve[-1].is_pretrained), None)
+    scratch = [curve for curve in curves if not curve[-1].is_pretrained]
+    if len(results.grid.shares) < 2 or pretrained is None or not scratch:
+        return None
+    backbone = pretrained[-1].candidate.backbone
+    own = next((curve for curve in scratch if curve[-1].candidate.backbone == backbone), scratch[0])
+    tables = [[results.right(row.candidate, row.share) for row in curve] for curve in (pretrained, own)]
+    if any(table is None for of_curve in tables for table in of_curve):
+        return None
+    levels = _levels(pretrained, own, np.array(tables, dtype=np.float64))
+    return WithoutPretraining(
+        pretrained[-1].candidate, own[-1].candidate, own[0].train_images, own[-1].train_images, levels
+    )
+
+
+def _levels(pretrained: Sequence[Row], scratch: Sequence[Row], right_GFRN: FloatArray) -> tuple[Level, ...]:
+    """A level for each share. The interval holds 95 % of the numbers of resampled images and
+    repeats."""
+    sizes_F = np.array([row.train_images for row in scratch], dtype=np.float64)
+    scores_F1 = np.array([[row.score] for row in scratch])
+    of_pretrained_FB, of_scratch_FB = resampled_scores(right_GFRN)
+    levels = []
+    for row, targets_B in zip(pretrained, of_pretrained_FB, strict=True):
+        (needed,) = images_to_reach(sizes_F, scores_F1, np.array([row.score]))
+        found_B = images_to_reach(sizes_F, of_scratch_FB, targets_B)
+        low, high = np.percentile(found_B, [2.5, 97.5], method="nearest")  # between two ends that may be infinite
+        interval = _finite(low), _finite(high)
+        levels.append(Level(train_images=row.train_images, score=row.score, needed=_finite(needed), interval=interval))
+    return tuple(levels)
+
+
+def _finite(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
+
+
+def _row_dict(row: Row) -> dict[str, Any]:
+    return {
+        **asdict(row.candidate),
+        "fraction": row.share,
+        "train_images": row.train_images,
+        "score": row.score,
+        "interval": None if row.interval is None else list(row.interval),
+        "spread": row.spread,
+        "images": row.images,
+        "trainings": row.trainings,
+        "planned": row.planned,
+        "seconds": row.seconds,
+        "trainable_parameters": row.trainable_parameters,
+        "bytes": row.model_bytes,
+    }

@@ -1,0 +1,117 @@
+"""The folder of a comparison: a run directory for each cell, and cells.json, which says whose they
+are.
+
+A cell is found again by its settings and not by its name, so that a folder takes further cells:
+with more seeds, or another backbone, only those are trained that are not there yet.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from zoo_core.choosing.grid import Cell, Grid, settings_asked
+from zoo_core.devices.world import World
+from zoo_core.errors import UsageError, ZooError, printable
+from zoo_core.paths import json_text, write_text
+from zoo_core.runs.directory import CONFIG, MODEL, read_json
+from zoo_core.training.checkpoint import remove_checkpoints
+from zoo_core.training.failing import only_writer
+
+CELLS = "cells.json"
+FORMAT, VERSION = "zoo-compare", 1
+
+
+class Folder:
+    """A folder of cells, which `held` makes. Raises UsageError for a folder that holds something
+    else."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cells: dict[str, dict[str, Any]] = {}
+        """By the name of the directory: `settings`, and `trainable_parameters` once a training has
+        begun."""
+        if (root / CELLS).is_file():
+            self.cells = _read_cells(root / CELLS)
+        elif root.exists() and (not root.is_dir() or any(path.name != ".lock" for path in root.iterdir())):
+            raise UsageError(f"{printable(str(root))} exists and is no comparison. Give another --out, or remove it.")
+        self._names = {_key(one["settings"]): name for name, one in self.cells.items()}
+
+    def held(self) -> AbstractContextManager[None]:
+        """Create the folder, and keep other comparisons out of it. Raises ZooError if there is
+        one."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ZooError(
+                f"the folder {self.root} cannot be made: {error.strerror or error}. Give another --out."
+            ) from error
+        return only_writer(self.root, World())
+
+    def claim(self, grid: Grid) -> None:
+        """Give every cell of a grid its directory, and write down which is whose."""
+        for cell in grid.cells:
+            settings = settings_asked(cell.config)
+            if _key(settings) in self._names:
+                continue
+            wanted, number = grid.name(cell), 1
+            name = wanted
+            while name in self.cells or (self.root / name).exists():
+                number += 1
+                name = f"{wanted}-{number}"
+            self.cells[name] = {"settings": settings}
+            self._names[_key(settings)] = name
+        self._write()
+
+    def directory(self, cell: Cell) -> Path:
+        """The run directory of a cell that was claimed."""
+        return self.root / self._names[_key(settings_asked(cell.config))]
+
+    def is_finished(self, cell: Cell) -> bool:
+        directory = self.directory(cell)
+        if not (directory / MODEL).is_file():
+            return False
+        remove_checkpoints(directory)  # the run may have been killed before it came to that
+        return True
+
+    def is_begun(self, cell: Cell) -> bool:
+        """Whether a cell can be resumed. Files of one that was killed before it could be are
+        removed."""
+        directory = self.directory(cell)
+        if (directory / CONFIG).is_file():
+            return True
+        shutil.rmtree(directory, ignore_errors=True)
+        return False
+
+    def note_parameters(self, cell: Cell, trainable: int) -> None:
+        """Remember the trainable parameters of a cell, which a run does not."""
+        own = self.cells[self.directory(cell).name]
+        if own.get("trainable_parameters") != trainable:
+            own["trainable_parameters"] = trainable
+            self._write()
+
+    def trainable_parameters(self, cell: Cell) -> int | None:
+        trainable: int | None = self.cells[self.directory(cell).name].get("trainable_parameters")
+        return trainable
+
+    def _write(self) -> None:
+        write_text(self.root / CELLS, json_text({"format": FORMAT, "version": VERSION, "cells": self.cells}))
+
+
+def _key(settings: dict[str, Any]) -> str:
+    return json_text(dict(sorted(settings.items())))
+
+
+def _read_cells(path: Path) -> dict[str, dict[str, Any]]:
+    data = read_json(path)
+    cells = data.get("cells") if isinstance(data, dict) and data.get("format") == FORMAT else None
+    if not isinstance(cells, dict) or data.get("version") != VERSION:
+        raise ZooError(f"{path} is no list of cells that this zoo reads. Give another --out, or remove the folder.")
+    for name, one in cells.items():
+        trainable = one.get("trainable_parameters") if isinstance(one, dict) else ""
+        is_plain = Path(name).name == name and name not in ("", ".", "..")
+        if not is_plain or not isinstance(trainable, int | None) or not isinstance(one.get("settings"), dict):
+            raise ZooError(f"{path} is damaged at '{printable(name[:80])}'. Give another --out, or remove the folder.")
+    return cells

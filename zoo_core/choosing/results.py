@@ -1,0 +1,211 @@
+"""The results of a grid's finished cells, and one row for each candidate with each share of the
+training images.
+
+Shapes: N images, R repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from zoo_core.choosing.folder import Folder
+from zoo_core.choosing.grid import Candidate, Cell, Grid
+from zoo_core.choosing.statistics import FloatArray
+from zoo_core.errors import ZooError
+from zoo_core.runs.answers import read_answers
+from zoo_core.runs.card import score_of
+from zoo_core.runs.directory import MODEL, read_result, read_run
+from zoo_core.specs import TaskName
+from zoo_core.tasks.metrics import wilson
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """The result of one finished cell."""
+
+    cell: Cell
+    task: TaskName
+    is_pretrained: bool
+    score: float
+    part: str
+    images: int
+    train_images: int
+    digest: str
+    """That of the measured part: equal for equal images."""
+    seconds: float
+    trainable_parameters: int | None
+    model_bytes: int
+    right: Mapping[str, bool] | None
+    """Whether each measured image, by name, was answered rightly; None where an image has no one
+    answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A candidate with one share of the training images: its score over all repeats and folds."""
+
+    candidate: Candidate
+    share: float
+    is_pretrained: bool
+    score: float
+    interval: tuple[float, float] | None
+    """The Wilson interval of the accuracy, over the different images: repeats bring no further
+    images."""
+    spread: float | None
+    """The standard deviation of the score between seeds; None with one seed."""
+    images: int
+    train_images: int
+    trainings: int
+    planned: int
+    seconds: float
+    """The mean of a training's seconds."""
+    trainable_parameters: int | None
+    model_bytes: int
+
+    @property
+    def is_complete(self) -> bool:
+        return self.trainings == self.planned
+
+
+@dataclass(frozen=True)
+class Results:
+    """All results of a grid."""
+
+    grid: Grid
+    cells: tuple[CellResult, ...]
+    damaged: tuple[str, ...] = ()
+    """Sentences on runs that cannot be read."""
+
+    @property
+    def task(self) -> TaskName | None:
+        """The task of the data; None before the first cell is finished."""
+        return self.cells[0].task if self.cells else None
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of all shares, the best of each share first; complete ones stand before
+        others."""
+        made = [
+            _row(self.grid, found, self.right(candidate, share))
+            for share in self.grid.shares
+            for candidate in self.grid.candidates
+            if (found := self.of(candidate, share))
+        ]
+        return tuple(sorted(made, key=lambda row: (row.share, not row.is_complete, -row.score)))
+
+    @property
+    def largest(self) -> tuple[Row, ...]:
+        """The rows of the largest share, which the candidates are compared by."""
+        return tuple(row for row in self.rows if row.share == self.grid.shares[-1])
+
+    def curve(self, candidate: Candidate) -> list[Row]:
+        """The rows of a candidate by rising share; empty unless all of its trainings are there."""
+        rows = [row for row in self.rows if row.candidate == candidate and row.is_complete]
+        return rows if len(rows) == len(self.grid.shares) else []
+
+    def of(self, candidate: Candidate, share: float) -> list[CellResult]:
+        return [one for one in self.cells if (one.cell.candidate, one.cell.share) == (candidate, share)]
+
+    def right(self, candidate: Candidate, share: float) -> FloatArray | None:
+        """The answers (R, N) of a candidate by seed and image: 1 right, 0 wrong, NaN none. None for
+        other tasks."""
+        if not self._places:
+            return None
+        table = np.full((len(self.grid.seeds), len(self._places)), np.nan)
+        for one in self.of(candidate, share):
+            for image, is_right in (one.right or {}).items():
+                table[self.grid.seeds.index(one.cell.seed), self._places[image]] = is_right
+        return table
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The place of every image that any cell answered."""
+        names = dict.fromkeys(image for one in self.cells for image in one.right or ())
+        return {name: place for place, name in enumerate(names)}
+
+
+def read_results(grid: Grid, folder: Folder) -> Results:
+    """Read every finished cell."""
+    found, damaged = [], []
+    for cell in grid.cells:
+        try:
+            if folder.is_finished(cell):
+                found.append(_read(cell, folder))
+        except ZooError as error:
+            damaged.append(f"{error} Remove {folder.directory(cell)} to train it anew.")
+    return Results(grid, tuple(found), tuple(damaged))
+
+
+def doubts(results: Results) -> list[str]:
+    """Sentences on the reasons for which the scores say less than they seem to."""
+    found = list(results.damaged)
+    digests: dict[tuple[Any, ...], set[str]] = {}
+    for one in results.cells:
+        digests.setdefault(one.cell.repeat, set()).add(one.digest)
+    if any(len(of_repeat) > 1 for of_repeat in digests.values()):
+        found.append(
+            "some trainings were measured on other images than others: the data have changed between them. Remove the run "
+            "directories that are older than the change, and give the command again."
+        )
+    if any(one.part == "val" for one in results.cells):
+        found.append(
+            "the validation images were measured, which also chose the best epoch of each training: scores are a little too "
+            "high. --folds 5 measures images that chose nothing."
+        )
+    return found
+
+
+def _read(cell: Cell, folder: Folder) -> CellResult:
+    run = read_run(folder.directory(cell))
+    result, facts = read_result(run), run.facts
+    answers = read_answers(run.directory)
+    return CellResult(
+        cell=cell,
+        task=facts.task,
+        is_pretrained=facts.start is not None,
+        score=score_of(result)[1],
+        part=result["part"],
+        images=result["images"],
+        train_images=facts.data.images["train"],
+        digest=facts.data.digests[result["part"]],
+        seconds=result.get("seconds", 0.0),
+        trainable_parameters=folder.trainable_parameters(cell),
+        model_bytes=(run.directory / MODEL).stat().st_size,
+        right=None if answers is None else {answer.image: answer.is_right for answer in answers},
+    )
+
+
+def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None) -> Row:
+    by_seed = [[one for one in found if one.cell.seed == seed] for seed in grid.seeds]
+    scores = [_mean_score(own) for own in by_seed if own]
+    images, score, interval = sum(one.images for one in next(filter(None, by_seed))), fmean(scores), None
+    if right_RN is not None:
+        answered_N = np.isfinite(right_RN).any(axis=0)
+        images, score = int(answered_N.sum()), float(np.nanmean(right_RN))
+        interval = wilson(score * images, images)
+    return Row(
+        candidate=found[0].cell.candidate,
+        share=found[0].cell.share,
+        is_pretrained=found[0].is_pretrained,
+        score=score,
+        interval=interval,
+        spread=stdev(scores) if len(scores) > 1 else None,
+        images=images,
+        train_images=round(fmean(one.train_images for one in found)),
+        trainings=len(found),
+        planned=len(grid.seeds) * (grid.folds or 1),
+        seconds=fmean(one.seconds for one in found),
+        trainable_parameters=found[0].trainable_parameters,
+        model_bytes=found[0].model_bytes,
+    )
+
+
+def _mean_score(found: Sequence[CellResult]) -> float:
+    """The score of one seed over its folds, each image counted once."""
+    return sum(one.score * one.images for one in found) / sum(one.images for one in found)

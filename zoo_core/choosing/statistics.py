@@ -1,0 +1,116 @@
+"""How sure a comparison is: a test and an interval for two models on the same images, and resampled
+scores.
+
+Shapes: N images, R repeats, F shares of the training images, B resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo_core.tasks.metrics import wilson
+
+FloatArray = npt.NDArray[np.float64]
+RESAMPLES = 2000  # another seed then moves an end of an interval by some 2 % of its width
+AT_ONCE = 4_000_000  # numbers of a block of resamples: 32 MB
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """The two-sided p of McNemar's exact test (McNemar, 1947; exact: the sign test on discordant
+    pairs).
+
+    `first_only` images were answered rightly by the first model alone, `second_only` by the second
+    alone. Were both equally good, each of these n images would be a toss of a coin: p = 2 P(X <=
+    min) with X ~ Binomial(n, 1/2), at most 1.
+    """
+    tosses = first_only + second_only
+    ways = tail = 1  # of no head, and of at most so many
+    for heads in range(1, min(first_only, second_only) + 1):
+        ways = ways * (tosses - heads + 1) // heads
+        tail += ways
+    return min(1.0, 2 * tail / (1 << tosses))
+
+
+def newcombe(both: int, first_only: int, second_only: int, neither: int) -> tuple[float, float]:
+    """The 95 % interval of the difference of two accuracies on the same images.
+
+    Newcombe, "Improved confidence intervals for the difference between binomial proportions based
+    on paired data", Statistics in Medicine 17, 1998, method 10: with the Wilson limits l, u of each
+    accuracy p, and the correlation phi of the table (with a continuity correction where it is
+    positive), the lower end lies sqrt((p1 - l1)^2 - 2 phi (p1 - l1)(u2 - p2) + (u2 - p2)^2) below
+    p1 - p2, the upper end with the other limits above it.
+    """
+    images = both + first_only + second_only + neither
+    first, second = both + first_only, both + second_only
+    p1, p2 = first / images, second / images
+    (l1, u1), (l2, u2) = wilson(first, images), wilson(second, images)
+    cross = both * neither - first_only * second_only
+    corrected = max(cross - images / 2, 0.0) if cross > 0 else float(cross)
+    spread = math.sqrt(first * (images - first) * second * (images - second))
+    phi = corrected / spread if spread else 0.0
+
+    def distance(one: float, other: float) -> float:
+        return math.sqrt(max(0.0, one**2 - 2 * phi * one * other + other**2))
+
+    return p1 - p2 - distance(p1 - l1, u2 - p2), p1 - p2 + distance(u1 - p1, p2 - l2)
+
+
+def bootstrap_interval(values_N: FloatArray, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of the mean of N images' values: the percentiles of the means of resampled
+    images (Efron and Tibshirani, 1993)."""
+    means = np.concatenate([weights @ values_N for weights in _weights(len(values_N), np.random.default_rng(seed))])
+    low, high = np.percentile(means / len(values_N), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def resampled_scores(right_GFRN: FloatArray, seed: int = 0) -> FloatArray:
+    """Mean scores (G, F, B) of G candidates with F shares in B resamples of the images and of the
+    repeats.
+
+    `right_GFRN` is 1 for a right answer, 0 for a wrong one, NaN for none. A resample draws N images
+    and R repeats with replacement, and is the same for all candidates and shares, because they
+    answered the same images.
+    """
+    groups, shares, repeats, images = right_GFRN.shape
+    flat = right_GFRN.reshape(-1, images)
+    known, right = np.isfinite(flat), np.nan_to_num(flat)
+    generator, blocks = np.random.default_rng(seed), []
+    for weights_BN in _weights(images, generator):
+        answered = weights_BN @ known.T.astype(np.float64)
+        scores = (weights_BN @ right.T) / np.where(answered > 0, answered, np.nan)
+        chosen = generator.integers(repeats, size=(len(weights_BN), 1, repeats))
+        by_repeat = scores.reshape(len(weights_BN), groups * shares, repeats)
+        drawn = np.take_along_axis(by_repeat, np.broadcast_to(chosen, by_repeat.shape), axis=2)
+        counted = np.isfinite(drawn).sum(axis=2)
+        blocks.append(np.nan_to_num(drawn).sum(axis=2) / np.where(counted > 0, counted, np.nan))
+    return np.concatenate(blocks).T.reshape(groups, shares, -1)
+
+
+def images_to_reach(sizes_F: FloatArray, scores_FB: FloatArray, targets_B: FloatArray) -> FloatArray:
+    """The number of training images (B) at which a learning curve first reaches a score.
+
+    The curve is the running maximum of the scores at F >= 1 rising sizes, interpolated linearly in
+    the logarithm of the size. 0 where the smallest size reaches it already, and infinity where the
+    largest does not.
+    """
+    curves, needed = np.maximum.accumulate(scores_FB, axis=0), np.full(len(targets_B), np.inf)
+    for step in range(len(sizes_F) - 1, 0, -1):
+        low, high = curves[step - 1], curves[step]
+        within = (low < targets_B) & (targets_B <= high)
+        rise = np.where(within, high - low, 1.0)
+        place = np.log(sizes_F[step - 1]) + (targets_B - low) / rise * np.log(sizes_F[step] / sizes_F[step - 1])
+        needed = np.where(within, np.exp(place), needed)
+    return np.where(targets_B <= curves[0], 0.0, needed)
+
+
+def _weights(images: int, generator: np.random.Generator) -> Iterator[FloatArray]:
+    """How often each image is in each of the resamples, (block, N) at a time."""
+    left = RESAMPLES
+    while left:
+        block = min(left, max(1, AT_ONCE // images))
+        yield generator.multinomial(images, np.full(images, 1 / images), size=block).astype(np.float64)
+        left -= block

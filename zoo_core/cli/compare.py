@@ -1,0 +1,145 @@
+"""`zoo compare`: train a grid of choices, and say which is the best and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from zoo_core.choosing.grid import AXES, PLURALS, check_names, make_grid, split_shares, split_values
+from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of
+from zoo_core.cli.comparing import CellScreen, show_comparison
+from zoo_core.cli.options import (
+    COMPLETED,
+    Command,
+    Option,
+    config_option,
+    given_settings,
+    setting_options_without,
+)
+from zoo_core.data.places import short_title
+from zoo_core.errors import ZooError
+from zoo_core.paths import json_text, write_text
+from zoo_core.settings import read_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+GRID = "The grid"
+JSON = "compare.json"
+HELP = {
+    "backbone": "Backbones to compare, separated by commas.",
+    "strategy": "Strategies, separated by commas.",
+    "head": "Heads, separated by commas; options may follow a name (linear,mlp:hidden=64,dropout=0.1).",
+    "weights": "Initial weights, separated by commas: pretrained, none (from scratch), tags or files.",
+}
+
+
+def axis_option(axis: str) -> Callable[[F], F]:
+    """The option of a setting that may have several values."""
+    kind, _ = COMPLETED[axis]
+    return click.option(
+        f"--{axis}", PLURALS[axis], cls=Option, group=GRID, type=kind, metavar="A,B,...", help=HELP[axis]
+    )
+
+
+@click.command(cls=Command)
+@axis_option("backbone")
+@axis_option("strategy")
+@axis_option("head")
+@axis_option("weights")
+@click.option(
+    "--seeds", cls=Option, group=GRID, type=click.IntRange(1), default=1, help="Repeats, each with the next seed."
+)
+@click.option(
+    "--folds",
+    cls=Option,
+    group=GRID,
+    type=click.IntRange(2),
+    help="Measure every image once, by a training that did not see it: a training for each fold.",
+)
+@click.option(
+    "--fractions",
+    cls=Option,
+    group=GRID,
+    metavar="A,B,...",
+    help="Shares of the training images, for learning curves: 0.05,0.2,1.",
+)
+@click.option(
+    "--out",
+    cls=Option,
+    group=GRID,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the comparison.  [default: runs/compare-DATA]",
+)
+@setting_options_without(*AXES, "fold", "train_share", "out")
+@config_option
+@json_option
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    /,
+    seeds: int,
+    folds: int | None,
+    fractions: str | None,
+    out: Path | None,
+    config: Path | None,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Train every combination of backbones, strategies, heads and weights on your images; compare.
+
+    Each training is an ordinary run in the folder of the comparison. The same command goes on where
+    it was stopped, and with more values it trains only those that are not there yet. Exit code 1: a
+    training failed.
+
+    \b
+    zoo compare --backbone resnet18,resnet50 --data photos/ --folds 5
+    zoo compare --backbone resnet18 --strategy head-only,full --head linear,logreg --data photos/
+    zoo compare --backbone resnet18 --weights pretrained,none --fractions 0.1,1 --data photos/
+    """
+    texts = {axis: chosen.pop(PLURALS[axis]) for axis in AXES}
+    values = {axis: split_values(axis, text) for axis, text in texts.items() if text is not None}
+    asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, chosen)}
+    asked.pop("out", None)
+    if "backbone" not in {**asked, **values}:
+        raise click.UsageError("Missing option '--backbone'. `zoo list` shows all backbones.", ctx)
+    shares = () if fractions is None else split_shares(fractions)
+    grid = make_grid(asked, values, seeds=seeds, folds=folds, shares=shares)
+    catalog = catalog_of(ctx)
+    check_names(grid, catalog)
+    announce("loading the engine and the list of images")
+    from zoo_core.choosing.cells import check_data, train_cells
+    from zoo_core.choosing.comparison import compare as compared
+    from zoo_core.choosing.folder import Folder
+    from zoo_core.choosing.picture import PICTURE, draw
+    from zoo_core.choosing.results import read_results
+    from zoo_core.training.stopping import Interrupted, stopped_by
+
+    data = grid.cells[0].config.data_text
+    folder = Folder(out.expanduser() if out is not None else Path("runs") / f"compare-{_slug(data)}")
+    with progress_of("inspecting the images") as scanning:
+        source = check_data(grid, catalog, scanning)
+    with folder.held(), CellScreen(grid, folder, source) as screen:
+        folder.claim(grid)
+        outcome = train_cells(grid, folder, catalog, screen)
+        comparison = compared(read_results(grid, folder), folder.root, data, outcome.failures)
+        write_text(folder.root / JSON, json_text(comparison.to_dict()))
+        draw(folder.root / PICTURE, comparison)
+    if as_json:
+        print_json(comparison.to_dict())
+    else:
+        show_comparison(comparison)
+    if outcome.stopped_by is not None:
+        word = stopped_by(outcome.stopped_by)
+        raise Interrupted(f"{word}; all that was done is kept. Go on: give the same command again.", outcome.stopped_by)
+    if not comparison.results.cells:
+        raise ZooError(f"no training was finished. The first failed: {outcome.failures[0].reason}")
+    if outcome.failures:
+        ctx.exit(1)
+
+
+def _slug(data: str) -> str:
+    """The data in the name of a folder."""
+    return "".join(one if one.isalnum() or one in "-_." else "-" for one in short_title(data)).strip("-.") or "data"

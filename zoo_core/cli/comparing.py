@@ -1,0 +1,238 @@
+"""The screen of `zoo compare`: a line for each training while they run, then the table and the
+answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo_core.choosing.grid import Cell, Grid, settings_asked
+from zoo_core.cli.common import console, print_columns, warn
+from zoo_core.cli.running import TrainingScreen
+from zoo_core.errors import printable
+from zoo_core.settings import FinetuneConfig
+from zoo_core.settings.fields import settings_of
+from zoo_core.wording import human_count, megabytes, percent, quoted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from zoo_core.choosing.cells import Failure
+    from zoo_core.choosing.comparison import Comparison, Difference, Level, WithoutPretraining
+    from zoo_core.choosing.folder import Folder
+    from zoo_core.data.sources import Source
+    from zoo_core.runs.epochs import EpochReport
+    from zoo_core.tasks.metrics import Metric
+    from zoo_core.training.job import Job
+    from zoo_core.training.run import Result
+
+
+class CellScreen:
+    """Shows the trainings of a grid on standard error."""
+
+    def __init__(self, grid: Grid, folder: Folder, source: Source) -> None:
+        self.grid, self.folder, self.source = grid, folder, source
+        self.screen = console(error=True)
+        self.number = 0
+        self.bar: _CellBar | None = None
+
+    def __enter__(self) -> CellScreen:
+        from zoo_core.data.findings import findings
+
+        grid, total = self.grid, len(self.grid.cells)
+        sizes = {"candidate": grid.candidates, "seed": grid.seeds, "fraction": grid.shares}
+        counts = [f"{len(own)} {word}{'s' if len(own) > 1 else ''}" for word, own in sizes.items()]
+        counts += [f"{grid.folds} folds"] if grid.folds else []
+        self._print(f"{total} trainings: {' x '.join(counts)}; in {self.folder.root}")
+        for finding in findings(self.source):
+            self._print(f"note: {finding}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def begin(self, number: int, cell: Cell) -> TrainingScreen:
+        skipped = number - self.number - 1
+        if skipped:
+            self._print(f"{skipped} finished before")
+        self.number = number
+        self.bar = _CellBar(self.screen, printable(self.grid.title(cell)))
+        return self.bar
+
+    def show(self, job: Job) -> None:
+        if self.bar is not None:
+            self.bar.epochs = job.plan.epochs
+
+    def end(self, cell: Cell, outcome: Result | Failure) -> None:
+        from zoo_core.choosing.cells import Failure
+        from zoo_core.tasks import task_named
+
+        if self.bar is not None:
+            self.bar.close()
+        if isinstance(outcome, Failure):
+            told = f"failed: {outcome.reason}"
+        else:
+            seconds = sum(report.seconds for report in outcome.trained.epochs)
+            told = f"{task_named(outcome.task).metric.text(outcome.evaluation.score)} ({seconds:.1f} s)"
+        place = f"{self.number:>{len(str(len(self.grid.cells)))}}/{len(self.grid.cells)}"
+        self._print(f"{place}  {self.grid.title(cell)}: {told}")
+
+    def _print(self, text: str) -> None:
+        self.screen.print("\n".join(printable(line) for line in text.split("\n")), markup=False, soft_wrap=True)
+
+
+class _CellBar(TrainingScreen):
+    """The bar of one training, without the lines of its epochs."""
+
+    def __init__(self, screen: Console, title: str) -> None:
+        super().__init__(screen)
+        self.title = title
+
+    def on_epoch(self, report: EpochReport) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        from zoo_core.training.run import STOPPING
+
+        if text == STOPPING:
+            super().message(text)
+
+    def _move(self, name: str, done: int, total: int) -> None:
+        super()._move(f"{self.title}: {name}", done, total)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print the table, the answers and the next step to standard output."""
+    from zoo_core.tasks import task_named
+
+    results = comparison.results
+    if results.task is None:
+        return
+    metric = task_named(results.task).metric
+    click.echo()
+    _show_rows(comparison, metric)
+    if len(results.grid.shares) > 1:
+        click.echo()
+        _show_curves(comparison, metric)
+    sentences = [*_difference_sentences(comparison), *_level_sentences(comparison, metric)]
+    for sentence in sentences:
+        click.echo("\n" + "\n".join(printable(line) for line in sentence.split("\n")))
+    click.echo()
+    warn(comparison.notes)
+    warn(f"failed: {one.title}: {one.reason}" for one in comparison.failures)
+    folder = quoted(comparison.directory)
+    click.echo(f"In {printable(folder)}: compare.png, compare.json, and a run for each training (`zoo runs {folder}`).")
+    if results.grid.folds:
+        click.echo(f"The best, trained on all images: `{_finetune_command(comparison)}`")
+
+
+def _show_rows(comparison: Comparison, metric: Metric) -> None:
+    """The candidates with the largest share of the images, the best first."""
+    results = comparison.results
+    rows, axes = results.largest, results.grid.axes or ("backbone",)
+    cells: dict[str, list[str]] = {axis: [row.candidate.words(axis) for row in rows] for axis in axes}
+    cells[metric.short] = [metric.text(row.score) for row in rows]
+    if any(row.interval is not None for row in rows):
+        cells["95 % interval"] = [_interval(row.interval) if row.interval else "-" for row in rows]
+    if any(row.spread is not None for row in rows):
+        cells["± seeds"] = ["-" if row.spread is None else _points(metric, row.spread) for row in rows]
+    cells["images"] = [f"{row.images:,}" for row in rows]
+    if not all(row.is_complete for row in rows):
+        cells["trainings"] = [f"{row.trainings} of {row.planned}" for row in rows]
+    cells["seconds"] = [f"{row.seconds:.1f}" for row in rows]
+    cells["trained"] = [human_count(row.trainable_parameters) for row in rows]
+    cells["size"] = [megabytes(row.model_bytes) for row in rows]
+    lines = [list(line) for line in zip(*cells.values(), strict=True)]
+    print_columns(tuple(cells), lines, right=set(cells) - {*axes, "95 % interval"})
+
+
+def _show_curves(comparison: Comparison, metric: Metric) -> None:
+    """The score of each candidate by the number of training images."""
+    results = comparison.results
+    sizes: dict[float, int] = {row.share: row.train_images for row in results.rows}
+    names = [f"{sizes[share]:,}" for share in results.grid.shares if share in sizes]
+    scores = {(row.candidate, row.share): metric.text(row.score) for row in results.rows}
+    order = dict.fromkeys(row.candidate for row in (*results.largest, *results.rows))
+    lines = [
+        [
+            one.title(results.grid.axes),
+            *(scores.get((one, share), "-") for share in results.grid.shares if share in sizes),
+        ]
+        for one in order
+    ]
+    click.echo(f"{metric.title[:1].upper()}{metric.title[1:]} by the number of training images:")
+    print_columns(("", *names), lines, right=names)
+
+
+def _difference_sentences(comparison: Comparison) -> list[str]:
+    difference, grid = comparison.difference, comparison.results.grid
+    if difference is None:
+        return []
+    first, second = (_in_sentence(one.title(grid.axes)) for one in (difference.first, difference.second))
+    low, high = (100 * end for end in difference.interval)
+    figures = f"{100 * difference.difference:.1f} points, 95 % interval {low:.1f} to {high:.1f}"
+    test = "McNemar's exact test" if len(grid.seeds) == 1 else "exact sign test over images"
+    figures += f"; {test} on the same {difference.images:,} images: p {_p(difference)}"
+    if difference.differ:
+        return [f"{first} is better than the next, {second}: {figures}."]
+    more = "" if grid.folds else " --folds measures more of your images."
+    return [f"{first} and {second} cannot be told apart: {figures}. Take the cheaper one.{more}"]
+
+
+def _level_sentences(comparison: Comparison, metric: Metric) -> list[str]:
+    without, grid = comparison.without_pretraining, comparison.results.grid
+    if without is None:
+        return []
+    names = [_in_sentence(one.title(grid.axes)) for one in (without.pretrained, without.from_scratch)]
+    lines = [f"Without pretraining ({names[1]}) you would need, to be as good as {names[0]}"]
+    width = max(len(f"{level.train_images:,}") for level in without.levels)
+    for level in without.levels:
+        with_images = f"  with {level.train_images:>{width},} training images ({metric.text(level.score)}): "
+        lines.append(with_images + _needed(without, level))
+    return ["\n".join(lines)]
+
+
+def _finetune_command(comparison: Comparison) -> str:
+    """The command that trains the best candidate without a fold."""
+    settings, best = settings_of(FinetuneConfig), comparison.results.largest[0].candidate
+    config = next(cell.config for cell in comparison.results.grid.cells if cell.candidate == best)
+    options = []
+    for name, value in settings_asked(config).items():
+        if name not in ("seed", "fold", "train_share", "cache_dtype"):
+            flag = f"--{settings[name].option}"
+            options.append(flag if settings[name].is_flag else f"{flag} {quoted(printable(str(value)))}")
+    return " ".join(["zoo finetune", *options])
+
+
+def _needed(without: WithoutPretraining, level: Level) -> str:
+    """The images from scratch with their interval, and honest words beyond the measured ones."""
+    from zoo_core.choosing.picture import about
+
+    def end(number: float | None) -> str:
+        if number is None:
+            return f"more than {without.most:,}"
+        return f"{about(number):,}" if number else f"fewer than {without.fewest:,}"
+
+    low, high = level.interval
+    beyond = "; more were not measured" if level.needed is None else ""
+    best = end(level.needed) if not level.needed else f"about {end(level.needed)}"
+    return f"{best} (95 % interval {end(low)} to {end(high)}){beyond}" if low != high else f"{best}{beyond}"
+
+
+def _in_sentence(title: str) -> str:
+    """A candidate's title, in quotes where its commas would be those of the sentence."""
+    return f"'{title}'" if "," in title else title
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.1f} to {percent(interval[1])}"
+
+
+def _points(metric: Metric, spread: float) -> str:
+    return f"{metric.factor * spread:.{metric.decimals}f}"
+
+
+def _p(difference: Difference) -> str:
+    return "< 0.001" if difference.p < 0.001 else f"= {difference.p:.2g}"

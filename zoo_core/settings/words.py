@@ -1,0 +1,17 @@
+"""The words that settings choose from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from zoo_core.settings.fields import Auto
+from zoo_core.specs import TaskName
+
+Augment = Literal["auto", "none", "flip", "crop-flip"]
+BestEpoch = Literal["steady", "highest"]
+Optimizer = Literal["adamw", "sgd"]
+CacheType = Literal["float16", "bfloat16", "float32"]
+BadImages = Literal["fail", "skip"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Compile = Literal["auto", "on", "off"]
+TaskChoice = Auto | TaskName
