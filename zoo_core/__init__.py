@@ -14,10 +14,12 @@ from zoo_core.version import __version__
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog, open_catalog
     from zoo_core.data.sources import ArrayImages, FolderImages, Images, Part, Source
+    from zoo_core.embedding.features import features
     from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import RunEvaluation, evaluate_run
     from zoo_core.exporting import Export, export_run
     from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
+    from zoo_core.frozen.table import FeatureTable
     from zoo_core.hookspecs import HOOK_API, hookimpl
     from zoo_core.hub.bundle import PublishOptions
     from zoo_core.hub.publish import PublishResult, publish
@@ -75,6 +77,7 @@ __all__ = [
     "DatasetSpec",
     "Export",
     "ExporterSpec",
+    "FeatureTable",
     "FinetuneConfig",
     "FolderImages",
     "FreezeSpec",
@@ -115,6 +118,7 @@ __all__ = [
     "create_model",
     "evaluate_run",
     "export_run",
+    "features",
     "finetune",
     "format_options",
     "freeze",
@@ -141,6 +145,7 @@ _HOME = {
     "Export": "zoo_core.exporting",
     "ExporterSpec": "zoo_core.result_specs",
     "FROZEN": "zoo_core.freezing.plan",
+    "FeatureTable": "zoo_core.frozen.table",
     "FinetuneConfig": "zoo_core.settings",
     "FolderImages": "zoo_core.data.sources",
     "FreezeSpec": "zoo_core.specs",
@@ -185,6 +190,7 @@ _HOME = {
     "create_model": "zoo_core.library",
     "evaluate_run": "zoo_core.evaluation",
     "export_run": "zoo_core.exporting",
+    "features": "zoo_core.embedding.features",
     "finetune": "zoo_core.library",
     "format_options": "zoo_core.options",
     "freeze": "zoo_core.library",

@@ -20,12 +20,13 @@ _notebooks_own = os.environ.pop("MPLBACKEND", None)
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
     from matplotlib.ticker import MaxNLocator
 finally:
     if _notebooks_own is not None:
         os.environ["MPLBACKEND"] = _notebooks_own
 
-__all__ = ["ABOVE", "MAX_LABELLED", "Figure", "MaxNLocator", "axis_names", "save_figure"]
+__all__ = ["ABOVE", "DPI", "MAX_LABELLED", "Figure", "MaxNLocator", "Rectangle", "axis_names", "save_figure"]
 
 MAX_LABELLED = 40  # names that fit along an axis
 CHARACTER = 0.085  # inches, the room that one takes beside an axis

@@ -46,6 +46,10 @@ class DataError(ZooError):
     """The images cannot be used as they are."""
 
 
+class UnlabelledError(DataError):
+    """The images have no targets, which a training needs."""
+
+
 class TrainingError(ZooError):
     """The training had to stop."""
 

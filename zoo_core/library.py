@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from zoo_core.attribution import names_plugins
-from zoo_core.catalog import Catalog, open_catalog
+from zoo_core.catalog import Catalog, Choice, open_catalog
 from zoo_core.devices.find import find_device
 from zoo_core.errors import HubError, UsageError
 from zoo_core.freezing.plan import Plan
@@ -145,10 +145,22 @@ def load(
     Raises UsageError when there is no such run or backbone, or a run was given `weights`, HubError when a repository
     cannot be had, and ZooError when it is no zoo model or its plugin is not installed.
     """
-    if not isinstance(name, str | Path):
-        raise UsageError(f"load takes the path of a run or a name, not a {type(name).__name__}.")
     catalog = catalog or open_catalog()
     place: torch.device = find_device(device)
+    found = run_or_backbone(name, weights, catalog)
+    if not isinstance(found, Path):
+        return open_pretrained(found, weights, place)
+    predictor = open_run(found, catalog, place)
+    return predictor if Path(name).expanduser().is_dir() else replace(predictor, title=str(name))
+
+
+def run_or_backbone(name: str | Path, weights: str, catalog: Catalog) -> Path | Choice[BackboneSpec]:
+    """The run directory that a name means, fetched from the Hub where it lies there, or the backbone.
+
+    Raises as `load` does.
+    """
+    if not isinstance(name, str | Path):
+        raise UsageError(f"load takes the path of a run or a name, not a {type(name).__name__}.")
     path = Path(name).expanduser()
     named = isinstance(name, str) and names_backbone(name, catalog)
     if named and (path / CONFIG).is_file() and is_run(path):
@@ -158,12 +170,10 @@ def load(
             f"{name} is a run and has weights of its own: leave out --weights, which chooses a backbone's."
         )
     if path.is_dir() and not named:
-        return open_run(path, catalog, place)
+        return path
     if isinstance(name, Path) or ("/" in name and (path.parent.is_dir() or not is_address(name))):
         raise UsageError(f"there is no run directory {name}.")
-    if "/" in name:
-        return replace(open_run(_published(name), catalog, place), title=name)
-    return open_pretrained(catalog.backbone(name), weights, place)
+    return _published(name) if "/" in name else catalog.backbone(name)
 
 
 def names_backbone(text: str, catalog: Catalog) -> bool:

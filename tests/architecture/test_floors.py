@@ -58,6 +58,7 @@ FLOORS = (
     "library",
     "evaluation",
     "exporting",
+    "embedding",
     "saving",
     "choosing",
     "listing",

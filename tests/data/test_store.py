@@ -271,3 +271,13 @@ def test_a_system_without_pread_reads_the_same(tmp_path: Path, monkeypatch: pyte
         entries, _ = store.find([key(number) for number in range(20)])
         for number, (one,) in enumerate(pool.map(lambda place: store.read(entries[[place]]), range(20))):
             assert np.array_equal(one, array(number))
+
+
+def test_a_key_that_ends_in_zeros_is_one_like_all_others(tmp_path: Path) -> None:
+    """Numpy's bytes leave out such zeros; one image in 256 has one. Seen to fail: features of zoo 0.1.0 could not be taken
+    over, "buffer size must be a multiple of element size"."""
+    keys = np.array([b"j" * 15 + b"\0", b"k" * 16], "S16")
+    with Store(tmp_path / "s", np.float16) as store:
+        store.add(keys.tolist(), [array(1), array(2)])
+        store.commit()
+        assert [int(found[0, 0, 0]) for found in store.read(store.find(keys)[0])] == [1, 2]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import Zoo, make_table
+from helpers import Zoo, make_photos, make_table
 from zoo_core.cli.common import JSON_VERSION
 
 TEXT = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
@@ -34,6 +34,13 @@ def documented(command: str) -> set[str]:
     name = command.partition(" --")[0]
     row = next(fields for commands, fields in ROWS if re.search(rf"`zoo {name}[ `]", commands))
     return {word for code in re.findall(r"`([^`]*)`", row) for word in code.split()}
+
+
+def test_the_documented_fields_of_features_are_those_that_are_printed(zoo: Zoo, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos", count=2)
+    for command, *more in (("embed",), ("similar", photos / "red" / "0.jpg")):
+        answer = json.loads(zoo(command, "lenet5", *more, "--data", photos, "--json").stdout)
+        assert printed(answer) - {"version"} == documented(command)
 
 
 TASKS = re.findall(r"^\| (\w+) \| `\w+` \| (.*) \| (.*) \| (.*) \|$", TEXT, re.MULTILINE)

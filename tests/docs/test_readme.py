@@ -26,6 +26,7 @@ OTHERS = (
     "docs/architecture.md",
     "docs/compare.md",
     "docs/data.md",
+    "docs/features.md",
     "docs/hooks.md",
     "docs/images.md",
     "docs/json.md",

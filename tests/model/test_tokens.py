@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from zoo_core import BackboneSpec, Chain, FinetuneConfig, HeadSpec, Layout, NoOptions, Paper, Preprocessing
 from zoo_core.catalog import Catalog
 from zoo_core.discovery import PluginRecord
+from zoo_core.embedding.features import features
 from zoo_core.errors import PluginError, UsageError
 from zoo_core.freezing.plan import TRAINABLE, Phase, Plan
 from zoo_core.library import create_model, finetune
@@ -208,6 +209,18 @@ def test_a_fine_tune_on_tokens_is_the_same_with_a_cache_and_without(
         config = FinetuneConfig(backbone="tokens1", data=str(photos), views=views, out=run, **settings)
         found.append(read_tensors(finetune(config, catalog=tokens).directory / "model.safetensors"))
     assert all(torch.allclose(tensor, found[1][name], atol=1e-5) for name, tensor in found[0].items())
+
+
+def test_a_table_of_features_has_tokens_of_a_stage_and_pooled_vectors(
+    tokens: Catalog, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    found = {}
+    for at in ("block2", "pooled"):
+        with features("tokens1", photos, at=at, cache_dtype="float32", catalog=tokens) as table:
+            found[at] = torch.from_numpy(table[:])
+    assert found["block2"].shape == (20, 17, CHANNELS)
+    assert torch.allclose(found["pooled"], found["block2"][:, 1:].mean(1), atol=1e-5)
 
 
 def test_sizes_follow_the_step_of_the_patches() -> None:

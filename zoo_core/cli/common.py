@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 JSON_VERSION = 2
 """Every `--json` answer carries it; it grows when a field changes its meaning or goes."""
+
+MOST_KINDS = 6  # of ignored files that are named
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 
@@ -65,6 +67,13 @@ def console(*, error: bool = False) -> Console:
 
     made = Console(stderr=error, highlight=False, soft_wrap=False)
     return made if made.is_terminal else Console(stderr=error, highlight=False, width=max(made.width, 140))
+
+
+def ignored_in_words(ignored: Mapping[str, int]) -> str:
+    """The ignored things beside the images, by kind, the most frequent first."""
+    kinds = sorted(ignored.items(), key=lambda kind: -kind[1])
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds[:MOST_KINDS])
+    return told + (" and others" if len(kinds) > MOST_KINDS else "")
 
 
 def announce(text: str) -> None:

@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("zoo_core.cli.runs:runs", "List your runs, or show the differences of two."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
     "export": ("zoo_core.cli.export:export", "Write a run as a file of another format."),
+    "embed": ("zoo_core.cli.embed:embed", "Write the features of images to a file."),
+    "similar": ("zoo_core.cli.similar:similar", "Find the images that are most similar to a photo."),
     "predict": ("zoo_core.cli.predict:predict", "Predict images with a run or a pretrained backbone."),
     "publish": ("zoo_core.cli.publish:publish", "Publish a run on the Hugging Face Hub."),
     "search": ("zoo_core.cli.search:search", "Find published zoo models."),

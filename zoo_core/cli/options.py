@@ -122,16 +122,20 @@ def setting_option(name: str) -> Callable[[F], F]:
     )
 
 
-def setting_options_without(*names: str) -> Callable[[F], F]:
-    """All options of FinetuneConfig but these, in the order and the groups of their declaration."""
+def options_of(*names: str) -> Callable[[F], F]:
+    """The options of some settings, in this order."""
 
     def decorate(function: F) -> F:
-        for name in reversed(SETTINGS):
-            if name not in names:
-                function = setting_option(name)(function)
+        for name in reversed(names):
+            function = setting_option(name)(function)
         return function
 
     return decorate
+
+
+def setting_options_without(*names: str) -> Callable[[F], F]:
+    """All options of FinetuneConfig but these, in the order and the groups of their declaration."""
+    return options_of(*(name for name in SETTINGS if name not in names))
 
 
 setting_options = setting_options_without()

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.catalog import open_catalog
-from zoo_core.cli.common import announce, bar_on, catalog_of, console, print_json, progress_of, shown, table
+from zoo_core.cli.common import (
+    announce,
+    bar_on,
+    catalog_of,
+    console,
+    ignored_in_words,
+    print_json,
+    progress_of,
+    shown,
+    table,
+)
 from zoo_core.cli.together import end_with_launcher, run_together
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
@@ -30,7 +40,6 @@ if TYPE_CHECKING:
     from zoo_core.training.run import Result
 
 
-MOST_KINDS = 6  # of ignored files that are named
 MOST_CLASSES = 8  # names of classes, labels or numbers
 
 
@@ -176,9 +185,7 @@ def show_job(screen: Console, job: Job) -> None:
     if job.dropped:
         rows.insert(1, ("left out", ", ".join(job.dropped) + " (replaced by the head)"))
     if job.source.ignored:
-        kinds = sorted(job.source.ignored.items(), key=lambda kind: -kind[1])
-        told_kinds = [f"{count} {kind}" for kind, count in kinds[:MOST_KINDS]]
-        rows.append(("ignored", ", ".join(told_kinds) + (" and others" if len(kinds) > MOST_KINDS else "")))
+        rows.append(("ignored", ignored_in_words(job.source.ignored)))
     if job.source.skipped:
         rows.append(("skipped", f"{job.source.skipped} that cannot be read"))
     rows += [("note", finding) for finding in job.findings]

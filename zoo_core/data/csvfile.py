@@ -133,8 +133,6 @@ def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
     if not rows:
         raise DataError(f"{file} has a header and no rows.")
     header = _with_part(_with_index(header, file, rows), rows)
-    if not header.targets:
-        raise DataError(f"{file} has no column beside the path: it needs one of classes, of labels or of numbers.")
     table = Table(file, tuple(names[place] for place in header.targets), [])
     if header.index is not None:
         table.ignored["column of row numbers"] = 1

@@ -21,7 +21,7 @@ from zoo_core.data.classes import check_names, misread
 from zoo_core.data.decode import IMAGE_ENDINGS, unread_kind
 from zoo_core.data.parts import PART_WORDS, find_parts
 from zoo_core.data.sources import FolderImages, Part, PartName, Source
-from zoo_core.errors import DataError, UsageError, printable
+from zoo_core.errors import DataError, UnlabelledError, UsageError, printable
 
 SYSTEM_NAMES = {"thumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "__macosx"}
 MAX_ENDING = 10  # characters; a longer ending is counted as none
@@ -191,10 +191,10 @@ def _classes(listing: Listing) -> tuple[str, ...]:
     """The names of the class folders. Raises DataError when there are none, too many or wrong ones."""
     names = tuple(path.name for path in listing.folders)
     if not names:
-        hint = _largest_kinds(listing.ignored)
+        hint = largest_kinds(listing.ignored)
         if BACKSLASHES in listing.ignored:
             hint += ". The archive was packed on Windows: unpack it with `unzip`, which makes folders of such names"
-        raise DataError(
+        raise UnlabelledError(
             f"{listing.where} has no class folder{hint}. At least two folders of images, one for each class, are needed."
         )
     check_names(names, listing.where)
@@ -206,7 +206,7 @@ def _classes(listing: Listing) -> tuple[str, ...]:
     return names
 
 
-def _largest_kinds(ignored: Counter[str]) -> str:
+def largest_kinds(ignored: Counter[str]) -> str:
     """The most frequent ignored things, as the continuation of a sentence."""
     kinds = [f"{count} {kind}" for kind, count in ignored.most_common(NAMED)]
     return f"; it holds {', '.join(kinds)}" if kinds else ""
@@ -221,19 +221,19 @@ def _read_part(
     inner_folders: dict[str, set[str]] = {}
     for label, name in enumerate(classes):
         passed = Counter[str]()
-        found = _images(folder / name, passed) if os.path.lexists(folder / name) else []
+        found = images_below(folder / name, passed) if os.path.lexists(folder / name) else []
         ignored.update(passed)
         if not found and not may_lack_classes:
             raise DataError(
                 f"the class '{printable(name)}' has no images in {printable(str(folder / name))}"
-                f"{_largest_kinds(passed)}. Add images or remove the folder."
+                f"{largest_kinds(passed)}. Add images or remove the folder."
             )
         files += [str(path.relative_to(root)) for path in found]
         labels += [label] * len(found)
         inside = [path.relative_to(folder / name).parts for path in found]
         inner_folders[name] = set() if any(len(parts) == 1 for parts in inside) else {parts[0] for parts in inside}
     if not files:
-        raise DataError(f"{printable(str(folder))} holds no images{_largest_kinds(ignored)}.")
+        raise DataError(f"{printable(str(folder))} holds no images{largest_kinds(ignored)}.")
     part = Part(FolderImages(root, tuple(files)), np.asarray(labels, dtype=np.int64))
     return part, (*_layout_notes(inner_folders), *_name_notes(classes))
 
@@ -263,8 +263,8 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(f"'{printable(name)}'" for name in names[:NAMED]) + (" ..." if len(names) > NAMED else "")
 
 
-def _images(folder: Path, ignored: Counter[str]) -> list[Path]:
-    """The image files in a class's folder and below it; anything else is counted."""
+def images_below(folder: Path, ignored: Counter[str]) -> list[Path]:
+    """The image files in a folder and below it, those of a folder together; anything else is counted."""
     found: list[Path] = []
     for directory, subfolders, names in os.walk(folder, onerror=_refuse):
         passed = [name for name in subfolders if _is_system(name)]

@@ -136,7 +136,8 @@ class Store:
             _write(self._rows, data)
         entries = np.zeros(len(plain), ENTRY)
         for entry, key, array in zip(entries, keys, plain, strict=True):
-            entry["key"], entry["shape"], entry["offset"] = np.frombuffer(key, "<u8"), array.shape, offset
+            whole = key.ljust(KEY_BYTES, b"\0")  # numpy's bytes leave out zeros at the end
+            entry["key"], entry["shape"], entry["offset"] = np.frombuffer(whole, "<u8"), array.shape, offset
             entry["checksum"] = crc32(array.data, crc32(entry.tobytes()[:NAMED_BYTES], crc32(self.generation)))
             offset += array.nbytes
         self._pending.append(entries)

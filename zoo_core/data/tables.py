@@ -15,7 +15,7 @@ from pathlib import Path
 from zoo_core.data.classes import check_names
 from zoo_core.data.csvfile import Table, find_images, listed, read_rows
 from zoo_core.data.sources import FolderImages, Part, PartName, Source
-from zoo_core.errors import UsageError, printable, shown
+from zoo_core.errors import UnlabelledError, UsageError, printable, shown
 from zoo_core.settings import TaskChoice
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
@@ -32,7 +32,12 @@ def read_table(file: Path, task: TaskChoice = "auto") -> Source:
     Raises UsageError when the task is ambiguous or does not fit the columns, and DataError that
     names a wrong line.
     """
-    table = _with_one_target(read_rows(file), task)
+    table = read_rows(file)
+    if not table.columns:
+        raise UnlabelledError(
+            f"{file} has no column beside the path: it needs one of classes, of labels or of numbers."
+        )
+    table = _with_one_target(table, task)
     chosen = _task_of(table) if task == "auto" else task
     names, targets = task_named(chosen).read_columns(_target_columns(table))
     check_names(names, str(table.file), one="name", many="names")

@@ -1,4 +1,5 @@
-"""The cache of features: the outputs of the frozen prefix for every image, computed once for all epochs and later runs.
+"""The cache of features: the outputs of the frozen prefix for every image, computed once for all
+epochs and later runs.
 
 Shapes: B batch, C channels, H height, W width, F features.
 """
@@ -9,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -20,28 +21,30 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from zoo_core.catalog import Choice
 from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.prefetch import lagged, prefetch
 from zoo_core.data.scan import Watch
-from zoo_core.data.store import Store, lookup
+from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.transfer import is_accelerator, to_cpu_async, to_device
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
 from zoo_core.frozen.cache_items import CacheItem, CacheItems
 from zoo_core.frozen.inputs import CachedFeatures, IntArray, group_size
-from zoo_core.frozen.old_store import SAMPLE, OldStore, agrees
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint
-from zoo_core.frozen.storage_types import ON_DISK, as_features, as_rows, from_rows, to_rows
+from zoo_core.frozen.storage_types import EXACT, ON_DISK, READ_AT_ONCE, as_features, as_rows, from_rows, to_rows
+from zoo_core.frozen.taking_over import has_old, take_exact, take_old
+from zoo_core.paths import cache_dir
 from zoo_core.settings import Augment, CacheType
+from zoo_core.specs import BackboneSpec
 from zoo_core.weights_specs import Preprocessing
 
 GroupInputs = list[tuple[Preprocessing | None, Tensor]]
 """Bytes of images with their preprocessing, or features at an earlier split point."""
 Outputs = dict[SplitPoint, npt.NDArray[Any]]
 Mask = npt.NDArray[np.bool_]
-READ_AT_ONCE = 1024  # arrays whose checksums one thread compares
 
 
 @dataclass
@@ -60,6 +63,8 @@ class FeatureCache:
     message: Callable[[str], None] = lambda text: None
     num_computed: int = 0
     """Images that went through a stage of the prefix to be cached; 0 when all features were found."""
+    exact: FeatureCache | None = None
+    """The cache of the same features in float32: those that it has are rounded, not computed."""
     _stores: dict[Path, Store] = field(default_factory=dict, init=False)
     _proven: set[Path] = field(default_factory=set, init=False)
     """Stores whose arrays of this run have passed their proof."""
@@ -97,7 +102,8 @@ class FeatureCache:
         taken = 0
         with world.raise_together():
             if len(missing) and world.rank == sharing[0]:
-                taken = sum(self._take_over_old(split, prefix, items, missing) for split in ordered)
+                taken = sum(take_old(self, split, prefix, items, missing) for split in ordered)
+                taken += sum(take_exact(self, split, items, missing) for split in ordered)
         if any(world.all_gather_object(taken)):
             missing = self._missing(ordered, items)
             world.barrier()
@@ -111,10 +117,11 @@ class FeatureCache:
             self.store(split).refresh()
             self._proven.add(self.folder(split))
 
-    def holds(self, splits: Iterable[SplitPoint], items: CacheItems) -> bool:
-        """Whether all these items are stored at all split points, be it by zoo 0.1.0."""
-        keys = self._keys(items)
-        return all(bool((self._has(split, keys) | self._has_old(split, keys)).all()) for split in splits)
+    def lacking(self, splits: Iterable[SplitPoint], items: CacheItems) -> IntArray:
+        """The numbers of the items that some split point lacks, here and in a store of 0.1.0."""
+        keys = self.keys_of(items)
+        held = [self.has(split, keys) | has_old(self, split, keys) for split in splits]
+        return np.flatnonzero(~np.logical_and.reduce(held))
 
     def cached(self, split: SplitPoint, batches: Batches, views: int) -> CachedFeatures:
         """The features of a part, which `build` has stored."""
@@ -133,18 +140,19 @@ class FeatureCache:
             return digest
         return hashlib.blake2b(digest + f"{self.augment} {view}".encode(), digest_size=16).digest()
 
-    def _keys(self, items: CacheItems, numbers: IntArray | None = None) -> npt.NDArray[np.bytes_]:
+    def keys_of(self, items: CacheItems, numbers: IntArray | None = None) -> npt.NDArray[np.bytes_]:
+        """The keys of all items, or of those with these numbers."""
         chosen = items if numbers is None else items.take(numbers)
         return np.fromiter((self.key(*item) for item in chosen), "S16", len(chosen))
 
     def _missing(self, splits: Sequence[SplitPoint], items: CacheItems) -> IntArray:
         """The numbers of the items whose features are not proven at all these split points; of equal images the first."""
-        keys = self._keys(items)
-        missing = np.flatnonzero(~np.logical_and.reduce([self._has(split, keys) for split in splits]))
+        keys = self.keys_of(items)
+        missing = np.flatnonzero(~np.logical_and.reduce([self.has(split, keys) for split in splits]))
         _, first = np.unique(keys[missing], return_index=True)
         return missing[np.sort(first)]
 
-    def _has(self, split: SplitPoint, keys: npt.NDArray[np.bytes_]) -> Mask:
+    def has(self, split: SplitPoint, keys: npt.NDArray[np.bytes_]) -> Mask:
         """A mask of the keys whose features are stored and proven to be those that were stored."""
         store = self.store(split)
         store.refresh()
@@ -158,53 +166,15 @@ class FeatureCache:
                 found[chunk] = intact
         return found
 
-    def _has_old(self, split: SplitPoint, keys: npt.NDArray[np.bytes_]) -> Mask:
-        """A mask of the keys whose features zoo 0.1.0 stored."""
-        try:
-            with OldStore(self._old_folder(split), self.dtype) as old:
-                return lookup(old.entries, keys)[1]
-        except (OSError, ValueError):
-            return np.zeros(len(keys), np.bool_)
-
-    def _old_folder(self, split: SplitPoint) -> Path:
-        return self.root / "features" / f"{self.keys[split].old_name}-{self.dtype}"
-
-    def _take_over_old(
-        self, split: SplitPoint, prefix: Callable[[], FrozenPrefix], items: CacheItems, missing: IntArray
-    ) -> int:
-        """Copy features that zoo 0.1.0 stored, if a sample of them is what the prefix computes now; return how many."""
-        try:
-            old = OldStore(self._old_folder(split), self.dtype)
-        except (OSError, ValueError):
-            return 0
-        with old:
-            keys = self._keys(items, missing)
-            entries, found = lookup(old.entries, keys)
-            places = np.flatnonzero(found)
-            if not len(places):
-                return 0
-            sample = places[np.unique(np.linspace(0, len(places) - 1, SAMPLE).astype(int))]
-            inputs = self._load(SplitPoint(0), items.take(missing[sample]))
-            computed = self._start_prefix(prefix(), SplitPoint(0), inputs)()[split]
-            if not agrees(old.read(entries[sample]), list(computed), self.dtype):
-                self.message("the features cached by zoo 0.1.0 are not those of this network: they are computed again")
-                return 0
-            for start in range(0, len(places), READ_AT_ONCE):
-                chunk = places[start : start + READ_AT_ONCE]
-                self.store(split).add(keys[chunk].tolist(), old.read(entries[chunk]))
-            self.store(split).commit()
-        self.message(f"{len(places)} features cached by zoo 0.1.0 are used: {len(sample)} computed again agree")
-        return len(places)
-
     def _start(self, first: SplitPoint, items: CacheItems, missing: IntArray) -> SplitPoint:
         """The latest split point up to `first` at which all missing items are stored in float32: what is computed must
         not depend on rounded features that happened to be there. SplitPoint(0) if there is none."""
         if self.dtype != "float32":
             return SplitPoint(0)
-        keys = self._keys(items, missing)
+        keys = self.keys_of(items, missing)
         for stages in range(first.stages, 0, -1):
             split = SplitPoint(stages)
-            if split <= first and self.folder(split).is_dir() and self._has(split, keys).all():
+            if split <= first and self.folder(split).is_dir() and self.has(split, keys).all():
                 return split
         return SplitPoint(0)
 
@@ -276,19 +246,54 @@ class FeatureCache:
         found = prefix(full, start)
         outputs = {split: output[:count] for split, output in found.items() if split != start}
         fetch = to_cpu_async({split: to_rows(output, self.dtype) for split, output in outputs.items()})
-        return lambda: {split: self._checked(stored, outputs[split]) for split, stored in fetch().items()}
+        return lambda: {split: self.checked(stored, outputs[split]) for split, stored in fetch().items()}
 
     def _to_inputs(self, start: SplitPoint, preprocessing: Preprocessing | None, tensor: Tensor) -> Tensor:
         if preprocessing is not None:
             return normalised(tensor, preprocessing, self.device)
         return from_rows(to_device(tensor, self.device), self.shapes[start])
 
-    def _checked(self, stored: Tensor, output: Tensor) -> npt.NDArray[Any]:
+    def compute(self, prefix: FrozenPrefix, group: Sequence[CacheItem]) -> Outputs:
+        """The features of a few images, computed in this thread. Nothing is stored."""
+        return self._start_prefix(prefix, SplitPoint(0), self._load(SplitPoint(0), group))()
+
+    def checked(self, stored: Tensor, output: Tensor) -> npt.NDArray[Any]:
+        """Features in the cache's type as arrays. Raises TrainingError unless all are finite."""
         if not stored.isfinite().all():
             if not output.isfinite().all():
                 raise TrainingError("the features of the images are not finite numbers. Are the weights sound?")
             raise TrainingError(
                 f"the frozen part of the network gives numbers that {self.dtype} cannot hold. "
-                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large), or --cached-views 0 to cache nothing."
+                "Give --cache-dtype bfloat16 (less exact) or float32 (twice as large); a fine-tune with --cached-views 0 "
+                "caches nothing."
             )
         return as_rows(stored, self.dtype)
+
+
+def identity_of(backbone: Choice[BackboneSpec]) -> str:
+    """The distribution, version and name of a backbone, with its options."""
+    return f"{backbone.entry.distribution} {backbone.entry.version} {backbone}"
+
+
+def feature_caches(
+    backbone: Choice[BackboneSpec],
+    shapes: Mapping[SplitPoint, tuple[int, ...]],
+    *,
+    augment: Augment,
+    dtype: CacheType,
+    device: torch.device,
+    workers: int,
+    message: Callable[[str], None] = lambda text: None,
+) -> tuple[FeatureCache, FeatureCache]:
+    """The cache of a backbone's features in a type, and that of exact ones, perhaps the same."""
+    exact = FeatureCache(
+        root=cache_dir(),
+        identity=identity_of(backbone),
+        shapes=shapes,
+        augment=augment,
+        dtype=EXACT,
+        device=device,
+        workers=workers,
+        message=message,
+    )
+    return exact if dtype == EXACT else replace(exact, dtype=dtype, exact=exact), exact

@@ -88,8 +88,9 @@ class InputPlanner:
     def _build(self, number: int, watch: Callable[[int, int], None]) -> FeatureCache:
         """Compute the features that are missing at this phase's split point, and in the same pass
         at those of later phases; return the cache of the validation features."""
+        keys = prefix_keys(self.model, self.train.preprocessing, self.features.identity, self.device)
         for features in self._caches:
-            features.keys = prefix_keys(self.model, self.train.preprocessing, features.identity, self.device)
+            features.keys = keys
         splits = {
             split
             for later, split in enumerate(self.caching.splits)
@@ -114,7 +115,9 @@ class InputPlanner:
         those versions gave."""
         if self.exact is self.features:
             return False
-        old = not any(self.exact.folder(split).is_dir() for split in splits) and self.features.holds(splits, val)
+        old = not any(self.exact.folder(split).is_dir() for split in splits) and not len(
+            self.features.lacking(splits, val)
+        )
         return all(self.world.all_gather_object(old))
 
     def _frozen_until(self, split: SplitPoint, number: int, later: int) -> bool:

@@ -23,13 +23,12 @@ from zoo_core.data.sources import Targets
 from zoo_core.data.store import Store
 from zoo_core.devices.transfer import free_memory, is_accelerator, to_device
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
-from zoo_core.frozen.storage_types import as_features, from_rows, item_bytes, type_of
+from zoo_core.frozen.storage_types import READ_AT_ONCE, as_features, from_rows, item_bytes, type_of
 from zoo_core.settings import CacheType
 
 CPU_GROUP = 8  # images that pass the prefix together: activations between two layers stay in the processor's cache
 DEVICE_GROUP = 64
 HELD_SHARE = 0.25  # of a device's free memory, for features that it holds: the rest is for training
-READ_AT_ONCE = 1024
 
 IntArray = npt.NDArray[np.int64]
 

@@ -6,6 +6,7 @@ numpy has no bfloat16: its bits are stored as whole numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from zoo_core.settings import CacheType
 
+READ_AT_ONCE = 1024  # arrays of a store: pooled features of so many images take some megabytes
+BYTES_AT_ONCE = 2**26  # of larger ones, as float32: an array of a map may take 3 MB
 ON_DISK: dict[CacheType, str] = {"float16": "float16", "bfloat16": "int16", "float32": "float32"}
 EXACT: CacheType = "float32"
 """The type of cached validation features. Rounded ones would choose the best epoch by other answers
@@ -24,6 +27,11 @@ than those of the network that is reported and shipped."""
 def item_bytes(dtype: CacheType) -> int:
     """The bytes of one number."""
     return np.dtype(ON_DISK[dtype]).itemsize
+
+
+def images_at_once(shape: Sequence[int]) -> int:
+    """The number of images whose features, of this shape each, are read together."""
+    return min(READ_AT_ONCE, max(1, BYTES_AT_ONCE // (item_bytes(EXACT) * prod(shape))))
 
 
 def type_of(dtype: CacheType) -> torch.dtype:

@@ -156,6 +156,9 @@ class Classification(Task[ClassEvaluation]):
     def answer_text(self, value: float) -> str:
         return f"{100 * value:.1f} %"
 
+    def target_text(self, target: Any, names: Sequence[str]) -> str:
+        return names[int(target)]
+
     def screen_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """With the share of the class's images that were found, its recall."""
         share = f"{100 * row['found'] / row['images']:.1f} %" if row["images"] else "-"

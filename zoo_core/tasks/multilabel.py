@@ -230,6 +230,9 @@ class Multilabel(Task[LabelEvaluation]):
     def answer_text(self, value: float) -> str:
         return f"{100 * value:.1f} %"
 
+    def target_text(self, target: Any, names: Sequence[str]) -> str:
+        return ", ".join(name for name, given in zip(names, target, strict=True) if given)
+
     def card_result(self, result: Mapping[str, Any]) -> str:
         return (
             "## Average precision\n\n"

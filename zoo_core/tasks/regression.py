@@ -198,6 +198,9 @@ class Regression(Task[NumberEvaluation]):
     def answer_text(self, value: float) -> str:
         return f"{value:.6g}"
 
+    def target_text(self, target: Any, names: Sequence[str]) -> str:
+        return ", ".join(f"{name} {self.answer_text(value)}" for name, value in zip(names, target, strict=True))
+
     def card_result(self, result: Mapping[str, Any]) -> str:
         return (
             "## Errors\n\n"

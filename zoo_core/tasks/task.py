@@ -182,6 +182,10 @@ class Task(ABC, Generic[E]):
         """The value of an answer as a screen shows it."""
 
     @abstractmethod
+    def target_text(self, target: Any, names: Sequence[str]) -> str:
+        """The target of one image in words: its class, its labels, or its numbers with their names."""
+
+    @abstractmethod
     def card_result(self, result: Mapping[str, Any]) -> str:
         """The card's section on the result, in Markdown."""
 

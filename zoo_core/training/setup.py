@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from zoo_core.data.batches import Batches, resized_store
 from zoo_core.data.eviction import make_room, stores
 from zoo_core.data.store import Store
 from zoo_core.devices.world import World
 from zoo_core.frozen.caching import cache_budget
-from zoo_core.frozen.feature_cache import FeatureCache
+from zoo_core.frozen.feature_cache import FeatureCache, feature_caches
 from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.split import prefix_keys
-from zoo_core.frozen.storage_types import EXACT
 from zoo_core.paths import cache_dir
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.callback import Callback
@@ -49,18 +47,15 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
     workers, root = config.workers, cache_dir()
     resized = resized_store(root, job.preprocessing, message) if job.caching.resized_bytes else None
     parts, size = job.source.parts, config.batch_size
-    entry = job.backbone.entry
-    features = FeatureCache(
-        root=root,
-        identity=f"{entry.distribution} {entry.version} {job.backbone}",
-        shapes=job.shapes,
+    features, exact = feature_caches(
+        job.backbone,
+        job.shapes,
         augment=config.augment,
         dtype=config.cache_dtype,
         device=job.device,
         workers=workers,
         message=message,
     )
-    exact = features if config.cache_dtype == EXACT else replace(features, dtype=EXACT)
     if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
         _make_room(job, (features, exact), resized)
     return InputPlanner(
