@@ -31,7 +31,8 @@ from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.run import Result
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 
-_ONE_AT_A_TIME = threading.RLock()
+ONE_AT_A_TIME = threading.RLock()
+"""Whoever draws from the process's one stream of random numbers, or sets it, holds this lock."""
 
 
 @names_plugins
@@ -116,7 +117,7 @@ def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback
     Threads take turns, because a process has one stream of random numbers. Returns the directory, the history and the
     evaluation. Raises ZooError with the cause and a next step.
     """
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         return runs.finetune(config, catalog or open_catalog(), callback or NullCallback())
 
 
@@ -129,7 +130,7 @@ def resume(
     `data` are the images of a run whose images a program handed over; they must be those that it began with. Raises
     UsageError for a finished run, and ZooError that lists all that has changed since the run began.
     """
-    with _ONE_AT_A_TIME:
+    with ONE_AT_A_TIME:
         return runs.resume(Path(run).expanduser(), catalog or open_catalog(), callback or NullCallback(), data=data)
 
 

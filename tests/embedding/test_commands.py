@@ -20,6 +20,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo
 from zoo_core.embedding import picture
 from zoo_core.embedding.similar import cosines_with
+from zoo_core.errors import ZooError
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +151,45 @@ def test_a_new_photo_is_computed_and_nothing_else(photos: Path, tmp_path: Path) 
     assert printed("similar", "lenet5", photo, "--data", "flat")["computed"] == 0
     assert "holds no image but" in refusal("similar", "lenet5", photo, "--data", "new")
     assert "absent.png is not there" in refusal("similar", "lenet5", "absent.png", "--data", "flat")
+
+
+def test_a_picture_harms_no_file_and_no_data(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = shutil.copy(photos / "red" / "1.png", "photo.png")
+    before = Path(photo).read_bytes()
+    for arguments, reason in (
+        (("-o", "photo.png"), "photo.png exists already. Give another --out"),
+        (("-o", photos / "red" / "1.png"), "exists already"),
+        (("-o", "new.jpg"), "the picture is a PNG file, and 'new.jpg' does not end in .png"),
+    ):
+        assert reason in refusal("similar", "lenet5", photo, "--data", photos, *arguments)
+    shutil.copy(photo, "similar.png")  # a file of the user's
+    assert "similar.png exists already" in refusal("similar", "lenet5", photo, "--data", photos)
+    assert Path(photo).read_bytes() == Path("similar.png").read_bytes() == before
+    Path("similar.png").unlink()
+    for _ in range(2):  # its own picture is replaced
+        assert call("similar", "lenet5", photo, "--data", photos).exit_code == 0
+    assert "similar.png exists" in refusal("similar", "lenet5", "similar.png", "--data", photos)
+    monkeypatch.chdir(photos / "red")
+    for data in ("..", "."):
+        assert "similar.png would be one of the images of" in refusal("similar", "lenet5", "1.png", "--data", data)
+
+
+def test_all_neighbours_are_listed_before_the_first_ones_are_drawn(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture, "MOST", 2)
+    answer = call("similar", "lenet5", photos / "red" / "1.png", "--data", photos, "--top", 900)
+    others = {str(path.relative_to(photos)) for path in photos.rglob("*.*")} - {"red/1.png"}
+    assert all(name in answer.stdout for name in others)
+    with Image.open("similar.png") as image:
+        assert image.height < 110 * (2 * picture.MARGIN + picture.HEADING + 2 * picture.TILE), "one row"
+
+    def fail(figure: Any, target: Path) -> None:
+        raise ZooError("the disk is full")
+
+    monkeypatch.setattr(picture, "save_figure", fail)
+    answer = call("similar", "lenet5", photos / "red" / "1.png", "--data", photos, "--top", 900)
+    assert (str(answer.exception), "red/2.jpg" in answer.stdout) == ("the disk is full", True)
 
 
 class Rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,11 @@ from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
+from zoo_core.embedding.features import open_source
 from zoo_core.errors import DataError, TrainingError, UsageError
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.table import FeatureTable
+from zoo_core.library import ONE_AT_A_TIME
 from zoo_core.model.assemble import Model
 
 ROUNDING = 2**-11  # of float16, relative to the number
@@ -178,12 +182,62 @@ def test_images_need_no_labels(photos: Path, tmp_path: Path, catalog: Catalog) -
         zoo_core.finetune(replace(QUICK, data=str(tmp_path / "flat")), catalog=catalog)
 
 
+def test_folders_of_parts_are_parts_without_labels_too(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    for number, place in enumerate(("a.png", "train/b.png", "test/d.png")):
+        (tmp_path / "flat" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / "red" / f"{2 * number + 1}.png", tmp_path / "flat" / place)
+
+    def parts() -> dict[str, list[str]]:
+        found = open_source(replace(QUICK, data=str(tmp_path / "flat")), catalog).parts
+        return {name: [part.images.name(index) for index in range(len(part))] for name, part in found.items()}
+
+    assert parts() == {"train": ["a.png", "train/b.png"], "test": ["test/d.png"]}
+    (tmp_path / "flat" / "train").rename(tmp_path / "flat" / "val")
+    assert parts() == {"train": ["a.png"], "val": ["val/b.png"], "test": ["test/d.png"]}
+
+
+def test_fewer_than_two_classes_with_images_are_no_labels(photos: Path, catalog: Catalog) -> None:
+    (photos / "raw").mkdir()
+    config = replace(QUICK, data=str(photos))
+    with pytest.raises(DataError, match="the class 'raw' has no images"):  # two classes are labels
+        open_source(config, catalog)
+    shutil.rmtree(photos / "blue")
+    assert len(open_source(config, catalog).parts["train"]) == 10
+    for path in (photos / "red").iterdir():
+        path.rename(photos / path.name)
+    (photos / "red").rmdir()
+    source = open_source(config, catalog)
+    assert (source.classes, len(source.parts["train"])) == ((), 10)
+    with pytest.raises(DataError, match="the class 'raw' has no images"):  # a training needs them
+        zoo_core.finetune(config, catalog=catalog)
+
+
+def test_a_table_leaves_the_callers_random_numbers_alone(photos: Path, catalog: Catalog) -> None:
+    states = torch.get_rng_state()
+    features(photos, catalog, weights="none").close()
+    assert torch.equal(torch.get_rng_state(), states)
+    with ThreadPoolExecutor(1) as pool:
+        with ONE_AT_A_TIME:  # as a fine-tune has it
+            table = pool.submit(features, photos, catalog)
+            with pytest.raises(TimeoutError):
+                table.result(timeout=0.2)
+        table.result().close()
+
+
 def test_broken_images_are_named_or_left_out(photos: Path, catalog: Catalog) -> None:
     (photos / "red" / "0.jpg").write_bytes(b"no image")
     with pytest.raises(DataError, match="red/0.jpg .*\n.*add --bad-images skip"):
         features(photos, catalog)
     with features(photos, catalog, bad_images="skip") as table:
         assert (len(table), table.source.skipped) == (19, 1)
+    several = [photos / "red" / "0.jpg", photos / "red" / "1.png", photos / "absent.png", np.zeros((9, 9), np.uint8)]
+    with pytest.raises(DataError, match="2 images in in-memory data .*\n.*red/0.jpg .*\n.*absent.png is not there"):
+        features(several, catalog)
+    with features(several, catalog, bad_images="skip") as table:
+        assert (table.paths, table.source.skipped) == ((str(several[1]), "image 3"), 2)
+        assert table.num_computed == 1
+    with pytest.raises(DataError, match="absent.png is not there"):
+        features(several[2:3], catalog, bad_images="skip")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +253,10 @@ def test_broken_images_are_named_or_left_out(photos: Path, catalog: Catalog) -> 
         (
             {"at": "c1", "cache_gb": 1e-6},
             "the features at c1 take .* the cache may take 0.0 MB. Give more with --cache-gb",
+        ),
+        (
+            {"at": "c1", "cache_gb": 1e-4},  # 20 images of 1,176 numbers: 6 bytes each are too many, 4 are not
+            "take 0.1 MB, and the cache may take 0.1 MB. Give --cache-dtype float32, which takes 0.1 MB, more with",
         ),
         ({"cache_dtype": "float8"}, "cache_dtype must be one of float16"),
         ({"size": 30}, "--image-size is 30"),

@@ -84,6 +84,12 @@ def read_folders(root: Path) -> Source:
     return Source(str(root), classes, parts, dict(ignored), notes=_name_notes(classes))
 
 
+def part_folders(root: Path) -> dict[PartName, Path]:
+    """The parts of a folder of images without labels, by the names of its folders."""
+    folders = {path.name: path for path in _without_wrapper(_listing(root)).folders}
+    return {part: folders[name] for part, name in find_parts(folders, within=True).items()}
+
+
 def _parts(top: Listing) -> dict[PartName, Path]:
     """The folders that are parts; none where the folders are classes.
 
@@ -219,12 +225,13 @@ def _read_part(
     files: list[str] = []
     labels: list[int] = []
     inner_folders: dict[str, set[str]] = {}
+    lacking: list[str] = []
     for label, name in enumerate(classes):
         passed = Counter[str]()
         found = images_below(folder / name, passed) if os.path.lexists(folder / name) else []
         ignored.update(passed)
         if not found and not may_lack_classes:
-            raise DataError(
+            lacking.append(
                 f"the class '{printable(name)}' has no images in {printable(str(folder / name))}"
                 f"{largest_kinds(passed)}. Add images or remove the folder."
             )
@@ -232,6 +239,8 @@ def _read_part(
         labels += [label] * len(found)
         inside = [path.relative_to(folder / name).parts for path in found]
         inner_folders[name] = set() if any(len(parts) == 1 for parts in inside) else {parts[0] for parts in inside}
+    if lacking:
+        raise (DataError if len(set(labels)) > 1 else UnlabelledError)(lacking[0])
     if not files:
         raise DataError(f"{printable(str(folder))} holds no images{largest_kinds(ignored)}.")
     part = Part(FolderImages(root, tuple(files)), np.asarray(labels, dtype=np.int64))

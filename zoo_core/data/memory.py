@@ -48,7 +48,7 @@ class ItemImages:
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
         name = printable(self.names[index])
         with self.lock:
-            image, digest = _image_and_digest(_item(self.items, self.places[index], name)[0], name, at_least)
+            image, digest = image_and_digest(_item(self.items, self.places[index], name)[0], name, at_least)
         if digest != self.digests[index]:
             raise DataError(
                 f"{name} is no longer the image that it was when the data set was opened. Leave random transforms out "
@@ -81,7 +81,7 @@ def open_in_memory(data: Any, task: TaskChoice = "auto", watch: Watch | None = N
             where = f"{part} item {index}"
             try:
                 value, target = _item(items, index, where)
-                digest = _image_and_digest(value, where, at_least=1)[1]  # at an eighth of a JPEG's size
+                digest = image_and_digest(value, where, at_least=1)[1]  # at an eighth of a JPEG's size
             except DataError as error:
                 unreadable.append(str(error).removesuffix("."))
             else:
@@ -127,8 +127,11 @@ def _item(items: Any, index: int, name: str) -> tuple[Any, Any]:
     return image, target
 
 
-def _image_and_digest(value: Any, name: str, at_least: int | None) -> tuple[Image.Image, bytes]:
-    """The image and the digest of its file's bytes, or of its pixels when it is in memory."""
+def image_and_digest(value: Any, name: str, at_least: int | None) -> tuple[Image.Image, bytes]:
+    """The image and the digest of its file's bytes, or of its pixels when it is in memory.
+
+    Raises DataError, which begins with the name.
+    """
     try:
         if isinstance(value, str | Path):
             content = read_file(Path(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from math import prod
@@ -29,7 +29,7 @@ from zoo_core.frozen.inputs import IntArray
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, fixed_beginning, prefix_keys
 from zoo_core.frozen.storage_types import EXACT, item_bytes
 from zoo_core.frozen.table import FeatureTable
-from zoo_core.library import run_or_backbone
+from zoo_core.library import ONE_AT_A_TIME, run_or_backbone
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.paths import cache_dir
 from zoo_core.predict import open_run
@@ -94,7 +94,8 @@ class Embedder:
         features.keys = exact.keys = self.keys
         batches = [Batches(part, self.preprocessing, 1, workers, augment) for part in source.parts.values()]
         try:
-            self._build(features, exact, batches, views, watch or (lambda done, total: None))
+            with ONE_AT_A_TIME:  # plugins' networks may draw random numbers
+                self._build(features, exact, batches, views, watch or (lambda done, total: None))
             entries = np.concatenate([features.cached(self.split, own, views).entries for own in batches])
         except BaseException:
             features.close()
@@ -143,20 +144,33 @@ class Embedder:
         if exact is not features:
             numbers += len(centres) * item_bytes(EXACT)
         if numbers:
+            numbers_each = prod(self.shapes[self.split])
             own = {one.folder(self.split) for one in (features, exact)}
-            self._make_room(numbers * prod(self.shapes[self.split]), own)
+
+            def exact_alone() -> int:
+                return len(exact.lacking([self.split], items)) * item_bytes(EXACT) * numbers_each
+
+            self._make_room(numbers * numbers_each, exact_alone, own)
         prefix = cache(lambda: FrozenPrefix(self.model, [self.split]))
         if exact is not features and len(centres):
             exact.build(prefix, [self.split], centres, World(), watch)
         features.build(prefix, [self.split], items, World(), watch)
 
-    def _make_room(self, needed: int, own: set[Path]) -> None:
-        """Remove the least recently used caches if these features need their room."""
+    def _make_room(self, needed: int, exact_alone: Callable[[], int], own: set[Path]) -> None:
+        """Remove the least recently used caches if these features need their room.
+
+        A rounded feature of the centre is cached exactly as well, so the exact ones alone may take
+        less.
+        """
         budget = cache_budget(self.config.cache_gb)
         if needed > budget:
+            needed_exact = exact_alone()
+            smaller = (
+                f"--cache-dtype float32, which takes {megabytes(needed_exact)}, " if needed_exact <= budget else ""
+            )
             raise UsageError(
                 f"the features at {self.at} take {megabytes(needed)}, and the cache may take {megabytes(budget)}. Give "
-                "more with --cache-gb, free the disk of the cache folder, or take a later stage or fewer views."
+                f"{smaller}more with --cache-gb, free the disk of the cache folder, or take a later stage or fewer views."
             )
         make_room(cache_dir(), needed, budget, keep=own)
 
@@ -177,9 +191,15 @@ def _centres(missing: IntArray, batches: list[Batches], views: int) -> CacheItem
 def open_embedder(name: str | Path, config: FinetuneConfig, at: str, catalog: Catalog) -> Embedder:
     """Open a backbone, or the base of a run, by its name or place; `config` has the settings.
 
-    Raises as `load` does, and UsageError for an unknown stage and for an image size that the
-    backbone cannot take.
+    The caller's stream of random numbers stays where it is. Raises as `load` does, and UsageError
+    for an unknown stage and for an image size that the backbone cannot take.
     """
+    with ONE_AT_A_TIME, torch.random.fork_rng(devices=()):
+        return _opened(name, config, at, catalog)
+
+
+def _opened(name: str | Path, config: FinetuneConfig, at: str, catalog: Catalog) -> Embedder:
+    """`open_embedder`, which draws the initial weights of the base or of a head."""
     device = find_device(config.device)
     found = run_or_backbone(name, config.weights, catalog)
     if isinstance(found, Path):
@@ -191,9 +211,9 @@ def open_embedder(name: str | Path, config: FinetuneConfig, at: str, catalog: Ca
         backbone, split = found, split_at(found.spec, at)  # a wrong stage ends before a download
         start = resolve_weights(backbone, config.weights)
         preprocessing = start.preprocessing
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(config.seed)  # from scratch: the weights that a fine-tune of this seed begins with
-            base, _ = load_backbone(backbone, start)
+        # From scratch: the weights that a fine-tune of this seed begins with.
+        torch.default_generator.manual_seed(config.seed)
+        base, _ = load_backbone(backbone, start)
         head = None
     preprocessing = sized(preprocessing, config.size, backbone.spec)
     if head is None or not fixed_beginning(head):

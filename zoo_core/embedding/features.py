@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
+from zoo_core.data.parts import part_named
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.data.unlabelled import are_images, open_images, read_unlabelled
@@ -92,14 +93,16 @@ def table_of(
 def open_source(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
     """The data of a config, scanned; images without labels have no targets.
 
-    Fewer than two classes are no labels: then every image below the folder counts.
+    Fewer than two classes with images are no labels: then every image below the folder counts.
+    Folders of images whose names are all those of parts are no classes.
     """
     if are_images(config.data):
-        return open_images(config.data)
+        return scan_images(open_images(config.data, watch), bad_images=config.bad_images)
     path = Path(config.data_text).expanduser()
     try:
         source = open_dataset(config.data, catalog, config.task, watch)
-        labelled = len(source.classes) > 1 or not path.is_dir()
+        are_parts = all(part_named(name) for name in source.classes)
+        labelled = not path.is_dir() or (len(source.classes) > 1 and not are_parts)
     except UnlabelledError:  # of a folder or a CSV file
         labelled = False
     if not labelled:

@@ -17,14 +17,15 @@ TILE, GAP, MARGIN = 1.9, 0.25, 0.3  # inches: five tiles and the photo fit on a 
 HEADING, CAPTION = 0.35, 0.66  # above the tiles, and below each
 PHOTO = 2.7  # the side of the photo where several rows of neighbours stand beside it
 IN_A_ROW = 5
+MOST = 50  # neighbours in ten rows: a picture of 2,900 pixels, some screens high
 LETTERS, SMALL_LETTERS = 22, 28  # that fit below a tile, at 10 and at 8 points
 BAR, EDGE = 0.06, 0.02
 INK, PALE, GROUND, TRACK, ACCENT = "#222222", "#777777", "#f3f3f3", "#dddddd", "#2f6fb0"
 
 
 def draw_similar(target: Path, found: Similar, title: str) -> None:
-    """Draw a photo and its neighbours, the nearest first, to a PNG file; `title` is the model."""
-    count = len(found.neighbours)
+    """Draw a photo and its neighbours, the nearest first and at most 50, to a PNG file; `title` is the model."""
+    count = min(MOST, len(found.neighbours))
     columns, rows = min(IN_A_ROW, count), -(-count // IN_A_ROW)
     photo = TILE if rows == 1 else PHOTO
     first = MARGIN + photo + 2 * GAP
@@ -42,7 +43,7 @@ def draw_similar(target: Path, found: Similar, title: str) -> None:
     canvas.text(MARGIN, top + photo + 0.16, _cut(found.photo.name, LETTERS), weight="bold")
     if found.copies:
         canvas.text(MARGIN, top + photo + 0.4, "is among these images", size=8, color=PALE)
-    for number, neighbour in enumerate(found.neighbours):
+    for number, neighbour in enumerate(found.neighbours[:count]):
         row, column = divmod(number, IN_A_ROW)
         left, above = first + column * (TILE + GAP), top + row * (TILE + CAPTION)
         canvas.tile(found.image(neighbour), left, above, TILE)
