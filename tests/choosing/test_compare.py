@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,10 @@ import pytest
 from zoo_core.choosing import cells as choosing_cells
 from zoo_core.choosing.statistics import mcnemar
 from zoo_core.cli.main import zoo
+from zoo_core.errors import ZooError
 from zoo_core.runs.answers import read_answers
-from zoo_core.runs.directory import read_facts
-from zoo_core.training.run import Result
+from zoo_core.runs.directory import CONFIG, MODEL, read_facts
+from zoo_core.training.run import CannotResume, Result
 from zoo_core.training.stopping import Interrupted
 
 QUICK = ("--backbone", "lenet5", "--strategy", "head-only", "--epochs", 1, "--augment", "none")
@@ -152,8 +154,49 @@ def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
 def test_pretrained_weights_that_a_backbone_lacks_fail_its_cells_alone(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--backbone", "zfnet", "--weights", "pretrained,default", "--data", photos, "--size", 8)
+    arguments = ("--backbone", "zfnet", "--weights", "pretrained", "--seeds", 2, "--data", photos, "--size", 8)
     with pytest.raises(
         Exception, match="no training was finished. The first failed: 'zfnet' has no pretrained weights"
     ):
         call(*arguments, "--epochs", 1, "--out", tmp_path / "c")
+
+
+def test_a_signal_that_comes_while_a_training_ends_stops_the_comparison(
+    photos: Path, tmp_path: Path, trained: list[Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "zoo_core.tasks.classification.Classification.draw", lambda *arguments: signal.raise_signal(signal.SIGINT)
+    )
+    with pytest.raises(Interrupted, match="Go on: give the same command again"):
+        call(*QUICK, "--head", "linear,cosine", "--data", photos, "--out", tmp_path / "c")
+    assert [result.stopped_by for result in trained] == [signal.SIGINT]
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        (MODEL, r"linear is not a run directory: .* Remove .*/c/linear to train it anew"),
+        (
+            CONFIG,
+            r"lr was 1 and is 2\nPut them back as they were, or remove .*/c/linear and give the same command again",
+        ),
+    ],
+)
+def test_runs_that_are_damaged_or_cannot_go_on_are_named_with_a_next_step(
+    file: str, told: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(config: Any, *others: Any) -> Result:
+        Path(config.out).mkdir()
+        (Path(config.out) / file).touch()
+        raise RuntimeError("killed")
+
+    def refused(directory: Path, *others: Any) -> Result:
+        raise CannotResume(directory, "lr was 1 and is 2")
+
+    monkeypatch.setattr(choosing_cells, "finetune", killed)
+    monkeypatch.setattr(choosing_cells, "resume", refused)
+    command = (*QUICK, "--head", "linear,cosine", "--data", photos, "--out", tmp_path / "c")
+    with pytest.raises(ZooError, match="The first failed: RuntimeError: killed"):
+        call(*command)
+    with pytest.raises(ZooError, match=told):
+        call(*command)
