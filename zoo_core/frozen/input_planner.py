@@ -15,6 +15,7 @@ from zoo_core.frozen.caching import Caching
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.inputs import ComputedFeatures, ImageInputs, Inputs
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, prefix_keys
+from zoo_core.frozen.taking_over import EXACT_BESIDE, mark_exact
 from zoo_core.model.assemble import Model
 
 VIEWS_OF_VAL = 1  # the centre
@@ -114,6 +115,8 @@ class InputPlanner:
             builds = [(self.exact, CacheItems(held_out)), (self.features, CacheItems((train,)))]
         for features, items in builds:
             features.build(lambda: FrozenPrefix(self.model, splits), splits, items, self.world, watch)
+        if of_val is not self.features:
+            mark_exact(self.features, splits)
         return of_val
 
     def _rounded(self, splits: Collection[SplitPoint], val: CacheItems) -> bool:
@@ -122,9 +125,9 @@ class InputPlanner:
         those versions gave."""
         if self.exact is self.features:
             return False
-        old = not any(self.exact.folder(split).is_dir() for split in splits) and not len(
-            self.features.lacking(splits, val)
-        )
+        noted = [self.exact.folder(split) for split in splits]
+        noted += [self.features.folder(split) / EXACT_BESIDE for split in splits]
+        old = not any(path.exists() for path in noted) and not len(self.features.lacking(splits, val))
         return all(self.world.all_gather_object(old))
 
     def _frozen_until(self, split: SplitPoint, number: int, later: int) -> bool:
