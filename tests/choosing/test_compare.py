@@ -108,11 +108,18 @@ def test_learning_curves_share_their_test_images_and_a_run_of_them_can_be_evalua
     assert "Accuracy by the number of training images:" in shown.out
     assert "Without pretraining (from scratch) you would need, to be as good as pretrained" in shown.out
     assert "also chose the best epoch" in shown.err
+    assert "remove" not in shown.err
     facts = [read_facts(result.directory) for result in trained]
     assert [one.data.images["train"] for one in facts] == [4, 4, 16, 16]
     assert len({one.data.digests["val"] for one in facts}) == 1
     zoo.main(["evaluate", str(trained[0].directory), "--json"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["images"] == 4
+
+    next(photos.rglob("*.*g")).unlink()
+    call(*arguments)
+    assert len(trained) == 4
+    named = " ".join(str(result.directory) for result in trained)
+    assert f"trained on other images than today's: remove {named} and give" in capsys.readouterr().err
 
 
 def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
@@ -173,17 +180,23 @@ def test_a_signal_that_comes_while_a_training_ends_stops_the_comparison(
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "readable", "told"),
     [
-        (MODEL, r"linear is not a run directory: .* Remove .*/c/linear to train it anew"),
+        (MODEL, False, r"linear is not a run directory: .* Remove .*/c/linear to train it anew"),
         (
             CONFIG,
+            False,
+            r"config.json cannot be read: .* To train it anew, remove .*/c/linear and give the same command again",
+        ),
+        (
+            CONFIG,
+            True,
             r"lr was 1 and is 2\nPut them back as they were, or remove .*/c/linear and give the same command again",
         ),
     ],
 )
 def test_runs_that_are_damaged_or_cannot_go_on_are_named_with_a_next_step(
-    file: str, told: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: str, readable: bool, told: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(config: Any, *others: Any) -> Result:
         Path(config.out).mkdir()
@@ -195,6 +208,8 @@ def test_runs_that_are_damaged_or_cannot_go_on_are_named_with_a_next_step(
 
     monkeypatch.setattr(choosing_cells, "finetune", killed)
     monkeypatch.setattr(choosing_cells, "resume", refused)
+    if readable:
+        monkeypatch.setattr(choosing_cells, "read_facts", lambda directory: None)
     command = (*QUICK, "--head", "linear,cosine", "--data", photos, "--out", tmp_path / "c")
     with pytest.raises(ZooError, match="The first failed: RuntimeError: killed"):
         call(*command)

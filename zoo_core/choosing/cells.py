@@ -17,6 +17,7 @@ from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.errors import DataError, UsageError, ZooError, reason_of
+from zoo_core.runs.directory import read_facts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback
 from zoo_core.training.job import Job, open_dataset
@@ -129,11 +130,15 @@ def _train(cell: Cell, folder: Folder, catalog: Catalog, callback: Callback, sho
 
     directory = folder.directory(cell)
     if folder.is_begun(cell):
+        anew = f"remove {quoted(directory)} and give the same command again."
+        try:
+            read_facts(directory)
+        except ZooError as damaged:
+            raise ZooError(f"{damaged} To train it anew, {anew}") from damaged
         try:
             return resume(directory, catalog, callback, begun)
         except CannotResume as refused:
             raise ZooError(
-                f"begun, and these have changed since:\n  {refused.changes}\n"
-                f"Put them back as they were, or remove {quoted(directory)} and give the same command again."
+                f"begun, and these have changed since:\n  {refused.changes}\nPut them back as they were, or {anew}"
             ) from None
     return finetune(replace(cell.config, out=str(directory)), catalog, callback, begun)
