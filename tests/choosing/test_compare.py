@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,10 @@ import pytest
 from zoo_core.choosing import cells as choosing_cells
 from zoo_core.choosing.statistics import mcnemar
 from zoo_core.cli.main import zoo
+from zoo_core.errors import ZooError
 from zoo_core.runs.answers import read_answers
-from zoo_core.runs.directory import read_facts
-from zoo_core.training.run import Result
+from zoo_core.runs.directory import CONFIG, MODEL, read_facts
+from zoo_core.training.run import CannotResume, Result
 from zoo_core.training.stopping import Interrupted
 
 QUICK = ("--backbone", "lenet5", "--strategy", "head-only", "--epochs", 1, "--augment", "none")
@@ -106,11 +108,18 @@ def test_learning_curves_share_their_test_images_and_a_run_of_them_can_be_evalua
     assert "Accuracy by the number of training images:" in shown.out
     assert "Without pretraining (from scratch) you would need, to be as good as pretrained" in shown.out
     assert "also chose the best epoch" in shown.err
+    assert "remove" not in shown.err
     facts = [read_facts(result.directory) for result in trained]
     assert [one.data.images["train"] for one in facts] == [4, 4, 16, 16]
     assert len({one.data.digests["val"] for one in facts}) == 1
     zoo.main(["evaluate", str(trained[0].directory), "--json"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["images"] == 4
+
+    next(photos.rglob("*.*g")).unlink()
+    call(*arguments)
+    assert len(trained) == 4
+    named = " ".join(str(result.directory) for result in trained)
+    assert f"trained on other images than today's: remove {named} and give" in capsys.readouterr().err
 
 
 def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
@@ -152,8 +161,57 @@ def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
 def test_pretrained_weights_that_a_backbone_lacks_fail_its_cells_alone(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--backbone", "zfnet", "--weights", "pretrained,default", "--data", photos, "--size", 8)
+    arguments = ("--backbone", "zfnet", "--weights", "pretrained", "--seeds", 2, "--data", photos, "--size", 8)
     with pytest.raises(
         Exception, match="no training was finished. The first failed: 'zfnet' has no pretrained weights"
     ):
         call(*arguments, "--epochs", 1, "--out", tmp_path / "c")
+
+
+def test_a_signal_that_comes_while_a_training_ends_stops_the_comparison(
+    photos: Path, tmp_path: Path, trained: list[Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "zoo_core.tasks.classification.Classification.draw", lambda *arguments: signal.raise_signal(signal.SIGINT)
+    )
+    with pytest.raises(Interrupted, match="Go on: give the same command again"):
+        call(*QUICK, "--head", "linear,cosine", "--data", photos, "--out", tmp_path / "c")
+    assert [result.stopped_by for result in trained] == [signal.SIGINT]
+
+
+@pytest.mark.parametrize(
+    ("file", "readable", "told"),
+    [
+        (MODEL, False, r"linear is not a run directory: .* Remove .*/c/linear to train it anew"),
+        (
+            CONFIG,
+            False,
+            r"config.json cannot be read: .* To train it anew, remove .*/c/linear and give the same command again",
+        ),
+        (
+            CONFIG,
+            True,
+            r"lr was 1 and is 2\nPut them back as they were, or remove .*/c/linear and give the same command again",
+        ),
+    ],
+)
+def test_runs_that_are_damaged_or_cannot_go_on_are_named_with_a_next_step(
+    file: str, readable: bool, told: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(config: Any, *others: Any) -> Result:
+        Path(config.out).mkdir()
+        (Path(config.out) / file).touch()
+        raise RuntimeError("killed")
+
+    def refused(directory: Path, *others: Any) -> Result:
+        raise CannotResume(directory, "lr was 1 and is 2")
+
+    monkeypatch.setattr(choosing_cells, "finetune", killed)
+    monkeypatch.setattr(choosing_cells, "resume", refused)
+    if readable:
+        monkeypatch.setattr(choosing_cells, "read_facts", lambda directory: None)
+    command = (*QUICK, "--head", "linear,cosine", "--data", photos, "--out", tmp_path / "c")
+    with pytest.raises(ZooError, match="The first failed: RuntimeError: killed"):
+        call(*command)
+    with pytest.raises(ZooError, match=told):
+        call(*command)

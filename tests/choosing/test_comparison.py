@@ -31,7 +31,6 @@ def result(cell: Cell, right: list[bool] | None, *, images: int = 100, **facts: 
         "part": "test",
         "images": 20 if right is None else len(right),
         "train_images": round(images * cell.share),
-        "digest": "same",
         "seconds": 1.5,
         "trainable_parameters": 850,
         "model_bytes": 250_000,
@@ -78,6 +77,46 @@ def test_repeats_bring_no_further_images_and_their_spread_stands_apart() -> None
     low, high = comparison.difference.interval
     assert low < comparison.difference.difference < high
     assert (comparison.difference.first_only, comparison.difference.second_only) == (30, 0)
+
+
+def test_more_seeds_that_disagree_tell_nothing_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    # x is right alone on 20 images with one seed, y on 8 images with both: p is small, and the difference is not.
+    always, x_alone = [False] * 28 + [True] * 72, [number < 20 or number >= 28 for number in range(100)]
+    y_alone = [number >= 20 for number in range(100)]
+    comparison = two_heads({"x": [x_alone, always], "y": [y_alone, y_alone]}, seeds=2)
+    found = comparison.difference
+    assert found is not None
+    assert found.p < 0.05
+    assert found.difference > 0
+    assert found.interval[0] < 0
+    assert not found.differ
+    show_comparison(comparison)
+    assert "x and y cannot be told apart" in capsys.readouterr().out
+
+
+def test_before_the_largest_share_is_trained_the_largest_that_is_stands_for_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")}, folds=2, shares=(0.1, 0.5, 1.0))
+    cells = [result(cell, first_right(70)) for cell in grid.cells if cell.share == 0.5]
+    comparison = compare(Results(grid, tuple(cells)), Path("runs/x"), "photos")
+    show_comparison(comparison)
+    told = capsys.readouterr().out
+    assert "With 50 % of the images, the largest share that is trained:" in told
+    assert "trained on all images" not in told
+    draw(tmp_path / "scores.png", comparison)
+    assert (tmp_path / "scores.png").is_file()
+
+
+def test_a_training_without_answers_keeps_its_score_and_is_doubted() -> None:
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    cells = (result(grid.cells[0], None), result(grid.cells[1], first_right(30)))
+    comparison = compare(Results(grid, cells), Path("runs/x"), "photos")
+    first, second = comparison.results.rows
+    assert (first.candidate.head, first.score, first.images, first.interval) == ("x", 0.5, 20, None)
+    assert second.interval == wilson(30, 100)
+    assert comparison.difference is None
+    assert "without answers.csv, and so in no interval and no test: x. Remove" in comparison.notes[0]
 
 
 def curves(scratch: tuple[int, ...], pretrained: tuple[int, ...]) -> Comparison:
@@ -133,15 +172,12 @@ def test_other_tasks_have_scores_and_no_test(capsys: pytest.CaptureFixture[str],
     assert (tmp_path / "scores.png").is_file()
 
 
-def test_candidates_on_other_images_are_doubted_and_an_incomplete_one_comes_last() -> None:
+def test_faults_and_doubts_are_notes_and_an_incomplete_candidate_comes_last() -> None:
     grid = make_grid({"backbone": "a"}, {"head": ("x", "y")}, folds=2)
-    cells = [
-        result(cell, first_right(50 if cell.candidate.head == "x" else 90), digest=cell.candidate.head, part="val")
-        for cell in grid.cells[:3]
-    ]
-    comparison = compare(Results(grid, tuple(cells)), Path("runs/x"), "photos")
+    cells = [result(cell, first_right(50 if cell.candidate.head == "x" else 90), part="val") for cell in grid.cells[:3]]
+    comparison = compare(Results(grid, tuple(cells), ("a fault",)), Path("runs/x"), "photos")
     assert [(row.candidate.head, row.is_complete) for row in comparison.results.rows] == [("x", True), ("y", False)]
-    assert "the data have changed between them" in comparison.notes[0]
+    assert comparison.notes[0] == "a fault"
     assert "also chose the best epoch" in comparison.notes[1]
     assert json.loads(json.dumps(comparison.to_dict()))["results"][1]["trainings"] == 1
 

@@ -16,6 +16,7 @@ from zoo_core.settings import FinetuneConfig
 
 def test_options_of_a_head_stay_with_it() -> None:
     text = "linear, mlp:hidden=64,dropout=0.1,last:2,zoo-x:mlp:hidden=3,linear"
+    assert split_values("weights", "default,none,pretrained") == ("pretrained", "none")
     assert split_values("head", text) == ("linear", "mlp:hidden=64,dropout=0.1", "last:2", "zoo-x:mlp:hidden=3")
 
 
@@ -54,6 +55,30 @@ def test_a_folder_finds_a_cell_by_its_settings_and_takes_more_cells(tmp_path: Pa
     assert again.directory(other.cells[0]).name == "x-2"
 
 
+def test_more_seeds_and_shares_keep_the_first_cells() -> None:
+    one = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    more = make_grid({"backbone": "a"}, {"head": ("x", "y")}, seeds=2, shares=(0.1, 1.0))
+    first = [cell.config for cell in more.cells if (cell.seed, cell.share) == (0, 1.0)]
+    assert [settings_asked(cell.config) for cell in one.cells] == list(map(settings_asked, first))
+
+
+def test_a_folder_is_read_while_it_is_held_and_leftovers_are_none_of_its_cells(tmp_path: Path) -> None:
+    (tmp_path / ".cells.json.12ab34cd.json").touch()
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    first, second = Folder(tmp_path), Folder(tmp_path)
+    with first.held():
+        first.claim(grid)
+    with second.held():
+        second.claim(make_grid({"backbone": "a"}, {"head": ("y", "z")}))
+    assert list(second.cells) == ["x", "y", "z"]
+
+
+def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ZooError, match="Start it without torchrun"):
+        zoo.main(["compare", "--backbone", "lenet5,vgg11"], standalone_mode=False)
+
+
 def test_equal_cells_are_equal_wherever_the_command_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "photos").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -83,7 +108,7 @@ def test_equal_cells_are_equal_wherever_the_command_is_given(tmp_path: Path, mon
             "Invalid value for '--epochs': must be a whole number of at least 1",
         ),
         ("--backbone lenet5 --folds 3 --data nowhere", "There is no folder and no data set 'nowhere'"),
-        ("--backbone lenet5 --folds 2000", "1500 different images are too few for 2000 folds"),
+        ("--backbone lenet5 --folds 2000", "1500 different images are too few for 2000 folds. --folds 10 goes."),
         ("--backbone lenet5 --seeds 2 --out .", "exists and is no comparison. Give another --out"),
     ],
 )

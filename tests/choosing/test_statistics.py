@@ -9,7 +9,7 @@ from math import comb, isclose, sqrt
 import numpy as np
 import pytest
 
-from zoo_core.choosing.statistics import bootstrap_interval, images_to_reach, mcnemar, newcombe, resampled_scores
+from zoo_core.choosing.statistics import images_to_reach, mcnemar, newcombe, resampled_scores
 from zoo_core.tasks.metrics import wilson
 
 Z = 1.959964
@@ -77,16 +77,6 @@ def test_newcombes_interval_holds_the_difference_in_19_of_20_samples() -> None:
 def test_swapping_the_models_turns_the_interval_round() -> None:
     low, high = newcombe(20, 5, 3, 12)
     assert newcombe(20, 3, 5, 12) == pytest.approx((-high, -low))
-
-
-def test_the_bootstrap_interval_is_that_of_all_resamples() -> None:
-    values = np.array([0.0, 1.0, 0.5, -1.0, 0.25, 2.0])
-    means = np.sort([np.mean(one) for one in product(values, repeat=len(values))])
-    low, high = bootstrap_interval(values)
-    share_below, share_above = (means < low).mean(), (means > high).mean()
-    assert 0.018 < share_below < 0.032
-    assert 0.018 < share_above < 0.032
-    assert bootstrap_interval(values) == (low, high)
 
 
 def test_resampled_scores_vary_as_an_accuracy_does_and_leave_out_what_nobody_answered() -> None:

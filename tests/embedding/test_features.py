@@ -18,6 +18,7 @@ from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
+from zoo_core.data.store import HEADER_BYTES
 from zoo_core.embedding.features import open_source
 from zoo_core.errors import DataError, TrainingError, UsageError
 from zoo_core.frozen.feature_cache import FeatureCache
@@ -130,6 +131,28 @@ def test_after_a_training_nothing_is_computed_and_the_numbers_are_those_of_a_new
     with features(photos, catalog) as table:
         assert table.num_computed == 20
         assert np.array_equal(np.asarray(table), found)
+
+
+def test_an_exact_cache_that_was_evicted_is_made_anew(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    """Seen to fail: the rounded features that a table left passed for those of an older zoo, and were validated on."""
+    features(photos, catalog).close()
+    (exact,) = (tmp_path / "cache" / "features").glob("*-float32")
+    shutil.rmtree(exact)
+    trained = zoo_core.finetune(replace(QUICK, data=str(photos), out=str(tmp_path / "run")), catalog=catalog)
+    assert (trained.num_computed, exact.is_dir()) == (4, True)
+
+
+def test_exact_features_that_are_damaged_are_computed_anew(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
+    """Seen to fail: where some of them were proven, a damaged other one ended every training."""
+    features(photos, catalog).close()
+    (exact,), (rounded,) = ((tmp_path / "cache" / "features").glob(f"*-float{bits}") for bits in (32, 16))
+    shutil.rmtree(rounded)
+    rows = bytearray((exact / "rows").read_bytes())
+    for place in range(HEADER_BYTES, len(rows), 64):
+        rows[place] ^= 1
+    (exact / "rows").write_bytes(rows)
+    config = replace(QUICK, data=str(photos), out=str(tmp_path / "run"))
+    assert zoo_core.finetune(config, catalog=catalog).num_computed == 20
 
 
 def test_several_views_are_those_that_a_training_of_later_stages_reads(

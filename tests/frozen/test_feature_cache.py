@@ -302,6 +302,24 @@ def test_over_the_budget_less_is_kept_and_it_is_said(config: FinetuneConfig, cat
     assert result.num_computed == 0
 
 
+def test_a_test_part_is_cached_beside_the_others_and_changes_no_choice(
+    config: FinetuneConfig, catalog: Catalog
+) -> None:
+    """Seen to fail: a large test part left no room for the training images, so that none were cached."""
+
+    def caching(room: int, strategy: str = "last:1"):
+        job = prepare(replace(config, strategy=strategy, epochs=3), catalog)
+        counts = {"train": 20, "val": 4, "test": 1000}
+        return choose_caching(job.config, job.plan, job.shapes, job.preprocessing, **counts, budget=room)
+
+    layer3, of_test = 24 * 256 * 2 * 2 * 4, 1000 * 256 * 2 * 2 * 4
+    without, beside = caching(layer3), caching(layer3 + of_test)
+    assert (without.splits, without.test, without.total) == ((SplitPoint(4),), False, layer3)
+    assert (beside.splits, beside.test, beside.total) == ((SplitPoint(4),), True, layer3 + of_test)
+    assert without.signature == beside.signature
+    assert not caching(10**12, "gradual").test, "the last phase trains what the first one caches"
+
+
 def test_numbers_that_half_precision_cannot_hold_are_refused(config: FinetuneConfig, catalog: Catalog) -> None:
     job = prepare(replace(config, strategy="head-only", cache_dtype="float16"), catalog)
     with torch.no_grad():

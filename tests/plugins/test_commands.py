@@ -81,7 +81,7 @@ def test_a_name_of_zoos_own_stays_zoos_and_the_other_is_chosen_by_its_distributi
 ) -> None:
     provide("zoo-twin", "list")
     assert "zoo-twin:list  Do it. (zoo-twin)" in call("--help").stdout
-    assert "Usage: zoo list [OPTIONS] [" in call("list", "--help").output
+    assert "Usage: zoo list [OPTIONS]" in call("list", "--help").output
     assert call("zoo-twin:list").output == "another list\n"
 
 

@@ -32,7 +32,7 @@ MADE = {  # the arguments for each plugin
     "stripes": ("--kind", "dataset"),
     "few": ("--kind", "command"),
     "close": ("--kind", "metric"),
-    "graph": ("--kind", "exporter"),
+    "traced": ("--kind", "exporter"),
     LONGEST: (),
 }
 INSTALLED = [name for name in MADE if name not in (LONGEST, "timmnet")]  # zoo-timm's own tests build its networks
@@ -147,7 +147,7 @@ def test_its_next_commands_work(place: Path, name: str) -> None:
         assert checked.exit_code == 0, checked.output
     elif name == "close":
         assert re.search(r"^close: 0\.\d+$", answer.stdout, re.MULTILINE)
-    elif name == "graph":
+    elif name == "traced":
         assert "the largest difference of an answer is" in answer.stdout
         assert Path("run/model.pt2").is_file()
     else:
@@ -165,7 +165,7 @@ def test_each_plugin_is_listed() -> None:
         "datasets: stripes",
         "commands: few",
         "metrics: close",
-        "exporters: graph",
+        "exporters: traced",
     ):
         assert told in shown.stdout
     assert "few " in zoo("--help").stdout.partition("Commands of plugins:")[2]

@@ -3,8 +3,9 @@ are resumed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +16,16 @@ from zoo_core.choosing.grid import PRETRAINED, Cell, Grid
 from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
-from zoo_core.errors import UsageError, ZooError, reason_of
+from zoo_core.errors import DataError, UsageError, ZooError, reason_of
+from zoo_core.runs.directory import read_facts
+from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback
 from zoo_core.training.job import Job, open_dataset
-from zoo_core.training.run import Result, finetune, resume
+from zoo_core.training.run import CannotResume, Result, finetune, resume
 from zoo_core.training.stopping import Interrupted
+from zoo_core.wording import quoted
+
+USUAL_FOLDS = (10, 5, 3, 2)  # those that are named where more do not go
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,35 @@ class Watching(Protocol):
 
 
 def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Source:
-    """Open and scan the data once, with the parts of the first cell, so that a fault in them is an
+    """Open and scan the data once, and make the parts of every repeat, so that a fault in them is an
     error at once and not one of every cell. Raises UsageError or DataError."""
     config = grid.cells[0].config
     source = scan_images(
         open_dataset(config.data, catalog, config.task, watch), bad_images=config.bad_images, watch=watch
     )
-    return arranged(source, config)
+    configs = [cell.config for cell in {cell.repeat: cell for cell in grid.cells}.values()]
+    try:
+        for one in configs:
+            arranged(source, one)
+    except DataError as error:
+        fewer = next(
+            (count for count in USUAL_FOLDS if count < (grid.folds or 0) and _goes(source, configs, count)), None
+        )
+        if fewer is None:
+            raise
+        raise DataError(f"{error} --folds {fewer} goes.") from error
+    return source
+
+
+def _goes(source: Source, configs: Sequence[FinetuneConfig], folds: int) -> bool:
+    """Whether every repeat has its parts with so many folds."""
+    repeats = {(one.seed, one.train_share): one for one in configs}.values()
+    try:
+        for one, number in product(repeats, range(1, folds + 1)):
+            arranged(source, replace(one, fold=f"{number}/{folds}"))
+    except DataError:
+        return False
+    return True
 
 
 def train_cells(grid: Grid, folder: Folder, catalog: Catalog, watching: Watching) -> Outcome:
@@ -85,6 +113,8 @@ def train_cells(grid: Grid, folder: Folder, catalog: Catalog, watching: Watching
             outcome = Failure(grid.title(cell), folder.directory(cell), reason)
             failures.append(outcome)
         watching.end(cell, outcome)
+        if isinstance(outcome, Result) and outcome.stopped_by is not None:
+            return Outcome(tuple(failures), outcome.stopped_by)
     return Outcome(tuple(failures))
 
 
@@ -100,5 +130,15 @@ def _train(cell: Cell, folder: Folder, catalog: Catalog, callback: Callback, sho
 
     directory = folder.directory(cell)
     if folder.is_begun(cell):
-        return resume(directory, catalog, callback, begun)
+        anew = f"remove {quoted(directory)} and give the same command again."
+        try:
+            read_facts(directory)
+        except ZooError as damaged:
+            raise ZooError(f"{damaged} To train it anew, {anew}") from damaged
+        try:
+            return resume(directory, catalog, callback, begun)
+        except CannotResume as refused:
+            raise ZooError(
+                f"begun, and these have changed since:\n  {refused.changes}\nPut them back as they were, or {anew}"
+            ) from None
     return finetune(replace(cell.config, out=str(directory)), catalog, callback, begun)

@@ -18,7 +18,6 @@ from zoo_core.choosing.grid import Candidate
 from zoo_core.choosing.results import Results, Row, doubts
 from zoo_core.choosing.statistics import (
     FloatArray,
-    bootstrap_interval,
     images_to_reach,
     mcnemar,
     newcombe,
@@ -34,7 +33,7 @@ class Difference:
     """The best candidate against the next on the same images.
 
     With one seed `interval` is Newcombe's and `p` McNemar's. With several an image counts for the
-    candidate that was right more often, and the interval is a bootstrap over images.
+    candidate that was right more often, and the interval is a bootstrap over images and seeds.
     """
 
     first: Candidate
@@ -48,7 +47,7 @@ class Difference:
 
     @property
     def differ(self) -> bool:
-        return self.p < SURE
+        return self.p < SURE and self.difference > 0 and self.interval[0] > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +150,10 @@ def difference_of(results: Results) -> Difference | None:
         both = int(((first + second)[0, shared] == 2).sum())
         interval = newcombe(both, first_only, second_only, len(gain_N) - both - first_only - second_only)
     else:
-        interval = bootstrap_interval(gain_N)
+        asked_of_both = np.where(np.isfinite(by_repeat_RN), [first, second], np.nan)
+        (first_B,), (second_B,) = resampled_scores(asked_of_both[:, np.newaxis])
+        low, high = np.nanpercentile(first_B - second_B, [2.5, 97.5])
+        interval = float(low), float(high)
     return Difference(
         first=rows[0].candidate,
         second=rows[1].candidate,

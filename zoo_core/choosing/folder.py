@@ -8,7 +8,8 @@ with more seeds, or another backbone, only those are trained that are not there 
 from __future__ import annotations
 
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,11 @@ class Folder:
         self.cells: dict[str, dict[str, Any]] = {}
         """By the name of the directory: `settings`, and `trainable_parameters` once a training has
         begun."""
-        if (root / CELLS).is_file():
-            self.cells = _read_cells(root / CELLS)
-        elif root.exists() and (not root.is_dir() or any(path.name != ".lock" for path in root.iterdir())):
-            raise UsageError(f"{printable(str(root))} exists and is no comparison. Give another --out, or remove it.")
-        self._names = {_key(one["settings"]): name for name, one in self.cells.items()}
+        self._names: dict[str, str] = {}
+        self._read()
 
-    def held(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def held(self) -> Iterator[None]:
         """Create the folder, and keep other comparisons out of it. Raises ZooError if there is
         one."""
         try:
@@ -48,7 +47,9 @@ class Folder:
             raise ZooError(
                 f"the folder {self.root} cannot be made: {error.strerror or error}. Give another --out."
             ) from error
-        return only_writer(self.root, World())
+        with only_writer(self.root, World()):
+            self._read()  # again: another comparison may have claimed cells since
+            yield
 
     def claim(self, grid: Grid) -> None:
         """Give every cell of a grid its directory, and write down which is whose."""
@@ -96,8 +97,21 @@ class Folder:
         trainable: int | None = self.cells[self.directory(cell).name].get("trainable_parameters")
         return trainable
 
+    def _read(self) -> None:
+        root = self.root
+        if (root / CELLS).is_file():
+            self.cells = _read_cells(root / CELLS)
+        elif root.exists() and (not root.is_dir() or any(not _is_leftover(path) for path in root.iterdir())):
+            raise UsageError(f"{printable(str(root))} exists and is no comparison. Give another --out, or remove it.")
+        self._names = {_key(one["settings"]): name for name, one in self.cells.items()}
+
     def _write(self) -> None:
         write_text(self.root / CELLS, json_text({"format": FORMAT, "version": VERSION, "cells": self.cells}))
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a comparison that was killed as it began left a file."""
+    return path.name == ".lock" or path.name.startswith(f".{CELLS}.")
 
 
 def _key(settings: dict[str, Any]) -> str:

@@ -107,8 +107,9 @@ def make_grid(
 
     Raises UsageError for a wrong setting, and for a grid of one cell.
     """
-    if folds is not None or seeds > 1:  # an image is then both trained on and measured: one cached forward serves both
-        asked = {"cache_dtype": "float32", **asked}
+    # With folds and seeds an image is both trained on and measured, and one cached forward serves both. Without them
+    # it is the same, or more seeds would train the first cells again.
+    asked = {"cache_dtype": "float32", **asked}
     base = FinetuneConfig.from_dict({**asked, **{axis: of_axis[0] for axis, of_axis in values.items()}})
     axes = [values.get(axis, (getattr(base, axis),)) for axis in AXES]
     candidates = tuple(Candidate(*chosen) for chosen in product(*axes))
@@ -154,6 +155,8 @@ def split_values(axis: str, text: str) -> tuple[str, ...]:
     if "" in values:
         listed = f" `zoo list {PLURALS[axis]}` shows all." if axis != "weights" else ""
         raise UsageError(f"--{axis} has an empty value in '{shown(text)}'. Separate values by one comma.{listed}")
+    if axis == "weights" and PRETRAINED in values:  # "default" is the same
+        values = [PRETRAINED if value == "default" else value for value in values]
     return tuple(dict.fromkeys(values))
 
 

@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, stdev
-from typing import Any
 
 import numpy as np
 
 from zoo_core.choosing.folder import Folder
 from zoo_core.choosing.grid import Candidate, Cell, Grid
 from zoo_core.choosing.statistics import FloatArray
+from zoo_core.choosing.strangers import strangers
+from zoo_core.data.sources import Source
 from zoo_core.errors import ZooError
 from zoo_core.runs.answers import read_answers
 from zoo_core.runs.card import score_of
-from zoo_core.runs.directory import MODEL, read_result, read_run
+from zoo_core.runs.directory import ANSWERS, MODEL, Run, read_result, read_run
 from zoo_core.specs import TaskName
 from zoo_core.tasks.metrics import wilson
 
@@ -36,8 +37,6 @@ class CellResult:
     part: str
     images: int
     train_images: int
-    digest: str
-    """That of the measured part: equal for equal images."""
     seconds: float
     trainable_parameters: int | None
     model_bytes: int
@@ -79,8 +78,8 @@ class Results:
 
     grid: Grid
     cells: tuple[CellResult, ...]
-    damaged: tuple[str, ...] = ()
-    """Sentences on runs that cannot be read."""
+    faults: tuple[str, ...] = ()
+    """Sentences on runs that cannot be read, or do not belong with the others."""
 
     @property
     def task(self) -> TaskName | None:
@@ -101,8 +100,8 @@ class Results:
 
     @property
     def largest(self) -> tuple[Row, ...]:
-        """The rows of the largest share, which the candidates are compared by."""
-        return tuple(row for row in self.rows if row.share == self.grid.shares[-1])
+        """The rows of the largest share that has any, which the candidates are compared by."""
+        return tuple(row for row in self.rows if row.share == self.rows[-1].share)
 
     def curve(self, candidate: Candidate) -> list[Row]:
         """The rows of a candidate by rising share; empty unless all of its trainings are there."""
@@ -113,15 +112,13 @@ class Results:
         return [one for one in self.cells if (one.cell.candidate, one.cell.share) == (candidate, share)]
 
     def right(self, candidate: Candidate, share: float) -> FloatArray | None:
-        """The answers (R, N) of a candidate by seed and image: 1 right, 0 wrong, NaN none. None for
-        other tasks."""
-        if not self._places:
-            return None
+        """The answers (R, N) of a candidate by seed and image: 1 right, 0 wrong, NaN none. None
+        where there is none, as for other tasks."""
         table = np.full((len(self.grid.seeds), len(self._places)), np.nan)
         for one in self.of(candidate, share):
             for image, is_right in (one.right or {}).items():
                 table[self.grid.seeds.index(one.cell.seed), self._places[image]] = is_right
-        return table
+        return table if np.isfinite(table).any() else None
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -130,28 +127,28 @@ class Results:
         return {name: place for place, name in enumerate(names)}
 
 
-def read_results(grid: Grid, folder: Folder) -> Results:
-    """Read every finished cell."""
-    found, damaged = [], []
+def read_results(grid: Grid, folder: Folder, source: Source) -> Results:
+    """Read every finished cell; `source` holds the images of today."""
+    found, runs, damaged = [], [], []
     for cell in grid.cells:
         try:
             if folder.is_finished(cell):
-                found.append(_read(cell, folder))
+                run = read_run(folder.directory(cell))
+                found.append(_read(cell, run, folder))
+                runs.append((cell, run))
         except ZooError as error:
             damaged.append(f"{error} Remove {folder.directory(cell)} to train it anew.")
-    return Results(grid, tuple(found), tuple(damaged))
+    return Results(grid, tuple(found), (*damaged, *strangers(runs, source)))
 
 
 def doubts(results: Results) -> list[str]:
     """Sentences on the reasons for which the scores say less than they seem to."""
-    found = list(results.damaged)
-    digests: dict[tuple[Any, ...], set[str]] = {}
-    for one in results.cells:
-        digests.setdefault(one.cell.repeat, set()).add(one.digest)
-    if any(len(of_repeat) > 1 for of_repeat in digests.values()):
+    found = list(results.faults)
+    silent = [results.grid.title(one.cell) for one in results.cells if one.right is None]
+    if 0 < len(silent) < len(results.cells):
         found.append(
-            "some trainings were measured on other images than others: the data have changed between them. Remove the run "
-            "directories that are older than the change, and give the command again."
+            f"without {ANSWERS}, and so in no interval and no test: {'; '.join(silent)}. Remove their run directories and "
+            "give the command again."
         )
     if any(one.part == "val" for one in results.cells):
         found.append(
@@ -161,8 +158,7 @@ def doubts(results: Results) -> list[str]:
     return found
 
 
-def _read(cell: Cell, folder: Folder) -> CellResult:
-    run = read_run(folder.directory(cell))
+def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
     result, facts = read_result(run), run.facts
     answers = read_answers(run.directory)
     return CellResult(
@@ -173,7 +169,6 @@ def _read(cell: Cell, folder: Folder) -> CellResult:
         part=result["part"],
         images=result["images"],
         train_images=facts.data.images["train"],
-        digest=facts.data.digests[result["part"]],
         seconds=result.get("seconds", 0.0),
         trainable_parameters=folder.trainable_parameters(cell),
         model_bytes=(run.directory / MODEL).stat().st_size,

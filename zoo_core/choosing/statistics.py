@@ -59,14 +59,6 @@ def newcombe(both: int, first_only: int, second_only: int, neither: int) -> tupl
     return p1 - p2 - distance(p1 - l1, u2 - p2), p1 - p2 + distance(u1 - p1, p2 - l2)
 
 
-def bootstrap_interval(values_N: FloatArray, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean of N images' values: the percentiles of the means of resampled
-    images (Efron and Tibshirani, 1993)."""
-    means = np.concatenate([weights @ values_N for weights in _weights(len(values_N), np.random.default_rng(seed))])
-    low, high = np.percentile(means / len(values_N), [2.5, 97.5])
-    return float(low), float(high)
-
-
 def resampled_scores(right_GFRN: FloatArray, seed: int = 0) -> FloatArray:
     """Mean scores (G, F, B) of G candidates with F shares in B resamples of the images and of the
     repeats.

@@ -20,6 +20,7 @@ from zoo_core.cli.options import (
     setting_options_without,
 )
 from zoo_core.data.places import short_title
+from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import ZooError
 from zoo_core.paths import json_text, write_text
 from zoo_core.settings import read_settings
@@ -99,6 +100,8 @@ def compare(
     zoo compare --backbone resnet18 --strategy head-only,full --head linear,logreg --data photos/
     zoo compare --backbone resnet18 --weights pretrained,none --fractions 0.1,1 --data photos/
     """
+    if is_distributed():
+        raise ZooError("zoo compare trains in one process, one training after the other. Start it without torchrun.")
     texts = {axis: chosen.pop(PLURALS[axis]) for axis in AXES}
     values = {axis: split_values(axis, text) for axis, text in texts.items() if text is not None}
     asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, chosen)}
@@ -124,7 +127,7 @@ def compare(
     with folder.held(), CellScreen(grid, folder, source) as screen:
         folder.claim(grid)
         outcome = train_cells(grid, folder, catalog, screen)
-        comparison = compared(read_results(grid, folder), folder.root, data, outcome.failures)
+        comparison = compared(read_results(grid, folder, source), folder.root, data, outcome.failures)
         write_text(folder.root / JSON, json_text(comparison.to_dict()))
         draw(folder.root / PICTURE, comparison)
     if as_json:
@@ -135,7 +138,8 @@ def compare(
         word = stopped_by(outcome.stopped_by)
         raise Interrupted(f"{word}; all that was done is kept. Go on: give the same command again.", outcome.stopped_by)
     if not comparison.results.cells:
-        raise ZooError(f"no training was finished. The first failed: {outcome.failures[0].reason}")
+        failed = [f"no training was finished. The first failed: {one.reason}" for one in outcome.failures]
+        raise ZooError([*failed, *comparison.results.faults][0])
     if outcome.failures:
         ctx.exit(1)
 

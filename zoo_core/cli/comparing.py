@@ -38,6 +38,7 @@ class CellScreen:
         self.bar: _CellBar | None = None
 
     def __enter__(self) -> CellScreen:
+        from zoo_core.data.arrange import arranged
         from zoo_core.data.findings import findings
 
         grid, total = self.grid, len(self.grid.cells)
@@ -45,7 +46,7 @@ class CellScreen:
         counts = [f"{len(own)} {word}{'s' if len(own) > 1 else ''}" for word, own in sizes.items()]
         counts += [f"{grid.folds} folds"] if grid.folds else []
         self._print(f"{total} trainings: {' x '.join(counts)}; in {self.folder.root}")
-        for finding in findings(self.source):
+        for finding in findings(arranged(self.source, grid.cells[0].config)):
             self._print(f"note: {finding}")
         return self
 
@@ -112,6 +113,8 @@ def show_comparison(comparison: Comparison) -> None:
         return
     metric = task_named(results.task).metric
     click.echo()
+    if results.largest[0].share != results.grid.shares[-1]:
+        click.echo(f"With {100 * results.largest[0].share:g} % of the images, the largest share that is trained:")
     _show_rows(comparison, metric)
     if len(results.grid.shares) > 1:
         click.echo()
@@ -124,7 +127,7 @@ def show_comparison(comparison: Comparison) -> None:
     warn(f"failed: {one.title}: {one.reason}" for one in comparison.failures)
     folder = quoted(comparison.directory)
     click.echo(f"In {printable(folder)}: compare.png, compare.json, and a run for each training (`zoo runs {folder}`).")
-    if results.grid.folds:
+    if results.grid.folds and results.largest[0].share == results.grid.shares[-1]:
         click.echo(f"The best, trained on all images: `{_finetune_command(comparison)}`")
 
 

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("zoo_core.cli.plan:plan", "Show the plan of a strategy and its cost, without training."),
     "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),
     "resume": ("zoo_core.cli.resume:resume", "Continue an interrupted run."),
-    "compare": ("zoo_core.cli.compare:compare", "Train a grid of choices, and say which is the best and how surely."),
+    "compare": ("zoo_core.cli.compare:compare", "Train a grid of choices, and say which is the best."),
     "runs": ("zoo_core.cli.runs:runs", "List your runs, or show the differences of two."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
     "export": ("zoo_core.cli.export:export", "Write a run as a file of another format."),

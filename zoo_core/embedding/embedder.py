@@ -29,6 +29,7 @@ from zoo_core.frozen.inputs import IntArray
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, fixed_beginning, prefix_keys
 from zoo_core.frozen.storage_types import EXACT, item_bytes
 from zoo_core.frozen.table import FeatureTable
+from zoo_core.frozen.taking_over import mark_exact
 from zoo_core.library import ONE_AT_A_TIME, run_or_backbone
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.paths import cache_dir
@@ -155,6 +156,8 @@ class Embedder:
         if exact is not features and len(centres):
             exact.build(prefix, [self.split], centres, World(), watch)
         features.build(prefix, [self.split], items, World(), watch)
+        if exact is not features and len(centres):
+            mark_exact(features, [self.split])
 
     def _make_room(self, needed: int, exact_alone: Callable[[], int], own: set[Path]) -> None:
         """Remove the least recently used caches if these features need their room.

@@ -50,6 +50,9 @@ class Caching:
     """About how many bytes the resized images take; 0 where each image is read only once, and none
     are cached."""
     warning: str = ""
+    test: bool = False
+    """Whether the features of the test part are cached, too: where one split point serves all phases
+    and there is room beside all else."""
 
     @property
     def signature(self) -> str:
@@ -84,11 +87,12 @@ def choose_caching(
 
     With the whole backbone frozen it lies behind the pooling of the head: 49 times smaller than
     before it, at 224 pixels. `train`, `val` and `test` count images, `budget` is in bytes. A plan
-    that never freezes the first stage caches no features, and every epoch sees fresh views.
+    that never freezes the first stage caches no features, and every epoch sees fresh views. Test
+    images change no choice: their features are cached if they fit, too.
     """
     depths = [plan.frozen_depth(phase) for phase in plan.phases]
     views = _views(config, plan)
-    bytes_per_number = train * views * item_bytes(config.cache_dtype) + (val + test) * item_bytes(EXACT)
+    bytes_per_number = train * views * item_bytes(config.cache_dtype) + val * item_bytes(EXACT)
     sizes = {split: bytes_per_number * prod(shape) for split, shape in shapes.items()}
     chosen: dict[SplitPoint, int] = {}
     splits: list[SplitPoint | None] = []
@@ -103,12 +107,17 @@ def choose_caching(
         views, splits = 0, [None] * len(depths)
     resized_bytes = _resized_bytes(preprocessing, train + val)
     again = None in splits and plan.epochs > 1 and resized_bytes <= budget - sum(chosen.values())
+    last, left = splits[-1], budget - sum(chosen.values()) - (resized_bytes if again else 0)
+    of_test = 0 if last is None else test * item_bytes(EXACT) * prod(shapes[last])
+    caches_test = 0 < of_test <= left and set(splits) == {last}
+    if last is not None and caches_test:
+        chosen[last] += of_test
     less = views != _views(config, plan) or any(
         split and split.stages != depth for split, depth in zip(splits, depths, strict=True)
     )
     warning = "the budget (--cache-gb) is too small to cache more" if any(depths) and less else ""
     cached_sizes = tuple(chosen[split] if split else 0 for split in splits)
-    return Caching(views, tuple(splits), cached_sizes, resized_bytes if again else 0, warning)
+    return Caching(views, tuple(splits), cached_sizes, resized_bytes if again else 0, warning, caches_test)
 
 
 def _resized_bytes(preprocessing: Preprocessing, images: int) -> int:

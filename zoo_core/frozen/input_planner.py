@@ -15,6 +15,7 @@ from zoo_core.frozen.caching import Caching
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.inputs import ComputedFeatures, ImageInputs, Inputs
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, prefix_keys
+from zoo_core.frozen.taking_over import EXACT_BESIDE, mark_exact
 from zoo_core.model.assemble import Model
 
 VIEWS_OF_VAL = 1  # the centre
@@ -52,6 +53,7 @@ class InputPlanner:
     world: World
     test: Batches | None = None
     """The images of the test part, which no epoch sees."""
+    caches_test: bool = False
 
     @property
     def num_computed(self) -> int:
@@ -73,7 +75,8 @@ class InputPlanner:
         of_val = self._build(number, watch)
         train = self.features.cached(split, self.train, self.caching.views)
         is_exact = of_val is self.exact
-        test = self.exact.cached(split, self.test, VIEWS_OF_VAL) if self.test is not None and is_exact else None
+        of_test = [self.exact.cached(split, part, VIEWS_OF_VAL) for part in self._tests if is_exact]
+        test = of_test[0] if of_test else None
         return PhaseInputs(split, train, of_val.cached(split, self.val, VIEWS_OF_VAL), test)
 
     def close(self) -> None:
@@ -84,6 +87,11 @@ class InputPlanner:
     @property
     def _caches(self) -> tuple[FeatureCache, ...]:
         return (self.features,) if self.exact is self.features else (self.features, self.exact)
+
+    @property
+    def _tests(self) -> tuple[Batches, ...]:
+        """The test part, where its features are cached."""
+        return (self.test,) if self.test is not None and self.caches_test else ()
 
     def _build(self, number: int, watch: Callable[[int, int], None]) -> FeatureCache:
         """Compute the features that are missing at this phase's split point, and in the same pass
@@ -98,7 +106,7 @@ class InputPlanner:
         }
         train, val = (self.train, self.caching.views), (self.val, VIEWS_OF_VAL)
         of_val = self.features if self._rounded(splits, CacheItems((val,))) else self.exact
-        held_out = (val,) if self.test is None else (val, (self.test, VIEWS_OF_VAL))
+        held_out = (val, *((part, VIEWS_OF_VAL) for part in self._tests))
         if of_val is not self.exact:
             builds = [(self.features, CacheItems((train, val)))]
         elif self.exact is self.features:
@@ -107,6 +115,8 @@ class InputPlanner:
             builds = [(self.exact, CacheItems(held_out)), (self.features, CacheItems((train,)))]
         for features, items in builds:
             features.build(lambda: FrozenPrefix(self.model, splits), splits, items, self.world, watch)
+        if of_val is not self.features:
+            mark_exact(self.features, splits)
         return of_val
 
     def _rounded(self, splits: Collection[SplitPoint], val: CacheItems) -> bool:
@@ -115,9 +125,9 @@ class InputPlanner:
         those versions gave."""
         if self.exact is self.features:
             return False
-        old = not any(self.exact.folder(split).is_dir() for split in splits) and not len(
-            self.features.lacking(splits, val)
-        )
+        noted = [self.exact.folder(split) for split in splits]
+        noted += [self.features.folder(split) / EXACT_BESIDE for split in splits]
+        old = not any(path.exists() for path in noted) and not len(self.features.lacking(splits, val))
         return all(self.world.all_gather_object(old))
 
     def _frozen_until(self, split: SplitPoint, number: int, later: int) -> bool:

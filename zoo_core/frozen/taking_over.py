@@ -3,7 +3,7 @@ rounded, and those of zoo 0.1.0, where a sample of them agrees."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,19 @@ if TYPE_CHECKING:
     from zoo_core.frozen.feature_cache import FeatureCache
 
 
+EXACT_BESIDE = "exact"
+"""The file in a store of rounded features by which `mark_exact` marks it."""
+
+
+def mark_exact(cache: FeatureCache, splits: Iterable[SplitPoint]) -> None:
+    """Note in a store of rounded features that exact ones were cached beside it. Stores of versions
+    that had rounded ones alone have no such note."""
+    for split in splits:
+        (cache.folder(split) / EXACT_BESIDE).touch()
+
+
 def take_exact(cache: FeatureCache, split: SplitPoint, items: CacheItems, missing: IntArray) -> int:
-    """Round the missing features that the exact cache has; return how many.
+    """Round the missing features that the exact cache has and can prove; return how many.
 
     They are those that would be computed, to the bit: a prefix computes in float32.
     """
@@ -30,16 +41,19 @@ def take_exact(cache: FeatureCache, split: SplitPoint, items: CacheItems, missin
     if exact is None or not exact.folder(split).is_dir():
         return 0
     keys = cache.keys_of(items, missing)
-    keys = keys[exact.has(split, keys)]
+    keys = keys[exact.has(split, keys) & ~cache.has(split, keys)]
     entries, _ = exact.store(split).find(keys)
-    step = images_at_once(cache.shapes[split])
+    step, taken = images_at_once(cache.shapes[split]), 0
     for start in range(0, len(keys), step):
-        chunk = slice(start, start + step)
-        features = as_features(exact.store(split).read(entries[chunk]), exact.dtype)
-        rounded = cache.checked(features.to(type_of(cache.dtype)), features)
-        cache.store(split).add(keys[chunk].tolist(), list(rounded))
+        chunk = np.arange(start, min(start + step, len(keys)))
+        chunk = chunk[exact.store(split).intact(entries[chunk])]  # others are computed anew
+        if len(chunk):
+            features = as_features(exact.store(split).read(entries[chunk]), exact.dtype)
+            rounded = cache.checked(features.to(type_of(cache.dtype)), features)
+            cache.store(split).add(keys[chunk].tolist(), list(rounded))
+            taken += len(chunk)
     cache.store(split).commit()
-    return len(keys)
+    return taken
 
 
 def has_old(cache: FeatureCache, split: SplitPoint, keys: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bool_]:

@@ -40,6 +40,20 @@ STOPPING = "stopping: this step is finished and saved first (once more to leave 
 """The message at the first signal."""
 
 
+class CannotResume(ZooError):
+    """A run cannot be resumed, because `changes` were made since it started: a line each."""
+
+    def __init__(self, directory: Path, changes: str) -> None:
+        super().__init__(
+            f"cannot resume {directory}; these have changed since it started:\n  {changes}\n"
+            "Put them back as they were, or start a new run with `zoo finetune`."
+        )
+        self.directory, self.changes = directory, changes
+
+    def __reduce__(self) -> tuple[type[CannotResume], tuple[Path, str]]:
+        return CannotResume, (self.directory, self.changes)
+
+
 @dataclass(frozen=True)
 class Result:
     """The result of a run."""
@@ -54,6 +68,8 @@ class Result:
     num_computed: int
     """The number of images that the frozen prefix computed for the cache; 0 if it held all of them."""
     task: TaskName
+    stopped_by: int | None = None
+    """The signal that came when only the results were still to be written."""
 
 
 def finetune(
@@ -125,10 +141,7 @@ def resume(
         job = prepare(config, catalog, scanning, world, split_kind=kind)
         changed = differences(facts, job.facts())
         if changed:
-            raise ZooError(
-                f"cannot resume {directory}; these have changed since it started:\n  " + "\n  ".join(changed) + "\n"
-                "Put them back as they were, or start a new run with `zoo finetune`."
-            )
+            raise CannotResume(directory, "\n  ".join(changed))
         job = replace(job, decisions={**job.decisions, **facts.decisions})
         for note in job.notes:
             callback.message(note)
@@ -200,7 +213,7 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
             writer.write_card(render_card(job.facts(), line))
         remove_checkpoints(writer.directory)
     trainer.planner.world.barrier()
-    return result
+    return replace(result, stopped_by=trainer.stop_request.signal)
 
 
 def _position(trainer: Trainer) -> str:

@@ -180,12 +180,13 @@ class Trainer:
             merge()
             return replace(evaluator, stop_request=StopRequest()).evaluate(self.model, whole)
         try:
-            phase = self._phase or self.enter_phase(len(self.plan.phases) - 1)
-            inputs = phase.inputs.val if images is self.planner.val else phase.inputs.test
+            of_val = images is self.planner.val
+            phase = self._phase or (self.enter_phase(len(self.plan.phases) - 1) if of_val else None)
             # Features of a prefix that an earlier phase trained may belong to other weights than the best epoch's.
-            frozen = all(self.plan.frozen_depth(one) >= phase.inputs.split.stages for one in self.plan.phases)
-            if inputs is not None and frozen:
-                return evaluator.evaluate(phase.step.tail, inputs)
+            if phase and all(self.plan.frozen_depth(one) >= phase.inputs.split.stages for one in self.plan.phases):
+                inputs = phase.inputs.val if of_val else phase.inputs.test
+                if inputs is not None:
+                    return evaluator.evaluate(phase.step.tail, inputs)
             return evaluator.evaluate(self.model, whole)
         except EvaluationStopped:
             self._stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,15 @@ def _spec(entry: dict[str, Any], paper: str | None) -> BackboneSpec:
 
 
 def _preprocessing(size: int, crop: float, interpolation: Any, mean: list[float], std: list[float]) -> Preprocessing:
-    return Preprocessing(size=size, crop=crop, interpolation=interpolation, mean=tuple(mean), std=tuple(std))
+    return _one_preprocessing(size, crop, interpolation, tuple(mean), tuple(std))
+
+
+@cache
+def _one_preprocessing(
+    size: int, crop: float, interpolation: Any, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Preprocessing:
+    """One object for all that share it, as most do."""
+    return Preprocessing(size=size, crop=crop, interpolation=interpolation, mean=mean, std=std)
 
 
 def _weights(
