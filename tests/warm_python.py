@@ -59,8 +59,9 @@ class WarmPython:
 
     def _ask(self, request: dict[str, object], command: list[str], timeout: float) -> int:
         if self._process is None:
+            own = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}  # one of a test's own
             self._process = subprocess.Popen(
-                [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
