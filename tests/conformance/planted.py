@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo_core import CLASSIFIER, BackboneSpec, Chain, Layout, Paper, Preprocessing, hookimpl
+from zoo_core.testing import plugin_checks
 
 MODULE = "zoo_planted"
 STAGES = ("stem", "layer1", "layer2")
@@ -221,3 +222,15 @@ def planted(kind: type[Network]) -> Planted:
         size_step=4 if kind is TokenNet else 1,
     )
     return Planted(kind, spec, kind)
+
+
+def failures_of(plugin: ModuleType) -> list[str]:
+    """What the kit says of a plugin that is in this process alone."""
+    found = []
+    for check in plugin_checks(plugin):
+        if "imports nothing heavy" not in check.name:  # looks from a process of its own
+            try:
+                check()
+            except AssertionError as error:
+                found.append(str(error))
+    return found

@@ -12,8 +12,8 @@ import click
 import numpy as np
 import pytest
 
+from conformance.planted import failures_of
 from zoo_core import ArrayImages, CommandSpec, DatasetSpec, Part, Source, hookimpl
-from zoo_core.testing import plugin_checks
 from zoo_core.testing.dataset_rules import _loaded
 
 NUMBERS = itertools.count()
@@ -44,14 +44,7 @@ def failures(monkeypatch: pytest.MonkeyPatch, load: Any, command: Any) -> list[s
     vars(module).update(load=load, command=command, **hooks)
     monkeypatch.setitem(sys.modules, "zoo_kit_test", module)
     _loaded.cache_clear()
-    found = []
-    for check in plugin_checks(module):
-        if "imports nothing heavy" not in check.name:  # in a process of its own, which has no such module
-            try:
-                check()
-            except AssertionError as error:
-                found.append(str(error))
-    return found
+    return failures_of(module)
 
 
 def test_a_sound_data_set_and_a_sound_command_pass(monkeypatch: pytest.MonkeyPatch) -> None:
