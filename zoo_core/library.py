@@ -14,7 +14,7 @@ from torch import nn
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, Choice, open_catalog
 from zoo_core.devices.find import find_device
-from zoo_core.errors import HubError, UsageError
+from zoo_core.errors import HubError, UsageError, shown
 from zoo_core.freezing.plan import Plan
 from zoo_core.hub.load import is_address, pull_run
 from zoo_core.model.adapt import adapt, make_plan
@@ -174,7 +174,14 @@ def run_or_backbone(name: str | Path, weights: str, catalog: Catalog) -> Path | 
         return path
     if isinstance(name, Path) or ("/" in name and (path.parent.is_dir() or not is_address(name))):
         raise UsageError(f"there is no run directory {name}.")
-    return _published(name) if "/" in name else catalog.backbone(name)
+    if "/" in name:
+        return _published(name)
+    try:
+        return catalog.backbone(name)
+    except UsageError as error:
+        if named or ":" in name:  # it has a backbone's name, or options
+            raise
+        raise UsageError(f"There is no run directory '{shown(name)}' here. {error}") from None
 
 
 def names_backbone(text: str, catalog: Catalog) -> bool:

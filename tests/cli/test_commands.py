@@ -142,6 +142,7 @@ def test_every_backbone_fine_tunes_one_step_from_scratch_at_its_smallest_size(
         (["info", "resnet5"], 2, "is called 'resnet5'. Did you mean 'resnet50'?"),
         (["evaluate", "runs/../x"], 2, "there is no run directory runs/../x"),
         (["evaluate", "nowhere/run"], 1, "there is no run directory nowhere/run, and the Hub does not give it"),
+        (["evaluate", "nowhere"], 2, "There is no run directory 'nowhere' here. No backbone 'nowhere'."),
         (["predict", "lenet5", "nowhere.png"], 1, "nowhere.png is not there"),
         (["predict", "zfnet", "nowhere.png"], 2, "'zfnet' has no pretrained classifier"),
     ],
