@@ -2,6 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 # One thread: on a busy machine the threads of small convolutions wait for each other at every barrier. The hub's client
 # reads its settings when it is imported, so all of this has to come first.
@@ -18,6 +22,15 @@ os.environ.update(
 )
 for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "ZOO_DISABLE_PLUGINS"):
     os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_runs_are_left() -> Iterator[None]:
+    """Seen to fail: sixty runs, gigabytes, lay in the folder from which the tests were started."""
+    runs = Path("runs").absolute()
+    before = {*runs.glob("*")}
+    yield
+    assert {*runs.glob("*")} <= before
 
 
 def pytest_unconfigure() -> None:

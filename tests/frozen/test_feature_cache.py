@@ -63,7 +63,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> FinetuneConfig:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FinetuneConfig:
+    monkeypatch.chdir(tmp_path)  # runs get names of their own there
     return replace(BASE, data=str(make_photos(tmp_path / "photos", count=12)))
 
 
