@@ -59,6 +59,7 @@ FLOORS = (
     "evaluation",
     "exporting",
     "embedding",
+    "checking",
     "saving",
     "choosing",
     "listing",

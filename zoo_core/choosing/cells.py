@@ -20,7 +20,7 @@ from zoo_core.errors import DataError, UsageError, ZooError, reason_of
 from zoo_core.runs.directory import read_facts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback
-from zoo_core.training.job import Job, open_dataset
+from zoo_core.training.job import Job, open_configured
 from zoo_core.training.run import CannotResume, Result, finetune, resume
 from zoo_core.training.stopping import Interrupted
 from zoo_core.wording import quoted
@@ -64,9 +64,7 @@ def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Sour
     """Open and scan the data once, and make the parts of every repeat, so that a fault in them is an
     error at once and not one of every cell. Raises UsageError or DataError."""
     config = grid.cells[0].config
-    source = scan_images(
-        open_dataset(config.data, catalog, config.task, watch), bad_images=config.bad_images, watch=watch
-    )
+    source = scan_images(open_configured(config, catalog, watch), bad_images=config.bad_images, watch=watch)
     configs = [cell.config for cell in {cell.repeat: cell for cell in grid.cells}.values()]
     try:
         for one in configs:
