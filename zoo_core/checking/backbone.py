@@ -7,8 +7,8 @@ from zoo_core.specs import BackboneSpec
 from zoo_core.weights.fetch import on_this_machine
 
 MOST_GMACS = 20.0
-"""Larger networks are not chosen unasked. A core computes some 50 billion products a second, so that
-a thousand images take minutes with them."""
+"""Larger networks are not chosen unasked. A core computes some 50 billion products a second, so
+that a thousand images take minutes with them."""
 
 
 def best_on_this_machine(catalog: Catalog) -> str | None:

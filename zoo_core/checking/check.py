@@ -86,8 +86,8 @@ def check_data(
 
     `data` are all that `zoo_core.features` takes, images without labels too. `backbone` is a
     backbone or a run, whose cached features trainings share; "auto" is the best installed one whose
-    weights are on this machine, and "none" leaves out the checks that need one. Raises UsageError and
-    WeightsError as `zoo_core.features` does, and DataError where no image can be read.
+    weights are on this machine, and "none" leaves out the checks that need one. Raises UsageError
+    and WeightsError as `zoo_core.features` does, and DataError where no image can be read.
     """
     catalog, progress = catalog or open_catalog(), progress or Progress()
     name = (best_on_this_machine(catalog) or NO_BACKBONE) if backbone == AUTO else backbone

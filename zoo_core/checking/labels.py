@@ -22,9 +22,10 @@ Ints = npt.NDArray[np.int64]
 TRIED = DECAYS[1:5]
 """The L2 penalties that are tried, 1 to 1e-3, from the strongest until the loss rises again."""
 ODDS = 15
-"""Another class has to be so many times as probable as an image's own. Of 5 labels that were changed
-among 300 images 4.2 were found, and 5 to 8 others named, on three data sets that a classifier gets
-right to 78 to 83 %; confident learning's own threshold found 3.7 and named 23 others."""
+"""Another class has to be so many times as probable as an image's own. Of 5 labels that were
+changed among 300 images 4.2 were found, and 6 to 8 others named, on three data sets that a
+classifier gets right to 73 to 84 %; confident learning's own threshold found 3.7 and named 23
+others."""
 AGREEING = 1
 LEAST_IN_CLASS = 5  # images: of fewer a fold may leave no two to learn from
 TOLERANCE = 1e-4  # of a gradient: probabilities of held-out images are within 0.01 of the optimum's
@@ -48,8 +49,9 @@ def out_of_fold(
 ) -> Floats:
     """The probabilities (N, K) that a logistic regression on the other folds gives each image.
 
-    Images of one group, the versions of one photo, are in one fold: a copy with the same wrong label
-    would vouch for it. The penalty is that of TRIED with the lowest cross-entropy on held-out images.
+    Images of one group, the versions of one photo, are in one fold: a copy with the same wrong
+    label would vouch for it. The penalty is that of TRIED with the lowest cross-entropy on held-out
+    images.
     """
     features_NF = torch.from_numpy(vectors_NF).double()
     features_NF = features_NF - features_NF.mean(0)
@@ -83,7 +85,8 @@ def out_of_fold(
 
 
 def deal(labels_N: Ints, groups_N: Ints) -> Ints:
-    """The fold (N) of each image: the groups of a class are dealt out in turn, in a random order."""
+    """The fold (N) of each image: the groups of a class are dealt out in turn, in a random
+    order."""
     generator, fold_N = np.random.default_rng(0), np.zeros(len(labels_N), dtype=np.int64)
     _, first = np.unique(groups_N, return_index=True)
     fold_of: dict[int, int] = {}
@@ -101,14 +104,15 @@ def doubted(probabilities_NK: Floats, labels_N: Ints, neighbours_NM: Ints) -> li
     """The images whose label is doubted, the least self-confidence first.
 
     The self-confidence of an image is p_own, the out-of-fold probability of its own label, by which
-    confident learning ranks (Northcutt, Jiang, Chuang, "Confident learning: estimating uncertainty in
-    dataset labels", JAIR 70, 2021, arXiv 1911.00068). An image is named where
+    confident learning ranks (Northcutt, Jiang, Chuang, "Confident learning: estimating uncertainty
+    in dataset labels", JAIR 70, 2021, arXiv 1911.00068). An image is named where
 
         p_own <= p_other / ODDS,  with p_other the largest probability of another class,
 
     and at most AGREEING of its nearest neighbours (N, M), by their places, have its label. So the
-    number of suspects follows from the data: where classes are hard to tell apart, the probabilities
-    are even, and few images are named. Classes with fewer than LEAST_IN_CLASS images are passed over.
+    number of suspects follows from the data: where classes are hard to tell apart, the
+    probabilities are even, and few images are named. Classes with fewer than LEAST_IN_CLASS images
+    are passed over.
     """
     rows = np.arange(len(labels_N))
     own_N = probabilities_NK[rows, labels_N]

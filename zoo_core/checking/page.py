@@ -65,7 +65,8 @@ def _suspect(suspect: Suspect, images: ImageList) -> dict[str, Any]:
 
 
 def _thumbnail(place: int, images: ImageList) -> dict[str, str] | None:
-    """A small JPEG as text, and the words for those who do not see it; None for a file that is gone."""
+    """A small JPEG as text, and the words for those who do not see it; None for a file that is
+    gone."""
     try:
         image = images.read(place, READ_AT).convert("RGB")
     except DataError:

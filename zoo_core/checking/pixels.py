@@ -22,8 +22,8 @@ MEASURED_SIDE = 256
 """Pixels of the shorter side at which larger images are measured: about as large as networks see
 them, so that a photo of 12 megapixels is not blurred for its noise."""
 THUMBNAIL = 64
-"""Pixels of a side of the thumbnails that are compared, in which folds and prints can be seen: 4 kB an
-image."""
+"""Pixels of a side of the thumbnails that are compared, in which folds and prints can be seen: 4 kB
+an image."""
 BLUR_TAPS = 9  # of the filter that blurs again, as in the paper
 DARK_END, BRIGHT_END = 1, 99  # percentiles: a spot of a hundredth of the image is no sign of light
 

@@ -142,7 +142,8 @@ def _show(report: Report, data: str, page: Path | None, fix_list: Path | None) -
 
 
 def _next_steps(report: Report, data: str, page: Path | None, fix_list: Path | None) -> Iterator[str]:
-    """Sentences on the files that were written, and on their use; commands stand on one line, to be copied."""
+    """Sentences on the files that were written, and on their use; commands stand on one line, to be
+    copied."""
     if report.backbone is not None:
         yield computed_in_words(report.num_computed, len(report.names))
     if page is not None:

@@ -138,7 +138,8 @@ def _taken(part: Part, left: Sequence[int]) -> Part:
 
 
 def check_fix_list_target(file: Path) -> None:
-    """Raise UsageError unless a fix list can be written there: decisions are nobody's to replace."""
+    """Raise UsageError unless a fix list can be written there: decisions are nobody's to
+    replace."""
     if file.suffix.lower() != ".csv":
         raise UsageError(f"a fix list is a CSV file, and '{shown(file.name)}' does not end in .csv.")
     if file.exists():

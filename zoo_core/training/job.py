@@ -198,7 +198,8 @@ def prepare(
 
 
 def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config: FinetuneConfig) -> None:
-    """Raise PluginError, before any image is opened, when backbone or head do not put out what their specs promise."""
+    """Raise PluginError, before any image is opened, when backbone or head do not put out what
+    their specs promise."""
     ref = named_weights(backbone.spec, config.weights)
     preprocessing = sized(ref.preprocessing if ref else backbone.spec.preprocessing, config.size, backbone.spec)
     base, _ = build_shapes(lambda: build_network(backbone)).split()
@@ -207,12 +208,14 @@ def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config
 
 
 def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
-    """The data of a config, as its fix list leaves them. Raises as `open_dataset` and `with_fix_list`."""
+    """The data of a config, as its fix list leaves them. Raises as `open_dataset` and
+    `with_fix_list`."""
     return with_fix_list(open_dataset(config.data, catalog, config.task, watch), config.fix_list)
 
 
 def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
-    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, a folder, or data in memory.
+    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, a
+    folder, or data in memory.
 
     `watch` is told how many shards are looked at. Raises UsageError for another task.
     """
@@ -253,7 +256,8 @@ def _named_or_folder(data: str, catalog: Catalog) -> Source:
 
 
 def sized(preprocessing: Preprocessing, size: int | None, spec: BackboneSpec) -> Preprocessing:
-    """The preprocessing at the size asked for. Raises UsageError when the backbone cannot take it."""
+    """The preprocessing at the size asked for. Raises UsageError when the backbone cannot take
+    it."""
     if size is None:
         return preprocessing
     if not spec.takes_size(size):
