@@ -26,19 +26,22 @@ from zoo_core.wording import megabytes
 
 T = TypeVar("T")
 
-CORES = 4  # of one training
-MEMORY = 4 * 10**9  # bytes of one training
+CORES = 4  # of one training: a rough mean, since a head alone uses one and a large network all
+FEWEST = 4  # trainings of each process, whose start takes as long as a short one
+MEMORY = 4 * 10**9  # bytes of one training; all of a ResNet-50 in batches of 32 took 3.7 GB
 PRELOADED = ("zoo_core.choosing.elsewhere", "zoo_core.runs.plots")
 
 
-def fitting(device: torch.device) -> tuple[int, str]:
-    """The number of trainings that this machine takes at a time, and the reason."""
+def fitting(device: torch.device, cells: int) -> tuple[int, str]:
+    """The number of trainings, of so many, that this machine takes at a time, and the reason."""
     if is_accelerator(device):
         return 1, f"{device} is filled by one training"
     cores, memory = usable_cores(), _free_memory()
-    by_cores = max(1, cores // CORES)
+    by_cores, by_cells = max(1, cores // CORES), max(1, cells // FEWEST)
     if memory is not None and memory // MEMORY < by_cores:
         return max(1, memory // MEMORY), f"{megabytes(memory)} of memory are free, and one may take {megabytes(MEMORY)}"
+    if by_cells < by_cores:
+        return by_cells, f"another process is worth its start for {FEWEST} trainings or more"
     return by_cores, f"there are {cores} cores, and one computes with {CORES}"
 
 

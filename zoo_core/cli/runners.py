@@ -85,7 +85,7 @@ def _local(jobs: int | str, device: str, cells: int, message: Callable[[str], No
     if isinstance(jobs, int):
         count, reason = jobs, ""
     else:
-        count, why = fitting(find_device(device))
+        count, why = fitting(find_device(device), cells)
         reason = f": {why} (--jobs sets it)"
     count = min(count, cells)
     if cells > 1:
