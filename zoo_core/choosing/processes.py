@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -57,12 +57,14 @@ class LocalProcesses(ThreadPoolExecutor):
         self._cores_each = max(1, torch.get_num_threads() // jobs)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
+        self._is_cancelled = False
 
     def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         return super().submit(self._call, function, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         if cancel_futures:
+            self._is_cancelled = True
             for worker in tuple(self._busy):
                 worker.interrupt()
         super().shutdown(wait, cancel_futures=cancel_futures)
@@ -73,6 +75,8 @@ class LocalProcesses(ThreadPoolExecutor):
         worker = self._idle.pop() if self._idle else _Worker(self._cores_each)
         self._busy.add(worker)
         try:
+            if self._is_cancelled:  # while it started
+                raise CancelledError
             answer = worker.call(function, args, kwargs)
         finally:
             self._busy.discard(worker)
@@ -94,11 +98,16 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
         self.process.start()
         theirs.close()
+        self._receive()  # it is ready: from now on an interrupt reaches it
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result, or the exception that it raised. Raises ZooError where the process died."""
-        try:
+        with suppress(OSError):
             self.connection.send((function, args, kwargs))
+        return self._receive()
+
+    def _receive(self) -> Any:
+        try:
             return self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
@@ -124,6 +133,7 @@ def _serve(connection: Connection, threads: int) -> None:
     threading.Thread(target=_stop_with_parent, name="zoo-parent", daemon=True).start()
     torch.set_num_threads(threads)
     with suppress(EOFError, KeyboardInterrupt):
+        connection.send(None)
         while True:
             function, args, kwargs = connection.recv()
             try:
