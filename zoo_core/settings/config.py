@@ -113,7 +113,7 @@ class FinetuneConfig:
     bad_images: BadImages = setting(
         "fail", group=DATA, help="Unreadable images: fail names them and stops, skip leaves them out."
     )
-    fix_list: str = setting("none", group=DATA, help="Decisions on images: a CSV file of `zoo check --fix-list`.")
+    fix_list: str = setting("none", group=DATA, help="Decisions on images: the CSV file of `zoo check`, filled in.")
     train_share: float = setting(
         1.0,
         group=DATA,
