@@ -59,6 +59,7 @@ FLOORS = (
     "evaluation",
     "exporting",
     "embedding",
+    "explaining",
     "saving",
     "choosing",
     "listing",
