@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 
-from zoo_core.drawing import Figure, save_figure
+from zoo_core.drawing import Figure, colormaps, save_figure
 from zoo_core.errors import printable
 from zoo_core.explaining.explain import Explanation
 from zoo_core.explaining.maps import enlarged
