@@ -54,6 +54,7 @@ FLOORS = (
     "streaming",
     "training",
     "predict",
+    "answering",
     "hub",
     "library",
     "evaluation",
