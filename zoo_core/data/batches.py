@@ -137,6 +137,8 @@ def resized_store(
     """
     side, how = shorter_side(preprocessing), preprocessing.interpolation
     rules = f"{READER} {side} {how} {preprocessing.channels}"
+    if preprocessing.fit != "crop":
+        rules += f" {preprocessing.fit} {preprocessing.mean}"
     name = blake2b(rules.encode(), digest_size=16).hexdigest()
     return Store(root / "pixels" / name, np.uint8, message)
 

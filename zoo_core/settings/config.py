@@ -9,7 +9,17 @@ from typing import Any
 from zoo_core.errors import UsageError, brief
 from zoo_core.settings.fields import Auto, DataInMemory, by_field_name, check_settings, setting
 from zoo_core.settings.needs import Need
-from zoo_core.settings.words import Augment, BadImages, BestEpoch, CacheType, Compile, Optimizer, Precision, TaskChoice
+from zoo_core.settings.words import (
+    Augment,
+    BadImages,
+    BestEpoch,
+    CacheType,
+    Compile,
+    FitChoice,
+    Optimizer,
+    Precision,
+    TaskChoice,
+)
 from zoo_core.spec_checks import MAX_SIZE
 
 MOST_USED = "Most used"
@@ -109,6 +119,13 @@ class FinetuneConfig:
         help="Random variation of training images.",
         chosen="crop-flip; flip where the images are smaller than the input",
         needs=(Need.VIEWS,),
+    )
+    fit: FitChoice = setting(
+        "auto",
+        group=DATA,
+        help="The way from an oblong image to a square: crop loses the ends of the longer side, pad and squash show the "
+        "whole image.",
+        chosen="that of the weights' own training, mostly crop",
     )
     bad_images: BadImages = setting(
         "fail", group=DATA, help="Unreadable images: fail names them and stops, skip leaves them out."

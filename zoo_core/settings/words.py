@@ -6,8 +6,10 @@ from typing import Literal
 
 from zoo_core.settings.fields import Auto
 from zoo_core.specs import TaskName
+from zoo_core.weights_specs import Fit
 
 Augment = Literal["auto", "none", "flip", "crop-flip"]
+FitChoice = Auto | Fit
 BestEpoch = Literal["steady", "highest"]
 Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "bfloat16", "float32"]

@@ -28,10 +28,14 @@ def paper_of(family: str) -> str | None:
 
 
 def preprocessing_of(cfg: Any) -> list[Any]:
-    """Size, crop, interpolation, mean, standard deviation. A crop of more than the image counts as the whole."""
+    """Size, crop, interpolation, mean, standard deviation, and the fit of those that do not crop an oblong image.
+
+    A crop of more than the image counts as the whole.
+    """
     crop = min(1.0, round(cfg.crop_pct or 0.875, 4))
     known = cfg.interpolation if cfg.interpolation in ("nearest", "bilinear", "bicubic") else "bicubic"
-    return [cfg.input_size[1], crop, known, list(cfg.mean), list(cfg.std)]
+    fit = {"border": ["pad"], "squash": ["squash"]}.get(cfg.crop_mode, [])
+    return [cfg.input_size[1], crop, known, list(cfg.mean), list(cfg.std), *fit]
 
 
 def weights_of(name: str, row: dict[str, Any], results: dict[str, tuple[float, float]]) -> list[list[Any]]:
@@ -45,7 +49,8 @@ def weights_of(name: str, row: dict[str, Any], results: dict[str, tuple[float, f
         full = f"{name}.{tag}" if tag else name
         repo = f"{cfg.hf_hub_id}{full}" if cfg.hf_hub_id.endswith("/") else cfg.hf_hub_id
         figures = results.get(full, (None, None))
-        note = "" if cfg.crop_mode in (None, "center") else f"timm's crop mode is '{cfg.crop_mode}'"
+        known = cfg.crop_mode in (None, "center", "border", "squash")
+        note = "" if known else f"timm's crop mode is '{cfg.crop_mode}'"
         licence = cfg.license or "unknown"
         found.append([tag or "default", repo, preprocessing_of(cfg), licence, cfg.num_classes, *figures, note])
     return found
