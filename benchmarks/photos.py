@@ -16,8 +16,9 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-import zoo_core
 from defaults import Case, few_of_each_class, measured
+
+import zoo_core
 from solved import with_folds
 from zoo_core.data.decode import open_image
 from zoo_core.errors import ZooError
