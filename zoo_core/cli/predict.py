@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -119,7 +120,7 @@ def _images(what: tuple[str, ...], stack: ExitStack) -> list[NamedImage]:
 
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-predict-"))
     with progress_of("downloading") as watch:
-        return named_images(what, Path(folder), click.get_binary_stream("stdin"), watch)
+        return named_images(what, Path(folder), sys.stdin.buffer, watch)
 
 
 def _predictions(predictor: Predictor, images: list[NamedImage], **how: Any) -> Iterator[Prediction]:
