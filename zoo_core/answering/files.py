@@ -51,7 +51,7 @@ class AnswerFormat:
         if self.task.single_label:
             named = [(f"{self.task.output}{end}", f"{self.task.answer}{end}") for end in self._ends()]
             middle = [name for pair in named for name in pair]
-        elif self._has_numbers:
+        elif self.task.answers_with_all:
             middle = [f"predicted_{name}" for name in self.classes]
         else:
             middle = [self.task.outputs]
@@ -63,16 +63,12 @@ class AnswerFormat:
         if self.task.single_label:
             pairs = [*prediction.answers, *[("", None)] * (self.top - len(prediction.answers))]
             middle = [cell for name, value in pairs for cell in (name, _number(value))]
-        elif self._has_numbers:
+        elif self.task.answers_with_all:
             middle = [_number(value) for value in self._padded(prediction.values)]
         else:
             middle = [JOINED.join(name for name, _ in prediction.answers)]
         values = [_number(value) for value in self._padded(prediction.values)] if self.has_values else []
         return [prediction.image, *middle, *values, prediction.hint or "", prediction.problem or ""]
-
-    @property
-    def _has_numbers(self) -> bool:
-        return self.task.name == "regression"
 
     def _ends(self) -> list[str]:
         return ["", *(f"_{rank}" for rank in range(2, self.top + 1))]
@@ -91,7 +87,10 @@ def check_target(target: Path) -> None:
 
 @contextmanager
 def answers_file(target: Path, made: AnswerFormat) -> Iterator[Callable[[Prediction], object]]:
-    """Yield a function that writes an answer. The file is there, whole, when the block ends well."""
+    """Yield a function that writes an answer.
+
+    The file is there, whole, when the block ends well.
+    """
     with (
         written_whole(target) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,

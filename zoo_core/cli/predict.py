@@ -150,7 +150,7 @@ def _without_effect(ctx: click.Context, task: Task[Any]) -> list[str]:
     lines = []
     if given["top"] and not task.single_label:
         lines.append(f"--top has no effect: it limits classes, and this model answers with {task.outputs}.")
-    if task.name == "regression":
+    if task.answers_with_all:
         named = [option for option, name in (("--threshold", "threshold"), ("--all", "has_values")) if given[name]]
         lines += [f"{option} has no effect: this model answers with all {task.outputs}." for option in named]
     return lines

@@ -82,6 +82,7 @@ def overall_rmse(rmse_K: FloatArray) -> float:
 
 
 class Regression(Task[NumberEvaluation]):
+    answers_with_all = True
     name = "regression"
     output = "number"
     outputs = "numbers"

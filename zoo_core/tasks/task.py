@@ -37,6 +37,9 @@ class Task(ABC, Generic[E]):
     answer: ClassVar[str]
     metric: ClassVar[Metric]
     single_label: ClassVar[bool] = False
+    answers_with_all: ClassVar[bool] = False
+    """Whether the answer for an image has every output, as numbers have."""
+
     smooths_labels: ClassVar[bool] = True
     constant_answer: ClassVar[str]
     """The answer of the baseline, as a phrase."""
