@@ -52,7 +52,8 @@ class GivenImages:
 
     @contextmanager
     def _naming(self, index: int) -> Iterator[None]:
-        """Put the name of an image in memory before an error; a file's error has its path already."""
+        """Put the name of an image in memory before an error; a file's error has its path
+        already."""
         try:
             yield
         except DataError as error:

@@ -52,7 +52,8 @@ def fresh_view(seed: int, epoch: int) -> int:
 
 
 def shorter_side(preprocessing: Preprocessing) -> int:
-    """The length in pixels to which the shorter side of every image is resized, or the longer one to pad it."""
+    """The length in pixels to which the shorter side of every image is resized, or the longer one
+    to pad it."""
     return max(preprocessing.size, round(preprocessing.size / preprocessing.crop))
 
 
@@ -120,7 +121,8 @@ def crop_of(pixels: Pixels, size: int, augment: Augment, view: int, digest: byte
 
 
 def random_box(width: int, height: int, chance: random.Random) -> Box:
-    """A random box: 70 to 100 % of the area, ratio 3:4 to 4:3; the centre square where none fits."""
+    """A random box: 70 to 100 % of the area, ratio 3:4 to 4:3; the centre square where none
+    fits."""
     for _ in range(10):
         area = width * height * chance.uniform(*CROP_AREA)
         ratio = math.exp(chance.uniform(math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])))
