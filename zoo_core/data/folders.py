@@ -31,8 +31,7 @@ NAMED = 3  # names that a message lists
 
 @dataclass(frozen=True)
 class Listing:
-    """The content of one folder: its folders, and whether images lie in it; anything else is
-    counted."""
+    """The content of one folder: its folders, and whether images lie in it; anything else is counted."""
 
     path: Path
     folders: list[Path]
@@ -158,8 +157,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _holds_folders(folder: Path) -> bool:
-    """Whether folders lie in a folder. One that cannot be read holds none: only its use is an
-    error."""
+    """Whether folders lie in a folder. One that cannot be read holds none: only its use is an error."""
     try:
         with os.scandir(folder) as entries:
             return any(_is_folder(entry) and not _is_system(entry.name) for entry in entries)
@@ -168,8 +166,7 @@ def _holds_folders(folder: Path) -> bool:
 
 
 def _refuse(error: OSError, folder: Path | None = None) -> NoReturn:
-    """Raise DataError for a folder that cannot be listed: its images would be missing without a
-    word."""
+    """Raise DataError for a folder that cannot be listed: its images would be missing without a word."""
     where = printable(str(error.filename or folder))
     raise DataError(
         f"the folder {where} cannot be read: {error.strerror or error}. Make it readable, or move it out of the data."
@@ -197,8 +194,7 @@ def _kind(name: str, *, is_folder: bool = False) -> str:
 
 
 def _classes(listing: Listing) -> tuple[str, ...]:
-    """The names of the class folders. Raises DataError when there are none, too many or wrong
-    ones."""
+    """The names of the class folders. Raises DataError when there are none, too many or wrong ones."""
     names = tuple(path.name for path in listing.folders)
     if not names:
         hint = largest_kinds(listing.ignored)
@@ -277,8 +273,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def images_below(folder: Path, ignored: Counter[str]) -> list[Path]:
-    """The image files in a folder and below it, those of a folder together; anything else is
-    counted."""
+    """The image files in a folder and below it, those of a folder together; anything else is counted."""
     found: list[Path] = []
     for directory, subfolders, names in os.walk(folder, onerror=_refuse):
         passed = [name for name in subfolders if _is_system(name)]
@@ -298,8 +293,7 @@ def images_below(folder: Path, ignored: Counter[str]) -> list[Path]:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether a path is a pipe, socket or device, which may never answer. A dead link counts as an
-    image."""
+    """Whether a path is a pipe, socket or device, which may never answer. A dead link counts as an image."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:

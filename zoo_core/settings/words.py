@@ -1,4 +1,4 @@
-"""The words that settings choose from."""
+"""The words that settings choose from, and those of their groups."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ BadImages = Literal["fail", "skip"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
 TaskChoice = Auto | TaskName
+
+# The groups of settings, in the help and in docs/settings.md.
+MOST_USED = "Most used"
+DATA = "Data"
+OPTIMISATION = "Optimisation"
+REGULARISATION = "Regularisation"
+CACHE = "Cached features"
+COMPUTING = "Computing"
