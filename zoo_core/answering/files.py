@@ -41,7 +41,7 @@ class AnswerFormat:
     def to_dict(self, prediction: Prediction) -> dict[str, Any]:
         """The answer for one image as JSON has it."""
         answers = [{self.task.output: name, self.task.answer: value} for name, value in prediction.answers]
-        fields = {"image": prediction.image, "answers": answers}
+        fields: dict[str, Any] = {"image": prediction.image, "answers": answers}
         if self.has_values:
             fields["values"] = dict(zip(self.classes, prediction.values, strict=False))  # none without an answer
         return {**fields, "hint": prediction.hint, "problem": prediction.problem}

@@ -111,8 +111,8 @@ class FinetuneConfig:
     fit: words.FitChoice = setting(
         "auto",
         group=DATA,
-        help="An oblong image: crop loses its ends, pad and squash show all of it.",
-        chosen="as for the weights",
+        help="Oblong images: crop loses their ends, pad and squash do not.",
+        chosen="as the weights'",
     )
     bad_images: words.BadImages = setting(
         "fail", group=DATA, help="Unreadable images: fail names them and stops, skip leaves them out."

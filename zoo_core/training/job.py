@@ -252,7 +252,7 @@ def fitted(preprocessing: Preprocessing, config: FinetuneConfig, spec: BackboneS
             nearest = _nearest(spec, size)
             raise UsageError(f"'{spec.name}' needs images {spec.sizes}, and --image-size is {size}.{nearest}")
         preprocessing = replace(preprocessing, size=size)
-    if config.fit in ("auto", preprocessing.fit):
+    if config.fit == "auto" or config.fit == preprocessing.fit:
         return preprocessing
     return replace(preprocessing, fit=config.fit, crop=preprocessing.crop if config.fit == "crop" else 1.0)
 
