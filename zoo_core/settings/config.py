@@ -109,10 +109,7 @@ class FinetuneConfig:
         needs=(Need.VIEWS,),
     )
     fit: words.FitChoice = setting(
-        "auto",
-        group=DATA,
-        help="Oblong images: crop loses their ends, pad and squash do not.",
-        chosen="as the weights'",
+        "auto", group=DATA, help="Oblong images: crop loses their ends, pad and squash not.", chosen="as the weights"
     )
     bad_images: words.BadImages = setting(
         "fail", group=DATA, help="Unreadable images: fail names them and stops, skip leaves them out."
