@@ -120,7 +120,8 @@ class Predictor:
         if bad_images == "fail":
             _check_readable(given)
         readable = ReadableImages(given)
-        batches = self._batches(Part(readable, np.zeros(len(given), dtype=np.int64)))
+        images_read = given if bad_images == "fail" else readable
+        batches = self._batches(Part(images_read, np.zeros(len(given), dtype=np.int64)))
         done = 0
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
