@@ -59,7 +59,8 @@ class Batches:
         return torch.from_numpy(self.part.targets[np.asarray(indices)])
 
     def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
-        """Bytes (B, C, H, W) of each group, channels-last in memory; threads decode the next ones."""
+        """Bytes (B, C, H, W) of each group, channels-last in memory; threads decode the next
+        ones."""
         return map(_batch, self.map_images(groups, self._apply_crop))
 
     def batches_on(self, device: torch.device, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
@@ -137,6 +138,8 @@ def resized_store(
     """
     side, how = shorter_side(preprocessing), preprocessing.interpolation
     rules = f"{READER} {side} {how} {preprocessing.channels}"
+    if preprocessing.fit != "crop":
+        rules += f" {preprocessing.fit} {preprocessing.mean}"
     name = blake2b(rules.encode(), digest_size=16).hexdigest()
     return Store(root / "pixels" / name, np.uint8, message)
 
@@ -174,4 +177,9 @@ def training_steps(count: int, size: int, *, least: int = 2) -> int:
 
 def default_workers() -> int:
     """The number of decoding threads: one a usable core, 16 at most."""
-    return max(1, min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    return min(16, usable_cores())
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

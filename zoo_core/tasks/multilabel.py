@@ -9,18 +9,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
-from torch.nn import functional
 
 from zoo_core.errors import printable, shown
 from zoo_core.json_checks import as_list, as_number, as_text
 from zoo_core.tasks.metrics import Baseline, Counts, FloatArray, Metric, average_precision, f1
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, same_length
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 THRESHOLD = 0.5  # the probability above which a label is predicted
 MAX_BARS = 1000  # more are narrower than a pixel, and each is an object of its own
@@ -121,6 +122,8 @@ class Multilabel(Task[LabelEvaluation]):
 
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
         """Binary cross-entropy of logits and targets (B, K), the mean over labels."""
+        from torch.nn import functional
+
         softened = targets * (1 - label_smoothing) + label_smoothing / 2
         return functional.binary_cross_entropy_with_logits(outputs, softened)
 
@@ -138,11 +141,12 @@ class Multilabel(Task[LabelEvaluation]):
     def changed(self, answers_NK: Tensor, others_NK: Tensor) -> int:
         return int(((answers_NK > 0.5) != (others_NK > 0.5)).any(1).sum())
 
-    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
-        """The labels with a probability above 0.5, the most probable first."""
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: float | None) -> Answers:
+        """The labels with a probability above the threshold, 0.5 by default, the most probable first."""
         values, indices = outputs_K.sigmoid().sort(descending=True, stable=True)
         ranked = zip(indices.tolist(), values.tolist(), strict=True)
-        return tuple((names[index], value) for index, value in ranked if value > THRESHOLD)
+        least = THRESHOLD if threshold is None else threshold
+        return tuple((names[index], value) for index, value in ranked if value > least)
 
     def held_out(self, targets: Targets, order: Sequence[int], count: int) -> Sequence[int]:
         """As for every task, but no image that is the last with one of its labels."""
