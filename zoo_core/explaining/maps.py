@@ -75,7 +75,8 @@ class StagedNetwork:
         features = features.clone()  # the next stage may begin in place
         for name in names[names.index(place) + 1 :]:
             features = self.stages[name](features)
-        return features
+        outputs_BK: Tensor = features
+        return outputs_BK
 
     def cells(self, features: Tensor) -> Tensor:
         """One image's features as a map (C, H, W): patches of tokens (N, C) in their rows and columns."""

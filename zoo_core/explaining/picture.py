@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from zoo_core.drawing import Figure, colormaps, save_figure
@@ -43,14 +44,15 @@ def draw_explanations(target: Path, explanations: Sequence[Explanation]) -> None
     save_figure(figure, target)
 
 
-def overlaid(one: Explanation) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def overlaid(one: Explanation) -> npt.NDArray[np.uint8]:
     """The image (S, S, 3) in grey with its heat map in colour."""
     side = one.seen.shape[0]
     shares_SS = enlarged(torch.from_numpy(one.cells_HW), side).numpy()
     colours = colormaps[COLOURS](shares_SS)[..., :3] * 255
     grey = np.repeat(one.seen.mean(2, keepdims=True), 3, 2)
     cover = (COVER * shares_SS)[..., None]
-    return ((1 - cover) * grey + cover * colours).round().astype(np.uint8)
+    mixed: npt.NDArray[np.uint8] = ((1 - cover) * grey + cover * colours).round().astype(np.uint8)
+    return mixed
 
 
 def _cut(text: str) -> str:
