@@ -61,7 +61,7 @@ class StagedNetwork:
 
     def features_at(self, place: str, images_BCHW: Tensor) -> Tensor:
         """The features behind a stage."""
-        features = images_BCHW
+        features: Tensor = images_BCHW
         with torch.no_grad():
             for name, stage in self.stages.items():
                 features = stage(features)

@@ -17,7 +17,7 @@ from zoo_core.explaining.maps import enlarged
 SIDE, CAPTION, MARGIN = 2.6, 0.75, 0.15  # inches
 COLOURS = "inferno"  # its lightness grows evenly: people who see few colours, and printers, see the same order
 MOST = 50  # rows: a picture of 18,000 pixels
-LETTERS = 40
+LETTERS = 28
 COVER = 0.65  # of a place at the map's highest value
 
 
