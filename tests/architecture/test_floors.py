@@ -61,6 +61,7 @@ FLOORS = (
     "embedding",
     "saving",
     "choosing",
+    "advising",
     "listing",
     "testing",
     "scaffold",
