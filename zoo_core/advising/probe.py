@@ -20,7 +20,7 @@ from zoo_core.tasks.metrics import wilson
 
 TOLERANCE = 1e-4
 """The gradient at which a solver stops, as where the head cross-validates its penalty."""
-RISES = 2  # of the loss, one after the other, from one penalty to the next: weaker ones overfit more
+FIRST = 2  # of DECAYS: the best one of most features of pretrained networks is this or a neighbour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,28 +55,35 @@ def out_of_fold(
 
     The L2 penalty is that of DECAYS with the smallest out-of-fold cross-entropy: one choice for all
     images, by another measure than the accuracy, so that this is hardly too high. It is searched
-    from the strongest on, until the loss has risen twice.
+    from the middle on, in the direction in which the loss falls, until it rises.
     """
     features_NF = features_NF.double() - features_NF.double().mean(0)
     features_NF = features_NF / features_NF.square().mean().sqrt().clamp(min=1e-12)  # 0 where nothing varies
     held = [torch.from_numpy(fold_N == fold) for fold in np.unique(fold_N)]
-    starts: list[Tensor | None] = [None] * len(held)
-    best, lowest, rises, before = features_NF.new_zeros(len(targets_N), classes), np.inf, 0, np.inf
-    for decay in DECAYS:
-        outputs_NK = torch.zeros_like(best)
-        for number, held_N in enumerate(held):
+    near: Tensor | None = None
+
+    def answered(decay: float) -> tuple[Tensor, float]:
+        nonlocal near
+        outputs_NK = features_NF.new_zeros(len(targets_N), classes)
+        for held_N in held:
+            # The optimum is one; from a near one it takes a fraction of the steps.
             weight_KF, bias_K = solve(
-                features_NF[~held_N], targets_N[~held_N], classes, decay, start=starts[number], tolerance=TOLERANCE
+                features_NF[~held_N], targets_N[~held_N], classes, decay, start=near, tolerance=TOLERANCE
             )
-            starts[number] = torch.cat((weight_KF, bias_K[:, None]), dim=1)
+            near = torch.cat((weight_KF, bias_K[:, None]), dim=1)
             outputs_NK[held_N] = functional.linear(features_NF[held_N], weight_KF, bias_K)
-        loss = functional.cross_entropy(outputs_NK, targets_N).item()
-        rises = rises + 1 if loss > before else 0
-        if loss < lowest:
+        return outputs_NK, functional.cross_entropy(outputs_NK, targets_N).item()
+
+    best, lowest = answered(DECAYS[FIRST])
+    for direction in (DECAYS[FIRST + 1 :], DECAYS[:FIRST][::-1]):
+        before = lowest
+        for decay in direction:
+            outputs_NK, loss = answered(decay)
+            if loss >= lowest:
+                break
             best, lowest = outputs_NK, loss
-        if rises == RISES:
+        if lowest < before:
             break
-        before = loss
     return best, lowest
 
 

@@ -15,6 +15,7 @@ Labels = npt.NDArray[np.int64]
 
 ITERATIONS = 100  # of LogME's fixed point, which takes a few
 SMALL = 1e-12  # keeps a precision finite where features explain all, or nothing
+RANK = 1e-10  # of the largest eigenvalue: smaller ones are rounding
 STRENGTH, WEAKEST = 5.0, 1e-10  # SFDA's regularisation, as its authors' program has it
 
 
@@ -27,9 +28,16 @@ def logme(features_NF: FloatArray, targets_N: Labels, classes: int) -> float:
     F = U S V', z = U'y and t = a / b, the stationary a and b are g / |m|^2 and
     (N - g) / |F m - y|^2, where g = sum S^2 / (S^2 + t) and m is the posterior mean of w.
     """
-    left, singular, _ = np.linalg.svd(features_NF, full_matrices=False)
-    power = singular**2
-    images = len(features_NF)
+    images, width = features_NF.shape
+    if width < images:  # of the two squares of F the smaller has all that is needed
+        power, right = np.linalg.eigh(features_NF.T @ features_NF)
+        kept = power > RANK * power[-1]
+        power = power[kept]
+        left = features_NF @ (right[:, kept] / np.sqrt(power))
+    else:
+        power, left = np.linalg.eigh(features_NF @ features_NF.T)
+        kept = power > RANK * power[-1]
+        power, left = power[kept], left[:, kept]
     evidences = []
     for label in range(classes):
         indicator_N = (targets_N == label).astype(np.float64)
