@@ -23,13 +23,18 @@ def megabytes(count: int) -> str:
 def duration(seconds: float) -> str:
     """Seconds as a person says them: "4.2 s", "12 min", "1.5 h"."""
     if seconds < 90:
-        return f"{seconds:.1f} s"
+        return f"{short_seconds(seconds)} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def percent(share: float) -> str:
     """A share of 0.253 as "25.3 %"."""
     return f"{100 * share:.1f} %"
+
+
+def short_seconds(seconds: float) -> str:
+    """Seconds with one digit after the point; fewer than a tenth as "0.04", at least as "0.001"."""
+    return f"{seconds:.1f}" if seconds >= 0.1 or not seconds else f"{max(seconds, 0.001):.1g}"
 
 
 def quoted(path: object) -> str:

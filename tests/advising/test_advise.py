@@ -12,7 +12,7 @@ import pytest
 
 from helpers import make_table
 from zoo_core.advising import frozen_case
-from zoo_core.choosing import cells as choosing_cells
+from zoo_core.choosing import one_cell
 from zoo_core.cli.main import zoo
 from zoo_core.errors import UsageError
 from zoo_core.frozen.feature_cache import FeatureCache
@@ -52,7 +52,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of all trainings from now on."""
     done: list[str] = []
-    finetune = choosing_cells.finetune
+    finetune = one_cell.finetune
 
     def counted(config: Any, *others: Any) -> Result:
         if "stop" in done:
@@ -60,7 +60,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append(Path(config.out).name)
         return finetune(config, *others)
 
-    monkeypatch.setattr(choosing_cells, "finetune", counted)
+    monkeypatch.setattr(one_cell, "finetune", counted)
     return done
 
 

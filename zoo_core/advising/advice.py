@@ -1,4 +1,4 @@
-"""The advice: the situation of a data set, the recommended training, and the doubts that are left."""
+"""The advice: the situation of a data set, the recommended training, and the doubts left."""
 
 from __future__ import annotations
 

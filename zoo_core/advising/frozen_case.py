@@ -198,8 +198,8 @@ def similarity(measured: Measured) -> float:
 
     Early stages see what all photographs share, late ones what the weights' own images showed
     (Yosinski et al., How transferable are features in deep neural networks?, NeurIPS 2014). So a
-    large share says that these images resemble those; near 0, or below it, that they do not. 1 where
-    there are no mistakes to remove.
+    large share says that these images resemble those; near 0, or below it, that they do not. 1
+    where there are no mistakes to remove.
     """
     half = [one for one in measured.probes if one.depth <= max(1, measured.last.depth // 2) and not one.is_last]
     mistakes = 1 - max((one.accuracy for one in half), default=measured.last.accuracy)

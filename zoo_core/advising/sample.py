@@ -19,8 +19,8 @@ from zoo_core.training.job import open_dataset
 
 FOLDS = 5
 MOST_IMAGES = 4000
-"""An accuracy over so many has an interval of at most 1.5 points to both sides, and one of 90 % less
-than 1: narrower than the differences that matter."""
+"""An accuracy over so many has an interval of at most 1.5 points to both sides, and one of 90 %
+less than 1: narrower than the differences that matter."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Sample:
 
     @property
     def baseline(self) -> float:
-        """The share of the most frequent class: the accuracy of an answer that looks at no image."""
+        """The share of the most frequent class, which an answer without a look reaches."""
         return float(np.bincount(self.part.targets).max() / len(self.part))
 
 

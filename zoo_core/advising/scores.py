@@ -24,8 +24,8 @@ def logme(features_NF: FloatArray, targets_N: Labels, classes: int) -> float:
 
     You, Liu, Wang, Long: LogME: Practical Assessment of Pre-trained Models for Transfer Learning.
     ICML 2021; the fixed point is that of You et al., JMLR 23, 2022. For the indicator y of a class:
-    w ~ N(0, I / a), y ~ N(F w, I / b), and the score is max over a, b of log p(y | F, a, b) / N. With
-    F = U S V', z = U'y and t = a / b, the stationary a and b are g / |m|^2 and
+    w ~ N(0, I / a), y ~ N(F w, I / b), and the score is max over a, b of log p(y | F, a, b) / N.
+    With F = U S V', z = U'y and t = a / b, the stationary a and b are g / |m|^2 and
     (N - g) / |F m - y|^2, where g = sum S^2 / (S^2 + t) and m is the posterior mean of w.
     """
     images, width = features_NF.shape
@@ -65,7 +65,8 @@ def h_score(features_NF: FloatArray, targets_N: Labels, classes: int) -> float:
     Bao et al.: An Information-Theoretic Approach to Transferability in Task Transfer Learning. ICIP
     2019: C is the covariance of the features, B that of the means of their classes. Shrunk, as
     Ibrahim, Ponomareva, Mazumder: Newer is not always better, 2021 (arXiv 2110.06893): C becomes
-    (1 - s) C + s tr(C) / F I with the s of Ledoit and Wolf (2004), and the score (1 - s) tr(C^-1 B).
+    (1 - s) C + s tr(C) / F I with the s of Ledoit and Wolf (2004), the score
+    (1 - s) tr(C^-1 B).
     """
     centred_NF, means_KF, shares_K = _moments(features_NF, targets_N, classes)
     covariance_FF = centred_NF.T @ centred_NF / len(centred_NF)

@@ -46,8 +46,8 @@ class Trial:
     epochs: int | None
     """None where the head alone is solved."""
     folds: int
-    right: dict[str, bool]
-    """Whether each measured image, by name, was answered rightly."""
+    right: dict[tuple[str, str], bool]
+    """Whether each measured image, by name and digest, was answered rightly."""
 
     @property
     def accuracy(self) -> float:
@@ -210,7 +210,7 @@ class Tuner:
         for cell in cells:
             answers = read_answers(self.folder.directory(cell)) if self.folder.is_finished(cell) else None
             if answers:
-                right = {answer.image: answer.is_right for answer in answers}
+                right = {(answer.image, answer.digest): answer.is_right for answer in answers}
                 found.append(Trial(strategy=cell.candidate.strategy, epochs=cell.config.epochs, folds=1, right=right))
         return found
 

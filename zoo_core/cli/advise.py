@@ -82,14 +82,14 @@ def advise(
 ) -> None:
     """Advise on a network and a strategy for your images, with reasons.
 
-    Every network with weights on this machine looks at each image once, and a head is cross-validated
-    on its features. Then strategies of the best network are tried in short trainings, as far as the
+    Every network with weights on this machine looks at each image once, and a head is
+    cross-validated on its features. Then strategies of the best network are tried in short trainings, as far as the
     budget goes. The same command goes on where it was stopped.
 
     \b
     zoo advise --data photos/
     zoo advise --data photos/ --budget 1h
-    zoo advise --data photos/ --backbone efficientnet_lite0,resnet50 --strategy head-only,last:1,full
+    zoo advise --data photos/ --backbone efficientnet_lite0,resnet50 --strategy head-only,full
     """
     if is_distributed():
         raise ZooError("zoo advise trains in one process, one training after the other. Start it without torchrun.")

@@ -11,7 +11,7 @@ import click
 from zoo_core.cli.common import bar_on, console, print_columns, warn
 from zoo_core.cli.comparing import CellBar, interval_text
 from zoo_core.errors import printable
-from zoo_core.wording import duration, percent, quoted
+from zoo_core.wording import duration, percent, quoted, short_seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from zoo_core.advising.probe import Probe
     from zoo_core.advising.sample import Sample
     from zoo_core.choosing.cells import Failure
+    from zoo_core.choosing.elsewhere import Trained
     from zoo_core.choosing.grid import Cell
     from zoo_core.training.job import Job
-    from zoo_core.training.run import Result
 
 MOST_NETWORKS = 20  # that stand in the table; `--json` has all
 SHOWN_BOUNDARIES = 3  # of the chosen network; the picture and `--json` have all
@@ -39,7 +39,7 @@ class AdviceScreen:
         self.folder, self.sample = folder, sample
         self.screen = console(error=True)
         self.title = ""
-        self.progress: Progress | None = None
+        self.network_bar: Progress | None = None
         self.task: Any = None
         self.bar: CellBar | None = None
 
@@ -84,30 +84,35 @@ class AdviceScreen:
         if self.bar is not None:
             self.bar.epochs = job.plan.epochs
 
-    def end(self, cell: Cell, outcome: Result | Failure) -> None:
+    def end(self, cell: Cell, outcome: Trained | Failure) -> None:
         from zoo_core.choosing.cells import Failure
 
         self._stop()
         if isinstance(outcome, Failure):
             told = f"failed: {outcome.reason}"
         else:
-            seconds = sum(report.seconds for report in outcome.trained.epochs)
-            told = f"{percent(outcome.evaluation.score)} ({seconds:.1f} s)"
+            told = f"{percent(outcome.score)} ({short_seconds(outcome.seconds)} s)"
         self._print(f"trial  {self.title}: {told}")
 
+    def progress(self, done: int, total: int) -> None:
+        self._move("trials", done, total)
+
+    def message(self, text: str) -> None:
+        self._print(text)
+
     def _move(self, name: str, done: int, total: int) -> None:
-        if self.progress is None:
-            self.progress = bar_on(self.screen)
-            self.task = self.progress.add_task("", total=total)
-            self.progress.start()
-        self.progress.update(self.task, description=f"{self.title}: {name}", completed=done, total=total)
+        if self.network_bar is None:
+            self.network_bar = bar_on(self.screen)
+            self.task = self.network_bar.add_task("", total=total)
+            self.network_bar.start()
+        self.network_bar.update(self.task, description=f"{self.title}: {name}", completed=done, total=total)
 
     def _stop(self) -> None:
-        if self.progress is not None:
-            self.progress.stop()
+        if self.network_bar is not None:
+            self.network_bar.stop()
         if self.bar is not None:
             self.bar.close()
-        self.progress = self.bar = None
+        self.network_bar = self.bar = None
 
     def _print(self, text: str) -> None:
         self.screen.print("\n".join(printable(line) for line in text.split("\n")), markup=False, soft_wrap=True)
