@@ -63,6 +63,7 @@ FLOORS = (
     "embedding",
     "saving",
     "choosing",
+    "advising",
     "listing",
     "testing",
     "scaffold",
