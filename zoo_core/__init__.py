@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         FreezeSpec,
         HeadSpec,
         Paper,
+        RunnerSpec,
     )
     from zoo_core.training.callback import Callback, NullCallback
     from zoo_core.training.run import Result
@@ -104,6 +105,7 @@ __all__ = [
     "Result",
     "Rule",
     "RunEvaluation",
+    "RunnerSpec",
     "Solvable",
     "Source",
     "TimmTwin",
@@ -176,6 +178,7 @@ _HOME = {
     "Result": "zoo_core.training.run",
     "Rule": "zoo_core.freezing.plan",
     "RunEvaluation": "zoo_core.evaluation",
+    "RunnerSpec": "zoo_core.specs",
     "Solvable": "zoo_core.model.solvers",
     "Source": "zoo_core.data.sources",
     "TRAINABLE": "zoo_core.freezing.plan",

@@ -19,9 +19,9 @@ from zoo_core.installing import install_hint
 from zoo_core.options import format_options, parse_options, split_name
 from zoo_core.registry import known_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 
-S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec, CommandSpec, MetricSpec, ExporterSpec)
+S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec, CommandSpec, MetricSpec, ExporterSpec, RunnerSpec)
 
 KINDS: dict[type, tuple[str, str]] = {
     BackboneSpec: ("backbone", "backbones"),
@@ -31,6 +31,7 @@ KINDS: dict[type, tuple[str, str]] = {
     CommandSpec: ("command", "commands"),
     MetricSpec: ("metric", "metrics"),
     ExporterSpec: ("exporter", "exporters"),
+    RunnerSpec: ("runner", "runners"),
 }
 """The word for each kind of spec, and its plural, which `zoo list` takes for all but commands."""
 
@@ -130,6 +131,9 @@ class Catalog:
 
     def exporter(self, text: str) -> Choice[ExporterSpec]:
         return self.choose(ExporterSpec, text)
+
+    def runner(self, text: str) -> Choice[RunnerSpec]:
+        return self.choose(RunnerSpec, text)
 
     @property
     def has_failures(self) -> bool:

@@ -7,8 +7,7 @@ an entry point:
 Each hook returns specs: facts only, so a plugin's module imports nothing heavy. The example of each
 hook is complete, and a test runs it.
 
-The module says for which hook API it was written, `HOOK_API = 2`; docs/hooks.md has the promise
-that goes with it.
+The module states its hook API, `HOOK_API = 2`; docs/hooks.md has the promise that goes with it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 import pluggy
 
 from zoo_core.result_specs import ExporterSpec, MetricSpec
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 
 PROJECT = "zoo"
 """The name of the pluggy project and of the entry-point group."""
@@ -273,5 +272,29 @@ def zoo_exporters() -> Sequence[ExporterSpec]:
     def run(path):
         network = torch.export.load(path).module()
         return lambda images_BCHW: network(torch.from_numpy(images_BCHW)).detach().numpy()
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def zoo_runners() -> Sequence[RunnerSpec]:
+    """Return the runners that this plugin provides: machines that train a comparison's cells.
+
+    `start` names a function `(options) -> concurrent.futures.Executor`. Since hook API 2.
+
+    # zoo_pool/plugin.py
+    from zoo_core import RunnerSpec, hookimpl
+
+    HOOK_API = 2
+
+    @hookimpl
+    def zoo_runners():
+        return [RunnerSpec(name="pool", start="zoo_pool.runner:start", summary="two processes of this machine")]
+
+    # zoo_pool/runner.py
+    from concurrent.futures import ProcessPoolExecutor
+
+    def start(options):
+        return ProcessPoolExecutor(2)
     """
     raise NotImplementedError

@@ -166,6 +166,12 @@ def _exporters(catalog: Catalog) -> Rows:
     return _with_options(catalog, ExporterSpec)
 
 
+def _runners(catalog: Catalog) -> Rows:
+    from zoo_core.specs import RunnerSpec
+
+    return _with_options(catalog, RunnerSpec)
+
+
 def _datasets(catalog: Catalog) -> Rows:
     from dataclasses import asdict
 
@@ -223,4 +229,5 @@ ROWS: dict[str, Callable[[Catalog], Rows]] = {
     "commands": _commands,
     "metrics": _metrics,
     "exporters": _exporters,
+    "runners": _runners,
 }

@@ -248,3 +248,23 @@ class CommandSpec(Checked):
         told = f"summary must be one line of at most {MAX_SUMMARY} characters"
         require(one, f"command '{self.name}': {told}, got {brief(self.summary)}")
         check_path(self.name, self.command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerSpec(Checked):
+    """Machines that train the cells of a comparison, several at a time: `zoo compare --on NAME`."""
+
+    name: str
+    start: str
+    """Import path of a function `(options) -> concurrent.futures.Executor`, which raises ZooError where the machines
+    cannot be reached. zoo submits one importable function, once a training; its argument and its result can be
+    pickled. A worker that dies should fail its own future alone. `shutdown(cancel_futures=True)` should also interrupt
+    the calls that run, as Ctrl-C does: a training then saves and ends."""
+    summary: str
+    options: type = NoOptions
+
+    def check(self) -> None:
+        check_name("runner", self.name)
+        check_texts(f"runner '{self.name}'", summary=self.summary)
+        check_path(self.name, self.start)
+        check_options(f"runner '{self.name}'", self.options)

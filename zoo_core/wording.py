@@ -25,6 +25,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def short_seconds(seconds: float) -> str:
+    """Seconds with one digit after the point; fewer than a tenth as "0.04", at least as "0.001"."""
+    return f"{seconds:.1f}" if seconds >= 0.1 or not seconds else f"{max(seconds, 0.001):.1g}"
+
+
 def quoted(path: object) -> str:
     """A path as a shell takes it: a command that names it can be copied."""
     return shlex.quote(str(path))

@@ -14,6 +14,7 @@ from zoo_core.specs import TASKS
 
 CORE = Path(__file__).parents[2] / "zoo_core"
 PLUGINS = Path(__file__).parents[2] / "plugins"
+OLD_RUNS = Path(__file__).parents[1] / "golden" / "fixtures" / "runs"
 
 # From the ground up, one name a floor. A module imports from its own floor and from those before it.
 FLOORS = (
@@ -24,6 +25,7 @@ FLOORS = (
     "verified",
     "json_index",
     "json_checks",
+    "csv_rows",
     "wording",
     "spec_checks",
     "layout",
@@ -133,7 +135,9 @@ def test_what_stands_above_the_line_imports_nothing_heavy(statement: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "arguments", [["list"], ["list", "strategies"], ["plugins"], ["--help"], ["finetune", "--help"]]
+    "arguments",
+    [["list"], ["list", "strategies"], ["plugins"], ["--help"], ["finetune", "--help"], ["runs", str(OLD_RUNS)]],
+    ids=lambda arguments: " ".join(arguments[:2]) if arguments[0] != "runs" else "runs",
 )
 def test_a_listing_command_never_imports_torch(arguments: list[str]) -> None:
     code = (
@@ -143,6 +147,7 @@ def test_a_listing_command_never_imports_torch(arguments: list[str]) -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stderr.strip().splitlines()[-1] == "False"
+    assert answer.stdout
 
 
 def test_no_architecture_is_named_in_core() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from zoo_core.choosing import cells as choosing_cells
+from zoo_core.choosing import one_cell
 from zoo_core.choosing.statistics import mcnemar
 from zoo_core.cli.main import zoo
 from zoo_core.errors import ZooError
@@ -33,8 +33,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Result]:
         done.append(finetune(*arguments))
         return done[-1]
 
-    finetune = choosing_cells.finetune
-    monkeypatch.setattr(choosing_cells, "finetune", counted)
+    finetune = one_cell.finetune
+    monkeypatch.setattr(one_cell, "finetune", counted)
     return done
 
 
@@ -129,7 +129,7 @@ def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    finetune = choosing_cells.finetune
+    finetune = one_cell.finetune
 
     def stopping(config: Any, *others: Any) -> Result:
         if config.head == "mlp:hidden=4" and config.seed == 0:
@@ -138,7 +138,7 @@ def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
             raise Interrupted("interrupted", 2)
         return finetune(config, *others)
 
-    monkeypatch.setattr(choosing_cells, "finetune", stopping)
+    monkeypatch.setattr(one_cell, "finetune", stopping)
     heads = ("--head", "mlp:hidden=4,linear,cosine", "--seeds", 2)
     with pytest.raises(
         Interrupted, match="interrupted; all that was done is kept. Go on: give the same command again."
@@ -150,9 +150,7 @@ def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
     assert "the same 4 images" in shown.out
     assert len(json.loads((tmp_path / "c" / "compare.json").read_text())["failed"]) == 1
 
-    monkeypatch.setattr(
-        choosing_cells, "finetune", lambda config, *others: finetune(replace(config, batch_size=2), *others)
-    )
+    monkeypatch.setattr(one_cell, "finetune", lambda config, *others: finetune(replace(config, batch_size=2), *others))
     call(*QUICK, *heads, "--data", photos, "--out", tmp_path / "c")
     assert len(trained) == 6
     assert capsys.readouterr().err.count("finished before") == 1
@@ -206,10 +204,10 @@ def test_runs_that_are_damaged_or_cannot_go_on_are_named_with_a_next_step(
     def refused(directory: Path, *others: Any) -> Result:
         raise CannotResume(directory, "lr was 1 and is 2")
 
-    monkeypatch.setattr(choosing_cells, "finetune", killed)
-    monkeypatch.setattr(choosing_cells, "resume", refused)
+    monkeypatch.setattr(one_cell, "finetune", killed)
+    monkeypatch.setattr(one_cell, "resume", refused)
     if readable:
-        monkeypatch.setattr(choosing_cells, "read_facts", lambda directory: None)
+        monkeypatch.setattr(one_cell, "read_facts", lambda directory: None)
     command = (*QUICK, "--head", "linear,cosine", "--data", photos, "--out", tmp_path / "c")
     with pytest.raises(ZooError, match="The first failed: RuntimeError: killed"):
         call(*command)

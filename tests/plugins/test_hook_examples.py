@@ -138,6 +138,13 @@ def test_the_examples_metric_measures(example: ModuleType) -> None:
     )
 
 
+@pytest.mark.parametrize("example", ["zoo_runners"], indirect=True)
+def test_the_examples_runner_is_an_executor(example: ModuleType) -> None:
+    (spec,) = example.zoo_runners()
+    with resolve(spec.start)(parse_options(spec.name, spec.options, "")) as executor:
+        assert executor.submit(abs, -1).result() == 1
+
+
 @pytest.mark.parametrize("example", ["zoo_exporters"], indirect=True)
 def test_the_examples_file_answers_as_the_network(example: ModuleType, tmp_path: Path) -> None:
     (spec,) = example.zoo_exporters()

@@ -95,10 +95,10 @@ def test_the_trials_change_nothing_and_tell_what_they_found(
 @pytest.mark.parametrize(
     ("changes", "because"),
     [
-        ({"strategy": "last:1"}, "trials take long but for a head alone"),
-        ({"head": "linear:pool=gem"}, "trials take long but for a head alone"),
+        ({"strategy": "last:1"}, "trials of other rates are quick only for a head alone"),
+        ({"head": "linear:pool=gem"}, "trials of other rates are quick only for a head alone"),
         ({"head": "logreg"}, "a head that is solved has none"),
-        ({"strategy": "head-only", "cache_gb": 0}, "trials take long"),
+        ({"strategy": "head-only", "cache_gb": 0}, "trials of other rates are quick only"),
     ],
 )
 def test_elsewhere_the_usual_rate_is_taken(

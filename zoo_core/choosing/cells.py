@@ -1,31 +1,33 @@
-"""Trains the cells of a grid one after the other. Finished ones stay as they are, and begun ones
-are resumed."""
+"""Trains the cells of a grid, one after the other or several at a time. Finished ones stay as they
+are, and begun ones are resumed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Protocol
 
-from zoo_core.attribution import naming_plugins
 from zoo_core.catalog import Catalog
+from zoo_core.choosing.elsewhere import Delivery, Trained, marked, order_of, take_over, train_elsewhere
 from zoo_core.choosing.folder import Folder
-from zoo_core.choosing.grid import PRETRAINED, Cell, Grid
+from zoo_core.choosing.grid import Cell, Grid
+from zoo_core.choosing.one_cell import train_cell, trainable_parameters
 from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
-from zoo_core.errors import DataError, UsageError, ZooError, reason_of
-from zoo_core.runs.directory import read_facts
+from zoo_core.errors import DataError, ZooError, reason_of
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback
 from zoo_core.training.job import Job, open_dataset
-from zoo_core.training.run import CannotResume, Result, finetune, resume
-from zoo_core.training.stopping import Interrupted
-from zoo_core.wording import quoted
+from zoo_core.training.stopping import ForcedExit, Interrupted, stop_on_signals
 
 USUAL_FOLDS = (10, 5, 3, 2)  # those that are named where more do not go
+STOP_POLL = 0.1  # seconds until a Ctrl-C reaches the trainings elsewhere; nobody notices so few
+STOPPING = "stopping: the trainings that run finish their step and are saved (once more to leave at once)"
+AGAIN = "Give the same command again to train it."
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,20 @@ class Watching(Protocol):
     """Follows the cells; the command line shows them."""
 
     def begin(self, number: int, cell: Cell) -> Callback:
-        """Cell `number` of the grid, counted from 1, is trained now: the callback of its
-        training."""
+        """Cell `number` of the grid, counted from 1, is trained now in this process: the callback of
+        its training."""
 
     def show(self, job: Job) -> None:
         """Its job is prepared."""
 
-    def end(self, cell: Cell, outcome: Result | Failure) -> None:
-        """It is trained, or has failed."""
+    def end(self, cell: Cell, outcome: Trained | Failure) -> None:
+        """A cell is trained, or has failed."""
+
+    def progress(self, done: int, total: int) -> None:
+        """So many of the cells that are trained elsewhere have ended."""
+
+    def message(self, text: str) -> None:
+        """A person should know this."""
 
 
 def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Source:
@@ -92,16 +100,33 @@ def _goes(source: Source, configs: Sequence[FinetuneConfig], folds: int) -> bool
     return True
 
 
-def train_cells(grid: Grid, folder: Folder, catalog: Catalog, watching: Watching) -> Outcome:
-    """Train every cell that is not finished, in the order of the grid, until all are or a signal
-    comes."""
+def train_cells(
+    grid: Grid, folder: Folder, catalog: Catalog, watching: Watching, executor: Executor | None = None
+) -> Outcome:
+    """Train every cell that is not finished, until all are or a signal comes: in the order of the
+    grid in this process, or by an executor, as many at a time as it takes.
+
+    A worker of the executor that dies is a failure of the cell that it trained.
+    """
+    todo = [cell for cell in grid.cells if not folder.is_finished(cell)]
+    if executor is None:
+        return _train_here(grid, todo, folder, catalog, watching)
+    return _train_elsewhere(grid, todo, folder, catalog, watching, executor)
+
+
+def _train_here(grid: Grid, todo: Sequence[Cell], folder: Folder, catalog: Catalog, watching: Watching) -> Outcome:
     failures: list[Failure] = []
-    for number, cell in enumerate(grid.cells, 1):
-        if folder.is_finished(cell):
-            continue
+    for cell in todo:
+
+        def begun(job: Job, cell: Cell = cell) -> None:
+            folder.note_parameters(cell, trainable_parameters(job))
+            watching.show(job)
+
+        directory, stopped_by = folder.directory(cell), None
         try:
-            with naming_plugins():
-                outcome: Result | Failure = _train(cell, folder, catalog, watching.begin(number, cell), watching.show)
+            result = train_cell(cell, directory, catalog, watching.begin(grid.cells.index(cell) + 1, cell), begun)
+            outcome: Trained | Failure = Trained.of(result)
+            stopped_by = result.stopped_by
         except Interrupted as stop:
             return Outcome(tuple(failures), stop.signum)
         except KeyboardInterrupt:  # while a training was prepared, and nothing was begun
@@ -110,35 +135,57 @@ def train_cells(grid: Grid, folder: Folder, catalog: Catalog, watching: Watching
             raise
         except Exception as error:  # of this cell alone: the others go on
             reason = str(error) if isinstance(error, ZooError) else reason_of(error)
-            outcome = Failure(grid.title(cell), folder.directory(cell), reason)
+            outcome = Failure(grid.title(cell), directory, reason)
             failures.append(outcome)
         watching.end(cell, outcome)
-        if isinstance(outcome, Result) and outcome.stopped_by is not None:
-            return Outcome(tuple(failures), outcome.stopped_by)
+        if stopped_by is not None:
+            return Outcome(tuple(failures), stopped_by)
     return Outcome(tuple(failures))
 
 
-def _train(cell: Cell, folder: Folder, catalog: Catalog, callback: Callback, show: Callable[[Job], None]) -> Result:
-    """Train a cell, or go on with it where it was begun."""
-    spec = catalog.backbone(cell.candidate.backbone).spec
-    if cell.candidate.weights == PRETRAINED and not spec.weights:
-        raise UsageError(f"'{spec.name}' has no pretrained weights; --weights none trains it from scratch.")
-
-    def begun(job: Job) -> None:
-        folder.note_parameters(cell, job.trainable_count(len(job.plan.phases) - 1))
-        show(job)
-
-    directory = folder.directory(cell)
-    if folder.is_begun(cell):
-        anew = f"remove {quoted(directory)} and give the same command again."
+def _train_elsewhere(
+    grid: Grid, todo: Sequence[Cell], folder: Folder, catalog: Catalog, watching: Watching, executor: Executor
+) -> Outcome:
+    failures: list[Failure] = []
+    told = False
+    with marked(folder.root) as token, stop_on_signals(lambda: watching.message(STOPPING)) as stop_request:
         try:
-            read_facts(directory)
-        except ZooError as damaged:
-            raise ZooError(f"{damaged} To train it anew, {anew}") from damaged
-        try:
-            return resume(directory, catalog, callback, begun)
-        except CannotResume as refused:
-            raise ZooError(
-                f"begun, and these have changed since:\n  {refused.changes}\nPut them back as they were, or {anew}"
-            ) from None
-    return finetune(replace(cell.config, out=str(directory)), catalog, callback, begun)
+            waiting = {
+                executor.submit(train_elsewhere, order_of(cell, folder.directory(cell), catalog, token)): cell
+                for cell in todo
+            }
+            while waiting:
+                watching.progress(len(todo) - len(waiting), len(todo))
+                done = wait(waiting, STOP_POLL, FIRST_COMPLETED).done
+                for future in [one for one in waiting if one in done]:
+                    cell = waiting.pop(future)
+                    outcome = _ended(future, grid, cell, folder, is_stopping=told)
+                    if isinstance(outcome, Failure):
+                        failures.append(outcome)
+                    if outcome is not None:
+                        watching.end(cell, outcome)
+                if stop_request.signal is not None and not told:
+                    told = True
+                    executor.shutdown(wait=False, cancel_futures=True)
+        except ForcedExit:
+            executor.shutdown(wait=False, cancel_futures=True)
+        return Outcome(tuple(failures), stop_request.signal)
+
+
+def _ended(
+    future: Future[Delivery], grid: Grid, cell: Cell, folder: Folder, *, is_stopping: bool
+) -> Trained | Failure | None:
+    """The outcome of a cell elsewhere, whose files are put into its directory; None for one that was stopped."""
+    title, directory = grid.title(cell), folder.directory(cell)
+    try:
+        delivery = future.result()
+    except Exception as error:
+        return None if is_stopping else Failure(title, directory, f"its worker ended: {reason_of(error)}. {AGAIN}")
+    if delivery.trainable_parameters is not None:
+        folder.note_parameters(cell, delivery.trainable_parameters)
+    if delivery.trained is not None:
+        take_over(delivery, directory)
+        return delivery.trained
+    if delivery.failure is not None:
+        return Failure(title, directory, delivery.failure)
+    return None if is_stopping else Failure(title, directory, f"a signal stopped its worker. {AGAIN}")

@@ -7,7 +7,6 @@ with more seeds, or another backbone, only those are trained that are not there 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from zoo_core.choosing.grid import Cell, Grid, settings_asked
 from zoo_core.devices.world import World
 from zoo_core.errors import UsageError, ZooError, printable
 from zoo_core.paths import json_text, write_text
-from zoo_core.runs.directory import CONFIG, MODEL, read_json
+from zoo_core.runs.directory import MODEL, read_json
 from zoo_core.training.checkpoint import remove_checkpoints
 from zoo_core.training.failing import only_writer
 
@@ -76,15 +75,6 @@ class Folder:
             return False
         remove_checkpoints(directory)  # the run may have been killed before it came to that
         return True
-
-    def is_begun(self, cell: Cell) -> bool:
-        """Whether a cell can be resumed. Files of one that was killed before it could be are
-        removed."""
-        directory = self.directory(cell)
-        if (directory / CONFIG).is_file():
-            return True
-        shutil.rmtree(directory, ignore_errors=True)
-        return False
 
     def note_parameters(self, cell: Cell, trainable: int) -> None:
         """Remember the trainable parameters of a cell, which a run does not."""

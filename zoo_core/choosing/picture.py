@@ -15,6 +15,7 @@ from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, MaxNLocator
 from zoo_core.errors import printable
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Metric
+from zoo_core.wording import short_seconds
 
 PICTURE = "compare.png"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
@@ -133,7 +134,7 @@ def about(number: float) -> int:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+    return f"{short_seconds(seconds)} s" if seconds < 10 else f"{seconds:,.0f} s"
 
 
 def _name(candidate: Candidate, results: Results) -> str:

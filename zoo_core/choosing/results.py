@@ -6,8 +6,8 @@ Shapes: N images, R repeats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean, stdev
 
@@ -19,7 +19,7 @@ from zoo_core.choosing.statistics import FloatArray
 from zoo_core.choosing.strangers import strangers
 from zoo_core.data.sources import Source
 from zoo_core.errors import ZooError
-from zoo_core.runs.answers import read_answers
+from zoo_core.runs.answers import Answer, read_answers
 from zoo_core.runs.card import score_of
 from zoo_core.runs.directory import ANSWERS, MODEL, Run, read_result, read_run
 from zoo_core.specs import TaskName
@@ -41,8 +41,8 @@ class CellResult:
     trainable_parameters: int | None
     model_bytes: int
     right: Mapping[str, bool] | None
-    """Whether each measured image, by name, was answered rightly; None where an image has no one
-    answer."""
+    """Whether each measured image was answered rightly, by its name, or by name and digest where
+    several have that name; None where an image has no one answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +134,17 @@ def read_results(grid: Grid, folder: Folder, source: Source) -> Results:
         try:
             if folder.is_finished(cell):
                 run = read_run(folder.directory(cell))
-                found.append(_read(cell, run, folder))
+                answers = read_answers(run.directory)
+                found.append((_read(cell, run, folder), answers))
                 runs.append((cell, run))
         except ZooError as error:
             damaged.append(f"{error} Remove {folder.directory(cell)} to train it anew.")
-    return Results(grid, tuple(found), (*damaged, *strangers(runs, source)))
+    shared = _shared_names(answers for _, answers in found if answers is not None)
+    cells = [
+        one if answers is None else replace(one, right={_key(answer, shared): answer.is_right for answer in answers})
+        for one, answers in found
+    ]
+    return Results(grid, tuple(cells), (*damaged, *strangers(runs, source)))
 
 
 def doubts(results: Results) -> list[str]:
@@ -160,7 +166,6 @@ def doubts(results: Results) -> list[str]:
 
 def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
     result, facts = read_result(run), run.facts
-    answers = read_answers(run.directory)
     return CellResult(
         cell=cell,
         task=facts.task,
@@ -172,8 +177,23 @@ def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
         seconds=result.get("seconds", 0.0),
         trainable_parameters=folder.trainable_parameters(cell),
         model_bytes=(run.directory / MODEL).stat().st_size,
-        right=None if answers is None else {answer.image: answer.is_right for answer in answers},
+        right=None,
     )
+
+
+def _shared_names(files: Iterable[Sequence[Answer]]) -> set[str]:
+    """The names that several images have, as in shards."""
+    digests: dict[str, str] = {}
+    return {answer.image for answers in files for answer in answers if _is_another(answer, digests)}
+
+
+def _is_another(answer: Answer, digests: dict[str, str]) -> bool:
+    """Whether an image of the same name and another content was met before; this one is noted."""
+    return bool(answer.digest) and digests.setdefault(answer.image, answer.digest) != answer.digest
+
+
+def _key(answer: Answer, shared: Collection[str]) -> str:
+    return f"{answer.image} {answer.digest}" if answer.image in shared else answer.image
 
 
 def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None) -> Row:

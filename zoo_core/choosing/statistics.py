@@ -1,7 +1,8 @@
 """How sure a comparison is: a test and an interval for two models on the same images, and resampled
 scores.
 
-Shapes: N images, R repeats, F shares of the training images, B resamples.
+Shapes: N images, R repeats, F shares of the training images, B resamples, P different outcomes, M
+answers to an image: of all candidates, shares and repeats.
 """
 
 from __future__ import annotations
@@ -65,17 +66,18 @@ def resampled_scores(right_GFRN: FloatArray, seed: int = 0) -> FloatArray:
 
     `right_GFRN` is 1 for a right answer, 0 for a wrong one, NaN for none. A resample draws N images
     and R repeats with replacement, and is the same for all candidates and shares, because they
-    answered the same images.
+    answered the same images. Images with the same outcomes everywhere are drawn together, because
+    only their number in a resample matters: 400,000 images then cost no more than a thousand.
     """
     groups, shares, repeats, images = right_GFRN.shape
-    flat = right_GFRN.reshape(-1, images)
-    known, right = np.isfinite(flat), np.nan_to_num(flat)
+    outcomes_PM, counts_P = _outcomes(right_GFRN.reshape(-1, images))
+    known, right = np.isfinite(outcomes_PM), np.nan_to_num(outcomes_PM)
     generator, blocks = np.random.default_rng(seed), []
-    for weights_BN in _weights(images, generator):
-        answered = weights_BN @ known.T.astype(np.float64)
-        scores = (weights_BN @ right.T) / np.where(answered > 0, answered, np.nan)
-        chosen = generator.integers(repeats, size=(len(weights_BN), 1, repeats))
-        by_repeat = scores.reshape(len(weights_BN), groups * shares, repeats)
+    for weights_BP in _weights(counts_P, generator):
+        answered = weights_BP @ known.astype(np.float64)
+        scores = (weights_BP @ right) / np.where(answered > 0, answered, np.nan)
+        chosen = generator.integers(repeats, size=(len(weights_BP), 1, repeats))
+        by_repeat = scores.reshape(len(weights_BP), groups * shares, repeats)
         drawn = np.take_along_axis(by_repeat, np.broadcast_to(chosen, by_repeat.shape), axis=2)
         counted = np.isfinite(drawn).sum(axis=2)
         blocks.append(np.nan_to_num(drawn).sum(axis=2) / np.where(counted > 0, counted, np.nan))
@@ -99,10 +101,18 @@ def images_to_reach(sizes_F: FloatArray, scores_FB: FloatArray, targets_B: Float
     return np.where(targets_B <= curves[0], 0.0, needed)
 
 
-def _weights(images: int, generator: np.random.Generator) -> Iterator[FloatArray]:
-    """How often each image is in each of the resamples, (block, N) at a time."""
-    left = RESAMPLES
+def _outcomes(right_MN: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """The P different columns, as rows (P, M), and the number of images with each (P)."""
+    codes_NM = np.ascontiguousarray(np.nan_to_num(right_MN, nan=2.0).astype(np.uint8).T)
+    rows_N = codes_NM.view(np.dtype((np.void, codes_NM.shape[1]))).ravel()
+    _, first_P, counts_P = np.unique(rows_N, return_index=True, return_counts=True)
+    return right_MN.T[first_P], counts_P
+
+
+def _weights(counts_P: npt.NDArray[np.int64], generator: np.random.Generator) -> Iterator[FloatArray]:
+    """How many images of each outcome are in each of the resamples, (block, P) at a time."""
+    left, images = RESAMPLES, counts_P.sum()
     while left:
-        block = min(left, max(1, AT_ONCE // images))
-        yield generator.multinomial(images, np.full(images, 1 / images), size=block).astype(np.float64)
+        block = min(left, max(1, AT_ONCE // len(counts_P)))
+        yield generator.multinomial(images, counts_P / images, size=block).astype(np.float64)
         left -= block

@@ -19,6 +19,7 @@ from zoo_core.cli.options import (
     given_settings,
     setting_options_without,
 )
+from zoo_core.cli.runners import executor_for, runner_options
 from zoo_core.data.places import short_title
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import ZooError
@@ -74,6 +75,7 @@ def axis_option(axis: str) -> Callable[[F], F]:
     metavar="DIR",
     help="Folder of the comparison.  [default: runs/compare-DATA]",
 )
+@runner_options
 @setting_options_without(*AXES, "fold", "train_share", "out")
 @config_option
 @json_option
@@ -85,6 +87,8 @@ def compare(
     folds: int | None,
     fractions: str | None,
     out: Path | None,
+    on: str | None,
+    jobs: int | str,
     config: Path | None,
     as_json: bool,
     **chosen: Any,
@@ -99,9 +103,10 @@ def compare(
     zoo compare --backbone resnet18,resnet50 --data photos/ --folds 5
     zoo compare --backbone resnet18 --strategy head-only,full --head linear,logreg --data photos/
     zoo compare --backbone resnet18 --weights pretrained,none --fractions 0.1,1 --data photos/
+    zoo compare --backbone resnet18,resnet50 --data photos/ --folds 5 --on ray:10.0.0.1:6379
     """
     if is_distributed():
-        raise ZooError("zoo compare trains in one process, one training after the other. Start it without torchrun.")
+        raise ZooError("each training of zoo compare is one process. Start it without torchrun; --jobs trains several.")
     texts = {axis: chosen.pop(PLURALS[axis]) for axis in AXES}
     values = {axis: split_values(axis, text) for axis, text in texts.items() if text is not None}
     asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, chosen)}
@@ -112,6 +117,8 @@ def compare(
     grid = make_grid(asked, values, seeds=seeds, folds=folds, shares=shares)
     catalog = catalog_of(ctx)
     check_names(grid, catalog)
+    if on is not None:
+        catalog.runner(on)
     announce("loading the engine and the list of images")
     from zoo_core.choosing.cells import check_data, train_cells
     from zoo_core.choosing.comparison import compare as compared
@@ -126,7 +133,12 @@ def compare(
         source = check_data(grid, catalog, scanning)
     with folder.held(), CellScreen(grid, folder, source) as screen:
         folder.claim(grid)
-        outcome = train_cells(grid, folder, catalog, screen)
+        finished = sum(map(folder.is_finished, grid.cells))
+        if finished:
+            screen.message(f"{finished} finished before")
+        device, cells = grid.cells[0].config.device, len(grid.cells) - finished
+        with executor_for(catalog, on, jobs, device=device, cells=cells, message=screen.message) as executor:
+            outcome = train_cells(grid, folder, catalog, screen, executor)
         comparison = compared(read_results(grid, folder, source), folder.root, data, outcome.failures)
         write_text(folder.root / JSON, json_text(comparison.to_dict()))
         draw(folder.root / PICTURE, comparison)

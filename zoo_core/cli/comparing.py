@@ -13,19 +13,19 @@ from zoo_core.cli.running import TrainingScreen
 from zoo_core.errors import printable
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.wording import human_count, megabytes, percent, quoted
+from zoo_core.wording import human_count, megabytes, percent, quoted, short_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo_core.choosing.cells import Failure
     from zoo_core.choosing.comparison import Comparison, Difference, Level, WithoutPretraining
+    from zoo_core.choosing.elsewhere import Trained
     from zoo_core.choosing.folder import Folder
     from zoo_core.data.sources import Source
     from zoo_core.runs.epochs import EpochReport
     from zoo_core.tasks.metrics import Metric
     from zoo_core.training.job import Job
-    from zoo_core.training.run import Result
 
 
 class CellScreen:
@@ -34,7 +34,6 @@ class CellScreen:
     def __init__(self, grid: Grid, folder: Folder, source: Source) -> None:
         self.grid, self.folder, self.source = grid, folder, source
         self.screen = console(error=True)
-        self.number = 0
         self.bar: _CellBar | None = None
 
     def __enter__(self) -> CellScreen:
@@ -55,10 +54,6 @@ class CellScreen:
             self.bar.close()
 
     def begin(self, number: int, cell: Cell) -> TrainingScreen:
-        skipped = number - self.number - 1
-        if skipped:
-            self._print(f"{skipped} finished before")
-        self.number = number
         self.bar = _CellBar(self.screen, printable(self.grid.title(cell)))
         return self.bar
 
@@ -66,7 +61,7 @@ class CellScreen:
         if self.bar is not None:
             self.bar.epochs = job.plan.epochs
 
-    def end(self, cell: Cell, outcome: Result | Failure) -> None:
+    def end(self, cell: Cell, outcome: Trained | Failure) -> None:
         from zoo_core.choosing.cells import Failure
         from zoo_core.tasks import task_named
 
@@ -75,10 +70,17 @@ class CellScreen:
         if isinstance(outcome, Failure):
             told = f"failed: {outcome.reason}"
         else:
-            seconds = sum(report.seconds for report in outcome.trained.epochs)
-            told = f"{task_named(outcome.task).metric.text(outcome.evaluation.score)} ({seconds:.1f} s)"
-        place = f"{self.number:>{len(str(len(self.grid.cells)))}}/{len(self.grid.cells)}"
+            told = f"{task_named(outcome.task).metric.text(outcome.score)} ({short_seconds(outcome.seconds)} s)"
+        cells = self.grid.cells
+        place = f"{cells.index(cell) + 1:>{len(str(len(cells)))}}/{len(cells)}"
         self._print(f"{place}  {self.grid.title(cell)}: {told}")
+
+    def progress(self, done: int, total: int) -> None:
+        self.bar = self.bar or _CellBar(self.screen, "trainings")
+        self.bar.count(done, total)
+
+    def message(self, text: str) -> None:
+        self._print(text)
 
     def _print(self, text: str) -> None:
         self.screen.print("\n".join(printable(line) for line in text.split("\n")), markup=False, soft_wrap=True)
@@ -93,6 +95,10 @@ class _CellBar(TrainingScreen):
 
     def on_epoch(self, report: EpochReport) -> None:
         pass
+
+    def count(self, done: int, total: int) -> None:
+        """Trainings elsewhere: so many have ended."""
+        super()._move(f"{self.title}: {done} of {total}", done, total)
 
     def message(self, text: str) -> None:
         from zoo_core.training.run import STOPPING
@@ -144,7 +150,7 @@ def _show_rows(comparison: Comparison, metric: Metric) -> None:
     cells["images"] = [f"{row.images:,}" for row in rows]
     if not all(row.is_complete for row in rows):
         cells["trainings"] = [f"{row.trainings} of {row.planned}" for row in rows]
-    cells["seconds"] = [f"{row.seconds:.1f}" for row in rows]
+    cells["seconds"] = [short_seconds(row.seconds) for row in rows]
     cells["trained"] = [human_count(row.trainable_parameters) for row in rows]
     cells["size"] = [megabytes(row.model_bytes) for row in rows]
     lines = [list(line) for line in zip(*cells.values(), strict=True)]

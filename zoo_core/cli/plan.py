@@ -12,7 +12,7 @@ from zoo_core.cli.options import Command, Option, asked_settings, config_option,
 from zoo_core.errors import printable
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.wording import human_count, megabytes
+from zoo_core.wording import human_count, megabytes, short_seconds
 
 if TYPE_CHECKING:
     from zoo_core.freezing.plan import Plan, Rule
@@ -140,7 +140,7 @@ def _spans(plan: Plan) -> list[str]:
 def _seconds(seconds: float) -> str:
     """A duration as a person says it."""
     if seconds < 90:
-        return f"{seconds:.1f} s"
+        return f"{short_seconds(seconds)} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 

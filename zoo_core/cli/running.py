@@ -27,7 +27,7 @@ from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.wording import human_count, megabytes, percent, quoted
+from zoo_core.wording import human_count, megabytes, percent, quoted, short_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,7 +130,7 @@ class TrainingScreen:
                 self.has_header = True
             self.screen.print(
                 f"{report.epoch:>7} {report.train_loss:>11.4f} {report.val_loss:>9.4f} "
-                f"{self.metric.text(report.val_score):>13} {report.seconds:>8.1f}"
+                f"{self.metric.text(report.val_score):>13} {short_seconds(report.seconds):>8}"
             )
 
     def message(self, text: str) -> None:

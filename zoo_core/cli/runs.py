@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.cli.common import json_option, print_columns, print_json, warn
-from zoo_core.wording import percent
+from zoo_core.csv_rows import csv_writer
+from zoo_core.wording import percent, short_seconds
 
 if TYPE_CHECKING:
     from zoo_core.runs.summary import RunSummary
@@ -104,7 +104,9 @@ def _cells(run: RunSummary) -> list[str]:
     if run.score is None or run.metric is None:
         score, seconds = f"epoch {run.epochs} of {run.planned_epochs}", "-"
     else:
-        score, seconds = task_named(run.task).metric.text(run.score), f"{run.seconds or 0:.0f}"
+        spent = run.seconds or 0.0
+        score = task_named(run.task).metric.text(run.score)
+        seconds = short_seconds(spent) if spent < 10 else f"{spent:.0f}"
     low_high = "-" if run.interval is None else " to ".join(percent(share) for share in run.interval)
     images = "-" if run.images is None else str(run.images)
     facts = [run.directory, run.backbone, run.head, run.strategy, run.weights, run.data]
@@ -115,7 +117,7 @@ def _csv(found: list[RunSummary]) -> str:
     from zoo_core.runs.summary import RunSummary
 
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv_writer(text)
     names = [field.name for field in fields(RunSummary)]
     writer.writerow(names)
     for run in found:

@@ -174,4 +174,9 @@ def training_steps(count: int, size: int, *, least: int = 2) -> int:
 
 def default_workers() -> int:
     """The number of decoding threads: one a usable core, 16 at most."""
-    return max(1, min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    return min(16, usable_cores())
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

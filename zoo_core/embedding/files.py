@@ -5,7 +5,6 @@ Shapes: N images, V views, F features, K labels or numbers.
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo_core.csv_rows import csv_writer
 from zoo_core.embedding import POOLED
 from zoo_core.errors import UsageError, ZooError, printable, shown
 from zoo_core.installing import install_hint
@@ -72,7 +72,7 @@ def _write_npz(path: Path, table: FeatureTable, watch: Watch) -> None:
 def _write_csv(path: Path, table: FeatureTable, watch: Watch) -> None:
     """A row for each view of an image; nine digits give a float32 back to the bit."""
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = csv_writer(stream)
         for start, chunk in _chunks(table, watch):
             facts = _facts(table, start, start + len(chunk))
             if start == 0:

@@ -32,6 +32,7 @@ from zoo_core.devices.transfer import is_accelerator, to_cpu_async, to_device
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
 from zoo_core.frozen.cache_items import CacheItem, CacheItems
+from zoo_core.frozen.computing_alone import computing_alone
 from zoo_core.frozen.inputs import CachedFeatures, IntArray, group_size
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import EXACT, ON_DISK, READ_AT_ONCE, as_features, as_rows, from_rows, to_rows
@@ -95,24 +96,24 @@ class FeatureCache:
 
         Each process computes its share of those that its machine lacks; `watch` gets (items done, items).
         """
-        ordered = sorted(splits)
-        prefix = cache(make_prefix)
+        ordered, prefix = sorted(splits), cache(make_prefix)
         missing = self._missing(ordered, items)
-        sharing = world.ranks_sharing(self.root)  # a barrier: no process adds before all have looked
-        taken = 0
-        with world.raise_together():
-            if len(missing) and world.rank == sharing[0]:
-                taken = sum(take_old(self, split, prefix, items, missing) for split in ordered)
-                taken += sum(take_exact(self, split, items, missing) for split in ordered)
-        if any(world.all_gather_object(taken)):
-            missing = self._missing(ordered, items)
-            world.barrier()
-        with world.raise_together():
-            if len(missing):
-                start = self._start(ordered[0], items, missing)
-                size = group_size(self.device)
-                groups = [missing[place : place + size] for place in range(0, len(missing), size)]
-                self._compute(prefix(), start, items, world.shard(groups, sharing), watch)
+        with computing_alone(self.folder(ordered[-1]), len(missing), world, watch) as has_waited:
+            missing = self._missing(ordered, items) if has_waited else missing
+            sharing, taken = world.ranks_sharing(self.root), 0  # a barrier: no process adds before all have looked
+            with world.raise_together():
+                if len(missing) and world.rank == sharing[0]:
+                    taken = sum(take_old(self, split, prefix, items, missing) for split in ordered)
+                    taken += sum(take_exact(self, split, items, missing) for split in ordered)
+            if any(world.all_gather_object(taken)):
+                missing = self._missing(ordered, items)
+                world.barrier()
+            with world.raise_together():
+                if len(missing):
+                    start = self._start(ordered[0], items, missing)
+                    size = group_size(self.device)
+                    groups = [missing[place : place + size] for place in range(0, len(missing), size)]
+                    self._compute(prefix(), start, items, world.shard(groups, sharing), watch)
         for split in ordered:
             self.store(split).refresh()
             self._proven.add(self.folder(split))

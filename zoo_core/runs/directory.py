@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, ZooError, reason_of
 from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES, MAX_METRICS_LINES, json_text, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.tasks import ALL
-from zoo_core.tensors import tensors_written
 from zoo_core.wording import quoted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -181,6 +181,8 @@ class RunWriter:
 
     def model_written(self, tensors: Iterable[tuple[str, Tensor]]) -> AbstractContextManager[None]:
         """Write the weights while a block runs. They take their name at its end: that marks a finished run."""
+        from zoo_core.tensors import tensors_written  # it imports torch, which a listing of runs does without
+
         return tensors_written(self.directory / MODEL, dict(tensors))
 
     def write_card(self, text: str) -> None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor, nn
-from torch.nn import functional
 
 from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.json_checks import as_count, as_list, as_number
@@ -20,6 +18,9 @@ from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
 from zoo_core.tasks.metrics import ACCURACY, Baseline
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, same_length
+
+if TYPE_CHECKING:  # listing runs needs a task's words, and not torch
+    from torch import Tensor, nn
 
 MAX_COUNTED = 20  # classes whose counts fit into the cells of the picture
 
@@ -52,6 +53,8 @@ class Classification(Task[ClassEvaluation]):
 
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
         """Cross-entropy of logits (B, K) and class indices (B), or shares of the classes (B, K)."""
+        from torch.nn import functional
+
         return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
 
     def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> ClassEvaluation:

@@ -9,18 +9,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
-from torch.nn import functional
 
 from zoo_core.errors import printable, shown
 from zoo_core.json_checks import as_list, as_number, as_text
 from zoo_core.tasks.metrics import Baseline, Counts, FloatArray, Metric, average_precision, f1
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, same_length
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 THRESHOLD = 0.5  # the probability above which a label is predicted
 MAX_BARS = 1000  # more are narrower than a pixel, and each is an object of its own
@@ -121,6 +122,8 @@ class Multilabel(Task[LabelEvaluation]):
 
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
         """Binary cross-entropy of logits and targets (B, K), the mean over labels."""
+        from torch.nn import functional
+
         softened = targets * (1 - label_smoothing) + label_smoothing / 2
         return functional.binary_cross_entropy_with_logits(outputs, softened)
 

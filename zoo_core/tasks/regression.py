@@ -9,11 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from zoo_core.errors import DataError, printable, shown
 from zoo_core.json_checks import as_list, as_number, as_text
@@ -21,7 +19,11 @@ from zoo_core.tasks import metrics
 from zoo_core.tasks.metrics import Baseline, FloatArray, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
 from zoo_core.tasks.task import Answers, Task, figure_text, same_length
-from zoo_core.tasks.units import in_units, units_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from zoo_core.tasks.units import Units
 
 MAX_PANELS = 9  # scatter plots in the picture
 LARGEST = float(np.finfo(np.float32).max)
@@ -102,7 +104,7 @@ class Regression(Task[NumberEvaluation]):
 
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
         """Mean squared error (B, K), in standard deviations of the training targets."""
-        units = units_of(head)
+        units = _units_of(head)
         return ((outputs - targets) / (1 if units is None else units.std)).square().mean()
 
     def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> NumberEvaluation:
@@ -125,17 +127,21 @@ class Regression(Task[NumberEvaluation]):
 
     def finish_head(self, head: nn.Module, num_outputs: int) -> nn.Module:
         """The head with `Units` behind it: from standardised numbers to the targets' units."""
+        from zoo_core.tasks.units import in_units
+
         return in_units(head, num_outputs)
 
     def fit_units(self, head: nn.Module, targets: Targets) -> None:
-        units = units_of(head)
+        import torch
+
+        units = _units_of(head)
         if units is not None:
             with torch.no_grad():
                 units.set_from(torch.from_numpy(targets))
 
     def match_units(self, head: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         for name, child in head.named_children():
-            if child is units_of(head) and f"{name}.mean" in tensors:
+            if child is _units_of(head) and f"{name}.mean" in tensors:
                 child.to(tensors[f"{name}.mean"].dtype)
 
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
@@ -255,3 +261,9 @@ def parsed_number(text: str) -> float:
 def is_storable(value: float) -> bool:
     """Whether a number is finite and within float32."""
     return math.isfinite(value) and abs(value) <= LARGEST
+
+
+def _units_of(head: nn.Module) -> Units | None:
+    from zoo_core.tasks.units import units_of
+
+    return units_of(head)

@@ -8,16 +8,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
 
 from zoo_core.errors import DataError, printable
 from zoo_core.specs import TaskName
 from zoo_core.tasks.metrics import Baseline, Evaluation, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 BoolArray = npt.NDArray[np.bool_]
 Answers = tuple[tuple[str, float], ...]

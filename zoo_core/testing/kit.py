@@ -12,18 +12,19 @@ from typing import Any
 from zoo_core.discovery import registered_specs
 from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.spec_checks import collecting_faults, fault_of
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 from zoo_core.testing.build_rules import BUILD_RULES
 from zoo_core.testing.check import Check, checks_of, rule
 from zoo_core.testing.command_rules import COMMAND_RULES
 from zoo_core.testing.dataset_rules import DATASET_RULES
-from zoo_core.testing.fact_rules import FACT_RULES
+from zoo_core.testing.fact_rules import FACT_RULES, has_a_name_of_its_own, has_options_that_a_text_can_give
 from zoo_core.testing.head_rules import HEAD_RULES
 from zoo_core.testing.output_rules import OUTPUT_RULES, SLOW_RULES
 from zoo_core.testing.result_rules import EXPORTER_RULES, METRIC_RULES
 from zoo_core.testing.strategy_rules import STRATEGY_RULES
 
 BACKBONE_RULES = (*BUILD_RULES, *FACT_RULES, *OUTPUT_RULES)
+RUNNER_RULES = (has_a_name_of_its_own, has_options_that_a_text_can_give)
 MOST_NAMED = 8  # of the packages that a plugin imports too early
 DECLARED = "EXPECTED_FAILURES"
 """The name in a plugin's module of its declared failures: patterns of checks' names, with
@@ -70,7 +71,8 @@ def plugin_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
     checks += _of_specs(plugin, "zoo_datasets", DatasetSpec, DATASET_RULES)
     checks += _of_specs(plugin, "zoo_commands", CommandSpec, COMMAND_RULES)
     checks += _of_specs(plugin, "zoo_metrics", MetricSpec, METRIC_RULES)
-    return checks + _of_specs(plugin, "zoo_exporters", ExporterSpec, EXPORTER_RULES)
+    checks += _of_specs(plugin, "zoo_exporters", ExporterSpec, EXPORTER_RULES)
+    return checks + _of_specs(plugin, "zoo_runners", RunnerSpec, RUNNER_RULES)
 
 
 def backbone_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:

@@ -72,7 +72,7 @@ def default_lr_search(
     if config.lr is not None or all(only_solved(plan, phase, head) for phase in plan.phases):
         return "", "a head that is solved has none"
     if not all(split is not None and split.pooled for split in splits):
-        return "", "it suits most heads, and trials take long but for a head alone on cached, pooled features"
+        return "", "trials of other rates are quick only for a head alone on cached, pooled features"
     if images < FEWEST_FOR_TRIALS:
         return "", f"{images} images are too few for trials"
     return "trials", "trials of a head on cached features take seconds"

@@ -1,0 +1,1 @@
+"""The runner ray: trainings on the machines of a Ray cluster."""

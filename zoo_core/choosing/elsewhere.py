@@ -1,0 +1,196 @@
+"""A cell in another process, of this machine or of another: its order, and its delivery.
+
+A process that sees the folder of the comparison trains in there, so that a stopped training can be
+resumed. Any other trains in a folder of its own, and delivers the files of the finished run.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoo_core.catalog import Catalog, Entry, open_catalog
+from zoo_core.choosing.grid import Cell
+from zoo_core.choosing.one_cell import train_cell, trainable_parameters
+from zoo_core.data.places import absolute_place
+from zoo_core.discovery import CORE
+from zoo_core.errors import DataError, ZooError, reason_of
+from zoo_core.paths import json_text, write_text, written_whole
+from zoo_core.runs.directory import CONFIG, MODEL, read_json
+from zoo_core.specs import TaskName
+from zoo_core.training.callback import NullCallback
+from zoo_core.training.job import Job
+from zoo_core.training.run import Result
+from zoo_core.training.stopping import Interrupted
+from zoo_core.version import __version__
+
+MARK = ".here"
+"""A file in the folder of a comparison, with a token: a process that reads it there sees the folder."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A cell that was trained: its score, and the seconds of its epochs."""
+
+    task: TaskName
+    score: float
+    seconds: float
+
+    @classmethod
+    def of(cls, result: Result) -> Trained:
+        seconds = sum(report.seconds for report in result.trained.epochs)
+        return cls(result.task, result.evaluation.score, seconds)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A cell as another process gets it: plain data, which can be pickled."""
+
+    cell: Cell
+    directory: Path
+    """Its run directory on the machine of the order, absolute."""
+    token: str
+    host: str
+    versions: Mapping[str, str]
+    """The versions by distribution that its result depends on."""
+    needs_data_here: bool
+    """Whether the data are files, which must have the same path where the cell is trained."""
+    with_plugins: bool
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The end of a cell elsewhere: trained, failed for a reason, or stopped by a signal."""
+
+    trained: Trained | None = None
+    failure: str | None = None
+    stopped_by: int | None = None
+    trainable_parameters: int | None = None
+    files: Mapping[str, bytes] | None = None
+    """The run's files by name; None where they are in the run directory already."""
+
+
+@contextmanager
+def marked(root: Path) -> Iterator[str]:
+    """Mark the folder of a comparison, for the processes that see it; the value is the token."""
+    token = secrets.token_hex(16)
+    write_text(root / MARK, token)
+    try:
+        yield token
+    finally:
+        (root / MARK).unlink(missing_ok=True)
+
+
+def order_of(cell: Cell, directory: Path, catalog: Catalog, token: str) -> Order:
+    """The order to train a cell elsewhere. Raises UsageError for a backbone, head or strategy that there is not."""
+    config = cell.config
+    data, weights = absolute_place(config.data_text), absolute_place(config.weights)
+    return Order(
+        cell=replace(cell, config=replace(config, data=data, weights=weights)),
+        directory=directory.absolute(),
+        token=token,
+        host=socket.gethostname(),
+        versions=_versions(cell, catalog),
+        needs_data_here=os.path.exists(data),
+        with_plugins=any(record.distribution != CORE for record in catalog.records),
+    )
+
+
+def train_elsewhere(order: Order) -> Delivery:
+    """Train the cell of an order in this process; an error is delivered too."""
+    trainable: list[int] = []
+
+    def show(job: Job) -> None:
+        trainable.append(trainable_parameters(job))
+
+    with tempfile.TemporaryDirectory(prefix="zoo-cell-", ignore_cleanup_errors=True) as own:
+        sees_folder = _token_in(order.directory.parent) == order.token
+        directory = order.directory if sees_folder else Path(own) / order.directory.name
+        try:
+            catalog = _catalog(with_plugins=order.with_plugins)
+            _check_machine(order, catalog)
+            result = train_cell(order.cell, directory, catalog, NullCallback(), show)
+            files = None if sees_folder else {path.name: path.read_bytes() for path in directory.iterdir()}
+            return Delivery(
+                trained=Trained.of(result),
+                stopped_by=result.stopped_by,
+                trainable_parameters=next(iter(trainable), None),
+                files=files,
+            )
+        except Interrupted as stop:
+            return Delivery(stopped_by=stop.signum)
+        except KeyboardInterrupt:  # while the training was prepared, and nothing was begun
+            return Delivery(stopped_by=signal.SIGINT)
+        except Exception as error:
+            reason = str(error) if isinstance(error, ZooError) else reason_of(error)
+            here = socket.gethostname()
+            return Delivery(failure=reason if here == order.host else f"on {here}: {reason}")
+
+
+def take_over(delivery: Delivery, directory: Path) -> None:
+    """Put delivered files into the run directory; the weights come last, which mark a finished run.
+
+    The config then names the directory as a training in this process does.
+    """
+    if delivery.files is not None:
+        shutil.rmtree(directory, ignore_errors=True)  # one that was begun here
+        for name in sorted(delivery.files, key=lambda name: name == MODEL):
+            with written_whole(directory / name) as temporary:
+                temporary.write_bytes(delivery.files[name])
+    facts = read_json(directory / CONFIG)
+    if facts["config"]["out"] != str(directory):
+        facts["config"]["out"] = str(directory)
+        write_text(directory / CONFIG, json_text(facts))
+
+
+@cache
+def _catalog(*, with_plugins: bool) -> Catalog:
+    """A process trains many cells, and the plugins stay the same."""
+    return open_catalog(with_plugins=with_plugins)
+
+
+def _versions(cell: Cell, catalog: Catalog) -> dict[str, str]:
+    choice = cell.candidate
+    chosen: list[Entry[Any]] = [catalog.backbone(choice.backbone).entry, catalog.head(choice.head).entry]
+    if choice.strategy != "auto":
+        chosen.append(catalog.strategy(choice.strategy).entry)
+    return {"torch": torch.__version__, CORE: __version__, **{one.distribution: one.version for one in chosen}}
+
+
+def _check_machine(order: Order, catalog: Catalog) -> None:
+    """Raise ZooError where this machine has other versions, DataError where it lacks the images."""
+    here = _versions(order.cell, catalog)
+    others = [
+        f"{name} {here.get(name, 'from another distribution')} and not {version}"
+        for name, version in order.versions.items()
+        if here.get(name) != version
+    ]
+    if others:
+        raise ZooError(
+            f"this machine has {', '.join(others)}, and results of different versions do not compare. Install the same "
+            "versions on all machines."
+        )
+    data = order.cell.config.data_text
+    if order.needs_data_here and not os.path.exists(data):
+        raise DataError(
+            f"there is no {data} on this machine. Every machine reads the images from the same path: share the folder, "
+            "copy it to there, or take data of the Hub."
+        )
+
+
+def _token_in(folder: Path) -> str | None:
+    with suppress(OSError, ValueError):  # not there, or something else
+        return (folder / MARK).read_text(encoding="utf-8")
+    return None

@@ -1,0 +1,146 @@
+"""Processes of this machine that train cells at the same time, and how many of them fit.
+
+Each has a session of its own, so that a Ctrl-C reaches it once, through the executor. Killed with
+-9, this process takes them along: each hears of its end, saves and stops.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+import torch
+
+from zoo_core.data.batches import usable_cores
+from zoo_core.devices.transfer import is_accelerator
+from zoo_core.errors import ZooError
+from zoo_core.wording import megabytes
+
+T = TypeVar("T")
+
+CORES = 4  # of one training
+MEMORY = 4 * 10**9  # bytes of one training
+PRELOADED = ("zoo_core.choosing.elsewhere", "zoo_core.runs.plots")
+
+
+def fitting(device: torch.device) -> tuple[int, str]:
+    """The number of trainings that this machine takes at a time, and the reason."""
+    if is_accelerator(device):
+        return 1, f"{device} is filled by one training"
+    cores, memory = usable_cores(), _free_memory()
+    by_cores = max(1, cores // CORES)
+    if memory is not None and memory // MEMORY < by_cores:
+        return max(1, memory // MEMORY), f"{megabytes(memory)} of memory are free, and one may take {megabytes(MEMORY)}"
+    return by_cores, f"there are {cores} cores, and one computes with {CORES}"
+
+
+class LocalProcesses(ThreadPoolExecutor):
+    """Calls functions in processes, each with its share of the cores. A process that dies fails its
+    own call alone, and another takes its place.
+
+    `shutdown(cancel_futures=True)` interrupts the calls that run.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs, "zoo-job")
+        self._cores_each = max(1, torch.get_num_threads() // jobs)
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        return super().submit(self._call, function, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if cancel_futures:
+            for worker in tuple(self._busy):
+                worker.interrupt()
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        while self._idle:
+            self._idle.pop().close()
+
+    def _call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        worker = self._idle.pop() if self._idle else _Worker(self._cores_each)
+        self._busy.add(worker)
+        try:
+            answer = worker.call(function, args, kwargs)
+        finally:
+            self._busy.discard(worker)
+        self._idle.append(worker)
+        if isinstance(answer, BaseException):
+            raise answer
+        result: T = answer
+        return result
+
+
+class _Worker:
+    """A process that answers one call after the other."""
+
+    def __init__(self, threads: int) -> None:
+        context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+        if sys.platform == "linux":  # torch is imported once, by the server that forks
+            context.set_forkserver_preload(list(PRELOADED))
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result, or the exception that it raised. Raises ZooError where the process died."""
+        try:
+            self.connection.send((function, args, kwargs))
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            code = self.process.exitcode
+            end = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            raise ZooError(f"the process was {end}; too little memory may be the reason (--jobs 1)") from None
+
+    def interrupt(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGINT)
+
+    def close(self) -> None:
+        """End it; it waits for a call, and hears that none will come."""
+        self.connection.close()
+        self.process.join()
+
+
+def _serve(connection: Connection, threads: int) -> None:
+    """Answer the calls that come through a connection, until it is closed."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    threading.Thread(target=_stop_with_parent, name="zoo-parent", daemon=True).start()
+    torch.set_num_threads(threads)
+    with suppress(EOFError, KeyboardInterrupt):
+        while True:
+            function, args, kwargs = connection.recv()
+            try:
+                answer = function(*args, **kwargs)
+            except Exception as error:
+                answer = error
+            connection.send(answer)
+
+
+def _stop_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _free_memory() -> int | None:
+    """The bytes that processes can still take on this machine; None where it does not say."""
+    with suppress(OSError, ValueError, StopIteration):
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            line = next(line for line in lines if line.startswith("MemAvailable:"))
+        return 1024 * int(line.split()[1])
+    return None
