@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,14 +15,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import nn
 from zoo_lora.adapters import adapt, can_be_adapted, merge
 from zoo_lora.strategy import LoraOptions, lora
 
 import zoo_core
 from zoo_core import AppliedPlan, Chain, FinetuneConfig, Model, UsageError, parse_options
-from zoo_core.cli.main import zoo as command_line
 from zoo_core.testing import make_photos
 
 CATALOG = zoo_core.open_catalog()
@@ -209,7 +206,8 @@ def test_a_backbone_with_nothing_to_adapt_is_refused() -> None:
 
 
 def test_the_plan_counts_the_adapters_parameters() -> None:
-    answer = zoo("plan", "--backbone", "resnet18", "--strategy", "lora:rank=4,last=1", "--json")
+    command = [sys.executable, "-W", "error", "-m", "zoo_core", "plan", "--backbone", "resnet18", "--json"]
+    answer = subprocess.check_output([*command, "--strategy", "lora:rank=4,last=1"], text=True)
     base = plain_model().part("layer4")
     shapes = [module.weight.shape for module in base.modules() if isinstance(module, nn.Conv2d)]
     expected = sum(4 * (inner * height * width + outer) for outer, inner, height, width in shapes)
@@ -236,13 +234,6 @@ def test_one_seed_gives_one_file_byte_for_byte(config: FinetuneConfig, tmp_path:
     assert digest("a") == digest("b") != digest("c", seed=1)
 
 
-def zoo(*arguments: object, **env: str) -> str:
-    """What the command prints, which is called in this process."""
-    answer = CliRunner(env=env).invoke(command_line, [*map(str, arguments)], catch_exceptions=False)
-    assert answer.exit_code == 0, answer.output
-    return answer.stdout
-
-
 WITHOUT = """
 import sys
 sys.modules["peft"] = sys.modules["zoo_lora"] = None  # an import of either fails
@@ -251,28 +242,23 @@ print([round(share, 5) for _, share in zoo_core.load(sys.argv[1], device="cpu").
 """
 
 
-def test_a_run_opens_where_neither_this_plugin_nor_peft_is(config: FinetuneConfig) -> None:
-    run, data = str(config.out), str(config.data)
-    zoo("finetune", "--backbone", "lenet5", "--strategy", "lora", "--epochs", 1, "--data", data, "--out", run)
-    card = " ".join(Path(run, "README.md").read_text().replace("\\", "").split())
+def test_a_run_opens_where_neither_this_plugin_nor_peft_is(
+    config: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = zoo_core.finetune(replace(config, strategy="lora", epochs=1), catalog=CATALOG).directory
+    card = " ".join((run / "README.md").read_text().replace("\\", "").split())
     assert "1 epoch: c1 (added), c3 (added), c5 (added), head are trained" in card
-    without = {"ZOO_DISABLE_PLUGINS": "zoo-lora"}
-    assert "lora" in zoo("list", "strategies")
-    assert "lora" not in zoo("list", "strategies", **without)
-    image = f"{data}/red/0.jpg"
-    here = json.loads(zoo("predict", run, image, "--json"))
-    there = json.loads(zoo("predict", run, image, "--json", **without))
-    assert here == there
-    zoo("evaluate", run, "--data", data, **without)
-    opened = subprocess.run(
-        [sys.executable, "-c", WITHOUT, run, image],
-        env={**os.environ, **without},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answers = here["predictions"][0]["answers"]
-    assert json.loads(opened.stdout) == [round(answer["probability"], 5) for answer in answers]
+    image = f"{config.data}/red/0.jpg"
+    here = zoo_core.load(run, device="cpu", catalog=CATALOG).predict([image])[0].answers
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "zoo-lora")
+    without = zoo_core.open_catalog()
+    with pytest.raises(UsageError, match="The strategy 'lora' is provided by zoo-lora, which is not installed"):
+        without.strategy("lora")
+    assert zoo_core.load(run, device="cpu", catalog=without).predict([image])[0].answers == here
+    zoo_core.evaluate_run(run, data=str(config.data), device="cpu", catalog=without)
+    command = [sys.executable, "-c", WITHOUT, str(run), image]
+    opened = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(opened.stdout) == [round(share, 5) for _, share in here]
 
 
 @pytest.mark.parametrize("arguments", [["list", "strategies"], ["info", "lora"], ["finetune", "--help"]])
