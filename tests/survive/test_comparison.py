@@ -63,7 +63,7 @@ def test_processes_end_with_the_comparison_that_is_killed_and_a_begun_training_i
     with FileLock(run / ".lock", timeout=20):  # its process has saved and ended
         assert not (run / "model.safetensors").exists()
     begun = json.loads((run / "config.json").read_text())["created"]
-    whole = forks.zoo(*grid, *rest, cwd=tmp_path, pictures=False)
+    whole = forks.zoo(*grid, *rest, cwd=tmp_path)
     assert "1/2  from scratch: " in whole.text
     assert (run / "model.safetensors").exists()
     assert json.loads((run / "config.json").read_text())["created"] == begun
