@@ -19,12 +19,13 @@ MOST_PREFIX_TOKENS = 1024  # networks with class and register tokens have at mos
 class Layout:
     """The features of one image: a map (C, H, W), or tokens (N, C).
 
-    The first `prefix` tokens stand for no patch of the image. The first of them, if there is one,
-    is the class token.
+    The first `prefix` tokens stand for no patch of the image. `class_token` says whether the first
+    of them is the class token rather than a register; by default it is where there are any.
     """
 
     kind: Literal["map", "tokens"] = "map"
     prefix: int = 0
+    class_token: bool | None = None
 
     def __post_init__(self) -> None:
         require(self.kind in ("map", "tokens"), f"features are a 'map' or 'tokens', got {self.kind!r}")
@@ -33,15 +34,19 @@ class Layout:
             fits and (self.kind == "tokens" or self.prefix == 0),
             f"a {self.kind} cannot have {self.prefix!r} prefix tokens",
         )
-
-    @property
-    def has_class_token(self) -> bool:
-        return self.prefix > 0
+        require(
+            not self.class_token or self.prefix > 0, "a class token is one of the prefix tokens, and there are none"
+        )
+        if self.class_token is None:
+            object.__setattr__(self, "class_token", self.prefix > 0)
 
     def __str__(self) -> str:
         if self.kind == "map":
             return "a feature map"
-        return f"tokens, {self.prefix} of them before the patches" if self.prefix else "tokens without a class token"
+        before = f"tokens, {self.prefix} of them before the patches"
+        if self.class_token:
+            return before
+        return f"{before}, none a class token" if self.prefix else "tokens without a class token"
 
     def fits(self, shape: Sequence[int]) -> bool:
         """Whether features of one image may have this shape."""

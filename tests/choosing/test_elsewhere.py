@@ -206,8 +206,9 @@ class Endless(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         if cancel_futures:
-            for future in self.futures:
-                future.set_exception(InterruptedError())
+            running, pending = self.futures
+            running.set_exception(InterruptedError())
+            pending.cancel()  # of which `concurrent.futures.wait` does not hear
 
 
 def test_a_ctrl_c_cancels_the_cells_elsewhere_and_none_of_them_has_failed(

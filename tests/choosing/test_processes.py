@@ -25,22 +25,23 @@ from zoo_core.errors import PluginError, UsageError, ZooError
 
 
 @pytest.mark.parametrize(
-    ("device", "cores", "memory", "jobs", "reason"),
+    ("device", "cores", "memory", "cells", "jobs", "reason"),
     [
-        ("cpu", 2, 20e9, 1, "there are 2 cores, and one computes with 4"),
-        ("cpu", 9, 20e9, 2, "there are 9 cores, and one computes with 4"),
-        ("cpu", 64, 20e9, 5, "20.0 GB of memory are free, and one may take 4.0 GB"),
-        ("cpu", 64, 1e9, 1, "1.0 GB of memory are free"),
-        ("cpu", 64, None, 16, "there are 64 cores"),
-        ("cuda", 64, 500e9, 1, "cuda is filled by one training"),
+        ("cpu", 2, 20e9, 99, 1, "there are 2 cores, and one computes with 4"),
+        ("cpu", 9, 20e9, 99, 2, "there are 9 cores, and one computes with 4"),
+        ("cpu", 64, 20e9, 99, 5, "20.0 GB of memory are free, and one may take 4.0 GB"),
+        ("cpu", 64, 1e9, 99, 1, "1.0 GB of memory are free"),
+        ("cpu", 64, None, 99, 16, "there are 64 cores"),
+        ("cpu", 64, None, 11, 2, "another process is worth its start for 4 trainings or more"),
+        ("cuda", 64, 500e9, 99, 1, "cuda is filled by one training"),
     ],
 )
 def test_as_many_trainings_fit_as_cores_and_memory_take(
-    device: str, cores: int, memory: float | None, jobs: int, reason: str, monkeypatch: pytest.MonkeyPatch
+    device: str, cores: int, memory: float | None, cells: int, jobs: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "usable_cores", lambda: cores)
     monkeypatch.setattr(processes, "_free_memory", lambda: None if memory is None else int(memory))
-    count, told = fitting(torch.device(device))
+    count, told = fitting(torch.device(device), cells)
     assert count == jobs
     assert reason in told
 

@@ -23,6 +23,7 @@ from zoo_core.freezing.plan import TRAINABLE, Phase, Plan
 from zoo_core.library import create_model, finetune
 from zoo_core.model.assemble import set_trainable, trainable_parameters
 from zoo_core.model.chain import freeze_part
+from zoo_core.model.heads import Pooling, pooled
 from zoo_core.tensors import read_tensors
 from zoo_core.testing import backbone_checks
 from zoo_core.training.job import sized
@@ -141,13 +142,20 @@ PATCHES = FEATURES[:, 1:]
         ("attention", PATCHES.mean(1)),  # a fresh query weighs all alike
     ],
 )
-def test_tokens_are_pooled(catalog: Catalog, pool: str, expected: Tensor) -> None:
-    from zoo_core.model.heads import pooled
-
+def test_tokens_are_pooled(catalog: Catalog, pool: Pooling, expected: Tensor) -> None:
     layers, width = pooled(pool, 3, Layout("tokens", prefix=1))
     found = nn.Sequential(*(layer for _, layer in layers))(FEATURES)
     assert torch.allclose(found, expected)
     assert found.shape == (2, width)
+
+
+@pytest.mark.parametrize("pool", ["cls", "cls+avg"])
+def test_a_register_is_not_pooled_as_a_class_token(pool: Pooling) -> None:
+    registers = Layout("tokens", prefix=4, class_token=False)
+    assert str(registers) == "tokens, 4 of them before the patches, none a class token"
+    with pytest.raises(UsageError, match="needs a class token"):
+        pooled(pool, 3, registers)
+    assert Layout("tokens", prefix=1) == Layout("tokens", prefix=1, class_token=True)
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp:8,pool=cls", "cosine:cls+avg", "logreg:cls", "prototype", "flatten"])
@@ -238,3 +246,5 @@ def test_sizes_follow_the_step_of_the_patches() -> None:
 def test_a_layout_of_nonsense_is_refused() -> None:
     with pytest.raises(PluginError, match="a map cannot have 1 prefix tokens"):
         Layout("map", prefix=1)
+    with pytest.raises(PluginError, match="a class token is one of the prefix tokens"):
+        Layout("tokens", class_token=True)

@@ -156,8 +156,8 @@ def _train_elsewhere(
             }
             while waiting:
                 watching.progress(len(todo) - len(waiting), len(todo))
-                done = wait(waiting, STOP_POLL, FIRST_COMPLETED).done
-                for future in [one for one in waiting if one in done]:
+                wait(waiting, STOP_POLL, FIRST_COMPLETED)
+                for future in [one for one in waiting if one.done()]:
                     cell = waiting.pop(future)
                     outcome = _ended(future, grid, cell, folder, is_stopping=told)
                     if isinstance(outcome, Failure):

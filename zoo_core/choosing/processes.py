@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -26,19 +26,22 @@ from zoo_core.wording import megabytes
 
 T = TypeVar("T")
 
-CORES = 4  # of one training
-MEMORY = 4 * 10**9  # bytes of one training
+CORES = 4  # of one training: a rough mean, since a head alone uses one and a large network all
+FEWEST = 4  # trainings of each process, whose start takes as long as a short one
+MEMORY = 4 * 10**9  # bytes of one training; all of a ResNet-50 in batches of 32 took 3.7 GB
 PRELOADED = ("zoo_core.choosing.elsewhere", "zoo_core.runs.plots")
 
 
-def fitting(device: torch.device) -> tuple[int, str]:
-    """The number of trainings that this machine takes at a time, and the reason."""
+def fitting(device: torch.device, cells: int) -> tuple[int, str]:
+    """The number of trainings, of so many, that this machine takes at a time, and the reason."""
     if is_accelerator(device):
         return 1, f"{device} is filled by one training"
     cores, memory = usable_cores(), _free_memory()
-    by_cores = max(1, cores // CORES)
+    by_cores, by_cells = max(1, cores // CORES), max(1, cells // FEWEST)
     if memory is not None and memory // MEMORY < by_cores:
         return max(1, memory // MEMORY), f"{megabytes(memory)} of memory are free, and one may take {megabytes(MEMORY)}"
+    if by_cells < by_cores:
+        return by_cells, f"another process is worth its start for {FEWEST} trainings or more"
     return by_cores, f"there are {cores} cores, and one computes with {CORES}"
 
 
@@ -54,12 +57,14 @@ class LocalProcesses(ThreadPoolExecutor):
         self._cores_each = max(1, torch.get_num_threads() // jobs)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
+        self._is_cancelled = False
 
     def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         return super().submit(self._call, function, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         if cancel_futures:
+            self._is_cancelled = True
             for worker in tuple(self._busy):
                 worker.interrupt()
         super().shutdown(wait, cancel_futures=cancel_futures)
@@ -70,6 +75,8 @@ class LocalProcesses(ThreadPoolExecutor):
         worker = self._idle.pop() if self._idle else _Worker(self._cores_each)
         self._busy.add(worker)
         try:
+            if self._is_cancelled:  # while it started
+                raise CancelledError
             answer = worker.call(function, args, kwargs)
         finally:
             self._busy.discard(worker)
@@ -91,11 +98,16 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
         self.process.start()
         theirs.close()
+        self._receive()  # it is ready: from now on an interrupt reaches it
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result, or the exception that it raised. Raises ZooError where the process died."""
-        try:
+        with suppress(OSError):
             self.connection.send((function, args, kwargs))
+        return self._receive()
+
+    def _receive(self) -> Any:
+        try:
             return self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
@@ -121,6 +133,7 @@ def _serve(connection: Connection, threads: int) -> None:
     threading.Thread(target=_stop_with_parent, name="zoo-parent", daemon=True).start()
     torch.set_num_threads(threads)
     with suppress(EOFError, KeyboardInterrupt):
+        connection.send(None)
         while True:
             function, args, kwargs = connection.recv()
             try:

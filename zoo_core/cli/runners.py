@@ -66,7 +66,7 @@ def executor_for(
     if not cells:
         yield None
         return
-    executor = _local(jobs, device, cells, message) if on is None else _remote(catalog, on, jobs)
+    executor = _local(jobs, device, cells, message) if on is None else _remote(catalog, on, jobs, message)
     if executor is None:
         yield None
         return
@@ -85,7 +85,7 @@ def _local(jobs: int | str, device: str, cells: int, message: Callable[[str], No
     if isinstance(jobs, int):
         count, reason = jobs, ""
     else:
-        count, why = fitting(find_device(device))
+        count, why = fitting(find_device(device), cells)
         reason = f": {why} (--jobs sets it)"
     count = min(count, cells)
     if cells > 1:
@@ -93,7 +93,7 @@ def _local(jobs: int | str, device: str, cells: int, message: Callable[[str], No
     return None if count == 1 else LocalProcesses(count)
 
 
-def _remote(catalog: Catalog, on: str, jobs: int | str) -> Executor:
+def _remote(catalog: Catalog, on: str, jobs: int | str, message: Callable[[str], None]) -> Executor:
     from concurrent.futures import Executor
 
     choice = catalog.runner(on)
@@ -106,4 +106,5 @@ def _remote(catalog: Catalog, on: str, jobs: int | str) -> Executor:
         executor = resolve(choice.spec.start)(choice.options)
         if not isinstance(executor, Executor):
             raise TypeError(f"it gave {brief(executor)}, not a concurrent.futures.Executor")
+    message(f"trained on {choice}")
     return executor

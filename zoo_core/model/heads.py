@@ -115,7 +115,7 @@ def pooled(pool: Pooling, in_channels: int, layout: Layout = FEATURE_MAP) -> tup
     """
     width = in_channels * (2 if pool in ("avgmax", "cls+avg") else 1)
     if pool in ("cls", "cls+avg"):
-        if not layout.has_class_token:
+        if not layout.class_token:
             raise UsageError(f"pool={pool} needs a class token; avg, max, avgmax, gem and attention do not.")
         token = ClassToken(layout.prefix if pool == "cls+avg" else None)
         return [("pool", token), ("flatten", nn.Flatten())], width

@@ -41,7 +41,7 @@ def main(table: Path, names: list[str]) -> None:
                 row = {"name": name, "reason": str(error)}
             except Exception as error:
                 row = {"name": name, "reason": f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"}
-            file.write(json.dumps({**row, "seconds": round(time.time() - started, 1)}) + "\n")
+            file.write(json.dumps({**row, "timm": timm.__version__, "seconds": round(time.time() - started, 1)}) + "\n")
             file.flush()
 
 

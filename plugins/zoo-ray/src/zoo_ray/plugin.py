@@ -15,7 +15,7 @@ class RayOptions:
 
     address: str = "local"
     """local starts one on this machine for as long as the command runs; auto finds the one that this
-    machine belongs to; else HOST:PORT, or ray://HOST:PORT for Ray's client."""
+    machine belongs to; else its HOST:PORT."""
     cpus: int = 1
     gpus: float = 0.0
 

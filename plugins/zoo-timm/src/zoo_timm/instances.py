@@ -9,11 +9,15 @@ from torch import nn
 
 from zoo_timm.syntax import PART
 
+MAKER = "zoo_timm.model"
+"""The module of every stage's class. It uses all modules that decide a stage's code, so that cached features are found
+again only while none of these has changed."""
+
 
 def stage_of(net: nn.Module, name: str, forward: Any, members: set[str], paths: set[str]) -> nn.Module:
     """An instance of the network's class with its settings and these members alone."""
     kind = type(net)
-    own = {"forward": forward, PART: _part, "__deepcopy__": _copied, "__reduce__": _reduced, "__module__": __name__}
+    own = {"forward": forward, PART: _part, "__deepcopy__": _copied, "__reduce__": _reduced, "__module__": MAKER}
     part = type(f"{kind.__name__}_{name}", (kind,), own)
     stage: nn.Module = object.__new__(part)
     nn.Module.__init__(stage)

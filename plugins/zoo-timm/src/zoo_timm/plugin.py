@@ -20,7 +20,7 @@ DATA = {"in1k": "ImageNet-1k", "in12k": "ImageNet-12k", "in21k": "ImageNet-21k",
 @hookimpl
 def zoo_backbones() -> list[BackboneSpec]:
     index = json.loads(INDEX.read_text(encoding="utf-8"))
-    return [_spec(entry, index["papers"][entry["family"]]) for entry in index["backbones"]]
+    return [_spec(entry) for entry in index["backbones"]]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,8 +31,8 @@ def __getattr__(name: str) -> Any:
     return {f"{spec.name}: pins its weights": reason for spec in zoo_backbones() if spec.weights}
 
 
-def _spec(entry: dict[str, Any], paper: str | None) -> BackboneSpec:
-    tokens, classifier = entry["tokens"], entry["classifier"]
+def _spec(entry: dict[str, Any]) -> BackboneSpec:
+    tokens, classifier, paper = entry["tokens"], entry["classifier"], entry["paper"]
     return BackboneSpec(
         name=f"timm-{entry['name']}",
         family=entry["family"],
@@ -43,7 +43,7 @@ def _spec(entry: dict[str, Any], paper: str | None) -> BackboneSpec:
         stride=entry["stride"],
         min_size=entry["min_size"],
         size_step=entry["step"],
-        features=Layout() if tokens is None else Layout("tokens", prefix=tokens),
+        features=Layout() if tokens is None else Layout("tokens", tokens, entry["class_token"]),
         year=2000 + int(paper[:2]) if paper else None,
         preprocessing=_preprocessing(*entry["preprocessing"]),
         params=entry["params"],
@@ -51,20 +51,22 @@ def _spec(entry: dict[str, Any], paper: str | None) -> BackboneSpec:
         weights=tuple(_weights(*facts, known=classifier is None) for facts in entry["weights"]),
         # The network has no classifier, and some of its weights have one.
         ignored_keys=() if classifier is None else (f"{classifier}.",),
-        note=f"arXiv:{paper} and others: the docstring of timm.models.{entry['family']} names them" if paper else "",
+        note=f"arXiv:{paper}" if paper else "",
     )
 
 
-def _preprocessing(size: int, crop: float, interpolation: Any, mean: list[float], std: list[float]) -> Preprocessing:
-    return _one_preprocessing(size, crop, interpolation, tuple(mean), tuple(std))
+def _preprocessing(
+    size: int, crop: float, interpolation: Any, mean: list[float], std: list[float], fit: Any = "crop"
+) -> Preprocessing:
+    return _one_preprocessing(size, crop, interpolation, tuple(mean), tuple(std), fit)
 
 
 @cache
 def _one_preprocessing(
-    size: int, crop: float, interpolation: Any, mean: tuple[float, ...], std: tuple[float, ...]
+    size: int, crop: float, interpolation: Any, mean: tuple[float, ...], std: tuple[float, ...], fit: Any
 ) -> Preprocessing:
     """One object for all that share it, as most do."""
-    return Preprocessing(size=size, crop=crop, interpolation=interpolation, mean=mean, std=std)
+    return Preprocessing(size=size, crop=crop, interpolation=interpolation, mean=mean, std=std, fit=fit)
 
 
 def _weights(

@@ -52,12 +52,13 @@ def facts_of(name: str) -> dict[str, Any]:
             "shapes": [list(one) for one in slices.shapes],
             "channels": shape[0] if prefix is None else shape[1],
             "tokens": prefix,
+            "class_token": bool(prefix) and getattr(net, "cls_token", None) is not None,
             "size": size,
             "params": sum(tensor.numel() for tensor in net.parameters()),
             "gmacs": round(flops / 2e9, 4),
             "classifier": cfg["classifier"] if not vars(net)["num_classes"] else None,
         }
-        layout = Layout() if prefix is None else Layout("tokens", prefix)
+        layout = Layout() if prefix is None else Layout("tokens", prefix, facts["class_token"])
         least = (settings_of(net).get("min_input_size") or (3, 1, 1))[1]
         sizes = image_sizes(base, layout, facts["channels"], size, least=least)
         return facts | {"stride": sizes.stride, "step": sizes.size_step, "min_size": sizes.min_size}
