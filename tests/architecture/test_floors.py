@@ -65,6 +65,7 @@ FLOORS = (
     "explaining",
     "saving",
     "choosing",
+    "advising",
     "listing",
     "testing",
     "scaffold",

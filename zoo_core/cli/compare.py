@@ -128,7 +128,7 @@ def compare(
     from zoo_core.training.stopping import Interrupted, stopped_by
 
     data = grid.cells[0].config.data_text
-    folder = Folder(out.expanduser() if out is not None else Path("runs") / f"compare-{_slug(data)}")
+    folder = Folder(out.expanduser() if out is not None else Path("runs") / f"compare-{slug(data)}")
     with progress_of("inspecting the images") as scanning:
         source = check_data(grid, catalog, scanning)
     with folder.held(), CellScreen(grid, folder, source) as screen:
@@ -156,6 +156,6 @@ def compare(
         ctx.exit(1)
 
 
-def _slug(data: str) -> str:
+def slug(data: str) -> str:
     """The data in the name of a folder."""
     return "".join(one if one.isalnum() or one in "-_." else "-" for one in short_title(data)).strip("-.") or "data"
