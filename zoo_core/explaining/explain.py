@@ -82,7 +82,7 @@ def explain(
         near = did_you_mean(at, network.places)
         raise UsageError(f"there is no stage '{printable(at)}'.{near} Stages: {', '.join(network.places)}.")
     wanted = _output_named(output, predictor.classes)
-    if wanted is None and predictor.objective.task.name == "regression":
+    if wanted is None and predictor.objective.task.answers_with_all:
         wanted = 0  # numbers of different kinds have no largest
     for image in images:
         open_image(Path(image))  # raises before any work is done
