@@ -38,7 +38,7 @@ def predict(
     A run says the likeliest classes, the labels with a probability above 0.5, or the numbers that it was trained for.
 
     \b
-    zoo predict runs/resnet50-head-only-1 photo.jpg
+    zoo predict runs/resnet50-head-only-photos-1 photo.jpg
     zoo predict efficientnet_lite0 *.jpg --top 3
     """
     catalog = catalog_of(ctx)
