@@ -73,6 +73,7 @@ def test_a_forgotten_slash_behind_the_home_folder_is_told(tmp_path: Path, monkey
         "similar lenet5 photo.jpg --data ~Pictures",
         "resume ~runs",
         "predict ~runs photo.jpg",
+        "predict lenet5 ~Pictures",
         "evaluate ~runs",
     )
     (tmp_path / "photo.jpg").touch()
