@@ -64,6 +64,7 @@ FLOORS = (
     "embedding",
     "saving",
     "choosing",
+    "advising",
     "listing",
     "testing",
     "scaffold",

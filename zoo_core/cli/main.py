@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),
     "resume": ("zoo_core.cli.resume:resume", "Continue an interrupted run."),
     "compare": ("zoo_core.cli.compare:compare", "Train a grid of choices, and say which is the best."),
+    "advise": ("zoo_core.cli.advise:advise", "Advise on a network and a strategy for your images."),
     "runs": ("zoo_core.cli.runs:runs", "List your runs, or show the differences of two."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
     "export": ("zoo_core.cli.export:export", "Write a run as a file of another format."),
