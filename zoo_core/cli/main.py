@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.errors import UsageError, ZooError, is_out_of_memory
-from zoo_core.version import __version__
+from zoo_core.version import version_text
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -105,8 +105,21 @@ class LazyGroup(click.Group):
         return [CompletionItem(name, help=text) for name, text in helps.items() if name.startswith(incomplete)]
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        click.echo(f"zoo, version {version_text()}")
+        ctx.exit()
+
+
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="zoo")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.option(
     "--no-plugins", is_flag=True, is_eager=True, help="Disable all plugins; only the specs of zoo-core remain."
 )
