@@ -76,7 +76,10 @@ def lost_to_crop(ratio: npt.NDArray[np.float32], preprocessing: Preprocessing) -
     """The share (N) of the longer side that lies outside of the centre crop.
 
     The shorter side is resized to size / crop pixels and the crop has `size`: 1 - crop / ratio.
+    An image that is padded or squeezed loses nothing.
     """
+    if preprocessing.fit != "crop":
+        return np.zeros_like(ratio)
     return 1 - preprocessing.crop / ratio
 
 

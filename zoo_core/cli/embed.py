@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Views of each image: the centre, then augmented.",
 )
-@options_of("weights", "size", "augment", "task", "bad_images", "cache_dtype", "cache_gb", "device", "workers")
+@options_of("weights", "size", "fit", "augment", "task", "bad_images", "cache_dtype", "cache_gb", "device", "workers")
 @json_option
 @click.pass_context
 def embed(ctx: click.Context, /, model: str, out: Path, at: str, views: int, as_json: bool, **settings: Any) -> None:
@@ -60,7 +60,7 @@ def embed(ctx: click.Context, /, model: str, out: Path, at: str, views: int, as_
     \b
     zoo embed efficientnet_lite0 --data photos/
     zoo embed efficientnet_lite0 --data photos/ -o photos.csv
-    zoo embed runs/resnet18-full-1 --data photos/ --at layer3 -o maps.npz
+    zoo embed runs/resnet18-full-photos-1 --data photos/ --at layer3 -o maps.npz
     """
     config = FinetuneConfig(backbone=model, views=views, **given_settings(ctx, settings))
     from zoo_core.embedding.files import check_target, write_table

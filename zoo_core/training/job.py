@@ -28,6 +28,7 @@ from zoo_core.frozen.caching import Caching, cache_budget
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.adapt import Merge, adapt, make_plan
 from zoo_core.model.assemble import Model, build_head_for, build_network, trainable_parameters
+from zoo_core.paths import user_path
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, ResolvedSettings, TaskChoice
@@ -151,7 +152,7 @@ def prepare(
     start = resolve_weights(backbone, config.weights, stand_in=stand_in)
     if start.local is not None:
         start.local.begin_sha256()
-    preprocessing = sized(start.preprocessing, config.size, backbone.spec)
+    preprocessing = fitted(start.preprocessing, config, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_backbone(backbone, start)
     outputs = len(source.classes)
@@ -201,7 +202,7 @@ def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config
     """Raise PluginError, before any image is opened, when backbone or head do not put out what
     their specs promise."""
     ref = named_weights(backbone.spec, config.weights)
-    preprocessing = sized(ref.preprocessing if ref else backbone.spec.preprocessing, config.size, backbone.spec)
+    preprocessing = fitted(ref.preprocessing if ref else backbone.spec.preprocessing, config, backbone.spec)
     base, _ = build_shapes(lambda: build_network(backbone)).split()
     task = head.spec.tasks[0]
     build_shapes(lambda: build_head_for(base, backbone, head, preprocessing, num_outputs=2, task=task))
@@ -227,7 +228,7 @@ def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: 
             "the images of this run were handed over by a program, and no path leads to them. Give them again: "
             "zoo_core.resume(run, data=...) or zoo_core.evaluate_run(run, data=...). `--data` takes others."
         )
-    path = Path(data).expanduser()
+    path = user_path(data)
     if path.suffix.lower() == ".csv":
         return read_table(path, task)
     source = open_streaming_dataset(data, task, watch) or _named_or_folder(data, catalog)
@@ -252,17 +253,23 @@ def _named_or_folder(data: str, catalog: Catalog) -> Source:
             f"There is no folder and no data set '{data}'. Give a folder with one folder of images for each class, "
             f"a CSV file that names images, or one of: {', '.join(sorted(known))}."
         )
-    return read_folders(Path(data).expanduser())
+    return read_folders(user_path(data))
 
 
-def sized(preprocessing: Preprocessing, size: int | None, spec: BackboneSpec) -> Preprocessing:
-    """The preprocessing at the size asked for. Raises UsageError when the backbone cannot take
-    it."""
-    if size is None:
+def fitted(preprocessing: Preprocessing, config: FinetuneConfig, spec: BackboneSpec) -> Preprocessing:
+    """The preprocessing at the size and with the fit asked for. Raises UsageError when the backbone cannot take the size.
+
+    An image that is to be seen whole is not cropped after its resizing either.
+    """
+    size = config.size
+    if size is not None:
+        if not spec.takes_size(size):
+            nearest = _nearest(spec, size)
+            raise UsageError(f"'{spec.name}' needs images {spec.sizes}, and --image-size is {size}.{nearest}")
+        preprocessing = replace(preprocessing, size=size)
+    if config.fit == "auto" or config.fit == preprocessing.fit:
         return preprocessing
-    if not spec.takes_size(size):
-        raise UsageError(f"'{spec.name}' needs images {spec.sizes}, and --image-size is {size}.{_nearest(spec, size)}")
-    return replace(preprocessing, size=size)
+    return replace(preprocessing, fit=config.fit, crop=preprocessing.crop if config.fit == "crop" else 1.0)
 
 
 def _nearest(spec: BackboneSpec, size: int) -> str:
