@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +128,28 @@ def test_each_image_passes_each_network_once_and_nothing_is_computed_twice(
     for line in [best, *re.findall(r"`zoo (compare .*)`", shown)]:
         name, *words = line.split()
         assert zoo.get_command(None, name).make_context(name, words)  # type: ignore[arg-type,union-attr]
+
+
+class Counting(Executor):
+    """Calls at once, and counts."""
+
+    calls = 0
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.calls += 1
+        future: Future[Any] = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+
+def test_trials_are_trained_by_the_runner_that_is_asked_for(
+    photos: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = Counting()
+    monkeypatch.setattr("zoo_core.cli.advise.executor_for", lambda *arguments, **named: nullcontext(executor))
+    monkeypatch.setattr("zoo_core.advising.strategies.FOLDS", 1)
+    call("--backbone", "lenet5", "--strategy", "head-only,last:1", "--budget", "1h", "--data", "photos")
+    assert executor.calls == len(trained) >= 2
 
 
 def test_a_tiny_budget_has_the_frozen_part_alone_and_a_network_that_fails_does_not_end_the_rest(

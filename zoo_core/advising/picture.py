@@ -11,7 +11,6 @@ from zoo_core.choosing.picture import COLOURS, OTHERS
 from zoo_core.drawing import ABOVE, Figure, save_figure
 from zoo_core.errors import printable
 
-PICTURE = "advise.png"
 DOT, GRID, TEXT = "#D55E00", "#8A97A1", "#444444"
 MOST_NETWORKS = len(COLOURS)  # of which curves can be told apart
 FEWEST, MOST = 1, 1_000_000  # images a class at the edges

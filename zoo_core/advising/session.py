@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Protocol
 
 from zoo_core.advising.advice import Advice, advise
@@ -25,15 +26,23 @@ class Screen(Watching, CellWatching, Protocol):
 class Session:
     """Measures networks, chooses one, and tries its strategies until the budget is spent.
 
-    The budget counts from `started`, a time of `time.monotonic`. `stopped_by` is then the signal
-    that stopped it, if one did.
+    An `executor` trains the trials of a round, several at a time. The budget counts from `started`,
+    a time of `time.monotonic`. `stopped_by` is then the signal that stopped it, if one did.
     """
 
     def __init__(
-        self, sample: Sample, folder: Folder, catalog: Catalog, screen: Screen, *, budget: float, started: float
+        self,
+        sample: Sample,
+        folder: Folder,
+        catalog: Catalog,
+        screen: Screen,
+        *,
+        budget: float,
+        started: float,
+        executor: Executor | None = None,
     ) -> None:
         self.sample, self.folder, self.catalog, self.screen = sample, folder, catalog, screen
-        self.budget, self.started = budget, started
+        self.budget, self.started, self.executor = budget, started, executor
         self.failures: list[Failure] = []
         self.stopped_by: int | None = None
 
@@ -72,7 +81,7 @@ class Session:
         behind = measured.last.depth - depth
         if behind and FROZEN_BASE in strategies:
             strategies = tuple(dict.fromkeys([*strategies, f"last:{behind}"]))
-        tuner = Tuner(measured, self.sample, self.folder, self.catalog, self.screen)
+        tuner = Tuner(measured, self.sample, self.folder, self.catalog, self.screen, self.executor)
         tuning = tuner.tune(strategies, self.budget, self.left)
         self.failures += tuning.failures
         self.stopped_by = tuning.stopped_by

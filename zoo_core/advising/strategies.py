@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -101,10 +102,16 @@ class Tuner:
     """Tries strategies of one network on the images of a sample."""
 
     def __init__(
-        self, measured: Measured, sample: Sample, folder: Folder, catalog: Catalog, watching: Watching
+        self,
+        measured: Measured,
+        sample: Sample,
+        folder: Folder,
+        catalog: Catalog,
+        watching: Watching,
+        executor: Executor | None = None,
     ) -> None:
         self.measured, self.sample, self.folder = measured, sample, folder
-        self.catalog, self.watching = catalog, watching
+        self.catalog, self.watching, self.executor = catalog, watching, executor
         network = measured.network
         self.base = replace(
             sample.config,
@@ -203,7 +210,7 @@ class Tuner:
         candidates = tuple(cell.candidate for cell in cells)
         rung = Rung(candidates, (self.base.seed,), (self.base.train_share,), folds, tuple(cells))
         self.folder.claim(rung)
-        outcome = train_cells(rung, self.folder, self.catalog, self.watching)
+        outcome = train_cells(rung, self.folder, self.catalog, self.watching, self.executor)
         self.failures += outcome.failures
         self.stopped_by = outcome.stopped_by
         found = []

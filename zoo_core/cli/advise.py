@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.choosing.grid import split_values
-from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of
-from zoo_core.cli.compare import axis_option, slug
+from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of, warn
+from zoo_core.cli.compare import axis_option
 from zoo_core.cli.options import Command, Option, given_settings, options_of
+from zoo_core.cli.runners import executor_for, runner_options
+from zoo_core.data.places import slug
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError, ZooError, shown
-from zoo_core.paths import json_text, write_text
+from zoo_core.paths import json_text, user_path, write_text
 from zoo_core.settings import FinetuneConfig
 from zoo_core.wording import megabytes
 
 if TYPE_CHECKING:
+    from zoo_core.advising.advice import Advice
     from zoo_core.advising.networks import Network
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -65,6 +68,7 @@ class Budget(click.ParamType[float]):
     metavar="DIR",
     help="Folder of the advice.  [default: runs/advise-DATA]",
 )
+@runner_options
 @options_of("bad_images", "seed", "size", "cache_gb", "device", "workers")
 @json_option
 @click.pass_context
@@ -77,6 +81,8 @@ def advise(
     fetched: bool,
     yes: bool,
     out: Path | None,
+    on: str | None,
+    jobs: int | str,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -92,7 +98,7 @@ def advise(
     zoo advise --data photos/ --backbone efficientnet_lite0,resnet50 --strategy head-only,full
     """
     if is_distributed():
-        raise ZooError("zoo advise trains in one process, one training after the other. Start it without torchrun.")
+        raise ZooError("each training of zoo advise is one process. Start it without torchrun; --jobs trains several.")
     given = given_settings(ctx, settings)
     started = time.monotonic()
     catalog = catalog_of(ctx)
@@ -100,12 +106,14 @@ def advise(
     tried = split_values("strategy", strategies) if strategies is not None else ()
     for name in tried:
         catalog.strategy(name)
+    if on is not None:
+        catalog.runner(on)
     announce("loading the engine and the list of images")
     from zoo_core.advising.networks import find_networks, networks_named
-    from zoo_core.advising.picture import PICTURE, draw
     from zoo_core.advising.report import to_dict
     from zoo_core.advising.sample import open_sample
     from zoo_core.advising.session import Session
+    from zoo_core.advising.strategies import USUAL
     from zoo_core.choosing.folder import Folder
     from zoo_core.cli.advising import AdviceScreen, show_advice
     from zoo_core.training.stopping import Interrupted, stopped_by
@@ -115,17 +123,24 @@ def advise(
     config = FinetuneConfig(backbone=networks[0].name, **given)
     with progress_of("inspecting the images") as scanning:
         sample = open_sample(config, catalog, scanning)
-    folder = Folder(out.expanduser() if out is not None else Path("runs") / f"advise-{slug(config.data_text)}")
-    with folder.held(), AdviceScreen(folder.root, sample) as screen:
-        session = Session(sample, folder, catalog, screen, budget=budget, started=started)
+    folder = Folder(user_path(out) if out is not None else Path("runs") / f"advise-{slug(config.data_text)}")
+    with (
+        folder.held(),
+        AdviceScreen(folder.root, sample) as screen,
+        executor_for(
+            catalog, on, jobs, device=config.device, cells=len(tried or USUAL), message=screen.message
+        ) as executor,
+    ):
+        session = Session(sample, folder, catalog, screen, budget=budget, started=started, executor=executor)
         advice = session.advise(networks, tried)
         if advice is not None:
             write_text(folder.root / JSON, json_text(to_dict(advice)))
-            draw(folder.root / PICTURE, advice)
     if advice is not None and as_json:
         print_json(to_dict(advice))
     elif advice is not None:
         show_advice(advice)
+    if advice is not None:
+        _draw(folder.root / JSON, advice)
     if session.stopped_by is not None:
         word = stopped_by(session.stopped_by)
         raise Interrupted(f"{word}; all that was done is kept. Go on: give the same command again.", session.stopped_by)
@@ -134,6 +149,16 @@ def advise(
         raise ZooError(f"no network could be measured. The first, {first.title}, failed: {first.reason}")
     if session.failures:
         ctx.exit(1)
+
+
+def _draw(answers: Path, advice: Advice) -> None:
+    from zoo_core.runs.pictures import optional_picture
+
+    picture = answers.with_suffix(".png")
+    with optional_picture(picture, lambda text: warn([text])):
+        from zoo_core.advising.picture import draw
+
+        draw(picture, advice)
 
 
 def _agree(networks: list[Network], *, named: bool, yes: bool) -> None:

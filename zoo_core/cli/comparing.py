@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from zoo_core.training.job import Job
 
 
+PARTS = {"val": "validation"}
+"""The names of parts in sentences, where they differ from those in JSON."""
+
+
+_TRAININGS = ", without the variation of trainings, which --seeds 3 measures"
+"""For an interval from one training of each candidate."""
+
+
 class CellScreen:
     """Shows the trainings of a grid on standard error."""
 
@@ -120,7 +128,10 @@ def show_comparison(comparison: Comparison) -> None:
     click.echo()
     if results.largest[0].share != results.grid.shares[-1]:
         click.echo(f"With {100 * results.largest[0].share:g} % of the images, the largest share that is trained:")
+    click.echo(f"On the {PARTS.get(results.largest[0].part, results.largest[0].part)} images:")
     _show_rows(comparison, metric)
+    for sentence in _baseline_sentences(comparison, metric):
+        click.echo(sentence)
     if len(results.grid.shares) > 1:
         click.echo()
         _show_curves(comparison, metric)
@@ -134,6 +145,19 @@ def show_comparison(comparison: Comparison) -> None:
     click.echo(f"In {printable(folder)}: compare.png, compare.json, and a run for each training (`zoo runs {folder}`).")
     if results.grid.folds and results.largest[0].share == results.grid.shares[-1]:
         click.echo(f"The best, trained on all images: `{_finetune_command(comparison)}`")
+
+
+def _baseline_sentences(comparison: Comparison, metric: Metric) -> list[str]:
+    """The baseline, and a warning where the best candidate does not beat it."""
+    from zoo_core.tasks import task_named
+
+    best, task = comparison.results.largest[0], comparison.results.task
+    if best.baseline is None or task is None:
+        return []
+    constant = f"Baseline: {metric.text(best.baseline)} ({task_named(task).constant_answer} for every image)."
+    if best.score > best.baseline:
+        return [constant]
+    return [f"{constant} The best does not beat it: it is no better than an answer that never looks at the image."]
 
 
 def _show_rows(comparison: Comparison, metric: Metric) -> None:
@@ -182,6 +206,7 @@ def _difference_sentences(comparison: Comparison) -> list[str]:
     low, high = (100 * end for end in difference.interval)
     figures = f"{100 * difference.difference:.1f} points, 95 % interval {low:.1f} to {high:.1f}"
     test = "McNemar's exact test" if len(grid.seeds) == 1 else "exact sign test over images"
+    figures += _TRAININGS if len(grid.seeds) == 1 else ""
     figures += f"; {test} on the same {difference.images:,} images: p {_p(difference)}"
     if difference.differ:
         return [f"{first} is better than the next, {second}: {figures}."]
@@ -199,6 +224,7 @@ def _level_sentences(comparison: Comparison, metric: Metric) -> list[str]:
     for level in without.levels:
         with_images = f"  with {level.train_images:>{width},} training images ({metric.text(level.score)}): "
         lines.append(with_images + _needed(without, level))
+    lines += [f"  The intervals are those of the images{_TRAININGS}."] if len(grid.seeds) == 1 else []
     return ["\n".join(lines)]
 
 
