@@ -62,6 +62,7 @@ FLOORS = (
     "evaluation",
     "exporting",
     "embedding",
+    "explaining",
     "saving",
     "choosing",
     "advising",
