@@ -76,8 +76,10 @@ def _draw_depths(axes: Any, advice: Advice) -> None:
             axes.plot(
                 chosen.depth / one.last.depth, 100 * chosen.accuracy, "o", markersize=12, mfc="none", mec=colour, mew=2
             )
-    axes.axhline(100 * advice.sample.baseline, color=GRID, linewidth=1, linestyle=":")
+    share = 100 * advice.sample.baseline
+    axes.axhline(share, color=GRID, linewidth=1, linestyle=":")
+    axes.annotate("the most frequent class", (1.03, share), (0, 3), textcoords="offset points", ha="right", fontsize=8)
     axes.set(xlabel="depth of the stage boundary, of the whole network", ylabel="%", xlim=(0, 1.03))
     axes.set_title(f"Out-of-fold accuracy of a head, {len(advice.sample.part):,} images", loc="left", **ABOVE)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    axes.legend(loc="upper left", frameon=False, fontsize=9)
