@@ -22,7 +22,7 @@ from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.brightness import are_negatives
 from zoo_core.data.decode import open_image
-from zoo_core.data.given import GivenImage, given_images
+from zoo_core.data.given import GivenImage, GivenImages, ReadableImages, given_images
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Part
 from zoo_core.devices.precision import full_precision
@@ -33,6 +33,7 @@ from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.model.design import ModelDesign
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.schema import RunFacts
+from zoo_core.settings import BadImages
 from zoo_core.specs import HEAD, BackboneSpec
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Evaluation
@@ -60,6 +61,10 @@ class Prediction:
     answers: tuple[tuple[str, float], ...]
     hint: str | None = None
     """The reason to doubt the answers, if there is one."""
+    values: tuple[float, ...] = ()
+    """The probability of every class or label, or every number, in the order of the predictor's classes."""
+    problem: str | None = None
+    """The reason why the image cannot be read and has no answers, as a sentence."""
 
 
 @dataclass(frozen=True)
@@ -76,41 +81,72 @@ class Predictor:
     directory: Path | None = None
     """The run directory, None for a backbone."""
 
-    def predict(self, images: GivenImage | Iterable[GivenImage], *, top: int = 5) -> list[Prediction]:
+    def predict(
+        self,
+        images: GivenImage | Iterable[GivenImage],
+        *,
+        top: int = 5,
+        threshold: float | None = None,
+        tta: bool = False,
+        bad_images: BadImages = "fail",
+    ) -> list[Prediction]:
         """Predict images: one or several paths, PIL images, arrays (H, W, C) of uint8, or tensors
         (C, H, W).
 
         Tensors hold uint8 or floats in 0..1, before any normalisation, and may be batches (B, C,
         H, W). All images are resized, cropped and normalised by zoo. Returns a prediction for
         each image: the `top` most probable classes, the labels with a probability above 0.5, or
-        all numbers. Raises UsageError for other types, DataError that names the first image that
-        cannot be read, and ZooError for outputs that are not finite.
-        """
-        return list(self.predictions(images, top=top))
+        all numbers. `threshold` limits classes and labels to those above that probability; `tta`
+        (test-time augmentation) answers with the mean output of an image and its mirror image.
 
-    def predictions(self, images: GivenImage | Iterable[GivenImage], *, top: int = 5) -> Iterator[Prediction]:
+        Raises UsageError for other types, DataError that names the first image that cannot be
+        read, before anything is computed, and ZooError for outputs that are not finite. With
+        `bad_images` "skip" an image that cannot be read has a prediction without answers, whose
+        `problem` says why.
+        """
+        return list(self.predictions(images, top=top, threshold=threshold, tta=tta, bad_images=bad_images))
+
+    def predictions(
+        self,
+        images: GivenImage | Iterable[GivenImage],
+        *,
+        top: int = 5,
+        threshold: float | None = None,
+        tta: bool = False,
+        bad_images: BadImages = "fail",
+    ) -> Iterator[Prediction]:
         """`predict`, batch by batch."""
         given = given_images(images)
-        for value in given.values:
-            if isinstance(value, str | Path) and not Path(value).is_file():
-                address = ADDRESS.match(str(value))
-                if address:
-                    rest = shown(str(value)[address.end() :])
-                    raise UsageError(f"{address[1]}://{rest} is an address. Download the image and give its file.")
-                open_image(Path(value))  # raises before any work is done
-        batches = self._batches(Part(given, np.zeros(len(given), dtype=np.int64)))
+        if bad_images == "fail":
+            _check_readable(given)
+        readable = ReadableImages(given)
+        images_read = given if bad_images == "fail" else readable
+        batches = self._batches(Part(images_read, np.zeros(len(given), dtype=np.int64)))
         done = 0
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
-            with torch.inference_mode(), naming_plugins():
-                outputs_BK = self.network(normalised(pixels_BCHW, self.preprocessing, self.device))
-                outputs_BK = full_precision(outputs_BK).cpu()
-            for outputs_K, is_negative in zip(outputs_BK, self._negatives(pixels_BCHW), strict=True):
-                if not outputs_K.isfinite().all():
-                    raise ZooError(_not_finite(self.title, given.name(done)))
-                answers = self.objective.answers(outputs_K, self.classes, top)
-                yield Prediction(given.name(done), answers, HINT if is_negative else None)
+            outputs_BK = self._outputs(pixels_BCHW, tta)
+            values_BK = self.objective.task.values(outputs_BK)
+            rows = zip(outputs_BK, values_BK, self._negatives(pixels_BCHW), strict=True)
+            for outputs_K, values_K, is_negative in rows:
+                name = given.name(done)
+                if done in readable.problems:
+                    yield Prediction(name, (), problem=readable.problems[done])
+                elif not outputs_K.isfinite().all():
+                    raise ZooError(_not_finite(self.title, name))
+                else:
+                    answers = self.objective.answers(outputs_K, self.classes, top, threshold)
+                    yield Prediction(name, answers, HINT if is_negative else None, tuple(values_K.tolist()))
                 done += 1
+
+    def _outputs(self, pixels_BCHW: Tensor, tta: bool) -> Tensor:
+        """The outputs (B, K) for bytes, on the CPU; with `tta` the mean with those of the mirror images."""
+        with torch.inference_mode(), naming_plugins():
+            images_BCHW = normalised(pixels_BCHW, self.preprocessing, self.device)
+            outputs_BK = full_precision(self.network(images_BCHW))
+            if tta:
+                outputs_BK = (outputs_BK + full_precision(self.network(images_BCHW.flip(3)))) / 2
+            return outputs_BK.cpu()
 
     def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
         """Measure the network on images whose targets are in the order of `classes`."""
@@ -145,6 +181,17 @@ class Predictor:
 
     def _batches(self, part: Part) -> Batches:
         return Batches(part, self.preprocessing, BATCH_SIZE, default_workers())
+
+
+def _check_readable(given: GivenImages) -> None:
+    """Raise DataError or UsageError for the first file that cannot be read."""
+    for value in given.values:
+        if isinstance(value, str | Path):
+            address = ADDRESS.match(str(value))
+            if address and not Path(value).is_file():
+                rest = shown(str(value)[address.end() :])
+                raise UsageError(f"{address[1]}://{rest} is an address. Download the image and give its file.")
+            open_image(Path(value))
 
 
 def _not_finite(title: str, images: str) -> str:

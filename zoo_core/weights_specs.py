@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from zoo_core.errors import brief
 from zoo_core.spec_checks import (
@@ -22,6 +22,7 @@ from zoo_core.spec_checks import (
 NON_COMMERCIAL = ("-nc", "noncommercial", "non-commercial", "apple-amlr")
 """Parts of the names of licences that forbid commercial use; Apple's AMLR is for research only."""
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
+Fit = Literal["crop", "pad", "squash"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MIN_CROP = 0.1  # known weights have 0.75 or more; a smaller share enlarges images to take all memory
@@ -32,8 +33,8 @@ MIN_CROP = 0.1  # known weights have 0.75 or more; a smaller share enlarges imag
 class Preprocessing(Checked):
     """The way from an image to a tensor. It belongs to the weights: two weights of one architecture may differ.
 
-    The shorter side is resized to `size / crop` pixels, and the centre of `size` x `size` is cut out. Values in 0..1
-    are then normalised with `mean` and `std`, one number for each channel (1: greyscale, 3: RGB).
+    A side is resized to `size / crop` pixels, and the centre of `size` x `size` is cut out. Values in 0..1 are then
+    normalised with `mean` and `std`, one number for each channel (1: greyscale, 3: RGB).
     """
 
     size: int
@@ -41,10 +42,19 @@ class Preprocessing(Checked):
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    fit: Fit = "crop"
+    """The way from an oblong image to a square. crop: its shorter side is resized, and the ends of the longer one are
+    lost. pad: its longer side is resized, and `mean` fills the rest. squash: both sides are resized."""
+
+    def __str__(self) -> str:
+        """All that decides the pixels, as caches are named after it: most were named before there was a `fit`."""
+        text = repr(self)
+        return text.replace(", fit='crop'", "")
 
     def check(self) -> None:
         whole = isinstance(self.size, int) and 1 <= self.size <= MAX_SIZE
         require(whole, f"the image size must be at least 1 and at most {MAX_SIZE}, got {brief(self.size)}")
+        require(self.fit in get_args(Fit), f"an image is fitted by {', '.join(get_args(Fit))}, got {brief(self.fit)}")
         require(MIN_CROP <= self.crop <= 1, f"the crop share must be in [{MIN_CROP}, 1], got {brief(self.crop)}")
         side = round(self.size / self.crop)
         require(side <= 2 * MAX_SIZE, f"images of {side} pixels are too large to be cropped to {self.size}")

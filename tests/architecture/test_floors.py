@@ -56,6 +56,7 @@ FLOORS = (
     "streaming",
     "training",
     "predict",
+    "answering",
     "hub",
     "library",
     "evaluation",

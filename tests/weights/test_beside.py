@@ -50,7 +50,7 @@ def test_timms_config_beside_a_file_is_used(tmp_path: Path, catalog: Catalog) ->
         {"pretrained_cfg": {**TOLD, "input_size": [3, 160, 200]}},
         {"pretrained_cfg": {**TOLD, "input_size": [3, 10**9, 10**9]}},
         {"pretrained_cfg": {**TOLD, "interpolation": "lanczos"}},
-        {"pretrained_cfg": {**TOLD, "crop_mode": "squash"}},
+        {"pretrained_cfg": {**TOLD, "crop_mode": "other"}},
         {"pretrained_cfg": {**TOLD, "crop_pct": 0}},
         {"pretrained_cfg": {**TOLD, "mean": [0.5], "std": [0.5]}},
         {"pretrained_cfg": {**TOLD, "std": [0, 0, 0]}},

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Views of each image: the centre, then augmented.",
 )
-@options_of("weights", "size", "augment", "task", "bad_images", "cache_dtype", "cache_gb", "device", "workers")
+@options_of("weights", "size", "fit", "augment", "task", "bad_images", "cache_dtype", "cache_gb", "device", "workers")
 @json_option
 @click.pass_context
 def embed(ctx: click.Context, /, model: str, out: Path, at: str, views: int, as_json: bool, **settings: Any) -> None:

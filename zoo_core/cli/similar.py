@@ -28,7 +28,7 @@ from zoo_core.settings import FinetuneConfig
     show_default=True,
     help="PNG file for the picture; the default is replaced.",
 )
-@options_of("weights", "size", "task", "bad_images", "cache_dtype", "cache_gb", "device", "workers")
+@options_of("weights", "size", "fit", "task", "bad_images", "cache_dtype", "cache_gb", "device", "workers")
 @json_option
 @click.pass_context
 def similar(

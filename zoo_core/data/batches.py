@@ -59,7 +59,8 @@ class Batches:
         return torch.from_numpy(self.part.targets[np.asarray(indices)])
 
     def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
-        """Bytes (B, C, H, W) of each group, channels-last in memory; threads decode the next ones."""
+        """Bytes (B, C, H, W) of each group, channels-last in memory; threads decode the next
+        ones."""
         return map(_batch, self.map_images(groups, self._apply_crop))
 
     def batches_on(self, device: torch.device, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
@@ -137,6 +138,8 @@ def resized_store(
     """
     side, how = shorter_side(preprocessing), preprocessing.interpolation
     rules = f"{READER} {side} {how} {preprocessing.channels}"
+    if preprocessing.fit != "crop":
+        rules += f" {preprocessing.fit} {preprocessing.mean}"
     name = blake2b(rules.encode(), digest_size=16).hexdigest()
     return Store(root / "pixels" / name, np.uint8, message)
 

@@ -52,7 +52,8 @@ def check_names(names: Sequence[str], where: str, *, one: str = "class", many: s
 
 
 def misread(name: str) -> str | None:
-    """The name that an archive had in UTF-8 and that was unpacked as a name of Windows; None for a usual one."""
+    """The name that an archive had in UTF-8 and that was unpacked as a name of Windows; None for a
+    usual one."""
     try:
         meant = name.encode(ZIP_PAGE).decode("utf-8")
     except UnicodeError:
@@ -61,7 +62,8 @@ def misread(name: str) -> str | None:
 
 
 def flaw_of(name: str) -> str | None:
-    """The reason why a name cannot be a class's, as the end of a sentence; None for a valid name."""
+    """The reason why a name cannot be a class's, as the end of a sentence; None for a valid
+    name."""
     kinds = {unicodedata.category(character) for character in name}
     if not name.strip():
         return "is empty"

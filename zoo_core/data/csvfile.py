@@ -172,7 +172,8 @@ def _with_index(header: Header, file: Path, rows: list[tuple[int, list[str]]]) -
 
 
 def _with_part(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
-    """The header with a column of parts under another name: one in which every cell names a part."""
+    """The header with a column of parts under another name: one in which every cell names a
+    part."""
     if header.part is not None or len(header.targets) < 2:
         return header
     for place in header.targets:

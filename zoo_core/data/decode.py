@@ -144,7 +144,8 @@ def _register_heic() -> None:
 
 
 def unread_kind(ending: str) -> str:
-    """The words for files of an ending that is not read, with a way to read them where there is one."""
+    """The words for files of an ending that is not read, with a way to read them where there is
+    one."""
     if ending in HEIC_ENDINGS:
         return f"*{ending}, which need {_heic_hint()}"
     return f"*{ending}"

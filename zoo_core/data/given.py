@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo_core.data.decode import PILLOW_IS_QUIET, check_size, decode, open_image, read_file, upright
-from zoo_core.data.sources import content_digest
+from zoo_core.data.sources import DIGEST_BYTES, content_digest
 from zoo_core.errors import DataError, UsageError, printable, reason_of
 
 GivenImage = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
@@ -52,13 +52,40 @@ class GivenImages:
 
     @contextmanager
     def _naming(self, index: int) -> Iterator[None]:
-        """Put the name of an image in memory before an error; a file's error has its path already."""
+        """Put the name of an image in memory before an error; a file's error has its path
+        already."""
         try:
             yield
         except DataError as error:
             if isinstance(self.values[index], str | Path):
                 raise
             raise DataError(f"{self.name(index)} {error}.") from error
+
+
+@dataclass(frozen=True, eq=False)
+class ReadableImages:
+    """Given images that can all be read: an image of one pixel stands for each that cannot."""
+
+    images: GivenImages
+    problems: dict[int, str] = field(default_factory=dict)
+    """The reasons, as sentences, of the images that were read so far and cannot be."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
+        try:
+            return self.images.read(index, at_least=at_least)
+        except DataError as error:
+            self.problems[index] = str(error)
+            return Image.new("L", (1, 1))
+
+    def name(self, index: int) -> str:
+        return self.images.name(index)
+
+    def digest(self, index: int) -> bytes:
+        """Zeros: nothing is stored under it, and no file is read twice for it."""
+        return bytes(DIGEST_BYTES)
 
 
 def given_images(images: GivenImage | Iterable[GivenImage]) -> GivenImages:

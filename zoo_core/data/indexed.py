@@ -27,7 +27,8 @@ class Shard(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class IndexedImages:
-    """Images in shards; image i has `lengths[i]` bytes at `offsets[i]` of shard `shard_of[i]` (N,)."""
+    """Images in shards; image i has `lengths[i]` bytes at `offsets[i]` of shard `shard_of[i]`
+    (N,)."""
 
     names: tuple[str, ...]
     digests: tuple[bytes, ...]

@@ -143,7 +143,8 @@ def image_and_digest(value: Any, name: str, at_least: int | None) -> tuple[Image
 
 
 def _plain(target: Any) -> Any:
-    """A target as a str, int, float, or a list of these: arrays and tensors as their numbers, sets in order."""
+    """A target as a str, int, float, or a list of these: arrays and tensors as their numbers, sets
+    in order."""
     plain = target.tolist() if hasattr(target, "tolist") else target
     if isinstance(plain, set | frozenset | tuple):
         return sorted(plain) if isinstance(plain, set | frozenset) else list(plain)
@@ -151,7 +152,8 @@ def _plain(target: Any) -> Any:
 
 
 def _names_of(items: Any) -> list[str] | None:
-    """The names that a data set gives to its classes; a `torch.utils.data.Subset` has those of its data set."""
+    """The names that a data set gives to its classes; a `torch.utils.data.Subset` has those of its
+    data set."""
     while items is not None:
         names = getattr(items, "classes", None)
         if names is not None:

@@ -1,4 +1,5 @@
-"""The names of parts: train, val and test in folders, in splits of the Hub and in cells of a table."""
+"""The names of parts: train, val and test in folders, in splits of the Hub and in cells of a
+table."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ class ScanResult:
 
 
 Stamp = tuple[int, int, int]
-"""A file's size in bytes, and the times in nanoseconds of its last modification and status change."""
+"""A file's size in bytes, and the times in nanoseconds of its last modification and status
+change."""
 Scanned = dict[str, tuple[Stamp, ScanResult]]
 """The results of a scan by file name, each with the stamp under which it holds."""
 
@@ -137,7 +138,8 @@ def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> d
 
 
 def _inspect(path: Path, cached: tuple[Stamp, ScanResult] | None) -> tuple[Stamp | None, ScanResult]:
-    """The result for a file with its stamp; the stamp is None where the result must not be cached."""
+    """The result for a file with its stamp; the stamp is None where the result must not be
+    cached."""
     stamp: Stamp | None
     try:
         now = time.time_ns()

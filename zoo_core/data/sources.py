@@ -131,7 +131,8 @@ class Subset:
 
 
 def windows_of(images: Images) -> Windows | None:
-    """The windows of images in shards that do not all fit on the disk; None for any other images."""
+    """The windows of images in shards that do not all fit on the disk; None for any other
+    images."""
     windows: Windows | None = getattr(images, "windows", None)
     return windows
 
@@ -152,7 +153,8 @@ class Part:
         return Part(Subset(self.images, tuple(chosen)), self.targets[np.asarray(chosen, dtype=np.int64)])
 
     def digest(self) -> str:
-        """A sha256 over names, targets and contents, the same for the same split of the same images."""
+        """A sha256 over names, targets and contents, the same for the same split of the same
+        images."""
         lines = sorted(
             f"{self.images.name(index)}\0{_target_text(target)}\0{self.images.digest(index).hex()}"
             for index, target in enumerate(self.targets)

@@ -226,7 +226,8 @@ class Store:
 
 
 def by_key(entries: Array) -> Array:
-    """Entries in the order that `lookup` needs; of those with equal keys the first stays the first."""
+    """Entries in the order that `lookup` needs; of those with equal keys the first stays the
+    first."""
     return entries[np.argsort(entries["key"][:, 0], kind="stable")]
 
 

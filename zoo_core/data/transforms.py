@@ -52,7 +52,8 @@ def fresh_view(seed: int, epoch: int) -> int:
 
 
 def shorter_side(preprocessing: Preprocessing) -> int:
-    """The length in pixels to which the shorter side of every image is resized."""
+    """The length in pixels to which the shorter side of every image is resized, or the longer one
+    to pad it."""
     return max(preprocessing.size, round(preprocessing.size / preprocessing.crop))
 
 
@@ -63,18 +64,34 @@ def decoded_side(preprocessing: Preprocessing) -> int:
 
 
 def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Resize an image's shorter side to size / crop; every view is cropped from the result.
+    """Resize an image as its `fit` says, a side to size / crop; every view is cropped from the result.
 
-    Of an image that is very long, the middle part of ratio MAX_RATIO is resized: all of it would
-    take memory without bounds, and no view shows the ends.
+    Of an image that is very long and is cropped, the middle part of ratio MAX_RATIO is resized: all
+    of it would take memory without bounds, and no view shows the ends.
     """
-    image = _middle(with_channels(image, preprocessing.channels))
-    share = shorter_side(preprocessing) / min(image.size)
+    image, side = with_channels(image, preprocessing.channels), shorter_side(preprocessing)
+    if preprocessing.fit == "crop":
+        image = _middle(image)
+        share = side / min(image.size)
+    else:
+        share = side / max(image.size)
     size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    if preprocessing.fit == "squash":
+        size = side, side
     if size != image.size:
         image = image.resize(size, RESAMPLING[preprocessing.interpolation])
+    if preprocessing.fit == "pad" and size != (side, side):
+        image = _padded(image, side, preprocessing)
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _padded(image: Image.Image, side: int, preprocessing: Preprocessing) -> Image.Image:
+    """An image in the middle of a square of the mean colour, which is zero for the network."""
+    colour = tuple(round(255 * mean) for mean in preprocessing.mean)
+    square = Image.new(image.mode, (side, side), colour if len(colour) > 1 else colour[0])
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return square
 
 
 def _middle(image: Image.Image) -> Image.Image:
@@ -104,7 +121,8 @@ def crop_of(pixels: Pixels, size: int, augment: Augment, view: int, digest: byte
 
 
 def random_box(width: int, height: int, chance: random.Random) -> Box:
-    """A random box: 70 to 100 % of the area, ratio 3:4 to 4:3; the centre square where none fits."""
+    """A random box: 70 to 100 % of the area, ratio 3:4 to 4:3; the centre square where none
+    fits."""
     for _ in range(10):
         area = width * height * chance.uniform(*CROP_AREA)
         ratio = math.exp(chance.uniform(math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])))

@@ -28,7 +28,8 @@ class Windows:
         return replace(self, shard_of=self.shard_of[np.asarray(chosen, dtype=np.int64)])
 
     def order(self, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Every image once (N,): shards in random order, in windows; images random inside a window."""
+        """Every image once (N,): shards in random order, in windows; images random inside a
+        window."""
         window_of = np.zeros(len(self.sizes), dtype=np.int64)
         window, used = 0, 0
         for shard in generator.permutation(np.unique(self.shard_of)):

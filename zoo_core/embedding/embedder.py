@@ -37,7 +37,7 @@ from zoo_core.predict import open_run
 from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.specs import BackboneSpec
 from zoo_core.training.defaults import default_augment
-from zoo_core.training.job import sized
+from zoo_core.training.job import fitted
 from zoo_core.training.resolve import shapes_at_splits
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 from zoo_core.weights_specs import Preprocessing
@@ -218,7 +218,7 @@ def _opened(name: str | Path, config: FinetuneConfig, at: str, catalog: Catalog)
         torch.default_generator.manual_seed(config.seed)
         base, _ = load_backbone(backbone, start)
         head = None
-    preprocessing = sized(preprocessing, config.size, backbone.spec)
+    preprocessing = fitted(preprocessing, config, backbone.spec)
     if head is None or not fixed_beginning(head):
         choice = catalog.head(config.head)
         head = build_head_for(base, backbone, choice, preprocessing, num_outputs=1, task="classification")

@@ -80,7 +80,8 @@ def _text(value: object) -> str | None:
 
 
 def _score(card: dict[str, Any]) -> tuple[str | None, float | None]:
-    """The first score of a task in a card's model-index, (None, None) where it has none that can be."""
+    """The first score of a task in a card's model-index, (None, None) where it has none that can
+    be."""
     try:
         metrics = [
             metric for entry in card["model-index"] for result in entry["results"] for metric in result["metrics"]

@@ -15,6 +15,7 @@ from zoo_core.runs.directory import Run
 from zoo_core.specs import HEAD, resolve
 from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
+from zoo_core.weights.beside import CROP_MODES
 from zoo_core.weights_specs import Preprocessing
 
 FILE = "timm.safetensors"
@@ -79,6 +80,7 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
             "hf_hub_filename": FILE,
             "input_size": [preprocessing.channels, preprocessing.size, preprocessing.size],
             "crop_pct": crop_for_timm(preprocessing),
+            "crop_mode": CROP_MODES[preprocessing.fit],
             "interpolation": preprocessing.interpolation,
             "mean": list(preprocessing.mean),
             "std": list(preprocessing.std),

@@ -213,6 +213,7 @@ def _preprocessing(value: dict[str, Any]) -> Preprocessing:
         size=as_count(value["size"]),
         crop=as_number(value["crop"]),
         interpolation=interpolation,  # type: ignore[arg-type]
+        fit=as_text(value.get("fit", "crop")),  # type: ignore[arg-type]
         mean=tuple(as_number(one) for one in as_list(value["mean"])),
         std=tuple(as_number(one) for one in as_list(value["std"])),
     )

@@ -7,19 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from zoo_core.errors import UsageError, brief
+from zoo_core.settings import words
 from zoo_core.settings.fields import Auto, DataInMemory, by_field_name, check_settings, setting
 from zoo_core.settings.needs import Need
-from zoo_core.settings.words import Augment, BadImages, BestEpoch, CacheType, Compile, Optimizer, Precision, TaskChoice
+from zoo_core.settings.words import CACHE, COMPUTING, DATA, MOST_USED, OPTIMISATION, REGULARISATION
 from zoo_core.spec_checks import MAX_SIZE
 
-MOST_USED = "Most used"
-DATA = "Data"
-OPTIMISATION = "Optimisation"
-REGULARISATION = "Regularisation"
-CACHE = "Cached features"
-COMPUTING = "Computing"
-IN_MEMORY = "in-memory data"
-"""The `data` in the config of a run whose images a program handed over: no path leads to them."""
+IN_MEMORY = (
+    "in-memory data"  # the `data` in the config of a run whose images a program handed over: no path leads there
+)
 MAX_SEED = 2**32 - 1  # the largest that numpy takes
 MAX_EPOCHS = 10_000  # each is a line of 250 bytes in the metrics, of which zoo reads 16 MiB
 
@@ -94,7 +90,9 @@ class FinetuneConfig:
     out: str | None = setting(
         None, group=MOST_USED, help="Run directory to create.", chosen="the next free one in ./runs", per_machine=True
     )
-    task: TaskChoice = setting("auto", group=DATA, help="Task of the head.", chosen="follows from the data's targets")
+    task: words.TaskChoice = setting(
+        "auto", group=DATA, help="Task of the head.", chosen="follows from the data's targets"
+    )
     val_share: float = setting(
         0.2,
         group=DATA,
@@ -103,14 +101,17 @@ class FinetuneConfig:
         at_most=0.9,
         needs=(Need.SPLIT,),
     )
-    augment: Augment = setting(
+    augment: words.Augment = setting(
         "auto",
         group=DATA,
         help="Random variation of training images.",
         chosen="crop-flip; flip where the images are smaller than the input",
         needs=(Need.VIEWS,),
     )
-    bad_images: BadImages = setting(
+    fit: words.FitChoice = setting(
+        "auto", group=DATA, help="Oblong images: crop loses their ends, pad and squash not.", chosen="as the weights"
+    )
+    bad_images: words.BadImages = setting(
         "fail", group=DATA, help="Unreadable images: fail names them and stops, skip leaves them out."
     )
     train_share: float = setting(
@@ -137,7 +138,7 @@ class FinetuneConfig:
         at_most=100,
         needs=(Need.STEPS, Need.TRAINED_WEIGHTS),
     )
-    optimizer: Optimizer = setting(
+    optimizer: words.Optimizer = setting(
         "adamw", group=OPTIMISATION, help="Optimizer; sgd has Nesterov momentum 0.9.", needs=(Need.STEPS,)
     )
     weight_decay: float = setting(
@@ -156,7 +157,7 @@ class FinetuneConfig:
         at_most=1,
         needs=(Need.STEPS,),
     )
-    best_epoch: BestEpoch = setting(
+    best_epoch: words.BestEpoch = setting(
         "steady",
         group=OPTIMISATION,
         help="Epoch that is kept: steady is the latest whose score is within one standard error of the highest.",
@@ -234,18 +235,18 @@ class FinetuneConfig:
         at_most=1_000_000,
         needs=(Need.CACHE,),
     )
-    cache_dtype: CacheType = setting(
+    cache_dtype: words.CacheType = setting(
         "float16", group=CACHE, help="Number type of cached features.", needs=(Need.CACHED_FEATURES,)
     )
     device: str = setting("auto", group=COMPUTING, help="Device: auto, cpu, cuda or cuda:N.", per_machine=True)
-    precision: Precision = setting(
+    precision: words.Precision = setting(
         "auto",
         group=COMPUTING,
         help="Number type of the forward pass in training steps.",
         chosen="bfloat16 on a GPU that supports it, float32 on a CPU",
         needs=(Need.STEPS,),
     )
-    compile: Compile = setting(
+    compile: words.Compile = setting(
         "auto",
         group=COMPUTING,
         help="Compile the trainable layers (torch.compile).",

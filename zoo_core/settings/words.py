@@ -1,4 +1,4 @@
-"""The words that settings choose from."""
+"""The words that settings choose from, and those of their groups."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Literal
 
 from zoo_core.settings.fields import Auto
 from zoo_core.specs import TaskName
+from zoo_core.weights_specs import Fit
 
 Augment = Literal["auto", "none", "flip", "crop-flip"]
+FitChoice = Auto | Fit
 BestEpoch = Literal["steady", "highest"]
 Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "bfloat16", "float32"]
@@ -15,3 +17,11 @@ BadImages = Literal["fail", "skip"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
 TaskChoice = Auto | TaskName
+
+# The groups of settings, in the help and in docs/settings.md.
+MOST_USED = "Most used"
+DATA = "Data"
+OPTIMISATION = "Optimisation"
+REGULARISATION = "Regularisation"
+CACHE = "Cached features"
+COMPUTING = "Computing"

@@ -76,12 +76,11 @@ class Classification(Task[ClassEvaluation]):
     def changed(self, answers_NK: Tensor, others_NK: Tensor) -> int:
         return int((answers_NK.argmax(1) != others_NK.argmax(1)).sum())
 
-    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
-        """The `top` most probable classes with their probabilities."""
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: float | None) -> Answers:
+        """The `top` most probable classes with their probabilities, all of them where there is no threshold."""
         values, indices = outputs_K.softmax(0).sort(descending=True, stable=True)
-        return tuple(
-            (names[index], value) for index, value in zip(indices[:top].tolist(), values[:top].tolist(), strict=True)
-        )
+        ranked = zip(indices[:top].tolist(), values[:top].tolist(), strict=True)
+        return tuple((names[index], value) for index, value in ranked if threshold is None or value > threshold)
 
     def check_outputs(self, where: str, names: Sequence[str]) -> None:
         super().check_outputs(where, names)

@@ -141,11 +141,12 @@ class Multilabel(Task[LabelEvaluation]):
     def changed(self, answers_NK: Tensor, others_NK: Tensor) -> int:
         return int(((answers_NK > 0.5) != (others_NK > 0.5)).any(1).sum())
 
-    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
-        """The labels with a probability above 0.5, the most probable first."""
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: float | None) -> Answers:
+        """The labels with a probability above the threshold, 0.5 by default, the most probable first."""
         values, indices = outputs_K.sigmoid().sort(descending=True, stable=True)
         ranked = zip(indices.tolist(), values.tolist(), strict=True)
-        return tuple((names[index], value) for index, value in ranked if value > THRESHOLD)
+        least = THRESHOLD if threshold is None else threshold
+        return tuple((names[index], value) for index, value in ranked if value > least)
 
     def held_out(self, targets: Targets, order: Sequence[int], count: int) -> Sequence[int]:
         """As for every task, but no image that is the last with one of its labels."""

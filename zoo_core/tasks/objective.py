@@ -58,9 +58,9 @@ class Objective:
         evaluation: Evaluation = self.task.join(parts)
         return evaluation
 
-    def answers(self, outputs_K: Tensor, names: tuple[str, ...], top: int) -> Answers:
+    def answers(self, outputs_K: Tensor, names: tuple[str, ...], top: int, threshold: float | None = None) -> Answers:
         """The answers for one image: names with values."""
-        return self.task.answers(outputs_K, names, top)
+        return self.task.answers(outputs_K, names, top, threshold)
 
 
 def concatenated(parts: Sequence[Any]) -> tuple[Tensor, Tensor]:

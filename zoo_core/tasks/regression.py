@@ -84,6 +84,7 @@ def overall_rmse(rmse_K: FloatArray) -> float:
 
 
 class Regression(Task[NumberEvaluation]):
+    answers_with_all = True
     name = "regression"
     output = "number"
     outputs = "numbers"
@@ -121,7 +122,7 @@ class Regression(Task[NumberEvaluation]):
         smaller: bool = baseline.rmse is not None and figures["rmse"] < baseline.rmse
         return super().beats(figures, baseline) or (figures["r2"] == baseline.score and smaller)
 
-    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: float | None) -> Answers:
         """Every number, in the order of the columns."""
         return tuple(zip(names, outputs_K.tolist(), strict=True))
 

@@ -39,6 +39,9 @@ class Task(ABC, Generic[E]):
     answer: ClassVar[str]
     metric: ClassVar[Metric]
     single_label: ClassVar[bool] = False
+    answers_with_all: ClassVar[bool] = False
+    """Whether the answer for an image has every output, as numbers have."""
+
     smooths_labels: ClassVar[bool] = True
     constant_answer: ClassVar[str]
     """The answer of the baseline, as a phrase."""
@@ -88,8 +91,11 @@ class Task(ABC, Generic[E]):
         return 0
 
     @abstractmethod
-    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int) -> Answers:
-        """The answers for one image, names with values; `top` limits a single-label task's."""
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: float | None) -> Answers:
+        """The answers for one image, names with values: classes or labels above the probability `threshold`.
+
+        None stands for the task's own. `top` limits a single-label task's.
+        """
 
     def answered(self, evaluation: E) -> Targets | None:
         """The output that was answered for each image (N), None for tasks with several answers an image."""

@@ -145,7 +145,7 @@ def prepare(
     start = resolve_weights(backbone, config.weights, stand_in=stand_in)
     if start.local is not None:
         start.local.begin_sha256()
-    preprocessing = sized(start.preprocessing, config.size, backbone.spec)
+    preprocessing = fitted(start.preprocessing, config, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_backbone(backbone, start)
     outputs = len(source.classes)
@@ -194,7 +194,7 @@ def prepare(
 def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config: FinetuneConfig) -> None:
     """Raise PluginError, before any image is opened, when backbone or head do not put out what their specs promise."""
     ref = named_weights(backbone.spec, config.weights)
-    preprocessing = sized(ref.preprocessing if ref else backbone.spec.preprocessing, config.size, backbone.spec)
+    preprocessing = fitted(ref.preprocessing if ref else backbone.spec.preprocessing, config, backbone.spec)
     base, _ = build_shapes(lambda: build_network(backbone)).split()
     task = head.spec.tasks[0]
     build_shapes(lambda: build_head_for(base, backbone, head, preprocessing, num_outputs=2, task=task))
@@ -241,13 +241,20 @@ def _named_or_folder(data: str, catalog: Catalog) -> Source:
     return read_folders(Path(data).expanduser())
 
 
-def sized(preprocessing: Preprocessing, size: int | None, spec: BackboneSpec) -> Preprocessing:
-    """The preprocessing at the size asked for. Raises UsageError when the backbone cannot take it."""
-    if size is None:
+def fitted(preprocessing: Preprocessing, config: FinetuneConfig, spec: BackboneSpec) -> Preprocessing:
+    """The preprocessing at the size and with the fit asked for. Raises UsageError when the backbone cannot take the size.
+
+    An image that is to be seen whole is not cropped after its resizing either.
+    """
+    size = config.size
+    if size is not None:
+        if not spec.takes_size(size):
+            nearest = _nearest(spec, size)
+            raise UsageError(f"'{spec.name}' needs images {spec.sizes}, and --image-size is {size}.{nearest}")
+        preprocessing = replace(preprocessing, size=size)
+    if config.fit == "auto" or config.fit == preprocessing.fit:
         return preprocessing
-    if not spec.takes_size(size):
-        raise UsageError(f"'{spec.name}' needs images {spec.sizes}, and --image-size is {size}.{_nearest(spec, size)}")
-    return replace(preprocessing, size=size)
+    return replace(preprocessing, fit=config.fit, crop=preprocessing.crop if config.fit == "crop" else 1.0)
 
 
 def _nearest(spec: BackboneSpec, size: int) -> str:

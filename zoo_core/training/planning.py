@@ -26,7 +26,7 @@ from zoo_core.training.defaults import (
     default_strategy,
 )
 from zoo_core.training.estimate import Estimate, estimate
-from zoo_core.training.job import prepare, sized
+from zoo_core.training.job import fitted, prepare
 from zoo_core.training.resolve import shapes_at_splits
 from zoo_core.training.schedule import Rates
 from zoo_core.training.solve import with_single_epochs
@@ -81,7 +81,7 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
     """The plan of a training whose images are not known: where their number decides, they are taken to be few."""
     backbone = catalog.backbone(config.backbone)
     start = resolve_weights(backbone, config.weights, stand_in=True)
-    preprocessing = sized(start.preprocessing, config.size, backbone.spec)
+    preprocessing = fitted(start.preprocessing, config, backbone.spec)
     base, _ = build_shapes(lambda: build_network(backbone)).split()
     choice = catalog.head(config.head)
     task = choice.spec.tasks[0]  # neither the task nor the number of outputs changes the plan

@@ -84,6 +84,7 @@ def resolve_settings(
     epochs = decided("epochs", default_epochs(strategy_name, backbone, images, preprocessing))
     decided("task", (source.task, "the data has targets of this kind"))
     decided("size", (preprocessing.size, "the initial weights expect it"))
+    decided("fit", (preprocessing.fit, "the initial weights expect it"))
     decided("device", default_device(device))
     decided("workers", (default_workers(), "each core decodes images, up to 16"))
     decided("precision", default_precision(device))

@@ -17,10 +17,14 @@ from zoo_core.options import split_name
 from zoo_core.runs.directory import CONFIG, file_of, is_run, read_facts, read_json
 from zoo_core.runs.schema import INTERPOLATIONS
 from zoo_core.specs import BackboneSpec
-from zoo_core.weights_specs import Preprocessing
+from zoo_core.weights_specs import Fit, Preprocessing
 
 TIMM = "pretrained_cfg"
 """The key of timm's config.json under which the preprocessing of its weights stands."""
+
+
+CROP_MODES: dict[Fit, str] = {"crop": "center", "pad": "border", "squash": "squash"}
+"""timm's words for the ways from an oblong image to a square."""
 
 
 def default_preprocessing(
@@ -58,12 +62,15 @@ def _of_timm(config: Mapping[str, Any]) -> Preprocessing:
     """The preprocessing of timm's `pretrained_cfg`. Raises an error for one that zoo does not have."""
     _, height, width = (as_count(one) for one in as_list(config["input_size"]))
     interpolation = as_text(config.get("interpolation", "bilinear"))
-    if height != width or interpolation not in INTERPOLATIONS or config.get("crop_mode", "center") != "center":
-        raise ValueError(f"zoo has no {interpolation} {height}x{width} {config.get('crop_mode', 'center')}")
+    mode = config.get("crop_mode") or "center"
+    fit = next((fit for fit, name in CROP_MODES.items() if name == mode), None)
+    if height != width or interpolation not in INTERPOLATIONS or fit is None:
+        raise ValueError(f"zoo has no {interpolation} {height}x{width} {mode}")
     return Preprocessing(
         size=height,
         crop=as_number(config.get("crop_pct", 0.875)),
         interpolation=interpolation,  # type: ignore[arg-type]
+        fit=fit,
         mean=tuple(as_number(one) for one in as_list(config["mean"])),
         std=tuple(as_number(one) for one in as_list(config["std"])),
     )

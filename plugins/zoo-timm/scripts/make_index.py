@@ -23,10 +23,14 @@ COPIED += ("gmacs", "classifier")
 
 
 def preprocessing_of(cfg: Any) -> list[Any]:
-    """Size, crop, interpolation, mean, standard deviation. A crop of more than the image counts as the whole."""
+    """Size, crop, interpolation, mean, standard deviation, and the fit of those that do not crop an oblong image.
+
+    A crop of more than the image counts as the whole.
+    """
     crop = min(1.0, round(cfg.crop_pct or 0.875, 4))
     known = cfg.interpolation if cfg.interpolation in ("nearest", "bilinear", "bicubic") else "bicubic"
-    return [cfg.input_size[1], crop, known, list(cfg.mean), list(cfg.std)]
+    fit = {"border": ["pad"], "squash": ["squash"]}.get(cfg.crop_mode, [])
+    return [cfg.input_size[1], crop, known, list(cfg.mean), list(cfg.std), *fit]
 
 
 def reason_against(name: str, tag: str, cfg: Any, row: dict[str, Any]) -> str | None:
@@ -62,7 +66,8 @@ def weights_of(name: str, row: dict[str, Any], results: Results) -> tuple[list[l
         if reason:
             left_out.append(f"{tag or 'default'}: {reason}")
             continue
-        note = "" if cfg.crop_mode in (None, "center") else f"timm's crop mode is '{cfg.crop_mode}'"
+        known = cfg.crop_mode in (None, "center", "border", "squash")
+        note = "" if known else f"timm's crop mode is '{cfg.crop_mode}'"
         figures = results.get(full_name(name, tag), (None, None))
         facts = [repo_of(name, tag, cfg), preprocessing_of(cfg), cfg.license or "unknown", cfg.num_classes]
         found.append([tag or "default", *facts, *figures, note])

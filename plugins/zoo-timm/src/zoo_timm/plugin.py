@@ -55,16 +55,18 @@ def _spec(entry: dict[str, Any]) -> BackboneSpec:
     )
 
 
-def _preprocessing(size: int, crop: float, interpolation: Any, mean: list[float], std: list[float]) -> Preprocessing:
-    return _one_preprocessing(size, crop, interpolation, tuple(mean), tuple(std))
+def _preprocessing(
+    size: int, crop: float, interpolation: Any, mean: list[float], std: list[float], fit: Any = "crop"
+) -> Preprocessing:
+    return _one_preprocessing(size, crop, interpolation, tuple(mean), tuple(std), fit)
 
 
 @cache
 def _one_preprocessing(
-    size: int, crop: float, interpolation: Any, mean: tuple[float, ...], std: tuple[float, ...]
+    size: int, crop: float, interpolation: Any, mean: tuple[float, ...], std: tuple[float, ...], fit: Any
 ) -> Preprocessing:
     """One object for all that share it, as most do."""
-    return Preprocessing(size=size, crop=crop, interpolation=interpolation, mean=mean, std=std)
+    return Preprocessing(size=size, crop=crop, interpolation=interpolation, mean=mean, std=std, fit=fit)
 
 
 def _weights(

@@ -1,0 +1,108 @@
+"""Answers as rows: one JSON object for each image, or one row of a CSV file.
+
+Shapes: K classes, labels or numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo_core.errors import UsageError, printable, shown
+from zoo_core.paths import written_whole
+from zoo_core.predict import Prediction, Predictor
+from zoo_core.tasks.task import Task
+
+KINDS = (".csv", ".jsonl")
+JOINED = "|"  # between the labels of an image, as in the CSV files that zoo reads
+
+
+@dataclass(frozen=True)
+class AnswerFormat:
+    """The fields of an answer: those of a task, for these outputs."""
+
+    task: Task[Any]
+    classes: Sequence[str]
+    """The names (K) of the outputs."""
+    top: int
+    has_values: bool
+    """Whether the probability of every class or label stands in each row."""
+
+    @classmethod
+    def of(cls, predictor: Predictor, *, top: int, has_values: bool) -> AnswerFormat:
+        task = predictor.objective.task
+        return cls(task, predictor.classes, min(top, len(predictor.classes)), has_values)
+
+    def to_dict(self, prediction: Prediction) -> dict[str, Any]:
+        """The answer for one image as JSON has it."""
+        answers = [{self.task.output: name, self.task.answer: value} for name, value in prediction.answers]
+        fields: dict[str, Any] = {"image": prediction.image, "answers": answers}
+        if self.has_values:
+            fields["values"] = dict(zip(self.classes, prediction.values, strict=False))  # none without an answer
+        return {**fields, "hint": prediction.hint, "problem": prediction.problem}
+
+    def columns(self) -> list[str]:
+        """The names of the columns of a CSV file."""
+        if self.task.single_label:
+            named = [(f"{self.task.output}{end}", f"{self.task.answer}{end}") for end in self._ends()]
+            middle = [name for pair in named for name in pair]
+        elif self.task.answers_with_all:
+            middle = [f"predicted_{name}" for name in self.classes]
+        else:
+            middle = [self.task.outputs]
+        values = [f"{self.task.answer}_of_{name}" for name in self.classes] if self.has_values else []
+        return ["image", *middle, *values, "hint", "problem"]
+
+    def row(self, prediction: Prediction) -> list[str]:
+        """The cells of a row; those of answers that are not there are empty."""
+        if self.task.single_label:
+            pairs = [*prediction.answers, *[("", None)] * (self.top - len(prediction.answers))]
+            middle = [cell for name, value in pairs for cell in (name, _number(value))]
+        elif self.task.answers_with_all:
+            middle = [_number(value) for value in self._padded(prediction.values)]
+        else:
+            middle = [JOINED.join(name for name, _ in prediction.answers)]
+        values = [_number(value) for value in self._padded(prediction.values)] if self.has_values else []
+        return [prediction.image, *middle, *values, prediction.hint or "", prediction.problem or ""]
+
+    def _ends(self) -> list[str]:
+        return ["", *(f"_{rank}" for rank in range(2, self.top + 1))]
+
+    def _padded(self, values: Sequence[float]) -> Sequence[float | None]:
+        return values or [None] * len(self.classes)
+
+
+def check_target(target: Path) -> None:
+    """Raise UsageError unless answers can be written to this file, which is new."""
+    if target.suffix.lower() not in KINDS:
+        raise UsageError(f"'{shown(target.name)}' names no kind of file. Give --out a name with {' or '.join(KINDS)}.")
+    if target.exists():
+        raise UsageError(f"{printable(str(target))} exists already. Give another --out, or remove it.")
+
+
+@contextmanager
+def answers_file(target: Path, made: AnswerFormat) -> Iterator[Callable[[Prediction], object]]:
+    """Yield a function that writes an answer.
+
+    The file is there, whole, when the block ends well.
+    """
+    with (
+        written_whole(target) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
+    ):
+        if target.suffix.lower() == ".jsonl":
+            yield lambda prediction: stream.write(json.dumps(made.to_dict(prediction)) + "\n")
+            return
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(made.columns())
+        yield lambda prediction: writer.writerow(made.row(prediction))
+
+
+def _number(value: float | None) -> str:
+    """Nine digits give a float32 back to the bit."""
+    return "" if value is None else f"{value:.9g}"
