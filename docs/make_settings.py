@@ -35,7 +35,7 @@ image-size = 224
 
 A setting may be spelled as the option is (`batch-size`) or as the keyword is (`batch_size`). Paths
 are relative to the folder in which zoo is called. The config.json of a run is a config file too, and
-so is its directory: `zoo finetune --config runs/resnet50-last-1 --seed 1` repeats that run with
+so is its directory: `zoo finetune --config runs/resnet50-last-photos-1 --seed 1` repeats that run with
 another seed in a new directory.
 
 ## Settings that zoo decides

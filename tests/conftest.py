@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 from warm_python import WarmPython
 
-from helpers import Zoo, make_photos
+from helpers import Zoo, draw_blank, make_photos
+from norms import with_norms
+from survive.support import Forks
 from zoo_core.catalog import Catalog, open_catalog
+
+BLANK = {"bridges", "frozen", "hub", "library", "streaming", "survive", "training"}
+"""The folders whose trainings leave their pictures blank: a picture takes longer than the training of a tiny network."""
 
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
-    """Everything that is installed."""
-    return open_catalog()
+    """Everything that is installed, and the small network `norms`."""
+    return with_norms(open_catalog())
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +30,19 @@ def warm_python() -> Iterator[WarmPython]:
     warm = WarmPython()
     yield warm
     warm.close()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    made = Forks()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.path.parent.name in BLANK:
+        draw_blank(monkeypatch.setattr)
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-"""What tests import: the type of the command line's fixture, folders of small image files, a count of decodings, the ways
-of a device on a CPU, a full disk."""
+"""What tests import: the type of the command line's fixture, folders of small image files, a count of decodings, blank
+pictures, the ways of a device on a CPU, a full disk."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from zoo_core.testing import make_photos
 
@@ -19,6 +20,7 @@ __all__ = [
     "Zoo",
     "act_as_accelerator",
     "decoding",
+    "draw_blank",
     "files_of_at_most",
     "make_photos",
     "make_table",
@@ -64,6 +66,16 @@ def decoding(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(module, "check_image", counted)
     return lengths
+
+
+def draw_blank(setattr: Callable[[Any, str, Any], None]) -> None:
+    """Let every picture from now on be a single pixel; its figure is still made."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    def blank(canvas: object, target: Path) -> None:
+        Image.new("L", (1, 1)).save(target, "png")
+
+    setattr(FigureCanvasAgg, "print_png", blank)
 
 
 def view_of(pixels: Pixels, preprocessing: Preprocessing, augment: Augment, view: int, digest: bytes) -> Pixels:

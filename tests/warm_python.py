@@ -1,4 +1,4 @@
-"""A Python that has imported torch and forks for every command, so that a test need not wait for that import again.
+"""A Python that has imported the libraries of others and forks for every command: no test waits for them again.
 
 The child then does all that `python -W WARNINGS -m zoo_core ARGUMENTS` does after the start of the interpreter: it
 imports zoo_core, parses the arguments, ends by its own exit code or signal, and runs what is registered for its exit.
@@ -6,6 +6,8 @@ imports zoo_core, parses the arguments, ends by its own exit code or signal, and
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
 import signal
@@ -15,8 +17,25 @@ import tempfile
 import threading
 from pathlib import Path
 
+# All that most commands import, but for huggingface_hub: it reads its settings when it is imported.
+LIBRARIES = (
+    *(
+        "click",
+        "filelock",
+        "jinja2",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.figure",
+        "numpy",
+        "packaging.version",
+    ),
+    *("PIL.Image", "platformdirs", "pluggy", "rich.console", "rich.markup", "rich.progress", "rich.table"),
+    *("safetensors.torch", "torch", "torch.distributed", "torchvision"),
+)
 # Read by the interpreter or by torch when they start: a command in which one of them differs gets a process of its own.
 AT_START = ("PYTHON", "OMP", "MKL", "KMP", "TORCH", "CUDA", "LD_", "LC_", "LANG", "ZOO_LEAN_TORCH", "MALLOC")
+SET_IN_TESTS = ("OMP_WAIT_POLICY", "TORCHINDUCTOR_CACHE_DIR")
+"""Variables that zoo and torch's compiler set in the process of the tests: with one thread, and without a compiler, they
+change nothing. Seen to slow all: after the first test that compiles, no command was warm any more."""
 
 
 class WarmPython:
@@ -53,7 +72,8 @@ class WarmPython:
         self._environment = self._environment or dict(os.environ)
 
         def at_start(variables: dict[str, str]) -> dict[str, str]:
-            return {name: text for name, text in variables.items() if name.startswith(AT_START)} | {"PYTHONPATH": ""}
+            told = {name: text for name, text in variables.items() if name.startswith(AT_START)}
+            return {name: text for name, text in told.items() if name not in ("PYTHONPATH", *SET_IN_TESTS)}
 
         return at_start(env) != at_start(self._environment)
 
@@ -84,8 +104,9 @@ class WarmPython:
 
 def serve() -> None:
     """Fork a child for each request on standard input; print its number, then its exit code."""
-    import torch  # noqa: F401
-
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    gc.freeze()  # no child looks through all of that
     own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     path = [folder for folder in sys.path[1:] if folder not in own]
     for line in sys.stdin:

@@ -18,6 +18,7 @@ from zoo_core.paths import written_whole
 
 _notebooks_own = os.environ.pop("MPLBACKEND", None)
 try:
+    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
@@ -26,7 +27,17 @@ finally:
     if _notebooks_own is not None:
         os.environ["MPLBACKEND"] = _notebooks_own
 
-__all__ = ["ABOVE", "DPI", "MAX_LABELLED", "Figure", "MaxNLocator", "Rectangle", "axis_names", "save_figure"]
+__all__ = [
+    "ABOVE",
+    "DPI",
+    "MAX_LABELLED",
+    "Figure",
+    "MaxNLocator",
+    "Rectangle",
+    "axis_names",
+    "colormaps",
+    "save_figure",
+]
 
 MAX_LABELLED = 40  # names that fit along an axis
 CHARACTER = 0.085  # inches, the room that one takes beside an axis

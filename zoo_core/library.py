@@ -22,6 +22,7 @@ from zoo_core.model.apply import AppliedPlan, parts_of
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.model.design import ModelDesign
 from zoo_core.options import split_name
+from zoo_core.paths import user_path
 from zoo_core.predict import Predictor, open_pretrained, open_run
 from zoo_core.runs.directory import CONFIG, is_run
 from zoo_core.settings import FinetuneConfig
@@ -131,7 +132,7 @@ def resume(
     UsageError for a finished run, and ZooError that lists all that has changed since the run began.
     """
     with ONE_AT_A_TIME:
-        return runs.resume(Path(run).expanduser(), catalog or open_catalog(), callback or NullCallback(), data=data)
+        return runs.resume(user_path(run), catalog or open_catalog(), callback or NullCallback(), data=data)
 
 
 @names_plugins
@@ -152,7 +153,7 @@ def load(
     if not isinstance(found, Path):
         return open_pretrained(found, weights, place)
     predictor = open_run(found, catalog, place)
-    return predictor if Path(name).expanduser().is_dir() else replace(predictor, title=str(name))
+    return predictor if user_path(name).is_dir() else replace(predictor, title=str(name))
 
 
 def run_or_backbone(name: str | Path, weights: str, catalog: Catalog) -> Path | Choice[BackboneSpec]:
@@ -162,7 +163,7 @@ def run_or_backbone(name: str | Path, weights: str, catalog: Catalog) -> Path | 
     """
     if not isinstance(name, str | Path):
         raise UsageError(f"load takes the path of a run or a name, not a {type(name).__name__}.")
-    path = Path(name).expanduser()
+    path = user_path(name)
     named = isinstance(name, str) and names_backbone(name, catalog)
     if named and (path / CONFIG).is_file() and is_run(path):
         raise UsageError(f"'{name}' is a backbone, and a run in this folder. Say ./{name} for the run, or rename it.")

@@ -1,4 +1,5 @@
-"""The folders of the cache and of the import path, and files that are written whole.
+"""The folders of the cache and of the import path, paths as users give them, and files that are
+written whole.
 
 Such a file has a temporary name first, and is renamed when all of it is there.
 """
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from zoo_core.errors import ZooError
+from zoo_core.errors import UsageError, ZooError, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +43,22 @@ def cache_folder() -> str:
     from platformdirs import user_cache_dir
 
     return user_cache_dir("zoo")
+
+
+def user_path(place: str | Path) -> Path:
+    """A path that a user gave, `~` and `~NAME` being home folders, as they are to a shell.
+
+    Raises UsageError for a `~NAME` that is neither a user's home nor a file here.
+    """
+    from pathlib import Path
+
+    text = str(place)
+    path = os.path.expanduser(text)
+    if text.startswith("~") and path == text and not os.path.lexists(text):
+        raise UsageError(
+            f"'{shown(text)}' is no file here and no user's home folder. A path in your own home folder begins with '~/'."
+        )
+    return Path(path)
 
 
 def import_folders() -> dict[str, int]:

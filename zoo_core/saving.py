@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from zoo_core.model.assemble import Model
 from zoo_core.predict import Predictor
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import RunWriter, now, provider
+from zoo_core.runs.pictures import optional_picture
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks import task_named
@@ -155,6 +157,7 @@ def _write(writer: RunWriter, model: Model, facts: RunFacts, evaluation: Evaluat
     }
     writer.write_facts(facts)
     with writer.model_written(model.named_saved()):
-        task.draw(writer.directory / task.picture, evaluation, facts.classes)
+        with optional_picture(writer.directory / task.picture, warnings.warn):
+            task.draw(writer.directory / task.picture, evaluation, facts.classes)
         writer.add_metrics(line)
         writer.write_card(render_card(facts, line))

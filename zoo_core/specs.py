@@ -256,7 +256,7 @@ class CommandSpec(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerSpec(Checked):
-    """Machines that train the cells of a comparison, several at a time: `zoo compare --on NAME`."""
+    """Machines that train the cells of a comparison, several at a time: `--on NAME`."""
 
     name: str
     start: str

@@ -20,6 +20,13 @@ def megabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: "4.2 s", "12 min", "1.5 h"."""
+    if seconds < 90:
+        return f"{short_seconds(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def percent(share: float) -> str:
     """A share of 0.253 as "25.3 %"."""
     return f"{100 * share:.1f} %"

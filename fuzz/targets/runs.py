@@ -48,7 +48,7 @@ RUN: dict[str, Any] = {
 }
 SHARED: dict[str, Any] = {
     **{"event": "result", "part": "val", "images": 2, "score": 0.5, "loss": 0.7, "best_epoch": 1, "lr": 0.01},
-    **{"seconds": 1.0, "baseline": {"score": 0.5}},
+    **{"seconds": 1.0, "baseline": {"score": 0.5}, "last_epoch": 1, "loss_rises_since": 1},
 }
 FIGURES: dict[str, dict[str, Any]] = {
     "classification": {

@@ -5,26 +5,35 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save
 
-from helpers import Zoo, make_photos
+import zoo_core
+from helpers import make_photos
+from hub.conftest import caches, hub
+from hub.support import Caches
 from hubserver import TestHub
+from zoo_core import FinetuneConfig
 from zoo_core.catalog import Catalog
+from zoo_core.hub.publish import publish
 from zoo_core.paths import sha256_of
+from zoo_core.runs.directory import read_facts, read_metrics
+from zoo_core.training.callback import NullCallback
+from zoo_core.training.run import resume
 from zoo_core.weights_specs import HubFile
 
+__all__ = ["caches", "hub"]
 TOKENS = (
     "test_vit",
     "xcit_nano_12_p16_224",
@@ -53,13 +62,7 @@ CASES = [
     pytest.param(name, marks=() if name in (TOKENS[0], MAPS[0]) else pytest.mark.whole) for name in (*TOKENS, *MAPS)
 ]
 REPO = "alice/animal"
-
-
-@pytest.fixture
-def hub() -> Iterator[TestHub]:
-    with TestHub() as running:
-        running.add_token("hf_alicestoken", user="alice")
-        yield running
+pytestmark = pytest.mark.filterwarnings("ignore")  # timm's and the client's own
 
 
 def test_they_are_of_twenty_families_and_half_of_them_give_tokens(catalog: Catalog) -> None:
@@ -70,53 +73,50 @@ def test_they_are_of_twenty_families_and_half_of_them_give_tokens(catalog: Catal
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_network_of_timm_is_trained_cached_killed_resumed_and_published(
-    zoo: Zoo, hub: TestHub, catalog: Catalog, tmp_path: Path, name: str
+    hub: TestHub, caches: Caches, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     spec = catalog.backbone(f"timm-{name}").spec
     (source,) = spec.weights[0].sources
     assert isinstance(source, HubFile)
     commit = hub.add_repo(source.repo, {source.file: weights_of_timm(name)})
     photos = make_photos(tmp_path / "photos", count=4)
-    places = {"HF_HOME": str(tmp_path / "hf"), "ZOO_CACHE": str(tmp_path / "cache"), "HF_ENDPOINT": hub.url}
-    alice = {**places, "HF_TOKEN": "hf_alicestoken", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "0"}
-
-    def settings(strategy: str, out: str, epochs: int) -> list[str]:
-        given = ["--strategy", strategy, "--data", str(photos), "--epochs", str(epochs), "--save-every", "0"]
-        return ["finetune", "--backbone", spec.name, *given, "--out", out]
+    config = FinetuneConfig(backbone=spec.name, data=str(photos), save_every=0)
 
     def finetune(strategy: str, out: str, *, epochs: int = 1) -> Path:
-        ended = zoo(*settings(strategy, out, epochs), env=places, warnings="ignore")
-        assert ended.returncode == 0, ended.stderr
-        return tmp_path / out
+        asked = replace(config, strategy=strategy, epochs=epochs, out=str(tmp_path / out))
+        return zoo_core.finetune(asked, catalog=catalog).directory
 
     for strategy in ("head-only", "last:1", "full"):
         run = finetune(strategy, strategy.replace(":", ""))
-        (epoch, _) = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
+        (epoch, _) = read_metrics(run)
         assert math.isfinite(epoch["train_loss"])
-    start = json.loads((run / "config.json").read_text())["start"]
-    assert (start["source"], start["revision"]) == (f"hf:{source.repo}", commit)
+    start = read_facts(run).start
+    assert start is not None
+    assert (start.source, start.revision) == (f"hf:{source.repo}", commit)
 
-    features = stored(tmp_path / "cache" / "features")
+    features = stored(caches.zoo / "features")
     assert features
     again = finetune("head-only", "again")
-    assert stored(tmp_path / "cache" / "features") == features
+    assert stored(caches.zoo / "features") == features
     assert sha256_of(again / "model.safetensors") == sha256_of(tmp_path / "head-only" / "model.safetensors")
 
-    whole = finetune("last:1", "whole", epochs=8)
-    kill_after_its_first_epoch(settings("last:1", "killed", 8), tmp_path / "killed", places)
-    resumed = zoo("resume", "killed", env=places, warnings="ignore")
-    assert resumed.returncode == 0, resumed.stderr
-    assert sha256_of(tmp_path / "killed" / "model.safetensors") == sha256_of(whole / "model.safetensors")
+    whole, killed = finetune("last:1", "whole", epochs=4), tmp_path / "killed"
+    given = ["--strategy", "last:1", "--data", str(photos), "--epochs", "4", "--save-every", "0", "--out", str(killed)]
+    places = {"HF_HOME": str(caches.hub.parent), "HF_ENDPOINT": hub.url}
+    kill_after_its_first_epoch(["finetune", "--backbone", spec.name, *given], killed, places)
+    resume(killed, catalog, NullCallback())
+    assert sha256_of(killed / "model.safetensors") == sha256_of(whole / "model.safetensors")
 
-    published = zoo("publish", "last1", REPO, env=alice, warnings="ignore")
-    assert published.returncode == 0, published.stderr
+    hub.add_token("hf_alicestoken", user="alice")
+    monkeypatch.setenv("HF_TOKEN", "hf_alicestoken")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
+    publish(tmp_path / "last1", REPO, catalog=catalog)
     images = sorted(photos.rglob("*.*"))
-    here, there = (
-        json.loads(zoo("predict", model, *images, "--json", env=env, warnings="ignore").stdout)["predictions"]
-        for model, env in (("last1", places), (REPO, {**places, "HF_HOME": str(tmp_path / "another machine")}))
-    )
+    here = zoo_core.load(tmp_path / "last1", device="cpu", catalog=catalog).predict(images)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "another machine"))
+    there = zoo_core.load(REPO, device="cpu", catalog=catalog).predict(images)
     assert len(here) == 8
-    assert here == there
+    assert [one.answers for one in here] == [one.answers for one in there]
 
 
 def weights_of_timm(name: str) -> bytes:

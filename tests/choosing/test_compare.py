@@ -177,6 +177,34 @@ def test_a_signal_that_comes_while_a_training_ends_stops_the_comparison(
     assert [result.stopped_by for result in trained] == [signal.SIGINT]
 
 
+def test_a_stop_between_two_trainings_and_what_may_change_in_a_resumed_one(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen to fail: a Ctrl-C there ended without "Go on", and a begun training ignored another --workers."""
+
+    def begun(config: Any, *_: Any) -> Result:
+        Path(config.out).mkdir()
+        (Path(config.out) / CONFIG).touch()
+        raise ZooError("killed")
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one_cell, "finetune", begun)
+    arguments = (*QUICK, "--head", "linear,cosine", "--data", photos, "--out", tmp_path / "c")
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo_core.cli.comparing.CellScreen.end", stopped)
+        with pytest.raises(Interrupted, match="Go on: give the same command again"):
+            call(*arguments)
+
+    asked: list[Any] = []
+    monkeypatch.setattr(one_cell, "read_facts", lambda directory: None)
+    monkeypatch.setattr(one_cell, "resume", lambda *_, per_machine: asked.append(per_machine))
+    with pytest.raises(ZooError, match="no training was finished"):
+        call(*arguments, "--workers", 1)
+    assert asked == [{"workers": 1}]
+
+
 @pytest.mark.parametrize(
     ("file", "readable", "told"),
     [
@@ -201,7 +229,7 @@ def test_runs_that_are_damaged_or_cannot_go_on_are_named_with_a_next_step(
         (Path(config.out) / file).touch()
         raise RuntimeError("killed")
 
-    def refused(directory: Path, *others: Any) -> Result:
+    def refused(directory: Path, *others: Any, **settings: Any) -> Result:
         raise CannotResume(directory, "lr was 1 and is 2")
 
     monkeypatch.setattr(one_cell, "finetune", killed)

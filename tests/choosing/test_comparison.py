@@ -182,6 +182,29 @@ def test_faults_and_doubts_are_notes_and_an_incomplete_candidate_comes_last() ->
     assert json.loads(json.dumps(comparison.to_dict()))["results"][1]["trainings"] == 1
 
 
+def test_a_fold_that_failed_leaves_the_images_of_the_others_to_compare(capsys: pytest.CaptureFixture[str]) -> None:
+    """Seen to fail: with one training less than the other a candidate was compared with nothing."""
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")}, folds=2)
+    right = {"x": [True] * 30 + [False] * 20, "y": [True] * 45 + [False] * 5}
+    cells = [
+        replace(one, right={f"{one.cell.fold}-{name}": own for name, own in (one.right or {}).items()})
+        for one in (
+            result(cell, right[cell.candidate.head], baseline=0.9, notes=("of 40 images",)) for cell in grid.cells
+        )
+    ]
+    cells = [replace(one, notes=("of 41 images", "poor")) if one.cell.candidate.head == "y" else one for one in cells]
+    comparison = compare(Results(grid, tuple(cells[:-1])), Path("runs/x"), "photos")
+    found = comparison.difference
+    assert found is not None
+    assert (found.first.head, found.images, found.first_only, found.second_only) == ("y", 50, 15, 0)
+    assert comparison.notes == ("of 40 images", "y: poor")
+    show_comparison(comparison)
+    told = capsys.readouterr().out
+    assert "On the out-of-fold images:" in told
+    assert "Baseline: 90.0 % (the most frequent class for every image). The best does not beat it" in told
+    assert "without the variation of trainings, which --seeds 3 measures" in told
+
+
 def test_the_documented_fields_are_those_that_are_printed() -> None:
     failed = (Failure("x", Path("runs/x/x"), "no reason"),)
     printed = keys_of(replace(curves((40, 120, 200), (160, 240, 360)), failures=failed).to_dict())

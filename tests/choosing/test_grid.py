@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,8 @@ def test_equal_cells_are_equal_wherever_the_command_is_given(tmp_path: Path, mon
         ("--head linear,mlp", "Missing option '--backbone'. `zoo list` shows all backbones."),
         ("--backbone lenet5 --fractions 0.1,2", "above 0 and at most 1, such as 0.05,0.2,1; got '2'"),
         ("--backbone lenet5 --fractions 0.1,x", "got 'x'"),
+        ("--backbone lenet5 --seeds 1000000000", "1,000,000,000 trainings, and zoo compares at most 10,000"),
+        ("--backbone lenet5,vgg11 --folds 1000000000", "2,000,000,000 trainings"),
         ("--backbone lenet5 --folds 1", "Invalid value for '--folds'"),
         ("--backbone lenet5 --seeds 2 --seed 4294967295", "leads beyond 4294967295, the largest seed"),
         (
@@ -128,3 +131,23 @@ def test_shares_are_numbers() -> None:
     assert split_shares("0.05, 1,.2") == (0.05, 1.0, 0.2)
     with pytest.raises(UsageError):
         split_shares("")
+
+
+def test_the_answers_of_other_choices_are_kept_under_another_name(tmp_path: Path) -> None:
+    """Seen to fail: a second grid on the same images replaced the answers of the first."""
+    folder = Folder(tmp_path / "c")
+    first = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    answers = {"seeds": [0], "fractions": [1.0], "folds": None}
+    rows = [{"backbone": "a", "strategy": "auto", "head": head, "weights": "default"} for head in ("x", "y")]
+    with folder.held():
+        (folder.root / "compare.json").write_text(json.dumps({**answers, "results": rows}))
+        (folder.root / "compare.png").touch()
+        assert folder.set_aside(first) is None
+        assert folder.set_aside(make_grid({"backbone": "a"}, {"head": ("x", "y", "z")}, seeds=2)) is None, (
+            "it has grown"
+        )
+        aside = folder.set_aside(make_grid({"backbone": "a"}, {"head": ("x", "z")}))
+        assert aside is not None
+        assert aside.is_file()
+        assert aside.with_suffix(".png").is_file()
+        assert not (folder.root / "compare.json").exists()

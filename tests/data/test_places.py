@@ -13,9 +13,11 @@ import pytest
 from helpers import make_photos
 from zoo_core import FinetuneConfig, finetune
 from zoo_core.catalog import Catalog
-from zoo_core.data.places import absolute_place, short_title
+from zoo_core.cli.main import zoo
+from zoo_core.data.places import absolute_place, short_title, slug
+from zoo_core.errors import UsageError
 from zoo_core.evaluation import evaluate_run
-from zoo_core.runs.directory import read_facts
+from zoo_core.runs.directory import RunWriter, read_facts
 from zoo_core.runs.schema import differences
 from zoo_core.training.job import prepare
 
@@ -29,8 +31,11 @@ def test_a_run_is_measured_and_resumed_from_any_folder(
     (tmp_path / "elsewhere").mkdir()
     here = tmp_path / "photos" if data == "." else tmp_path
     monkeypatch.chdir(here)
-    out = tmp_path / "run"
-    result = finetune(FinetuneConfig(backbone="lenet5", data=data, epochs=1, device="cpu", compile="off", out=str(out)))
+    config = FinetuneConfig(backbone="lenet5", data=data, head="mlp:hidden=4", epochs=1, device="cpu", compile="off")
+    result = finetune(config if data != "." else replace(config, out=str(tmp_path / "run")))
+    if data != ".":
+        assert str(result.directory) == "runs/lenet5-head-only-mlp-photos-1", "head and data stand in the name"
+    out = here / result.directory
     facts = read_facts(out)
     assert facts.data.title == "photos"
     as_typed = replace(facts.config, data=data)  # as runs were written before
@@ -56,7 +61,38 @@ def test_places_that_exist_become_absolute_and_others_stay(tmp_path: Path, monke
         assert absolute_place(place) == place
 
 
+def test_a_forgotten_slash_behind_the_home_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: `--data ~Pictures` and its like ended in a traceback, RuntimeError, wherever a path is read."""
+    monkeypatch.chdir(tmp_path)
+    commands = (
+        "finetune --backbone lenet5 --data ~Pictures",
+        "finetune --backbone lenet5 --data wds:~Pictures/a.tar",
+        "finetune --config ~Documents/zoo.toml",
+        "compare --backbone lenet5,zfnet --data ~Pictures",
+        "embed lenet5 --data ~Pictures",
+        "similar lenet5 photo.jpg --data ~Pictures",
+        "resume ~runs",
+        "predict ~runs photo.jpg",
+        "predict lenet5 ~Pictures",
+        "evaluate ~runs",
+    )
+    (tmp_path / "photo.jpg").touch()
+    for command in commands:
+        with pytest.raises(UsageError, match=r"is no file here .* begins with '~/'"):
+            zoo.main(command.split(), standalone_mode=False)
+    for read in (absolute_place, lambda text: RunWriter.create(text, "run")):
+        with pytest.raises(UsageError, match="begins with '~/'"):
+            read("~runs")
+    (tmp_path / "~Pictures").touch()  # as a shell means it too, where there is no such user
+    assert absolute_place("~Pictures") == f"{tmp_path}/~Pictures"
+    assert short_title("~nobody's") == "~nobody's"
+
+
 def test_titles_are_short(tmp_path: Path) -> None:
     assert short_title(str(tmp_path)) == tmp_path.name
     assert short_title("/photos/a-{0..3}.tar") == "a-{0..3}.tar"
     assert short_title("fashion-small") == "fashion-small"
+    assert slug("hf:owner/my photos:streaming=yes") == "hf-owner-my-photos-streaming-yes"
+    assert slug(50 * "é") == 40 * "é"
+    assert slug("..") == Path("..").resolve().name
+    assert slug("{}") == "data"

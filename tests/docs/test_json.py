@@ -102,8 +102,8 @@ def test_the_version_in_the_document_is_the_one_that_is_printed() -> None:
     assert f"`version` is {JSON_VERSION}:" in TEXT
 
 
-def test_a_run_that_goes_on_prints_what_a_new_one_does(zoo: Zoo, tmp_path: Path) -> None:
-    zoo("finetune", "--backbone", "lenet5", "--epochs", 1, "--out", "run")
+def test_a_run_that_goes_on_prints_what_a_new_one_does(zoo: Zoo, photos: Path, tmp_path: Path) -> None:
+    zoo("finetune", "--backbone", "lenet5", "--data", photos, "--epochs", 1, "--out", "run")
     (tmp_path / "run" / "model.safetensors").unlink()  # it is not finished without its weights
     answer = json.loads(zoo("resume", "run", "--json").stdout)
     assert answer.pop("version") == JSON_VERSION

@@ -23,6 +23,7 @@ README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 OTHERS = (
     "CHANGELOG.md",
     "benchmarks/README.md",
+    "docs/advise.md",
     "docs/architecture.md",
     "docs/compare.md",
     "docs/data.md",

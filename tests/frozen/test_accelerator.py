@@ -24,7 +24,7 @@ from zoo_core.training.job import prepare
 from zoo_core.training.run import Result, run_job
 
 SETTINGS = FinetuneConfig(
-    backbone="resnet18",
+    backbone="norms",
     precision="float32",
     strategy="head-only",
     weights="none",

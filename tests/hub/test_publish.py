@@ -265,7 +265,7 @@ def test_a_repository_that_was_only_created_is_completed_by_the_same_command(
 
 @pytest.mark.parametrize("moment", [r"/preupload/", r"/objects/batch", r"/commit/main"])
 def test_a_publish_that_is_killed_changes_nothing_and_the_same_command_completes_it(
-    alice: TestHub, run_directory: Path, tmp_path: Path, moment: str
+    alice: TestHub, send: Callable[..., PublishResult], run_directory: Path, tmp_path: Path, moment: str
 ) -> None:
     """With a commit for each file the repository had more than one new commit in the end."""
     alice.add_repo(REPO, {"model.safetensors": b"precious"})
@@ -282,7 +282,7 @@ def test_a_publish_that_is_killed_changes_nothing_and_the_same_command_completes
     assert fault.struck == 1, "the publish never came to this moment"
     assert alice.files(REPO) == {"model.safetensors": b"precious"}
     alice.clear_faults()
-    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+    send(update=True)
     assert len(alice.commits(REPO)) == 2
     assert set(alice.files(REPO)) >= NAMES
 

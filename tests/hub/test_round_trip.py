@@ -66,8 +66,8 @@ def test_a_model_goes_from_one_machine_to_another_and_answers_to_the_last_bit(
     assert "alice/pets" in zoo("search", env=second).stdout
 
 
-def test_a_dry_run_shows_the_card_and_the_files(zoo: Zoo, hub: TestHub) -> None:
-    zoo("finetune", "--backbone", "lenet5", "--epochs", 1, "--out", "run")
+def test_a_dry_run_shows_the_card_and_the_files(zoo: Zoo, hub: TestHub, photos: Path) -> None:
+    zoo("finetune", "--backbone", "lenet5", "--data", photos, "--epochs", 1, "--out", "run")
     shown = zoo("publish", "run", REPO, "--dry-run", env={"HF_ENDPOINT": hub.url})
     assert shown.returncode == 0, shown.stderr
     for part in (

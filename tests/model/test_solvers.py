@@ -9,13 +9,15 @@ from zoo_core.model import solvers
 from zoo_core.model.solvers import DECAYS, Solvable, best_decay, logreg, prototype, solve
 
 
-def points(count: int = 60, width: int = 6, classes: int = 3, noise: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Overlapping clouds, in features of very different scales."""
+def points(
+    count: int = 60, width: int = 6, classes: int = 3, noise: float = 1.0, *, scales: tuple[int, int] = (-2, 3)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Overlapping clouds, in features of very different scales: powers of ten."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(count) % classes
     centres = torch.randn(classes, width, generator=generator)
     features = centres[targets] + noise * torch.randn(count, width, generator=generator)
-    return features * torch.logspace(-2, 3, width) + 5, targets
+    return features * torch.logspace(*scales, width) + 5, targets
 
 
 def regularised(weight, bias, features, targets, decay: float) -> torch.Tensor:
@@ -84,7 +86,7 @@ def test_folds_are_stratified_seeded_and_never_hold_out_the_only_image_of_a_clas
 
 def test_a_solved_head_is_a_plain_layer_with_centre_and_scale_folded_in() -> None:
     """The last feature never changes: its weight must be zero, and nothing may become infinite."""
-    features, targets = points()
+    features, targets = points(scales=(-1, 1))
     features = torch.cat((features, torch.full((60, 1), 3.0)), dim=1)
     head = logreg(FittedOptions(), in_channels=7, num_outputs=3)
     assert isinstance(head, Solvable)
@@ -102,7 +104,7 @@ def test_a_solved_head_is_a_plain_layer_with_centre_and_scale_folded_in() -> Non
 
 
 def test_two_fits_with_one_seed_are_equal_to_the_last_bit() -> None:
-    features, targets = points()
+    features, targets = points(scales=(-1, 1))
     heads = [logreg(FittedOptions(), in_channels=6, num_outputs=3) for _ in range(2)]
     for head in heads:
         head.fit(features, targets, 3)

@@ -204,7 +204,7 @@ def test_its_heads_and_strategies_work_in_every_command_and_in_the_library(
 ) -> None:
     """A head that needs the map's size, has options, its own loss and other tasks; core does not know it."""
     here = {"PYTHONPATH": str(site), "ZOO_DISABLE_PLUGINS": "zoo-twin"}
-    planned = json.loads(zoo("plan", "--backbone", "resnet18", "--strategy", "halves", "--json", env=here).stdout)
+    planned = json.loads(zoo("plan", "--backbone", "lenet5", "--strategy", "halves", "--json", env=here).stdout)
     assert [phase["epochs"] for phase in planned["phases"]] == [5, 5]
     file = make_table(tmp_path / "photos", "path,warmth", lambda kind, number: f"{(kind == 'red') * 2.5}")
     chosen = ("--backbone", "lenet5", "--head", "grid:8", "--strategy", "halves", "--epochs", 2, "--image-size", 40)

@@ -123,12 +123,18 @@ def test_scores_of_different_kinds_or_images_are_said_to_be(runs: Path) -> None:
     assert best_runs(alike, 4)[1] == []
     edit(runs / "again" / "config.json", lambda facts: facts["data"]["digests"].update(train="0" * 64))
     alike = [run for run in find_runs(runs)[0] if run.metric == "accuracy"]
-    assert "different images" in best_runs(alike, 4)[1][0]
+    assert best_runs(alike, 4)[1] == [], "another share of the training images, the same images measured"
+    edit(runs / "again" / "config.json", lambda facts: facts["data"]["digests"].update(val="0" * 64, test="0" * 64))
+    alike = [run for run in find_runs(runs)[0] if run.metric == "accuracy"]
+    assert "different images; --data PATH" in best_runs(alike, 4)[1][0]
+    assert "--data" not in best_runs(alike, 4, of_one_place=True)[1][0]
 
 
 def test_csv_holds_every_field(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(printed(capsys, runs, "--csv")[0].splitlines()))
     assert {row["directory"] for row in rows} == {run.directory for run in find_runs(runs)[0]}
+    intervals = {(row["interval_low"], row["interval_high"]) for row in rows}
+    assert intervals == {tuple(map(str, run.interval or ("", ""))) for run in find_runs(runs)[0]}
     assert {row["score"] for row in rows} == {str(run.score) for run in find_runs(runs)[0]}
 
 

@@ -11,7 +11,6 @@ from huggingface_hub import close_session, constants
 from helpers import make_photos
 from hubserver import TestHub
 from streaming.support import Photo, photos_in
-from survive.support import Forks
 from zoo_core.hubclient import client as asking
 
 
@@ -56,10 +55,3 @@ def hub(running_hub: TestHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     running_hub.clear_faults()
     close_session()
     asking._unreachable.clear()
-
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    made = Forks()
-    yield made
-    made.close()

@@ -129,14 +129,13 @@ def test_the_command_line_trains_on_every_form(
 
 
 def test_two_processes_that_share_a_disk_for_shards_have_the_losses_of_one(
-    zoo: Zoo, sources: dict[str, str], tmp_path: Path
+    forks: Forks, sources: dict[str, str], tmp_path: Path
 ) -> None:
     data = f"{sources['addresses']}:disk_gb={SMALL_ROOM}"
     arguments = ("--backbone", "lenet5", "--weights", "none", "--strategy", "full", "--epochs", 2, "--data", data)
-    for name, devices in (("one", ()), ("two", ("--devices", 2))):
-        env = {"ZOO_CACHE": str(tmp_path / f"cache-{name}")}
-        answer = zoo("finetune", *arguments, *devices, "--batch-size", 5, "--out", name, env=env)
-        assert answer.returncode == 0, answer.stderr
+    for name, caches in (("one", ("alone",)), ("two", ("shared", "shared"))):
+        answer = forks.zoo("finetune", *arguments, "--batch-size", 5, "--out", name, cwd=tmp_path, caches=caches)
+        assert answer.code == 0, answer.text
     one, two = (losses(tmp_path / name) for name in ("one", "two"))
     assert len(one) == 3
     for lines in zip(one, two, strict=True):

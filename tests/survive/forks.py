@@ -1,24 +1,28 @@
-"""A server of warm processes: it has torch and zoo imported, and forks one child for each command line it is given.
+"""A server of warm processes: it has torch and zoo imported, and forks for each command line that it is given.
 
 It has computed nothing before it forks, so that no child inherits the threads of a pool. Run with OMP_NUM_THREADS=1.
 
-Requests and answers are JSON, a line each. A request: `arguments`, `cwd`, `cache`, `kill_after` (seconds after the run's
-config.json appears; null: never), `states` (a folder for what lies in `cwd` before each write; null: none), `pictures`
-(whether runs draw theirs). The answer:
-`code` (negative: the signal), `text` (both output streams), `seconds` since config.json.
+Requests and answers are JSON, a line each. A request: `arguments`, `cwd`, `caches` (a cache for each process: several train
+together), `kill_after` (seconds after the run's config.json appears; null: never), `states` (a folder for what lies in
+`cwd` before each write; null: none). The answer: `code` (negative: the signal), `text` (both output streams), `seconds`
+since config.json. Pictures are blank.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from helpers import draw_blank
 
 NEEDED = (
     "zoo_core.cli.compare",
@@ -81,25 +85,18 @@ def keep_states(states: Path) -> None:
     assert paths.os is os
 
 
-def draw_nothing() -> None:
-    """Leave out the pictures of runs, which take most of a tiny training's time."""
-    from zoo_core.runs import plots
-    from zoo_core.tasks.classification import Classification
-
-    plots.plot_curves = Classification.draw = lambda *arguments: None  # type: ignore[assignment,method-assign]
-
-
-def child(request: dict[str, Any], output: int) -> None:
+def child(request: dict[str, Any], rank: int, port: int, output: int) -> None:
     os.setsid()
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.chdir(request["cwd"])
-    os.environ["ZOO_CACHE"] = request["cache"]
+    os.environ["ZOO_CACHE"] = request["caches"][rank]
+    if len(request["caches"]) > 1:
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": len(request["caches"]), "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1")
     sys.argv = ["zoo", *request["arguments"]]
     from zoo_core.cli.main import main
 
-    if not request["pictures"]:
-        draw_nothing()
     if request["states"] is not None:
         keep_states(Path(request["states"]))
     try:
@@ -113,25 +110,32 @@ def child(request: dict[str, Any], output: int) -> None:
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
     run = Path(request["cwd"]) / request["run"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     with tempfile.TemporaryFile() as output:
-        pid = os.fork()
-        if pid == 0:
-            child(request, output.fileno())
+        pids = []
+        for rank in range(len(request["caches"])):
+            pids.append(os.fork())
+            if pids[-1] == 0:
+                child(request, rank, port, output.fileno())
         begun: float | None = None
-        while True:
-            ended, status = os.waitpid(pid, os.WNOHANG)
+        codes: list[int] = []
+        while len(codes) < len(pids):
+            ended, status = os.waitpid(-1, os.WNOHANG)
             if ended:
-                break
+                codes.append(os.waitstatus_to_exitcode(status))
+                continue
             if begun is None and (run / "config.json").exists():
                 begun = time.monotonic()
             if begun is not None and request["kill_after"] is not None:
                 time.sleep(max(0.0, begun + request["kill_after"] - time.monotonic()))
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pids[0], signal.SIGKILL)
                 request["kill_after"] = None
             time.sleep(0.002)
         output.seek(0)
         return {
-            "code": os.waitstatus_to_exitcode(status),
+            "code": next(filter(None, codes), 0),
             "text": output.read().decode(errors="replace"),
             "seconds": 0.0 if begun is None else time.monotonic() - begun,
         }
@@ -141,5 +145,7 @@ if __name__ == "__main__":
     for needed in NEEDED:
         importlib.import_module(needed)
     warm_up()
+    draw_blank(setattr)
+    gc.freeze()  # no child looks through all that was imported
     for line in sys.stdin:
         print(json.dumps(serve(json.loads(line))), flush=True)

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from helpers import act_as_accelerator
-from survive.norms import with_norms
+from norms import with_norms
 from survive.test_interruptions import CASES, NORMS, Stopping
 from survive.test_numbers import OUT_OF_MEMORY, small_memory
 from zoo_core.catalog import Catalog, open_catalog
@@ -35,13 +35,9 @@ from zoo_core.training.memory import StepError
 from zoo_core.training.run import Result, finetune, resume
 from zoo_core.training.stopping import Interrupted
 
-SMALL = {
-    case: replace(config, backbone="lenet5" if config.backbone == "lenet5" else "norms")
-    for case, config in CASES.items()
-}
 WAYS = {
-    "cpu": SMALL,
-    "device": {case: SMALL[case] for case in ("head-only", "norms learn", "averages and mixtures", "range test")},
+    "cpu": CASES,
+    "device": {case: CASES[case] for case in ("head-only", "norms learn", "averages and mixtures", "range test")},
     "memory": {"norms": replace(NORMS, strategy="last:1", micro_batch=None, batch_size=12)},
 }
 READ_EVERY = 3  # steps

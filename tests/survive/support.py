@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,10 @@ FINISHED = sorted(["README.md", "answers.csv", "config.json", "metrics.jsonl", *
 
 @dataclass
 class Ended:
-    """How a command ended: `code` is negative when a signal killed it; `seconds` count from the run's first file."""
+    """How a command ended: `code` is negative when a signal killed it; `seconds` count from the run's first file.
+
+    Of several processes it is the code of the first that failed, and `text` is what all of them printed.
+    """
 
     code: int
     text: str
@@ -33,6 +38,7 @@ class Forks:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         )
 
     def zoo(
@@ -42,13 +48,13 @@ class Forks:
         run: str = "run",
         kill_after: float | None = None,
         states: Path | None = None,
-        pictures: bool = True,
+        caches: Sequence[str] = ("cache",),
     ) -> Ended:
         """Call it, with a cache beside the run; kill it so many seconds after the run began, or keep the state of `cwd`
-        before each of its writes. Without `pictures` a run leaves out its own, which take most of a short one's time."""
-        request: dict[str, Any] = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "cache": str(cwd / "cache")}
-        request |= {"run": run, "kill_after": kill_after, "states": states and str(states)}
-        request["pictures"] = pictures
+        before each of its writes. Where there are several `caches`, a process for each trains, together with the others."""
+        request: dict[str, Any] = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "run": run}
+        request |= {"caches": [str(cwd / name) for name in caches], "kill_after": kill_after}
+        request["states"] = states and str(states)
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         self.server.stdin.write(json.dumps(request) + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from helpers import make_photos
-from survive.support import FINISHED, PICTURES, Forks
+from survive.support import FINISHED, Forks
 
 HEADS = "linear,mlp:hidden=4,mlp:hidden=8,cosine,flatten,logreg"
 STRATEGIES = "full,last:1,last:2,head-only"
@@ -28,12 +28,12 @@ def told_lines(text: str) -> list[str]:
 
 def test_a_grid_with_a_failing_cell_that_is_killed_in_the_middle_ends_complete(forks: Forks, tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", count=5, size=28)
-    killed = forks.zoo(*GRID, cwd=tmp_path, run=MIDDLE, kill_after=0.05, pictures=False)
+    killed = forks.zoo(*GRID, cwd=tmp_path, run=MIDDLE, kill_after=0.05)
     assert killed.code == -9, killed.text
     finished = {path.parent: path.stat().st_mtime_ns for path in (tmp_path / "grid").glob("*/model.safetensors")}
     created = json.loads((tmp_path / MIDDLE / "config.json").read_text())
     assert len(finished) == len(told_lines(killed.text)) == 9
-    whole = forks.zoo(*GRID, cwd=tmp_path, pictures=False)
+    whole = forks.zoo(*GRID, cwd=tmp_path)
     assert whole.code == 1, whole.text
     assert "9 finished before" in whole.text
     lines = told_lines(whole.text)
@@ -44,8 +44,7 @@ def test_a_grid_with_a_failing_cell_that_is_killed_in_the_middle_ends_complete(f
     assert len(runs) == 23
     assert {run: (run / "model.safetensors").stat().st_mtime_ns for run in finished} == finished
     assert json.loads((tmp_path / MIDDLE / "config.json").read_text()) | {"created": ""} == created | {"created": ""}
-    files = set(FINISHED) - set(PICTURES)
-    assert all({path.name for path in run.iterdir()} == files for run in runs)
+    assert all({path.name for path in run.iterdir()} == set(FINISHED) for run in runs)
     comparison = json.loads((tmp_path / "grid" / "compare.json").read_text())
     assert (comparison["trainings"], comparison["planned"], len(comparison["failed"])) == (23, 24, 1)
 
@@ -64,7 +63,7 @@ def test_processes_end_with_the_comparison_that_is_killed_and_a_begun_training_i
     with FileLock(run / ".lock", timeout=20):  # its process has saved and ended
         assert not (run / "model.safetensors").exists()
     begun = json.loads((run / "config.json").read_text())["created"]
-    whole = forks.zoo(*grid, *rest, cwd=tmp_path, pictures=False)
+    whole = forks.zoo(*grid, *rest, cwd=tmp_path)
     assert "1/2  from scratch: " in whole.text
     assert (run / "model.safetensors").exists()
     assert json.loads((run / "config.json").read_text())["created"] == begun

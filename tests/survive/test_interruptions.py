@@ -36,8 +36,7 @@ from zoo_core.training.trainer import Trainer
 LENET = FinetuneConfig(
     backbone="lenet5", head="mlp:hidden=8,dropout=0.5", epochs=4, batch_size=5, micro_batch=2, seed=2
 )
-RESNET = replace(LENET, backbone="resnet18", weights="none", size=32, epochs=2, batch_size=6)
-NORMS = replace(RESNET, backbone="norms")
+NORMS = replace(LENET, backbone="norms", weights="none", size=32, epochs=2, batch_size=6)
 CASES = {
     "head-only": replace(LENET, strategy="head-only"),
     "last:1": replace(LENET, strategy="last:1", views=0),
@@ -49,7 +48,7 @@ CASES = {
     "bias-only": replace(LENET, strategy="bias-only"),
     "patience": replace(LENET, strategy="lp-ft", epochs=6, patience=1),
     "test-part": replace(LENET, strategy="lp-ft", val_share=0.3),
-    "norms learn": replace(RESNET, strategy="last:1"),
+    "norms learn": replace(NORMS, strategy="last:1"),
     "norm-only": replace(NORMS, strategy="norm-only"),
     "frozen statistics": replace(NORMS, strategy="last:2,statistics=frozen", augment="none", optimizer="sgd"),
     "gradual norms": replace(NORMS, strategy="gradual", epochs=3, cache_dtype="float32"),

@@ -30,7 +30,7 @@ from zoo_core.training.phase_trainer import PhaseTrainer
 from zoo_core.training.run import resume, run_job
 
 LENET = FinetuneConfig(backbone="lenet5", strategy="full", epochs=2, batch_size=8, views=0)
-RESNET = replace(LENET, backbone="resnet18", weights="none", size=32, strategy="last:1", batch_size=4)
+NORMS = replace(LENET, backbone="norms", weights="none", size=32, strategy="last:1", batch_size=4)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def spoil_forward(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     monkeypatch.setattr(Tail, "forward", forward)
 
 
-@pytest.mark.parametrize("config", [LENET, RESNET], ids=["lenet5", "resnet18"])
+@pytest.mark.parametrize("config", [LENET, NORMS], ids=["lenet5", "norms"])
 def test_a_loss_that_is_no_number_leaves_the_state_before_that_step(
     config: FinetuneConfig, photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,9 +170,7 @@ def test_a_failed_pass_leaves_no_trace_in_statistics_or_random_numbers(
     photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With norms a cut batch is another computation: here it is compared with the same cut from the start."""
-    config = replace(
-        RESNET, data=str(photos), head="mlp:hidden=8,dropout=0.5", micro_batch=2, out=str(tmp_path / "two")
-    )
+    config = replace(NORMS, data=str(photos), head="mlp:hidden=8,dropout=0.5", micro_batch=2, out=str(tmp_path / "two"))
     run_job(prepare(config, catalog), NullCallback())
     with monkeypatch.context() as patch:
         small_memory(patch, 2, OUT_OF_MEMORY[0])

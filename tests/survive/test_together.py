@@ -8,7 +8,6 @@ process that cannot compute its share of a step saves first, for which it waits 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -27,18 +26,36 @@ TINY = (
     *("--backbone", "lenet5", "--data", "photos", "--batch-size", 5, "--epochs", 2, "--seed", 1),
     *("--precision", "float32"),
 )
+DROPPING = (
+    *(*TINY, "--epochs", 12, "--strategy", "lp-ft", "--head", "mlp:hidden=8,dropout=0.5", "--micro-batch", 2),
+    *("--save-every", 0),
+)
 LOSSES = 1e-5  # relative: the processes' gradients are summed in another order than those of one
+TWO = ("cache", "cache")
+
+
+def make_place(root: Path) -> Path:
+    """18 images to train, which batches of 5 divide unevenly, and 5 to validate, which two processes do."""
+    make_photos(root / "photos" / "train", count=9)
+    make_photos(root / "photos" / "val", count=2)
+    extra = root / "photos" / "val" / "red" / "5.png"
+    extra.write_bytes((root / "photos" / "train" / "red" / "1.png").read_bytes())
+    return root
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """18 images to train, which batches of 5 divide unevenly, and 5 to validate, which two processes do."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    make_photos(tmp_path / "photos" / "train", count=9)
-    make_photos(tmp_path / "photos" / "val", count=2)
-    extra = tmp_path / "photos" / "val" / "red" / "5.png"
-    extra.write_bytes((tmp_path / "photos" / "train" / "red" / "1.png").read_bytes())
-    return tmp_path
+    return make_place(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two processes that nobody stops."""
+    place = make_place(tmp_path_factory.mktemp("whole"))
+    ended = forks.zoo("finetune", *DROPPING, "--out", "run", cwd=place, caches=TWO)
+    assert ended.code == 0, ended.text
+    return place / "run"
 
 
 @pytest.mark.parametrize(
@@ -50,19 +67,18 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
     ids=lambda chosen: " ".join(map(str, chosen)),
 )
-def test_two_processes_have_the_losses_of_one(zoo: Zoo, forks: Forks, place: Path, chosen: tuple[object, ...]) -> None:
+def test_two_processes_have_the_losses_of_one(forks: Forks, place: Path, chosen: tuple[object, ...]) -> None:
     alone = forks.zoo("finetune", *TINY, *chosen, "--out", "alone", cwd=place)
     assert alone.code == 0, alone.text
     shutil.rmtree(place / "cache", ignore_errors=True)
-    together = zoo("finetune", *TINY, *chosen, "--devices", 2, "--out", "together", "--json")
-    assert together.returncode == 0, together.stderr
-    answer = json.loads(together.stdout)
-    assert answer["result"]["images"] == 5
+    together = forks.zoo("finetune", *TINY, *chosen, "--out", "together", cwd=place, caches=TWO)
+    assert together.code == 0, together.text
+    assert history_of(place / "together")[-1]["images"] == 5
     for one, other in zip(history_of(place / "alone"), history_of(place / "together"), strict=True):
         losses = {name: one.pop(name) for name in ("train_loss", "val_loss", "loss") if name in one}
         assert losses == pytest.approx({name: other.pop(name) for name in losses}, rel=LOSSES)
         assert one == other  # epochs, phases, rates, and what was counted
-    assert together.stderr.count("Accuracy on the validation images") == 1
+    assert together.text.count("Accuracy on the validation images") == 1
     assert sorted(path.name for path in place.iterdir()) == ["alone", "cache", "photos", "together"]
 
 
@@ -73,26 +89,8 @@ def test_two_machines_with_disks_of_their_own_have_the_losses_of_one(
     """The first has the features already, the second none. Seen to fail: where all share the work on what is missing, the
     second lacked what the first did not compute, and waited for it where the first had nothing to do."""
     assert forks.zoo("finetune", *TINY, *chosen, "--out", "alone", cwd=place).code == 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    processes = []
-    for rank, cache in enumerate(("cache", "another")):
-        here = {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-            "WORLD_SIZE": "2",
-            "RANK": str(rank),
-            "LOCAL_RANK": "0",
-        }
-        command = [sys.executable, "-m", "zoo_core", "finetune", *map(str, (*TINY, *chosen)), "--out", "together"]
-        processes.append(
-            subprocess.Popen(
-                command, cwd=place, env={**os.environ, **here, "ZOO_CACHE": str(place / cache)}, stderr=subprocess.PIPE
-            )
-        )
-    told = [process.communicate(timeout=100)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], told
+    together = forks.zoo("finetune", *TINY, *chosen, "--out", "together", cwd=place, caches=("cache", "another"))
+    assert together.code == 0, together.text
     for one, other in zip(history_of(place / "alone"), history_of(place / "together"), strict=True):
         losses = {name: one[name] for name in ("train_loss", "val_loss", "loss") if name in one}
         assert losses == pytest.approx({name: other[name] for name in losses}, rel=LOSSES)
@@ -103,9 +101,9 @@ def sizes_of_indexes(place: Path) -> dict[str, int]:
     return {index.parent.name: index.stat().st_size for index in (place / "cache").glob("features/*/index")}
 
 
-def test_features_are_computed_once_in_all(zoo: Zoo, forks: Forks, place: Path) -> None:
+def test_features_are_computed_once_in_all(forks: Forks, place: Path) -> None:
     chosen = (*TINY, "--strategy", "head-only", "--cached-views", 2)
-    assert zoo("finetune", *chosen, "--devices", 2, "--out", "two").returncode == 0
+    assert forks.zoo("finetune", *chosen, "--out", "two", cwd=place, caches=TWO).code == 0
     of_two = sizes_of_indexes(place)
     assert forks.zoo("finetune", *chosen, "--out", "after", cwd=place).code == 0
     assert sizes_of_indexes(place) == of_two, "one process found something missing"
@@ -115,64 +113,63 @@ def test_features_are_computed_once_in_all(zoo: Zoo, forks: Forks, place: Path) 
     assert weights_of(place / "one") == weights_of(place / "after")
 
 
-def test_two_processes_that_are_terminated_go_on_and_end_with_the_same_bytes(zoo: Zoo, place: Path) -> None:
-    chosen = (*TINY, "--epochs", 12, "--strategy", "last:1", "--head", "mlp:hidden=8,dropout=0.5", "--devices", 2)
-    whole = zoo("finetune", *chosen, "--out", "whole")
-    assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(
-        [sys.executable, "-m", "zoo_core", "finetune", *map(str, chosen), "--out", "run"],
-        cwd=place,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ),
-    )
-    metrics = place / "run" / "metrics.jsonl"
-    while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
-        assert process.poll() is None
+def start_two(place: Path, *chosen: object) -> subprocess.Popen[str]:
+    """The installed command, whose import path does not begin with the current folder, with two processes."""
+    command = [sys.executable, "-W", "error", "-P", "-m", "zoo_core", "finetune", *map(str, chosen)]
+    with (place / "words").open("w") as words:
+        return subprocess.Popen(
+            [*command, "--devices", "2", "--out", "run"],
+            cwd=place,
+            stdin=subprocess.DEVNULL,
+            stderr=words,
+            text=True,
+            env=dict(os.environ),
+        )
+
+
+def wait_for_checkpoint(process: subprocess.Popen[str], place: Path) -> None:
+    while not list((place / "run").glob("checkpoints/0*")):
+        assert process.poll() is None, (place / "words").read_text()
         time.sleep(0.02)
+
+
+def test_two_processes_that_are_terminated_go_on_and_end_with_the_same_bytes(
+    forks: Forks, place: Path, whole: Path
+) -> None:
+    process = start_two(place, *DROPPING)
+    wait_for_checkpoint(process, place)
     process.send_signal(signal.SIGTERM)
-    _, words = process.communicate(timeout=60)
+    process.wait(timeout=60)
+    words = (place / "words").read_text()
     assert process.returncode == 143, words
     assert words.count("terminated in epoch") == 1
     assert "Go on with: zoo resume run --devices 2" in words
     assert "Traceback" not in words
-    alone = zoo("resume", "run")
-    assert alone.returncode == 1
-    assert "was trained in 2 processes, and these are 1. Go on with `zoo resume RUN --devices 2`" in alone.stderr
-    resumed = zoo("resume", "run", "--devices", 2)
-    assert resumed.returncode == 0, resumed.stderr
-    assert weights_of(place / "run") == weights_of(place / "whole")
-    assert history_of(place / "run") == history_of(place / "whole")
+    alone = forks.zoo("resume", "run", cwd=place)
+    assert alone.code == 1
+    assert "was trained in 2 processes, and these are 1. Go on with `zoo resume RUN --devices 2`" in alone.text
+    resumed = forks.zoo("resume", "run", cwd=place, caches=TWO)
+    assert resumed.code == 0, resumed.text
+    assert weights_of(place / "run") == weights_of(whole)
+    assert history_of(place / "run") == history_of(whole)
 
 
-@pytest.mark.parametrize(("rank", "strategy"), [(0, "last:1"), (1, "lp-ft")])
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_is_killed_ends_both_and_the_run_goes_on(
-    zoo: Zoo, place: Path, rank: int, strategy: str
+    forks: Forks, place: Path, whole: Path, rank: int
 ) -> None:
-    chosen = (*TINY, "--epochs", 40, "--strategy", strategy, "--head", "linear:dropout=0.5", "--micro-batch", 2)
-    chosen = (*chosen, "--devices", 2)
-    whole = zoo("finetune", *chosen, "--out", "whole")
-    assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(
-        [sys.executable, "-m", "zoo_core", "finetune", *map(str, chosen), "--save-every", "0", "--out", "run"],
-        cwd=place,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ),
-    )
-    while not list((place / "run").glob("checkpoints/0*")):
-        assert process.poll() is None
-        time.sleep(0.02)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[rank]), signal.SIGKILL)
-    _, words = process.communicate(timeout=60)
+    process = start_two(place, *DROPPING)
+    wait_for_checkpoint(process, place)
+    os.kill(children_of(process)[rank], signal.SIGKILL)
+    process.wait(timeout=60)
+    words = (place / "words").read_text()
     assert process.returncode == 137, words
     assert f"error: process {rank + 1} of 2 was killed by SIGKILL." in words
     assert words.count("another process of this training ended. When that is mended, go on with: zoo resume run") == 1
     assert "Traceback" not in words
-    resumed = zoo("resume", "run", "--devices", 2)
-    assert resumed.returncode == 0, resumed.stderr
-    assert weights_of(place / "run") == weights_of(place / "whole")
+    resumed = forks.zoo("resume", "run", cwd=place, caches=TWO)
+    assert resumed.code == 0, resumed.text
+    assert weights_of(place / "run") == weights_of(whole)
 
 
 def test_what_stops_one_process_is_said_once_with_its_exit_code(zoo: Zoo, place: Path) -> None:
@@ -184,10 +181,6 @@ def test_what_stops_one_process_is_said_once_with_its_exit_code(zoo: Zoo, place:
     assert spoilt.returncode == 1, spoilt.stderr
     assert spoilt.stderr.count("3.png is not an image that can be read") == 1
     assert "Traceback" not in spoilt.stderr
-    late = zoo("finetune", *TINY, "--strategy", "full", "--devices", 2)
-    assert late.returncode == 1, late.stderr
-    assert late.stderr.count("3.png is not an image that can be read") == 1
-    assert "Traceback" not in late.stderr
 
 
 def test_a_step_that_one_process_cannot_compute_ends_both(zoo: Zoo, place: Path) -> None:
@@ -231,20 +224,6 @@ def test_what_stops_one_process_stops_all_with_its_error() -> None:
     assert [process.communicate(timeout=60)[0] for process in processes] == ["image 7 is gone\n"] * 2
 
 
-def start_two(place: Path, *chosen: object) -> subprocess.Popen[str]:
-    """The installed command, whose import path does not begin with the current folder, with two processes."""
-    command = [sys.executable, "-W", "error", "-P", "-m", "zoo_core", "finetune", *map(str, (*TINY, *chosen))]
-    with (place / "words").open("w") as words:
-        return subprocess.Popen(
-            [*command, "--devices", "2"],
-            cwd=place,
-            stdin=subprocess.DEVNULL,
-            stderr=words,
-            text=True,
-            env=dict(os.environ),
-        )
-
-
 def children_of(process: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
@@ -260,17 +239,16 @@ def test_no_module_of_the_current_folder_is_imported(place: Path) -> None:
     """A data folder from somewhere may hold a torch.py. Seen to fail: `--devices 2` ran it, and left pipes open."""
     for name in ("statistics", "torch", "click"):
         (place / f"{name}.py").write_text("open('imported', 'a').write('x')\nraise SystemExit(9)\n")
-    process = start_two(place, "--strategy", "head-only", "--epochs", 1, "--out", "run")
+    process = start_two(place, *TINY, "--strategy", "head-only", "--epochs", 1)
     assert process.wait(timeout=120) == 0, (place / "words").read_text()
     assert not (place / "imported").exists()
     assert "ResourceWarning" not in (place / "words").read_text()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGHUP], ids=["killed", "terminal closed"])
-def test_the_processes_save_and_end_when_their_launcher_does(zoo: Zoo, place: Path, signum: int) -> None:
+def test_the_processes_save_and_end_when_their_launcher_does(place: Path, signum: int) -> None:
     """Seen to fail with both: two processes trained on unseen, and kept the run locked."""
-    chosen = ("--strategy", "full", "--epochs", 400, "--save-every", 1000)
-    process = start_two(place, *chosen, "--out", "run")
+    process = start_two(place, *TINY, "--strategy", "full", "--epochs", 400, "--save-every", 1000)
     metrics = place / "run" / "metrics.jsonl"
     while not metrics.exists() or len(metrics.read_text().splitlines()) < 2:
         assert process.poll() is None, (place / "words").read_text()

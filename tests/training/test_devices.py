@@ -39,7 +39,7 @@ from zoo_core.weights_specs import Preprocessing
 
 GPU = torch.device("cuda", 0)
 SETTINGS = FinetuneConfig(
-    backbone="resnet18", weights="none", strategy="last:1", size=64, batch_size=8, views=0, precision="float32"
+    backbone="norms", weights="none", strategy="last:1", size=64, batch_size=8, views=0, precision="float32"
 )
 
 

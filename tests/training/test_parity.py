@@ -29,7 +29,7 @@ from zoo_core.training.run import Result, run_job
 CLASSES = ("blue", "green", "red")
 LOSS = 1e-5  # relative: batch normalisation is folded in the frozen front, and groups of images differ in size
 CONFIG = FinetuneConfig(
-    backbone="resnet18", weights="none", size=32, epochs=2, batch_size=8, lr=3e-3, augment="none", compile="off"
+    backbone="norms", weights="none", size=32, epochs=2, batch_size=8, lr=3e-3, augment="none", compile="off"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,7 +128,17 @@ def test_a_test_without_a_fall_inside_its_range_has_no_answer(ending: list[float
     assert steepest([1e-5 * 1.3**step for step in range(len(losses))], losses) is None
 
 
-def test_patience_ends_a_phase_and_the_next_one_begins(config: FinetuneConfig, catalog: Catalog) -> None:
+def test_patience_ends_a_phase_and_the_next_one_begins(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: a picture that could not be drawn ended the run before its weights had their name, and "nothing has
+    improved" was said while the loss fell."""
+
+    def undrawable(*_: object) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("zoo_core.runs.plots.plot_curves", undrawable)
+    monkeypatch.setattr("zoo_core.tasks.classification.Classification.draw", undrawable)
     callback = Listening()
     # A rate of next to nothing: no epoch is better than the first.
     job = prepare(replace(config, lr=1e-12, strategy="lp-ft", epochs=8, patience=2, best_epoch="highest"), catalog)
@@ -135,7 +146,17 @@ def test_patience_ends_a_phase_and_the_next_one_begins(config: FinetuneConfig, c
     told = [(report.phase, report.epoch) for report in result.trained.epochs]
     assert {phase for phase, _ in told} == {1, 2}
     assert len(told) < 8
-    assert callback.said == ["nothing has improved since epoch 1: this phase ends here"] * 2
+    first, second, *undrawn = callback.said
+    assert re.search("no accuracy was higher than that of epoch 1; this phase ends after epoch 3, best epoch 1$", first)
+    assert re.search(r"no accuracy was higher than that of epoch 1; stopped after epoch \d, best epoch 1$", second)
+    assert [Path(line.split(" could not")[0]).name for line in undrawn] == ["curves.png", "confusion.png"]
+    assert all("RuntimeError: no font" in line for line in undrawn)
+    assert (result.directory / "model.safetensors").is_file()
+    last = told[-1][1]
+    assert re.search(
+        rf"; stopped after epoch {last} of 8\. Best epoch 1: the one with the highest accuracy\.$", result.ending
+    )
+    assert result.ending in (result.directory / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

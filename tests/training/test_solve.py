@@ -25,7 +25,7 @@ from zoo_core.training.solve import fit_head
 @pytest.fixture
 def config(photos: Path, tmp_path: Path) -> FinetuneConfig:
     return FinetuneConfig(
-        backbone="resnet18",
+        backbone="norms",
         weights="none",
         size=32,
         epochs=4,

@@ -31,7 +31,7 @@ from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
 
 TINY = FinetuneConfig(
-    backbone="resnet18", weights="none", size=32, strategy="last:2", epochs=2, batch_size=8, precision="float32"
+    backbone="norms", weights="none", size=32, strategy="last:2", epochs=2, batch_size=8, precision="float32"
 )
 
 
@@ -42,7 +42,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def job(photos: Path, catalog: Catalog) -> Job:
-    return prepare(replace(TINY, data=str(photos)), catalog)
+    return prepare(replace(TINY, backbone="resnet18", data=str(photos)), catalog)
 
 
 def trained(
@@ -74,7 +74,7 @@ def test_bfloat16_computes_training_steps_alone_and_weights_stay_float32(
             hook.remove()
 
     monkeypatch.setattr(Evaluator, "_passes", noted)
-    config = replace(TINY, precision="bfloat16", data=str(photos), out=str(tmp_path / "run"))
+    config = replace(TINY, backbone="resnet18", precision="bfloat16", data=str(photos), out=str(tmp_path / "run"))
     job = prepare(config, catalog)
     types = seen_types(job)
     result = run_job(job, NullCallback())
@@ -132,8 +132,6 @@ def test_gradient_checkpointing_changes_nothing_but_the_memory(photos: Path, tmp
 
 
 def test_gradient_checkpointing_keeps_less(job: Job, catalog: Catalog) -> None:
-    from zoo_core.frozen.split import SplitPoint, Tail
-
     job = prepare(replace(job.config, strategy="full"), catalog)
     job.model.apply_rules(job.plan.rules(job.plan.phases[0]))
 
@@ -157,8 +155,6 @@ def test_memory_that_is_short_is_first_won_without_another_result(
 ) -> None:
     """A batch with normalisation that learns is another one in pieces: it is computed again for the gradients before that."""
     trained(TINY, photos, tmp_path / "whole", catalog)
-    from zoo_core.frozen.split import Tail
-
     hearing, real = Hearing(), Tail.forward
 
     def forward(self: Tail, inputs: torch.Tensor) -> torch.Tensor:
@@ -180,7 +176,7 @@ def test_memory_that_is_short_is_first_won_without_another_result(
 
 def test_batch_normalisation_learns_from_two_images_at_least(photos: Path, tmp_path: Path, catalog: Catalog) -> None:
     """Where maps are one pixel small torch refuses a single image; pieces of a batch have two however small they are."""
-    small = replace(TINY, backbone="resnet18", weights="none", strategy="full", size=32, epochs=1)
+    small = replace(TINY, backbone="resnet18", strategy="full", epochs=1)
     trained(replace(small, micro_batch=1), photos, tmp_path / "pieces", catalog)
     with pytest.raises(TrainingError, match="a single image whose feature map is one pixel. Give a larger"):
         trained(replace(small, batch_size=1), photos, tmp_path / "single", catalog)

@@ -102,7 +102,7 @@ def test_a_run_knows_its_task_and_one_without_reads_as_classification(catalog: C
 
 def finetuned(catalog: Catalog, tmp_path: Path, task: str, **settings: object):
     config = FinetuneConfig(
-        backbone="resnet18",
+        backbone="norms",
         weights="none",
         size=32,
         epochs=1,

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from zoo_core.data.decode import MAX_BYTES
 from zoo_core.data.folders import images_below, largest_kinds
 from zoo_core.errors import DataError, HubError, UsageError, printable
+from zoo_core.paths import user_path
 
 ADDRESS = re.compile(r"https?://[^/]")
 STDIN = "-"
@@ -63,7 +64,7 @@ def named_images(
 
 
 def _files(text: str) -> Iterator[Path]:
-    path = Path(text).expanduser()
+    path = user_path(text)
     if path.is_dir():
         ignored = Counter[str]()
         images = images_below(path, ignored)

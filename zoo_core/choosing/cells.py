@@ -3,6 +3,7 @@ are, and begun ones are resumed."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.choosing.elsewhere import Delivery, Trained, marked, order_of, take_over, train_elsewhere
 from zoo_core.choosing.folder import Folder
 from zoo_core.choosing.grid import Cell, Grid
-from zoo_core.choosing.one_cell import train_cell, trainable_parameters
+from zoo_core.choosing.one_cell import notes_of, train_cell, trainable_parameters
 from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
@@ -116,31 +117,34 @@ def train_cells(
 
 def _train_here(grid: Grid, todo: Sequence[Cell], folder: Folder, catalog: Catalog, watching: Watching) -> Outcome:
     failures: list[Failure] = []
-    for cell in todo:
-
-        def begun(job: Job, cell: Cell = cell) -> None:
-            folder.note_parameters(cell, trainable_parameters(job))
-            watching.show(job)
-
-        directory, stopped_by = folder.directory(cell), None
-        try:
-            result = train_cell(cell, directory, catalog, watching.begin(grid.cells.index(cell) + 1, cell), begun)
-            outcome: Trained | Failure = Trained.of(result)
-            stopped_by = result.stopped_by
-        except Interrupted as stop:
-            return Outcome(tuple(failures), stop.signum)
-        except KeyboardInterrupt:  # while a training was prepared, and nothing was begun
-            return Outcome(tuple(failures), 2)
-        except BrokenPipeError:  # the reader of our output has gone
-            raise
-        except Exception as error:  # of this cell alone: the others go on
-            reason = str(error) if isinstance(error, ZooError) else reason_of(error)
-            outcome = Failure(grid.title(cell), directory, reason)
-            failures.append(outcome)
-        watching.end(cell, outcome)
-        if stopped_by is not None:
-            return Outcome(tuple(failures), stopped_by)
+    try:
+        for cell in todo:
+            watching.end(cell, outcome := _trained_here(grid, cell, folder, catalog, watching))
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+            elif outcome.stopped_by is not None:
+                return Outcome(tuple(failures), outcome.stopped_by)
+    except Interrupted as stop:
+        return Outcome(tuple(failures), stop.signum)
+    except KeyboardInterrupt:  # between two trainings, or while one was prepared: nothing was begun
+        return Outcome(tuple(failures), signal.SIGINT)
     return Outcome(tuple(failures))
+
+
+def _trained_here(grid: Grid, cell: Cell, folder: Folder, catalog: Catalog, watching: Watching) -> Trained | Failure:
+    """Train one cell; an error is its own, and the others go on."""
+
+    def begun(job: Job) -> None:
+        folder.note(cell, trainable_parameters(job), notes_of(job))
+        watching.show(job)
+
+    directory = folder.directory(cell)
+    try:
+        return Trained.of(train_cell(cell, directory, catalog, watching.begin(grid.cells.index(cell) + 1, cell), begun))
+    except (Interrupted, BrokenPipeError):  # the reader of our output has gone
+        raise
+    except Exception as error:
+        return Failure(grid.title(cell), directory, str(error) if isinstance(error, ZooError) else reason_of(error))
 
 
 def _train_elsewhere(
@@ -182,7 +186,7 @@ def _ended(
     except Exception as error:
         return None if is_stopping else Failure(title, directory, f"its worker ended: {reason_of(error)}. {AGAIN}")
     if delivery.trainable_parameters is not None:
-        folder.note_parameters(cell, delivery.trainable_parameters)
+        folder.note(cell, delivery.trainable_parameters, delivery.notes)
     if delivery.trained is not None:
         take_over(delivery, directory)
         return delivery.trained

@@ -129,17 +129,19 @@ def compare(results: Results, directory: Path, data: str, failures: Sequence[Fai
 
 
 def difference_of(results: Results) -> Difference | None:
-    """The best row of the largest share against the next, of those with the most trainings.
+    """The best row of the largest share against the next, on the images that both answered; rows
+    with more trainings come first.
 
     None with one row, and for tasks in which an image has no one answer.
     """
-    most = max((row.trainings for row in results.largest), default=0)
-    rows = [row for row in results.largest if row.trainings == most]
+    rows = sorted(results.largest, key=lambda row: (-row.trainings, -row.score))
     if len(rows) < 2:
         return None
     first, second = (results.right(row.candidate, row.share) for row in rows[:2])
     if first is None or second is None:
         return None
+    if np.nansum(first - second) < 0:  # on the shared images alone
+        rows, first, second = [rows[1], rows[0]], second, first
     by_repeat_RN = first - second
     shared = np.isfinite(by_repeat_RN).any(axis=0)
     if not shared.any():
@@ -218,6 +220,8 @@ def _row_dict(row: Row) -> dict[str, Any]:
         "score": row.score,
         "interval": None if row.interval is None else list(row.interval),
         "spread": row.spread,
+        "baseline": row.baseline,
+        "part": row.part,
         "images": row.images,
         "trainings": row.trainings,
         "planned": row.planned,

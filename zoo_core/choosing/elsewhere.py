@@ -23,7 +23,7 @@ import torch
 
 from zoo_core.catalog import Catalog, Entry, open_catalog
 from zoo_core.choosing.grid import Cell
-from zoo_core.choosing.one_cell import train_cell, trainable_parameters
+from zoo_core.choosing.one_cell import notes_of, train_cell, trainable_parameters
 from zoo_core.data.places import absolute_place
 from zoo_core.discovery import CORE
 from zoo_core.errors import DataError, ZooError, reason_of
@@ -47,11 +47,13 @@ class Trained:
     task: TaskName
     score: float
     seconds: float
+    stopped_by: int | None = None
+    """The signal that came when its results were being written."""
 
     @classmethod
     def of(cls, result: Result) -> Trained:
         seconds = sum(report.seconds for report in result.trained.epochs)
-        return cls(result.task, result.evaluation.score, seconds)
+        return cls(result.task, result.evaluation.score, seconds, result.stopped_by)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Delivery:
     failure: str | None = None
     stopped_by: int | None = None
     trainable_parameters: int | None = None
+    notes: tuple[str, ...] = ()
     files: Mapping[str, bytes] | None = None
     """The run's files by name; None where they are in the run directory already."""
 
@@ -110,10 +113,10 @@ def order_of(cell: Cell, directory: Path, catalog: Catalog, token: str) -> Order
 
 def train_elsewhere(order: Order) -> Delivery:
     """Train the cell of an order in this process; an error is delivered too."""
-    trainable: list[int] = []
+    jobs: list[tuple[int, tuple[str, ...]]] = []
 
     def show(job: Job) -> None:
-        trainable.append(trainable_parameters(job))
+        jobs.append((trainable_parameters(job), notes_of(job)))
 
     with tempfile.TemporaryDirectory(prefix="zoo-cell-", ignore_cleanup_errors=True) as own:
         sees_folder = _token_in(order.directory.parent) == order.token
@@ -123,10 +126,12 @@ def train_elsewhere(order: Order) -> Delivery:
             _check_machine(order, catalog)
             result = train_cell(order.cell, directory, catalog, NullCallback(), show)
             files = None if sees_folder else {path.name: path.read_bytes() for path in directory.iterdir()}
+            trainable, notes = jobs[0]
             return Delivery(
                 trained=Trained.of(result),
                 stopped_by=result.stopped_by,
-                trainable_parameters=next(iter(trainable), None),
+                trainable_parameters=trainable,
+                notes=notes,
                 files=files,
             )
         except Interrupted as stop:

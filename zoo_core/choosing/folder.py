@@ -7,12 +7,13 @@ with more seeds, or another backbone, only those are trained that are not there 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zoo_core.choosing.grid import Cell, Grid, settings_asked
+from zoo_core.choosing.grid import AXES, Cell, Grid, settings_asked
 from zoo_core.devices.world import World
 from zoo_core.errors import UsageError, ZooError, printable
 from zoo_core.paths import json_text, write_text
@@ -21,6 +22,8 @@ from zoo_core.training.checkpoint import remove_checkpoints
 from zoo_core.training.failing import only_writer
 
 CELLS = "cells.json"
+ANSWERS = "compare.json"
+"""The answers of the newest grid; its picture has the same name with .png."""
 FORMAT, VERSION = "zoo-compare", 1
 
 
@@ -31,8 +34,8 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.cells: dict[str, dict[str, Any]] = {}
-        """By the name of the directory: `settings`, and `trainable_parameters` once a training has
-        begun."""
+        """By the name of the directory: `settings`, and once a training has begun
+        `trainable_parameters` and `notes`."""
         self._names: dict[str, str] = {}
         self._read()
 
@@ -76,16 +79,40 @@ class Folder:
         remove_checkpoints(directory)  # the run may have been killed before it came to that
         return True
 
-    def note_parameters(self, cell: Cell, trainable: int) -> None:
-        """Remember the trainable parameters of a cell, which a run does not."""
+    def note(self, cell: Cell, trainable: int, notes: Sequence[str]) -> None:
+        """Remember the trainable parameters of a cell and the notes on it, which a run does not."""
         own = self.cells[self.directory(cell).name]
-        if own.get("trainable_parameters") != trainable:
-            own["trainable_parameters"] = trainable
+        known = {"trainable_parameters": trainable, "notes": list(notes)}
+        if not known.items() <= own.items():
+            own.update(known)
             self._write()
 
     def trainable_parameters(self, cell: Cell) -> int | None:
         trainable: int | None = self.cells[self.directory(cell).name].get("trainable_parameters")
         return trainable
+
+    def notes(self, cell: Cell) -> tuple[str, ...]:
+        return tuple(self.cells[self.directory(cell).name].get("notes", ()))
+
+    def set_aside(self, grid: Grid) -> Path | None:
+        """Rename the answers of an earlier grid in this folder that are not part of this one's;
+        returns their new place, None where there are none."""
+        old = self.root / ANSWERS
+        try:
+            answers = read_json(old)
+            rows = {tuple(row[axis] for axis in AXES) for row in answers["results"]}
+            others = rows - {tuple(getattr(one, axis) for axis in AXES) for one in grid.candidates}
+            repeats = {*answers["seeds"]} - {*grid.seeds} | {*answers["fractions"]} - {*grid.shares}
+            if not others and not repeats and answers["folds"] == grid.folds:
+                return None
+            asked = repr((sorted(rows), answers["seeds"], answers["fractions"], answers["folds"]))
+        except (ZooError, KeyError, TypeError):  # none, or damaged: written anew
+            return None
+        name = f"compare-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
+        for path in (old.with_suffix(".png"), old):
+            if path.is_file():
+                path.replace(path.with_stem(name))
+        return self.root / f"{name}.json"
 
     def _read(self) -> None:
         root = self.root
@@ -108,6 +135,10 @@ def _key(settings: dict[str, Any]) -> str:
     return json_text(dict(sorted(settings.items())))
 
 
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
 def _read_cells(path: Path) -> dict[str, dict[str, Any]]:
     data = read_json(path)
     cells = data.get("cells") if isinstance(data, dict) and data.get("format") == FORMAT else None
@@ -116,6 +147,7 @@ def _read_cells(path: Path) -> dict[str, dict[str, Any]]:
     for name, one in cells.items():
         trainable = one.get("trainable_parameters") if isinstance(one, dict) else ""
         is_plain = Path(name).name == name and name not in ("", ".", "..")
-        if not is_plain or not isinstance(trainable, int | None) or not isinstance(one.get("settings"), dict):
+        is_sound = is_plain and isinstance(trainable, int | None) and isinstance(one.get("settings"), dict)
+        if not is_sound or not _are_texts(one.get("notes", [])):
             raise ZooError(f"{path} is damaged at '{printable(name[:80])}'. Give another --out, or remove the folder.")
     return cells

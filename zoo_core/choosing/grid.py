@@ -6,6 +6,7 @@ A cell is one training of the grid.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ AXES = ("backbone", "strategy", "head", "weights")
 PRETRAINED = "pretrained"
 """The word for a backbone's first weights, as a comparison speaks of them."""
 PLURALS = {"backbone": "backbones", "strategy": "strategies", "head": "heads", "weights": "weights"}
+MAX_CELLS = 10_000
+"""The most trainings of a grid: at ten seconds each they take more than a day."""
 MAX_NAME = 40  # characters of a setting in the name of a run directory
 
 
@@ -105,18 +108,24 @@ def make_grid(
     """The grid of the settings `asked`, with several `values` for some of AXES; without `shares`
     theirs.
 
-    Raises UsageError for a wrong setting, and for a grid of one cell.
+    Raises UsageError for a wrong setting, and for a grid of one cell or of more than MAX_CELLS.
     """
     # With folds and seeds an image is both trained on and measured, and one cached forward serves both. Without them
     # it is the same, or more seeds would train the first cells again.
     asked = {"cache_dtype": "float32", **asked}
     base = FinetuneConfig.from_dict({**asked, **{axis: of_axis[0] for axis, of_axis in values.items()}})
     axes = [values.get(axis, (getattr(base, axis),)) for axis in AXES]
+    all_shares = tuple(sorted(set(shares or (base.train_share,))))
+    count = math.prod(map(len, axes)) * seeds * len(all_shares) * (folds or 1)
+    if count > MAX_CELLS:
+        raise UsageError(
+            f"these are {count:,} trainings, and zoo compares at most {MAX_CELLS:,}. Give fewer --seeds, --folds, --fractions "
+            "or values; several comparisons can follow each other in one --out."
+        )
     candidates = tuple(Candidate(*chosen) for chosen in product(*axes))
     if base.seed + seeds - 1 > MAX_SEED:
         raise UsageError(f"--seeds {seeds} from --seed {base.seed} on leads beyond {MAX_SEED}, the largest seed.")
     all_seeds = tuple(range(base.seed, base.seed + seeds))
-    all_shares = tuple(sorted(set(shares or (base.train_share,))))
     numbers: list[int | None] = [None] if folds is None else list(range(1, folds + 1))
     cells = tuple(
         Cell(candidate, seed, share, fold, _config(base, candidate, seed, share, fold, folds))

@@ -12,6 +12,8 @@ from zoo_core.catalog import Catalog
 from zoo_core.choosing.grid import PRETRAINED, Cell
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.runs.directory import CONFIG, read_facts
+from zoo_core.settings import FinetuneConfig
+from zoo_core.settings.fields import settings_of
 from zoo_core.training.callback import Callback
 from zoo_core.training.job import Job
 from zoo_core.training.run import CannotResume, Result, finetune, resume
@@ -30,13 +32,18 @@ def train_cell(
         if cell.candidate.weights == PRETRAINED and not spec.weights:
             raise UsageError(f"'{spec.name}' has no pretrained weights; --weights none trains it from scratch.")
         if _is_begun(directory):
-            return _resume(directory, catalog, callback, show)
+            return _resume(cell, directory, catalog, callback, show)
         return finetune(replace(cell.config, out=str(directory)), catalog, callback, show)
 
 
 def trainable_parameters(job: Job) -> int:
     """The trainable parameters of a cell's last phase, which its run does not record."""
     return job.trainable_count(len(job.plan.phases) - 1)
+
+
+def notes_of(job: Job) -> tuple[str, ...]:
+    """Sentences on poor prospects, settings without effect, and a cache that does not hold all."""
+    return (*job.notes, *filter(None, [job.caching.warning]))
 
 
 def _is_begun(directory: Path) -> bool:
@@ -47,14 +54,17 @@ def _is_begun(directory: Path) -> bool:
     return False
 
 
-def _resume(directory: Path, catalog: Catalog, callback: Callback, show: Callable[[Job], None]) -> Result:
+def _resume(cell: Cell, directory: Path, catalog: Catalog, callback: Callback, show: Callable[[Job], None]) -> Result:
+    settings = settings_of(FinetuneConfig)
+    asked = {name: getattr(cell.config, name) for name in settings if settings[name].per_machine and name != "out"}
+    asked = {name: value for name, value in asked.items() if value != settings[name].default}
     anew = f"remove {quoted(directory)} and give the same command again."
     try:
         read_facts(directory)
     except ZooError as damaged:
         raise ZooError(f"{damaged} To train it anew, {anew}") from damaged
     try:
-        return resume(directory, catalog, callback, show)
+        return resume(directory, catalog, callback, show, per_machine=asked)
     except CannotResume as refused:
         raise ZooError(
             f"begun, and these have changed since:\n  {refused.changes}\nPut them back as they were, or {anew}"

@@ -17,7 +17,6 @@ from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Metric
 from zoo_core.wording import short_seconds
 
-PICTURE = "compare.png"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 """Colours that the colour-blind tell apart (Okabe and Ito, 2008)."""
 BEST, OTHERS, COST = "#0072B2", "#6B7B88", "#D9DEE2"

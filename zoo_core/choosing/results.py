@@ -6,6 +6,7 @@ Shapes: N images, R repeats.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +26,8 @@ from zoo_core.runs.directory import ANSWERS, MODEL, Run, read_result, read_run
 from zoo_core.specs import TaskName
 from zoo_core.tasks.metrics import wilson
 
+NUMBER = re.compile(r"\d[\d.,]*")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CellResult:
@@ -40,6 +43,10 @@ class CellResult:
     seconds: float
     trainable_parameters: int | None
     model_bytes: int
+    baseline: float | None = None
+    """The score of the best constant answer on its images; None of a run that recorded none."""
+    notes: tuple[str, ...] = ()
+    """Sentences on poor prospects and on settings without effect."""
     right: Mapping[str, bool] | None
     """Whether each measured image was answered rightly, by its name, or by name and digest where
     several have that name; None where an image has no one answer."""
@@ -58,6 +65,10 @@ class Row:
     images."""
     spread: float | None
     """The standard deviation of the score between seeds; None with one seed."""
+    baseline: float | None
+    """The score of the best constant answer, the mean over the trainings."""
+    part: str
+    """The images that were measured: test, val or out-of-fold."""
     images: int
     train_images: int
     trainings: int
@@ -156,12 +167,28 @@ def doubts(results: Results) -> list[str]:
             f"without {ANSWERS}, and so in no interval and no test: {'; '.join(silent)}. Remove their run directories and "
             "give the command again."
         )
+    found += _notes_of_cells(results)
     if any(one.part == "val" for one in results.cells):
         found.append(
             "the validation images were measured, which also chose the best epoch of each training: scores are a little too "
             "high. --folds 5 measures images that chose nothing."
         )
     return found
+
+
+def _notes_of_cells(results: Results) -> list[str]:
+    """The notes on the trainings, each once: in how many images they count, those of one candidate
+    may differ."""
+    by_note: dict[str, tuple[str, set[Candidate]]] = {}
+    for one in results.cells:
+        for note in one.notes:
+            by_note.setdefault(NUMBER.sub("#", note), (note, set()))[1].add(one.cell.candidate)
+    everyone = {one.cell.candidate for one in results.cells}
+    lines = []
+    for note, candidates in by_note.values():
+        titles = [one.title(results.grid.axes) for one in results.grid.candidates if one in candidates]
+        lines.append(note if candidates == everyone else f"{'; '.join(titles)}: {note}")
+    return lines
 
 
 def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
@@ -177,6 +204,8 @@ def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
         seconds=result.get("seconds", 0.0),
         trainable_parameters=folder.trainable_parameters(cell),
         model_bytes=(run.directory / MODEL).stat().st_size,
+        baseline=result.get("baseline", {}).get("score"),
+        notes=folder.notes(cell),
         right=None,
     )
 
@@ -204,6 +233,7 @@ def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None) -
         answered_N = np.isfinite(right_RN).any(axis=0)
         images, score = int(answered_N.sum()), float(np.nanmean(right_RN))
         interval = wilson(score * images, images)
+    baselines = [one.baseline for one in found if one.baseline is not None]
     return Row(
         candidate=found[0].cell.candidate,
         share=found[0].cell.share,
@@ -211,6 +241,8 @@ def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None) -
         score=score,
         interval=interval,
         spread=stdev(scores) if len(scores) > 1 else None,
+        baseline=fmean(baselines) if baselines else None,
+        part="out-of-fold" if grid.folds else found[0].part,
         images=images,
         train_images=round(fmean(one.train_images for one in found)),
         trainings=len(found),

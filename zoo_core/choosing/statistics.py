@@ -62,7 +62,9 @@ def newcombe(both: int, first_only: int, second_only: int, neither: int) -> tupl
 
 def resampled_scores(right_GFRN: FloatArray, seed: int = 0) -> FloatArray:
     """Mean scores (G, F, B) of G candidates with F shares in B resamples of the images and of the
-    repeats.
+    repeats: the bootstrap (Efron, "Bootstrap methods: another look at the jackknife", Annals of
+    Statistics 7, 1979). Their 2.5 and 97.5 percentiles are the percentile interval (DiCiccio and
+    Efron, "Bootstrap confidence intervals", Statistical Science 11, 1996).
 
     `right_GFRN` is 1 for a right answer, 0 for a wrong one, NaN for none. A resample draws N images
     and R repeats with replacement, and is the same for all candidates and shares, because they

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zoo_core.choosing.grid import AXES, PLURALS, check_names, make_grid, split_shares, split_values
-from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of
+from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of, warn
 from zoo_core.cli.comparing import CellScreen, show_comparison
 from zoo_core.cli.options import (
     COMPLETED,
@@ -20,15 +20,17 @@ from zoo_core.cli.options import (
     setting_options_without,
 )
 from zoo_core.cli.runners import executor_for, runner_options
-from zoo_core.data.places import short_title
+from zoo_core.data.places import slug
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import ZooError
-from zoo_core.paths import json_text, write_text
+from zoo_core.paths import json_text, user_path, write_text
 from zoo_core.settings import read_settings
+
+if TYPE_CHECKING:
+    from zoo_core.choosing.comparison import Comparison
 
 F = TypeVar("F", bound=Callable[..., Any])
 GRID = "The grid"
-JSON = "compare.json"
 HELP = {
     "backbone": "Backbones to compare, separated by commas.",
     "strategy": "Strategies, separated by commas.",
@@ -122,13 +124,12 @@ def compare(
     announce("loading the engine and the list of images")
     from zoo_core.choosing.cells import check_data, train_cells
     from zoo_core.choosing.comparison import compare as compared
-    from zoo_core.choosing.folder import Folder
-    from zoo_core.choosing.picture import PICTURE, draw
+    from zoo_core.choosing.folder import ANSWERS, Folder
     from zoo_core.choosing.results import read_results
     from zoo_core.training.stopping import Interrupted, stopped_by
 
     data = grid.cells[0].config.data_text
-    folder = Folder(out.expanduser() if out is not None else Path("runs") / f"compare-{_slug(data)}")
+    folder = Folder(user_path(out) if out is not None else Path("runs") / f"compare-{slug(data)}")
     with progress_of("inspecting the images") as scanning:
         source = check_data(grid, catalog, scanning)
     with folder.held(), CellScreen(grid, folder, source) as screen:
@@ -140,12 +141,15 @@ def compare(
         with executor_for(catalog, on, jobs, device=device, cells=cells, message=screen.message) as executor:
             outcome = train_cells(grid, folder, catalog, screen, executor)
         comparison = compared(read_results(grid, folder, source), folder.root, data, outcome.failures)
-        write_text(folder.root / JSON, json_text(comparison.to_dict()))
-        draw(folder.root / PICTURE, comparison)
+        aside = folder.set_aside(grid)
+        if aside is not None:
+            screen.message(f"the answers of other choices that were here are now {aside.name}")
+        write_text(folder.root / ANSWERS, json_text(comparison.to_dict()))
     if as_json:
         print_json(comparison.to_dict())
     else:
         show_comparison(comparison)
+    _draw(comparison)
     if outcome.stopped_by is not None:
         word = stopped_by(outcome.stopped_by)
         raise Interrupted(f"{word}; all that was done is kept. Go on: give the same command again.", outcome.stopped_by)
@@ -156,6 +160,12 @@ def compare(
         ctx.exit(1)
 
 
-def _slug(data: str) -> str:
-    """The data in the name of a folder."""
-    return "".join(one if one.isalnum() or one in "-_." else "-" for one in short_title(data)).strip("-.") or "data"
+def _draw(comparison: Comparison) -> None:
+    from zoo_core.choosing.folder import ANSWERS
+    from zoo_core.runs.pictures import optional_picture
+
+    picture = (comparison.directory / ANSWERS).with_suffix(".png")
+    with optional_picture(picture, lambda text: warn([text])):
+        from zoo_core.choosing.picture import draw
+
+        draw(picture, comparison)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zoo_core.choosing.commands import command
 from zoo_core.choosing.grid import Cell, Grid, settings_asked
 from zoo_core.cli.common import console, print_columns, warn
 from zoo_core.cli.running import TrainingScreen
 from zoo_core.errors import printable
-from zoo_core.settings import FinetuneConfig
-from zoo_core.settings.fields import settings_of
 from zoo_core.wording import human_count, megabytes, percent, quoted, short_seconds
 
 if TYPE_CHECKING:
@@ -28,13 +27,21 @@ if TYPE_CHECKING:
     from zoo_core.training.job import Job
 
 
+PARTS = {"val": "validation"}
+"""The names of parts in sentences, where they differ from those in JSON."""
+
+
+_TRAININGS = ", without the variation of trainings, which --seeds 3 measures"
+"""For an interval from one training of each candidate."""
+
+
 class CellScreen:
     """Shows the trainings of a grid on standard error."""
 
     def __init__(self, grid: Grid, folder: Folder, source: Source) -> None:
         self.grid, self.folder, self.source = grid, folder, source
         self.screen = console(error=True)
-        self.bar: _CellBar | None = None
+        self.bar: CellBar | None = None
 
     def __enter__(self) -> CellScreen:
         from zoo_core.data.arrange import arranged
@@ -54,7 +61,7 @@ class CellScreen:
             self.bar.close()
 
     def begin(self, number: int, cell: Cell) -> TrainingScreen:
-        self.bar = _CellBar(self.screen, printable(self.grid.title(cell)))
+        self.bar = CellBar(self.screen, printable(self.grid.title(cell)))
         return self.bar
 
     def show(self, job: Job) -> None:
@@ -76,7 +83,7 @@ class CellScreen:
         self._print(f"{place}  {self.grid.title(cell)}: {told}")
 
     def progress(self, done: int, total: int) -> None:
-        self.bar = self.bar or _CellBar(self.screen, "trainings")
+        self.bar = self.bar or CellBar(self.screen, "trainings")
         self.bar.count(done, total)
 
     def message(self, text: str) -> None:
@@ -86,7 +93,7 @@ class CellScreen:
         self.screen.print("\n".join(printable(line) for line in text.split("\n")), markup=False, soft_wrap=True)
 
 
-class _CellBar(TrainingScreen):
+class CellBar(TrainingScreen):
     """The bar of one training, without the lines of its epochs."""
 
     def __init__(self, screen: Console, title: str) -> None:
@@ -121,7 +128,10 @@ def show_comparison(comparison: Comparison) -> None:
     click.echo()
     if results.largest[0].share != results.grid.shares[-1]:
         click.echo(f"With {100 * results.largest[0].share:g} % of the images, the largest share that is trained:")
+    click.echo(f"On the {PARTS.get(results.largest[0].part, results.largest[0].part)} images:")
     _show_rows(comparison, metric)
+    for sentence in _baseline_sentences(comparison, metric):
+        click.echo(sentence)
     if len(results.grid.shares) > 1:
         click.echo()
         _show_curves(comparison, metric)
@@ -137,6 +147,19 @@ def show_comparison(comparison: Comparison) -> None:
         click.echo(f"The best, trained on all images: `{_finetune_command(comparison)}`")
 
 
+def _baseline_sentences(comparison: Comparison, metric: Metric) -> list[str]:
+    """The baseline, and a warning where the best candidate does not beat it."""
+    from zoo_core.tasks import task_named
+
+    best, task = comparison.results.largest[0], comparison.results.task
+    if best.baseline is None or task is None:
+        return []
+    constant = f"Baseline: {metric.text(best.baseline)} ({task_named(task).constant_answer} for every image)."
+    if best.score > best.baseline:
+        return [constant]
+    return [f"{constant} The best does not beat it: it is no better than an answer that never looks at the image."]
+
+
 def _show_rows(comparison: Comparison, metric: Metric) -> None:
     """The candidates with the largest share of the images, the best first."""
     results = comparison.results
@@ -144,7 +167,7 @@ def _show_rows(comparison: Comparison, metric: Metric) -> None:
     cells: dict[str, list[str]] = {axis: [row.candidate.words(axis) for row in rows] for axis in axes}
     cells[metric.short] = [metric.text(row.score) for row in rows]
     if any(row.interval is not None for row in rows):
-        cells["95 % interval"] = [_interval(row.interval) if row.interval else "-" for row in rows]
+        cells["95 % interval"] = [interval_text(row.interval) if row.interval else "-" for row in rows]
     if any(row.spread is not None for row in rows):
         cells["± seeds"] = ["-" if row.spread is None else _points(metric, row.spread) for row in rows]
     cells["images"] = [f"{row.images:,}" for row in rows]
@@ -183,6 +206,7 @@ def _difference_sentences(comparison: Comparison) -> list[str]:
     low, high = (100 * end for end in difference.interval)
     figures = f"{100 * difference.difference:.1f} points, 95 % interval {low:.1f} to {high:.1f}"
     test = "McNemar's exact test" if len(grid.seeds) == 1 else "exact sign test over images"
+    figures += _TRAININGS if len(grid.seeds) == 1 else ""
     figures += f"; {test} on the same {difference.images:,} images: p {_p(difference)}"
     if difference.differ:
         return [f"{first} is better than the next, {second}: {figures}."]
@@ -200,19 +224,16 @@ def _level_sentences(comparison: Comparison, metric: Metric) -> list[str]:
     for level in without.levels:
         with_images = f"  with {level.train_images:>{width},} training images ({metric.text(level.score)}): "
         lines.append(with_images + _needed(without, level))
+    lines += [f"  The intervals are those of the images{_TRAININGS}."] if len(grid.seeds) == 1 else []
     return ["\n".join(lines)]
 
 
 def _finetune_command(comparison: Comparison) -> str:
     """The command that trains the best candidate without a fold."""
-    settings, best = settings_of(FinetuneConfig), comparison.results.largest[0].candidate
+    best = comparison.results.largest[0].candidate
     config = next(cell.config for cell in comparison.results.grid.cells if cell.candidate == best)
-    options = []
-    for name, value in settings_asked(config).items():
-        if name not in ("seed", "fold", "train_share", "cache_dtype"):
-            flag = f"--{settings[name].option}"
-            options.append(flag if settings[name].is_flag else f"{flag} {quoted(printable(str(value)))}")
-    return " ".join(["zoo finetune", *options])
+    ours = ("seed", "fold", "train_share", "cache_dtype")
+    return command("finetune", {name: value for name, value in settings_asked(config).items() if name not in ours})
 
 
 def _needed(without: WithoutPretraining, level: Level) -> str:
@@ -235,7 +256,7 @@ def _in_sentence(title: str) -> str:
     return f"'{title}'" if "," in title else title
 
 
-def _interval(interval: tuple[float, float]) -> str:
+def interval_text(interval: tuple[float, float]) -> str:
     return f"{100 * interval[0]:.1f} to {percent(interval[1])}"
 
 

@@ -60,7 +60,7 @@ def embed(ctx: click.Context, /, model: str, out: Path, at: str, views: int, as_
     \b
     zoo embed efficientnet_lite0 --data photos/
     zoo embed efficientnet_lite0 --data photos/ -o photos.csv
-    zoo embed runs/resnet18-full-1 --data photos/ --at layer3 -o maps.npz
+    zoo embed runs/resnet18-full-photos-1 --data photos/ --at layer3 -o maps.npz
     """
     config = FinetuneConfig(backbone=model, views=views, **given_settings(ctx, settings))
     from zoo_core.embedding.files import check_target, write_table

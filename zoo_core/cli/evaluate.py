@@ -56,8 +56,8 @@ def evaluate(
 
     \b
     zoo evaluate runs/lenet5-head-only-1
-    zoo evaluate runs/resnet50-head-only-1 --data other-photos/ --json
-    zoo evaluate runs/resnet50-head-only-1 --metric balanced-accuracy
+    zoo evaluate runs/resnet50-head-only-photos-1 --data other-photos/ --json
+    zoo evaluate runs/resnet50-head-only-photos-1 --metric balanced-accuracy
     """
     catalog = catalog_of(ctx)
     announce("loading the model")

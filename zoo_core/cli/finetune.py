@@ -36,7 +36,7 @@ def finetune(
     zoo finetune --backbone resnet50 --data photos/
     zoo finetune --backbone resnet18 --data photos.csv --task regression
     zoo finetune --backbone vgg16 --strategy last:1 --head mlp:hidden=256 --data photos/ --epochs 20
-    zoo finetune --config runs/resnet50-head-only-1/config.json --seed 1
+    zoo finetune --config runs/resnet50-head-only-photos-1/config.json --seed 1
     """
     start_together(devices)
     if run is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.errors import UsageError, ZooError, is_out_of_memory
-from zoo_core.version import __version__
+from zoo_core.version import version_text
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -29,11 +29,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),
     "resume": ("zoo_core.cli.resume:resume", "Continue an interrupted run."),
     "compare": ("zoo_core.cli.compare:compare", "Train a grid of choices, and say which is the best."),
+    "advise": ("zoo_core.cli.advise:advise", "Advise on a network and a strategy for your images."),
     "runs": ("zoo_core.cli.runs:runs", "List your runs, or show the differences of two."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
     "export": ("zoo_core.cli.export:export", "Write a run as a file of another format."),
     "embed": ("zoo_core.cli.embed:embed", "Write the features of images to a file."),
     "similar": ("zoo_core.cli.similar:similar", "Find the images that are most similar to a photo."),
+    "explain": ("zoo_core.cli.explain:explain", "Show what in an image speaks for an answer."),
     "predict": ("zoo_core.cli.predict:predict", "Predict images with a run or a pretrained backbone."),
     "publish": ("zoo_core.cli.publish:publish", "Publish a run on the Hugging Face Hub."),
     "search": ("zoo_core.cli.search:search", "Find published zoo models."),
@@ -103,8 +105,21 @@ class LazyGroup(click.Group):
         return [CompletionItem(name, help=text) for name, text in helps.items() if name.startswith(incomplete)]
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        click.echo(f"zoo, version {version_text()}")
+        ctx.exit()
+
+
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="zoo")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.option(
     "--no-plugins", is_flag=True, is_eager=True, help="Disable all plugins; only the specs of zoo-core remain."
 )

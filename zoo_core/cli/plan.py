@@ -12,7 +12,7 @@ from zoo_core.cli.options import Command, Option, asked_settings, config_option,
 from zoo_core.errors import printable
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.wording import human_count, megabytes, short_seconds
+from zoo_core.wording import duration, human_count, megabytes
 
 if TYPE_CHECKING:
     from zoo_core.freezing.plan import Plan, Rule
@@ -105,8 +105,8 @@ def _show(planned: Planned) -> None:
     shown.add_row("cache, 1,000 views", *(megabytes(1000 * size) if size else "-" for size in planned.bytes_cached))
     if estimates is not None:
         shown.add_section()
-        shown.add_row("computed once", *(_seconds(one.once) for one in estimates))
-        shown.add_row("each epoch", *(_seconds(one.epoch) for one in estimates))
+        shown.add_row("computed once", *(duration(one.once) for one in estimates))
+        shown.add_row("each epoch", *(duration(one.epoch) for one in estimates))
         shown.add_row("memory", *(megabytes(one.memory) for one in estimates))
     out = console()
     out.print(shown)
@@ -135,13 +135,6 @@ def _spans(plan: Plan) -> list[str]:
         spans.append(f"epoch {start}" if start == end else f"epochs {start}-{end}")
         start = end + 1
     return spans
-
-
-def _seconds(seconds: float) -> str:
-    """A duration as a person says it."""
-    if seconds < 90:
-        return f"{short_seconds(seconds)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _cell(rule: Rule, rate: float) -> str:

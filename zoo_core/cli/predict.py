@@ -77,7 +77,7 @@ def predict(
     are answered.
 
     \b
-    zoo predict runs/resnet50-head-only-1 photo.jpg
+    zoo predict runs/resnet50-head-only-photos-1 photo.jpg
     zoo predict efficientnet_lite0 photos/ "more/**/*.png" -o answers.csv
     curl -s https://example.org/cat.jpg | zoo predict efficientnet_lite0 - --json
     """

@@ -42,9 +42,9 @@ def publish(
     The token comes from `hf auth login` or the environment variable HF_TOKEN.
 
     \b
-    zoo publish runs/resnet50-head-only-1 alice/my-pets --dry-run
-    zoo publish runs/resnet50-head-only-1 alice/my-pets --private
-    zoo publish runs/resnet50-last-2 alice/my-pets --update --timm
+    zoo publish runs/resnet50-head-only-photos-1 alice/my-pets --dry-run
+    zoo publish runs/resnet50-head-only-photos-1 alice/my-pets --private
+    zoo publish runs/resnet50-last-photos-2 alice/my-pets --update --timm
     """
     catalog = catalog_of(ctx)
     announce("preparing" if dry_run else "publishing")

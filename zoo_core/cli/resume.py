@@ -21,7 +21,7 @@ def resume(ctx: click.Context, run: str, devices: int | None, as_json: bool) -> 
     began.
 
     \b
-    zoo resume runs/resnet50-head-only-1
+    zoo resume runs/resnet50-head-only-photos-1
     """
     start_together(devices)
     resume_run(ctx, run, {}, as_json=as_json)

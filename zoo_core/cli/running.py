@@ -25,6 +25,7 @@ from zoo_core.cli.common import (
 from zoo_core.cli.together import end_with_launcher, run_together
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
+from zoo_core.paths import user_path
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.wording import human_count, megabytes, percent, quoted, short_seconds
@@ -70,7 +71,7 @@ def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: 
     from zoo_core.runs.directory import read_facts
     from zoo_core.training.run import resume
 
-    directory = Path(run).expanduser()
+    directory = user_path(run)
     config = read_facts(directory).config
     for name, value in given.items():
         own = getattr(config, name)
@@ -232,7 +233,8 @@ def _show_result(screen: Console, result: Result) -> None:
     run = shown(_argument(result.directory))
     task = task_named(result.task)
     line = task.summary(result.evaluation, f"on the {part} images")
-    screen.print(f"\n[bold]{line}[/bold], best epoch {result.trained.best}.")
+    screen.print(f"\n[bold]{line}[/bold].")
+    screen.print(result.ending, markup=False)
     figures = result.evaluation.figures()
     for sentence in task.baseline_sentences(figures, result.baseline):
         screen.print(sentence, markup=False)

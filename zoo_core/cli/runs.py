@@ -16,7 +16,20 @@ from zoo_core.wording import percent, short_seconds
 if TYPE_CHECKING:
     from zoo_core.runs.summary import RunSummary
 
-COLUMNS = ("run", "backbone", "head", "strategy", "weights", "data", "score", "95 % interval", "images", "s", "date")
+COLUMNS = (
+    "run",
+    "backbone",
+    "head",
+    "strategy",
+    "weights",
+    "data",
+    "score",
+    "95 % interval",
+    "baseline",
+    "images",
+    "s",
+    "date",
+)
 
 
 class _Runs(click.Group):
@@ -66,14 +79,14 @@ def list_(folder: Path, data: str | None, best: int | None, as_csv: bool, as_jso
     warn(damaged)
     chosen = [run for run in found if data is None or is_on(run, data)]
     if best is not None:
-        chosen, doubts = best_runs(chosen, best)
+        chosen, doubts = best_runs(chosen, best, of_one_place=data is not None)
         warn(doubts)
     if as_json:
         print_json({"runs": [asdict(run) for run in chosen]})
     elif as_csv:
         click.echo(_csv(chosen), nl=False)
     elif chosen:
-        print_columns(COLUMNS, [_cells(run) for run in chosen], right={"score", "images", "s"})
+        print_columns(COLUMNS, [_cells(run) for run in chosen], right={"score", "baseline", "images", "s"})
     else:
         narrowed = f" on {data}" if data is not None and found else ""
         click.echo(f"No {'finished ' if best else ''}run{narrowed} below {folder}. `zoo finetune` makes one.", err=True)
@@ -108,9 +121,12 @@ def _cells(run: RunSummary) -> list[str]:
         score = task_named(run.task).metric.text(run.score)
         seconds = short_seconds(spent) if spent < 10 else f"{spent:.0f}"
     low_high = "-" if run.interval is None else " to ".join(percent(share) for share in run.interval)
+    constant = "-"
+    if run.baseline is not None and run.metric is not None:
+        constant = task_named(run.task).metric.text(run.baseline)
     images = "-" if run.images is None else str(run.images)
     facts = [run.directory, run.backbone, run.head, run.strategy, run.weights, run.data]
-    return [*facts, score, low_high, images, seconds, run.created[:10]]
+    return [*facts, score, low_high, constant, images, seconds, run.created[:10]]
 
 
 def _csv(found: list[RunSummary]) -> str:
@@ -118,11 +134,12 @@ def _csv(found: list[RunSummary]) -> str:
 
     text = io.StringIO()
     writer = csv_writer(text)
-    names = [field.name for field in fields(RunSummary)]
-    writer.writerow(names)
+    names = [field.name for field in fields(RunSummary) if field.name != "interval"]
+    writer.writerow([*names, "interval_low", "interval_high"])
     for run in found:
         values = asdict(run)
-        writer.writerow([" ".join(map(str, one)) if isinstance(one, tuple) else one for one in map(values.get, names)])
+        cells = [" ".join(one) if isinstance(one, tuple) else one for one in map(values.get, names)]
+        writer.writerow([*cells, *(run.interval or ("", ""))])
     return text.getvalue()
 
 

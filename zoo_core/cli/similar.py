@@ -12,6 +12,7 @@ from zoo_core.cli.common import announce, catalog_of, console, json_option, prin
 from zoo_core.cli.embed import computed_in_words, tell_left_out
 from zoo_core.cli.options import Command, given_settings, options_of
 from zoo_core.errors import UsageError, printable
+from zoo_core.paths import user_path
 from zoo_core.settings import FinetuneConfig
 
 
@@ -41,11 +42,11 @@ def similar(
 
     \b
     zoo similar efficientnet_lite0 photo.jpg --data photos/
-    zoo similar runs/resnet18-full-1 photo.jpg --data photos/ --top 10 -o neighbours.png
+    zoo similar runs/resnet18-full-photos-1 photo.jpg --data photos/ --top 10 -o neighbours.png
     """
     config = FinetuneConfig(backbone=model, **given_settings(ctx, settings))
     is_default = ctx.get_parameter_source("out") is ParameterSource.DEFAULT
-    _check_target(out, photo, Path(config.data_text).expanduser(), is_default=is_default)
+    _check_target(out, photo, user_path(config.data_text), is_default=is_default)
     catalog = catalog_of(ctx)
     announce("loading the model and the list of images")
     from zoo_core.embedding.picture import draw_similar

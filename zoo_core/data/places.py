@@ -3,11 +3,16 @@ later."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from zoo_core.paths import user_path
+
 SHARDS = "wds:"
 ADDRESS = re.compile(r"https?://")
+LONGEST = 40
+"""The characters of a data set's title in the name of a folder."""
 
 
 def absolute_place(place: str) -> str:
@@ -17,14 +22,20 @@ def absolute_place(place: str) -> str:
         pattern, *options = re.split(r"(?<=\.tar):", place.removeprefix(SHARDS), maxsplit=1)
         named = [re.sub(r"((?:^|,)(?:val|test|classes)=)([^,]+)", _absolute_option, text) for text in options]
         return SHARDS + ":".join([_absolute(pattern), *named])
-    return _absolute(place) if Path(place).expanduser().exists() else place
+    return _absolute(place) if user_path(place).exists() else place
 
 
 def short_title(title: str) -> str:
     """The title of a data set for a card: of a path the last part, such as "photos" for "." in
     there."""
-    path = Path(title).expanduser()
+    path = Path(os.path.expanduser(title))  # it may be no path at all
     return path.resolve().name or title if path.exists() or path.is_absolute() else title
+
+
+def slug(title: str) -> str:
+    """The short title of a data set in the name of a folder: letters, digits, "-", "_" and "."."""
+    plain = "".join(one if one.isalnum() or one in "-_." else "-" for one in short_title(title))
+    return re.sub("-+", "-", plain)[:LONGEST].strip("-.") or "data"
 
 
 def _absolute_option(match: re.Match[str]) -> str:
@@ -32,4 +43,4 @@ def _absolute_option(match: re.Match[str]) -> str:
 
 
 def _absolute(path: str) -> str:
-    return path if ADDRESS.match(path) else str(Path(path).expanduser().absolute())
+    return path if ADDRESS.match(path) else str(user_path(path).absolute())

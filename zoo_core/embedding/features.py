@@ -15,6 +15,7 @@ from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import open_embedder
 from zoo_core.errors import UnlabelledError, UsageError
 from zoo_core.frozen.table import FeatureTable
+from zoo_core.paths import user_path
 from zoo_core.settings import Augment, BadImages, CacheType, FinetuneConfig, TaskChoice
 from zoo_core.training.job import open_dataset
 
@@ -98,7 +99,7 @@ def open_source(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = 
     """
     if are_images(config.data):
         return scan_images(open_images(config.data, watch), bad_images=config.bad_images)
-    path = Path(config.data_text).expanduser()
+    path = user_path(config.data_text)
     try:
         source = open_dataset(config.data, catalog, config.task, watch)
         are_parts = all(part_named(name) for name in source.classes)

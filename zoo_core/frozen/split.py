@@ -41,7 +41,7 @@ FIXED = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Identity)
 @dataclass(frozen=True, order=True)
 class SplitPoint:
     """A place in a model: after the first `stages` of its backbone, or after the fixed beginning of
-    the head as well."""
+    the head as well; before the last stage `pooled` means the average of each channel."""
 
     stages: int
     pooled: bool = False
@@ -124,6 +124,7 @@ class FrozenPrefix(nn.Module):
         names = model.backbone.stages[: self.splits[-1].stages]
         self.stages = nn.ModuleList(folded(model.backbone.stage(name)) for name in names)
         self.pool = nn.Sequential(*fixed_beginning(model.head)).eval()
+        self.last = len(model.backbone.stages)
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor, start: SplitPoint = SplitPoint(0)) -> dict[SplitPoint, Tensor]:
@@ -137,8 +138,16 @@ class FrozenPrefix(nn.Module):
                 # A clone: the next stage may begin in place, as with SiLU(inplace=True).
                 found[SplitPoint(place)] = inputs.clone() if place < len(self.stages) else inputs
             if SplitPoint(place, pooled=True) in self.splits:
-                found[SplitPoint(place, pooled=True)] = self.pool(inputs)
+                found[SplitPoint(place, pooled=True)] = self.pool(inputs) if place == self.last else averaged(inputs)
         return found
+
+
+def averaged(features: Tensor) -> Tensor:
+    """The average of each channel of maps (B, C, H, W) or tokens (B, N, C): (B, C). Others are
+    flattened."""
+    if features.ndim == 4:
+        return features.mean((2, 3))
+    return features.mean(1) if features.ndim == 3 else features.flatten(1)
 
 
 def folded(stage: nn.Module) -> nn.Module:

@@ -67,7 +67,7 @@ class ShapeInference(TorchFunctionMode):
             return func(*args, **given)
         if func in HANDING_ON and first.is_floating_point():
             return _alike(func, first)
-        if func in SUMMING and len(args) == 2 and isinstance(args[1], Tensor) and _alike_both(first, args[1]):
+        if func in SUMMING and len(args) == 2 and isinstance(args[1], Tensor) and _spreads(first, args[1]):
             return _alike(func, first)
         if func in POOLING and args and args[0].ndim == 4:
             return _pooled(func, *args, **given)
@@ -90,8 +90,11 @@ def _alike(func: Any, first: Tensor) -> Tensor:
     return first if in_place else first.new_empty(first.shape)
 
 
-def _alike_both(first: Tensor, second: Tensor) -> bool:
-    return first.shape == second.shape and first.dtype == second.dtype
+def _spreads(first: Tensor, second: Tensor) -> bool:
+    """Whether the second tensor has the type of the first, and the shape of it or of its last
+    dimensions."""
+    missing = first.ndim - second.ndim
+    return missing >= 0 and first.shape[missing:] == second.shape and first.dtype == second.dtype
 
 
 def _attends(query: Tensor, key: Tensor, value: Tensor) -> bool:

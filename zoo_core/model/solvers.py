@@ -95,16 +95,20 @@ def solve(
     *,
     start: Tensor | None = None,
     tolerance: float = 1e-8,
+    units_F: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Minimise the mean cross-entropy + decay / 2 * |weight|^2 by L-BFGS, until no gradient exceeds
     `tolerance`.
 
-    `start` (K, F + 1) holds weights and biases, None: zeros. Returns the weight (K, F) and the bias
-    (K).
+    `start` (K, F + 1) holds weights and biases, None: zeros. `units_F` are units in which the
+    weights are searched: the optimum stays, and with all curvatures alike it takes fewer steps.
+    Returns the weight (K, F) and the bias (K).
     """
     if start is None:
         start = features_NF.new_zeros(classes, features_NF.shape[1] + 1)
-    both = start.clone().requires_grad_()
+    if units_F is None:
+        units_F = features_NF.new_ones(())
+    both = torch.cat((start[:, :-1] / units_F, start[:, -1:]), dim=1).requires_grad_()
     optimizer = without_compiler(torch.optim.LBFGS)(
         [both],
         max_iter=5000,  # a strictly convex problem of this kind converges long before
@@ -117,14 +121,15 @@ def solve(
     def loss() -> Tensor:
         optimizer.zero_grad()
         with torch.enable_grad():
-            outputs_NK = functional.linear(features_NF, both[:, :-1], both[:, -1])
-            value = functional.cross_entropy(outputs_NK, targets_N) + decay / 2 * both[:, :-1].square().sum()
+            weight_KF = both[:, :-1] * units_F
+            outputs_NK = functional.linear(features_NF, weight_KF, both[:, -1])
+            value = functional.cross_entropy(outputs_NK, targets_N) + decay / 2 * weight_KF.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     found = both.detach()
-    return found[:, :-1], found[:, -1]
+    return found[:, :-1] * units_F, found[:, -1]
 
 
 def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int) -> float:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from zoo_core.discovery import CORE
 from zoo_core.errors import printable
 from zoo_core.installing import install_command, place_of
+from zoo_core.runs.ending import ending_in_words, rule_in_words
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
@@ -37,6 +38,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
         task=task,
         baseline=_baseline_text(task, result),
+        ending=_ending_text(task, facts, result),
         rows=rows[:MAX_ROWS],
         more=len(rows) - MAX_ROWS,
         plan=plan_in_words(facts.plan),
@@ -98,6 +100,19 @@ def _baseline_text(task: Task[Any], result: Mapping[str, Any]) -> str | None:
     if "baseline" not in result:
         return None
     return "\n".join(task.baseline_sentences(result, Baseline(**result["baseline"])))
+
+
+def _ending_text(task: Task[Any], facts: RunFacts, result: Mapping[str, Any]) -> str | None:
+    """The end of the training, None for a result that was written without its last epoch."""
+    if result.get("last_epoch") is None:
+        return None
+    return ending_in_words(
+        best=result["best_epoch"],
+        last=result["last_epoch"],
+        planned=sum(phase["epochs"] for phase in facts.plan["phases"]),
+        rises_since=result.get("loss_rises_since"),
+        rule=rule_in_words(facts.config.best_epoch, task),
+    )
 
 
 def _install(distributions: Sequence[str]) -> str:

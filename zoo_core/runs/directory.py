@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, ZooError, reason_of
-from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES, MAX_METRICS_LINES, json_text, write_text
+from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES, MAX_METRICS_LINES, json_text, user_path, write_text
 from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
 from zoo_core.tasks import ALL
 from zoo_core.wording import quoted
@@ -149,7 +149,7 @@ class RunWriter:
     def create(cls, out: str | None, name: str) -> RunWriter:
         """Make the directory: `out`, which must be new or empty, or the next free ./runs/NAME-N."""
         if out is not None:
-            directory = Path(out).expanduser()
+            directory = user_path(out)
             if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
                 raise UsageError(f"{directory} exists and is not empty. Give another --out, or remove it.")
             _make(directory, exist_ok=True)

@@ -177,6 +177,7 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
             "part": as_text(line["part"]),
             "images": as_count(line["images"]),
             "best_epoch": as_count(line["best_epoch"]),
+            **{name: as_count(line[name]) for name in ("last_epoch", "loss_rises_since") if line.get(name) is not None},
             "lr": None if line.get("lr") is None else as_number(line["lr"]),  # older runs have none
             **({"baseline": _baseline(line["baseline"])} if "baseline" in line else {}),  # older runs have none
         }

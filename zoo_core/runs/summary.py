@@ -33,6 +33,8 @@ class RunSummary:
     """The data as config.json names them: the absolute path of files, if the run was not published."""
     data_digests: tuple[str, ...]
     """Digests of the names, labels and contents of its parts, sorted: equal for equal data."""
+    measured_digest: str | None
+    """The digest of the part that the score was measured on; None without a result."""
     epochs: int
     """Finished epochs."""
     planned_epochs: int
@@ -93,6 +95,7 @@ def summarise(directory: Path) -> RunSummary:
         data=facts.data.title,
         data_place=facts.config.data_text,
         data_digests=tuple(sorted(facts.data.digests.values())),
+        measured_digest=facts.data.digests.get(result["part"]) if result else None,
         epochs=sum(line.get("event") == "epoch" for line in lines),
         planned_epochs=sum(phase["epochs"] for phase in facts.plan["phases"]),
         metric=metric,
@@ -154,14 +157,15 @@ def is_on(run: RunSummary, data: str) -> bool:
     return asked == own or end == run.data or own.rstrip("/").endswith(f"/{end}")
 
 
-def best_runs(runs: list[RunSummary], count: int) -> tuple[list[RunSummary], list[str]]:
+def best_runs(runs: list[RunSummary], count: int, *, of_one_place: bool = False) -> tuple[list[RunSummary], list[str]]:
     """The finished runs with the highest scores, and a line for each reason why these scores do not
-    compare."""
+    compare. `of_one_place` says that all were chosen by the place of their data."""
     finished = sorted((run for run in runs if run.score is not None), key=lambda run: -(run.score or 0.0))[:count]
     doubts = []
     metrics = sorted({run.metric or "" for run in finished})
     if len(metrics) > 1:
         doubts.append(f"the scores are of different kinds: {', '.join(metrics)}.")
-    elif len({run.data_digests for run in finished}) > 1:
-        doubts.append("the scores were measured on different images; --data PATH chooses runs on the same.")
+    elif len({run.measured_digest for run in finished}) > 1:
+        advice = "" if of_one_place else "; --data PATH chooses runs on the same"
+        doubts.append(f"the scores were measured on different images{advice}.")
     return finished, doubts

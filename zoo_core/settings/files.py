@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.errors import UsageError, reason_of
+from zoo_core.paths import user_path
 from zoo_core.settings.config import FinetuneConfig
 from zoo_core.settings.fields import by_field_name
 
@@ -24,7 +25,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     A run's own directory is left out, so that its settings make a new run. The values are not
     checked: `FinetuneConfig` checks them. Raises UsageError that names the file and the fault.
     """
-    path = path.expanduser()
+    path = user_path(path)
     path = path / "config.json" if path.is_dir() else path
     data = _read(path)
     if not isinstance(data, Mapping):

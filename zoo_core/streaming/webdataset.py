@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName, Source
 from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.options import parse_options
+from zoo_core.paths import user_path
 from zoo_core.streaming.assemble import read_shards
 from zoo_core.streaming.download import download, identity_of, prepare, text_at
 from zoo_core.streaming.samples import SampledShard
@@ -95,7 +95,7 @@ def _shards(pattern: str, shard_cache: ShardCache) -> list[SampledShard]:
 
 
 def _local_tar(place: str) -> LocalTar:
-    path = Path(place).expanduser()
+    path = user_path(place)
     if not path.is_file():
         raise UsageError(f"there is no shard {printable(place)}. Give the addresses of tar files: {EXAMPLE}.")
     facts = path.stat()
@@ -123,7 +123,7 @@ def _classes(named: str | None, first: str) -> tuple[str, ...] | None:
 
 
 def _text_of(place: str) -> str | None:
-    path = Path(place).expanduser()
+    path = user_path(place)
     if not path.is_file():
         return None
     with path.open("rb") as file:

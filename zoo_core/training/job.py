@@ -27,6 +27,7 @@ from zoo_core.frozen.caching import Caching, cache_budget
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.adapt import Merge, adapt, make_plan
 from zoo_core.model.assemble import Model, build_head_for, build_network, trainable_parameters
+from zoo_core.paths import user_path
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, ResolvedSettings, TaskChoice
@@ -213,7 +214,7 @@ def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: 
             "the images of this run were handed over by a program, and no path leads to them. Give them again: "
             "zoo_core.resume(run, data=...) or zoo_core.evaluate_run(run, data=...). `--data` takes others."
         )
-    path = Path(data).expanduser()
+    path = user_path(data)
     if path.suffix.lower() == ".csv":
         return read_table(path, task)
     source = open_streaming_dataset(data, task, watch) or _named_or_folder(data, catalog)
@@ -238,7 +239,7 @@ def _named_or_folder(data: str, catalog: Catalog) -> Source:
             f"There is no folder and no data set '{data}'. Give a folder with one folder of images for each class, "
             f"a CSV file that names images, or one of: {', '.join(sorted(known))}."
         )
-    return read_folders(Path(data).expanduser())
+    return read_folders(user_path(data))
 
 
 def fitted(preprocessing: Preprocessing, config: FinetuneConfig, spec: BackboneSpec) -> Preprocessing:

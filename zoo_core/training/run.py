@@ -5,13 +5,14 @@ A run that was interrupted or killed is resumed from its newest checkpoint, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zoo_core.catalog import Catalog
+from zoo_core.data.places import slug
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
 from zoo_core.devices.find import find_device
@@ -20,10 +21,13 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
+from zoo_core.runs.ending import ending_in_words, loss_rises_since, rule_in_words
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.runs.images import write_images
+from zoo_core.runs.pictures import optional_picture
 from zoo_core.runs.schema import differences
 from zoo_core.settings import FinetuneConfig
+from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
@@ -68,6 +72,8 @@ class Result:
     num_computed: int
     """The number of images that the frozen prefix computed for the cache; 0 if it held all of them."""
     task: TaskName
+    ending: str
+    """Why the training ended early, if it did, and the rule by which its best epoch was chosen."""
     stopped_by: int | None = None
     """The signal that came when only the results were still to be written."""
 
@@ -97,8 +103,7 @@ def finetune(
 def run_job(job: Job, callback: Callback) -> Result:
     """Train, evaluate, and write a new run directory."""
     world = job.world
-    name = f"{job.backbone.spec.name}-{job.strategy.spec.name}"
-    made = RunWriter.create(job.config.out, name).directory if world.is_main else None
+    made = RunWriter.create(job.config.out, _name(job)).directory if world.is_main else None
     writer = RunWriter(Path(world.broadcast_object(made)))
     try:
         with _training(job, callback, writer, resumed=False) as trainer:
@@ -119,11 +124,12 @@ def resume(
     scanning: Watch | None = None,
     *,
     data: Any = None,
+    per_machine: Mapping[str, Any] | None = None,
 ) -> Result:
     """Resume a run from its newest checkpoint, or from its start if it has none.
 
     `scanning` is told how many images are inspected, `show` gets the job before it starts; `data` are those of a run
-    whose images a program handed over.
+    whose images a program handed over; `per_machine` has settings of that kind to take instead of the run's.
 
     Raises UsageError if the run is finished, and ZooError that names the differences if data, classes, plugins or
     versions are not those of the run.
@@ -134,10 +140,10 @@ def resume(
         with only_writer(directory, World()):
             remove_checkpoints(directory)  # the run may have been killed before it came to that
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {quoted(directory)}` measures it.")
-    world = join_world(find_device(facts.config.device))
+    world = join_world(find_device((per_machine or {}).get("device", facts.config.device)))
     try:
         kind = str(facts.data.split.get("kind"))
-        config = facts.config if data is None else replace(facts.config, data=data)
+        config = replace(facts.config, **({} if data is None else {"data": data}), **(per_machine or {}))
         job = prepare(config, catalog, scanning, world, split_kind=kind)
         changed = differences(facts, job.facts())
         if changed:
@@ -186,8 +192,6 @@ def _training(job: Job, callback: Callback, writer: RunWriter, *, resumed: bool)
 
 def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> Result:
     """Evaluate the best epoch's weights and write everything down; the weights get their name last."""
-    from zoo_core.runs.plots import plot_curves  # matplotlib waits until there is something to draw
-
     part: PartName = "test" if "test" in job.source.parts else "val"
     images = trainer.planner.test or trainer.planner.val
     evaluation = trainer.evaluate_best(images, job.merge)
@@ -200,12 +204,18 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
         part=part,
         num_computed=trainer.planner.num_computed,
         task=task.name,
+        ending=ending_in_words(
+            best=history.best,
+            last=history.epochs[-1].epoch,
+            planned=job.plan.epochs,
+            rises_since=loss_rises_since(history.epochs),
+            rule=rule_in_words(job.config.best_epoch, task),
+        ),
     )
     if trainer.planner.world.is_main:
         line = result_line(result)
         with writer.model_written(job.model.named_saved()):
-            plot_curves(writer.directory / CURVES, history.epochs, history.best, task.metric)
-            task.draw(writer.directory / task.picture, evaluation, job.source.classes)
+            _draw(writer.directory, result, job.source.classes, trainer.callback.message)
             answers = task.answered(evaluation)
             if answers is not None:
                 write_answers(writer.directory, images.part, job.source.classes, answers)
@@ -214,6 +224,26 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
         remove_checkpoints(writer.directory)
     trainer.planner.world.barrier()
     return replace(result, stopped_by=trainer.stop_request.signal)
+
+
+def _name(job: Job) -> str:
+    """The backbone and the strategy, and the head and the data where they are not the default."""
+    head, usual = job.head.spec.name, settings_of(FinetuneConfig)
+    parts = [job.backbone.spec.name, job.strategy.spec.name]
+    parts += [head] if head != usual["head"].default else []
+    parts += [slug(job.source.title)] if job.config.data != usual["data"].default else []
+    return "-".join(parts)
+
+
+def _draw(directory: Path, result: Result, names: Sequence[str], message: Callable[[str], None]) -> None:
+    """Draw the curves and the task's picture; whatever goes wrong there is only told."""
+    task, history = task_named(result.task), result.trained
+    with optional_picture(directory / CURVES, message):
+        from zoo_core.runs.plots import plot_curves  # matplotlib waits until there is something to draw
+
+        plot_curves(directory / CURVES, history.epochs, history.best, task.metric)
+    with optional_picture(directory / task.picture, message):
+        task.draw(directory / task.picture, result.evaluation, names)
 
 
 def _position(trainer: Trainer) -> str:
@@ -262,6 +292,8 @@ def result_line(result: Result) -> dict[str, object]:
         "loss": evaluation.loss,
         "baseline": result.baseline.to_dict(),
         "best_epoch": result.trained.best,
+        "last_epoch": result.trained.epochs[-1].epoch,
+        "loss_rises_since": loss_rises_since(result.trained.epochs),
         "lr": result.trained.lr,
         "seconds": sum(report.seconds for report in result.trained.epochs),
         **evaluation.figures(),

@@ -242,7 +242,7 @@ class Trainer:
             self.state.end_epoch(report)
         self.callback.on_epoch(report)
         if self.state.out_of_patience(self.config.patience, since=phase.first):
-            self.callback.message(f"nothing has improved since epoch {self.state.improved_at}: this phase ends here")
+            self.callback.message(self.state.lost_patience(phase.end))
             self.state.move_to(phase.end)
 
     def _noise(self, score: float) -> float:

@@ -15,6 +15,7 @@ from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError, brief, reason_of
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
+from zoo_core.runs.ending import loss_rises_since
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.checkpoint_checks import check_optimizer, check_tensors
@@ -86,8 +87,10 @@ class TrainerState:
         """The epoch that is kept: the highest, or the latest that is no worse beyond noise.
 
         The highest of many noisy scores is often an early one, before the rates have fallen: its
-        luck is not in the next images. The latest within one standard error of the highest is the
-        rule of Breiman et al., Classification and Regression Trees, 1984, section 3.4.3.
+        luck is not in the next images. Scores within one standard error of the highest count as
+        equal, as in Breiman et al., Classification and Regression Trees, 1984, section 3.4.3. Of
+        these CART keeps the simplest tree; zoo keeps the latest epoch, whose rates have fallen
+        furthest, by its own measurements (benchmarks/README.md, "Defaults").
         """
         highest = self.highest
         noise = self.noise(highest.val_score) if self.noise else 0.0
@@ -118,6 +121,14 @@ class TrainerState:
     def out_of_patience(self, patience: int | None, *, since: int) -> bool:
         """Whether the last `patience` epochs, all after the epoch `since`, improved nothing."""
         return patience is not None and self.history[-1].epoch - max(self.improved_at, since) >= patience
+
+    def lost_patience(self, end: int) -> str:
+        """The reason why a phase that was to end after the epoch `end` ends now."""
+        last, since, highest = self.history[-1].epoch, loss_rises_since(self.history), self.highest.epoch
+        loss = "" if since is None else f"validation loss has risen since epoch {since}, and "
+        ends = "stopped" if end == self.plan.epochs else "this phase ends"
+        score = f"no {self.metric.replace('_', ' ')} was higher than that of epoch {highest}"
+        return f"{loss}{score}; {ends} after epoch {last}, best epoch {self.best.epoch}"
 
     def use_optimizer(self, optimizer: torch.optim.Optimizer, *, has_stepped: bool) -> None:
         """Take the optimizer of a phase, which may have taken steps before a checkpoint; it inherits

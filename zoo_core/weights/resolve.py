@@ -14,6 +14,7 @@ from zoo_core.model.assemble import build_network
 from zoo_core.model.chain import Chain
 from zoo_core.model.design import StartFacts
 from zoo_core.options import split_name
+from zoo_core.paths import user_path
 from zoo_core.specs import HEAD, BackboneSpec, resolve
 from zoo_core.tensors import read_tensors
 from zoo_core.weights.beside import default_preprocessing, preprocessing_beside
@@ -76,7 +77,7 @@ def resolve_weights(choice: Choice[BackboneSpec], text: str, *, stand_in: bool =
         return InitialWeights(ref.tag, ref.preprocessing, fetch(spec.name, ref), ref)
     if text.startswith(HUB_PREFIX):
         return _from_hub(spec, text)
-    path = Path(text).expanduser()
+    path = user_path(text)
     if path.is_dir():
         return _from_run(spec, path)
     if path.is_file():

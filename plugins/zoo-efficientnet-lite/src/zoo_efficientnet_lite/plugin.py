@@ -17,7 +17,7 @@ STAGES = ("stem", *(f"blocks{number}" for number in range(1, 8)), "top")
 
 
 def _lite(
-    number: int, *, size: int, crop: float, params: int, gmacs: float, top1: float | None = None, file: str, sha256: str
+    number: int, *, size: int, crop: float, params: int, gmacs: float, top1: float, file: str, sha256: str
 ) -> BackboneSpec:
     preprocessing = Preprocessing(
         size=size, crop=crop, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
@@ -78,6 +78,7 @@ def zoo_backbones() -> list[BackboneSpec]:
             crop=0.882,
             params=5_416_680,
             gmacs=0.600,
+            top1=76.7,
             file="efficientnet-lite1-77cc7160.pth",
             sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         ),
@@ -87,6 +88,7 @@ def zoo_backbones() -> list[BackboneSpec]:
             crop=0.89,
             params=6_092_072,
             gmacs=0.860,
+            top1=77.6,
             file="efficientnet-lite2-9656183e.pth",
             sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         ),

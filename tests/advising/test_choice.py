@@ -1,0 +1,166 @@
+"""The decisions of an advice, on answers that are written down here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from zoo_core.advising.advice import Situation, standard_error
+from zoo_core.advising.frozen_case import FrozenCase, Measured, choose, paired, similarity
+from zoo_core.advising.networks import Network, find_networks, networks_named, static_ranking
+from zoo_core.advising.probe import Probe, out_of_fold
+from zoo_core.advising.rungs import Cost, Rungs, plan_rungs, seconds_needed, survivors
+from zoo_core.advising.sample import MOST_IMAGES, sampled
+from zoo_core.catalog import Catalog
+from zoo_core.data.arrange import parse_fold
+from zoo_core.errors import UsageError
+from zoo_core.model.solvers import DECAYS, solve
+from zoo_core.settings import FinetuneConfig
+
+TARGETS = np.zeros(200, dtype=np.int64)
+
+
+def probe_of(backbone: str, wrong: range, *, depth: int = 2, is_last: bool = True) -> Probe:
+    """A probe that answers all of 200 images rightly but those of a range."""
+    answers = tuple(int(place in wrong) for place in range(200))
+    return Probe(
+        backbone=backbone,
+        stage=f"stage{depth}",
+        depth=depth,
+        is_last=is_last,
+        features=8,
+        answers=answers,
+        accuracy=1 - len(wrong) / 200,
+        interval=(0.0, 1.0),
+        loss=0.5,
+        logme=0.0,
+        h_score=0.0,
+        sfda=0.0,
+        seconds=0.1,
+    )
+
+
+def measured(network: Network, *probes: Probe) -> Measured:
+    return Measured(network, probes, 0.01, 1000)
+
+
+@pytest.fixture
+def networks(catalog: Catalog) -> list[Network]:
+    """A network without a published ImageNet accuracy, and one with."""
+    return networks_named(["lenet5", "efficientnet_lite0"], catalog)
+
+
+def test_within_the_noise_published_accuracy_chooses_and_beyond_it_the_images(networks: list[Network]) -> None:
+    names = [network.name for network in networks]
+    for wrong, expected in ((range(20, 43), names[1]), (range(20, 80), names[0])):
+        first, second = probe_of(names[0], range(20)), probe_of(names[1], wrong)
+        case = FrozenCase((measured(networks[0], first), measured(networks[1], second)))
+        found = choose(case, TARGETS)
+        assert (found.chosen.backbone, found.best) == (expected, first)
+        assert found.tied == ((first, second) if expected == names[1] else (first,))
+
+
+def test_of_boundaries_within_the_noise_the_last_is_chosen(networks: list[Network]) -> None:
+    name = networks[1].name
+    for wrong, depth in ((range(25), 2), (range(90), 1)):
+        early = probe_of(name, range(20), depth=1, is_last=False)
+        case = FrozenCase((measured(networks[1], early, probe_of(name, wrong)),))
+        assert choose(case, TARGETS).chosen.depth == depth
+
+
+def test_the_static_ranking_goes_by_published_accuracy_and_then_by_size(networks: list[Network]) -> None:
+    assert static_ranking(networks) == [networks[1], networks[0]]
+
+
+def test_similarity_is_the_share_of_the_mistakes_that_the_last_stage_removes(networks: list[Network]) -> None:
+    name = networks[1].name
+    stages = [probe_of(name, range(80), depth=1, is_last=False), probe_of(name, range(60), depth=2, is_last=False)]
+    stages += [probe_of(name, range(10), depth=3, is_last=False), probe_of(name, range(30), depth=4)]
+    assert similarity(measured(networks[1], *stages)) == pytest.approx(0.5)
+    assert similarity(measured(networks[1], probe_of(name, range(0)))) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("images", "alike", "words"),
+    [
+        (10, 0.9, "train a head alone"),
+        (900, 0.9, "fine-tune everything"),
+        (10, 0.1, "train a head on earlier features, or the last stages too"),
+        (900, 0.1, "fine-tune everything, or train from scratch"),
+    ],
+)
+def test_each_quadrant_has_its_rule(images: int, alike: float, words: str) -> None:
+    assert Situation(images, 100, alike).rule == words
+
+
+def test_the_standard_error_of_a_paired_difference_is_that_of_the_differences() -> None:
+    generator = np.random.default_rng(1)
+    first, second = generator.random(300) < 0.8, generator.random(300) < 0.7
+    differences = first.astype(float) - second
+    assert standard_error(paired(first, second)) == pytest.approx(differences.std() / 300**0.5)
+
+
+def test_every_answer_is_that_of_a_head_that_had_not_seen_the_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features, targets = torch.randn(60, 6, generator=generator), torch.arange(60) % 3
+    features[:, 0] += targets
+    folds = np.arange(60) // 12
+    outputs, loss = out_of_fold(features, targets, folds, 3)
+    scaled = features.double() - features.double().mean(0)
+    scaled = scaled / scaled.square().mean().sqrt()
+    found = {}
+    for decay in DECAYS:
+        alone = torch.empty(60, 3, dtype=torch.float64)
+        for fold in range(5):
+            held = torch.from_numpy(folds == fold)
+            weight, bias = solve(scaled[~held], targets[~held], 3, decay, tolerance=1e-6)
+            alone[held] = functional.linear(scaled[held], weight, bias)
+        found[functional.cross_entropy(alone, targets).item()] = alone
+    lowest = min(found)
+    assert loss == pytest.approx(lowest, abs=1e-3)
+    assert torch.allclose(outputs, found[lowest], atol=0.02)
+
+
+COSTS = {"head-only": Cost(1, 0, has_epochs=False), "last:1": Cost(1, 1), "last:2": Cost(1, 2), "full": Cost(1, 20)}
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (1000, Rungs(("head-only", "last:1", "last:2", "full"), (5, 10), 341)),
+        (200, Rungs(("head-only", "last:1", "last:2", "full"), (2, 5), 162)),
+        (60, Rungs(("head-only", "last:1", "last:2"), (5, 10), 50)),
+        (12, Rungs(("head-only", "last:1"), (10,), 12)),
+        (1, Rungs()),
+    ],
+)
+def test_the_rungs_hold_the_most_strategies_that_fit(budget: float, expected: Rungs) -> None:
+    assert plan_rungs(COSTS, budget) == expected
+
+
+def test_the_better_half_survives_and_all_strategies_have_a_price() -> None:
+    assert survivors({"a": 0.1, "b": 0.3, "c": 0.3}) == ("b", "c")
+    assert seconds_needed(COSTS, tuple(COSTS)) == 162
+
+
+@pytest.mark.parametrize("images", [4001, 20_000, 70_000])
+def test_of_many_images_a_training_gets_a_sample(images: int) -> None:
+    config = sampled(FinetuneConfig(backbone="lenet5"), images)
+    folds = parse_fold(config.fold)[1]
+    others = images * (1 - 1 / folds)
+    held_out = others * config.val_share
+    trained = (others - held_out) * config.train_share
+    assert images / folds + held_out + trained == pytest.approx(MOST_IMAGES, rel=0.01)
+
+
+def test_networks_are_those_whose_weights_are_here_and_with_all_the_others_too(catalog: Catalog) -> None:
+    here = {network.name for network in find_networks(catalog)}
+    assert {"lenet5", "efficientnet_lite0"} <= here
+    everything = find_networks(catalog, fetched=True)
+    assert here < {network.name for network in everything}
+    assert all(network.is_here == (network.name in here) for network in everything)
+    assert sum(network.download for network in everything if network.name in here) == 0
+    with pytest.raises(UsageError, match="'zfnet' has no trained weights"):
+        networks_named(["zfnet"], catalog)

@@ -1,0 +1,88 @@
+"""An advice from its first network to its last trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Protocol
+
+from zoo_core.advising.advice import Advice, advise
+from zoo_core.advising.frozen_case import FrozenCase, Watching, choose, measure_networks
+from zoo_core.advising.networks import Network
+from zoo_core.advising.sample import Sample
+from zoo_core.advising.strategies import FROZEN_BASE, USUAL, Tuner, Tuning
+from zoo_core.catalog import Catalog
+from zoo_core.choosing.cells import Failure
+from zoo_core.choosing.cells import Watching as CellWatching
+from zoo_core.choosing.folder import Folder
+from zoo_core.choosing.grid import Grid
+
+
+class Screen(Watching, CellWatching, Protocol):
+    """Follows the networks and the trainings."""
+
+
+class Session:
+    """Measures networks, chooses one, and tries its strategies until the budget is spent.
+
+    An `executor` trains the trials of a round, several at a time. The budget counts from `started`,
+    a time of `time.monotonic`. `stopped_by` is then the signal that stopped it, if one did.
+    """
+
+    def __init__(
+        self,
+        sample: Sample,
+        folder: Folder,
+        catalog: Catalog,
+        screen: Screen,
+        *,
+        budget: float,
+        started: float,
+        executor: Executor | None = None,
+    ) -> None:
+        self.sample, self.folder, self.catalog, self.screen = sample, folder, catalog, screen
+        self.budget, self.started, self.executor = budget, started, executor
+        self.failures: list[Failure] = []
+        self.stopped_by: int | None = None
+
+    def advise(self, networks: Sequence[Network], strategies: Sequence[str] = ()) -> Advice | None:
+        """The advice, or what there is of it when a signal came; None where no network was
+        measured."""
+        self.folder.claim(Grid((), (), (), None, ()))  # from now on the folder is known as one of these
+        tried = tuple(strategies) or USUAL
+        case = measure_networks(networks, self.sample, tried, self.folder.root, self.catalog, self.screen)
+        self.failures += case.failures
+        self.stopped_by = case.stopped_by
+        if not case.measured:
+            return None
+        choice, tuning = choose(case, self.sample.part.targets), Tuning()
+        if self.stopped_by is None:
+            tuning = self._tune(case, choice.chosen.backbone, choice.chosen.depth, tried)
+        return advise(
+            case,
+            choice,
+            tuning,
+            self.sample,
+            self.folder.root,
+            budget=self.budget,
+            seconds=time.monotonic() - self.started,
+            stopped_by=self.stopped_by,
+        )
+
+    def left(self) -> float:
+        """The seconds that are left of the budget."""
+        return self.started + self.budget - time.monotonic()
+
+    def _tune(self, case: FrozenCase, backbone: str, depth: int, strategies: tuple[str, ...]) -> Tuning:
+        """Try the strategies of the chosen network. Where the features of an earlier stage were
+        chosen, the stages behind it are trained, too."""
+        measured = case.of(backbone)
+        behind = measured.last.depth - depth
+        if behind and FROZEN_BASE in strategies:
+            strategies = tuple(dict.fromkeys([*strategies, f"last:{behind}"]))
+        tuner = Tuner(measured, self.sample, self.folder, self.catalog, self.screen, self.executor)
+        tuning = tuner.tune(strategies, self.budget, self.left)
+        self.failures += tuning.failures
+        self.stopped_by = tuning.stopped_by
+        return tuning

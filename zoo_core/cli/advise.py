@@ -1,0 +1,182 @@
+"""`zoo advise`: which network, which strategy, and how surely, on your own images."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo_core.choosing.grid import split_values
+from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of, warn
+from zoo_core.cli.compare import axis_option
+from zoo_core.cli.options import Command, Option, given_settings, options_of
+from zoo_core.cli.runners import executor_for, runner_options
+from zoo_core.data.places import slug
+from zoo_core.devices.launched import is_distributed
+from zoo_core.errors import UsageError, ZooError, shown
+from zoo_core.paths import json_text, user_path, write_text
+from zoo_core.settings import FinetuneConfig
+from zoo_core.wording import megabytes
+
+if TYPE_CHECKING:
+    from zoo_core.advising.advice import Advice
+    from zoo_core.advising.networks import Network
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+JSON = "advise.json"
+CHOICES = "The choices"
+
+
+class Budget(click.ParamType[float]):
+    """A length of time, in seconds: 90s, 10m, 1.5h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smh]?)", value.strip())
+        if match is None:
+            self.fail(f"'{shown(value)}' is no length of time like 90s, 10m or 1.5h.", param, ctx)
+        return float(match[1]) * UNITS[match[2]]
+
+
+@click.command(cls=Command)
+@options_of("data")
+@click.option(
+    "--budget",
+    type=Budget(),
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="Time for trials of strategies, such as 90s, 10m or 1h. Networks are compared in any case.",
+)
+@axis_option("backbone")
+@axis_option("strategy")
+@click.option(
+    "--all", "fetched", cls=Option, group=CHOICES, is_flag=True, help="Fetch the weights of all other backbones, too."
+)
+@click.option("--yes", cls=Option, group=CHOICES, is_flag=True, help="Fetch them without the question.")
+@click.option(
+    "--out",
+    cls=Option,
+    group=CHOICES,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the advice.  [default: runs/advise-DATA]",
+)
+@runner_options
+@options_of("bad_images", "seed", "size", "cache_gb", "device", "workers")
+@json_option
+@click.pass_context
+def advise(
+    ctx: click.Context,
+    /,
+    budget: float,
+    backbones: str | None,
+    strategies: str | None,
+    fetched: bool,
+    yes: bool,
+    out: Path | None,
+    on: str | None,
+    jobs: int | str,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Advise on a network and a strategy for your images, with reasons.
+
+    Every network with weights on this machine looks at each image once, and a head is
+    cross-validated on its features. Then strategies of the best network are tried in short trainings, as far as the
+    budget goes. The same command goes on where it was stopped.
+
+    \b
+    zoo advise --data photos/
+    zoo advise --data photos/ --budget 1h
+    zoo advise --data photos/ --backbone efficientnet_lite0,resnet50 --strategy head-only,full
+    """
+    if is_distributed():
+        raise ZooError("each training of zoo advise is one process. Start it without torchrun; --jobs trains several.")
+    given = given_settings(ctx, settings)
+    started = time.monotonic()
+    catalog = catalog_of(ctx)
+    names = split_values("backbone", backbones) if backbones is not None else ()
+    tried = split_values("strategy", strategies) if strategies is not None else ()
+    for name in tried:
+        catalog.strategy(name)
+    if on is not None:
+        catalog.runner(on)
+    announce("loading the engine and the list of images")
+    from zoo_core.advising.networks import find_networks, networks_named
+    from zoo_core.advising.report import to_dict
+    from zoo_core.advising.sample import open_sample
+    from zoo_core.advising.session import Session
+    from zoo_core.advising.strategies import USUAL
+    from zoo_core.choosing.folder import Folder
+    from zoo_core.cli.advising import AdviceScreen, show_advice
+    from zoo_core.training.stopping import Interrupted, stopped_by
+
+    networks = networks_named(names, catalog) if names else find_networks(catalog, fetched=fetched)
+    _agree(networks, named=bool(names), yes=yes)
+    config = FinetuneConfig(backbone=networks[0].name, **given)
+    with progress_of("inspecting the images") as scanning:
+        sample = open_sample(config, catalog, scanning)
+    folder = Folder(user_path(out) if out is not None else Path("runs") / f"advise-{slug(config.data_text)}")
+    with (
+        folder.held(),
+        AdviceScreen(folder.root, sample) as screen,
+        executor_for(
+            catalog, on, jobs, device=config.device, cells=len(tried or USUAL), message=screen.message
+        ) as executor,
+    ):
+        session = Session(sample, folder, catalog, screen, budget=budget, started=started, executor=executor)
+        advice = session.advise(networks, tried)
+        if advice is not None:
+            write_text(folder.root / JSON, json_text(to_dict(advice)))
+    if advice is not None and as_json:
+        print_json(to_dict(advice))
+    elif advice is not None:
+        show_advice(advice)
+    if advice is not None:
+        _draw(folder.root / JSON, advice)
+    if session.stopped_by is not None:
+        word = stopped_by(session.stopped_by)
+        raise Interrupted(f"{word}; all that was done is kept. Go on: give the same command again.", session.stopped_by)
+    if advice is None:
+        first = session.failures[0]
+        raise ZooError(f"no network could be measured. The first, {first.title}, failed: {first.reason}")
+    if session.failures:
+        ctx.exit(1)
+
+
+def _draw(answers: Path, advice: Advice) -> None:
+    from zoo_core.runs.pictures import optional_picture
+
+    picture = answers.with_suffix(".png")
+    with optional_picture(picture, lambda text: warn([text])):
+        from zoo_core.advising.picture import draw
+
+        draw(picture, advice)
+
+
+def _agree(networks: list[Network], *, named: bool, yes: bool) -> None:
+    """Tell how much is to be fetched, and ask whether it may be, unless it was asked for by name.
+
+    Raises UsageError where nobody can be asked, and click.Abort for a no.
+    """
+    import sys
+
+    missing = [one for one in networks if not one.is_here]
+    if not missing:
+        return
+    total = sum(one.download for one in missing)
+    unknown = "" if all(one.download for one in missing) else " and some of unknown size"
+    count = f"{len(missing)} network{'s' * (len(missing) > 1)}"
+    click.echo(f"The weights of {count} are not on this machine: about {megabytes(total)}{unknown}.", err=True)
+    if named or yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nobody can be asked here whether to fetch them. Add --yes, or leave out --all.")
+    click.confirm("Fetch them?", abort=True, err=True)

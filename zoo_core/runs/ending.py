@@ -1,0 +1,33 @@
+"""The end of a training in words: why it stopped, and by which rule its best epoch was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from zoo_core.runs.epochs import EpochReport
+from zoo_core.settings import BestEpoch
+from zoo_core.tasks.task import Task
+
+
+def loss_rises_since(epochs: Sequence[EpochReport]) -> int | None:
+    """The epoch with the lowest validation loss, None where that of the last epoch is no higher."""
+    lowest = min(epochs, key=lambda report: report.val_loss)
+    return lowest.epoch if epochs[-1].val_loss > lowest.val_loss else None
+
+
+def rule_in_words(rule: BestEpoch, task: Task[Any]) -> str:
+    """The rule by which the best epoch is chosen; `steady` is the highest score where no standard
+    error is known."""
+    if rule == "steady" and task.standard_error(0.5, 1):
+        return f"the latest whose {task.metric.title} is within one standard error of the highest"
+    return f"the one with the highest {task.metric.title}"
+
+
+def ending_in_words(*, best: int, last: int, planned: int, rises_since: int | None, rule: str) -> str:
+    """Two sentences: the reason of an early stop, then the best epoch and its rule."""
+    chosen = f"Best epoch {best}: {rule}." if last > 1 else f"Best epoch {best}, the only one."
+    if last == planned:
+        return chosen
+    reason = "nothing improved" if rises_since is None else f"validation loss has risen since epoch {rises_since}"
+    return f"{reason[0].upper()}{reason[1:]}; stopped after epoch {last} of {planned}. {chosen}"
