@@ -170,7 +170,11 @@ def test_every_head_of_core_takes_tokens(tokens: Catalog, backbone: str, head: s
     [
         ("tokens0", "linear:cls", "tokens without a class token: pool=cls needs a class token"),
         ("resnet18", "linear:cls+avg", "a feature map: pool=cls\\+avg needs a class token"),
-        ("tokens1", "maps-only", "tokens, 1 of them before the patches: it takes feature maps only.*`flatten`.* take tokens"),
+        (
+            "tokens1",
+            "maps-only",
+            "tokens, 1 of them before the patches: takes feature maps only.*`flatten`.* take tokens",
+        ),
     ],
 )
 def test_an_impossible_pair_is_refused_with_both_names(tokens: Catalog, backbone: str, head: str, reason: str) -> None:
