@@ -16,6 +16,8 @@ from zoo_core.choosing import one_cell
 from zoo_core.choosing.statistics import mcnemar
 from zoo_core.cli.main import zoo
 from zoo_core.errors import ZooError
+from zoo_core.frozen.feature_cache import FeatureCache
+from zoo_core.frozen.split import SplitPoint
 from zoo_core.runs.answers import read_answers
 from zoo_core.runs.directory import CONFIG, MODEL, read_facts
 from zoo_core.training.run import CannotResume, Result
@@ -87,6 +89,26 @@ def test_folds_give_every_image_one_answer_and_the_frozen_part_is_computed_once(
     (best,) = re.findall(r"trained on all images: `zoo (finetune .*)`", shown)
     assert "--fold" not in best
     assert zoo.get_command(None, "finetune").make_context("finetune", best.split()[1:])  # type: ignore[arg-type,union-attr]
+
+
+def test_each_image_passes_once_whatever_the_order_of_strategies(
+    photos: Path, tmp_path: Path, trained: list[Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: with the later split point first, the images were computed from their pixels for the earlier one too."""
+    passed: Counter[bytes] = Counter()
+    load = FeatureCache._load
+
+    def counted(cache: FeatureCache, start: SplitPoint, group: Any) -> Any:
+        passed.update(cache.key(*item) for item in group if not start.stages)
+        return load(cache, start, group)
+
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(FeatureCache, "_load", counted)
+    grid = ("--strategy", "head-only,last:1", "--seeds", 2, "--fractions", "0.5,1")
+    call("--backbone", "lenet5", *grid, "--epochs", 1, "--augment", "none", "--data", photos, "--out", tmp_path / "c")
+    assert len(trained) == 8
+    assert set(passed.values()) == {1}
+    assert len(passed) == 20, "one forward for each of the 20 images"
 
 
 def test_learning_curves_share_their_test_images_and_a_run_of_them_can_be_evaluated(

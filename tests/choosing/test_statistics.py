@@ -142,3 +142,12 @@ def test_drawing_outcomes_together_is_drawing_images() -> None:
     differences = np.nanmean(single[0], axis=1) - single[1].mean(axis=1)
     assert (first - second).mean() == pytest.approx(differences.mean(), abs=0.005)
     assert (first - second).std() == pytest.approx(differences.std(), rel=0.1)
+
+
+def test_the_percentile_interval_holds_the_accuracy_in_19_of_20_samples() -> None:
+    generator, held = np.random.default_rng(3), 0
+    for _ in range(200):
+        right_GFRN = (generator.random((1, 1, 1, 80)) < 0.7).astype(np.float64)
+        low, high = np.percentile(resampled_scores(right_GFRN), [2.5, 97.5])
+        held += low <= 0.7 <= high
+    assert 180 <= held <= 200

@@ -125,9 +125,11 @@ def compare(
     from zoo_core.choosing.cells import check_data, train_cells
     from zoo_core.choosing.comparison import compare as compared
     from zoo_core.choosing.folder import ANSWERS, Folder
+    from zoo_core.choosing.order import shallow_first
     from zoo_core.choosing.results import read_results
     from zoo_core.training.stopping import Interrupted, stopped_by
 
+    grid = shallow_first(grid, catalog)
     data = grid.cells[0].config.data_text
     folder = Folder(user_path(out) if out is not None else Path("runs") / f"compare-{slug(data)}")
     with progress_of("inspecting the images") as scanning:
