@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from zoo_core.discovery import DISABLED, DISABLING, PluginRecord, discover, warnings_of
+from zoo_core.discovery import DISABLED, DISABLING, PluginRecord, discover, normalised, warnings_of
 from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of, shown
+from zoo_core.installed import installed_plugins
 from zoo_core.installing import install_hint
 from zoo_core.options import format_options, parse_options, split_name
-from zoo_core.registry import known_plugins
+from zoo_core.registry import KnownPlugin, known_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 
@@ -154,11 +155,24 @@ class Catalog:
                 way = f"{release.version} of it, which has that, {release.obstacle}."
             elif release is not plugin.best:
                 way = f"To install the version with it: `zoo plugin install {plugin.distribution}=={release.version}`"
-            return (
-                f"The {word} '{shown(name)}' is provided by {plugin.distribution}, which is not installed or failed to "
-                f"load. `zoo plugins` lists the installed ones. {way}"
-            )
+            return f"The {word} '{shown(name)}' is provided by {plugin.distribution}, {self._absence(plugin, way)}"
         return f"No {word} '{shown(name)}'.{did_you_mean(name[:80], names)} `zoo list {plural}` shows all."
+
+    def _absence(self, plugin: KnownPlugin, way: str) -> str:
+        """The reason why this catalog has not the specs of a known plugin, and the `way` to them."""
+        name = normalised(plugin.distribution)
+        record = next((one for one in self.records if normalised(one.distribution) == name), None)
+        if record is None:
+            if any(normalised(one.distribution) == name for one in installed_plugins()):
+                return "which is installed and was left out. Run the command without --no-plugins."
+            return f"which is not installed. `zoo plugins` lists the installed ones. {way}"
+        if record.failure == DISABLED:
+            return f"which is disabled. Take its name out of {DISABLING}."
+        if record.failure:
+            return f"which was skipped: {record.failure}. `zoo plugin check {plugin.distribution}` shows more."
+        if record.left_out:
+            return f"of which some specs cannot be used: {record.left_out[0]}."
+        return f"and the installed version {printable(record.version)} lacks it. {way}"
 
     def _clash(self, kind: type, name: str, entries: Iterable[Entry[Any]]) -> str:
         owners = [entry.distribution for entry in entries]

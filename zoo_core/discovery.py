@@ -16,7 +16,7 @@ import pluggy
 from zoo_core import builtin, hookspecs
 from zoo_core.errors import brief, did_you_mean, printable, reason_of
 from zoo_core.hookspecs import HOOK_API, PROJECT, UNSTATED_API
-from zoo_core.installed import installed_plugins
+from zoo_core.installed import InstalledPlugin, installed_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.spec_checks import collecting_faults, fault_of
 from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
@@ -98,6 +98,19 @@ def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]
         none = f"ValueError: it implements none of the hooks {', '.join(HOOKS)}, or returned nothing"
         return PluginRecord(distribution, version, name, failure=next(iter(left_out), none), hook_api=api)
     return PluginRecord(distribution, version, name, tuple(specs), left_out=tuple(left_out), hook_api=api)
+
+
+def obstacle_of(plugin: InstalledPlugin) -> str | None:
+    """The reason why an installed plugin cannot be imported or was written for another zoo; None
+    for one that can be used."""
+    try:
+        api = getattr(plugin.load(), "HOOK_API", UNSTATED_API)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it may even raise SystemExit
+        stated = _refusal(_stated_in_source(plugin.module), plugin.distribution, plugin.version)
+        return stated or reason_of(error)
+    return _refusal(api, plugin.distribution, plugin.version)
 
 
 def _refusal(api: Any, distribution: str, version: str) -> str | None:

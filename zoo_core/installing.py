@@ -77,7 +77,7 @@ def wanted_argument(text: str) -> tuple[str, str]:
         return text, ""
     if "://" in text:
         raise UsageError(f"'{shown(text)}' cannot be installed from: give an address that begins with https://.")
-    if "/" in text or "\\" in text or text.endswith(ARCHIVES):
+    if re.fullmatch(rf"(\.|\.\.|~){EXTRAS}", text) or "/" in text or "\\" in text or text.endswith(ARCHIVES):
         return _path_argument(text), ""
     named = NAMED.fullmatch(text)
     if named is None:

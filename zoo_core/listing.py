@@ -54,7 +54,7 @@ def with_available(rows: Rows) -> Rows:
 
     installed = {normalised(plugin.distribution) for plugin in installed_plugins()}
     others = [
-        {**row, "installed": False}
+        {**dict.fromkeys(rows[0] if rows else ()), **row, "installed": False}
         for plugin in known_plugins().plugins
         if normalised(plugin.distribution) not in installed and plugin.best is not None
         for row in plugin.best.backbones
@@ -125,6 +125,24 @@ def _backbones(catalog: Catalog) -> Rows:
         }
         for entry in catalog.entries(BackboneSpec)
     ]
+
+
+def _details(catalog: Catalog) -> Rows:
+    """The rows of the backbones with everything that their specs say, for `zoo list --json`."""
+    from dataclasses import asdict
+
+    from zoo_core.specs import BackboneSpec
+
+    rows = _backbones(catalog)
+    for row, entry in zip(rows, catalog.entries(BackboneSpec), strict=True):
+        spec = entry.spec
+        row |= {name: getattr(spec, name) for name in ("note", "channels", "stride", "min_size", "size_step")}
+        row |= {"paper": str(spec.paper) if spec.paper else None, "preprocessing": asdict(spec.preprocessing)}
+        row |= {"prefix": spec.features.prefix, "class_token": spec.features.class_token}
+        for facts, ref in zip(row["weights"], spec.weights, strict=True):
+            facts |= {"top5": ref.top5, "data": ref.data, "note": ref.note, "classifier": ref.has_classifier}
+            facts |= {"sources": [str(source) for source in ref.sources], "preprocessing": asdict(ref.preprocessing)}
+    return rows
 
 
 def _heads(catalog: Catalog) -> Rows:
@@ -202,6 +220,7 @@ def _weights(catalog: Catalog) -> Rows:
                     "tag": ref.tag,
                     "sources": [str(source) for source in ref.sources],
                     "licence": ref.licence,
+                    "commercial": ref.commercial,
                     "top1": ref.top1,
                     "bytes": path.stat().st_size if path else expected,
                     "bytes_are": "measured" if path else "expected",
@@ -222,6 +241,7 @@ def _commands(catalog: Catalog) -> Rows:
 
 ROWS: dict[str, Callable[[Catalog], Rows]] = {
     "backbones": _backbones,
+    "details": _details,
     "heads": _heads,
     "strategies": _strategies,
     "datasets": _datasets,

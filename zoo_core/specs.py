@@ -67,6 +67,10 @@ class Paper(Checked):
     def check(self) -> None:
         check_texts("a paper", title=self.title, authors=self.authors, venue=self.venue, arxiv=self.arxiv)
 
+    def __str__(self) -> str:
+        link = f", arXiv:{self.arxiv}" if self.arxiv else ""
+        return f"{self.authors}: {self.title}. {self.venue} ({self.year}){link}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(Checked):

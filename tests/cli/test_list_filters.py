@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from registry.support import entry, index_of
 from zoo_core import listing
+from zoo_core.catalog import Catalog
 from zoo_core.cli import choosing, common, list_
 from zoo_core.cli.plugin_search import search
 from zoo_core.registry import replace_index
@@ -47,7 +48,7 @@ ROWS = [
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     def listed(kind: str, *, with_plugins: bool) -> tuple[listing.Rows, list[str]]:
         here = [{"backbone": "vit-t", "cached": True}, {"backbone": "vit-s", "cached": False}]
-        return ([*ROWS] if kind == "backbones" else here), []
+        return ([*ROWS] if kind in ("backbones", "details") else here), []
 
     monkeypatch.setattr(list_, "listed", listed)
     monkeypatch.setattr(choosing, "listed", listed)
@@ -75,10 +76,14 @@ def test_filters_choose_and_sort(arguments: list[str], names: list[str]) -> None
     assert [one["name"] for one in json.loads(answer.stdout)["backbones"]] == names
 
 
-def test_a_large_family_is_one_line_until_a_filter_chooses_from_it() -> None:
+def test_a_large_family_is_one_line_on_a_terminal_until_a_filter_chooses_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "vit-b" in run().stdout, "in a pipe each backbone has its row"
+    monkeypatch.setattr(list_, "on_terminal", lambda: True)
     text = run().stdout
     assert "vit-b" not in text
-    line = next(line for line in text.splitlines() if line.startswith("vit: 4 backbones"))
+    line = next(line for line in text.splitlines() if line.startswith("vit: 4 backbones*"))
     assert {"5.7 M - 300.0 M", "88.0", "zoo list --family vit"} <= {
         *line.split("  "),
         *map(str.strip, line.split("  ")),
@@ -105,6 +110,26 @@ def test_weights_that_forbid_commercial_use_are_marked() -> None:
     text = run("--family", "vit").stdout
     assert [line.split()[0] for line in text.splitlines() if "a*" in line] == ["vit-l"]
     assert "* not for commercial use" in text
+
+
+def test_weights_are_marked_in_their_own_list_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"backbone": "net", "tag": tag, "sources": ["hf:a/b"], "licence": licence, "commercial": commercial}
+        | {"top1": None, "bytes": None, "cached": False}
+        for tag, licence, commercial in (("free", "mit", True), ("bound", "cc-by-nc-4.0", False))
+    ]
+    monkeypatch.setattr(list_, "listed", lambda kind, with_plugins: (rows, []))
+    text = run("weights").stdout
+    assert ("bound*" in text, "free*" in text, "* not for commercial use" in text) == (True, False, True)
+
+
+def test_the_details_of_a_backbone_are_those_of_its_spec(catalog: Catalog) -> None:
+    (row,) = (row for row in listing.ROWS["details"](catalog) if row["name"] == "timm-vit_tiny_patch16_224")
+    spec = catalog.backbone(row["name"]).spec
+    assert (row["channels"], row["prefix"], row["size_step"]) == (192, 1, 16)
+    assert row["preprocessing"]["crop"] == spec.preprocessing.crop
+    assert row["weights"][0]["sources"] == [str(spec.weights[0].sources[0])]
+    assert json.loads(json.dumps(row)).keys() > listing.ROWS["backbones"](catalog)[0].keys()
 
 
 def test_nothing_that_passes_is_said_to_be_nothing() -> None:

@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from helpers import Zoo
-from zoo_core import UsageError, load
+from zoo_core import UsageError, installed, load
+from zoo_core.cli.plugin import plugin
+from zoo_core.installed import InstalledPlugin
 
 
 def test_a_plugin_is_checked_and_the_page_has_every_rule(zoo: Zoo, tmp_path: Path) -> None:
@@ -28,6 +31,44 @@ def test_a_plugin_that_is_not_installed_is_no_traceback(zoo: Zoo) -> None:
         2,
         "error: no plugin 'zoo-lenex' is installed. Did you mean 'zoo-lenet'? `zoo plugins` shows all.\n",
     )
+
+
+STRATEGIES = """
+from zoo_core import FreezeSpec, hookimpl
+
+class Strategies:
+    @hookimpl
+    def zoo_strategies(self):
+        return [FreezeSpec(name="mine", plan="zoo_core.freezing.strategies:head_only", summary="a strategy")]
+
+strategies = Strategies()
+"""
+
+
+def test_a_plugin_that_cannot_be_loaded_is_one_line_and_the_others_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: a traceback of the import, which ended the command."""
+    sources = {"broken": "x = (", "leaves": "raise SystemExit(3)", "future": "HOOK_API = 99", "objects": STRATEGIES}
+    for name, text in sources.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "plugin.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    values = [f"{name}.plugin" for name in ("broken", "leaves", "absent", "future")]
+    values += ["objects.plugin:strategies"] * 2
+    plugins = [InstalledPlugin(f"p{place}", value, "zoo-x", "1") for place, value in enumerate(values)]
+    monkeypatch.setattr(installed, "installed_plugins", lambda: plugins)
+    answer = CliRunner().invoke(plugin, ["check", "zoo-x", "--fast", "--json"])
+    assert answer.exit_code == 1, answer.output
+    checks = json.loads(answer.stdout)["checks"]
+    told = [check["told"] for check in checks if check["check"] == "zoo-x: can be loaded"]
+    words = ("SyntaxError", "SystemExit: 3", "No module named 'absent'", "written for hook API 99")
+    assert [word in line for word, line in zip(words, told, strict=True)] == [True] * 4, told
+    names = [check["check"] for check in checks if check["check"].startswith("mine: ")]
+    assert len(names) == len({*names}) > 0, "two entry points of one object are checked once"
+    by_name = {check["check"]: check["outcome"] for check in checks}
+    assert by_name["objects.plugin: hands over specs"] == by_name["objects.plugin: imports nothing heavy"] == "passed"
 
 
 def test_a_folder_of_a_backbones_name_does_not_hide_the_backbone(

@@ -137,6 +137,15 @@ def test_a_declared_failure_passes_and_a_declaration_without_failure_fails() -> 
     assert failure.startswith("planted: takes channels last: declared to fail (never tried), and it passes.")
 
 
+def test_a_declared_failure_of_no_check_is_refused() -> None:
+    module: Any = planted(ResidualNet).module()
+    module.EXPECTED_FAILURES = {"planted: can be exportd": "misspelt"}
+    (failure,) = failures(plugin_checks(module), "declares failures")
+    assert "EXPECTED_FAILURES has 'planted: can be exportd', and no check has that name" in failure
+    module.EXPECTED_FAILURES = {"planted: can be exported": "a check that --fast leaves out"}
+    assert failures(plugin_checks(module, slow=False), "declares failures") == []
+
+
 # ---- heads
 
 

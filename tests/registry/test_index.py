@@ -11,7 +11,8 @@ import pytest
 
 from registry.support import entry, index_of
 from zoo_core import installing
-from zoo_core.catalog import Catalog
+from zoo_core.catalog import Catalog, open_catalog
+from zoo_core.discovery import DISABLED, PluginRecord
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.installing import install_command, install_hint, wanted_argument
 from zoo_core.registry import known_plugins, read_index, replace_index
@@ -186,6 +187,28 @@ def test_an_unknown_backbone_that_the_index_knows_is_answered_with_the_way_to_it
 
 
 @pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"failure": DISABLED}, "which is disabled. Take its name out of ZOO_DISABLE_PLUGINS."),
+        ({"failure": "KeyError: 'a'"}, "which was skipped: KeyError: 'a'. `zoo plugin check zoo-mini` shows more."),
+        ({"left_out": ("ValueError: odd",)}, "of which some specs cannot be used: ValueError: odd."),
+        ({}, "and the installed version 0.1 lacks it. To install it: `pip install zoo-mini==1.0`"),
+    ],
+    ids=["disabled", "failed", "spec left out", "older"],
+)
+def test_an_unknown_backbone_of_a_plugin_that_is_here_says_why_it_is_not(record: dict[str, Any], told: str) -> None:
+    known(release("1.0"))
+    with pytest.raises(UsageError) as caught:
+        Catalog((PluginRecord("zoo_mini", "0.1", "mini", **record),)).backbone("mini")
+    assert str(caught.value) == f"The backbone 'mini' is provided by zoo-mini, {told}"
+
+
+def test_a_backbone_that_no_plugins_hides_is_told_so() -> None:
+    with pytest.raises(UsageError, match=r"zoo-lenet, which is installed and .* without --no-plugins"):
+        open_catalog(with_plugins=False).backbone("lenet5")
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("--index-url=https://evil.example", "cannot be installed from"),
@@ -217,6 +240,12 @@ def test_paths_and_addresses_are_taken_as_they_are(tmp_path: Path, monkeypatch: 
     (tmp_path / "-e").mkdir()
     (tmp_path / "-e" / "pyproject.toml").touch()
     (tmp_path / "mini.whl").touch()
+    (tmp_path / "pyproject.toml").touch()
+    for text, path in ((".", tmp_path), (".[gpu]", f"{tmp_path}[gpu]"), ("./-e/..", tmp_path)):
+        assert wanted_argument(text) == (str(path), "")
+    monkeypatch.chdir("-e")
+    assert wanted_argument("..") == (str(tmp_path), "")
+    monkeypatch.chdir(tmp_path)
     assert wanted_argument("./-e[gpu]") == (f"{tmp_path}/-e[gpu]", "")
     assert wanted_argument("mini.whl") == (f"{tmp_path}/mini.whl", "")
     for address in ("https://example.org/mini.whl", "git+https://example.org/mini@v1.0"):

@@ -132,7 +132,7 @@ def folded(rows: Rows) -> Rows:
                 "top1": max((top1 for row in group if (top1 := best_top1(row)) is not None), default=None),
                 "plugin": plugin,
                 "installed": group[0].get("installed", True),
-                "weights": [],
+                "commercial": all(ref["commercial"] for row in group for ref in row["weights"]),
             }
         )
     order = {id(row): place for place, row in enumerate(rows)}

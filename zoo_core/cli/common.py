@@ -152,9 +152,14 @@ def print_columns(
         click.echo("\n".join(lines))
 
 
+def on_terminal() -> bool:
+    """Whether the output is read by a person rather than by a program."""
+    return sys.stdout.isatty()
+
+
 def _width() -> int:
     """The columns of the terminal; in a pipe, where nothing is cut at the edge, 140."""
-    if not sys.stdout.isatty():
+    if not on_terminal():
         return 140
     from shutil import get_terminal_size
 
@@ -163,7 +168,7 @@ def _width() -> int:
 
 def _height() -> float:
     """The lines of the terminal; a pipe has no end."""
-    if not sys.stdout.isatty():
+    if not on_terminal():
         return math.inf
     from shutil import get_terminal_size
 

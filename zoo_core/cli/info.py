@@ -12,7 +12,7 @@ from zoo_core.cli.common import catalog_of, console, json_option, print_json, sh
 from zoo_core.errors import UsageError, did_you_mean
 from zoo_core.layout import Layout
 from zoo_core.options import describe_options
-from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec, Paper
+from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 from zoo_core.wording import human_count
 
 
@@ -60,13 +60,6 @@ def _find(catalog: Catalog, name: str) -> Choice[Any]:
         raise UsageError(f"No {word} is called '{name}'.{did_you_mean(name, names)} `zoo list` shows all.") from None
 
 
-def _paper(paper: Paper | None) -> str | None:
-    if paper is None:
-        return None
-    link = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
-    return f"{paper.authors}: {paper.title}. {paper.venue} ({paper.year}){link}"
-
-
 def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
     from zoo_core.model.assemble import build_network, count_parameters
     from zoo_core.model.shapes import stage_shapes
@@ -83,7 +76,7 @@ def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
         "name": spec.name,
         "plugin": choice.entry.distribution,
         "plugin_version": choice.entry.version,
-        "paper": _paper(spec.paper),
+        "paper": str(spec.paper) if spec.paper else None,
         "note": spec.note,
         "options": describe_options(spec.name, spec.options),
         "params": spec.params,
@@ -123,7 +116,7 @@ def _other_facts(choice: Choice[Any]) -> dict[str, Any]:
         "plugin": choice.entry.distribution,
         "plugin_version": choice.entry.version,
         "summary": spec.summary,
-        "paper": _paper(spec.paper),
+        "paper": str(spec.paper) if spec.paper else None,
         "options": describe_options(spec.name, spec.options),
     }
 

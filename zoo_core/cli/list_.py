@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.choosing import Filters, filter_options, folded
-from zoo_core.cli.common import json_option, print_columns, print_json, warn
+from zoo_core.cli.common import json_option, on_terminal, print_columns, print_json, warn
 from zoo_core.listing import listed, with_available
 from zoo_core.wording import human_count
 
@@ -36,8 +36,8 @@ def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json:
     """List backbones (the default), heads, strategies, datasets, metrics, exporters, runners or
     weights, those whose name holds TEXT.
 
-    Large families of backbones are one line each, until a filter chooses among them. A terminal
-    shows a long list page by page.
+    On a terminal large families of backbones are one line each, until a filter chooses among them,
+    and a long list is shown page by page.
 
     \b
     zoo list
@@ -50,7 +50,7 @@ def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json:
         raise click.UsageError(f"--available shows backbones. `zoo plugin search` finds known plugins with {kind}.")
     filters = Filters(text=text, **given)
     with_plugins = ctx.obj["with_plugins"]
-    rows, warnings = listed(kind, with_plugins=with_plugins)
+    rows, warnings = listed("details" if as_json and kind == "backbones" else kind, with_plugins=with_plugins)
     warn(warnings)
     rows = with_available(rows) if available else rows
     rows = filters.chosen(kind, rows, with_plugins=with_plugins)
@@ -60,11 +60,12 @@ def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json:
     if not rows and filters:
         click.echo(f"None of the {kind} passes. `zoo list {kind}` shows all.", err=True)
         return
-    if kind == "backbones" and not filters:
+    if kind == "backbones" and not filters and on_terminal():
         rows = folded(rows)
     below = []
-    if any(not ref.get("commercial", True) for row in rows if kind == "backbones" for ref in row["weights"]):
-        below.append("* not for commercial use, by the licence of the weights")
+    if any(not ref.get("commercial", True) for row in rows for ref in (row, *row.get("weights", ()))):
+        some = "; of a family, of some of them" if any("variants" in row for row in rows) else ""
+        below.append(f"* not for commercial use, by the licence of the weights{some}")
     if any(not row.get("installed", True) for row in rows):
         below.append("`zoo plugin install NAME` installs a plugin.")
     print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT, below=below)
@@ -77,7 +78,8 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
         size = "-" if row["bytes"] is None else f"{'' if row['cached'] else '~'}{row['bytes'] / 1e6:.1f} MB"
         top1 = "-" if row["top1"] is None else f"{row['top1']:.1f}"
         here = "yes" if row["cached"] else "no"
-        return [row["backbone"], row["tag"], "\n".join(row["sources"]), size, row["licence"], top1, here]
+        tag = row["tag"] + ("" if row["commercial"] else "*")
+        return [row["backbone"], tag, "\n".join(row["sources"]), size, row["licence"], top1, here]
     if kind == "datasets":
         return [str(row[key]) for key in ("name", "summary", "images", "classes", "licence", "plugin")]
     options = row["options"].partition(": ")[2] or "-"
@@ -92,7 +94,7 @@ def _backbone(row: dict[str, Any]) -> list[str]:
         top1 = "-" if row["top1"] is None else f"{row['top1']:.1f}"
         hint = f"zoo list {'' if here else '--available '}--family {row['family']}"
         return [
-            f"{row['family']}: {row['variants']} backbones",
+            f"{row['family']}: {row['variants']} backbones{'' if row['commercial'] else '*'}",
             row["years"],
             f"{low} - {high}",
             "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.paths import write_text
 
 if TYPE_CHECKING:
+    from zoo_core.installed import InstalledPlugin
     from zoo_core.testing import Check
 
 PAGE = """<!doctype html>
@@ -64,16 +65,13 @@ def check(distribution: str | None, page: Path | None, fast: bool, as_json: bool
     zoo plugin check zoo-mynet
     zoo plugin check zoo-mynet --html report.html
     """
-    modules = _modules(distribution)
+    plugins = _plugins(distribution)
     announce("loading the conformance kit")
-    from zoo_core.testing import plugin_checks
-
     results: list[dict[str, str]] = []
-    for module in modules:
-        for one in plugin_checks(importlib.import_module(module), slow=not fast):
-            results.append(_result(one))
-            if not as_json:
-                _show(results[-1])
+    for result in (result for plugin in plugins for result in _results(plugin, slow=not fast)):
+        results.append(result)
+        if not as_json:
+            _show(result)
     failed = sum(result["outcome"] == "failed" for result in results)
     expected = sum(result["outcome"] == "expected" for result in results)
     summary = (
@@ -88,9 +86,9 @@ def check(distribution: str | None, page: Path | None, fast: bool, as_json: bool
     raise SystemExit(1 if failed else 0)
 
 
-def _modules(distribution: str | None) -> list[str]:
-    """The modules of a distribution's plugins, or of all. Raises UsageError for one that is not
-    installed."""
+def _plugins(distribution: str | None) -> list[InstalledPlugin]:
+    """The plugins of a distribution, or all; of those that two entry points name, the first. Raises
+    UsageError for a distribution that is not installed."""
     from zoo_core.discovery import normalised
     from zoo_core.installed import installed_plugins
 
@@ -103,7 +101,22 @@ def _modules(distribution: str | None) -> list[str]:
         raise UsageError(
             f"no plugin '{printable(distribution)}' is installed.{did_you_mean(distribution, names)} `zoo plugins` shows all."
         )
-    return [one.module for one in wanted]
+    return [*{one.value: one for one in reversed(wanted)}.values()][::-1]
+
+
+def _results(plugin: InstalledPlugin, *, slow: bool) -> Iterator[dict[str, str]]:
+    """The outcome of each check of a plugin; of the first alone where it cannot be used at all."""
+    from zoo_core.discovery import obstacle_of
+    from zoo_core.testing import plugin_checks
+
+    obstacle = obstacle_of(plugin)
+    if obstacle is not None:
+        name = f"{plugin.distribution}: can be loaded"
+        told = f"{name}: {obstacle}.\n  To mend it: import {plugin.value} in Python, and mend that first."
+        yield {"check": name, "outcome": "failed", "meaning": "zoo imports its entry point.", "told": told}
+        return
+    for check in plugin_checks(plugin.load(), slow=slow):
+        yield _result(check)
 
 
 def _result(check: Check) -> dict[str, str]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from zoo_core import builtin
 from zoo_core.attribution import mark_owner
 from zoo_core.catalog import Choice, owner_of
 from zoo_core.errors import PluginError, UsageError, ZooError, reason_of
@@ -182,7 +183,8 @@ def build_head(
     if choice.spec.takes_tokens:
         given["layout"] = layout
     elif layout.kind == "tokens":
-        raise UsageError("it takes feature maps only. `linear`, `mlp`, `cosine`, `logreg` and `prototype` take tokens.")
+        *others, last = [f"`{head.name}`" for head in builtin.zoo_heads() if head.takes_tokens]
+        raise UsageError(f"it takes feature maps only. {', '.join(others)} and {last} take tokens.")
     try:
         with _torch_settings_kept():
             head = builder(choice.options, in_channels=in_channels, num_outputs=num_outputs, **given)

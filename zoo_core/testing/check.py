@@ -81,9 +81,12 @@ def checks_of(
     """The checks of one spec. `expected` maps patterns of names ("mynet*: can be exported") to
     reasons."""
     checks = []
+    patterns = [
+        (pattern, why) for pattern, why in expected.items() if "*" in pattern or "?" in pattern or "[" in pattern
+    ]
     for one in rules:
         title = f"{name}: {one.title}"
-        reason = next((why for pattern, why in expected.items() if fnmatchcase(title, pattern)), None)
+        reason = expected.get(title) or next((why for pattern, why in patterns if fnmatchcase(title, pattern)), None)
         checks.append(Check(title, one, spec, package, reason))
     return checks
 

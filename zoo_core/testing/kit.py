@@ -6,6 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Any
 
@@ -43,7 +44,7 @@ def hands_over_specs(plugin: ModuleType) -> None:
 @rule("Import late, in the builder: facts need zoo_core and the standard library alone.")
 def imports_nothing_heavy(plugin: ModuleType) -> None:
     """`zoo list` imports the facts of every plugin, and would wait for whatever they import."""
-    name = plugin.__name__
+    name = module_of(plugin)
     code = (
         f"import sys, zoo_core, pluggy; before = set(sys.modules); import {name}; "
         "print(*sorted({one.partition('.')[0] for one in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
@@ -55,7 +56,16 @@ def imports_nothing_heavy(plugin: ModuleType) -> None:
     assert not heavy, f"importing {name} imports {', '.join(heavy[:MOST_NAMED])}"
 
 
-PLUGIN_RULES = (hands_over_specs, imports_nothing_heavy)
+@rule("Write the name of a check as `zoo plugin check` shows it, or a pattern of such names.")
+def declares_failures_of_its_checks(plugin: ModuleType) -> None:
+    """Each name in EXPECTED_FAILURES is that of a check; a misspelt one would excuse nothing."""
+    declared = _declared(plugin)
+    names = {check.name for check in plugin_checks(plugin)} if declared else set()
+    unknown = [one for one in declared if one not in names and not any(fnmatchcase(name, one) for name in names)]
+    assert not unknown, f"{DECLARED} has '{unknown[0]}', and no check has that name"
+
+
+PLUGIN_RULES = (hands_over_specs, imports_nothing_heavy, declares_failures_of_its_checks)
 
 
 def plugin_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
@@ -92,7 +102,7 @@ def strategy_checks(plugin: ModuleType) -> list[Check]:
 
 
 def _of_module(plugin: ModuleType) -> list[Check]:
-    return checks_of(PLUGIN_RULES, plugin, _package(plugin), _declared(plugin), name=plugin.__name__)
+    return checks_of(PLUGIN_RULES, plugin, _package(plugin), _declared(plugin), name=module_of(plugin))
 
 
 def _of_specs(plugin: ModuleType, hook: str, kind: type, rules: tuple[Any, ...]) -> list[Check]:
@@ -107,8 +117,14 @@ def _of_specs(plugin: ModuleType, hook: str, kind: type, rules: tuple[Any, ...])
 
 
 def _package(plugin: ModuleType) -> str:
-    return plugin.__name__.partition(".")[0]
+    return module_of(plugin).partition(".")[0]
+
+
+def module_of(plugin: Any) -> str:
+    """The name of a plugin's module; an entry point may name an object in it."""
+    return str(plugin.__name__ if isinstance(plugin, ModuleType) else plugin.__module__)
 
 
 def _declared(plugin: ModuleType) -> Mapping[str, str]:
-    return getattr(plugin, DECLARED, {})
+    declared: Mapping[str, str] = getattr(plugin, DECLARED, {})
+    return declared or getattr(sys.modules.get(module_of(plugin)), DECLARED, {})
