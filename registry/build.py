@@ -2,6 +2,7 @@
 
     python registry/build.py           write what has changed
     python registry/build.py --check   change nothing; exit 1 when something is out of date
+    python registry/build.py --validate FILE   check one entry, such as that of your own plugin, and nothing else
 
 The first-party plugins have to be installed. A file of another author's plugin is never touched, only checked and indexed.
 """
@@ -50,7 +51,11 @@ A result of the conformance kit counts for that version of the plugin under that
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say what is out of date")
-    check = parser.parse_args().check
+    parser.add_argument("--validate", metavar="FILE", type=Path, help="only check one entry")
+    arguments = parser.parse_args()
+    if arguments.validate:
+        return validate(arguments.validate)
+    check = arguments.check
     wanted = {ENTRIES / f"{entry['distribution']}.toml": to_toml(entry) for entry in first_party_entries()}
     wanted[INDEX] = index_of(wanted)
     wanted[PAGE] = page_of(read_index(wanted[INDEX].encode(), "the index"))
@@ -60,6 +65,17 @@ def main() -> int:
         if not check:
             path.write_text(wanted[path], encoding="utf-8")
     return 1 if check and stale else 0
+
+
+def validate(path: Path) -> int:
+    """Check one entry and say so. Raises SystemExit with its fault."""
+    try:
+        entry = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"{path}: {error}")
+    checked(path, entry)
+    print(f"{path.name} is a valid entry of {entry['distribution']}.")
+    return 0
 
 
 def first_party_entries() -> list[dict[str, Any]]:

@@ -33,6 +33,22 @@ def test_the_registry_says_what_the_specs_say() -> None:
     assert answer.returncode == 0, f"{answer.stdout}{answer.stderr}Run `python registry/build.py`."
 
 
+def test_one_entry_is_validated_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "registry")
+    build = importlib.import_module("build")
+    file = tmp_path / "zoo-zfnet.toml"
+    text = (ROOT / "registry" / "plugins" / "zoo-zfnet.toml").read_text()
+    file.write_text(text)
+    assert build.validate(file) == 0
+    assert capsys.readouterr().out == "zoo-zfnet.toml is a valid entry of zoo-zfnet.\n"
+    for broken, told in (("x = (", "zoo-zfnet.toml: "), (text.replace("versions", "version"), "zoo-zfnet.toml: ")):
+        file.write_text(broken)
+        with pytest.raises(SystemExit, match=told):
+            build.validate(file)
+
+
 def test_a_result_of_the_kit_replaces_the_one_under_the_same_zoo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
