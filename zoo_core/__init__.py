@@ -13,6 +13,8 @@ from zoo_core.version import __version__
 
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog, open_catalog
+    from zoo_core.checking.check import check_data
+    from zoo_core.checking.report import Report
     from zoo_core.data.sources import ArrayImages, FolderImages, Images, Part, Source
     from zoo_core.embedding.features import features
     from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
@@ -102,6 +104,7 @@ __all__ = [
     "Preprocessing",
     "PublishOptions",
     "PublishResult",
+    "Report",
     "Result",
     "Rule",
     "RunEvaluation",
@@ -117,6 +120,7 @@ __all__ = [
     "WeightsRef",
     "ZooError",
     "__version__",
+    "check_data",
     "create_model",
     "evaluate_run",
     "export_run",
@@ -175,6 +179,7 @@ _HOME = {
     "Preprocessing": "zoo_core.weights_specs",
     "PublishOptions": "zoo_core.hub.bundle",
     "PublishResult": "zoo_core.hub.publish",
+    "Report": "zoo_core.checking.report",
     "Result": "zoo_core.training.run",
     "Rule": "zoo_core.freezing.plan",
     "RunEvaluation": "zoo_core.evaluation",
@@ -190,6 +195,7 @@ _HOME = {
     "WeightsError": "zoo_core.errors",
     "WeightsRef": "zoo_core.weights_specs",
     "ZooError": "zoo_core.errors",
+    "check_data": "zoo_core.checking.check",
     "create_model": "zoo_core.library",
     "evaluate_run": "zoo_core.evaluation",
     "export_run": "zoo_core.exporting",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName, resolve
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
-from zoo_core.training.job import open_dataset
+from zoo_core.training.job import open_configured, open_dataset
 from zoo_core.wording import quoted
 
 PARTS: tuple[PartName, ...] = ("test", "val", "train")
@@ -206,7 +206,7 @@ def _own_data(
 ) -> Source:
     """The data of a run, scanned and split as it did."""
     own = facts.config
-    opened = open_dataset(own.data_text, catalog, facts.task, scanning)
+    opened = open_configured(replace(own, data=own.data_text, task=facts.task), catalog, scanning)
     source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
     return arranged(source, own, str(facts.data.split.get("kind")))
 

@@ -62,6 +62,7 @@ FLOORS = (
     "evaluation",
     "exporting",
     "embedding",
+    "checking",
     "explaining",
     "saving",
     "choosing",

@@ -44,6 +44,13 @@ def test_the_documented_fields_of_features_are_those_that_are_printed(zoo: Zoo, 
         assert printed(answer) - {"version"} == documented(command)
 
 
+def test_the_documented_fields_of_a_check_are_those_that_are_printed(zoo: Zoo, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos", count=2)
+    (photos / "red" / "0.jpg").write_bytes(b"no image")
+    answer = json.loads(zoo("check", photos, "--backbone", "none", "--json").stdout)
+    assert printed(answer) - {"version"} == documented("check") - {"error", "warning", "note"}
+
+
 TASKS = re.findall(r"^\| (\w+) \| `\w+` \| (.*) \| (.*) \| (.*) \|$", TEXT, re.MULTILINE)
 FIGURES, ROWS_OF_IT, ANSWER = 1, 2, 3
 COLUMNS = {"classification": "path,kind", "multilabel": "path,tags", "regression": "path,warmth"}

@@ -29,6 +29,7 @@ ALWAYS = {
     "size": "the images",
     "fold": "the images",
     "train_share": "the images",
+    "fix_list": "the images",
     "out": "the place of the run",
     "task": "one that does not fit the data is refused",
     "bad_images": "without bad images both of its values say the same",

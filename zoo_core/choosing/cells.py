@@ -22,7 +22,7 @@ from zoo_core.data.sources import Source
 from zoo_core.errors import DataError, ZooError, reason_of
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback
-from zoo_core.training.job import Job, open_dataset
+from zoo_core.training.job import Job, open_configured
 from zoo_core.training.stopping import ForcedExit, Interrupted, stop_on_signals
 
 USUAL_FOLDS = (10, 5, 3, 2)  # those that are named where more do not go
@@ -73,9 +73,7 @@ def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Sour
     """Open and scan the data once, and make the parts of every repeat, so that a fault in them is an
     error at once and not one of every cell. Raises UsageError or DataError."""
     config = grid.cells[0].config
-    source = scan_images(
-        open_dataset(config.data, catalog, config.task, watch), bad_images=config.bad_images, watch=watch
-    )
+    source = scan_images(open_configured(config, catalog, watch), bad_images=config.bad_images, watch=watch)
     configs = [cell.config for cell in {cell.repeat: cell for cell in grid.cells}.values()]
     try:
         for one in configs:

@@ -189,7 +189,7 @@ def settings_asked(config: FinetuneConfig) -> dict[str, Any]:
     """The settings that decide a cell's result and are not at their default, by name: two cells
     with equal ones are one."""
     settings, values = settings_of(FinetuneConfig), config.to_dict()
-    values |= {name: absolute_place(values[name]) for name in ("data", "weights")}
+    values |= {name: absolute_place(values[name]) for name in ("data", "fix_list", "weights")}
     return {
         name: value
         for name, value in values.items()

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins, and why one failed."),
     "plugin": ("zoo_core.cli.plugin:plugin", "Make, find, install, check or remove a plugin."),
     "pull": ("zoo_core.cli.pull:pull", "Download weights for work without a network."),
+    "check": ("zoo_core.cli.check:check", "Find faults in your images and labels, without training."),
     "plan": ("zoo_core.cli.plan:plan", "Show the plan of a strategy and its cost, without training."),
     "finetune": ("zoo_core.cli.finetune:finetune", "Fine-tune a backbone with a new head on your images."),
     "resume": ("zoo_core.cli.resume:resume", "Continue an interrupted run."),

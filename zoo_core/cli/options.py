@@ -23,6 +23,7 @@ COMPLETED: dict[str, tuple[click.ParamType[Any], str]] = {
     "strategy": (STRATEGY, "NAME"),
     "data": (click.Path(), "DATA"),
     "weights": (click.Path(), "WEIGHTS"),
+    "fix_list": (click.Path(), "FILE"),
     "out": (click.Path(), "DIR"),
 }
 """The settings whose values a shell completes by names of the catalog or by paths."""

@@ -22,7 +22,7 @@ def findings(source: Source) -> tuple[str, ...]:
     train = source.parts["train"]
     sentences: list[str | None] = [*source.notes]
     if task_named(source.task).single_label:
-        sentences += [_two_classes(train), _imbalance(train, source.classes)]
+        sentences += [_two_classes(train), imbalance(train, source.classes)]
     for name, part in source.parts.items():
         if name != "train":
             sentences += [_leakage(source, name, "train"), _unmeasured(name, part, source)]
@@ -76,7 +76,8 @@ def _two_classes(train: Part) -> str | None:
     return f"Contradiction: {count} under more than one class{EXAMPLES}{' and '.join(names)}."
 
 
-def _imbalance(train: Part, classes: tuple[str, ...]) -> str | None:
+def imbalance(train: Part, classes: tuple[str, ...]) -> str | None:
+    """A warning when the largest class has more than IMBALANCE times the images of the smallest."""
     counts = Counter(int(label) for label in train.targets)
     (most, many), (least, few) = counts.most_common(1)[0], min(counts.items(), key=lambda item: item[1])
     if many <= IMBALANCE * few:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -59,3 +59,17 @@ class IndexedImages:
 
     def digest(self, index: int) -> bytes:
         return self.digests[index]
+
+    def take(self, chosen: Sequence[int]) -> IndexedImages:
+        """These images alone."""
+        places = np.asarray(chosen, dtype=np.int64)
+        return replace(
+            self,
+            names=tuple(self.names[index] for index in chosen),
+            digests=tuple(self.digests[index] for index in chosen),
+            problems={new: self.problems[old] for new, old in enumerate(chosen) if old in self.problems},
+            shard_of=self.shard_of[places],
+            offsets=self.offsets[places],
+            lengths=self.lengths[places],
+            windows=self.windows and self.windows.take(chosen),
+        )

@@ -57,19 +57,43 @@ Scanned = dict[str, tuple[Stamp, ScanResult]]
 """The results of a scan by file name, each with the stamp under which it holds."""
 
 
+@dataclass(frozen=True)
+class BadImage:
+    """An image that cannot be used: its name, and the reason as the end of a sentence.
+
+    Images that a program hands over have the whole sentence as reason, and no name.
+    """
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{printable(self.name)} {self.problem}" if self.name else self.problem
+
+
 def scan_images(source: Source, *, bad_images: BadImages = "fail", watch: Watch | None = None) -> Source:
     """Open every image of every part. Returns the source with digests and without the bad images.
 
-    Raises one DataError that names the bad images when `bad_images` is "fail", or when a class would
-    lose all of its images.
+    Raises one DataError that names the bad images when `bad_images` is "fail", or when a class
+    would lose all of its images.
     """
+    scanned, bad = find_bad_images(source, watch)
+    if bad and bad_images == "fail":
+        raise DataError(_bad_images_message(list(map(str, bad)), source.title))
+    _check_classes_left(source, scanned.parts)
+    return scanned
+
+
+def find_bad_images(source: Source, watch: Watch | None = None) -> tuple[Source, list[BadImage]]:
+    """Open every image of every part. Returns the source with digests and without the bad images,
+    which may leave a part empty, and these."""
     results = _results_by_root(source.parts.values(), watch)
-    bad = list(source.unreadable)
+    bad = [BadImage("", sentence) for sentence in source.unreadable]
     parts: dict[PartName, Part] = {}
     for name, part in source.parts.items():
         if isinstance(part.images, IndexedImages):  # inspected when the index was made
             names, problems = part.images.names, part.images.problems
-            bad += [f"{printable(names[index])} {problem}" for index, problem in problems.items()]
+            bad += [BadImage(names[index], problem) for index, problem in problems.items()]
             parts[name] = part.take([i for i in range(len(part)) if i not in problems]) if problems else part
             continue
         if not isinstance(part.images, FolderImages):
@@ -77,15 +101,12 @@ def scan_images(source: Source, *, bad_images: BadImages = "fail", watch: Watch 
             continue
         of_part = [results[part.images.root][file] for file in part.images.files]
         pairs = zip(part.images.files, of_part, strict=True)
-        bad += [f"{printable(file)} {result.problem}" for file, result in pairs if result.problem]
+        bad += [BadImage(file, result.problem) for file, result in pairs if result.problem]
         digests = tuple(bytes.fromhex(result.digest) for result in of_part)
         scanned = replace(part, images=replace(part.images, digests=digests))
         good = [index for index, result in enumerate(of_part) if result.problem is None]
         parts[name] = scanned if len(good) == len(scanned) else scanned.take(good)
-    if bad and bad_images == "fail":
-        raise DataError(_bad_images_message(bad, source.title))
-    _check_classes_left(source, parts)
-    return replace(source, parts=parts, skipped=len(bad), unreadable=())
+    return replace(source, parts=parts, skipped=len(bad), unreadable=()), bad
 
 
 def _bad_images_message(bad: list[str], title: str) -> str:

@@ -84,6 +84,11 @@ class FolderImages:
             return self.digests[index]
         return content_digest(read_file(self.root / self.files[index]))
 
+    def take(self, chosen: Sequence[int]) -> FolderImages:
+        """These images alone."""
+        digests = self.digests and tuple(self.digests[index] for index in chosen)
+        return replace(self, files=tuple(self.files[index] for index in chosen), digests=digests)
+
 
 @dataclass(frozen=True)
 class ArrayImages:

@@ -92,13 +92,18 @@ def table_of(
 
 
 def open_source(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
-    """The data of a config, scanned; images without labels have no targets.
+    """The data of a config, scanned; images without labels have no targets."""
+    return scan_images(open_unscanned(config, catalog, watch), bad_images=config.bad_images, watch=watch)
+
+
+def open_unscanned(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
+    """The data of a config before its images are opened; images without labels have no targets.
 
     Fewer than two classes with images are no labels: then every image below the folder counts.
     Folders of images whose names are all those of parts are no classes.
     """
     if are_images(config.data):
-        return scan_images(open_images(config.data, watch), bad_images=config.bad_images)
+        return open_images(config.data, watch)
     path = user_path(config.data_text)
     try:
         source = open_dataset(config.data, catalog, config.task, watch)
@@ -106,6 +111,4 @@ def open_source(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = 
         labelled = not path.is_dir() or (len(source.classes) > 1 and not are_parts)
     except UnlabelledError:  # of a folder or a CSV file
         labelled = False
-    if not labelled:
-        source = read_unlabelled(path)
-    return scan_images(source, bad_images=config.bad_images, watch=watch)
+    return source if labelled else read_unlabelled(path)

@@ -83,7 +83,11 @@ def without_local_paths(facts: RunFacts) -> RunFacts:
     if start is not None and not start.source.startswith((HUB_PREFIX, "package:", "torchvision:")):
         start = replace(start, tag=_last(start.tag), source=_last(start.source))
     config = replace(
-        facts.config, data=_last(facts.config.data_text), weights=_last_path(facts.config.weights), out=None
+        facts.config,
+        data=_last(facts.config.data_text),
+        fix_list=_last(facts.config.fix_list),
+        weights=_last_path(facts.config.weights),
+        out=None,
     )
     findings = tuple(without_examples(finding) for finding in facts.data.findings)
     data = replace(facts.data, title=_last(facts.data.title), findings=findings)

@@ -81,7 +81,15 @@ class RunFacts:
 
 
 PER_MACHINE = [f"config.{one.name}" for one in settings_of(FinetuneConfig).values() if one.per_machine]
-PLACES = ("config.data", "config.weights", "data.title", "data.findings", "start.tag", "start.source")
+PLACES = (
+    "config.data",
+    "config.fix_list",
+    "config.weights",
+    "data.title",
+    "data.findings",
+    "start.tag",
+    "start.source",
+)
 FREE = ("created", "decisions", "views", "split_points", *PLACES, *PER_MACHINE)
 """Facts in which a resumed run may differ: they decide when and where it computes and not its result,
 or follow from others. Of data and weights the contents are compared and not the places. Views and

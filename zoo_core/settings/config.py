@@ -111,9 +111,8 @@ class FinetuneConfig:
     fit: words.FitChoice = setting(
         "auto", group=DATA, help="Oblong images: crop loses their ends, pad and squash not.", chosen="as the weights"
     )
-    bad_images: words.BadImages = setting(
-        "fail", group=DATA, help="Unreadable images: fail names them and stops, skip leaves them out."
-    )
+    bad_images: words.BadImages = setting("fail", group=DATA, help="Unreadable images: fail stops, skip omits them.")
+    fix_list: str = setting("none", group=DATA, help="Decisions on images: the CSV file of `zoo check`, filled in.")
     train_share: float = setting(
         1.0,
         group=DATA,

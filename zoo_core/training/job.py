@@ -13,6 +13,7 @@ from zoo_core.catalog import Catalog, Choice, attributing_errors
 from zoo_core.data.arrange import arranged
 from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
+from zoo_core.data.fix_list import with_fix_list
 from zoo_core.data.folders import read_folders
 from zoo_core.data.memory import open_in_memory
 from zoo_core.data.places import absolute_place, short_title
@@ -135,9 +136,14 @@ def prepare(
     head = catalog.head(config.head)
     device = find_device(config.device)
     _check_design(backbone, head, config)
-    source = open_dataset(config.data, catalog, config.task, watch)
+    source = open_configured(config, catalog, watch)
     data = absolute_place(config.data) if isinstance(config.data, str) else source.title
-    config = replace(config, data=data, weights=_absolute_weights(config.weights, backbone.spec))
+    config = replace(
+        config,
+        data=data,
+        fix_list=absolute_place(config.fix_list),
+        weights=_absolute_weights(config.weights, backbone.spec),
+    )
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
     source = arranged(source, config, split_kind)
@@ -193,7 +199,8 @@ def prepare(
 
 
 def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config: FinetuneConfig) -> None:
-    """Raise PluginError, before any image is opened, when backbone or head do not put out what their specs promise."""
+    """Raise PluginError, before any image is opened, when backbone or head do not put out what
+    their specs promise."""
     ref = named_weights(backbone.spec, config.weights)
     preprocessing = fitted(ref.preprocessing if ref else backbone.spec.preprocessing, config, backbone.spec)
     base, _ = build_shapes(lambda: build_network(backbone)).split()
@@ -201,8 +208,15 @@ def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config
     build_shapes(lambda: build_head_for(base, backbone, head, preprocessing, num_outputs=2, task=task))
 
 
+def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
+    """The data of a config, as its fix list leaves them. Raises as `open_dataset` and
+    `with_fix_list`."""
+    return with_fix_list(open_dataset(config.data, catalog, config.task, watch), config.fix_list)
+
+
 def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
-    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, a folder, or data in memory.
+    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, a
+    folder, or data in memory.
 
     `watch` is told how many shards are looked at. Raises UsageError for another task.
     """

@@ -1,0 +1,217 @@
+"""`zoo check` finds planted faults, and says them on the screen, on a page, in JSON and by its exit code."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image, ImageEnhance, ImageFilter
+
+import zoo_core
+from checking.pictures import photo
+from helpers import make_table
+from zoo_core.catalog import Catalog
+from zoo_core.checking import check as checking
+from zoo_core.checking.backbone import best_on_this_machine
+from zoo_core.cli.main import zoo
+from zoo_core.errors import ZooError
+
+HOSTILE = '<img src=x onerror="alert(1)">.png'
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Path:
+    """Pictures in two parts of two classes, dark and light ones, with one fault of nearly every kind."""
+    root = tmp_path / "faulty"
+    for number in range(60):
+        part, kind = "val" if number % 3 == 0 else "train", ("dark", "light")[number % 2]
+        image = ImageEnhance.Brightness(photo(number, 64)).enhance((0.3, 1.5)[number % 2])
+        save(image, root / part / kind / f"{number}.png")
+    again = photo(4, 64).crop((2, 2, 62, 62))
+    save(ImageEnhance.Brightness(again).enhance(0.27), root / "train" / "dark" / "near.png")
+    shutil.copy(root / "train" / "dark" / "8.png", root / "train" / "dark" / "equal.png")
+    shutil.copy(root / "train" / "dark" / "10.png", root / "val" / "dark" / "leak.png")
+    shutil.copy(root / "train" / "dark" / "14.png", root / "train" / "light" / HOSTILE)
+    shutil.move(root / "train" / "dark" / "16.png", root / "train" / "light" / "16.png")
+    save(photo(99, 64).filter(ImageFilter.GaussianBlur(4)), root / "train" / "light" / "blurred.png")
+    save(photo(98, 64).crop((0, 0, 64, 26)), root / "train" / "light" / "strip.png")
+    save(Image.new("L", (64, 64), 200), root / "train" / "light" / "blank.png")
+    (root / "train" / "dark" / "broken.png").write_bytes(b"no image")
+    (root / "train" / "dark" / "notes.txt").write_text("-")
+    return root
+
+
+def save(image: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(zoo, ["check", *(str(one) for one in arguments)])
+
+
+def printed(*arguments: object) -> dict[str, Any]:
+    return dict(json.loads(call(*arguments, "--json").stdout))
+
+
+def images_of(told: dict[str, Any]) -> dict[str, list[str]]:
+    """The names of the suspects of each kind that is no note."""
+    return {
+        one["kind"]: [str(suspect["image"]).rpartition("/")[2] for suspect in one["suspects"]]
+        for one in told["findings"]
+        if one["severity"] != "note"
+    }
+
+
+def test_each_planted_fault_is_found_and_nothing_else(faulty: Path) -> None:
+    told = printed(faulty, "--backbone", "lenet5")
+    found = images_of(told)
+    doubted = found.pop("label")
+    assert doubted
+    assert set(doubted) <= {"16.png", HOSTILE}, "one lies in the wrong folder, the other in both"
+    assert found == {
+        "unreadable": ["broken.png"],
+        "leak": ["10.png"],
+        "two classes": ["14.png"],
+        "duplicate": ["8.png"],
+        "near-duplicate": ["4.png"],
+        "blurred": ["blurred.png"],
+        "blank": ["blank.png"],
+        "cut off": ["strip.png"],
+    }
+    assert (told["errors"], told["warnings"]) == (3, 5 + len(doubted))
+    assert (told["backbone"], told["computed"]) == ("lenet5", 64)
+    assert "1 *.txt" in json.dumps(told["findings"][-1])
+    assert printed(faulty, "--backbone", "lenet5")["computed"] == 0
+
+
+def test_the_exit_code_is_that_of_errors_or_with_strict_of_warnings(faulty: Path, photos: Path) -> None:
+    assert call(faulty, "--backbone", "none").exit_code == 1
+    assert call(photos, "--backbone", "none", "--strict").exit_code == 0
+    Image.new("L", (40, 40)).save(photos / "red" / "0.jpg")
+    assert [call(photos, "--backbone", "none", *more).exit_code for more in ((), ("--strict",))] == [0, 1]
+
+
+def test_the_screen_has_a_row_for_each_kind_and_the_next_step(faulty: Path) -> None:
+    answer = call(faulty, "--backbone", "none")
+    for told in (
+        "leak",
+        "equal to",
+        "3 errors and",
+        "No network was used, because --backbone is none",
+        "--html check.html",
+    ):
+        assert told in answer.stdout
+    assert "train/light/<img" in answer.stdout
+
+
+def test_the_page_is_whole_without_a_network_and_escapes_every_name(faulty: Path) -> None:
+    assert call(faulty, "--backbone", "none", "--html", "check.html").exit_code == 1
+    page = Path("check.html").read_text(encoding="utf-8")
+    assert HOSTILE not in page
+    assert "&lt;img src=x onerror=&#34;alert(1)&#34;&gt;.png" in page
+    assert not re.search(r"<script|https?:|@import|url\(", page)
+    pictures = re.findall(r"<img ([^>]*)>", page)
+    assert len(pictures) > 10
+    assert all('src="data:image/jpeg;base64,' in one and re.search(r'alt="[^"]+"', one) for one in pictures)
+    assert "prefers-color-scheme: dark" in page
+    assert call(faulty, "--backbone", "none", "--html", "check.html").exit_code == 1  # it is replaced
+
+
+def test_the_fix_list_has_every_suspect_and_its_twin_and_is_taken_back(faulty: Path, catalog: Catalog) -> None:
+    answer = call(faulty, "--backbone", "none", "--fix-list", "fix.csv")
+    assert f"zoo finetune --data {faulty} --fix-list fix.csv" in answer.stdout.replace("\n", " ")
+    with Path("fix.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    by_finding = {row["finding"]: row for row in reversed(rows)}
+    assert by_finding["leak"]["path"] == "train/dark/10.png"
+    assert by_finding["leak"]["other"] == "val/dark/leak.png"
+    assert (by_finding["two classes"]["class"], by_finding["two classes"]["suggestion"]) == ("dark", "")
+    for row in rows:
+        row["decision"] = row["suggestion"]
+    with Path("fix.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    config = zoo_core.FinetuneConfig(
+        backbone="lenet5", data=str(faulty), fix_list="fix.csv", epochs=1, out="run", device="cpu"
+    )
+    assert zoo_core.finetune(config, catalog=catalog).evaluation.images == 21
+    assert "exists already" in str(call(faulty, "--fix-list", "fix.csv").exception)
+
+
+def test_images_without_classes_are_checked_for_all_else(faulty: Path, tmp_path: Path, catalog: Catalog) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, path in enumerate(sorted((faulty / "train").rglob("*.png"))):
+        shutil.copy(path, flat / f"{number}.png")
+    tags = make_table(tmp_path / "tags", "path,tags", lambda kind, number: f"{kind}|any", count=6)
+    ages = make_table(tmp_path / "ages", "path,age", lambda kind, number: f"{number}.5", count=6)
+    Image.new("L", (24, 24)).save(ages.parent / "blue" / "0.jpg")
+    for data, subject, kinds in (
+        (flat, "these images have none", {"unreadable", "duplicate", "near-duplicate", "blurred", "blank", "cut off"}),
+        (tags, "the task is multilabel", set()),
+        (ages, "the task is regression", {"blank"}),
+    ):
+        told = printed(data, "--backbone", "lenet5")
+        assert set(images_of(told)) == kinds
+        assert told["left_out"] == [f"Labels were not checked: that needs one class an image, and {subject}."]
+
+
+def test_without_weights_on_this_machine_no_network_is_used(
+    photos: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert best_on_this_machine(catalog) is not None
+    monkeypatch.setattr("zoo_core.checking.backbone.on_this_machine", lambda source: None)
+    assert best_on_this_machine(catalog) is None
+    report = zoo_core.check_data(photos, catalog=catalog)
+    assert (report.backbone, [one.kind.name for one in report.findings]) == (None, ["few images"])
+    assert "no installed backbone has its weights on this machine (`zoo pull NAME`" in report.left_out[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("absent",), "There is no folder and no data set 'absent'"),
+        (("photos", "--backbone", "lenet6"), "lenet6"),
+        (("photos", "--html", "page.pdf"), "'page.pdf' does not end in .html"),
+        (("photos", "--fix-list", "list.txt"), "'list.txt' does not end in .csv"),
+    ],
+)
+def test_a_wrong_wish_is_answered_before_any_work(photos: Path, arguments: tuple[str, ...], reason: str) -> None:
+    error = call(*arguments).exception
+    assert isinstance(error, ZooError)
+    assert reason in str(error)
+
+
+def test_data_of_which_nothing_can_be_read_are_an_error(photos: Path) -> None:
+    for path in photos.rglob("*.*"):
+        path.write_bytes(b"x")
+    assert "no image of photos can be read: blue/0.jpg is not an image" in str(call("photos").exception)
+
+
+def test_an_interruption_ends_the_measuring_at_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        zoo_core.check_data(photos, backbone="none", progress=checking.Progress(measuring=interrupted))
+
+
+def test_images_that_a_program_hands_over_are_checked(catalog: Catalog) -> None:
+    images = [np.asarray(photo(seed, 40)) for seed in range(12)]
+    report = zoo_core.check_data([*images, images[3]], backbone="none", catalog=catalog)
+    assert [(one.kind.name, len(one.suspects)) for one in report.findings] == [("duplicate", 1)]

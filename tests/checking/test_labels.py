@@ -1,0 +1,71 @@
+"""Suspected labels: planted ones are found, hard classes do not fill the list, and copies do not vouch for each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zoo_core.checking.labels import ODDS, deal, doubted, out_of_fold
+from zoo_core.checking.twins import nearest
+
+
+def clusters(distance: float, *, images: int = 180, classes: int = 3, width: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, F) around a centre for each class, and the classes."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(images) % classes
+    centres = generator.normal(0, 1, (classes, width))
+    centres *= distance / np.linalg.norm(centres, axis=1, keepdims=True)
+    return (centres[labels] + generator.normal(0, 1, (images, width))).astype(np.float32), labels
+
+
+def suspects(features: np.ndarray, labels: np.ndarray) -> list[int]:
+    probabilities = out_of_fold(features, labels, np.arange(len(labels)), int(labels.max()) + 1)
+    return [one.index for one in doubted(probabilities, labels, nearest(features).numpy())]
+
+
+def test_planted_labels_are_found_and_named_with_their_class() -> None:
+    features, labels = clusters(6.0)
+    given = labels.copy()
+    planted = [3, 40, 77, 110, 161]
+    given[planted] = (labels[planted] + 1) % 3
+    probabilities = out_of_fold(features, given, np.arange(len(given)), 3)
+    found = doubted(probabilities, given, nearest(features).numpy())
+    assert len({one.index for one in found} & set(planted)) >= 4
+    assert len({one.index for one in found} - set(planted)) <= 1
+    assert all(one.looks_like == labels[one.index] for one in found if one.index in planted)
+    assert [one.confidence for one in found] == sorted(one.confidence for one in found)
+    assert all(ODDS * one.confidence <= one.other for one in found)
+
+
+def test_clean_labels_of_classes_that_are_hard_to_tell_apart_are_rarely_doubted() -> None:
+    features, labels = clusters(1.0)
+    assert len(suspects(features, labels)) <= 0.05 * len(labels)
+
+
+def test_probabilities_are_those_of_images_that_the_classifier_did_not_see() -> None:
+    features, labels = clusters(6.0)
+    probabilities = out_of_fold(features, labels, np.arange(len(labels)), 3)
+    assert np.allclose(probabilities.sum(1), 1)
+    shuffled = np.random.default_rng(1).permutation(labels)
+    seen = out_of_fold(features, shuffled, np.arange(len(labels)), 3)
+    assert seen[np.arange(len(labels)), shuffled].mean() == pytest.approx(1 / 3, abs=0.06)
+
+
+def test_a_copy_with_the_same_wrong_label_does_not_vouch_for_it() -> None:
+    features, labels = clusters(6.0)
+    given = labels.copy()
+    copies = [0, 30, 60, 90]
+    features[copies] = features[0]
+    given[copies] = (labels[0] + 1) % 3
+    alone, groups = np.arange(len(given)), np.arange(len(given))
+    groups[copies] = 0
+    apart, together = (out_of_fold(features, given, own, 3)[0, given[0]] for own in (alone, groups))
+    assert together < apart
+    assert len(set(deal(given, groups)[copies])) == 1
+
+
+def test_the_folds_share_the_images_of_every_class() -> None:
+    labels = np.repeat([0, 1, 2], [50, 25, 5])
+    folds = deal(labels, np.arange(len(labels)))
+    for label, images in enumerate((10, 5, 1)):
+        assert np.bincount(folds[labels == label], minlength=5).tolist() == [images] * 5

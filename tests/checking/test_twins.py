@@ -1,0 +1,78 @@
+"""Near-duplicates: versions of one photo match in detail, and different photos do not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance
+
+from checking.pictures import photo
+from zoo_core.checking.pixels import THUMBNAIL
+from zoo_core.checking.twins import MATCH, Twins, _placed, equal_files, groups_of, match, near_duplicates, nearest
+
+
+def thumbnails(*images: Image.Image) -> np.ndarray:
+    return np.stack([np.asarray(one.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)) for one in images])
+
+
+def matching(one: Image.Image, other: Image.Image) -> float:
+    both = torch.from_numpy(thumbnails(one, other))
+    return float(match(both[:1], both[1:])[0])
+
+
+VERSIONS = {
+    "equal": lambda image: image,
+    "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "cropped": lambda image: image.crop((15, 5, 185, 175)),
+    "small crop": lambda image: image.crop((5, 30, 165, 190)),
+    "darkened": lambda image: ImageEnhance.Brightness(image).enhance(0.6),
+    "small": lambda image: image.resize((60, 60)),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_another_version_of_a_photo_matches_either_way_round(version: str) -> None:
+    for seed in range(4):
+        one = photo(seed)
+        other = VERSIONS[version](one)
+        assert min(matching(one, other), matching(other, one)) > MATCH
+
+
+def test_different_photos_and_empty_ones_do_not_match() -> None:
+    images = [photo(seed) for seed in range(8)]
+    assert max(matching(images[0], other) for other in images[1:]) < MATCH - 0.1
+    plain = Image.new("L", (200, 200), 90)
+    assert matching(plain, plain) == matching(plain, images[0]) == 0.0
+
+
+def test_the_correlation_is_the_one_that_numpy_computes_where_nothing_moves() -> None:
+    one, other = (torch.from_numpy(np.random.default_rng(seed).normal(0, 9, (1, 48, 48))).float() for seed in (0, 1))
+    middle, size = one[0, 6:42, 6:42].numpy().ravel(), 36
+    wanted = max(
+        np.corrcoef(middle, other[0, top : top + size, left : left + size].numpy().ravel())[0, 1]
+        for top in range(13)
+        for left in range(13)
+    )
+    assert float(_placed(one, other, 1.0)[0]) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_neighbours_are_those_of_all_cosines() -> None:
+    vectors = np.random.default_rng(0).random((50, 7)).astype(np.float32)
+    places = nearest(vectors).numpy()
+    centred = vectors - vectors.mean(0)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    wanted = centred @ centred.T - 3 * np.eye(50)
+    assert places.shape == (50, 10)
+    assert np.allclose(np.take_along_axis(wanted, places, 1), -np.sort(-wanted, axis=1)[:, :10], atol=1e-5)
+
+
+def test_equal_files_and_versions_are_pairs_once() -> None:
+    images = [photo(0), photo(1), photo(0), photo(2), VERSIONS["cropped"](photo(1))]
+    digests = [bytes([digit]) for digit in (0, 1, 0, 2, 3)]
+    vectors = np.eye(5, dtype=np.float32)
+    vectors[2], vectors[4] = vectors[0], vectors[1] + 0.1
+    assert equal_files(digests) == [Twins(0, 2, 1.0, True)]
+    (pair,) = near_duplicates(nearest(vectors), thumbnails(*images), digests)
+    assert (pair.first, pair.second, pair.equal) == (1, 4, False)
+    assert groups_of(5, [Twins(0, 2, 1.0, True), pair]).tolist() == [0, 1, 0, 3, 1]

@@ -1,0 +1,212 @@
+"""`zoo_core.check_data`: everything that can be found about a data set without training on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from zoo_core.attribution import names_plugins
+from zoo_core.catalog import Catalog, open_catalog
+from zoo_core.checking.backbone import best_on_this_machine
+from zoo_core.checking.classes import class_suspects
+from zoo_core.checking.images import ImageList
+from zoo_core.checking.labels import doubted, out_of_fold
+from zoo_core.checking.odd import crop_sentence, odd_images
+from zoo_core.checking.pixels import PixelMeasures, measure_pixels
+from zoo_core.checking.report import (
+    CROP,
+    DUPLICATE,
+    KINDS,
+    LABEL,
+    LEAK,
+    NEAR_DUPLICATE,
+    TWO_CLASSES,
+    UNREADABLE,
+    Finding,
+    Kind,
+    Report,
+    Suspect,
+)
+from zoo_core.checking.twins import Twins, equal_files, groups_of, near_duplicates, nearest
+from zoo_core.data.batches import default_workers
+from zoo_core.data.fix_list import DROP, RELABEL
+from zoo_core.data.scan import Watch, find_bad_images
+from zoo_core.data.sources import Source
+from zoo_core.data.unlabelled import PARTS
+from zoo_core.embedding import POOLED
+from zoo_core.embedding.embedder import Embedder, open_embedder
+from zoo_core.embedding.features import open_unscanned
+from zoo_core.errors import DataError, printable
+from zoo_core.settings import FinetuneConfig, TaskChoice
+from zoo_core.weights_specs import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+Vectors = npt.NDArray[np.float32]
+Found = dict[Kind, list[Suspect]]
+AUTO, NO_BACKBONE = "auto", "none"
+USUAL = Preprocessing(size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+"""The crop of most weights, for a check without a network."""
+FEWEST = 20
+"""Images from which a classifier is fitted: a fold holds out a fifth of them."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Callbacks, each told (done, of how many)."""
+
+    scanning: Watch | None = None
+    measuring: Watch | None = None
+    computing: Watch | None = None
+    comparing: Watch | None = None
+    fitting: Watch | None = None
+
+
+@names_plugins
+def check_data(
+    data: Any,
+    *,
+    backbone: str = AUTO,
+    weights: str = "default",
+    task: TaskChoice = "auto",
+    cache_gb: float = 10.0,
+    device: str = "auto",
+    workers: int | None = None,
+    catalog: Catalog | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Find broken and odd images, duplicates, leakage between parts, and suspected labels.
+
+        report = zoo_core.check_data("photos/")
+        for finding in report.findings:
+            print(finding.kind.name, len(finding.suspects), finding.suspects[0].detail)
+
+    `data` are all that `zoo_core.features` takes, images without labels too. `backbone` is a
+    backbone or a run, whose cached features trainings share; "auto" is the best installed one whose
+    weights are on this machine, and "none" leaves out the checks that need one. Raises UsageError
+    and WeightsError as `zoo_core.features` does, and DataError where no image can be read.
+    """
+    catalog, progress = catalog or open_catalog(), progress or Progress()
+    name = (best_on_this_machine(catalog) or NO_BACKBONE) if backbone == AUTO else backbone
+    config = FinetuneConfig(
+        backbone=name,
+        data=data,
+        weights=weights,
+        task=task,
+        cache_gb=cache_gb,
+        device=device,
+        workers=workers,
+        views=1,
+    )
+    listed = open_unscanned(config, catalog, progress.scanning)
+    embedder = None if name == NO_BACKBONE else open_embedder(name, config, POOLED, catalog)
+    source, bad = find_bad_images(listed, progress.scanning)
+    source = replace(source, parts={part: own for part, own in source.parts.items() if len(own)})
+    if not source.parts:
+        raise DataError(f"no image of {printable(source.title)} can be read: {bad[0] if bad else 'there is none'}.")
+    images = ImageList(source)
+    measures = measure_pixels(source, workers or default_workers(), progress.measuring)
+    vectors, num_computed = _features(embedder, source, progress.computing)
+    places = _neighbours(measures.thumbnails if vectors is None else vectors)
+    near = near_duplicates(places, measures.thumbnails, images.digests, progress.comparing)
+    pairs = [*equal_files(images.digests), *near]
+    suspected, reason = _labels(images, vectors, places, pairs, progress.fitting)
+    found = {
+        UNREADABLE: [Suspect(one.problem, image=one.name, suggestion=DROP if one.name else "") for one in bad],
+        **_pair_suspects(images, pairs),
+        LABEL: suspected,
+        **_odd_suspects(images, measures, embedder.preprocessing if embedder else USUAL),
+        **class_suspects(source),
+    }
+    return Report(
+        source=source,
+        names=images.names,
+        labels=images.labels,
+        findings=tuple(Finding(kind, tuple(found[kind])) for kind in KINDS if found.get(kind)),
+        backbone=name if embedder else None,
+        left_out=tuple(filter(None, (None if embedder else _without_network(backbone), reason))),
+        num_computed=num_computed,
+    )
+
+
+def _features(embedder: Embedder | None, source: Source, watch: Watch | None) -> tuple[Vectors | None, int]:
+    """The pooled features (N, F) of all images from the cache, and the number of new ones."""
+    if embedder is None:
+        return None, 0
+    with embedder.table(source, watch) as table:
+        return np.asarray(table), table.num_computed
+
+
+def _neighbours(compared: npt.NDArray[Any]) -> Tensor:
+    """The places (N, M) of each image's nearest neighbours, by features (N, F) or by thumbnails (N,
+    S, S), which stand in for the features of a network."""
+    return nearest(compared.reshape(len(compared), -1).astype(np.float32))
+
+
+def _pair_suspects(images: ImageList, pairs: Sequence[Twins]) -> Found:
+    """A suspect for each pair, of one kind: in two parts, else under two classes, else in one.
+
+    Of a pair in two parts the image to leave out is the one that is trained on, so that the images
+    that measure stay.
+    """
+    found: Found = {LEAK: [], TWO_CLASSES: [], DUPLICATE: [], NEAR_DUPLICATE: []}
+    for pair in pairs:
+        one, other = sorted((pair.first, pair.second), key=lambda index: (PARTS.index(images.parts[index]), index))
+        parts = images.parts[one], images.parts[other]
+        differ = images.has_classes and images.labels[one] != images.labels[other]
+        kind = DUPLICATE if pair.equal else NEAR_DUPLICATE
+        kind = LEAK if parts[0] != parts[1] else TWO_CLASSES if differ else kind
+        likeness = "equal to" if pair.equal else f"match {pair.match:.2f} with"
+        where = f" ({parts[1]})" if kind is LEAK else f" (class '{printable(images.labels[other])}')" if differ else ""
+        detail = f"{likeness} {printable(images.names[other])}{where}"
+        suggestion = "" if differ else DROP
+        found[kind].append(images.suspect(one, detail, score=pair.match, other=other, suggestion=suggestion))
+    return found
+
+
+def _labels(
+    images: ImageList, vectors: Vectors | None, places: Tensor, pairs: Sequence[Twins], watch: Watch | None
+) -> tuple[list[Suspect], str | None]:
+    """The suspected labels, or the reason why they were not looked for."""
+    source = images.source
+    if not images.has_classes:
+        reason = f"the task is {source.task}" if source.classes else "these images have none"
+        return [], f"Labels were not checked: that needs one class an image, and {reason}."
+    if vectors is None:
+        return [], None  # said with the other checks that need a network
+    counts = np.bincount(images.targets, minlength=len(source.classes))
+    if (counts > 1).sum() < 2 or len(images) < FEWEST:
+        return [], f"Labels were not checked: {len(images)} images of these classes are too few to tell them apart."
+    groups = groups_of(len(images), pairs)
+    probabilities = out_of_fold(vectors, images.targets, groups, len(source.classes), watch)
+    suspects = []
+    for one in doubted(probabilities, images.targets, places.numpy()):
+        own, like = (printable(source.classes[label]) for label in (int(images.targets[one.index]), one.looks_like))
+        detail = f"looks like '{like}' ({one.other:.0%}), not '{own}' ({one.confidence:.0%})".replace("%", " %")
+        suggestion = f"{RELABEL}{source.classes[one.looks_like]}"
+        suspects.append(images.suspect(one.index, detail, score=one.confidence, suggestion=suggestion))
+    return suspects, None
+
+
+def _odd_suspects(images: ImageList, measures: PixelMeasures, preprocessing: Preprocessing) -> Found:
+    found = {
+        kind: [images.suspect(index, detail, score=score) for index, score, detail in suspects]
+        for kind, suspects in odd_images(measures, preprocessing).items()
+    }
+    sentence = crop_sentence(measures, preprocessing)
+    return {**found, CROP: [] if sentence is None else [Suspect(sentence)]}
+
+
+def _without_network(backbone: str) -> str:
+    reason = (
+        "--backbone is none"
+        if backbone == NO_BACKBONE
+        else "no installed backbone has its weights on this machine (`zoo pull NAME` fetches some)"
+    )
+    return (
+        f"No network was used, because {reason}: near-duplicates were looked for by their thumbnails alone, and labels "
+        "were not checked."
+    )
