@@ -167,7 +167,7 @@ def test_the_row_of_each_task(
 
 
 def test_every_image_is_read_once(catalog: Catalog, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen to fail: each file was decoded once to check it, read for its digest, and read again."""
+    """Each file was once decoded to check it, read for its digest, and read again."""
     from zoo_core.data import given
 
     read: list[Path] = []

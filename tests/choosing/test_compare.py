@@ -202,7 +202,7 @@ def test_a_signal_that_comes_while_a_training_ends_stops_the_comparison(
 def test_a_stop_between_two_trainings_and_what_may_change_in_a_resumed_one(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Seen to fail: a Ctrl-C there ended without "Go on", and a begun training ignored another --workers."""
+    """A Ctrl-C there ends with "Go on", and a begun training takes another --workers."""
 
     def begun(config: Any, *_: Any) -> Result:
         Path(config.out).mkdir()

@@ -183,7 +183,7 @@ def test_faults_and_doubts_are_notes_and_an_incomplete_candidate_comes_last() ->
 
 
 def test_a_fold_that_failed_leaves_the_images_of_the_others_to_compare(capsys: pytest.CaptureFixture[str]) -> None:
-    """Seen to fail: with one training less than the other a candidate was compared with nothing."""
+    """A candidate with one training less than the other is compared on the images of the rest."""
     grid = make_grid({"backbone": "a"}, {"head": ("x", "y")}, folds=2)
     right = {"x": [True] * 30 + [False] * 20, "y": [True] * 45 + [False] * 5}
     cells = [

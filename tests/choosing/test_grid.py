@@ -134,7 +134,7 @@ def test_shares_are_numbers() -> None:
 
 
 def test_the_answers_of_other_choices_are_kept_under_another_name(tmp_path: Path) -> None:
-    """Seen to fail: a second grid on the same images replaced the answers of the first."""
+    """A second grid on the same images does not replace the answers of the first."""
     folder = Folder(tmp_path / "c")
     first = make_grid({"backbone": "a"}, {"head": ("x", "y")})
     answers = {"seeds": [0], "fractions": [1.0], "folds": None}

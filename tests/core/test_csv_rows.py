@@ -12,7 +12,7 @@ from zoo_core.csv_rows import csv_writer
 
 @pytest.mark.parametrize("cell", ["a", "", "a,b", 'a"b', "a\nb", "a\rb", "a\r\nb", "\r", "ä b"])
 def test_a_cell_is_read_back_as_it_was_written(cell: str) -> None:
-    """Seen to fail: csv.writer leaves a bare carriage return unquoted where rows end with a line feed."""
+    """csv.writer alone leaves a bare carriage return unquoted where rows end with a line feed."""
     rows = [[cell, "2"], ["3", cell], [cell]]
     text = io.StringIO(newline="")
     csv_writer(text).writerows(rows)

@@ -39,7 +39,7 @@ def test_answers_are_read_back_whatever_names_hold(tmp_path: Path) -> None:
 
 
 def test_images_of_one_name_are_told_apart_and_others_keep_theirs(tmp_path: Path) -> None:
-    """Seen to fail: the last of the images of one name stood for all."""
+    """The last of the images of one name does not stand for all."""
     part = Part(Named("000.jpg", "001.jpg", "000.jpg"), np.array([0, 0, 0]))  # type: ignore[arg-type]
     write_answers(tmp_path, part, ("a", "b"), np.array([0, 0, 1]))
     found = read_answers(tmp_path) or []
