@@ -38,17 +38,17 @@ def faulty(tmp_path: Path) -> Path:
     root = tmp_path / "faulty"
     for number in range(60):
         part, kind = "val" if number % 3 == 0 else "train", ("dark", "light")[number % 2]
-        image = ImageEnhance.Brightness(photo(number, 64)).enhance((0.3, 1.5)[number % 2])
+        image = ImageEnhance.Brightness(photo(number, 80)).enhance((0.3, 1.5)[number % 2])
         save(image, root / part / kind / f"{number}.png")
-    again = photo(4, 64).crop((2, 2, 62, 62))
+    again = photo(4, 80).crop((4, 4, 74, 74))
     save(ImageEnhance.Brightness(again).enhance(0.27), root / "train" / "dark" / "near.png")
     shutil.copy(root / "train" / "dark" / "8.png", root / "train" / "dark" / "equal.png")
     shutil.copy(root / "train" / "dark" / "10.png", root / "val" / "dark" / "leak.png")
     shutil.copy(root / "train" / "dark" / "14.png", root / "train" / "light" / HOSTILE)
     shutil.move(root / "train" / "dark" / "16.png", root / "train" / "light" / "16.png")
-    save(photo(99, 64).filter(ImageFilter.GaussianBlur(4)), root / "train" / "light" / "blurred.png")
-    save(photo(98, 64).crop((0, 0, 64, 26)), root / "train" / "light" / "strip.png")
-    save(Image.new("L", (64, 64), 200), root / "train" / "light" / "blank.png")
+    save(photo(99, 80).filter(ImageFilter.GaussianBlur(4)), root / "train" / "light" / "blurred.png")
+    save(photo(98, 80).crop((0, 0, 80, 32)), root / "train" / "light" / "strip.png")
+    save(Image.new("L", (80, 80), 200), root / "train" / "light" / "blank.png")
     (root / "train" / "dark" / "broken.png").write_bytes(b"no image")
     (root / "train" / "dark" / "notes.txt").write_text("-")
     return root
@@ -168,7 +168,7 @@ def test_images_without_classes_are_checked_for_all_else(faulty: Path, tmp_path:
     ):
         told = printed(data, "--backbone", "lenet5")
         assert set(images_of(told)) == kinds
-        assert told["left_out"] == [f"Labels were not checked: that needs one class an image, and {subject}."]
+        assert told["left_out"][-1] == f"Labels were not checked: that needs one class an image, and {subject}."
 
 
 def test_without_weights_on_this_machine_no_network_is_used(
@@ -215,3 +215,10 @@ def test_images_that_a_program_hands_over_are_checked(catalog: Catalog) -> None:
     images = [np.asarray(photo(seed, 40)) for seed in range(12)]
     report = zoo_core.check_data([*images, images[3]], backbone="none", catalog=catalog)
     assert [(one.kind.name, len(one.suspects)) for one in report.findings] == [("duplicate", 1)]
+
+
+def test_images_too_small_for_details_are_no_near_duplicates(catalog: Catalog) -> None:
+    """Seen to fail: of the bundled images, of 28 pixels, 56 pairs of garments of one cut passed for leaks."""
+    report = zoo_core.check_data("fashion-small", backbone="none", catalog=catalog)
+    assert not [one for one in report.findings if one.kind.severity == "error"]
+    assert "among 1,500 images with a side of fewer than 64 pixels" in report.left_out[1]

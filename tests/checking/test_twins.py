@@ -73,6 +73,8 @@ def test_equal_files_and_versions_are_pairs_once() -> None:
     vectors = np.eye(5, dtype=np.float32)
     vectors[2], vectors[4] = vectors[0], vectors[1] + 0.1
     assert equal_files(digests) == [Twins(0, 2, 1.0, True)]
-    (pair,) = near_duplicates(nearest(vectors), thumbnails(*images), digests)
+    (pair,) = near_duplicates(nearest(vectors), thumbnails(*images), digests, np.ones(5, bool))
+    small = np.array([True, True, True, True, False])
+    assert near_duplicates(nearest(vectors), thumbnails(*images), digests, small) == []
     assert (pair.first, pair.second, pair.equal) == (1, 4, False)
     assert groups_of(5, [Twins(0, 2, 1.0, True), pair]).tolist() == [0, 1, 0, 3, 1]

@@ -17,7 +17,7 @@ from zoo_core.checking.classes import class_suspects
 from zoo_core.checking.images import ImageList
 from zoo_core.checking.labels import doubted, out_of_fold
 from zoo_core.checking.odd import crop_sentence, odd_images
-from zoo_core.checking.pixels import PixelMeasures, measure_pixels
+from zoo_core.checking.pixels import THUMBNAIL, PixelMeasures, measure_pixels
 from zoo_core.checking.report import (
     CROP,
     DUPLICATE,
@@ -111,7 +111,8 @@ def check_data(
     measures = measure_pixels(source, workers or default_workers(), progress.measuring)
     vectors, num_computed = _features(embedder, source, progress.computing)
     places = _neighbours(measures.thumbnails if vectors is None else vectors)
-    near = near_duplicates(places, measures.thumbnails, images.digests, progress.comparing)
+    detailed = measures.shorter >= THUMBNAIL
+    near = near_duplicates(places, measures.thumbnails, images.digests, detailed, progress.comparing)
     pairs = [*equal_files(images.digests), *near]
     suspected, reason = _labels(images, vectors, places, pairs, progress.fitting)
     found = {
@@ -127,7 +128,7 @@ def check_data(
         labels=images.labels,
         findings=tuple(Finding(kind, tuple(found[kind])) for kind in KINDS if found.get(kind)),
         backbone=name if embedder else None,
-        left_out=tuple(filter(None, (None if embedder else _without_network(backbone), reason))),
+        left_out=tuple(filter(None, (None if embedder else _without_network(backbone), _too_small(detailed), reason))),
         num_computed=num_computed,
     )
 
@@ -198,6 +199,17 @@ def _odd_suspects(images: ImageList, measures: PixelMeasures, preprocessing: Pre
     }
     sentence = crop_sentence(measures, preprocessing)
     return {**found, CROP: [] if sentence is None else [Suspect(sentence)]}
+
+
+def _too_small(detailed: npt.NDArray[np.bool_]) -> str | None:
+    """The images that are compared as equal files alone; None where there are none."""
+    small = int((~detailed).sum())
+    if not small:
+        return None
+    return (
+        f"Near-duplicates were not looked for among {small:,} images with a side of fewer than {THUMBNAIL} pixels: too "
+        "few for details in which two photos differ."
+    )
 
 
 def _without_network(backbone: str) -> str:

@@ -76,14 +76,21 @@ def equal_files(digests: Sequence[bytes]) -> list[Twins]:
 
 
 def near_duplicates(
-    places_NK: Tensor, thumbnails_NSS: npt.NDArray[np.uint8], digests: Sequence[bytes], watch: Watch | None = None
+    places_NK: Tensor,
+    thumbnails_NSS: npt.NDArray[np.uint8],
+    digests: Sequence[bytes],
+    detailed_N: npt.NDArray[np.bool_],
+    watch: Watch | None = None,
 ) -> list[Twins]:
     """The pairs of neighbours whose thumbnails match in detail, the best match first.
 
-    Equal files are no such pair, and an image has one pair with each other photo at most.
+    Only images that are `detailed` enough are compared: two photos of 28 pixels show two trousers
+    alike. Equal files are no such pair, and an image has one pair with each other photo at most.
     """
     paired = {tuple(sorted((one, other))) for one, near in enumerate(places_NK[:, :PAIRED].tolist()) for other in near}
-    pairs = sorted((one, other) for one, other in paired if digests[one] != digests[other])
+    pairs = sorted(
+        (one, other) for one, other in paired if detailed_N[[one, other]].all() and digests[one] != digests[other]
+    )
     thumbnails = torch.from_numpy(thumbnails_NSS)
     matches: list[float] = []
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
