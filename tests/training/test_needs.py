@@ -27,6 +27,7 @@ ALWAYS = {
     "head": "the network",
     "weights": "the network",
     "size": "the images",
+    "fit": "the images",
     "fold": "the images",
     "train_share": "the images",
     "fix_list": "the images",

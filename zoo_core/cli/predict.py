@@ -109,7 +109,8 @@ def predict(
     if as_json:
         print_json({"model": model, "predictions": [made.to_dict(one) for one in kept]})
     elif out is None:
-        _print_table(task, kept)
+        if told.answered:
+            _print_table(task, kept)
     else:
         click.echo(f"Answers for {told.answered} of {len(images)} images are in {printable(str(out))}.")
     told.tell(len(images))

@@ -112,7 +112,7 @@ def test_a_cluster_that_does_not_answer_is_named_with_a_next_step(monkeypatch: p
         raise ConnectionError(f"nobody listens at {settings['address']}.")
 
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(ZooError, match=r"no Ray cluster answers at 10.0.0.1:6379: nobody listens.*`ray start --head`"):
+    with pytest.raises(ZooError, match=r"no Ray cluster answers at 10.0.0.1:6379: nobody listens.*`ray start`"):
         start(RayOptions("10.0.0.1:6379"))
 
 

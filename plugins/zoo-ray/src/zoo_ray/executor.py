@@ -89,6 +89,6 @@ def _unreachable(address: str, error: Exception) -> str:
     if address == LOCAL:
         return f"no Ray cluster could be started on this machine: {reason}."
     return (
-        f"no Ray cluster answers at {address}: {reason}. `ray start --head` starts one and prints its address, `ray start "
-        "--address HOST:PORT` brings this machine into it; --on ray:local starts one for this command."
+        f"no Ray cluster answers at {address}: {reason}. `ray start` starts one or brings this machine "
+        "into it, as its documentation says; --on ray:local starts one for this command."
     )
