@@ -45,7 +45,10 @@ def test_an_unknown_name_gets_a_suggestion_and_the_next_step() -> None:
     assert str(caught.value) == "No strategy 'ful'. Did you mean 'full'? `zoo list strategies` shows all."
 
 
-def test_a_backbone_whose_plugin_is_not_installed_is_answered_with_the_install_command() -> None:
+def test_a_backbone_whose_plugin_is_not_installed_is_answered_with_the_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zoo_core.catalog.installed_plugins", lambda: [])
     plugin = known_plugins().plugins[0]
     name, distribution = plugin.releases[0].names["backbones"][0], plugin.distribution
     with pytest.raises(UsageError, match=f"'{name}' is provided by {distribution}.*`pip install .*{distribution}`"):

@@ -47,6 +47,7 @@ MAGIC = b"zoo store 2\0\0\0\0\0"
 HEADER_BYTES = len(MAGIC) + 16  # the generation follows
 COMMIT_BYTES = 64 * 2**20  # how much may be lost when a process is killed
 OPEN_FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
+LOCK_TRIES = 20  # a folder that is removed in the same moment again and again is removed by hand
 
 
 class Store:
@@ -185,8 +186,11 @@ class Store:
         """Be the only process that writes. A folder that somebody removed by hand has no other
         writers."""
         with ExitStack() as held:
-            with suppress(FileNotFoundError):
-                held.enter_context(self._lock)
+            for _ in range(LOCK_TRIES):
+                with suppress(FileExistsError):  # another process removed the folder while it was being made
+                    with suppress(FileNotFoundError):
+                        held.enter_context(self._lock)
+                    break
             yield
 
     def _arrays(self, entries: Array) -> Iterator[Array | None]:
