@@ -6,6 +6,7 @@ Shapes: N images.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -138,7 +139,7 @@ def measure_networks(
                     network, sample, strategies, folder, catalog, watching, 1 / (2 * len(networks))
                 )
         except KeyboardInterrupt:
-            return FrozenCase(tuple(measured), tuple(failures), stopped_by=2)
+            return FrozenCase(tuple(measured), tuple(failures), stopped_by=signal.SIGINT)
         except BrokenPipeError:  # the reader of our output has gone
             raise
         except Exception as error:  # of this network alone: the others go on
