@@ -111,7 +111,7 @@ class FinetuneConfig:
     fit: words.FitChoice = setting(
         "auto",
         group=DATA,
-        help="Oblong images: crop cuts off the ends, pad and squash do not.",
+        help="Oblong images: crop cuts off the ends, pad and squash keep them.",
         chosen="as the weights",
     )
     bad_images: words.BadImages = setting("fail", group=DATA, help="Unreadable images: fail stops, skip omits them.")
