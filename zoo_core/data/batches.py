@@ -24,7 +24,7 @@ from zoo_core.data.on_device import crop_together
 from zoo_core.data.prefetch import prefetch
 from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
-from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, decoded_side, resized, shorter_side
+from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, decoded_side, resized, resized_side
 from zoo_core.data.windows import Windows
 from zoo_core.devices.transfer import is_accelerator, to_device
 from zoo_core.settings import Augment
@@ -139,7 +139,7 @@ def resized_store(
 
     `message` is called with one line about damaged content.
     """
-    side, how = shorter_side(preprocessing), preprocessing.interpolation
+    side, how = resized_side(preprocessing), preprocessing.interpolation
     rules = f"{READER} {side} {how} {preprocessing.channels}"
     if preprocessing.fit != "crop":
         rules += f" {preprocessing.fit} {preprocessing.mean}"

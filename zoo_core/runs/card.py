@@ -20,6 +20,7 @@ from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline
 from zoo_core.tasks.task import Task
 
+FIT_WORDS = {"crop": "", "pad": ", the whole image padded", "squash": ", the whole image squashed"}
 MAX_ROWS = 500  # classes, labels or numbers in the table of a card; a page with more is not read
 
 
@@ -32,6 +33,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
     rows = task.card_rows(result, facts.classes)
     return _template().render(
         facts=facts,
+        fit_words=FIT_WORDS,
         result=result,
         address=address,
         install=_install(sorted({CORE, facts.backbone.distribution, facts.head.distribution})),
