@@ -57,6 +57,9 @@ class Watching(Protocol):
     def end_network(self, network: Network, outcome: Measured | Failure) -> None:
         """It is measured, or has failed."""
 
+    def message(self, text: str) -> None:
+        """A person should know this."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -229,6 +232,7 @@ def _measure(
         watching.on_features,
         maps=_maps(embedder, strategies, catalog),
         room=int(share * cache_budget(config.cache_gb)),
+        message=watching.message,
     )
     probes, targets_N = [], np.asarray(sample.part.targets, dtype=np.int64)
     try:

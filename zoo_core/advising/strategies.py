@@ -38,7 +38,8 @@ HEAD = "logreg"
 """The head of the frozen case, and the start of the others' heads: a fitted head does not distort
 the features when stages begin to train (Kumar et al. 2022, arXiv 2202.10054)."""
 VIEWS = 1
-"""Of a frozen prefix the trials read the features of the image as it is, which the frozen case cached."""
+"""Of a frozen prefix the trials read the features of the image as it is, which the frozen case
+cached."""
 PLAN = "rungs.json"
 
 
@@ -59,7 +60,8 @@ class Trial:
 
     @property
     def rank(self) -> tuple[int, float]:
-        """The best has the smallest: an accuracy over more folds counts before one over fewer images."""
+        """The best has the smallest: an accuracy over more folds counts before one over fewer
+        images."""
         return -self.folds, -self.accuracy
 
     @property
@@ -192,8 +194,8 @@ class Tuner:
             alive = survivors(scores)
 
     def _measure_folds(self, rungs: Rungs, trials: dict[str, Trial], left: Callable[[], float]) -> None:
-        """Measure two finalists, or the only one, on the folds after the first, which hold the other
-        images of the sample."""
+        """Measure two finalists, or the only one, on the folds after the first, which hold the
+        other images of the sample."""
         if not trials or not self.sample.is_whole:
             return
         first, *others = sorted(trials, key=lambda name: trials[name].rank)

@@ -70,8 +70,8 @@ class Watching(Protocol):
 
 
 def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Source:
-    """Open and scan the data once, and make the parts of every repeat, so that a fault in them is an
-    error at once and not one of every cell. Raises UsageError or DataError."""
+    """Open and scan the data once, and make the parts of every repeat, so that a fault in them is
+    an error at once and not one of every cell. Raises UsageError or DataError."""
     config = grid.cells[0].config
     source = scan_images(open_configured(config, catalog, watch), bad_images=config.bad_images, watch=watch)
     configs = [cell.config for cell in {cell.repeat: cell for cell in grid.cells}.values()]
@@ -184,8 +184,8 @@ def _submitted(executor: Executor, cell: Cell, folder: Folder, catalog: Catalog,
 def _ended(
     future: Future[Delivery], grid: Grid, cell: Cell, folder: Folder, *, is_stopping: bool
 ) -> Trained | Failure | None:
-    """The outcome of a cell elsewhere, whose files are put into its directory; None for one that was
-    stopped."""
+    """The outcome of a cell elsewhere, whose files are put into its directory; None for one that
+    was stopped."""
     title, directory = grid.title(cell), folder.directory(cell)
     try:
         delivery = future.result()

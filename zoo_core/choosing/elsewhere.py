@@ -68,7 +68,8 @@ class Order:
     versions: Mapping[str, str]
     """The versions by distribution that its result depends on."""
     files: tuple[str, ...]
-    """The settings that name files here, which must have the same path where the cell is trained."""
+    """The settings that name files here, which must have the same path where the cell is
+    trained."""
     with_plugins: bool
 
 
@@ -97,7 +98,8 @@ def marked(root: Path) -> Iterator[str]:
 
 
 def order_of(cell: Cell, directory: Path, catalog: Catalog, token: str) -> Order:
-    """The order to train a cell elsewhere. Raises UsageError for a backbone, head or strategy that there is not."""
+    """The order to train a cell elsewhere. Raises UsageError for a backbone, head or strategy that
+    there is not."""
     spec = catalog.backbone(cell.candidate.backbone).spec
     config = with_places(cell.config, [ref.tag for ref in spec.weights])
     return Order(
