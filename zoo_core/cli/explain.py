@@ -128,5 +128,4 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     )
     doubtful = sum(found["by_map"] >= found["best_by_chance"] for found in checked)
     if doubtful:
-        are = "map is" if doubtful == 1 else "maps are"
-        screen.print(f"{doubtful} of the {len(checked)} {are} no better than chance.")
+        screen.print(f"Maps that say no more than chance: {doubtful} of {len(checked)}.")
