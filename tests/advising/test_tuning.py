@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from advising.support import TARGETS, measured, probe_of, sample_of, trial
+from advising.support import COSTS, advice_of, measured, probe_of, sample_of, trial
 from zoo_core.advising import strategies as module
-from zoo_core.advising.advice import Advice, Doubt, advise, best_trial
-from zoo_core.advising.frozen_case import FrozenCase, choose
+from zoo_core.advising.advice import Doubt, best_trial
 from zoo_core.advising.networks import Network, networks_named
-from zoo_core.advising.rungs import Cost, Rungs
-from zoo_core.advising.strategies import Trial, Tuner, Tuning
+from zoo_core.advising.rungs import Cost
+from zoo_core.advising.strategies import Tuner, Tuning
 from zoo_core.catalog import Catalog
 from zoo_core.choosing.cells import Outcome
 from zoo_core.choosing.folder import Folder
@@ -25,8 +24,6 @@ from zoo_core.cli.main import zoo
 from zoo_core.cli.options import given_settings
 from zoo_core.runs.answers import Answer
 from zoo_core.settings import FinetuneConfig
-
-COSTS = {"head-only": Cost(1, 0, has_epochs=False), "last:1": Cost(1, 1), "full": Cost(1, 10)}
 
 
 @pytest.fixture
@@ -110,15 +107,6 @@ def test_an_accuracy_over_more_folds_counts_before_one_over_fewer() -> None:
     lucky, sure = trial("full", 2), trial("last:1", 6, folds=5)
     costs = {"full": Cost(0, 1), "last:1": Cost(0, 1)}
     assert best_trial([lucky, sure], Tuning(costs=costs)) is sure
-
-
-def advice_of(networks: Sequence[Network], trials: Sequence[Trial] = (), **sample: Any) -> Advice:
-    """The advice where every network answers nearly the same, and the first is chosen."""
-    probes = [probe_of(one.name, range(20 + place)) for place, one in enumerate(networks)]
-    case = FrozenCase(tuple(measured(one, probe) for one, probe in zip(networks, probes, strict=True)))
-    choice = replace(choose(case, TARGETS), chosen=probes[0])
-    tuning = Tuning(tuple(trials), COSTS, Rungs(tuple(COSTS), (5, 10), 60))
-    return advise(case, choice, tuning, sample_of(**sample), Path("runs/advise"), budget=600, seconds=60)
 
 
 def config_of(command: str) -> FinetuneConfig:

@@ -160,7 +160,11 @@ def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
             raise Interrupted("interrupted", 2)
         return finetune(config, *others)
 
+    def undrawable(*_: object) -> None:
+        raise RuntimeError("no font")
+
     monkeypatch.setattr(one_cell, "finetune", stopping)
+    monkeypatch.setattr("zoo_core.choosing.picture.draw", undrawable)
     heads = ("--head", "mlp:hidden=4,linear,cosine", "--seeds", 2)
     with pytest.raises(
         Interrupted, match="interrupted; all that was done is kept. Go on: give the same command again."
@@ -170,6 +174,8 @@ def test_a_stop_shows_what_is_there_and_a_failure_the_rest(
     assert "1/6  mlp:hidden=4, seed 0: failed: RuntimeError: no such thing" in shown.err
     assert len(re.findall(r"1 of 2", shown.out)) == 2
     assert "the same 4 images" in shown.out
+    assert "compare.png could not be drawn" in shown.err
+    assert "compare.png" not in shown.out
     assert len(json.loads((tmp_path / "c" / "compare.json").read_text())["failed"]) == 1
 
     monkeypatch.setattr(one_cell, "finetune", lambda config, *others: finetune(replace(config, batch_size=2), *others))
@@ -215,7 +221,7 @@ def test_a_stop_between_two_trainings_and_what_may_change_in_a_resumed_one(
     monkeypatch.setattr(one_cell, "finetune", begun)
     arguments = (*QUICK, "--head", "linear,cosine", "--data", photos, "--out", tmp_path / "c")
     with monkeypatch.context() as patch:
-        patch.setattr("zoo_core.cli.comparing.CellScreen.end", stopped)
+        patch.setattr("zoo_core.cli.cells.CellsScreen.end", stopped)
         with pytest.raises(Interrupted, match="Go on: give the same command again"):
             call(*arguments)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoo_core.advising.frozen_case import Choice, FrozenCase, Measured, Paired, paired, right, similarity
 from zoo_core.advising.networks import Network, static_ranking
@@ -14,6 +15,7 @@ from zoo_core.advising.sample import FOLDS, Sample
 from zoo_core.advising.strategies import FROZEN_BASE, HEAD, VIEWS, Trial, Tuning
 from zoo_core.choosing.commands import command
 from zoo_core.choosing.grid import settings_asked
+from zoo_core.data.places import absolute_place
 from zoo_core.training.defaults import PARAMETERS_PER_IMAGE
 
 SIMILAR = 0.5
@@ -81,6 +83,8 @@ class Advice:
     """An advice, ready to be shown."""
 
     directory: Path
+    asked: Mapping[str, Any]
+    """See `asked_for`."""
     sample: Sample
     case: FrozenCase
     choice: Choice
@@ -113,6 +117,7 @@ def advise(
     sample: Sample,
     directory: Path,
     *,
+    asked: Mapping[str, Any],
     budget: float,
     seconds: float,
     stopped_by: int | None = None,
@@ -128,6 +133,7 @@ def advise(
     spent = seconds - sum(tuning.costs[one.strategy].seconds(one.epochs or 1) for one in tuning.trials)
     return Advice(
         directory=directory,
+        asked=asked,
         sample=sample,
         case=case,
         choice=choice,
@@ -141,6 +147,15 @@ def advise(
         seconds=seconds,
         stopped_by=stopped_by,
     )
+
+
+def asked_for(sample: Sample, networks: Sequence[Network], strategies: Sequence[str]) -> dict[str, Any]:
+    """The choices of an advice, as plain data: those of another advice have other answers."""
+    return {
+        "settings": {**_common(sample), "data": absolute_place(sample.config.data_text)},
+        "backbones": [one.name for one in networks],
+        "strategies": list(strategies),
+    }
 
 
 def situation(network: Measured, sample: Sample) -> Situation:
@@ -280,4 +295,5 @@ def _common(sample: Sample) -> dict[str, object]:
     """The settings that somebody gave and that every command needs; the data as they were given."""
     ours = ("backbone", "weights", "strategy", "head", "epochs", "fold", "train_share", "val_share", "cache_dtype")
     asked = {name: value for name, value in settings_asked(sample.config).items() if name not in ours}
-    return {**asked, "data": sample.config.data_text}
+    fix_list = {"fix_list": sample.config.fix_list} if "fix_list" in asked else {}
+    return {**asked, "data": sample.config.data_text, **fix_list}

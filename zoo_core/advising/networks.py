@@ -68,8 +68,8 @@ def find_networks(catalog: Catalog, *, fetched: bool = False) -> list[Network]:
             found.append(Network(_name(entry, names), entry.spec, here or entry.spec.weights[0], here is not None))
     if not found:
         raise UsageError(
-            "no installed backbone has its weights on this machine. `zoo pull NAME` fetches some (`zoo list` shows all "
-            "backbones), and --all takes every backbone whose weights can be fetched."
+            "no installed backbone has its weights on this machine. `zoo pull NAME` fetches those of one (`zoo list` shows "
+            "all backbones), and --all those of every backbone that has any."
         )
     return found
 

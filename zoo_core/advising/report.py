@@ -1,13 +1,34 @@
-"""An advice as plain data, the shape of `zoo advise --json`."""
+"""An advice as plain data, the shape of `zoo advise --json`, and its file."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from zoo_core.advising.advice import Advice, Doubt
 from zoo_core.advising.probe import Probe
 from zoo_core.advising.strategies import Trial
+from zoo_core.choosing.folder import Folder, rename_answers
+from zoo_core.errors import ZooError
+from zoo_core.paths import json_text
+from zoo_core.runs.directory import read_json
+
+JSON = "advise.json"
+
+
+def set_aside(folder: Folder, advice: Advice) -> Path | None:
+    """Rename the advice of an earlier command in this folder that had other data or settings, or
+    backbones or strategies that this one has not; returns its new place, None where there is none."""
+    file, new = folder.root / JSON, advice.asked
+    try:
+        old = read_json(file)["asked"]
+        lists = ("backbones", "strategies")
+        if old["settings"] == new["settings"] and all({*old[name]} <= {*new[name]} for name in lists):
+            return None
+    except (ZooError, KeyError, TypeError):  # none, or damaged: written anew
+        return None
+    return rename_answers(file, json_text(old))
 
 
 def to_dict(advice: Advice) -> dict[str, Any]:
@@ -16,6 +37,7 @@ def to_dict(advice: Advice) -> dict[str, Any]:
     return {
         "directory": str(advice.directory),
         "data": sample.config.data_text,
+        "asked": dict(advice.asked),
         "classes": sample.classes,
         "images": sample.available,
         "looked_at": len(sample.part),

@@ -12,10 +12,10 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.arrange import Joined, arranged, fold_numbers
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, Source
-from zoo_core.errors import UsageError, printable
+from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks import task_named
-from zoo_core.training.job import open_dataset
+from zoo_core.training.job import open_configured
 
 FOLDS = 5
 MOST_IMAGES = 4000
@@ -67,9 +67,9 @@ def open_sample(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = 
     """Open and scan the data of a config, and take the sample.
 
     Raises UsageError for another task than one class an image, DataError for images that cannot be
-    used.
+    used or are too few.
     """
-    source = open_dataset(config.data, catalog, config.task, watch)
+    source = open_configured(config, catalog, watch)
     if not task_named(source.task).single_label:
         raise UsageError(
             f"zoo advise is for images with one class each, and {printable(source.title)} is for {source.task}. "
@@ -78,9 +78,12 @@ def open_sample(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = 
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
     available = sum(len(part) for name, part in source.parts.items() if name != "test")
     config = sampled(config, available)
-    parts = list(arranged(source, config).parts.values())
-    part = Part(Joined(tuple(one.images for one in parts)), np.concatenate([one.targets for one in parts]))
-    return Sample(source, config, part, fold_numbers(part, FOLDS, config.seed, by_class=True), available)
+    try:
+        parts = list(arranged(source, config).parts.values())
+        part = Part(Joined(tuple(one.images for one in parts)), np.concatenate([one.targets for one in parts]))
+        return Sample(source, config, part, fold_numbers(part, FOLDS, config.seed, by_class=True), available)
+    except DataError as error:
+        raise DataError(f"{error} zoo advise measures {FOLDS} folds: give it more images.") from error
 
 
 def sampled(config: FinetuneConfig, images: int) -> FinetuneConfig:

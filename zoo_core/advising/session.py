@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Protocol
 
-from zoo_core.advising.advice import Advice, advise
+from zoo_core.advising.advice import Advice, advise, asked_for
 from zoo_core.advising.frozen_case import FrozenCase, Watching, choose, measure_networks
 from zoo_core.advising.networks import Network
 from zoo_core.advising.sample import Sample
@@ -16,7 +16,6 @@ from zoo_core.catalog import Catalog
 from zoo_core.choosing.cells import Failure
 from zoo_core.choosing.cells import Watching as CellWatching
 from zoo_core.choosing.folder import Folder
-from zoo_core.choosing.grid import Grid
 
 
 class Screen(Watching, CellWatching, Protocol):
@@ -26,8 +25,9 @@ class Screen(Watching, CellWatching, Protocol):
 class Session:
     """Measures networks, chooses one, and tries its strategies until the budget is spent.
 
-    An `executor` trains the trials of a round, several at a time. The budget counts from `started`,
-    a time of `time.monotonic`. `stopped_by` is then the signal that stopped it, if one did.
+    `executor` is called before the first trial: the executor that it gives trains the trials of a
+    round, several at a time. The budget counts from `started`, a time of `time.monotonic`.
+    `stopped_by` is then the signal that stopped it, if one did.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Session:
         *,
         budget: float,
         started: float,
-        executor: Executor | None = None,
+        executor: Callable[[], Executor | None] = lambda: None,
     ) -> None:
         self.sample, self.folder, self.catalog, self.screen = sample, folder, catalog, screen
         self.budget, self.started, self.executor = budget, started, executor
@@ -49,7 +49,7 @@ class Session:
     def advise(self, networks: Sequence[Network], strategies: Sequence[str] = ()) -> Advice | None:
         """The advice, or what there is of it when a signal came; None where no network was
         measured."""
-        self.folder.claim(Grid((), (), (), None, ()))  # from now on the folder is known as one of these
+        self.folder.establish()
         tried = tuple(strategies) or USUAL
         case = measure_networks(networks, self.sample, tried, self.folder.root, self.catalog, self.screen)
         self.failures += case.failures
@@ -65,6 +65,7 @@ class Session:
             tuning,
             self.sample,
             self.folder.root,
+            asked=asked_for(self.sample, networks, tried),
             budget=self.budget,
             seconds=time.monotonic() - self.started,
             stopped_by=self.stopped_by,

@@ -118,7 +118,7 @@ class Tuner:
         folder: Folder,
         catalog: Catalog,
         watching: Watching,
-        executor: Executor | None = None,
+        executor: Callable[[], Executor | None] = lambda: None,
     ) -> None:
         self.measured, self.sample, self.folder = measured, sample, folder
         self.catalog, self.watching, self.executor = catalog, watching, executor
@@ -225,7 +225,7 @@ class Tuner:
         candidates = tuple(cell.candidate for cell in cells)
         rung = Rung(candidates, (self.base.seed,), (self.base.train_share,), folds, tuple(cells))
         self.folder.claim(rung)
-        outcome = train_cells(rung, self.folder, self.catalog, self.watching, self.executor)
+        outcome = train_cells(rung, self.folder, self.catalog, self.watching, self.executor())
         self.failures += outcome.failures
         self.stopped_by = outcome.stopped_by
         found = []

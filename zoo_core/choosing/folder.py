@@ -53,6 +53,10 @@ class Folder:
             self._read()  # again: another comparison may have claimed cells since
             yield
 
+    def establish(self) -> None:
+        """Write down that the folder is one of these, before any cell is claimed."""
+        self._write()
+
     def claim(self, grid: Grid) -> None:
         """Give every cell of a grid its directory, and write down which is whose."""
         for cell in grid.cells:
@@ -108,11 +112,7 @@ class Folder:
             asked = repr((sorted(rows), answers["seeds"], answers["fractions"], answers["folds"]))
         except (ZooError, KeyError, TypeError):  # none, or damaged: written anew
             return None
-        name = f"compare-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
-        for path in (old.with_suffix(".png"), old):
-            if path.is_file():
-                path.replace(path.with_stem(name))
-        return self.root / f"{name}.json"
+        return rename_answers(old, asked)
 
     def _read(self) -> None:
         root = self.root
@@ -124,6 +124,16 @@ class Folder:
 
     def _write(self) -> None:
         write_text(self.root / CELLS, json_text({"format": FORMAT, "version": VERSION, "cells": self.cells}))
+
+
+def rename_answers(file: Path, asked: str) -> Path:
+    """Rename answers and their picture so that others can take their place: after all that they
+    were `asked` for. Returns the new place."""
+    new = file.with_stem(f"{file.stem}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}")
+    for suffix in (".png", file.suffix):
+        if file.with_suffix(suffix).is_file():
+            file.with_suffix(suffix).replace(new.with_suffix(suffix))
+    return new
 
 
 def _is_leftover(path: Path) -> bool:

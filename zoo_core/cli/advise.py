@@ -1,16 +1,19 @@
-"""`zoo advise`: which network, which strategy, and how surely, on your own images."""
+"""`zoo advise`: advice on a network and a strategy, measured on your own images."""
 
 from __future__ import annotations
 
 import re
 import time
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo_core.choosing.grid import split_values
-from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of, warn
+from zoo_core.cli.cells import draw_if_possible, end_cells, out_option
+from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of
 from zoo_core.cli.compare import axis_option
 from zoo_core.cli.options import Command, Option, given_settings, options_of
 from zoo_core.cli.runners import executor_for, runner_options
@@ -22,11 +25,12 @@ from zoo_core.settings import FinetuneConfig
 from zoo_core.wording import megabytes
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from zoo_core.advising.advice import Advice
     from zoo_core.advising.networks import Network
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
-JSON = "advise.json"
 CHOICES = "The choices"
 
 
@@ -60,16 +64,9 @@ class Budget(click.ParamType[float]):
     "--all", "fetched", cls=Option, group=CHOICES, is_flag=True, help="Fetch the weights of all other backbones, too."
 )
 @click.option("--yes", cls=Option, group=CHOICES, is_flag=True, help="Fetch them without the question.")
-@click.option(
-    "--out",
-    cls=Option,
-    group=CHOICES,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of the advice.  [default: runs/advise-DATA]",
-)
+@out_option(CHOICES, "advice", "advise")
 @runner_options
-@options_of("bad_images", "seed", "size", "cache_gb", "device", "workers")
+@options_of("fit", "bad_images", "fix_list", "seed", "size", "cache_gb", "device", "workers")
 @json_option
 @click.pass_context
 def advise(
@@ -89,8 +86,8 @@ def advise(
     """Advise on a network and a strategy for your images, with reasons.
 
     Every network with weights on this machine looks at each image once, and a head is
-    cross-validated on its features. Then strategies of the best network are tried in short trainings, as far as the
-    budget goes. The same command goes on where it was stopped.
+    cross-validated on its features. Then strategies of the best network are tried in short
+    trainings, as far as the budget goes. The same command goes on where it was stopped.
 
     \b
     zoo advise --data photos/
@@ -100,7 +97,6 @@ def advise(
     if is_distributed():
         raise ZooError("each training of zoo advise is one process. Start it without torchrun; --jobs trains several.")
     given = given_settings(ctx, settings)
-    started = time.monotonic()
     catalog = catalog_of(ctx)
     names = split_values("backbone", backbones) if backbones is not None else ()
     tried = split_values("strategy", strategies) if strategies is not None else ()
@@ -110,55 +106,57 @@ def advise(
         catalog.runner(on)
     announce("loading the engine and the list of images")
     from zoo_core.advising.networks import find_networks, networks_named
-    from zoo_core.advising.report import to_dict
+    from zoo_core.advising.report import JSON, set_aside, to_dict
     from zoo_core.advising.sample import open_sample
     from zoo_core.advising.session import Session
     from zoo_core.advising.strategies import USUAL
     from zoo_core.choosing.folder import Folder
-    from zoo_core.cli.advising import AdviceScreen, show_advice
-    from zoo_core.training.stopping import Interrupted, stopped_by
+    from zoo_core.cli.advising import AdviceScreen
 
     networks = networks_named(names, catalog) if names else find_networks(catalog, fetched=fetched)
     _agree(networks, named=bool(names), yes=yes)
+    started = time.monotonic()  # after a question that somebody may have thought about
     config = FinetuneConfig(backbone=networks[0].name, **given)
     with progress_of("inspecting the images") as scanning:
         sample = open_sample(config, catalog, scanning)
     folder = Folder(user_path(out) if out is not None else Path("runs") / f"advise-{slug(config.data_text)}")
-    with (
-        folder.held(),
-        AdviceScreen(folder.root, sample) as screen,
-        executor_for(
-            catalog, on, jobs, device=config.device, cells=len(tried or USUAL), message=screen.message
-        ) as executor,
-    ):
+    with folder.held(), AdviceScreen(sample) as screen, ExitStack() as stack:
+
+        @cache
+        def executor() -> Executor | None:
+            count = len(tried or USUAL)
+            own = executor_for(catalog, on, jobs, device=config.device, cells=count, message=screen.message)
+            return stack.enter_context(own)
+
         session = Session(sample, folder, catalog, screen, budget=budget, started=started, executor=executor)
         advice = session.advise(networks, tried)
         if advice is not None:
+            aside = set_aside(folder, advice)
+            if aside is not None:
+                screen.message(f"the advice on other choices that was here is now {aside.name}")
             write_text(folder.root / JSON, json_text(to_dict(advice)))
-    if advice is not None and as_json:
-        print_json(to_dict(advice))
-    elif advice is not None:
-        show_advice(advice)
     if advice is not None:
-        _draw(folder.root / JSON, advice)
-    if session.stopped_by is not None:
-        word = stopped_by(session.stopped_by)
-        raise Interrupted(f"{word}; all that was done is kept. Go on: give the same command again.", session.stopped_by)
-    if advice is None:
-        first = session.failures[0]
-        raise ZooError(f"no network could be measured. The first, {first.title}, failed: {first.reason}")
-    if session.failures:
-        ctx.exit(1)
+        _show(advice, as_json=as_json)
+    first = [f"The first, {one.title}, failed: {one.reason}" for one in session.failures[:1]]
+    nothing = " ".join(["no network could be measured.", *first]) if advice is None else None
+    end_cells(ctx, session.stopped_by, session.failures, nothing)
 
 
-def _draw(answers: Path, advice: Advice) -> None:
-    from zoo_core.runs.pictures import optional_picture
+def _show(advice: Advice, *, as_json: bool) -> None:
+    """Draw the picture, and print the tables and answers, or JSON."""
+    from zoo_core.advising.report import JSON, to_dict
+    from zoo_core.cli.advising import show_advice
 
-    picture = answers.with_suffix(".png")
-    with optional_picture(picture, lambda text: warn([text])):
+    def draw(picture: Path) -> None:
         from zoo_core.advising.picture import draw
 
         draw(picture, advice)
+
+    drawn = draw_if_possible((advice.directory / JSON).with_suffix(".png"), draw)
+    if as_json:
+        print_json(to_dict(advice))
+    else:
+        show_advice(advice, drawn=drawn)
 
 
 def _agree(networks: list[Network], *, named: bool, yes: bool) -> None:

@@ -4,122 +4,75 @@ tables, the answers and the recommended command."""
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.common import bar_on, console, print_columns, warn
-from zoo_core.cli.comparing import CellBar, interval_text
+from zoo_core.cli.cells import CellsScreen
+from zoo_core.cli.common import print_columns, warn
+from zoo_core.cli.comparing import interval_text
 from zoo_core.errors import printable
-from zoo_core.wording import duration, percent, quoted, short_seconds
+from zoo_core.wording import duration, percent, quoted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rich.progress import Progress
-
     from zoo_core.advising.advice import Advice, Doubt
     from zoo_core.advising.frozen_case import Measured
     from zoo_core.advising.networks import Network
     from zoo_core.advising.probe import Probe
     from zoo_core.advising.sample import Sample
     from zoo_core.choosing.cells import Failure
-    from zoo_core.choosing.elsewhere import Trained
     from zoo_core.choosing.grid import Cell
-    from zoo_core.training.job import Job
 
 MOST_NETWORKS = 20  # that stand in the table; `--json` has all
 SHOWN_BOUNDARIES = 3  # of the chosen network; the picture and `--json` have all
 
 
-class AdviceScreen:
+class AdviceScreen(CellsScreen):
     """Shows the networks and the trials on standard error."""
 
-    def __init__(self, folder: Path, sample: Sample) -> None:
-        self.folder, self.sample = folder, sample
-        self.screen = console(error=True)
-        self.title = ""
-        self.network_bar: Progress | None = None
-        self.task: Any = None
-        self.bar: CellBar | None = None
+    def __init__(self, sample: Sample) -> None:
+        super().__init__()
+        self.sample = sample
+        self.network = ""
 
     def __enter__(self) -> AdviceScreen:
         from zoo_core.data.findings import findings
 
         for finding in findings(self.sample.source):
-            self._print(f"note: {finding}")
+            self.message(f"note: {finding}")
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop()
-
     def begin_network(self, number: int, count: int, network: Network) -> None:
-        self.title = f"network {number}/{count}  {printable(network.name)}"
+        self.network = f"network {number}/{count}  {network.name}"
 
     def on_features(self, done: int, total: int) -> None:
-        self._move("features", done, total)
+        self.move(self.network, "features", done, total)
 
     def on_heads(self, done: int, total: int) -> None:
-        self._move("heads", done, total)
+        self.move(self.network, "heads", done, total)
 
     def end_network(self, network: Network, outcome: Measured | Failure) -> None:
         from zoo_core.choosing.cells import Failure
 
-        self._stop()
+        self.stop()
         if isinstance(outcome, Failure):
             told = f"failed: {outcome.reason}"
         else:
             told = f"{percent(outcome.last.accuracy)} with a head on its features"
             if outcome.seconds_per_image:
                 told += f" ({1000 * outcome.seconds_per_image:.0f} ms an image)"
-        self._print(f"{self.title}: {told}")
+        self.message(f"{self.network}: {told}")
 
-    def begin(self, number: int, cell: Cell) -> CellBar:
-        self._stop()
-        self.title = printable(_trial_title(cell))
-        self.bar = CellBar(self.screen, self.title)
-        return self.bar
+    def title(self, cell: Cell) -> str:
+        epochs = f", {cell.config.epochs} epochs" if cell.config.epochs else ""
+        return f"{cell.candidate.strategy}{epochs}, fold {cell.config.fold.replace('/', ' of ')}"
 
-    def show(self, job: Job) -> None:
-        if self.bar is not None:
-            self.bar.epochs = job.plan.epochs
-
-    def end(self, cell: Cell, outcome: Trained | Failure) -> None:
-        from zoo_core.choosing.cells import Failure
-
-        self._stop()
-        if isinstance(outcome, Failure):
-            told = f"failed: {outcome.reason}"
-        else:
-            told = f"{percent(outcome.score)} ({short_seconds(outcome.seconds)} s)"
-        self._print(f"trial  {self.title}: {told}")
-
-    def progress(self, done: int, total: int) -> None:
-        self._move("trials", done, total)
-
-    def message(self, text: str) -> None:
-        self._print(text)
-
-    def _move(self, name: str, done: int, total: int) -> None:
-        if self.network_bar is None:
-            self.network_bar = bar_on(self.screen)
-            self.task = self.network_bar.add_task("", total=total)
-            self.network_bar.start()
-        self.network_bar.update(self.task, description=f"{self.title}: {name}", completed=done, total=total)
-
-    def _stop(self) -> None:
-        if self.network_bar is not None:
-            self.network_bar.stop()
-        if self.bar is not None:
-            self.bar.close()
-        self.network_bar = self.bar = None
-
-    def _print(self, text: str) -> None:
-        self.screen.print("\n".join(printable(line) for line in text.split("\n")), markup=False, soft_wrap=True)
+    def place(self, cell: Cell) -> str:
+        return "trial"
 
 
-def show_advice(advice: Advice) -> None:
-    """Print the tables and the answers to standard output."""
+def show_advice(advice: Advice, *, drawn: bool) -> None:
+    """Print the tables and the answers to standard output; the picture is named if it was drawn."""
     sample = advice.sample
     click.echo()
     looked = "" if sample.is_whole else f", of {sample.available:,}"
@@ -139,7 +92,8 @@ def show_advice(advice: Advice) -> None:
     warn(f"failed: {one.title}: {one.reason}" for one in (*advice.case.failures, *advice.tuning.failures))
     folder = quoted(advice.directory)
     runs = f", and a run for each trial (`zoo runs {folder}`)" if advice.tuning.trials else ""
-    click.echo(f"In {printable(folder)}: advise.png, advise.json with every stage boundary{runs}.")
+    picture = "advise.png, " * drawn
+    click.echo(f"In {printable(folder)}: {picture}advise.json with every stage boundary{runs}.")
 
 
 def _show_networks(advice: Advice) -> None:
@@ -199,12 +153,14 @@ def _situation_text(advice: Advice) -> str:
     situation, sample = advice.situation, advice.sample
     size = "many" if situation.is_large else "few"
     alike = "similar to" if situation.is_similar else "different from"
+    share = f"{100 * situation.similarity:.0f} %" if situation.similarity > 0 else "none"
+    removed = f"the last stage removes {share} of the"
     return (
         f"How much data: {situation.images_per_class:,.0f} images a class ({sample.available:,} in {sample.classes} "
         f"classes): {size}, for {advice.network.network.name} has one image for every 100 parameters from "
         f"{situation.many:,.0f} on.\n"
-        f"How similar to the images of the weights: the last stage removes {100 * situation.similarity:.0f} % of the "
-        f"mistakes that the features of the first half make: {alike} them (half is the line).\n"
+        f"How similar to the images of the weights: {removed} mistakes that the features of the first half make: "
+        f"{alike} them (half is the line).\n"
         f"The rule of thumb there: {situation.rule}."
     )
 
@@ -259,8 +215,3 @@ def _doubt_text(doubt: Doubt) -> str:
     if doubt.command is None or doubt.seconds is None:
         return f"{told} No one command compares them, because their weights have different names."
     return f"{told} To decide, in about {duration(doubt.seconds)}:\n  `{doubt.command}`"
-
-
-def _trial_title(cell: Cell) -> str:
-    epochs = f", {cell.config.epochs} epochs" if cell.config.epochs else ""
-    return f"{cell.candidate.strategy}{epochs}, fold {cell.config.fold.replace('/', ' of ')}"

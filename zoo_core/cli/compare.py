@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zoo_core.choosing.grid import AXES, PLURALS, check_names, make_grid, split_shares, split_values
-from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of, warn
+from zoo_core.cli.cells import draw_if_possible, end_cells, out_option
+from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of
 from zoo_core.cli.comparing import CellScreen, show_comparison
 from zoo_core.cli.options import (
     COMPLETED,
     Command,
     Option,
+    asked_settings,
     config_option,
-    given_settings,
     setting_options_without,
 )
 from zoo_core.cli.runners import executor_for, runner_options
@@ -24,7 +25,6 @@ from zoo_core.data.places import slug
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import ZooError
 from zoo_core.paths import json_text, user_path, write_text
-from zoo_core.settings import read_settings
 
 if TYPE_CHECKING:
     from zoo_core.choosing.comparison import Comparison
@@ -69,14 +69,7 @@ def axis_option(axis: str) -> Callable[[F], F]:
     metavar="A,B,...",
     help="Shares of the training images, for learning curves: 0.05,0.2,1.",
 )
-@click.option(
-    "--out",
-    cls=Option,
-    group=GRID,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of the comparison.  [default: runs/compare-DATA]",
-)
+@out_option(GRID, "comparison", "compare")
 @runner_options
 @setting_options_without(*AXES, "fold", "train_share", "out")
 @config_option
@@ -111,10 +104,8 @@ def compare(
         raise ZooError("each training of zoo compare is one process. Start it without torchrun; --jobs trains several.")
     texts = {axis: chosen.pop(PLURALS[axis]) for axis in AXES}
     values = {axis: split_values(axis, text) for axis, text in texts.items() if text is not None}
-    asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, chosen)}
+    asked = asked_settings(ctx, config, chosen, values)
     asked.pop("out", None)
-    if "backbone" not in {**asked, **values}:
-        raise click.UsageError("Missing option '--backbone'. `zoo list` shows all backbones.", ctx)
     shares = () if fractions is None else split_shares(fractions)
     grid = make_grid(asked, values, seeds=seeds, folds=folds, shares=shares)
     catalog = catalog_of(ctx)
@@ -127,7 +118,6 @@ def compare(
     from zoo_core.choosing.folder import ANSWERS, Folder
     from zoo_core.choosing.order import shallow_first
     from zoo_core.choosing.results import read_results
-    from zoo_core.training.stopping import Interrupted, stopped_by
 
     grid = shallow_first(grid, catalog)
     data = grid.cells[0].config.data_text
@@ -147,27 +137,17 @@ def compare(
         if aside is not None:
             screen.message(f"the answers of other choices that were here are now {aside.name}")
         write_text(folder.root / ANSWERS, json_text(comparison.to_dict()))
+    drawn = draw_if_possible((folder.root / ANSWERS).with_suffix(".png"), lambda picture: _draw(picture, comparison))
     if as_json:
         print_json(comparison.to_dict())
     else:
-        show_comparison(comparison)
-    _draw(comparison)
-    if outcome.stopped_by is not None:
-        word = stopped_by(outcome.stopped_by)
-        raise Interrupted(f"{word}; all that was done is kept. Go on: give the same command again.", outcome.stopped_by)
-    if not comparison.results.cells:
-        failed = [f"no training was finished. The first failed: {one.reason}" for one in outcome.failures]
-        raise ZooError([*failed, *comparison.results.faults][0])
-    if outcome.failures:
-        ctx.exit(1)
+        show_comparison(comparison, drawn=drawn)
+    failed = [f"no training was finished. The first failed: {one.reason}" for one in outcome.failures]
+    nothing = None if comparison.results.cells else next(iter([*failed, *comparison.results.faults]), None)
+    end_cells(ctx, outcome.stopped_by, outcome.failures, nothing)
 
 
-def _draw(comparison: Comparison) -> None:
-    from zoo_core.choosing.folder import ANSWERS
-    from zoo_core.runs.pictures import optional_picture
+def _draw(picture: Path, comparison: Comparison) -> None:
+    from zoo_core.choosing.picture import draw
 
-    picture = (comparison.directory / ANSWERS).with_suffix(".png")
-    with optional_picture(picture, lambda text: warn([text])):
-        from zoo_core.choosing.picture import draw
-
-        draw(picture, comparison)
+    draw(picture, comparison)

@@ -9,23 +9,16 @@ import click
 
 from zoo_core.choosing.commands import command
 from zoo_core.choosing.grid import Cell, Grid, settings_asked
-from zoo_core.cli.common import console, print_columns, warn
-from zoo_core.cli.running import TrainingScreen
+from zoo_core.cli.cells import CellsScreen
+from zoo_core.cli.common import print_columns, warn
 from zoo_core.errors import printable
 from zoo_core.wording import human_count, megabytes, percent, quoted, short_seconds
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from zoo_core.choosing.cells import Failure
     from zoo_core.choosing.comparison import Comparison, Difference, Level, WithoutPretraining
-    from zoo_core.choosing.elsewhere import Trained
     from zoo_core.choosing.folder import Folder
     from zoo_core.data.sources import Source
-    from zoo_core.runs.epochs import EpochReport
     from zoo_core.tasks.metrics import Metric
-    from zoo_core.training.job import Job
-
 
 PARTS = {"val": "validation"}
 """The names of parts in sentences, where they differ from those in JSON."""
@@ -35,13 +28,12 @@ _TRAININGS = ", without the variation of trainings, which --seeds 3 measures"
 """For an interval from one training of each candidate."""
 
 
-class CellScreen:
+class CellScreen(CellsScreen):
     """Shows the trainings of a grid on standard error."""
 
     def __init__(self, grid: Grid, folder: Folder, source: Source) -> None:
+        super().__init__()
         self.grid, self.folder, self.source = grid, folder, source
-        self.screen = console(error=True)
-        self.bar: CellBar | None = None
 
     def __enter__(self) -> CellScreen:
         from zoo_core.data.arrange import arranged
@@ -51,74 +43,22 @@ class CellScreen:
         sizes = {"candidate": grid.candidates, "seed": grid.seeds, "fraction": grid.shares}
         counts = [f"{len(own)} {word}{'s' if len(own) > 1 else ''}" for word, own in sizes.items()]
         counts += [f"{grid.folds} folds"] if grid.folds else []
-        self._print(f"{total} trainings: {' x '.join(counts)}; in {self.folder.root}")
+        self.message(f"{total} trainings: {' x '.join(counts)}; in {self.folder.root}")
         for finding in findings(arranged(self.source, grid.cells[0].config)):
-            self._print(f"note: {finding}")
+            self.message(f"note: {finding}")
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
+    def title(self, cell: Cell) -> str:
+        return self.grid.title(cell)
 
-    def begin(self, number: int, cell: Cell) -> TrainingScreen:
-        self.bar = CellBar(self.screen, printable(self.grid.title(cell)))
-        return self.bar
-
-    def show(self, job: Job) -> None:
-        if self.bar is not None:
-            self.bar.epochs = job.plan.epochs
-
-    def end(self, cell: Cell, outcome: Trained | Failure) -> None:
-        from zoo_core.choosing.cells import Failure
-        from zoo_core.tasks import task_named
-
-        if self.bar is not None:
-            self.bar.close()
-        if isinstance(outcome, Failure):
-            told = f"failed: {outcome.reason}"
-        else:
-            told = f"{task_named(outcome.task).metric.text(outcome.score)} ({short_seconds(outcome.seconds)} s)"
+    def place(self, cell: Cell) -> str:
         cells = self.grid.cells
-        place = f"{cells.index(cell) + 1:>{len(str(len(cells)))}}/{len(cells)}"
-        self._print(f"{place}  {self.grid.title(cell)}: {told}")
-
-    def progress(self, done: int, total: int) -> None:
-        self.bar = self.bar or CellBar(self.screen, "trainings")
-        self.bar.count(done, total)
-
-    def message(self, text: str) -> None:
-        self._print(text)
-
-    def _print(self, text: str) -> None:
-        self.screen.print("\n".join(printable(line) for line in text.split("\n")), markup=False, soft_wrap=True)
+        return f"{cells.index(cell) + 1:>{len(str(len(cells)))}}/{len(cells)}"
 
 
-class CellBar(TrainingScreen):
-    """The bar of one training, without the lines of its epochs."""
-
-    def __init__(self, screen: Console, title: str) -> None:
-        super().__init__(screen)
-        self.title = title
-
-    def on_epoch(self, report: EpochReport) -> None:
-        pass
-
-    def count(self, done: int, total: int) -> None:
-        """Trainings elsewhere: so many have ended."""
-        super()._move(f"{self.title}: {done} of {total}", done, total)
-
-    def message(self, text: str) -> None:
-        from zoo_core.training.run import STOPPING
-
-        if text == STOPPING:
-            super().message(text)
-
-    def _move(self, name: str, done: int, total: int) -> None:
-        super()._move(f"{self.title}: {name}", done, total)
-
-
-def show_comparison(comparison: Comparison) -> None:
-    """Print the table, the answers and the next step to standard output."""
+def show_comparison(comparison: Comparison, *, drawn: bool) -> None:
+    """Print the table, the answers and the next step to standard output; the picture is named if it
+    was drawn."""
     from zoo_core.tasks import task_named
 
     results = comparison.results
@@ -142,7 +82,8 @@ def show_comparison(comparison: Comparison) -> None:
     warn(comparison.notes)
     warn(f"failed: {one.title}: {one.reason}" for one in comparison.failures)
     folder = quoted(comparison.directory)
-    click.echo(f"In {printable(folder)}: compare.png, compare.json, and a run for each training (`zoo runs {folder}`).")
+    files = "compare.png, compare.json" if drawn else "compare.json"
+    click.echo(f"In {printable(folder)}: {files}, and a run for each training (`zoo runs {folder}`).")
     if results.grid.folds and results.largest[0].share == results.grid.shares[-1]:
         click.echo(f"The best, trained on all images: `{_finetune_command(comparison)}`")
 

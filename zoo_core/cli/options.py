@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -149,10 +149,13 @@ config_option = click.option(
 )
 
 
-def asked_settings(ctx: click.Context, config: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a config file and of the command line. Raises UsageError where no backbone is among them."""
+def asked_settings(
+    ctx: click.Context, config: Path | None, settings: dict[str, Any], others: Collection[str] = ()
+) -> dict[str, Any]:
+    """The settings of a config file and of the command line. Raises UsageError where no backbone is
+    among them, nor among the names of `others`."""
     asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, settings)}
-    if "backbone" not in asked:
+    if "backbone" not in {*asked, *others}:
         raise click.UsageError("Missing option '--backbone'. `zoo list` shows all backbones.", ctx)
     return asked
 
