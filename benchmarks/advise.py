@@ -1,15 +1,15 @@
-"""What `zoo advise` recommends, against the best of a grid, the static ranking and the default.
+"""The recommendation of `zoo advise` against the best of a grid, the static ranking and the default.
 
     python benchmarks/stamps.py STAMPS
     python benchmarks/advise.py STAMPS PHOTOS [--size 128] [--networks efficientnet_lite0,efficientnet_lite1,efficientnet_lite2]
 
 STAMPS is a folder of classes, of which a fifth is the test part. PHOTOS has the folders train/, val/ (or validation/) and
-test/: github.com/alexeygrigorev/clothing-dataset-small for the figures of README.md. It is taken with 20 and with 5 training
-images of each class, and whole. The bundled images, 20 a class, are written out as files, with their validation part as test
+test/, as github.com/alexeygrigorev/clothing-dataset-small has. It is taken with 20 and with 5 training images of each class,
+and whole. The bundled images, 20 a class, are written out as files, with their validation part as test
 part. On the small sets the grid has every stage boundary of every network as a frozen base with a head, and every network
 with the last stage, the last two, and all stages trained. On the whole PHOTOS it has the frozen bases alone.
 
-Every candidate is trained without the test part and measured on it. The regret of a choice is the best of these test
+Every candidate is trained on the training part and measured on the test part. The regret of a choice is the best of these test
 accuracies less its own: the maximum of so many noisy numbers, which is a little too high. The grid's seconds count the
 forward pass of each network once, whatever the number of candidates that read its features. The advice has a cache of its
 own, and as its budget a twentieth of the grid's seconds. Tau is Kendall's, between the out-of-fold accuracies of the advice
@@ -19,7 +19,6 @@ and the test accuracies of the same frozen candidates; its interval is a bootstr
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import shutil
 import tempfile
@@ -34,6 +33,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from defaults import few_of_each_class
 
 import zoo_core
 from solved import with_folds
@@ -45,9 +45,8 @@ from zoo_core.advising.session import Session
 from zoo_core.builtin import FittedOptions
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.choosing.folder import Folder
-from zoo_core.data.arrange import Joined
+from zoo_core.data.arrange import Joined, arranged
 from zoo_core.data.bundled import fashion_small
-from zoo_core.data.folders import read_folders
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Part, Source
 from zoo_core.embedding import POOLED
@@ -97,10 +96,10 @@ def main() -> None:
         stamps = Path(shutil.copytree(arguments.stamps, folder / arguments.stamps.name))
         photos = Path(shutil.copytree(arguments.photos, folder / arguments.photos.name))
         sets = {
-            f"{photos.name}, 5 a class": few_of_each_class(photos, 5, arguments.seed),
-            f"{photos.name}, 20 a class": few_of_each_class(photos, 20, arguments.seed),
+            f"{photos.name}, 5 a class": few_of_each_class(photos, arguments.seed, 5),
+            f"{photos.name}, 20 a class": few_of_each_class(photos, arguments.seed),
             stamps.name: with_folds(stamps, arguments.seed)[0],
-            "bundled, 20 a class": few_of_each_class(written_out(folder / "bundled"), 20, arguments.seed),
+            "bundled, 20 a class": few_of_each_class(written_out(folder / "bundled"), arguments.seed),
             f"{photos.name}, whole: frozen bases alone": photos,
         }
         header = f"{'':<40}{'best':>7}{'advise':>8}{'static':>8}{'default':>8}{'grid s':>8}{'advise s':>9}"
@@ -173,19 +172,20 @@ def run_grid(
 def frozen_candidates(
     config: zoo_core.FinetuneConfig, source: Source, catalog: Catalog
 ) -> Iterator[tuple[str, BoolArray]]:
-    """Each stage boundary of a network with the answers of a head that was fitted to all but the test images."""
-    parts = [source.parts[name] for name in ("train", "val", "test") if name in source.parts]
-    everything = Part(Joined(tuple(part.images for part in parts)), np.concatenate([part.targets for part in parts]))
-    trained = len(everything) - len(source.parts["test"])
-    targets = torch.from_numpy(everything.targets)
+    """Each stage boundary of a network with the answers of a head that was fitted to the training images, as those of
+    trainings are."""
+    own = arranged(source, config).parts
+    train, test = own["train"], own["test"]
+    both = Part(Joined((train.images, test.images)), np.concatenate([train.targets, test.targets]))
+    targets = torch.from_numpy(both.targets)
     embedder = open_embedder(config.backbone, config, POOLED, catalog)
-    boundaries = compute_boundaries(embedder, everything, lambda done, total: None)
+    boundaries = compute_boundaries(embedder, both, lambda done, total: None)
     for stage, array in boundaries:
         features = torch.from_numpy(array)
         head: Any = logreg(FittedOptions(), in_channels=features.shape[1], num_outputs=len(source.classes))
-        head.fit(features[:trained], targets[:trained], config.seed)
+        head.fit(features[: len(train)], targets[: len(train)], config.seed)
         with torch.inference_mode():
-            yield stage, (head.output(features[trained:]).argmax(1) == targets[trained:]).numpy()
+            yield stage, (head.output(features[len(train) :]).argmax(1) == targets[len(train) :]).numpy()
     boundaries.close()
 
 
@@ -245,22 +245,6 @@ def tau_b(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> fl
     ]
     untied = sum(a != 0 for a, _ in signs) * sum(b != 0 for _, b in signs)
     return float(sum(a * b for a, b in signs) / np.sqrt(untied)) if untied else 0.0
-
-
-def few_of_each_class(photos: Path, count: int, seed: int) -> Path:
-    """Write a CSV file that names so many training images of each class, a quarter as many for validation, and all test
-    images."""
-    source, generator = read_folders(photos), np.random.default_rng(seed)
-    table = photos / f"few-{count}-{seed}.csv"
-    with table.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "class", "part"])
-        for name, part in source.parts.items():
-            most = {"train": count, "val": -(-count // 4), "test": len(part)}[name]
-            for label, title in enumerate(source.classes):
-                for index in generator.permutation(np.flatnonzero(part.targets == label))[:most]:
-                    writer.writerow([Path(part.images.name(int(index))), title, name])
-    return table
 
 
 def written_out(root: Path) -> Path:

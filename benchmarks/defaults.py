@@ -82,17 +82,18 @@ def main() -> None:
             raise SystemExit(f"error: {error}") from None
 
 
-def few_of_each_class(photos: Path, seed: int) -> Path:
-    """Write a CSV file that names some training and validation images of each class, and all test images."""
+def few_of_each_class(photos: Path, seed: int, count: int = 20) -> Path:
+    """Write a CSV file that names so many training images of each class, a quarter as many for validation, and all test
+    images."""
     source, generator = read_folders(photos), np.random.default_rng(seed)
-    table = photos / f"few-{seed}.csv"
+    table = photos / f"few-{count}-{seed}.csv"
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "class", "part"])
         for name, part in source.parts.items():
-            count = {"train": 20, "val": 5, "test": len(part)}[name]
+            most = {"train": count, "val": -(-count // 4), "test": len(part)}[name]
             for label, title in enumerate(source.classes):
-                for index in generator.permutation(np.flatnonzero(part.targets == label))[:count]:
+                for index in generator.permutation(np.flatnonzero(part.targets == label))[:most]:
                     writer.writerow([Path(part.images.name(int(index))), title, name])
     return table
 

@@ -195,7 +195,7 @@ def test_ctrl_c_shows_the_networks_that_are_there(
     assert "The network: lenet5, the only one here" in capsys.readouterr().out
 
 
-def test_what_cannot_be_advised_on_is_told_with_a_next_step(tmp_path: Path, photos: Path) -> None:
+def test_requests_that_have_no_advice_are_refused_with_a_next_step(tmp_path: Path, photos: Path) -> None:
     table = make_table(tmp_path / "table", "path,warmth", lambda kind, number: f"{number}.5", count=4)
     for arguments, message in (
         (("--data", table), "for images with one class each.*for regression.*zoo compare"),

@@ -9,12 +9,13 @@ from torch.nn import functional
 
 from advising.support import TARGETS, measured, probe_of
 from zoo_core.advising.advice import Situation, standard_error
-from zoo_core.advising.frozen_case import FrozenCase, choose, paired, similarity
+from zoo_core.advising.frozen_case import FrozenCase, choose, similarity
 from zoo_core.advising.networks import Network, find_networks, networks_named, static_ranking
 from zoo_core.advising.probe import out_of_fold
 from zoo_core.advising.rungs import Cost, Rungs, plan_rungs, seconds_needed, survivors
 from zoo_core.advising.sample import MOST_IMAGES, sampled
 from zoo_core.catalog import Catalog
+from zoo_core.choosing.statistics import paired
 from zoo_core.data.arrange import parse_fold
 from zoo_core.errors import UsageError
 from zoo_core.model.solvers import DECAYS, solve

@@ -63,7 +63,7 @@ def test_the_h_score_is_the_trace_of_its_formula(sample: Sample) -> None:
     assert h_score(features, targets, classes) == pytest.approx(expected)
 
 
-def test_sfda_is_what_the_equations_of_the_paper_give(sample: Sample) -> None:
+def test_sfda_follows_the_equations_of_the_paper(sample: Sample) -> None:
     """Word for word: eigenvectors of the scatter between classes, image by image."""
     features, targets, classes = sample
     features = 0.3 * features  # so that the regularisation counts

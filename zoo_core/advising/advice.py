@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo_core.advising.frozen_case import Choice, FrozenCase, Measured, Paired, paired, right, similarity
+from zoo_core.advising.frozen_case import Choice, FrozenCase, Measured, right, similarity
 from zoo_core.advising.networks import Network, static_ranking
 from zoo_core.advising.rungs import FINAL_EPOCHS, seconds_needed
 from zoo_core.advising.sample import FOLDS, Sample
 from zoo_core.advising.strategies import FROZEN_BASE, HEAD, VIEWS, Trial, Tuning
 from zoo_core.choosing.commands import command
 from zoo_core.choosing.grid import settings_asked
+from zoo_core.choosing.statistics import Paired, paired
 from zoo_core.data.places import absolute_place
 from zoo_core.training.defaults import PARAMETERS_PER_IMAGE
 

@@ -22,8 +22,7 @@ from zoo_core.advising.sample import Sample
 from zoo_core.attribution import naming_plugins
 from zoo_core.catalog import Catalog
 from zoo_core.choosing.cells import Failure
-from zoo_core.choosing.comparison import SURE
-from zoo_core.choosing.statistics import mcnemar, newcombe
+from zoo_core.choosing.statistics import BoolArray, paired
 from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import Embedder, open_embedder
 from zoo_core.errors import UsageError, ZooError, reason_of
@@ -38,8 +37,6 @@ VERSION = 1
 """Grows when probes get other numbers from the same features: those written before are not read."""
 FROZEN = "frozen"
 """The folder of the probes in that of an advice."""
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Watching(Protocol):
@@ -92,23 +89,6 @@ class FrozenCase:
 
     def of(self, name: str) -> Measured:
         return next(one for one in self.measured if one.network.name == name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Paired:
-    """Two sets of answers on the same images: the difference of their accuracies with Newcombe's
-    interval, and McNemar's p."""
-
-    images: int
-    difference: float
-    interval: tuple[float, float]
-    first_only: int
-    second_only: int
-    p: float
-
-    @property
-    def differ(self) -> bool:
-        return self.p < SURE and not self.interval[0] <= 0 <= self.interval[1]
 
 
 @dataclass(frozen=True)
@@ -180,21 +160,6 @@ def right(one: Probe, targets_N: npt.NDArray[np.int64]) -> BoolArray:
     """Whether each image (N) was answered rightly."""
     right_N: BoolArray = np.asarray(one.answers) == targets_N
     return right_N
-
-
-def paired(first_N: BoolArray, second_N: BoolArray) -> Paired:
-    """Compare two sets of answers on the same images."""
-    both, first_only, second_only = (
-        int(mask.sum()) for mask in (first_N & second_N, first_N & ~second_N, second_N & ~first_N)
-    )
-    return Paired(
-        images=len(first_N),
-        difference=(first_only - second_only) / len(first_N),
-        interval=newcombe(both, first_only, second_only, len(first_N) - both - first_only - second_only),
-        first_only=first_only,
-        second_only=second_only,
-        p=mcnemar(first_only, second_only),
-    )
 
 
 def similarity(measured: Measured) -> float:

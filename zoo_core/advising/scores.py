@@ -60,7 +60,8 @@ def logme(features_NF: FloatArray, targets_N: Labels, classes: int) -> float:
 
 
 def h_score(features_NF: FloatArray, targets_N: Labels, classes: int) -> float:
-    """The share of the features' variance that classes explain: tr(C^-1 B), shrunk.
+    """The variance of the features between classes, in units of their whole variance and summed
+    over directions: tr(C^-1 B), shrunk.
 
     Bao et al.: An Information-Theoretic Approach to Transferability in Task Transfer Learning. ICIP
     2019: C is the covariance of the features, B that of the means of their classes. Shrunk, as

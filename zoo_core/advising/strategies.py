@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_core.advising.frozen_case import VERSION, Measured, Paired, paired
+from zoo_core.advising.frozen_case import VERSION, Measured
 from zoo_core.advising.rungs import FINAL_EPOCHS, Cost, Rungs, plan_rungs, survivors
 from zoo_core.advising.sample import FOLDS, Sample
 from zoo_core.attribution import naming_plugins
@@ -22,6 +22,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.choosing.cells import Failure, Watching, train_cells
 from zoo_core.choosing.folder import Folder
 from zoo_core.choosing.grid import Candidate, Cell, Grid, settings_asked
+from zoo_core.choosing.statistics import Paired, paired
 from zoo_core.errors import ZooError, reason_of
 from zoo_core.frozen.storage_types import EXACT
 from zoo_core.json_index import read_index, write_index

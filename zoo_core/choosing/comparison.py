@@ -18,18 +18,17 @@ from zoo_core.choosing.grid import Candidate
 from zoo_core.choosing.results import Results, Row, doubts
 from zoo_core.choosing.statistics import (
     FloatArray,
+    Paired,
     images_to_reach,
     mcnemar,
-    newcombe,
+    paired,
     resampled_scores,
 )
 from zoo_core.tasks import task_named
 
-SURE = 0.05  # the p below which two candidates differ: the usual one
-
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class Difference(Paired):
     """The best candidate against the next on the same images.
 
     With one seed `interval` is Newcombe's and `p` McNemar's. With several an image counts for the
@@ -38,16 +37,6 @@ class Difference:
 
     first: Candidate
     second: Candidate
-    images: int
-    difference: float
-    interval: tuple[float, float]
-    first_only: int
-    second_only: int
-    p: float
-
-    @property
-    def differ(self) -> bool:
-        return self.p < SURE and self.difference > 0 and self.interval[0] > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,22 +135,25 @@ def difference_of(results: Results) -> Difference | None:
     shared = np.isfinite(by_repeat_RN).any(axis=0)
     if not shared.any():
         return None
-    gain_N: FloatArray = np.nanmean(by_repeat_RN[:, shared], axis=0)
-    first_only, second_only = int((gain_N > 0).sum()), int((gain_N < 0).sum())
     if len(results.grid.seeds) == 1:
-        both = int(((first + second)[0, shared] == 2).sum())
-        interval = newcombe(both, first_only, second_only, len(gain_N) - both - first_only - second_only)
+        pair = paired(first[0, shared] == 1, second[0, shared] == 1)
     else:
-        asked_of_both = np.where(np.isfinite(by_repeat_RN), [first, second], np.nan)
-        (first_B,), (second_B,) = resampled_scores(asked_of_both[:, np.newaxis])
-        low, high = np.nanpercentile(first_B - second_B, [2.5, 97.5])
-        interval = float(low), float(high)
-    return Difference(
-        first=rows[0].candidate,
-        second=rows[1].candidate,
+        pair = _repeatedly_paired(first, second)
+    return Difference(first=rows[0].candidate, second=rows[1].candidate, **vars(pair))
+
+
+def _repeatedly_paired(first_RN: FloatArray, second_RN: FloatArray) -> Paired:
+    """Compare the answers of several seeds on the images that both answered."""
+    by_repeat_RN = first_RN - second_RN
+    gain_N: FloatArray = np.nanmean(by_repeat_RN[:, np.isfinite(by_repeat_RN).any(axis=0)], axis=0)
+    first_only, second_only = int((gain_N > 0).sum()), int((gain_N < 0).sum())
+    asked_of_both = np.where(np.isfinite(by_repeat_RN), [first_RN, second_RN], np.nan)
+    (first_B,), (second_B,) = resampled_scores(asked_of_both[:, np.newaxis])
+    low, high = np.nanpercentile(first_B - second_B, [2.5, 97.5])
+    return Paired(
         images=len(gain_N),
         difference=float(gain_N.mean()),
-        interval=interval,
+        interval=(float(low), float(high)),
         first_only=first_only,
         second_only=second_only,
         p=mcnemar(first_only, second_only),

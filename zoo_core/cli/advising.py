@@ -71,7 +71,7 @@ class AdviceScreen(CellsScreen):
         return "trial"
 
 
-def show_advice(advice: Advice, *, drawn: bool) -> None:
+def show_advice(advice: Advice, *, drawn: bool = True) -> None:
     """Print the tables and the answers to standard output; the picture is named if it was drawn."""
     sample = advice.sample
     click.echo()

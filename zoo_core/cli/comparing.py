@@ -56,7 +56,7 @@ class CellScreen(CellsScreen):
         return f"{cells.index(cell) + 1:>{len(str(len(cells)))}}/{len(cells)}"
 
 
-def show_comparison(comparison: Comparison, *, drawn: bool) -> None:
+def show_comparison(comparison: Comparison, *, drawn: bool = True) -> None:
     """Print the table, the answers and the next step to standard output; the picture is named if it
     was drawn."""
     from zoo_core.tasks import task_named

@@ -106,5 +106,5 @@ def _remote(catalog: Catalog, on: str, jobs: int | str, message: Callable[[str],
         executor = resolve(choice.spec.start)(choice.options)
         if not isinstance(executor, Executor):
             raise TypeError(f"it gave {brief(executor)}, not a concurrent.futures.Executor")
-    message(f"trained on {choice}")
+    message(f"trainings run on {choice}")
     return executor
