@@ -131,8 +131,7 @@ def difference_of(results: Results) -> Difference | None:
         return None
     if np.nansum(first - second) < 0:  # on the shared images alone
         rows, first, second = [rows[1], rows[0]], second, first
-    by_repeat_RN = first - second
-    shared = np.isfinite(by_repeat_RN).any(axis=0)
+    shared = np.isfinite(first - second).any(axis=0)
     if not shared.any():
         return None
     if len(results.grid.seeds) == 1:
