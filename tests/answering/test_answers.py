@@ -18,7 +18,7 @@ from PIL import Image
 
 import zoo_core
 from helpers import Zoo, make_photos
-from zoo_core.answering.files import AnswerFormat
+from zoo_core.answering.files import AnswerFormat, answers_file
 from zoo_core.answering.images import named_images
 from zoo_core.catalog import Catalog
 from zoo_core.errors import DataError, HubError, UsageError
@@ -164,6 +164,16 @@ def test_the_row_of_each_task(
     assert made.columns() == ["image", *columns, "hint", "problem"]
     assert made.row(Prediction("x.png", prediction, None, (0.5, 0.75))) == ["x.png", *cells, "", ""]
     assert made.row(Prediction("x.png", (), problem="no")) == ["x.png", *[""] * len(cells), "", "no"]
+
+
+@pytest.mark.parametrize("name", ["a\rb.png", "ä,b\n.png"])
+def test_a_row_is_read_back_whatever_the_name(name: str, tmp_path: Path) -> None:
+    """Seen to fail with a carriage return."""
+    made = AnswerFormat(task_named("classification"), ("cat",), 1, False)
+    with answers_file(tmp_path / "answers.csv", made) as write:
+        write(Prediction(name, (("cat", 1.0),)))
+    with (tmp_path / "answers.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["image"] for row in csv.DictReader(file, strict=True)] == [name]
 
 
 def test_every_image_is_read_once(catalog: Catalog, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,6 @@ def test_the_share_lost_to_the_crop_is_that_of_the_resized_image(size: tuple[int
 def test_the_sentence_on_the_crop_counts_images() -> None:
     measures = measure_pixels(source_of(garment(0), garment(1), garment(2, ratio=1.5)), 1)
     assert crop_sentence(measures, PREPROCESSING) == (
-        "33 % of your images lose more than a fifth of their longer side to the centre crop."
+        "33 % of your images lose more than a fifth of their longer side to the centre crop. `--fit pad` keeps them whole."
     )
     assert crop_sentence(measure_pixels(source_of(garment(0)), 1), PREPROCESSING) is None

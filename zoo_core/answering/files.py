@@ -5,7 +5,6 @@ Shapes: K classes, labels or numbers.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo_core.errors import UsageError, printable, shown
-from zoo_core.paths import written_whole
+from zoo_core.csv_rows import csv_writer
+from zoo_core.errors import UsageError, shown
+from zoo_core.paths import check_new_file, written_whole
 from zoo_core.predict import Prediction, Predictor
 from zoo_core.tasks.task import Task
 
@@ -81,8 +81,7 @@ def check_target(target: Path) -> None:
     """Raise UsageError unless answers can be written to this file, which is new."""
     if target.suffix.lower() not in KINDS:
         raise UsageError(f"'{shown(target.name)}' names no kind of file. Give --out a name with {' or '.join(KINDS)}.")
-    if target.exists():
-        raise UsageError(f"{printable(str(target))} exists already. Give another --out, or remove it.")
+    check_new_file(target, "--out")
 
 
 @contextmanager
@@ -98,7 +97,7 @@ def answers_file(target: Path, made: AnswerFormat) -> Iterator[Callable[[Predict
         if target.suffix.lower() == ".jsonl":
             yield lambda prediction: stream.write(json.dumps(made.to_dict(prediction)) + "\n")
             return
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = csv_writer(stream)
         writer.writerow(made.columns())
         yield lambda prediction: writer.writerow(made.row(prediction))
 

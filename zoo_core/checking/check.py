@@ -42,14 +42,15 @@ from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import Embedder, open_embedder
 from zoo_core.embedding.features import open_unscanned
 from zoo_core.errors import DataError, printable
-from zoo_core.settings import FinetuneConfig, TaskChoice
+from zoo_core.settings import CacheType, FinetuneConfig, FitChoice, TaskChoice
+from zoo_core.training.job import with_fit
 from zoo_core.weights_specs import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 Vectors = npt.NDArray[np.float32]
 Found = dict[Kind, list[Suspect]]
 AUTO, NO_BACKBONE = "auto", "none"
 USUAL = Preprocessing(size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-"""The crop of most weights, for a check without a network."""
+"""The crop of most weights, which is supposed where no network has one of its own."""
 FEWEST = 20
 """Images from which a classifier is fitted: a fold holds out a fifth of them."""
 
@@ -71,7 +72,9 @@ def check_data(
     *,
     backbone: str = AUTO,
     weights: str = "default",
+    fit: FitChoice = "auto",
     task: TaskChoice = "auto",
+    cache_dtype: CacheType = "float16",
     cache_gb: float = 10.0,
     device: str = "auto",
     workers: int | None = None,
@@ -86,7 +89,8 @@ def check_data(
 
     `data` are all that `zoo_core.features` takes, images without labels too. `backbone` is a
     backbone or a run, whose cached features trainings share; "auto" is the best installed one whose
-    weights are on this machine, and "none" leaves out the checks that need one. Raises UsageError
+    weights are on this machine, and "none" leaves out the checks that need one. A `fit` of "pad" or
+    "squash" shows networks whole images, so that none is cut off. Raises UsageError
     and WeightsError as `zoo_core.features` does, and DataError where no image can be read.
     """
     catalog, progress = catalog or open_catalog(), progress or Progress()
@@ -95,7 +99,9 @@ def check_data(
         backbone=name,
         data=data,
         weights=weights,
+        fit=fit,
         task=task,
+        cache_dtype=cache_dtype,
         cache_gb=cache_gb,
         device=device,
         workers=workers,
@@ -108,8 +114,8 @@ def check_data(
     if not source.parts:
         raise DataError(f"no image of {printable(source.title)} can be read: {bad[0] if bad else 'there is none'}.")
     images = ImageList(source)
-    measures = measure_pixels(source, workers or default_workers(), progress.measuring)
     vectors, num_computed = _features(embedder, source, progress.computing)
+    measures = measure_pixels(source, workers or default_workers(), progress.measuring)
     places = _neighbours(measures.thumbnails if vectors is None else vectors)
     detailed = measures.shorter >= THUMBNAIL
     near = near_duplicates(places, measures.thumbnails, images.digests, detailed, progress.comparing)
@@ -119,7 +125,7 @@ def check_data(
         UNREADABLE: [Suspect(one.problem, image=one.name, suggestion=DROP if one.name else "") for one in bad],
         **_pair_suspects(images, pairs),
         LABEL: suspected,
-        **_odd_suspects(images, measures, embedder.preprocessing if embedder else USUAL),
+        **_odd_suspects(images, measures, embedder.preprocessing if embedder else with_fit(USUAL, fit)),
         **class_suspects(source),
     }
     return Report(
@@ -130,6 +136,7 @@ def check_data(
         backbone=name if embedder else None,
         left_out=tuple(filter(None, (None if embedder else _without_network(backbone), _too_small(detailed), reason))),
         num_computed=num_computed,
+        is_run=embedder is not None and embedder.is_run,
     )
 
 
@@ -219,6 +226,6 @@ def _without_network(backbone: str) -> str:
         else "no installed backbone has its weights on this machine (`zoo pull NAME` fetches some)"
     )
     return (
-        f"No network was used, because {reason}: near-duplicates were looked for by their thumbnails alone, and labels "
-        "were not checked."
+        f"No network was used, because {reason}: near-duplicates were looked for by their thumbnails alone, labels were "
+        "not checked, and the centre crop is supposed to be that of most networks."
     )

@@ -89,8 +89,9 @@ def crop_sentence(measures: PixelMeasures, preprocessing: Preprocessing) -> str 
     share = float((lost_to_crop(measures.ratio, preprocessing) > LOST).mean())
     if not share:
         return None
-    return f"{share:.0%} of your images lose more than a fifth of their longer side to the centre crop.".replace(
-        "%", " %"
+    return (
+        f"{percent(share, 0)} of your images lose more than a fifth of their longer side to the centre crop. `--fit pad` "
+        "keeps them whole."
     )
 
 

@@ -95,6 +95,8 @@ class Report:
     """Sentences on the checks that could not be made, with the reason."""
     num_computed: int = 0
     """The images that the network computed; the cache had all others."""
+    is_run: bool = False
+    """Whether the network is the base of a run, which may have been trained on these labels."""
 
     def count(self, severity: Severity) -> int:
         """The number of suspects of a severity."""

@@ -8,6 +8,7 @@ import click
 
 from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, progress_of, shown, table
 from zoo_core.errors import UsageError, printable
+from zoo_core.paths import check_new_file
 
 METHODS = ("grad-cam", "hires-cam", "layer-cam")  # those of zoo_core.explaining, which imports torch
 
@@ -56,8 +57,7 @@ def explain(
         raise UsageError(
             f"the picture is a PNG file, and '{printable(str(out))}' does not end in .png. Give another --out."
         )
-    if out.exists():
-        raise UsageError(f"{printable(str(out))} exists already. Give another --out, or remove it.")
+    check_new_file(out, "--out")
     catalog = catalog_of(ctx)
     announce("loading the model")
     from zoo_core.explaining.explain import explain as explain_images

@@ -8,11 +8,21 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, progress_of, shown, table
-from zoo_core.cli.embed import computed_in_words, tell_left_out
+from zoo_core.cli.common import (
+    announce,
+    catalog_of,
+    computed_in_words,
+    console,
+    json_option,
+    print_json,
+    progress_of,
+    shown,
+    table,
+    tell_left_out,
+)
 from zoo_core.cli.options import Command, given_settings, options_of
 from zoo_core.errors import UsageError, printable
-from zoo_core.paths import user_path
+from zoo_core.paths import check_writable, user_path
 from zoo_core.settings import FinetuneConfig
 
 
@@ -103,6 +113,7 @@ def _check_target(out: Path, photo: Path, data: Path, *, is_default: bool) -> No
         )
     if out.exists() and (not is_default or place == photo.resolve() or not _is_drawn(out)):
         raise UsageError(f"{printable(str(out))} exists already. Give another --out, or remove it.")
+    check_writable(out)
 
 
 def _is_drawn(path: Path) -> bool:
