@@ -48,7 +48,7 @@ def test_decisions_leave_images_out_and_give_them_another_class(photos: Path, tm
     before, after = answers(read_folders(photos)), with_fix_list(read_folders(photos), file)
     del before["red/0.jpg"]
     assert answers(after) == before | {"red/1.png": "blue"}
-    assert after.notes == ("Fix list: 1 images left out, 1 with another class.",)
+    assert after.notes == ("Fix list: 1 image left out, 1 with another class.",)
     scanned = scan_images(after)
     assert answers(scanned) == answers(after)
     assert scanned.parts["train"].images.read(0).size == (40, 40)
@@ -137,7 +137,7 @@ def test_a_training_follows_the_list_and_is_measured_as_it_was(
     result = zoo_core.finetune(config, catalog=catalog)
     facts = read_facts(Path("run"))
     assert (sum(facts.data.images.values()), facts.config.fix_list) == (19, str(tmp_path / "fix.csv"))
-    assert "Fix list: 1 images left out, 1 with another class." in facts.data.findings
+    assert "Fix list: 1 image left out, 1 with another class." in facts.data.findings
     monkeypatch.chdir(photos)
     assert zoo_core.evaluate_run(result.directory.name and tmp_path / "run", catalog=catalog).evaluation.images == 4
     other = replace(config, fix_list="none", out=str(tmp_path / "other"), data=str(photos))

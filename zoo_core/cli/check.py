@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zoo_core.checking.report import Finding, Report, Suspect
 
 EXAMPLES = 3  # of a kind in the table
+UNTRAINED = "a pretrained backbone has not seen them"
 FOR_TRAINING = ("weights", "fit", "task", "cache_dtype")
 """The settings that a training needs to read the same data and features."""
 
@@ -157,6 +158,8 @@ def _command(report: Report, data: str, fix_list: Path | None, given: dict[str, 
 def _next_steps(report: Report, page: Path | None, fix_list: Path | None, command: str) -> Iterator[str]:
     """Sentences on the files that were written, and on their use; the command stands on one line,
     to be copied."""
+    if report.is_run:
+        yield f"{report.backbone} was trained on labels. If they are these, it may agree with wrong ones; {UNTRAINED}."
     if report.backbone is not None:
         yield computed_in_words(report.num_computed, len(report.names))
     if page is not None:

@@ -20,6 +20,7 @@ from zoo_core.data.sources import FolderImages, Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, did_you_mean, printable, shown
 from zoo_core.paths import check_new_file, user_path, written_whole
 from zoo_core.tasks import task_named
+from zoo_core.wording import counted
 
 NO_FIX_LIST = "none"
 KEEP, DROP, RELABEL = "keep", "drop", "class:"
@@ -85,7 +86,7 @@ def with_fix_list(source: Source, file: str) -> Source:
         dropped, relabelled = dropped + len(part) - len(left), relabelled + len(labels)
         parts[name] = _taken(Part(part.images, targets), left)
     _check_left(source, parts, file)
-    note = f"Fix list: {dropped} images left out, {relabelled} with another class."
+    note = f"Fix list: {counted(dropped, 'image')} left out, {relabelled:,} with another class."
     return replace(source, parts=parts, notes=(*source.notes, note))
 
 

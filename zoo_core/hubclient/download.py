@@ -10,7 +10,8 @@ from zoo_core.hubclient.guard import guarded_client, origin_of
 
 
 def download(address: str, *, most: int) -> bytes:
-    """The bytes at an address, after at most a few redirects. Raises HubError, also for more than `most` bytes."""
+    """The bytes at an address, after at most a few redirects. Raises HubError, also for more than
+    `most` bytes."""
     subject = scrubbed(address)
     if offline():
         raise HubError(f"{subject}: HF_HUB_OFFLINE forbids the network.")
