@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -43,6 +44,23 @@ class OwnNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
+
+
+class Forgetful(nn.Module):
+    """A stage with a factor that its copy has and its pickle has not."""
+
+    def __init__(self, inner: nn.Module, factor: float = 2.0) -> None:
+        super().__init__()
+        self.inner, self.factor = inner, factor
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Forgetful:
+        return Forgetful(copy.deepcopy(self.inner, memo), self.factor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "factor": 1.0}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) * self.factor
 
 
 def image(size: int, mean: Any = HALF, std: Any = HALF) -> Preprocessing:
@@ -172,6 +190,11 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
         "smallest size",
         lambda p: p.stages(lambda w, x: functional.pad(functional.max_pool2d(w.inner(x), 3, 1), (1, 1, 1, 1))),
         "Output size is too small",
+    ),
+    "step-small": (
+        "smallest size",
+        lambda p: p.facts(size_step=2).stages(lambda w, x: w.inner(x.unflatten(-1, (-1, 4)).flatten(-2)), "stem"),
+        "it takes no images of 6 pixels, and size_step is 2",
     ),
     "bn-functional": ("answers for each image alone", lambda p: p.stages(lambda w, x: norm(w.inner(x))), "alone"),
     "bn-batch-stats": ("answers for each image alone", lambda p: p.stages(lambda w, x: w.inner(norm(x))), ""),
@@ -308,6 +331,11 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
         lambda p: p.stages(lambda w, x: w.inner(x), lock=lambda w, name: setattr(w, name, threading.Lock())),
         "cannot pickle '_thread.lock'",
     ),
+    "forgetful-pickle": (
+        "can be copied",
+        lambda p: p.chains(lambda c: c._modules.update(layer1=Forgetful(c.layer1))),
+        "its pickle gives features",
+    ),
     "shared-parameters": (
         "keeps its stages apart",
         lambda p: p.networks(lambda n: setattr(n.layer2, "extra", next(n.layer1.children()))),
@@ -396,6 +424,21 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
         "published network",
         lambda p: p.chains(lambda c: c.layer2[0].register_forward_hook(lambda m, i, o: o.flip(1))),
         "its outputs are",
+    ),
+    "export-one-batch": (
+        "can be exported",
+        lambda p: p.stages(lambda w, x: w.inner(x) if len(x) == 2 else -w.inner(x)),
+        "batch",
+    ),
+    "export-other": (
+        "can be exported",
+        lambda p: p.stages(lambda w, x: -w.inner(x) if torch.compiler.is_exporting() else w.inner(x)),
+        "its exported program gives features",
+    ),
+    "compile-other": (
+        "can be compiled",
+        lambda p: p.stages(lambda w, x: -w.inner(x) if torch.compiler.is_compiling() else w.inner(x)),
+        "compiled it gives features",
     ),
     "export": ("can be exported", lambda p: p.stages(lambda w, x: -w.inner(x) if x.mean() > 9 else w.inner(x)), ""),
 }
