@@ -1,4 +1,4 @@
-"""What showing the whole image buys: oblong photos cropped, padded or squashed to a square, all else as by default.
+"""The worth of showing the whole image: oblong photos cropped, padded or squashed to a square, all else as by default.
 
     python benchmarks/stamps.py STAMPS
     python benchmarks/photos.py STAMPS PHOTOS [--backbone efficientnet_lite0] [--seeds 3]
@@ -20,7 +20,7 @@ from defaults import Case, few_of_each_class, measured
 
 import zoo_core
 from solved import with_folds
-from zoo_core.data.decode import open_image
+from zoo_core.data.decode import IMAGE_ENDINGS, open_image
 from zoo_core.errors import ZooError
 
 FITS = ("crop", "pad", "squash")
@@ -60,7 +60,9 @@ def main() -> None:
 
 def print_shapes(root: Path) -> None:
     """How oblong the images are, and how many lose much of their longer side to a centre crop of a square."""
-    sizes = [open_image(path, at_least=1).size for path in sorted(root.rglob("*.*")) if path.suffix in (".jpg", ".png")]
+    sizes = [
+        open_image(path, at_least=1).size for path in sorted(root.rglob("*.*")) if path.suffix.lower() in IMAGE_ENDINGS
+    ]
     ratios = [max(size) / min(size) for size in sizes]
     losing = sum(1 - 1 / ratio > LOST for ratio in ratios)
     print(

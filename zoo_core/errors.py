@@ -34,6 +34,10 @@ class UnreachableError(HubError):
     """No answer: there is no network, or the server is down."""
 
 
+class SilentError(UnreachableError):
+    """A server let nothing be heard: to ask it again at once costs the same time again."""
+
+
 class OversizeError(HubError):
     """A server sends more bytes than it stated, or than the caller has room for."""
 

@@ -24,9 +24,9 @@ from zoo_core.data.brightness import are_negatives
 from zoo_core.data.decode import open_image
 from zoo_core.data.given import GivenImage, GivenImages, ReadableImages, given_images
 from zoo_core.data.on_device import normalised
-from zoo_core.data.sources import Part
+from zoo_core.data.sources import Images, Part
 from zoo_core.devices.precision import full_precision
-from zoo_core.errors import UsageError, ZooError, printable, shown
+from zoo_core.errors import DataError, UsageError, ZooError, printable, shown
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
@@ -64,7 +64,9 @@ class Prediction:
     values: tuple[float, ...] = ()
     """The probability of every class or label, or every number, in the order of the predictor's classes."""
     problem: str | None = None
-    """The reason why the image cannot be read and has no answers, as a sentence."""
+    """The reason why there are no answers, as a sentence."""
+    is_read: bool = True
+    """Whether the image could be read."""
 
 
 @dataclass(frozen=True)
@@ -101,27 +103,26 @@ class Predictor:
 
         Raises UsageError for other types, DataError that names the first image that cannot be
         read, before anything is computed, and ZooError for outputs that are not finite. With
-        `bad_images` "skip" an image that cannot be read has a prediction without answers, whose
-        `problem` says why.
+        `bad_images` "skip" an image that cannot be read, or whose outputs are not finite, has a
+        prediction without answers, whose `problem` says why.
         """
-        return list(self.predictions(images, top=top, threshold=threshold, tta=tta, bad_images=bad_images))
+        given = given_images(images)
+        if bad_images == "skip":
+            return list(self.predictions(given, top=top, threshold=threshold, tta=tta))
+        _check_readable(given)
+        found = []
+        for one in self.predictions(given, top=top, threshold=threshold, tta=tta):
+            if one.problem:
+                raise (ZooError if one.is_read else DataError)(one.problem)
+            found.append(one)
+        return found
 
     def predictions(
-        self,
-        images: GivenImage | Iterable[GivenImage],
-        *,
-        top: int = 5,
-        threshold: float | None = None,
-        tta: bool = False,
-        bad_images: BadImages = "fail",
+        self, images: Images, *, top: int = 5, threshold: float | None = None, tta: bool = False
     ) -> Iterator[Prediction]:
-        """`predict`, batch by batch."""
-        given = given_images(images)
-        if bad_images == "fail":
-            _check_readable(given)
-        readable = ReadableImages(given)
-        images_read = given if bad_images == "fail" else readable
-        batches = self._batches(Part(images_read, np.zeros(len(given), dtype=np.int64)))
+        """Predict any list of images, batch by batch, as `predict` does with `bad_images` "skip"."""
+        readable = ReadableImages(images)
+        batches = self._batches(Part(readable, np.zeros(len(images), dtype=np.int64)))
         done = 0
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
@@ -129,11 +130,11 @@ class Predictor:
             values_BK = self.objective.task.values(outputs_BK)
             rows = zip(outputs_BK, values_BK, self._negatives(pixels_BCHW), strict=True)
             for outputs_K, values_K, is_negative in rows:
-                name = given.name(done)
+                name = images.name(done)
                 if done in readable.problems:
-                    yield Prediction(name, (), problem=readable.problems[done])
+                    yield Prediction(name, (), problem=readable.problems[done], is_read=False)
                 elif not outputs_K.isfinite().all():
-                    raise ZooError(_not_finite(self.title, name))
+                    yield Prediction(name, (), problem=_not_finite(self.title, name))
                 else:
                     answers = self.objective.answers(outputs_K, self.classes, top, threshold)
                     yield Prediction(name, answers, HINT if is_negative else None, tuple(values_K.tolist()))

@@ -54,7 +54,10 @@ class Preprocessing(Checked):
     def check(self) -> None:
         whole = isinstance(self.size, int) and 1 <= self.size <= MAX_SIZE
         require(whole, f"the image size must be at least 1 and at most {MAX_SIZE}, got {brief(self.size)}")
-        require(self.fit in get_args(Fit), f"an image is fitted by {', '.join(get_args(Fit))}, got {brief(self.fit)}")
+        require(
+            self.fit in get_args(Fit),
+            f"the fit of an image is one of {', '.join(get_args(Fit))}, got {brief(self.fit)}",
+        )
         require(MIN_CROP <= self.crop <= 1, f"the crop share must be in [{MIN_CROP}, 1], got {brief(self.crop)}")
         side = round(self.size / self.crop)
         require(side <= 2 * MAX_SIZE, f"images of {side} pixels are too large to be cropped to {self.size}")

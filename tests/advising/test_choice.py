@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from advising.support import TARGETS, measured, probe_of
 from zoo_core.advising.advice import Situation, standard_error
-from zoo_core.advising.frozen_case import FrozenCase, Measured, choose, paired, similarity
+from zoo_core.advising.frozen_case import FrozenCase, choose, paired, similarity
 from zoo_core.advising.networks import Network, find_networks, networks_named, static_ranking
-from zoo_core.advising.probe import Probe, out_of_fold
+from zoo_core.advising.probe import out_of_fold
 from zoo_core.advising.rungs import Cost, Rungs, plan_rungs, seconds_needed, survivors
 from zoo_core.advising.sample import MOST_IMAGES, sampled
 from zoo_core.catalog import Catalog
@@ -18,32 +19,6 @@ from zoo_core.data.arrange import parse_fold
 from zoo_core.errors import UsageError
 from zoo_core.model.solvers import DECAYS, solve
 from zoo_core.settings import FinetuneConfig
-
-TARGETS = np.zeros(200, dtype=np.int64)
-
-
-def probe_of(backbone: str, wrong: range, *, depth: int = 2, is_last: bool = True) -> Probe:
-    """A probe that answers all of 200 images rightly but those of a range."""
-    answers = tuple(int(place in wrong) for place in range(200))
-    return Probe(
-        backbone=backbone,
-        stage=f"stage{depth}",
-        depth=depth,
-        is_last=is_last,
-        features=8,
-        answers=answers,
-        accuracy=1 - len(wrong) / 200,
-        interval=(0.0, 1.0),
-        loss=0.5,
-        logme=0.0,
-        h_score=0.0,
-        sfda=0.0,
-        seconds=0.1,
-    )
-
-
-def measured(network: Network, *probes: Probe) -> Measured:
-    return Measured(network, probes, 0.01, 1000)
 
 
 @pytest.fixture
@@ -138,6 +113,14 @@ COSTS = {"head-only": Cost(1, 0, has_epochs=False), "last:1": Cost(1, 1), "last:
 )
 def test_the_rungs_hold_the_most_strategies_that_fit(budget: float, expected: Rungs) -> None:
     assert plan_rungs(COSTS, budget) == expected
+
+
+def test_a_strategy_that_is_asked_for_alone_is_tried_where_it_fits() -> None:
+    """Seen to fail: two strategies were the fewest, and ten hours too short for one."""
+    alone = {"full": COSTS["full"]}
+    assert plan_rungs(alone, 300) == Rungs(("full",), (10,), 201)
+    assert plan_rungs(alone, 150) == Rungs(("full",), (5,), 101)
+    assert plan_rungs(alone, 50) == plan_rungs({}, 50) == Rungs()
 
 
 def test_the_better_half_survives_and_all_strategies_have_a_price() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from zoo_core.catalog import Catalog
-from zoo_core.choosing import elsewhere
+from zoo_core.choosing import cells, elsewhere
 from zoo_core.choosing.cells import Failure, train_cells
 from zoo_core.choosing.elsewhere import Trained, order_of, train_elsewhere
 from zoo_core.choosing.folder import Folder
@@ -148,22 +148,41 @@ def test_a_begun_cell_is_resumed_where_the_folder_is_seen_and_else_begun_anew(
         ({"versions": {"zoo-other": "3"}}, "has zoo-other from another distribution and not 3"),
         (
             {"data": "/nowhere/photos"},
-            "there is no /nowhere/photos on this machine. Every machine reads the images from",
+            "there is no /nowhere/photos on this machine. Every machine reads files from the same path",
         ),
+        ({"fix_list": "/nowhere/fix.csv"}, "there is no /nowhere/fix.csv on this machine"),
         ({"host": "another"}, "^on .*: the head is solved"),
     ],
 )
 def test_a_machine_that_lacks_something_says_so(
     changed: dict[str, Any], reason: str, grid: Grid, tmp_path: Path, catalog: Catalog
 ) -> None:
-    order = order_of(grid.cells[1], tmp_path / "run", catalog, "token")
-    if "data" in changed:
-        cell = replace(order.cell, config=replace(order.cell.config, data=changed.pop("data")))
-        changed = {"cell": cell}
+    (tmp_path / "fix.csv").touch()
+    cell = grid.cells[1]
+    if "fix_list" in changed:
+        cell = replace(cell, config=replace(cell.config, fix_list=str(tmp_path / "fix.csv")))
+    order = order_of(cell, tmp_path / "run", catalog, "token")
+    if {"data", "fix_list"} & set(changed):
+        changed = {"cell": replace(order.cell, config=replace(order.cell.config, **changed))}
     delivery = train_elsewhere(replace(order, **changed))
     assert delivery.trained is None
     assert delivery.failure is not None
     assert re.search(reason, delivery.failure)
+
+
+def test_an_order_names_files_so_that_any_folder_will_do_and_weights_by_their_tag(
+    grid: Grid, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: the fix list stayed relative, and a file with the name of a tag was taken for weights."""
+    monkeypatch.chdir(tmp_path)
+    tag = catalog.backbone("lenet5").spec.weights[0].tag
+    for name in ("fix.csv", "none", "default", tag):
+        Path(name).touch()
+    config = replace(grid.cells[0].config, data="photos", fix_list="fix.csv", weights=tag)
+    asked = order_of(replace(grid.cells[0], config=config), tmp_path / "run", catalog, "token").cell.config
+    assert (asked.data, asked.fix_list, asked.weights) == (f"{tmp_path}/photos", f"{tmp_path}/fix.csv", tag)
+    usual = order_of(grid.cells[0], tmp_path / "run", catalog, "token").cell.config
+    assert (usual.fix_list, usual.weights) == ("none", "default")
 
 
 def _raise(text: str) -> None:
@@ -190,6 +209,39 @@ def test_a_worker_that_dies_costs_its_cell_alone_and_the_same_command_trains_it(
     assert "the head is solved" in second.reason
     again = train(grid, tmp_path / "grid", catalog, Pickling())
     assert isinstance(again.outcomes[0], Trained)
+
+
+@pytest.mark.parametrize("fault", ["note", "take_over", "submit"])
+def test_files_that_cannot_be_written_cost_one_cell(
+    fault: str, grid: Grid, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: a full disk, or a config that a shared folder did not show yet, ended all trainings."""
+    faults = [OSError(28, "No space left on device")]
+
+    def failing(*_: object) -> None:
+        if faults:
+            raise faults.pop()
+
+    done = elsewhere.Delivery(trained=Trained("classification", 0.5, 1.0), trainable_parameters=1)
+    executor = Pickling()
+    monkeypatch.setattr(cells, "take_over", failing if fault == "take_over" else lambda *_: None)
+    if fault == "note":
+        monkeypatch.setattr(Folder, "note", failing)
+    monkeypatch.setattr(executor, "submit", lambda function, order: _done(failing if fault == "submit" else None, done))
+    first, second = train(grid, tmp_path / "grid", catalog, executor).outcomes
+    assert isinstance(first, Failure)
+    assert "No space left on device" in first.reason
+    assert first.reason.endswith("Give the same command again to train it.")
+    assert isinstance(second, Trained)
+
+
+def _done(before: Callable[[], object] | None, delivery: elsewhere.Delivery) -> Future[elsewhere.Delivery]:
+    """A call that has ended."""
+    if before is not None:
+        before()
+    future: Future[elsewhere.Delivery] = Future()
+    future.set_result(delivery)
+    return future
 
 
 class Endless(Executor):

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from helpers import make_photos
 from zoo_core import RunnerSpec
 from zoo_core.catalog import Catalog
 from zoo_core.choosing import processes
+from zoo_core.choosing.free_memory import free_memory
 from zoo_core.choosing.processes import LocalProcesses, fitting
 from zoo_core.cli.main import zoo
 from zoo_core.cli.runners import executor_for
+from zoo_core.data.batches import usable_cores
 from zoo_core.discovery import PluginRecord
 from zoo_core.errors import PluginError, UsageError, ZooError
 
@@ -40,14 +42,56 @@ def test_as_many_trainings_fit_as_cores_and_memory_take(
     device: str, cores: int, memory: float | None, cells: int, jobs: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "usable_cores", lambda: cores)
-    monkeypatch.setattr(processes, "_free_memory", lambda: None if memory is None else int(memory))
+    monkeypatch.setattr(processes, "free_memory", lambda: None if memory is None else int(memory))
     count, told = fitting(torch.device(device), cells)
     assert count == jobs
     assert reason in told
 
 
-def test_the_free_memory_of_this_machine_is_known() -> None:
-    assert (processes._free_memory() or 0) > 10**7
+MACHINE = {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable: 8000 kB\n"}
+V2 = {"proc/self/cgroup": "0::/user/job\n", "sys/fs/cgroup/cgroup.controllers": "memory"}
+V1 = {"proc/self/cgroup": "4:cpu,memory:/docker/1\n1:name=systemd:/\n"}
+CONTAINER = "sys/fs/cgroup/memory"
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({}, None),
+        (MACHINE, 8000 * 1024),
+        ({**MACHINE, **V2, "sys/fs/cgroup/user/job/memory.max": "max"}, 8000 * 1024),
+        (
+            {
+                **MACHINE,
+                **V2,
+                "sys/fs/cgroup/user/memory.max": "5000",
+                "sys/fs/cgroup/user/memory.current": "3000",
+                "sys/fs/cgroup/user/memory.stat": "anon 2000\ninactive_file 500\n",
+            },
+            2500,
+        ),
+        (
+            {
+                **MACHINE,
+                **V1,
+                f"{CONTAINER}/memory.limit_in_bytes": "6000",
+                f"{CONTAINER}/memory.usage_in_bytes": "1000",
+                f"{CONTAINER}/memory.stat": "inactive_file 1\ntotal_inactive_file 100\n",
+            },
+            5100,
+        ),
+        ({**V2, "sys/fs/cgroup/memory.max": "5000", "sys/fs/cgroup/memory.current": "7000"}, 0),
+    ],
+    ids=["no figures", "machine", "no limit", "group of cgroup v2", "container of cgroup v1", "full"],
+)
+def test_memory_is_free_as_far_as_the_machine_and_the_limits_of_containers_say(
+    files: dict[str, str], free: int | None, tmp_path: Path
+) -> None:
+    """Seen to fail: in a container of 8 GB on a machine of 500 GB, all of the machine was free."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert free_memory(tmp_path) == free
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +109,32 @@ def test_a_process_that_dies_fails_its_own_call_and_another_takes_its_place(pool
     with pytest.raises(ZeroDivisionError):
         pool.submit(divmod, 1, 0).result(60)
     assert pool.submit(os.getpid).result(60) != os.getpid()
+
+
+def test_each_process_has_its_share_of_the_cores(pool: LocalProcesses) -> None:
+    """Seen to fail: each of two processes decoded with as many threads as there are cores."""
+    assert pool.submit(usable_cores).result(60) == max(1, usable_cores() // 2)
+
+
+def test_a_call_that_finds_the_last_idle_process_taken_starts_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: another thread took it between the look and the grip, an IndexError that failed a training."""
+
+    class Taken(list[object]):
+        def __bool__(self) -> bool:
+            return True
+
+    class Started:
+        def __init__(self, *_: object) -> None: ...
+
+        def call(self, function: Callable[..., object], arguments: tuple[object, ...], _: object) -> object:
+            return function(*arguments)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(processes, "_Worker", Started)
+    with LocalProcesses(1) as pool:
+        monkeypatch.setattr(pool, "_idle", Taken())
+        assert pool.submit(sum, (1, 2)).result(60) == 3
 
 
 def test_calls_that_run_are_interrupted() -> None:

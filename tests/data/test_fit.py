@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ import timm
 from PIL import Image
 
 from helpers import Zoo
+from zoo_core.catalog import Catalog
 from zoo_core.data.batches import resized_store
+from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.data.transforms import CENTRE, apply_crop, crop_of, resized
-from zoo_core.weights.beside import CROP_MODES
+from zoo_core.training.defaults import default_augment
+from zoo_core.weights.beside import CROP_MODES, preprocessing_beside
 from zoo_core.weights_specs import Preprocessing
 
 MEAN, STD = (0.48, 0.45, 0.4), (0.2, 0.25, 0.3)
@@ -51,6 +55,22 @@ def test_caches_of_cropped_images_keep_their_names(tmp_path: Path) -> None:
     )
     fits = [Preprocessing(size=28, crop=1.0, mean=MEAN, std=STD, fit=fit) for fit in ("crop", "pad", "squash")]  # type: ignore[arg-type]
     assert len({str(one) for one in fits}) == len({resized_store(tmp_path, one).folder for one in fits}) == 3
+
+
+def test_the_fit_of_timms_weights_is_read_and_written_again(catalog: Catalog, tmp_path: Path) -> None:
+    told = {"input_size": [3, 160, 160], "crop_pct": 1.0, "crop_mode": "border", "mean": [0.5] * 3, "std": [0.4] * 3}
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": told}))
+    found, _ = preprocessing_beside(catalog.backbone("resnet18").spec, tmp_path)
+    assert (found.fit, CROP_MODES[found.fit]) == ("pad", "border")
+
+
+def test_padded_images_are_cropped_where_their_longer_side_has_pixels_to_spare() -> None:
+    """Seen to fail: images of 400 x 150 pixels, padded to 224, were called too small for crops."""
+    images = ArrayImages("wide", np.zeros((4, 150, 400), np.uint8))
+    part = Part(images, np.zeros(4, np.int64))
+    where = Preprocessing(size=224, crop=1.0, mean=MEAN, std=STD, fit="pad")
+    assert default_augment(part, where)[0] == "crop-flip"
+    assert default_augment(part, replace(where, fit="crop"))[0] == "flip"
 
 
 @pytest.mark.parametrize(("fit", "score"), [("crop", 0.5), ("pad", 1.0), ("squash", 1.0)])

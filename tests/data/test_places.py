@@ -13,8 +13,9 @@ import pytest
 from helpers import make_photos
 from zoo_core import FinetuneConfig, finetune
 from zoo_core.catalog import Catalog
+from zoo_core.choosing.grid import settings_asked
 from zoo_core.cli.main import zoo
-from zoo_core.data.places import absolute_place, short_title, slug
+from zoo_core.data.places import absolute_place, short_title, slug, with_places
 from zoo_core.errors import UsageError
 from zoo_core.evaluation import evaluate_run
 from zoo_core.runs.directory import RunWriter, read_facts
@@ -59,6 +60,22 @@ def test_places_that_exist_become_absolute_and_others_stay(tmp_path: Path, monke
         "no",
     ):
         assert absolute_place(place) == place
+
+
+def test_words_that_name_no_file_stay_words_in_a_folder_with_files_of_these_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: beside a file "none" a training had a fix list, and was another training than elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("none", "default", "tag", "fix.csv"):
+        (tmp_path / name).touch()
+    config = FinetuneConfig(backbone="lenet5", data="fashion-small")
+    for weights in ("default", "none"):
+        assert with_places(replace(config, weights=weights)) == replace(config, weights=weights)
+    tagged = replace(config, weights="tag", fix_list="fix.csv")
+    assert with_places(tagged, tags=["tag"]) == replace(tagged, fix_list=f"{tmp_path}/fix.csv")
+    assert with_places(tagged).weights == f"{tmp_path}/tag"
+    assert "fix_list" not in settings_asked(config)
 
 
 def test_a_forgotten_slash_behind_the_home_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

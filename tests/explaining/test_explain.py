@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from helpers import Zoo, make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.errors import UsageError
+from zoo_core.explaining import METHODS
 from zoo_core.explaining.deletion import deletion
 from zoo_core.explaining.explain import explain
-from zoo_core.explaining.maps import METHODS, StagedNetwork, enlarged, heat_map, last_place, layer_cam
+from zoo_core.explaining.maps import StagedNetwork, enlarged, heat_map, last_place, layer_cam
 from zoo_core.layout import Layout
 from zoo_core.model.assemble import build_network
 
@@ -63,9 +64,32 @@ class Patches(nn.Module):
         return torch.cat([torch.zeros_like(tokens_BN1[:, :1]), tokens_BN1], 1)
 
 
+class Late(nn.Module):
+    """Puts a class token of zeros in front."""
+
+    def forward(self, tokens_BND: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(tokens_BND[:, :1]), tokens_BND], 1)
+
+
 class First(nn.Module):
     def forward(self, tokens_BND: Tensor) -> Tensor:
         return tokens_BND[:, 0]
+
+
+def test_a_class_token_that_comes_late_is_no_patch_of_the_stages_before_it() -> None:
+    """Seen to fail: of four patches and one prefix token no square was left, and no stage had a map."""
+    patches = nn.Sequential(nn.Flatten(1), nn.Unflatten(1, (-1, 1)))
+    late = nn.Sequential(Late(), ClassToken())
+    network = StagedNetwork({"patches": patches, "late": late, "head": First()}, Layout("tokens", prefix=1))
+    image = torch.tensor([[[[1.0, 2.0], [3.0, 0.0]]]])
+    assert last_place(network, image, 0, "hires-cam") == "patches"
+    assert heat_map(network, "patches", image, 0, "hires-cam").tolist() == [[1.0, 2.0], [3.0, 0.0]]
+
+
+def test_a_map_of_one_cell_is_no_map(catalog: Catalog) -> None:
+    """Seen to fail: lenet5's last stage is 1 x 1, and the whole image was hot."""
+    network = staged("lenet5", catalog)
+    assert last_place(network, torch.rand(1, 1, 32, 32), 0, "hires-cam") in ("c1", "c3")
 
 
 def test_patches_of_tokens_have_their_places_and_the_last_place_has_a_gradient() -> None:
@@ -99,28 +123,29 @@ def test_deleting_by_the_true_map_takes_the_answer_away_sooner_than_by_chance() 
     assert (found.means_something, worst.means_something) == (True, False)
 
 
-def test_a_bright_spot_is_found_through_the_whole_command(zoo: Zoo, tmp_path: Path) -> None:
-    """Two classes that differ by a spot in one corner: the heat lies there."""
-    spots = {"left": (slice(0, 24), slice(0, 24)), "right": (slice(40, 64), slice(40, 64))}
-    for name, place in spots.items():
+def test_the_whole_command_gives_maps_answers_and_a_picture(zoo: Zoo, tmp_path: Path) -> None:
+    for name, colour in (("blue", (20, 40, 220)), ("red", (220, 40, 20))):
         (tmp_path / "spots" / name).mkdir(parents=True)
         for number in range(8):
             pixels = np.full((64, 64, 3), 60 + number, np.uint8)
-            pixels[place] = (255, 200, 40)
+            pixels[:24, :24] = colour
             Image.fromarray(pixels).save(tmp_path / "spots" / name / f"{number}.png")
     how = ("--weights", "none", "--image-size", 64, "--head", "logreg", "--strategy", "head-only", "--augment", "none")
-    zoo("finetune", "--backbone", "resnet18", "--data", "spots", *how, "--out", "run")
-    asked = ("explain", "run", "spots/left/0.png", "spots/right/0.png", "--at", "layer2", "--method", "hires-cam")
+    trained = zoo("finetune", "--backbone", "resnet18", "--data", "spots", *how, "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    asked = ("explain", "run", "spots/*/0.png", "--at", "layer2", "--method", "hires-cam")
     told = zoo(*asked, "--json", "-o", "maps.png")
     assert told.returncode == 0, told.stderr
-    left, right = json.loads(told.stdout)["explanations"]
-    assert (left["answer"], right["answer"]) == ("left", "right")
-    heat = np.array(left["map"])
-    assert heat.shape == (8, 8)
+    blue, red = json.loads(told.stdout)["explanations"]
+    assert (blue["answer"], red["answer"]) == ("blue", "red")
+    assert np.array(blue["map"]).shape == (8, 8)
+    assert not np.allclose(blue["map"], red["map"])
     with Image.open(tmp_path / "maps.png") as picture:
         assert min(picture.size) > 500
     again = zoo(*asked, "-o", "maps.png")
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
+    missing = zoo("explain", "run", "nowhere.png")
+    assert (missing.returncode, "nowhere.png is not there" in missing.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,17 @@ def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileLock:
     return lock
 
 
-def test_a_run_waits_for_the_one_that_computes_and_looks_again(tmp_path: Path, other: FileLock) -> None:
-    with computing_alone(tmp_path, 3, World(), lambda done, total: other.release()) as has_waited:
+def test_a_run_waits_for_the_one_that_computes_says_so_once_and_looks_again(tmp_path: Path, other: FileLock) -> None:
+    """Seen to fail: it waited for as long as the other computed, and said nothing."""
+    said: list[str] = []
+    looks = iter((lambda: None, other.release))
+    with computing_alone(tmp_path, 3, World(), lambda done, total: next(looks)(), said.append) as has_waited:
         assert has_waited
         assert not other.is_locked
-    with computing_alone(tmp_path, 3, World(), lambda done, total: None) as has_waited:
+        assert said == ["another run computes these features: waiting for it"]
+    with computing_alone(tmp_path, 3, World(), lambda done, total: None, said.append) as has_waited:
         assert not has_waited
+        assert len(said) == 1
 
 
 def test_a_run_that_waits_can_be_stopped(tmp_path: Path, other: FileLock) -> None:
@@ -35,12 +40,12 @@ def test_a_run_that_waits_can_be_stopped(tmp_path: Path, other: FileLock) -> Non
         assert (done, total) == (0, 3)
         raise Interrupted("interrupted", 2)
 
-    with pytest.raises(Interrupted), computing_alone(tmp_path, 3, World(), stop):
+    with pytest.raises(Interrupted), computing_alone(tmp_path, 3, World(), stop, str):
         pass
     other.release()
 
 
 def test_a_run_that_misses_nothing_waits_for_nobody(tmp_path: Path, other: FileLock) -> None:
-    with computing_alone(tmp_path, 0, World(), lambda done, total: None) as has_waited:
+    with computing_alone(tmp_path, 0, World(), lambda done, total: None, str) as has_waited:
         assert not has_waited
     other.release()

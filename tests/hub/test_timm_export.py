@@ -16,7 +16,7 @@ from helpers import make_photos, make_table, view_of
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.data.decode import open_image
-from zoo_core.data.transforms import resized, shorter_side
+from zoo_core.data.transforms import resized, resized_side
 from zoo_core.errors import UsageError
 from zoo_core.hub.bundle import PublishOptions
 from zoo_core.hub.publish import publish
@@ -118,5 +118,5 @@ def test_timm_resizes_to_the_same_size_at_every_image_size(size: int, crop: floa
     where = Preprocessing(size=size, crop=crop, mean=(0.5,) * 3, std=(0.5,) * 3)
     told = crop_for_timm(where)
     transform = timm.data.create_transform((3, size, size), crop_pct=told, mean=where.mean, std=where.std)
-    assert transform.transforms[0].size == shorter_side(where)
+    assert transform.transforms[0].size == resized_side(where)
     assert round(told, 2) == pytest.approx(crop, abs=0.03)

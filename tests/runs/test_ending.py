@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from zoo_core.runs.ending import ending_in_words, loss_rises_since, rule_in_words
+from typing import Any
+
+from zoo_core.runs.ending import ending_in_words, loss_rises_since, no_improvement, rule_in_words
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.tasks import task_named
 
@@ -23,8 +25,26 @@ def test_an_early_stop_gives_its_reason_and_every_best_epoch_its_rule() -> None:
     assert steady == "the latest whose accuracy is within one standard error of the highest"
     assert rule_in_words("highest", classes) == "the one with the highest accuracy"
     assert rule_in_words("steady", numbers) == "the one with the highest R2"
-    assert ending_in_words(best=4, last=13, planned=30, rises_since=3, rule=steady) == (
+    early: dict[str, Any] = {"best": 4, "last": 13, "planned": 30, "rises_since": 3, "task": classes}
+    assert ending_in_words(**early, rule="steady") == (
         f"Validation loss has risen since epoch 3; stopped after epoch 13 of 30. Best epoch 4: {steady}."
     )
-    assert ending_in_words(best=9, last=10, planned=10, rises_since=3, rule=steady) == f"Best epoch 9: {steady}."
-    assert ending_in_words(best=1, last=1, planned=1, rises_since=None, rule=steady) == "Best epoch 1, the only one."
+    whole = {**early, "last": 10, "planned": 10}
+    assert ending_in_words(**whole, rule="steady") == f"Best epoch 4: {steady}."
+    assert (
+        ending_in_words(**{**whole, "best": 1, "last": 1, "planned": 1}, rule="steady") == "Best epoch 1, the only one."
+    )
+
+
+def test_an_early_stop_gives_the_reason_that_was_counted() -> None:
+    """Seen to fail: with --best-epoch highest the score alone counts, and the loss was given as the reason."""
+    assert ending_in_words(
+        best=4, last=13, planned=30, rises_since=3, rule="highest", task=task_named("classification")
+    ).startswith("No accuracy was higher than that of epoch 4; stopped after epoch 13 of 30. Best epoch 4: ")
+    score = "no accuracy was higher than that of epoch 4"
+    assert no_improvement("highest", "accuracy", highest=4, rises_since=3) == score
+    assert no_improvement("steady", "accuracy", highest=4, rises_since=None) == score
+    assert no_improvement("steady", "accuracy", highest=4, rises_since=3) == (
+        f"validation loss has risen since epoch 3, and {score}"
+    )
+    assert no_improvement("steady", "accuracy", highest=None, rises_since=None) == "nothing improved"

@@ -147,8 +147,10 @@ def test_patience_ends_a_phase_and_the_next_one_begins(
     assert {phase for phase, _ in told} == {1, 2}
     assert len(told) < 8
     first, second, *undrawn = callback.said
-    assert re.search("no accuracy was higher than that of epoch 1; this phase ends after epoch 3, best epoch 1$", first)
-    assert re.search(r"no accuracy was higher than that of epoch 1; stopped after epoch \d, best epoch 1$", second)
+    assert re.search(
+        "^no accuracy was higher than that of epoch 1; this phase ends after epoch 3, best epoch 1$", first
+    )
+    assert re.search(r"^no accuracy was higher than that of epoch 1; stopped after epoch \d, best epoch 1$", second)
     assert [Path(line.split(" could not")[0]).name for line in undrawn] == ["curves.png", "confusion.png"]
     assert all("RuntimeError: no font" in line for line in undrawn)
     assert (result.directory / "model.safetensors").is_file()

@@ -11,7 +11,7 @@ from zoo_core.advising.frozen_case import Choice, FrozenCase, Measured, Paired, 
 from zoo_core.advising.networks import Network, static_ranking
 from zoo_core.advising.rungs import FINAL_EPOCHS, seconds_needed
 from zoo_core.advising.sample import FOLDS, Sample
-from zoo_core.advising.strategies import FROZEN_BASE, HEAD, Trial, Tuning
+from zoo_core.advising.strategies import FROZEN_BASE, HEAD, VIEWS, Trial, Tuning
 from zoo_core.choosing.commands import command
 from zoo_core.choosing.grid import settings_asked
 from zoo_core.training.defaults import PARAMETERS_PER_IMAGE
@@ -66,13 +66,14 @@ class Recommendation:
 
 @dataclass(frozen=True, kw_only=True)
 class Doubt:
-    """Two candidates within the noise, and the comparison that would decide, with its seconds."""
+    """Two candidates within the noise, and the comparison that would decide, with its seconds. Both
+    are None where no one command makes it: of networks whose weights have different names."""
 
     first: str
     second: str
     paired: Paired
-    command: str
-    seconds: float
+    command: str | None
+    seconds: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def advise(
     recommended = _recommended(network, choice, tuning, sample)
     doubts = [
         _network_doubt(case, network, recommended, tuning, sample),
-        _strategy_doubt(network.network, recommended, tuning, sample),
+        _strategy_doubt(network, recommended, tuning, sample),
     ]
     left_out = tuning.left_out
     spent = seconds - sum(tuning.costs[one.strategy].seconds(one.epochs or 1) for one in tuning.trials)
@@ -157,7 +158,7 @@ def best_trial(trials: Sequence[Trial], tuning: Tuning) -> Trial:
     The rule of one standard error (Breiman et al., Classification and Regression Trees, 1984), by
     which `zoo finetune` chooses its epoch, too: that of the paired difference.
     """
-    best, *others = sorted(trials, key=lambda one: -one.accuracy)
+    best, *others = sorted(trials, key=lambda one: one.rank)
     near = [one for one in others if (pair := best.against(one)).difference <= standard_error(pair)]
     return min([best, *near], key=lambda one: tuning.costs[one.strategy].seconds(FINAL_EPOCHS[0]))
 
@@ -180,12 +181,7 @@ def _recommended(network: Measured, choice: Choice, tuning: Tuning, sample: Samp
             accuracy, interval = network.last.accuracy, network.last.interval
         else:
             accuracy, interval, images = trial.accuracy, trial.interval, len(trial.right)
-    values = {
-        **_asked(sample, network.network),
-        "strategy": strategy,
-        "head": HEAD,
-        **({"epochs": epochs} if epochs else {}),
-    }
+    values = {**_asked(sample, network.network), **_as_tried([strategy], epochs, tuning)}
     return Recommendation(
         backbone=network.network.name,
         strategy=strategy,
@@ -194,19 +190,31 @@ def _recommended(network: Measured, choice: Choice, tuning: Tuning, sample: Samp
         accuracy=accuracy,
         interval=interval,
         images=images,
-        seconds=_seconds(network, strategy, epochs, tuning, sample),
+        seconds=_pass_seconds(network, sample) + _training_seconds(network, strategy, epochs, tuning, sample),
     )
 
 
-def _seconds(network: Measured, strategy: str, epochs: int | None, tuning: Tuning, sample: Sample) -> float:
-    """About the seconds of a training on all images: the frozen part of those that are not in the
-    sample is computed, too."""
-    share = sample.available / len(sample.part)
-    new = (sample.available - len(sample.part)) * network.seconds_per_image
+def _as_tried(strategies: Sequence[str], epochs: int | None, tuning: Tuning) -> dict[str, object]:
+    """The settings of a command that trains as the trials of these strategies did."""
+    values: dict[str, object] = {"strategy": ",".join(strategies), "head": HEAD}
+    if epochs:
+        values["epochs"] = epochs
+    if epochs and any(tuning.costs[name].has_cache for name in strategies):
+        values["views"] = VIEWS  # of a head alone it is the default
+    return values
+
+
+def _pass_seconds(network: Measured, sample: Sample) -> float:
+    """About the seconds of the frozen pass, once for all trainings: over the images that are not in
+    the sample."""
+    return (sample.available - len(sample.part)) * network.seconds_per_image
+
+
+def _training_seconds(network: Measured, strategy: str, epochs: int | None, tuning: Tuning, sample: Sample) -> float:
+    """About the seconds of one training on all images, whose frozen part is cached."""
     cost = tuning.costs.get(strategy)
-    if cost is None:
-        return network.last.seconds * share + new
-    return cost.seconds(epochs or FINAL_EPOCHS[0]) * share + new
+    of_sample = network.last.seconds if cost is None else cost.seconds(epochs or FINAL_EPOCHS[0])
+    return of_sample * sample.available / len(sample.part)
 
 
 def _network_doubt(
@@ -225,18 +233,21 @@ def _network_doubt(
         return None
     other, pair = max(rivals, key=lambda one: one[0].last.accuracy)
     names = network.network.name, other.network.name
-    each = _seconds(network, recommended.strategy, recommended.epochs, tuning, sample)
+    if network.network.weights != other.network.weights:
+        return Doubt(first=names[0], second=names[1], paired=pair, command=None, seconds=None)
+    strategy, epochs = recommended.strategy, recommended.epochs
+    each = _training_seconds(network, strategy, epochs, tuning, sample)
     ratio = other.network.cost / network.network.cost if network.network.cost else 1.0
     values = {
         **_asked(sample, network.network),
         "backbone": ",".join(names),
-        "strategy": recommended.strategy,
-        "head": HEAD,
+        **_as_tried([strategy], epochs, tuning),
     }
-    return _doubt(names, pair, values, each * (1 + ratio), recommended.epochs)
+    passes = _pass_seconds(network, sample) + _pass_seconds(other, sample)
+    return _doubt(names, pair, values, each * (1 + ratio), passes)
 
 
-def _strategy_doubt(network: Network, recommended: Recommendation, tuning: Tuning, sample: Sample) -> Doubt | None:
+def _strategy_doubt(network: Measured, recommended: Recommendation, tuning: Tuning, sample: Sample) -> Doubt | None:
     """The best other strategy, where it cannot be told apart from the recommended one."""
     own = next((one for one in tuning.trials if one.strategy == recommended.strategy), None)
     if own is None:
@@ -244,19 +255,19 @@ def _strategy_doubt(network: Network, recommended: Recommendation, tuning: Tunin
     others = [one for one in tuning.trials if one is not own and not own.against(one).differ]
     if not others:
         return None
-    other = max(others, key=lambda one: one.accuracy)
-    epochs = own.epochs or other.epochs
-    seconds = sum(tuning.costs[one.strategy].seconds(one.epochs or 1) for one in (own, other))
-    values = {**_asked(sample, network), "strategy": f"{own.strategy},{other.strategy}"}
-    return _doubt((own.strategy, other.strategy), own.against(other), {**values, "head": HEAD}, seconds, epochs)
+    other = min(others, key=lambda one: one.rank)
+    names, epochs = (own.strategy, other.strategy), own.epochs or other.epochs
+    seconds = sum(_training_seconds(network, one, epochs, tuning, sample) for one in names)
+    values = {**_asked(sample, network.network), **_as_tried(names, epochs, tuning)}
+    return _doubt(names, own.against(other), values, seconds, _pass_seconds(network, sample))
 
 
-def _doubt(
-    names: tuple[str, str], pair: Paired, values: Mapping[str, object], seconds: float, epochs: int | None
-) -> Doubt:
-    length = {"epochs": epochs} if epochs else {}
-    text = command("compare", {**values, **length, "folds": FOLDS, "seeds": SEEDS})
-    return Doubt(first=names[0], second=names[1], paired=pair, command=text, seconds=FOLDS * SEEDS * seconds)
+def _doubt(names: tuple[str, str], pair: Paired, values: Mapping[str, object], seconds: float, passes: float) -> Doubt:
+    """The doubt whose comparison takes so many seconds for one training of each, and for the frozen
+    passes before all trainings."""
+    text = command("compare", {**values, "folds": FOLDS, "seeds": SEEDS})
+    total = passes + FOLDS * SEEDS * seconds
+    return Doubt(first=names[0], second=names[1], paired=pair, command=text, seconds=total)
 
 
 def _asked(sample: Sample, network: Network) -> dict[str, object]:

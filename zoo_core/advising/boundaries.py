@@ -60,7 +60,13 @@ class Boundaries:
 
 
 def compute_boundaries(
-    embedder: Embedder, part: Part, watch: Watch, *, maps: Iterable[SplitPoint] = (), room: int = 0
+    embedder: Embedder,
+    part: Part,
+    watch: Watch,
+    *,
+    maps: Iterable[SplitPoint] = (),
+    room: int = 0,
+    message: Callable[[str], None] = lambda text: None,
 ) -> Boundaries:
     """Compute the features of a part at every boundary, where no cache has them, in one pass.
 
@@ -72,7 +78,7 @@ def compute_boundaries(
     splits = tuple(SplitPoint(place, pooled=True) for place in range(1, len(stages) + 1))
     workers = embedder.config.workers or default_workers()
     cache, _ = feature_caches(
-        embedder.backbone, shapes, augment="none", dtype=EXACT, device=embedder.device, workers=workers
+        embedder.backbone, shapes, augment="none", dtype=EXACT, device=embedder.device, workers=workers, message=message
     )
     cache.keys = {**_averaged_keys(embedder.keys), **embedder.keys}
     batches = Batches(part, embedder.preprocessing, 1, workers)

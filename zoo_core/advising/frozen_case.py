@@ -6,6 +6,7 @@ Shapes: N images.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -55,6 +56,9 @@ class Watching(Protocol):
 
     def end_network(self, network: Network, outcome: Measured | Failure) -> None:
         """It is measured, or has failed."""
+
+    def message(self, text: str) -> None:
+        """A person should know this."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def measure_networks(
                     network, sample, strategies, folder, catalog, watching, 1 / (2 * len(networks))
                 )
         except KeyboardInterrupt:
-            return FrozenCase(tuple(measured), tuple(failures), stopped_by=2)
+            return FrozenCase(tuple(measured), tuple(failures), stopped_by=signal.SIGINT)
         except BrokenPipeError:  # the reader of our output has gone
             raise
         except Exception as error:  # of this network alone: the others go on
@@ -228,6 +232,7 @@ def _measure(
         watching.on_features,
         maps=_maps(embedder, strategies, catalog),
         room=int(share * cache_budget(config.cache_gb)),
+        message=watching.message,
     )
     probes, targets_N = [], np.asarray(sample.part.targets, dtype=np.int64)
     try:

@@ -23,6 +23,8 @@ class Cost:
     once: float
     epoch: float
     has_epochs: bool = True
+    has_cache: bool = True
+    """Whether it trains on cached features of a frozen prefix."""
 
     def seconds(self, epochs: int) -> float:
         return self.once + (epochs if self.has_epochs else 1) * self.epoch
@@ -41,11 +43,12 @@ class Rungs:
 def plan_rungs(costs: Mapping[str, Cost], budget: float) -> Rungs:
     """The rungs with the most strategies that fit into a budget of seconds.
 
-    The most expensive strategies are left out first. Without room for two there is nothing to
-    compare, and the rungs are empty.
+    The most expensive strategies are left out first. Of several strategies one alone would compare
+    nothing: without room for two, or for the only one, the rungs are empty.
     """
     cheapest = sorted(costs, key=lambda name: costs[name].seconds(FINAL_EPOCHS[0]))
-    for count in range(len(cheapest), 1, -1):
+    fewest = 2 if len(cheapest) > 1 else 1
+    for count in range(len(cheapest), fewest - 1, -1):
         for final in FINAL_EPOCHS:
             found = _rungs(cheapest[:count], costs, final)
             if found.seconds <= budget:

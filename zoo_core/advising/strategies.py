@@ -5,6 +5,7 @@ Shapes: N images.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -36,6 +37,9 @@ USUAL = (FROZEN_BASE, "last:1", "last:2", "full")
 HEAD = "logreg"
 """The head of the frozen case, and the start of the others' heads: a fitted head does not distort
 the features when stages begin to train (Kumar et al. 2022, arXiv 2202.10054)."""
+VIEWS = 1
+"""Of a frozen prefix the trials read the features of the image as it is, which the frozen case
+cached."""
 PLAN = "rungs.json"
 
 
@@ -53,6 +57,12 @@ class Trial:
     @property
     def accuracy(self) -> float:
         return sum(self.right.values()) / len(self.right)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """The best has the smallest: an accuracy over more folds counts before one over fewer
+        images."""
+        return -self.folds, -self.accuracy
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -118,7 +128,7 @@ class Tuner:
             backbone=network.name,
             weights=network.weights,
             head=HEAD,
-            views=1,  # of a frozen prefix the features of the image as it is, which are there
+            views=VIEWS,
             cache_dtype=EXACT,
         )
         self.costs: dict[str, Cost] = {}
@@ -138,8 +148,8 @@ class Tuner:
             self._halve(rungs, trials)
             self._measure_folds(rungs, trials, left)
         except KeyboardInterrupt:  # between two trainings
-            self.stopped_by = 2
-        ordered = tuple(sorted(trials.values(), key=lambda one: (-one.accuracy, rungs.strategies.index(one.strategy))))
+            self.stopped_by = signal.SIGINT
+        ordered = tuple(sorted(trials.values(), key=lambda one: (one.rank, rungs.strategies.index(one.strategy))))
         return Tuning(ordered, self.costs, rungs, tuple(self.failures), self.stopped_by)
 
     def _planned(self, strategies: Sequence[str], budget: float, left: Callable[[], float]) -> Rungs:
@@ -151,15 +161,16 @@ class Tuner:
         if before is not None:
             self.costs, rungs = before
             return rungs
+        costs = {}
         for name in strategies:
             try:
                 with naming_plugins(), ONE_AT_A_TIME:
-                    self.costs[name] = self._cost(name)
+                    costs[name] = self._cost(name)
             except Exception as error:  # of this strategy alone
                 self._note_failure(name, error)
-        rungs = plan_rungs(self.costs, left())
+        self.costs, rungs = costs, plan_rungs(costs, left())
         if not self.failures:
-            write_index(file, key, [{name: asdict(cost) for name, cost in self.costs.items()}, asdict(rungs)])
+            write_index(file, key, [{name: asdict(cost) for name, cost in costs.items()}, asdict(rungs)])
         return rungs
 
     def _cost(self, strategy: str) -> Cost:
@@ -169,12 +180,13 @@ class Tuner:
         job = prepare(replace(self.base, strategy=strategy, epochs=FINAL_EPOCHS[0]), self.catalog)
         is_solved = all(only_solved(job.plan, phase, job.model.head) for phase in job.plan.phases)
         once = time.perf_counter() - started + self.measured.last.seconds  # about that of fitting the head
-        return Cost(once, 0.0 if is_solved else epoch_seconds(job), has_epochs=not is_solved)
+        seconds = 0.0 if is_solved else epoch_seconds(job)
+        return Cost(once, seconds, has_epochs=not is_solved, has_cache=job.caching.views > 0)
 
     def _halve(self, rungs: Rungs, trials: dict[str, Trial]) -> None:
         alive = rungs.strategies
         for epochs in rungs.epochs:
-            for trained in self._train(alive, epochs, 1):
+            for trained in self._train(dict.fromkeys(alive, epochs), 1):
                 trials[trained.strategy] = trained
             scores = {name: trials[name].accuracy for name in alive if name in trials}
             if self.stopped_by is not None:
@@ -182,27 +194,30 @@ class Tuner:
             alive = survivors(scores)
 
     def _measure_folds(self, rungs: Rungs, trials: dict[str, Trial], left: Callable[[], float]) -> None:
-        """Measure two finalists on the folds after the first, which hold the other images of the
-        sample."""
-        if self.stopped_by is not None or len(trials) < 2 or not self.sample.is_whole:
+        """Measure two finalists, or the only one, on the folds after the first, which hold the
+        other images of the sample."""
+        if not trials or not self.sample.is_whole:
             return
-        first, second, *_ = sorted(trials, key=lambda name: -trials[name].accuracy)
-        names = (first, FROZEN_BASE if first != FROZEN_BASE and FROZEN_BASE in trials else second)
+        first, *others = sorted(trials, key=lambda name: trials[name].rank)
+        names = [first, FROZEN_BASE if FROZEN_BASE in others else others[0]] if others else [first]
+        lengths = {name: trials[name].epochs for name in names}
         for fold in range(2, FOLDS + 1):
-            if left() < sum(self.costs[name].seconds(trials[name].epochs or 1) for name in names):
+            needed = sum(self.costs[name].seconds(epochs or 1) for name, epochs in lengths.items())
+            if self.stopped_by is not None or left() < needed:
                 return
-            found = [one for name in names for one in self._train([name], trials[name].epochs, fold)]
+            found = self._train(lengths, fold)
             if len(found) < len(names):
                 return
             for one in found:
                 own = trials[one.strategy]
                 trials[one.strategy] = replace(own, folds=own.folds + 1, right={**own.right, **one.right})
 
-    def _train(self, strategies: Sequence[str], epochs: int | None, fold: int) -> list[Trial]:
-        """Train strategies on all images but those of a fold, and measure these."""
+    def _train(self, lengths: Mapping[str, int | None], fold: int) -> list[Trial]:
+        """Train strategies for their numbers of epochs on all images but those of a fold, and
+        measure these."""
         cells = []
         folds = int(self.sample.config.fold.partition("/")[2])
-        for name in strategies:
+        for name, epochs in lengths.items():
             own = epochs if self.costs[name].has_epochs else None
             config = replace(self.base, strategy=name, epochs=own, fold=f"{fold}/{folds}")
             candidate = Candidate(config.backbone, name, config.head, config.weights)

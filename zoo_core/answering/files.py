@@ -5,7 +5,6 @@ Shapes: K classes, labels or numbers.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo_core.csv_rows import csv_writer
 from zoo_core.errors import UsageError, printable, shown
 from zoo_core.paths import written_whole
 from zoo_core.predict import Prediction, Predictor
@@ -36,6 +36,7 @@ class AnswerFormat:
     @classmethod
     def of(cls, predictor: Predictor, *, top: int, has_values: bool) -> AnswerFormat:
         task = predictor.objective.task
+        has_values = has_values and not task.answers_with_all  # they are the answers
         return cls(task, predictor.classes, min(top, len(predictor.classes)), has_values)
 
     def to_dict(self, prediction: Prediction) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class AnswerFormat:
 def check_target(target: Path) -> None:
     """Raise UsageError unless answers can be written to this file, which is new."""
     if target.suffix.lower() not in KINDS:
-        raise UsageError(f"'{shown(target.name)}' names no kind of file. Give --out a name with {' or '.join(KINDS)}.")
+        raise UsageError(f"'{shown(target.name)}' does not end in {' or '.join(KINDS)}. Give another --out.")
     if target.exists():
         raise UsageError(f"{printable(str(target))} exists already. Give another --out, or remove it.")
 
@@ -89,18 +90,26 @@ def check_target(target: Path) -> None:
 def answers_file(target: Path, made: AnswerFormat) -> Iterator[Callable[[Prediction], object]]:
     """Yield a function that writes an answer.
 
-    The file is there, whole, when the block ends well.
+    The file is there, whole, when the block ends well. Where it ends otherwise, such as by Ctrl-C,
+    the answers so far stand in a file beside it, `partial_of(target)`.
     """
-    with (
-        written_whole(target) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
-    ):
-        if target.suffix.lower() == ".jsonl":
-            yield lambda prediction: stream.write(json.dumps(made.to_dict(prediction)) + "\n")
-            return
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(made.columns())
-        yield lambda prediction: writer.writerow(made.row(prediction))
+    with written_whole(target) as temporary:
+        try:
+            with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                if target.suffix.lower() == ".jsonl":
+                    yield lambda prediction: stream.write(json.dumps(made.to_dict(prediction)) + "\n")
+                else:
+                    writer = csv_writer(stream)
+                    writer.writerow(made.columns())
+                    yield lambda prediction: writer.writerow(made.row(prediction))
+        except BaseException:
+            temporary.replace(partial_of(target))
+            raise
+
+
+def partial_of(target: Path) -> Path:
+    """The file of the answers until an interruption."""
+    return target.with_name(f"{target.stem}.partial{target.suffix}")
 
 
 def _number(value: float | None) -> str:

@@ -70,8 +70,8 @@ class Watching(Protocol):
 
 
 def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Source:
-    """Open and scan the data once, and make the parts of every repeat, so that a fault in them is an
-    error at once and not one of every cell. Raises UsageError or DataError."""
+    """Open and scan the data once, and make the parts of every repeat, so that a fault in them is
+    an error at once and not one of every cell. Raises UsageError or DataError."""
     config = grid.cells[0].config
     source = scan_images(open_configured(config, catalog, watch), bad_images=config.bad_images, watch=watch)
     configs = [cell.config for cell in {cell.repeat: cell for cell in grid.cells}.values()]
@@ -152,10 +152,7 @@ def _train_elsewhere(
     told = False
     with marked(folder.root) as token, stop_on_signals(lambda: watching.message(STOPPING)) as stop_request:
         try:
-            waiting = {
-                executor.submit(train_elsewhere, order_of(cell, folder.directory(cell), catalog, token)): cell
-                for cell in todo
-            }
+            waiting = {_submitted(executor, cell, folder, catalog, token): cell for cell in todo}
             while waiting:
                 watching.progress(len(todo) - len(waiting), len(todo))
                 wait(waiting, STOP_POLL, FIRST_COMPLETED)
@@ -174,20 +171,34 @@ def _train_elsewhere(
         return Outcome(tuple(failures), stop_request.signal)
 
 
+def _submitted(executor: Executor, cell: Cell, folder: Folder, catalog: Catalog, token: str) -> Future[Delivery]:
+    """The call that trains a cell. One that the executor does not take has failed."""
+    try:
+        return executor.submit(train_elsewhere, order_of(cell, folder.directory(cell), catalog, token))
+    except Exception as error:
+        failed: Future[Delivery] = Future()
+        failed.set_exception(error)
+        return failed
+
+
 def _ended(
     future: Future[Delivery], grid: Grid, cell: Cell, folder: Folder, *, is_stopping: bool
 ) -> Trained | Failure | None:
-    """The outcome of a cell elsewhere, whose files are put into its directory; None for one that was stopped."""
+    """The outcome of a cell elsewhere, whose files are put into its directory; None for one that
+    was stopped."""
     title, directory = grid.title(cell), folder.directory(cell)
     try:
         delivery = future.result()
     except Exception as error:
         return None if is_stopping else Failure(title, directory, f"its worker ended: {reason_of(error)}. {AGAIN}")
-    if delivery.trainable_parameters is not None:
-        folder.note(cell, delivery.trainable_parameters, delivery.notes)
-    if delivery.trained is not None:
-        take_over(delivery, directory)
-        return delivery.trained
+    try:
+        if delivery.trainable_parameters is not None:
+            folder.note(cell, delivery.trainable_parameters, delivery.notes)
+        if delivery.trained is not None:
+            take_over(delivery, directory)
+            return delivery.trained
+    except Exception as error:  # of this cell: a full disk, or a file that a shared folder does not show yet
+        return Failure(title, directory, f"its files cannot be put there: {reason_of(error)}. {AGAIN}")
     if delivery.failure is not None:
         return Failure(title, directory, delivery.failure)
     return None if is_stopping else Failure(title, directory, f"a signal stopped its worker. {AGAIN}")

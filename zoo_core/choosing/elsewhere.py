@@ -24,7 +24,7 @@ import torch
 from zoo_core.catalog import Catalog, Entry, open_catalog
 from zoo_core.choosing.grid import Cell
 from zoo_core.choosing.one_cell import notes_of, train_cell, trainable_parameters
-from zoo_core.data.places import absolute_place
+from zoo_core.data.places import PLACES, with_places
 from zoo_core.discovery import CORE
 from zoo_core.errors import DataError, ZooError, reason_of
 from zoo_core.paths import json_text, write_text, written_whole
@@ -67,8 +67,9 @@ class Order:
     host: str
     versions: Mapping[str, str]
     """The versions by distribution that its result depends on."""
-    needs_data_here: bool
-    """Whether the data are files, which must have the same path where the cell is trained."""
+    files: tuple[str, ...]
+    """The settings that name files here, which must have the same path where the cell is
+    trained."""
     with_plugins: bool
 
 
@@ -97,16 +98,17 @@ def marked(root: Path) -> Iterator[str]:
 
 
 def order_of(cell: Cell, directory: Path, catalog: Catalog, token: str) -> Order:
-    """The order to train a cell elsewhere. Raises UsageError for a backbone, head or strategy that there is not."""
-    config = cell.config
-    data, weights = absolute_place(config.data_text), absolute_place(config.weights)
+    """The order to train a cell elsewhere. Raises UsageError for a backbone, head or strategy that
+    there is not."""
+    spec = catalog.backbone(cell.candidate.backbone).spec
+    config = with_places(cell.config, [ref.tag for ref in spec.weights])
     return Order(
-        cell=replace(cell, config=replace(config, data=data, weights=weights)),
+        cell=replace(cell, config=config),
         directory=directory.absolute(),
         token=token,
         host=socket.gethostname(),
         versions=_versions(cell, catalog),
-        needs_data_here=os.path.exists(data),
+        files=tuple(name for name in PLACES if _is_file(getattr(config, name))),
         with_plugins=any(record.distribution != CORE for record in catalog.records),
     )
 
@@ -175,7 +177,7 @@ def _versions(cell: Cell, catalog: Catalog) -> dict[str, str]:
 
 
 def _check_machine(order: Order, catalog: Catalog) -> None:
-    """Raise ZooError where this machine has other versions, DataError where it lacks the images."""
+    """Raise ZooError where this machine has other versions, DataError where it lacks a file."""
     here = _versions(order.cell, catalog)
     others = [
         f"{name} {here.get(name, 'from another distribution')} and not {version}"
@@ -187,12 +189,17 @@ def _check_machine(order: Order, catalog: Catalog) -> None:
             f"this machine has {', '.join(others)}, and results of different versions do not compare. Install the same "
             "versions on all machines."
         )
-    data = order.cell.config.data_text
-    if order.needs_data_here and not os.path.exists(data):
+    missing = [place for name in order.files if not _is_file(place := getattr(order.cell.config, name))]
+    if missing:
         raise DataError(
-            f"there is no {data} on this machine. Every machine reads the images from the same path: share the folder, "
-            "copy it to there, or take data of the Hub."
+            f"there is no {' and no '.join(missing)} on this machine. Every machine reads files from the same path: share "
+            "the folder, copy it to there, or take data of the Hub."
         )
+
+
+def _is_file(place: object) -> bool:
+    """Whether a place is a file or folder here; one that was made absolute, unlike a word."""
+    return isinstance(place, str) and os.path.isabs(place) and os.path.exists(place)
 
 
 def _token_in(folder: Path) -> str | None:

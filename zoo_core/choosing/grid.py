@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any
 
 from zoo_core.catalog import Catalog
-from zoo_core.data.places import absolute_place
+from zoo_core.data.places import with_places
 from zoo_core.errors import UsageError, printable, shown
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.config import MAX_SEED
@@ -188,8 +188,7 @@ def split_shares(text: str) -> tuple[float, ...]:
 def settings_asked(config: FinetuneConfig) -> dict[str, Any]:
     """The settings that decide a cell's result and are not at their default, by name: two cells
     with equal ones are one."""
-    settings, values = settings_of(FinetuneConfig), config.to_dict()
-    values |= {name: absolute_place(values[name]) for name in ("data", "fix_list", "weights")}
+    settings, values = settings_of(FinetuneConfig), with_places(config).to_dict()
     return {
         name: value
         for name, value in values.items()

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from zoo_core.data.batches import usable_cores
+from zoo_core.choosing.free_memory import free_memory
+from zoo_core.data.batches import limit_cores, usable_cores
 from zoo_core.devices.transfer import is_accelerator
 from zoo_core.errors import ZooError
 from zoo_core.wording import megabytes
@@ -36,7 +37,7 @@ def fitting(device: torch.device, cells: int) -> tuple[int, str]:
     """The number of trainings, of so many, that this machine takes at a time, and the reason."""
     if is_accelerator(device):
         return 1, f"{device} is filled by one training"
-    cores, memory = usable_cores(), _free_memory()
+    cores, memory = usable_cores(), free_memory()
     by_cores, by_cells = max(1, cores // CORES), max(1, cells // FEWEST)
     if memory is not None and memory // MEMORY < by_cores:
         return max(1, memory // MEMORY), f"{megabytes(memory)} of memory are free, and one may take {megabytes(MEMORY)}"
@@ -54,7 +55,7 @@ class LocalProcesses(ThreadPoolExecutor):
 
     def __init__(self, jobs: int) -> None:
         super().__init__(jobs, "zoo-job")
-        self._cores_each = max(1, torch.get_num_threads() // jobs)
+        self._jobs = jobs
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
         self._is_cancelled = False
@@ -68,11 +69,11 @@ class LocalProcesses(ThreadPoolExecutor):
             for worker in tuple(self._busy):
                 worker.interrupt()
         super().shutdown(wait, cancel_futures=cancel_futures)
-        while self._idle:
-            self._idle.pop().close()
+        while (idle := self._idle_worker()) is not None:
+            idle.close()
 
     def _call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        worker = self._idle.pop() if self._idle else _Worker(self._cores_each)
+        worker = self._idle_worker() or _Worker(self._jobs)
         self._busy.add(worker)
         try:
             if self._is_cancelled:  # while it started
@@ -86,16 +87,24 @@ class LocalProcesses(ThreadPoolExecutor):
         result: T = answer
         return result
 
+    def _idle_worker(self) -> _Worker | None:
+        """An idle process that no other thread gets; None where there is none."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
 
 class _Worker:
-    """A process that answers one call after the other."""
+    """A process that answers one call after the other, one of so many beside each other."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, jobs: int) -> None:
         context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
         if sys.platform == "linux":  # torch is imported once, by the server that forks
             context.set_forkserver_preload(list(PRELOADED))
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
+        shares = torch.get_num_threads() // jobs, usable_cores() // jobs
+        self.process = context.Process(target=_serve, args=(theirs, *shares), daemon=True)
         self.process.start()
         theirs.close()
         self._receive()  # it is ready: from now on an interrupt reaches it
@@ -125,13 +134,15 @@ class _Worker:
         self.process.join()
 
 
-def _serve(connection: Connection, threads: int) -> None:
-    """Answer the calls that come through a connection, until it is closed."""
+def _serve(connection: Connection, threads: int, cores: int) -> None:
+    """Answer the calls that come through a connection, until it is closed, computing with so many
+    threads and decoding on so many cores."""
     if hasattr(os, "setsid"):
         os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     threading.Thread(target=_stop_with_parent, name="zoo-parent", daemon=True).start()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(max(1, threads))
+    limit_cores(cores)
     with suppress(EOFError, KeyboardInterrupt):
         connection.send(None)
         while True:
@@ -148,12 +159,3 @@ def _stop_with_parent() -> None:
     assert parent is not None
     parent.join()
     signal.raise_signal(signal.SIGTERM)
-
-
-def _free_memory() -> int | None:
-    """The bytes that processes can still take on this machine; None where it does not say."""
-    with suppress(OSError, ValueError, StopIteration):
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            line = next(line for line in lines if line.startswith("MemAvailable:"))
-        return 1024 * int(line.split()[1])
-    return None

@@ -252,11 +252,13 @@ def _doubt_text(doubt: Doubt) -> str:
     pair = doubt.paired
     low, high = (100 * end for end in pair.interval)
     p = "< 0.001" if pair.p < 0.001 else f"= {pair.p:.2g}"
-    return (
+    told = (
         f"{doubt.first} and {doubt.second} are within the noise: {100 * pair.difference:+.1f} points, 95 % interval "
-        f"{low:.1f} to {high:.1f}, p {p} on the same {pair.images:,} images. To decide, in about "
-        f"{duration(doubt.seconds)}:\n  `{doubt.command}`"
+        f"{low:.1f} to {high:.1f}, p {p} on the same {pair.images:,} images."
     )
+    if doubt.command is None or doubt.seconds is None:
+        return f"{told} No one command compares them, because their weights have different names."
+    return f"{told} To decide, in about {duration(doubt.seconds)}:\n  `{doubt.command}`"
 
 
 def _trial_title(cell: Cell) -> str:

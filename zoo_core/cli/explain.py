@@ -1,22 +1,36 @@
-"""`zoo explain RUN|BACKBONE PHOTO...`: heat maps of what in an image speaks for an answer."""
+"""`zoo explain RUN|BACKBONE WHAT...`: heat maps of the places in an image that speak for an answer."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, progress_of, shown, table
-from zoo_core.errors import UsageError, printable
+from zoo_core.cli.common import (
+    announce,
+    catalog_of,
+    console,
+    json_option,
+    print_json,
+    progress_of,
+    shown,
+    table,
+    warn,
+)
+from zoo_core.cli.pictures import check_picture_target
+from zoo_core.explaining import METHODS
 
-METHODS = ("grad-cam", "hires-cam", "layer-cam")  # those of zoo_core.explaining, which imports torch
+if TYPE_CHECKING:
+    from zoo_core.explaining.explain import Explanation
 
 
 @click.command()
 @click.argument("model", metavar="RUN|BACKBONE")
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PHOTO...")
-@click.option("--at", help="Stage behind which the map is computed (the last one that says something; `zoo info`).")
-@click.option("--method", default=METHODS[0], show_default=True, type=click.Choice(METHODS), help="How it is computed.")
+@click.argument("what", nargs=-1, required=True, metavar="WHAT...")
+@click.option("--at", help="Stage behind which the map is computed (the last one whose map is not empty).")
+@click.option("--method", default=METHODS[0], show_default=True, type=click.Choice(METHODS), help="Way to compute it.")
 @click.option("--of", "output", help="Class, label or number to explain (the most probable one).")
 @click.option(
     "-o",
@@ -24,7 +38,7 @@ METHODS = ("grad-cam", "hires-cam", "layer-cam")  # those of zoo_core.explaining
     type=click.Path(dir_okay=False, path_type=Path),
     default="explained.png",
     show_default=True,
-    help="PNG file for the picture.",
+    help="PNG file for the picture; the default is replaced.",
 )
 @click.option("--weights", default="default", help="Which weights of a backbone (its first).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -33,7 +47,7 @@ METHODS = ("grad-cam", "hires-cam", "layer-cam")  # those of zoo_core.explaining
 def explain(
     ctx: click.Context,
     model: str,
-    photos: tuple[Path, ...],
+    what: tuple[str, ...],
     at: str | None,
     method: str,
     output: str | None,
@@ -42,64 +56,76 @@ def explain(
     device: str,
     as_json: bool,
 ) -> None:
-    """Show what in an image speaks for the answer of a run or of a pretrained backbone.
+    """Show the places in an image that speak for the answer of a run or of a pretrained backbone.
 
-    The picture has each image as the network sees it, and a heat map over it. Each map is checked:
+    WHAT is an image, a folder, a pattern in quotes, an http(s) address, or - for standard input. The
+    picture has each image as the network sees it, and a heat map over it. Each map is checked:
     where it is right, deleting its hottest places takes the answer away sooner than deleting places
     by chance.
 
     \b
-    zoo explain runs/resnet50-head-only-1 photo.jpg
-    zoo explain efficientnet_lite0 *.jpg --method layer-cam --at blocks5 -o maps.png
+    zoo explain runs/resnet50-head-only-photos-1 photo.jpg
+    zoo explain efficientnet_lite0 photos/ --method layer-cam --at blocks5 -o maps.png
     """
-    if out.suffix.lower() != ".png":
-        raise UsageError(
-            f"the picture is a PNG file, and '{printable(str(out))}' does not end in .png. Give another --out."
-        )
-    if out.exists():
-        raise UsageError(f"{printable(str(out))} exists already. Give another --out, or remove it.")
+    from zoo_core.answering.images import named_images
+
+    check_picture_target(ctx, out, map(Path, what))
+    images = named_images(what, lambda: getattr(sys.stdin, "buffer", None))
     catalog = catalog_of(ctx)
     announce("loading the model")
-    from zoo_core.explaining.explain import explain as explain_images
+    from zoo_core.explaining.explain import open_explainer
     from zoo_core.explaining.picture import MOST, draw_explanations
+    from zoo_core.runs.pictures import optional_picture
 
+    explainer = open_explainer(model, catalog, at=at, method=method, output=output, weights=weights, device=device)
+    rows: list[dict[str, Any]] = []
+    drawn: list[Explanation] = []
     with progress_of("explaining") as watch:
-        found = explain_images(
-            model,
-            photos,
-            catalog,
-            at=at,
-            method=method,
-            output=output,
-            weights=weights,
-            device=device,
-            watch=watch,
-        )
-    draw_explanations(out, found)
+        for one in explainer.explanations(images):
+            rows.append(_to_dict(one))
+            if len(drawn) < MOST:
+                drawn.append(one)
+            watch(len(rows), len(images))
     if as_json:
-        rows = [
-            {
-                "image": one.image,
-                "answer": one.name,
-                "value": one.value,
-                "at": one.at,
-                "map": one.cells_HW.tolist(),
-                "deletion": {"by_map": one.deletion.by_map, "by_chance": one.deletion.by_chance},
-            }
-            for one in found
-        ]
         print_json({"model": model, "method": method, "picture": str(out), "explanations": rows})
-        return
-    made = table("image", "answer", "value", "at", "deleted by the map", "by chance", right=("value",))
-    for one in found:
-        areas = f"{one.deletion.by_map:.2f}", f"{one.deletion.by_chance:.2f}"
-        made.add_row(shown(one.image), shown(one.name), f"{one.value:.3g}", one.at, *areas)
+    else:
+        _print_table(rows)
+    with optional_picture(out, lambda text: warn([text])):
+        draw_explanations(out, drawn)
+        if not as_json:
+            more = f", with the first {MOST}" if len(rows) > MOST else ""
+            click.echo(f"The picture is {shown(out)}{more}.")
+
+
+def _to_dict(one: Explanation) -> dict[str, Any]:
+    found = one.deletion
+    checked = found and {"by_map": found.by_map, "by_chance": found.by_chance, "best_by_chance": found.best_by_chance}
+    return {
+        "image": one.image,
+        "answer": one.name,
+        "value": one.value,
+        "at": one.at,
+        "map": one.cells_HW.tolist(),
+        "deletion": checked,
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    areas = ("by the map", "by chance", "best by chance")
+    made = table("image", "answer", "value", "at", *areas, right=("value", *areas))
+    for row in rows:
+        found = row["deletion"]
+        cells = ["-"] * 3 if found is None else [f"{area:.2f}" for area in found.values()]
+        made.add_row(shown(row["image"]), shown(row["answer"]), f"{row['value']:.3g}", row["at"], *cells)
     screen = console()
     screen.print(made)
+    checked = [row["deletion"] for row in rows if row["deletion"]]
+    if not checked:
+        return
     screen.print(
-        "Deleting the hottest places first leaves so much of the answer, on average; the less, the better the map."
+        "The last columns: the part of the answer that is left, on average, while places are deleted, the hottest of "
+        "the map first, or those of five maps of chance."
     )
-    doubtful = sum(not one.deletion.means_something for one in found)
+    doubtful = sum(found["by_map"] >= found["best_by_chance"] for found in checked)
     if doubtful:
-        screen.print(f"Of {doubtful} of the {len(found)} maps chance is as good: they say little.")
-    screen.print(f"The picture is {shown(out)}" + (f", with the first {MOST}." if len(found) > MOST else "."))
+        screen.print(f"Maps that say no more than chance: {doubtful} of {len(checked)}.")

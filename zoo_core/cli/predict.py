@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +24,8 @@ from zoo_core.cli.common import (
 from zoo_core.errors import DataError, printable
 
 if TYPE_CHECKING:
-    from zoo_core.answering.images import NamedImage
-    from zoo_core.predict import Prediction, Predictor
+    from zoo_core.answering.files import AnswerFormat
+    from zoo_core.predict import Prediction
     from zoo_core.tasks.task import Task
 
 MOST_NAMED = 20  # images without an answer that are named
@@ -81,10 +79,12 @@ def predict(
     zoo predict efficientnet_lite0 photos/ "more/**/*.png" -o answers.csv
     curl -s https://example.org/cat.jpg | zoo predict efficientnet_lite0 - --json
     """
-    from zoo_core.answering.files import AnswerFormat, answers_file, check_target
+    from zoo_core.answering.files import AnswerFormat, check_target
+    from zoo_core.answering.images import named_images
 
     if out is not None:
         check_target(out)
+    images = named_images(what, lambda: getattr(sys.stdin, "buffer", None))
     catalog = catalog_of(ctx)
     announce("loading the model")
     from zoo_core.library import load
@@ -94,52 +94,38 @@ def predict(
     for line in _without_effect(ctx, task):
         click.echo(line, err=True)
     made = AnswerFormat.of(predictor, top=top, has_values=has_values)
-    told = _Told()
-    with ExitStack() as stack:
-        images = _images(what, stack)
-        write = stack.enter_context(answers_file(out, made)) if out is not None else None
-        predictions = _predictions(predictor, images, top=top, threshold=threshold, tta=tta)
-        kept = []
-        for one in predictions:
-            told.add(one)
-            if write is not None:
-                write(one)
+    summary, kept = _Summary(), []
+    with _writing(out, made) as write, progress_of("predicting") as watch:
+        for one in predictor.predictions(images, top=top, threshold=threshold, tta=tta):
+            summary.add(one)
+            write(one)
             if as_json or out is None:
                 kept.append(one)
+            watch(summary.images, len(images))
     if as_json:
         print_json({"model": model, "predictions": [made.to_dict(one) for one in kept]})
-    elif out is None:
-        if told.answered:
-            _print_table(task, kept)
-    else:
-        click.echo(f"Answers for {told.answered} of {len(images)} images are in {printable(str(out))}.")
-    told.tell(len(images))
+    elif out is not None:
+        click.echo(f"Answers for {summary.answered} of {len(images)} images are in {printable(str(out))}.")
+    elif summary.answered:
+        _print_table(task, kept)
+    summary.finish()
 
 
-def _images(what: tuple[str, ...], stack: ExitStack) -> list[NamedImage]:
-    from zoo_core.answering.images import named_images
+@contextmanager
+def _writing(out: Path | None, made: AnswerFormat) -> Iterator[Callable[[Prediction], object]]:
+    """A function that writes an answer to the file, where there is one."""
+    from zoo_core.answering.files import answers_file, partial_of
 
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-predict-"))
-    with progress_of("downloading") as watch:
-        return named_images(what, Path(folder), sys.stdin.buffer, watch)
-
-
-def _predictions(predictor: Predictor, images: list[NamedImage], **how: Any) -> Iterator[Prediction]:
-    """The predictions of images in order, under the names that the user gave them."""
-    from zoo_core.predict import Prediction
-
-    paths = [image.path for image in images if image.problem is None]
-    answered = predictor.predictions(paths, bad_images="skip", **how)
-    with progress_of("predicting") as watch:
-        for done, image in enumerate(images, 1):
-            if image.problem is not None:
-                yield Prediction(image.name, (), problem=image.problem)
-            else:
-                one = next(answered)
-                # A downloaded image is known by its address, and not by the file that it became.
-                problem = one.problem and one.problem.replace(printable(str(image.path)), printable(image.name), 1)
-                yield replace(one, image=image.name, problem=problem)
-            watch(done, len(images))
+    if out is None:
+        yield lambda one: None
+        return
+    try:
+        with answers_file(out, made) as write:
+            yield write
+    except BaseException:
+        if partial_of(out).exists():
+            click.echo(f"The answers so far are in {printable(str(partial_of(out)))}.", err=True)
+        raise
 
 
 def _without_effect(ctx: click.Context, task: Task[Any]) -> list[str]:
@@ -167,34 +153,37 @@ def _print_table(task: Task[Any], predictions: list[Prediction]) -> None:
     console().print(made)
 
 
-class _Told:
-    """The hints and the problems of predictions, to be told at the end."""
+class _Summary:
+    """The hints and the problems of predictions, for the end."""
 
     def __init__(self) -> None:
-        self.answered = 0
+        self.images = 0
         self.doubtful = 0
         self.hint = ""
         self.problems: list[str] = []
 
+    @property
+    def answered(self) -> int:
+        return self.images - len(self.problems)
+
     def add(self, one: Prediction) -> None:
+        self.images += 1
         if one.problem:
             self.problems.append(one.problem)
-            return
-        self.answered += 1
-        if one.hint:
+        elif one.hint:
             self.hint = self.hint or f"{printable(one.image)}: {one.hint}."
             self.doubtful += 1
 
-    def tell(self, images: int) -> None:
+    def finish(self) -> None:
         """Print the first hint. Raises DataError where an image has no answer."""
         if self.doubtful:
             click.echo(self.hint, err=True)
         if self.doubtful > 1:
-            click.echo(f"So it is with {self.doubtful} of the {images} images.", err=True)
+            click.echo(f"The same holds for {self.doubtful} of the {self.images} images.", err=True)
         if not self.problems:
             return
-        if images == 1:
+        if self.images == 1:
             raise DataError(self.problems[0])
         rest = [f"... and {len(self.problems) - MOST_NAMED} more"] if len(self.problems) > MOST_NAMED else []
         lines = "".join(f"\n  {line}" for line in [*self.problems[:MOST_NAMED], *rest])
-        raise DataError(f"{len(self.problems)} of {images} images have no answer:{lines}")
+        raise DataError(f"{len(self.problems)} of {self.images} images have no answer:{lines}")

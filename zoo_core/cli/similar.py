@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, progress_of, shown, table
 from zoo_core.cli.embed import computed_in_words, tell_left_out
 from zoo_core.cli.options import Command, given_settings, options_of
-from zoo_core.errors import UsageError, printable
+from zoo_core.cli.pictures import check_picture_target
 from zoo_core.paths import user_path
 from zoo_core.settings import FinetuneConfig
 
@@ -45,8 +44,7 @@ def similar(
     zoo similar runs/resnet18-full-photos-1 photo.jpg --data photos/ --top 10 -o neighbours.png
     """
     config = FinetuneConfig(backbone=model, **given_settings(ctx, settings))
-    is_default = ctx.get_parameter_source("out") is ParameterSource.DEFAULT
-    _check_target(out, photo, user_path(config.data_text), is_default=is_default)
+    check_picture_target(ctx, out, [photo, user_path(config.data_text)])
     catalog = catalog_of(ctx)
     announce("loading the model and the list of images")
     from zoo_core.embedding.picture import draw_similar
@@ -84,33 +82,3 @@ def similar(
     draw_similar(out, found, model)
     images = sum(len(part) for part in found.source.parts.values())
     screen.print(f"The picture is {shown(out)}. {computed_in_words(found.num_computed, images + 1)}")
-
-
-def _check_target(out: Path, photo: Path, data: Path, *, is_default: bool) -> None:
-    """Raise UsageError unless a picture can be written there without harm to a file or to the data.
-
-    The default file is replaced where it is the picture of an earlier call.
-    """
-    if out.suffix.lower() != ".png":
-        raise UsageError(
-            f"the picture is a PNG file, and '{printable(str(out))}' does not end in .png. Give another --out."
-        )
-    place = out.resolve()
-    if is_default and data.is_dir() and place.is_relative_to(data.resolve()):
-        raise UsageError(
-            f"here {printable(str(out))} would be one of the images of {printable(str(data))}. Give --out a place outside of "
-            "that folder."
-        )
-    if out.exists() and (not is_default or place == photo.resolve() or not _is_drawn(out)):
-        raise UsageError(f"{printable(str(out))} exists already. Give another --out, or remove it.")
-
-
-def _is_drawn(path: Path) -> bool:
-    """Whether a file is a picture of zoo's: matplotlib signs those that it draws."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return str(image.info.get("Software", "")).startswith("Matplotlib")
-    except (OSError, Image.DecompressionBombError):
-        return False

@@ -6,6 +6,7 @@ Shapes: B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -23,13 +24,15 @@ from zoo_core.data.on_device import crop_together
 from zoo_core.data.prefetch import prefetch
 from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
-from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, decoded_side, resized, shorter_side
+from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, decoded_side, resized, resized_side
 from zoo_core.data.windows import Windows
 from zoo_core.devices.transfer import is_accelerator, to_device
 from zoo_core.settings import Augment
 from zoo_core.weights_specs import Preprocessing
 
 T = TypeVar("T")
+_limits = [sys.maxsize]
+"""Of the cores that this process uses; the smallest holds."""
 PREFETCHED = 3  # batches that are decoded while one is computed
 
 ImageView = tuple[int, int]
@@ -136,7 +139,7 @@ def resized_store(
 
     `message` is called with one line about damaged content.
     """
-    side, how = shorter_side(preprocessing), preprocessing.interpolation
+    side, how = resized_side(preprocessing), preprocessing.interpolation
     rules = f"{READER} {side} {how} {preprocessing.channels}"
     if preprocessing.fit != "crop":
         rules += f" {preprocessing.fit} {preprocessing.mean}"
@@ -182,4 +185,11 @@ def default_workers() -> int:
 
 def usable_cores() -> int:
     """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, *_limits)
+
+
+def limit_cores(count: int) -> None:
+    """Use so many cores at most, and one at least, from now on: processes beside this one have the
+    others."""
+    _limits.append(max(1, count))

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo_core.data.decode import PILLOW_IS_QUIET, check_size, decode, open_image, read_file, upright
-from zoo_core.data.sources import DIGEST_BYTES, content_digest
+from zoo_core.data.sources import DIGEST_BYTES, Images, content_digest
 from zoo_core.errors import DataError, UsageError, printable, reason_of
 
 GivenImage = str | Path | Image.Image | npt.NDArray[np.uint8] | Tensor
@@ -64,9 +64,9 @@ class GivenImages:
 
 @dataclass(frozen=True, eq=False)
 class ReadableImages:
-    """Given images that can all be read: an image of one pixel stands for each that cannot."""
+    """Images that can all be read: an image of one pixel stands for each that cannot."""
 
-    images: GivenImages
+    images: Images
     problems: dict[int, str] = field(default_factory=dict)
     """The reasons, as sentences, of the images that were read so far and cannot be."""
 

@@ -1,16 +1,21 @@
-"""Places of data and weights, as a run writes them down: absolute, so that any folder will do
-later."""
+"""Places of data, fix lists and weights, as a run writes them down: absolute, so that any folder
+will do later."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from zoo_core.paths import user_path
+from zoo_core.settings import FinetuneConfig
 
 SHARDS = "wds:"
 ADDRESS = re.compile(r"https?://")
+PLACES = ("data", "fix_list", "weights")
+"""The settings that may name files."""
 LONGEST = 40
 """The characters of a data set's title in the name of a folder."""
 
@@ -23,6 +28,18 @@ def absolute_place(place: str) -> str:
         named = [re.sub(r"((?:^|,)(?:val|test|classes)=)([^,]+)", _absolute_option, text) for text in options]
         return SHARDS + ":".join([_absolute(pattern), *named])
     return _absolute(place) if user_path(place).exists() else place
+
+
+def with_places(config: FinetuneConfig, tags: Iterable[str] = ()) -> FinetuneConfig:
+    """The config with PLACES as absolute ones. Words that stand for something else stay, whatever
+    files are here: of weights also their `tags`."""
+    data, fix_list, weights = config.data, config.fix_list, config.weights
+    return replace(
+        config,
+        data=absolute_place(data) if isinstance(data, str) else data,
+        fix_list=fix_list if fix_list == "none" else absolute_place(fix_list),
+        weights=weights if weights in {"none", "default", *tags} else absolute_place(weights),
+    )
 
 
 def short_title(title: str) -> str:

@@ -51,7 +51,7 @@ def fresh_view(seed: int, epoch: int) -> int:
     return (seed + 1) * FRESH + epoch
 
 
-def shorter_side(preprocessing: Preprocessing) -> int:
+def resized_side(preprocessing: Preprocessing) -> int:
     """The length in pixels to which the shorter side of every image is resized, or the longer one
     to pad it."""
     return max(preprocessing.size, round(preprocessing.size / preprocessing.crop))
@@ -60,7 +60,7 @@ def shorter_side(preprocessing: Preprocessing) -> int:
 def decoded_side(preprocessing: Preprocessing) -> int:
     """The length in pixels that both sides of a decoded image keep, where they are larger in the
     file."""
-    return REDUCED * shorter_side(preprocessing)
+    return REDUCED * resized_side(preprocessing)
 
 
 def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
@@ -69,7 +69,7 @@ def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     Of an image that is very long and is cropped, the middle part of ratio MAX_RATIO is resized: all
     of it would take memory without bounds, and no view shows the ends.
     """
-    image, side = with_channels(image, preprocessing.channels), shorter_side(preprocessing)
+    image, side = with_channels(image, preprocessing.channels), resized_side(preprocessing)
     if preprocessing.fit == "crop":
         image = _middle(image)
         share = side / min(image.size)

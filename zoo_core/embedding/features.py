@@ -16,7 +16,7 @@ from zoo_core.embedding.embedder import open_embedder
 from zoo_core.errors import UnlabelledError, UsageError
 from zoo_core.frozen.table import FeatureTable
 from zoo_core.paths import user_path
-from zoo_core.settings import Augment, BadImages, CacheType, FinetuneConfig, TaskChoice
+from zoo_core.settings import Augment, BadImages, CacheType, FinetuneConfig, FitChoice, TaskChoice
 from zoo_core.training.job import open_dataset
 
 
@@ -30,6 +30,7 @@ def features(
     views: int = 1,
     augment: Augment = "auto",
     size: int | None = None,
+    fit: FitChoice = "auto",
     task: TaskChoice = "auto",
     bad_images: BadImages = "fail",
     cache_dtype: CacheType = "float16",
@@ -65,6 +66,7 @@ def features(
         views=views,
         augment=augment,
         size=size,
+        fit=fit,
         task=task,
         bad_images=bad_images,
         cache_dtype=cache_dtype,

@@ -1,1 +1,4 @@
-"""Heat maps of what in an image speaks for an answer, and a check of whether a map means anything."""
+"""Heat maps of the places in an image that speak for an answer, each with a check of its worth."""
+
+METHODS = ("grad-cam", "hires-cam", "layer-cam")
+"""The names of the ways to compute a map; the first is the default."""

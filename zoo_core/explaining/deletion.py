@@ -25,7 +25,11 @@ GROUP = 8  # images that are answered at once
 
 @dataclass(frozen=True)
 class Deletion:
-    """The areas, in 0..1, under the curves of the answer's share of its first value: smaller is better."""
+    """The areas under the curves of the answer's share of its first probability.
+
+    The smaller, the better the map. 1 stands for an answer that stays as it is; one that grows as
+    places are deleted has more.
+    """
 
     by_map: float
     by_chance: float
@@ -41,7 +45,7 @@ class Deletion:
 
 def deletion(image_CSS: Tensor, map_HW: Tensor, value: Callable[[Tensor], Tensor], seed: int = 0) -> Deletion:
     """Delete by a heat map and by maps of chance. `value` maps images (T, C, S, S), which are
-    normalised, to the value (T) of the answer, such as its probability.
+    normalised, to the probability (T) of the answer.
 
     Deleted pixels become 0, the mean colour of the weights' images.
     """

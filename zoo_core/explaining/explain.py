@@ -5,7 +5,7 @@ Shapes: S side of the image as the network sees it, H and W cells of the map.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,28 +15,26 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.attribution import names_plugins
-from zoo_core.catalog import Catalog
+from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.batches import Batches
-from zoo_core.data.decode import open_image
-from zoo_core.data.given import given_images
+from zoo_core.data.given import GivenImage, given_images
 from zoo_core.data.on_device import normalised
-from zoo_core.data.sources import Part
+from zoo_core.data.sources import Images, Part
 from zoo_core.errors import UsageError, ZooError, did_you_mean, printable
+from zoo_core.explaining import METHODS
 from zoo_core.explaining.deletion import Deletion, deletion
-from zoo_core.explaining.maps import METHODS, StagedNetwork, heat_map, last_place
+from zoo_core.explaining.maps import StagedNetwork, heat_map, last_place
+from zoo_core.layout import Layout
 from zoo_core.library import load, run_or_backbone
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import Chain
 from zoo_core.predict import Predictor
-from zoo_core.runs.directory import read_facts
-from zoo_core.specs import HEAD, BackboneSpec
-
-DEFAULT_METHOD = "grad-cam"
+from zoo_core.specs import HEAD
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What in an image speaks for one answer."""
+    """The places in an image that speak for one answer."""
 
     image: str
     seen: npt.NDArray[np.uint8]
@@ -49,95 +47,118 @@ class Explanation:
     """The stage behind which the map was computed."""
     cells_HW: npt.NDArray[np.float32]
     """The heat map, at least 0."""
-    deletion: Deletion
+    deletion: Deletion | None
+    """The check of the map; None for numbers, which have no probability to take away."""
 
 
-@names_plugins
-def explain(
-    name: str | Path,
-    images: Sequence[str | Path],
-    catalog: Catalog,
-    *,
-    at: str | None = None,
-    method: str = DEFAULT_METHOD,
-    output: str | None = None,
-    weights: str = "default",
-    device: str = "auto",
-    watch: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Explanation]:
-    """Explain the most probable answer of a run or a pretrained backbone for each image, or `output`.
+@dataclass(frozen=True)
+class Explainer:
+    """A run or a pretrained backbone, with the stage, the method and the output to explain."""
 
-    `at` is a stage, by default the last one whose map is not zero everywhere; `method` one of
-    METHODS. `watch` is told (images done, of how many).
+    predictor: Predictor
+    network: StagedNetwork
+    method: str
+    at: str | None
+    """A stage; None: the last one whose map is not zero everywhere."""
+    output: int | None
+    """The place of a class, label or number; None: the most probable one."""
 
-    Raises UsageError for an unknown stage, method or output, and as `load` and `predict` do.
-    """
-    if method not in METHODS:
-        raise UsageError(f"there is no method '{printable(method)}'. Known: {', '.join(METHODS)}.")
-    spec = _backbone_of(name, weights, catalog)
-    predictor = load(name, weights=weights, device=device, catalog=catalog)
-    predictor.network.eval().requires_grad_(False)
-    network = StagedNetwork(_stages_of(predictor.network), spec.features)
-    if at is not None and at not in network.places:
-        near = did_you_mean(at, network.places)
-        raise UsageError(f"there is no stage '{printable(at)}'.{near} Stages: {', '.join(network.places)}.")
-    wanted = _output_named(output, predictor.classes)
-    if wanted is None and predictor.objective.task.answers_with_all:
-        wanted = 0  # numbers of different kinds have no largest
-    for image in images:
-        open_image(Path(image))  # raises before any work is done
-    found = []
-    for one in _explanations(predictor, network, list(images), at, method, wanted):
-        found.append(one)
-        watch(len(found), len(images))
-    return found
+    def explanations(self, images: Images) -> Iterator[Explanation]:
+        """Explain the images in order. Raises DataError for one that cannot be read."""
+        part = Part(images, np.zeros(len(images), np.int64))
+        batches = Batches(part, self.predictor.preprocessing, 1, 1)
+        for index, (pixels_1CSS, _) in enumerate(batches.in_order()):
+            yield self._explain(images.name(index), pixels_1CSS)
 
-
-def _explanations(
-    predictor: Predictor,
-    network: StagedNetwork,
-    images: list[str | Path],
-    at: str | None,
-    method: str,
-    wanted: int | None,
-) -> Iterator[Explanation]:
-    given = given_images(images)
-    batches = Batches(Part(given, np.zeros(len(given), np.int64)), predictor.preprocessing, 1, 1)
-    task = predictor.objective.task
-    for index, (pixels_1CSS, _) in enumerate(batches.in_order()):
+    def _explain(self, name: str, pixels_1CSS: Tensor) -> Explanation:
+        predictor, network = self.predictor, self.network
+        task = predictor.objective.task
         image_1CSS = normalised(pixels_1CSS, predictor.preprocessing, predictor.device)
-        with torch.inference_mode():
+        with torch.no_grad():  # inference tensors that a module keeps could not be differentiated later
             values_K = task.values(predictor.network(image_1CSS))[0].cpu()
         if not values_K.isfinite().all():
-            raise ZooError(f"{printable(predictor.title)} gives numbers that are not finite for {given.name(index)}.")
-        output = int(values_K.argmax()) if wanted is None else wanted
-        place = at or last_place(network, image_1CSS, output, method)
+            raise ZooError(f"{printable(predictor.title)} gives numbers that are not finite for {printable(name)}.")
+        output = int(values_K.argmax()) if self.output is None else self.output
+        place = self.at or last_place(network, image_1CSS, output, self.method)
+        if place is None:
+            raise UsageError(
+                f"no stage has a heat map for '{printable(predictor.classes[output])}' in {printable(name)}: nothing in it "
+                "speaks for that answer by this method. Try another --method, or --of another answer."
+            )
         if not network.has_cells(network.features_at(place, image_1CSS)[0]):
             raise UsageError(f"the features behind '{place}' have no places in the image. Give --at an earlier stage.")
-        cells_HW = heat_map(network, place, image_1CSS, output, method)
+        cells_HW = heat_map(network, place, image_1CSS, output, self.method)
 
-        def value(images_TCSS: Tensor, output: int = output) -> Tensor:
-            with torch.inference_mode():
+        def probability(images_TCSS: Tensor) -> Tensor:
+            with torch.no_grad():
                 return task.values(predictor.network(images_TCSS))[:, output]
 
         pixels_SSC = pixels_1CSS[0].permute(1, 2, 0).numpy()
-        yield Explanation(
-            image=given.name(index),
+        return Explanation(
+            image=name,
             seen=np.repeat(pixels_SSC, 3, 2) if pixels_SSC.shape[2] == 1 else pixels_SSC,
             name=predictor.classes[output],
             value=float(values_K[output]),
             at=place,
             cells_HW=cells_HW.numpy(),
-            deletion=deletion(image_1CSS[0], cells_HW, value),
+            deletion=None if task.answers_with_all else deletion(image_1CSS[0], cells_HW, probability),
         )
 
 
-def _backbone_of(name: str | Path, weights: str, catalog: Catalog) -> BackboneSpec:
+@names_plugins
+def open_explainer(
+    name: str | Path,
+    catalog: Catalog | None = None,
+    *,
+    at: str | None = None,
+    method: str = METHODS[0],
+    output: str | None = None,
+    weights: str = "default",
+    device: str = "auto",
+) -> Explainer:
+    """Load a run or a pretrained backbone to explain its answers.
+
+    `output` names a class, label or number, by default the most probable one; numbers have no such
+    one, and the first is explained. Raises UsageError for an unknown stage, method or output, and
+    as `load`.
+    """
+    if method not in METHODS:
+        raise UsageError(f"there is no method '{printable(method)}'. Known: {', '.join(METHODS)}.")
+    catalog = catalog or open_catalog()
+    predictor = load(name, weights=weights, device=device, catalog=catalog)
+    predictor.network.eval().requires_grad_(False)
+    network = StagedNetwork(_stages_of(predictor.network), _layout_of(predictor, name, weights, catalog))
+    if at is not None and at not in network.places:
+        near = did_you_mean(at, network.places)
+        raise UsageError(f"there is no stage '{printable(at)}'.{near} Stages: {', '.join(network.places)}.")
+    wanted = _place_of(output, predictor.classes)
+    if wanted is None and predictor.objective.task.answers_with_all:
+        wanted = 0
+    return Explainer(predictor, network, method, at, wanted)
+
+
+def explain(
+    name: str | Path,
+    images: GivenImage | Sequence[GivenImage],
+    catalog: Catalog | None = None,
+    *,
+    at: str | None = None,
+    method: str = METHODS[0],
+    output: str | None = None,
+    weights: str = "default",
+    device: str = "auto",
+) -> list[Explanation]:
+    """Explain an answer of a run or a pretrained backbone for each image, as `open_explainer` says."""
+    explainer = open_explainer(name, catalog, at=at, method=method, output=output, weights=weights, device=device)
+    return list(explainer.explanations(given_images(images)))
+
+
+def _layout_of(predictor: Predictor, name: str | Path, weights: str, catalog: Catalog) -> Layout:
+    if isinstance(predictor.network, Model):
+        return predictor.network.design.backbone.spec.features
     found = run_or_backbone(name, weights, catalog)
-    if not isinstance(found, Path):
-        return found.spec
-    facts = read_facts(found)
-    return catalog.backbone(f"{facts.backbone.distribution}:{facts.backbone.name}").spec
+    assert not isinstance(found, Path)
+    return found.spec.features
 
 
 def _stages_of(network: nn.Module) -> dict[str, nn.Module]:
@@ -148,12 +169,10 @@ def _stages_of(network: nn.Module) -> dict[str, nn.Module]:
     return dict(network.named_children())
 
 
-def _output_named(name: str | None, names: Sequence[str]) -> int | None:
+def _place_of(name: str | None, names: Sequence[str]) -> int | None:
     if name is None:
         return None
     if name not in names:
-        near = did_you_mean(name, names)
-        raise UsageError(
-            f"the model has no output '{printable(name)}'.{near} Some of its outputs: {', '.join(names[:10])}."
-        )
+        near, first = did_you_mean(name, names), ", ".join(map(printable, names[:10]))
+        raise UsageError(f"the model has no output '{printable(name)}'.{near} Some of its outputs: {first}.")
     return list(names).index(name)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
 
+from zoo_core.explaining import METHODS
 from zoo_core.layout import Layout
 
 
@@ -40,11 +42,9 @@ def layer_cam(features_CHW: Tensor, gradients_CHW: Tensor) -> Tensor:
     return (gradients_CHW.relu() * features_CHW).sum(0).relu()
 
 
-METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "grad-cam": grad_cam,
-    "hires-cam": hires_cam,
-    "layer-cam": layer_cam,
-}
+FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(
+    zip(METHODS, (grad_cam, hires_cam, layer_cam), strict=True)
+)
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,24 @@ class StagedNetwork:
         """One image's features as a map (C, H, W): patches of tokens (N, C) in their rows and columns."""
         if features.ndim == 3:
             return features
-        height, width = self.layout.grid(tuple(features.shape))
+        height, width = self._grid(features)
         patches_NC = features[-height * width :]
         return patches_NC.T.reshape(-1, height, width)
 
     def has_cells(self, features: Tensor) -> bool:
         """Whether one image's features have more than one cell."""
-        return features.ndim == 3 or (features.ndim == 2 and self.layout.grid(tuple(features.shape))[1] > 1)
+        if features.ndim == 3:
+            return features.shape[1] * features.shape[2] > 1
+        return features.ndim == 2 and self._grid(features)[1] > 1
+
+    def _grid(self, tokens_NC: Tensor) -> tuple[int, int]:
+        """The rows and columns of patches.
+
+        Some networks put their class token in front of their last blocks only.
+        """
+        height, width = self.layout.grid(tuple(tokens_NC.shape))
+        side = isqrt(len(tokens_NC))
+        return (side, side) if width == 1 and side * side == len(tokens_NC) else (height, width)
 
 
 def heat_map(network: StagedNetwork, place: str, image_1CHW: Tensor, output: int, method: str) -> Tensor:
@@ -100,12 +111,12 @@ def heat_map(network: StagedNetwork, place: str, image_1CHW: Tensor, output: int
     with torch.enable_grad():
         features = features.detach().clone().requires_grad_()
         (gradients,) = torch.autograd.grad(network.outputs_from(place, features)[0, output], features)
-    cells = METHODS[method](network.cells(features.detach()[0]), network.cells(gradients[0]))
+    cells = FORMULAS[method](network.cells(features.detach()[0]), network.cells(gradients[0]))
     return cells.float().cpu()
 
 
-def last_place(network: StagedNetwork, image_1CHW: Tensor, output: int, method: str) -> str:
-    """The last place whose heat map is not zero everywhere.
+def last_place(network: StagedNetwork, image_1CHW: Tensor, output: int, method: str) -> str | None:
+    """The last place whose heat map is not zero everywhere, None where there is none.
 
     A head on the class token has no gradient at the patches that stand beside it.
     """
@@ -113,7 +124,7 @@ def last_place(network: StagedNetwork, image_1CHW: Tensor, output: int, method: 
         features = network.features_at(place, image_1CHW)
         if network.has_cells(features[0]) and heat_map(network, place, image_1CHW, output, method).any():
             return place
-    return network.places[-1]
+    return None
 
 
 def enlarged(map_HW: Tensor, size: int) -> Tensor:

@@ -39,9 +39,15 @@ def draw_explanations(target: Path, explanations: Sequence[Explanation]) -> None
         figure.text(MARGIN / width, above + 0.1 / height, "as the network sees it", size=8, color="#555555")
         right = (2 * MARGIN + SIDE) / width
         figure.text(right, above + 0.42 / height, f"{_cut(one.name)}  {one.value:.3g}", size=9, weight="bold")
-        chance = "more than by chance" if one.deletion.means_something else "NO more than by chance"
-        figure.text(right, above + 0.1 / height, f"rests on these places {chance}", size=8, color="#555555")
+        figure.text(right, above + 0.1 / height, _verdict(one), size=8, color="#555555")
     save_figure(figure, target)
+
+
+def _verdict(one: Explanation) -> str:
+    if one.deletion is None:
+        return f"heat map at {_cut(one.at)}"
+    word = "better" if one.deletion.means_something else "NO better"
+    return f"{word} than 5 maps of chance"
 
 
 def overlaid(one: Explanation) -> npt.NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 from zoo_core.data.eviction import stores
-from zoo_core.data.transforms import shorter_side
+from zoo_core.data.transforms import resized_side
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.frozen.storage_types import EXACT, item_bytes
@@ -122,7 +122,7 @@ def choose_caching(
 
 def _resized_bytes(preprocessing: Preprocessing, images: int) -> int:
     """About how many bytes resized images take, at an aspect ratio of 4 to 3."""
-    return images * round(shorter_side(preprocessing) ** 2 * 4 / 3) * preprocessing.channels
+    return images * round(resized_side(preprocessing) ** 2 * 4 / 3) * preprocessing.channels
 
 
 def _views(config: FinetuneConfig, plan: Plan) -> int:

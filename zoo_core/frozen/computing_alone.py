@@ -3,7 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,11 @@ POLL = 0.2  # seconds between two looks whether a stop was asked for
 
 
 @contextmanager
-def computing_alone(store: Path, missing: int, world: World, watch: Watch) -> Iterator[bool]:
+def computing_alone(
+    store: Path, missing: int, world: World, watch: Watch, message: Callable[[str], None]
+) -> Iterator[bool]:
     """Hold the features in the folder `store` against other runs that miss some; the value says
-    whether this one had to wait, so that fewer may be missing by now.
+    whether this one had to wait, so that fewer may be missing by now. `message` hears of the wait.
 
     A run that misses nothing waits for nobody, and processes that train together share the work.
     """
@@ -32,6 +34,8 @@ def computing_alone(store: Path, missing: int, world: World, watch: Watch) -> It
         except FileNotFoundError:  # somebody removed the folder by hand: nobody else computes into it
             break
         except Timeout:
+            if not has_waited:
+                message("another run computes these features: waiting for it")
             has_waited = True
             watch(0, missing)  # which ends this run if that was asked for
     try:

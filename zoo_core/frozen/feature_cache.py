@@ -98,7 +98,7 @@ class FeatureCache:
         """
         ordered, prefix = sorted(splits), cache(make_prefix)
         missing = self._missing(ordered, items)
-        with computing_alone(self.folder(ordered[-1]), len(missing), world, watch) as has_waited:
+        with computing_alone(self.folder(ordered[-1]), len(missing), world, watch, self.message) as has_waited:
             missing = self._missing(ordered, items) if has_waited else missing
             sharing, taken = world.ranks_sharing(self.root), 0  # a barrier: no process adds before all have looked
             with world.raise_together():

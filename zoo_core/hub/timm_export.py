@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from zoo_core.catalog import Catalog
-from zoo_core.data.transforms import shorter_side
+from zoo_core.data.transforms import resized_side
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import Run
 from zoo_core.specs import HEAD, resolve
@@ -37,7 +37,7 @@ def crop_for_timm(preprocessing: Preprocessing) -> float:
     timm rounds size / crop down and zoo rounds to the nearest pixel: where they differ, the share
     is chosen so that timm's quotient lies half a pixel above zoo's size.
     """
-    side = shorter_side(preprocessing)
+    side = resized_side(preprocessing)
     if math.floor(preprocessing.size / preprocessing.crop) == side:
         return preprocessing.crop
     return preprocessing.size / (side + 0.5)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo_core.errors import FullError, HubError, UnreachableError, printable
+from zoo_core.errors import FullError, HubError, SilentError, UnreachableError, printable
 from zoo_core.hubclient.guard import PASSING, RESUME_STEP, bounded_call, guarded_client, origin_of, wait_asked
 
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # it passes by the guards and splits commits
@@ -157,11 +157,12 @@ def explained(subject: str, error: Exception, place: str) -> HubError:
     elif kinds & {"ConnectError", "ConnectTimeout"}:
         if server == place:
             _unreachable[place] = time.monotonic() + REMEMBER_SECONDS
-        kind = UnreachableError
+        kind = SilentError
         text = _out_of_reach(server)
     elif kinds & {"TimeoutException", "NetworkError", "RemoteProtocolError"}:
-        kind = UnreachableError
-        broken = "does not answer" if "TimeoutException" in kinds else "breaks off in the middle of its answers"
+        is_silent = "TimeoutException" in kinds
+        kind = SilentError if is_silent else UnreachableError
+        broken = "does not answer" if is_silent else "breaks off in the middle of its answers"
         text = f"{server} {broken}. Try again later."
     elif isinstance(error, (errors.FileMetadataError, ValueError, KeyError, TypeError, AttributeError, RecursionError)):
         text = f"{server} does not answer as it should ({type(error).__name__}). Is its address right?"

@@ -1,16 +1,25 @@
-"""The content of any http(s) address, by the Hub's guarded client; the token stays at home."""
+"""The content of any http(s) address, by the Hub's guarded client; no token goes with it."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from zoo_core.errors import HubError
-from zoo_core.hubclient.client import attempt, guarded_api, offline, scrubbed
+from zoo_core.errors import HubError, SilentError
+from zoo_core.hubclient.client import REMEMBER_SECONDS, attempt, guarded_api, offline, scrubbed
 from zoo_core.hubclient.guard import guarded_client, origin_of
+
+INSTEAD = "Or download it in another way and give the file."
+_silent: dict[str, float] = {}
+"""Servers that were silent, each with the time until which it is not asked again."""
 
 
 def download(address: str, *, most: int) -> bytes:
-    """The bytes at an address, after at most a few redirects. Raises HubError, also for more than `most` bytes."""
+    """The bytes at an address.
+
+    Raises HubError with a next step, also for more than `most` bytes. A server that is silent is
+    not asked again for a minute: a list may have hundreds of its addresses.
+    """
     subject = scrubbed(address)
     if offline():
         raise HubError(f"{subject}: HF_HUB_OFFLINE forbids the network.")
@@ -19,7 +28,9 @@ def download(address: str, *, most: int) -> bytes:
         try:
             place = origin_of(client.build_request("GET", address).url)
         except Exception as error:  # of the client's HTTP library, whose types differ by version
-            raise HubError(f"{subject}: is no address ({error}).") from error
+            raise HubError(f"{subject}: this is not an address ({error}).") from error
+        if time.monotonic() < _silent.get(place, 0):
+            raise SilentError(f"{subject}: {place} did not answer a moment ago. {INSTEAD}")
 
         def ask() -> bytes:
             answer: Any = client.get(address, follow_redirects=True)
@@ -27,4 +38,9 @@ def download(address: str, *, most: int) -> bytes:
             content: bytes = answer.content
             return content
 
-        return attempt(subject, ask, place=place, most=most)
+        try:
+            return attempt(subject, ask, place=place, most=most)
+        except HubError as error:
+            if isinstance(error, SilentError):
+                _silent[place] = time.monotonic() + REMEMBER_SECONDS
+            raise type(error)(f"{error} {INSTEAD}") from None

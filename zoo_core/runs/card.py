@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from zoo_core.discovery import CORE
 from zoo_core.errors import printable
 from zoo_core.installing import install_command, place_of
-from zoo_core.runs.ending import ending_in_words, rule_in_words
+from zoo_core.runs.ending import ending_in_words
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
@@ -20,6 +20,7 @@ from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline
 from zoo_core.tasks.task import Task
 
+FIT_WORDS = {"crop": "", "pad": ", the whole image padded", "squash": ", the whole image squashed"}
 MAX_ROWS = 500  # classes, labels or numbers in the table of a card; a page with more is not read
 
 
@@ -32,6 +33,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
     rows = task.card_rows(result, facts.classes)
     return _template().render(
         facts=facts,
+        fit_words=FIT_WORDS,
         result=result,
         address=address,
         install=_install(sorted({CORE, facts.backbone.distribution, facts.head.distribution})),
@@ -111,7 +113,8 @@ def _ending_text(task: Task[Any], facts: RunFacts, result: Mapping[str, Any]) ->
         last=result["last_epoch"],
         planned=sum(phase["epochs"] for phase in facts.plan["phases"]),
         rises_since=result.get("loss_rises_since"),
-        rule=rule_in_words(facts.config.best_epoch, task),
+        rule=facts.config.best_epoch,
+        task=task,
     )
 
 

@@ -24,10 +24,22 @@ def rule_in_words(rule: BestEpoch, task: Task[Any]) -> str:
     return f"the one with the highest {task.metric.title}"
 
 
-def ending_in_words(*, best: int, last: int, planned: int, rises_since: int | None, rule: str) -> str:
+def no_improvement(rule: BestEpoch, score: str, *, highest: int | None, rises_since: int | None) -> str:
+    """The reason why patience was lost: `highest` counts the score alone, `steady` the validation
+    loss too. Without the epoch with the highest score the loss alone is named."""
+    counts_loss = rule == "steady" and rises_since is not None
+    of_loss = f"validation loss has risen since epoch {rises_since}" if counts_loss else None
+    of_score = None if highest is None else f"no {score} was higher than that of epoch {highest}"
+    return ", and ".join(filter(None, (of_loss, of_score))) or "nothing improved"
+
+
+def ending_in_words(
+    *, best: int, last: int, planned: int, rises_since: int | None, rule: BestEpoch, task: Task[Any]
+) -> str:
     """Two sentences: the reason of an early stop, then the best epoch and its rule."""
-    chosen = f"Best epoch {best}: {rule}." if last > 1 else f"Best epoch {best}, the only one."
+    chosen = f"Best epoch {best}: {rule_in_words(rule, task)}." if last > 1 else f"Best epoch {best}, the only one."
     if last == planned:
         return chosen
-    reason = "nothing improved" if rises_since is None else f"validation loss has risen since epoch {rises_since}"
+    highest = best if rule == "highest" else None
+    reason = no_improvement(rule, task.metric.title, highest=highest, rises_since=rises_since)
     return f"{reason[0].upper()}{reason[1:]}; stopped after epoch {last} of {planned}. {chosen}"

@@ -3,7 +3,17 @@
 from zoo_core.settings.config import IN_MEMORY, FinetuneConfig
 from zoo_core.settings.files import RULES_BEFORE, read_settings
 from zoo_core.settings.resolved import Decision, LrSearch, ResolvedSettings
-from zoo_core.settings.words import Augment, BadImages, BestEpoch, CacheType, Compile, Optimizer, Precision, TaskChoice
+from zoo_core.settings.words import (
+    Augment,
+    BadImages,
+    BestEpoch,
+    CacheType,
+    Compile,
+    FitChoice,
+    Optimizer,
+    Precision,
+    TaskChoice,
+)
 
 __all__ = [
     "IN_MEMORY",
@@ -15,6 +25,7 @@ __all__ = [
     "Compile",
     "Decision",
     "FinetuneConfig",
+    "FitChoice",
     "LrSearch",
     "Optimizer",
     "Precision",

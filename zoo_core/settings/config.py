@@ -109,7 +109,7 @@ class FinetuneConfig:
         needs=(Need.VIEWS,),
     )
     fit: words.FitChoice = setting(
-        "auto", group=DATA, help="Oblong images: crop loses their ends, pad and squash not.", chosen="as the weights"
+        "auto", group=DATA, help="An oblong image: crop cuts it, pad and squash show it all.", chosen="as the weights"
     )
     bad_images: words.BadImages = setting("fail", group=DATA, help="Unreadable images: fail stops, skip omits them.")
     fix_list: str = setting("none", group=DATA, help="Decisions on images: the CSV file of `zoo check`, filled in.")

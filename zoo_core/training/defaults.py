@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from zoo_core.data.sources import Part
-from zoo_core.data.transforms import shorter_side
+from zoo_core.data.transforms import resized_side
 from zoo_core.devices.precision import resolve_precision
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching
@@ -80,8 +80,9 @@ def default_lr_search(
 
 def default_augment(train: Part, preprocessing: Preprocessing) -> tuple[Augment, str]:
     """The augmentation: images with fewer pixels than the input have none to spare for a crop."""
-    side = median(min(image.size) for image in sample_of(train))
-    wanted = shorter_side(preprocessing)
+    measure = max if preprocessing.fit == "pad" else min
+    side = median(measure(image.size) for image in sample_of(train))
+    wanted = resized_side(preprocessing)
     if side < wanted:
         return "flip", f"images of {side:.0f} pixels are too small for crops, which need {wanted}"
     return "crop-flip", f"images of {side:.0f} pixels are large enough for crops"

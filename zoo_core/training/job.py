@@ -16,7 +16,7 @@ from zoo_core.data.findings import findings
 from zoo_core.data.fix_list import with_fix_list
 from zoo_core.data.folders import read_folders
 from zoo_core.data.memory import open_in_memory
-from zoo_core.data.places import absolute_place, short_title
+from zoo_core.data.places import short_title, with_places
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
@@ -41,7 +41,7 @@ from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
 from zoo_core.weights.load import build_shapes
-from zoo_core.weights.resolve import FROM_SCRATCH, InitialWeights, load_backbone, named_weights, resolve_weights
+from zoo_core.weights.resolve import InitialWeights, load_backbone, named_weights, resolve_weights
 from zoo_core.weights_specs import Preprocessing
 
 
@@ -110,10 +110,6 @@ class Job:
         )
 
 
-def _absolute_weights(weights: str, spec: BackboneSpec) -> str:
-    return weights if weights == FROM_SCRATCH or named_weights(spec, weights) else absolute_place(weights)
-
-
 def prepare(
     config: FinetuneConfig,
     catalog: Catalog,
@@ -137,13 +133,9 @@ def prepare(
     device = find_device(config.device)
     _check_design(backbone, head, config)
     source = open_configured(config, catalog, watch)
-    data = absolute_place(config.data) if isinstance(config.data, str) else source.title
-    config = replace(
-        config,
-        data=data,
-        fix_list=absolute_place(config.fix_list),
-        weights=_absolute_weights(config.weights, backbone.spec),
-    )
+    config = with_places(config, [ref.tag for ref in backbone.spec.weights])
+    if not isinstance(config.data, str):
+        config = replace(config, data=source.title)
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
     source = arranged(source, config, split_kind)

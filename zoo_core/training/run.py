@@ -21,7 +21,7 @@ from zoo_core.errors import UsageError, ZooError
 from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
-from zoo_core.runs.ending import ending_in_words, loss_rises_since, rule_in_words
+from zoo_core.runs.ending import ending_in_words, loss_rises_since
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.runs.images import write_images
 from zoo_core.runs.pictures import optional_picture
@@ -193,9 +193,8 @@ def _training(job: Job, callback: Callback, writer: RunWriter, *, resumed: bool)
 def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> Result:
     """Evaluate the best epoch's weights and write everything down; the weights get their name last."""
     part: PartName = "test" if "test" in job.source.parts else "val"
-    images = trainer.planner.test or trainer.planner.val
+    images, task = trainer.planner.test or trainer.planner.val, task_named(job.source.task)
     evaluation = trainer.evaluate_best(images, job.merge)
-    task = task_named(job.source.task)
     result = Result(
         directory=writer.directory,
         trained=history,
@@ -209,7 +208,8 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
             last=history.epochs[-1].epoch,
             planned=job.plan.epochs,
             rises_since=loss_rises_since(history.epochs),
-            rule=rule_in_words(job.config.best_epoch, task),
+            rule=job.config.best_epoch,
+            task=task,
         ),
     )
     if trainer.planner.world.is_main:

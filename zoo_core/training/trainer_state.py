@@ -15,7 +15,7 @@ from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError, brief, reason_of
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
-from zoo_core.runs.ending import loss_rises_since
+from zoo_core.runs.ending import loss_rises_since, no_improvement
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.checkpoint_checks import check_optimizer, check_tensors
@@ -124,11 +124,14 @@ class TrainerState:
 
     def lost_patience(self, end: int) -> str:
         """The reason why a phase that was to end after the epoch `end` ends now."""
-        last, since, highest = self.history[-1].epoch, loss_rises_since(self.history), self.highest.epoch
-        loss = "" if since is None else f"validation loss has risen since epoch {since}, and "
+        reason = no_improvement(
+            "highest" if self.noise is None else "steady",
+            self.metric.replace("_", " "),
+            highest=self.highest.epoch,
+            rises_since=loss_rises_since(self.history),
+        )
         ends = "stopped" if end == self.plan.epochs else "this phase ends"
-        score = f"no {self.metric.replace('_', ' ')} was higher than that of epoch {highest}"
-        return f"{loss}{score}; {ends} after epoch {last}, best epoch {self.best.epoch}"
+        return f"{reason}; {ends} after epoch {self.history[-1].epoch}, best epoch {self.best.epoch}"
 
     def use_optimizer(self, optimizer: torch.optim.Optimizer, *, has_stepped: bool) -> None:
         """Take the optimizer of a phase, which may have taken steps before a checkpoint; it inherits

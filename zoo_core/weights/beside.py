@@ -22,7 +22,6 @@ from zoo_core.weights_specs import Fit, Preprocessing
 TIMM = "pretrained_cfg"
 """The key of timm's config.json under which the preprocessing of its weights stands."""
 
-
 CROP_MODES: dict[Fit, str] = {"crop": "center", "pad": "border", "squash": "squash"}
 """timm's words for the ways from an oblong image to a square."""
 
