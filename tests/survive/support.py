@@ -34,7 +34,7 @@ class Forks:
 
     def __init__(self) -> None:
         self.server = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("forks.py")],
+            [sys.executable, "-W", "error", Path(__file__).with_name("forks.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
