@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -44,23 +43,6 @@ class OwnNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
-
-
-class Forgetful(nn.Module):
-    """A stage with a factor that its copy has and its pickle has not."""
-
-    def __init__(self, inner: nn.Module, factor: float = 2.0) -> None:
-        super().__init__()
-        self.inner, self.factor = inner, factor
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Forgetful:
-        return Forgetful(copy.deepcopy(self.inner, memo), self.factor)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "factor": 1.0}
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x) * self.factor
 
 
 def image(size: int, mean: Any = HALF, std: Any = HALF) -> Preprocessing:
@@ -330,11 +312,6 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
         "can be copied",
         lambda p: p.stages(lambda w, x: w.inner(x), lock=lambda w, name: setattr(w, name, threading.Lock())),
         "cannot pickle '_thread.lock'",
-    ),
-    "forgetful-pickle": (
-        "can be copied",
-        lambda p: p.chains(lambda c: c._modules.update(layer1=Forgetful(c.layer1))),
-        "its pickle gives features",
     ),
     "shared-parameters": (
         "keeps its stages apart",
