@@ -101,6 +101,26 @@ def written_whole(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_new_file(target: Path, option: str) -> None:
+    """Raise UsageError where the file that an option names exists, and ZooError where it cannot be
+    made: before the work, not after it."""
+    if os.path.lexists(target):
+        raise UsageError(f"{shown(str(target))} exists already. Give another {option}, or remove it.")
+    check_writable(target)
+
+
+def check_writable(target: Path) -> None:
+    """Raise ZooError, as `written_whole` does, unless the nearest folder that exists takes files."""
+    import tempfile
+
+    folder = next(one for one in target.absolute().parents if os.path.lexists(one))
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
 def write_text(target: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with written_whole(target) as temporary:

@@ -15,6 +15,11 @@ def human_count(number: int | None) -> str:
     return str(number)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: "1 image", "1,500 images"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def megabytes(count: int) -> str:
     """A number of bytes: "3.2 MB", or "1.4 GB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
@@ -27,9 +32,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def percent(share: float) -> str:
-    """A share of 0.253 as "25.3 %"."""
-    return f"{100 * share:.1f} %"
+def percent(share: float, digits: int = 1) -> str:
+    """A share of 0.253 as "25.3 %", with no digits as "25 %"."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def short_seconds(seconds: float) -> str:

@@ -223,6 +223,16 @@ def test_the_row_of_each_task(
     assert made.row(Prediction("x.png", (), problem="no")) == ["x.png", *[""] * len(cells), "", "no"]
 
 
+@pytest.mark.parametrize("name", ["a\rb.png", "ä,b\n.png"])
+def test_a_row_is_read_back_whatever_the_name(name: str, tmp_path: Path) -> None:
+    """Seen to fail with a carriage return."""
+    made = AnswerFormat(task_named("classification"), ("cat",), 1, False)
+    with answers_file(tmp_path / "answers.csv", made) as write:
+        write(Prediction(name, (("cat", 1.0),)))
+    with (tmp_path / "answers.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["image"] for row in csv.DictReader(file, strict=True)] == [name]
+
+
 def test_every_image_is_read_once(catalog: Catalog, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each file was once decoded to check it, read for its digest, and read again."""
     from zoo_core.data import decode, given

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,8 +23,11 @@ from helpers import make_table
 from zoo_core.catalog import Catalog
 from zoo_core.checking import check as checking
 from zoo_core.checking.backbone import best_on_this_machine
+from zoo_core.checking.report import LABEL, LEAK, Finding, Suspect
 from zoo_core.cli.main import zoo
 from zoo_core.errors import ZooError
+from zoo_core.runs.directory import read_facts
+from zoo_core.specs import BackboneSpec
 
 HOSTILE = '<img src=x onerror="alert(1)">.png'
 
@@ -46,6 +52,7 @@ def faulty(tmp_path: Path) -> Path:
     shutil.copy(root / "train" / "dark" / "10.png", root / "val" / "dark" / "leak.png")
     shutil.copy(root / "train" / "dark" / "14.png", root / "train" / "light" / HOSTILE)
     shutil.move(root / "train" / "dark" / "16.png", root / "train" / "light" / "16.png")
+    shutil.copy(root / "train" / "light" / "16.png", root / "val" / "light" / "16-again.png")
     save(photo(99, 80).filter(ImageFilter.GaussianBlur(4)), root / "train" / "light" / "blurred.png")
     save(photo(98, 80).crop((0, 0, 80, 32)), root / "train" / "light" / "strip.png")
     save(Image.new("L", (80, 80), 200), root / "train" / "light" / "blank.png")
@@ -81,10 +88,10 @@ def test_each_planted_fault_is_found_and_nothing_else(faulty: Path) -> None:
     found = images_of(told)
     doubted = found.pop("label")
     assert doubted
-    assert set(doubted) <= {"16.png", HOSTILE}, "one lies in the wrong folder, the other in both"
+    assert set(doubted) <= {"16.png", "16-again.png", HOSTILE}, "two lie in the wrong folder, the other in both"
     assert found == {
         "unreadable": ["broken.png"],
-        "leak": ["10.png"],
+        "leak": ["10.png", "16.png"],
         "two classes": ["14.png"],
         "duplicate": ["8.png"],
         "near-duplicate": ["4.png"],
@@ -92,7 +99,7 @@ def test_each_planted_fault_is_found_and_nothing_else(faulty: Path) -> None:
         "blank": ["blank.png"],
         "cut off": ["strip.png"],
     }
-    assert (told["errors"], told["warnings"]) == (3, 5 + len(doubted))
+    assert (told["errors"], told["warnings"]) == (4, 5 + len(doubted))
     assert (told["backbone"], told["computed"]) == ("lenet5", 64)
     assert "1 *.txt" in json.dumps(told["findings"][-1])
     assert printed(faulty, "--backbone", "lenet5")["computed"] == 0
@@ -110,7 +117,7 @@ def test_the_screen_has_a_row_for_each_kind_and_the_next_step(faulty: Path) -> N
     for told in (
         "leak",
         "equal to",
-        "3 errors and",
+        "4 errors and",
         "No network was used, because --backbone is none",
         "--html check.html",
     ):
@@ -128,13 +135,13 @@ def test_the_page_is_whole_without_a_network_and_escapes_every_name(faulty: Path
     assert len(pictures) > 10
     assert all('src="data:image/jpeg;base64,' in one and re.search(r'alt="[^"]+"', one) for one in pictures)
     assert "prefers-color-scheme: dark" in page
-    assert call(faulty, "--backbone", "none", "--html", "check.html").exit_code == 1  # it is replaced
 
 
-def test_the_fix_list_has_every_suspect_and_its_twin_and_is_taken_back(faulty: Path, catalog: Catalog) -> None:
-    answer = call(faulty, "--backbone", "none", "--fix-list", "fix.csv")
-    assert f"zoo finetune --data {faulty} --fix-list fix.csv" in answer.stdout.replace("\n", " ")
-    with Path("fix.csv").open(newline="") as file:
+def test_the_fix_list_has_every_suspect_and_its_like_and_is_taken_back(faulty: Path, catalog: Catalog) -> None:
+    """Seen to fail: the printed command lacked its backbone."""
+    answer = call(faulty, "--backbone", "lenet5", "--fix-list", "fix.csv")
+    (command,) = (line for line in answer.stdout.splitlines() if line.startswith("zoo finetune"))
+    with Path("fix.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     by_finding = {row["finding"]: row for row in reversed(rows)}
     assert by_finding["leak"]["path"] == "train/dark/10.png"
@@ -146,11 +153,52 @@ def test_the_fix_list_has_every_suspect_and_its_twin_and_is_taken_back(faulty: P
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    config = zoo_core.FinetuneConfig(
-        backbone="lenet5", data=str(faulty), fix_list="fix.csv", epochs=1, out="run", device="cpu"
+    trained = CliRunner().invoke(
+        zoo, [*shlex.split(command)[1:], *["--epochs", "1", "--out", "run", "--device", "cpu"]]
     )
-    assert zoo_core.finetune(config, catalog=catalog).evaluation.images == 21
+    assert trained.exception is None
+    assert read_facts(Path("run")).data.images["val"] == 22
     assert "exists already" in str(call(faulty, "--fix-list", "fix.csv").exception)
+
+
+def test_a_run_is_said_to_have_seen_labels(photos: Path, catalog: Catalog) -> None:
+    zoo_core.finetune(
+        zoo_core.FinetuneConfig(backbone="lenet5", data=str(photos), epochs=1, out="run"), catalog=catalog
+    )
+    said = "run was trained on labels. If they are these, it may agree with wrong ones"
+    assert [said in call(photos, "--backbone", one).stdout for one in ("run", "lenet5")] == [True, False]
+
+
+@pytest.mark.parametrize("backbone", ["none", "lenet5"])
+def test_images_that_are_padded_lose_nothing(backbone: str, catalog: Catalog) -> None:
+    strips = [np.asarray(photo(seed, 60))[:20] for seed in range(3)]
+    for fit, lose in (("crop", True), ("pad", False), ("squash", False)):
+        found = zoo_core.check_data(strips, backbone=backbone, fit=fit, catalog=catalog).findings
+        assert any(one.kind.name in ("cut off", "crop") for one in found) == lose
+
+
+def test_an_image_has_one_suggestion_and_to_drop_it_comes_first(catalog: Catalog) -> None:
+    """Seen to fail: a leak was to be dropped and to get another class, which no training follows."""
+    report = zoo_core.check_data([np.asarray(photo(seed, 40)) for seed in range(3)], backbone="none", catalog=catalog)
+    name, other = report.names[:2]
+    doubted = Suspect("", image=name, index=0, suggestion="class:light")
+    leak = Suspect("", image=name, index=0, other=1, suggestion="drop")
+    second = Suspect("", image=other, index=1, suggestion="class:dark")
+    rows = replace(report, findings=(Finding(LABEL, (doubted, second)), Finding(LEAK, (leak,)))).fix_rows()
+    assert [(row.image, row.suggestion) for row in rows] == [
+        (name, "drop"),
+        (other, "class:dark"),
+        (name, ""),
+        (other, ""),
+    ]
+
+
+def test_nothing_to_decide_on_is_no_fix_list(photos: Path) -> None:
+    """Seen to fail: a list of no rows was written, which no training takes."""
+    answer = call(photos, "--backbone", "none", "--fix-list", "fix.csv")
+    assert answer.exit_code == 0
+    assert "There is nothing to decide on: fix.csv was not written." in answer.stdout
+    assert not Path("fix.csv").exists()
 
 
 def test_images_without_classes_are_checked_for_all_else(faulty: Path, tmp_path: Path, catalog: Catalog) -> None:
@@ -161,13 +209,16 @@ def test_images_without_classes_are_checked_for_all_else(faulty: Path, tmp_path:
     tags = make_table(tmp_path / "tags", "path,tags", lambda kind, number: f"{kind}|any", count=6)
     ages = make_table(tmp_path / "ages", "path,age", lambda kind, number: f"{number}.5", count=6)
     Image.new("L", (24, 24)).save(ages.parent / "blue" / "0.jpg")
+    for table in (tags, ages):  # seen to fail: a copy with other labels was to be dropped
+        shutil.copy(table.parent / "red" / "0.jpg", table.parent / "blue" / "2.jpg")
     for data, subject, kinds in (
         (flat, "these images have none", {"unreadable", "duplicate", "near-duplicate", "blurred", "blank", "cut off"}),
-        (tags, "the task is multilabel", set()),
-        (ages, "the task is regression", {"blank"}),
+        (tags, "the task is multilabel", {"duplicate"}),
+        (ages, "the task is regression", {"blank", "duplicate"}),
     ):
         told = printed(data, "--backbone", "lenet5")
         assert set(images_of(told)) == kinds
+        assert not any(one["suggestion"] for found in told["findings"] for one in found["suspects"] if data != flat)
         assert told["left_out"][-1] == f"Labels were not checked: that needs one class an image, and {subject}."
 
 
@@ -182,16 +233,33 @@ def test_without_weights_on_this_machine_no_network_is_used(
     assert "no installed backbone has its weights on this machine (`zoo pull NAME`" in report.left_out[0]
 
 
+def test_a_network_that_does_not_say_its_size_is_not_chosen_unasked(catalog: Catalog) -> None:
+    """Seen to fail: it passed for one without any products."""
+    best = best_on_this_machine(catalog)
+    specs = (entry.spec for entry in catalog.entries(BackboneSpec))
+    entries = [SimpleNamespace(spec=replace(one, gmacs=None) if one.name == best else one) for one in specs]
+    assert best_on_this_machine(cast(Catalog, SimpleNamespace(entries=lambda kind: entries))) != best
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (("absent",), "There is no folder and no data set 'absent'"),
         (("photos", "--backbone", "lenet6"), "lenet6"),
         (("photos", "--html", "page.pdf"), "'page.pdf' does not end in .html"),
+        (("photos", "--html", "there.html"), "there.html exists already. Give another --html"),
+        (("photos", "--html", "there.html/page.html"), "there.html/page.html could not be written"),
         (("photos", "--fix-list", "list.txt"), "'list.txt' does not end in .csv"),
+        (("photos", "--fix-list", "there.html/list.csv"), "there.html/list.csv could not be written"),
+        (("photos", "--backbone", "lenet5", "--cache-gb", "0"), "more with --cache-gb, or free the disk"),
     ],
 )
-def test_a_wrong_wish_is_answered_before_any_work(photos: Path, arguments: tuple[str, ...], reason: str) -> None:
+def test_a_wrong_wish_is_answered_before_any_work(
+    photos: Path, arguments: tuple[str, ...], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: a page of somebody else's was replaced, and a place for none was found out last."""
+    monkeypatch.setattr(checking, "measure_pixels", lambda *_: pytest.fail("images are measured"))
+    Path("there.html").write_text("mine")
     error = call(*arguments).exception
     assert isinstance(error, ZooError)
     assert reason in str(error)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo_core.checking.labels import ODDS, deal, doubted, out_of_fold
-from zoo_core.checking.twins import nearest
+from zoo_core.checking.duplicates import nearest
+from zoo_core.checking.labels import ODDS, grouped_folds, label_suspects, out_of_fold
 
 
 def clusters(distance: float, *, images: int = 180, classes: int = 3, width: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -19,8 +19,9 @@ def clusters(distance: float, *, images: int = 180, classes: int = 3, width: int
 
 
 def suspects(features: np.ndarray, labels: np.ndarray) -> list[int]:
-    probabilities = out_of_fold(features, labels, np.arange(len(labels)), int(labels.max()) + 1)
-    return [one.index for one in doubted(probabilities, labels, nearest(features).numpy())]
+    groups = np.arange(len(labels))
+    probabilities = out_of_fold(features, labels, groups, int(labels.max()) + 1)
+    return [one.index for one in label_suspects(probabilities, labels, nearest(features).numpy(), groups)]
 
 
 def test_planted_labels_are_found_and_named_with_their_class() -> None:
@@ -29,7 +30,7 @@ def test_planted_labels_are_found_and_named_with_their_class() -> None:
     planted = [3, 40, 77, 110, 161]
     given[planted] = (labels[planted] + 1) % 3
     probabilities = out_of_fold(features, given, np.arange(len(given)), 3)
-    found = doubted(probabilities, given, nearest(features).numpy())
+    found = label_suspects(probabilities, given, nearest(features).numpy(), np.arange(len(given)))
     assert len({one.index for one in found} & set(planted)) >= 4
     assert len({one.index for one in found} - set(planted)) <= 1
     assert all(one.looks_like == labels[one.index] for one in found if one.index in planted)
@@ -59,13 +60,15 @@ def test_a_copy_with_the_same_wrong_label_does_not_vouch_for_it() -> None:
     given[copies] = (labels[0] + 1) % 3
     alone, groups = np.arange(len(given)), np.arange(len(given))
     groups[copies] = 0
-    apart, together = (out_of_fold(features, given, own, 3)[0, given[0]] for own in (alone, groups))
-    assert together < apart
-    assert len(set(deal(given, groups)[copies])) == 1
+    apart, together = (out_of_fold(features, given, own, 3) for own in (alone, groups))
+    assert together[0, given[0]] < apart[0, given[0]]
+    assert len(set(grouped_folds(given, groups, 3)[copies])) == 1
+    found = label_suspects(together, given, nearest(features).numpy(), groups)
+    assert {one.index for one in found} >= set(copies), "seen to fail: each was a neighbour that agrees with the others"
 
 
 def test_the_folds_share_the_images_of_every_class() -> None:
     labels = np.repeat([0, 1, 2], [50, 25, 5])
-    folds = deal(labels, np.arange(len(labels)))
+    folds = grouped_folds(labels, np.arange(len(labels)), 3)
     for label, images in enumerate((10, 5, 1)):
         assert np.bincount(folds[labels == label], minlength=5).tolist() == [images] * 5

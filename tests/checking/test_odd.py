@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
 from zoo_core.checking.odd import SPREADS, crop_sentence, is_blurred, lost_to_crop, odd_images
 from zoo_core.checking.pixels import blur_of, measure_pixels
-from zoo_core.data.sources import Part, Source
+from zoo_core.checking.report import TINY
+from zoo_core.data.sources import FolderImages, Part, Source
 from zoo_core.data.transforms import resized
 from zoo_core.weights_specs import Preprocessing
 
@@ -111,6 +114,20 @@ def test_the_share_lost_to_the_crop_is_that_of_the_resized_image(size: tuple[int
 def test_the_sentence_on_the_crop_counts_images() -> None:
     measures = measure_pixels(source_of(garment(0), garment(1), garment(2, ratio=1.5)), 1)
     assert crop_sentence(measures, PREPROCESSING) == (
-        "33 % of your images lose more than a fifth of their longer side to the centre crop."
+        "33 % of your images lose more than a fifth of their longer side to the centre crop. `--fit pad` keeps them whole."
     )
     assert crop_sentence(measure_pixels(source_of(garment(0)), 1), PREPROCESSING) is None
+
+
+def test_a_size_is_that_in_the_file_whatever_the_format(tmp_path: Path) -> None:
+    """Seen to fail: a JPEG, which is decoded at an eighth of its size, passed for a tiny image among PNGs."""
+    files = ("0.png", "1.png", "2.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    for name in files:
+        Image.new("L", (2520, 2100), 99).save(tmp_path / name, exif=exif)
+    part = Part(FolderImages(tmp_path, files), np.zeros((3, 0), np.float32))
+    measures = measure_pixels(Source("mixed", (), {"train": part}, task="regression"), 1)
+    assert measures.shorter.tolist() == [2100] * 3
+    assert measures.ratio.tolist() == pytest.approx([1.2] * 3)
+    assert odd_images(measures, PREPROCESSING)[TINY] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 from dataclasses import replace
@@ -47,7 +48,7 @@ def test_decisions_leave_images_out_and_give_them_another_class(photos: Path, tm
     before, after = answers(read_folders(photos)), with_fix_list(read_folders(photos), file)
     del before["red/0.jpg"]
     assert answers(after) == before | {"red/1.png": "blue"}
-    assert after.notes == ("Fix list: 1 images left out, 1 with another class.",)
+    assert after.notes == ("Fix list: 1 image left out, 1 with another class.",)
     scanned = scan_images(after)
     assert answers(scanned) == answers(after)
     assert scanned.parts["train"].images.read(0).size == (40, 40)
@@ -60,7 +61,8 @@ def test_a_broken_image_that_is_dropped_stops_no_training(photos: Path, tmp_path
 
 
 def test_a_list_that_was_written_is_read_back_whatever_the_names(photos: Path, tmp_path: Path) -> None:
-    names = ["=cmd('x').jpg", "-1.jpg", 'a,"b".jpg', "ä\nb.jpg", os.fsdecode(b"\xff.jpg")]
+    """Seen to fail with a carriage return in a name."""
+    names = ["=cmd('x').jpg", "-1.jpg", 'a,"b".jpg', "ä\nb.jpg", "a\rb.jpg", os.fsdecode(b"\xff.jpg")]
     for name in names:
         (photos / "red" / "0.jpg").with_name(name).write_bytes((photos / "red" / "0.jpg").read_bytes())
         (photos / name).write_bytes(b"")
@@ -68,12 +70,13 @@ def test_a_list_that_was_written_is_read_back_whatever_the_names(photos: Path, t
     images = [name for name in answers(source) if Path(name).name in names]
     file = tmp_path / "fix.csv"
     write_fix_list(file, [FixRow(image, "red", "duplicate", "=other.jpg", "drop") for image in images])
-    text = file.read_text(encoding="utf-8")
-    with file.open(newline="") as stream:
+    content = file.read_bytes()
+    assert content.startswith(codecs.BOM_UTF8), "else Excel takes it for Latin-1: seen to fail"
+    with file.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert [(row["other"], row["suggestion"], row["decision"]) for row in rows] == [("./=other.jpg", "drop", "")] * 5
-    assert len(answers(with_fix_list(source, str(file)))) == 25, "nothing is decided yet"
-    file.write_text(text.replace(",drop,", ",drop,drop"), encoding="utf-8")
+    assert [(row["other"], row["suggestion"], row["decision"]) for row in rows] == [("./=other.jpg", "drop", "")] * 6
+    assert len(answers(with_fix_list(source, str(file)))) == 26, "nothing is decided yet"
+    file.write_bytes(content.replace(b",drop,", b",drop,drop"))
     assert len(answers(with_fix_list(source, str(file)))) == 20
 
 
@@ -114,7 +117,9 @@ def test_a_file_that_is_no_fix_list_is_refused(photos: Path, tmp_path: Path) -> 
     (tmp_path / "other.csv").write_text("path,kind\na.jpg,red\n")
     with pytest.raises(DataError, match="other.csv has no column 'decision'. `zoo check DATA --fix-list FILE`"):
         with_fix_list(read_folders(photos), str(tmp_path / "other.csv"))
-    with pytest.raises(UsageError, match="there is no file"):
+    with pytest.raises(
+        UsageError, match="there is no file .*absent.csv. `zoo check DATA --fix-list FILE` writes a fix"
+    ):
         with_fix_list(read_folders(photos), str(tmp_path / "absent.csv"))
     with pytest.raises(UsageError, match="other.csv exists already. Give another --fix-list, or remove it"):
         check_fix_list_target(tmp_path / "other.csv")
@@ -132,7 +137,7 @@ def test_a_training_follows_the_list_and_is_measured_as_it_was(
     result = zoo_core.finetune(config, catalog=catalog)
     facts = read_facts(Path("run"))
     assert (sum(facts.data.images.values()), facts.config.fix_list) == (19, str(tmp_path / "fix.csv"))
-    assert "Fix list: 1 images left out, 1 with another class." in facts.data.findings
+    assert "Fix list: 1 image left out, 1 with another class." in facts.data.findings
     monkeypatch.chdir(photos)
     assert zoo_core.evaluate_run(result.directory.name and tmp_path / "run", catalog=catalog).evaluation.images == 4
     other = replace(config, fix_list="none", out=str(tmp_path / "other"), data=str(photos))

@@ -85,7 +85,9 @@ def test_a_forgotten_slash_behind_the_home_folder_is_told(tmp_path: Path, monkey
         "finetune --backbone lenet5 --data ~Pictures",
         "finetune --backbone lenet5 --data wds:~Pictures/a.tar",
         "finetune --config ~Documents/zoo.toml",
+        "finetune --backbone lenet5 --data photos --fix-list ~fix.csv",
         "compare --backbone lenet5,zfnet --data ~Pictures",
+        "check ~Pictures",
         "embed lenet5 --data ~Pictures",
         "similar lenet5 photo.jpg --data ~Pictures",
         "resume ~runs",
@@ -94,6 +96,7 @@ def test_a_forgotten_slash_behind_the_home_folder_is_told(tmp_path: Path, monkey
         "evaluate ~runs",
     )
     (tmp_path / "photo.jpg").touch()
+    make_photos(tmp_path / "photos", count=1)
     for command in commands:
         with pytest.raises(UsageError, match=r"is no file here .* begins with '~/'"):
             zoo.main(command.split(), standalone_mode=False)

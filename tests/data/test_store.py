@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from zoo_core.data.eviction import make_room, remove_store, stores
 from zoo_core.data.store import ENTRY, HEADER_BYTES, Store
@@ -281,3 +282,15 @@ def test_a_key_that_ends_in_zeros_is_one_like_all_others(tmp_path: Path) -> None
         store.add(keys.tolist(), [array(1), array(2)])
         store.commit()
         assert [int(found[0, 0, 0]) for found in store.read(store.find(keys)[0])] == [1, 2]
+
+
+def test_nothing_is_written_without_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: after the last try the store was written as if it were locked."""
+
+    def removed(self: FileLock) -> None:
+        raise FileExistsError(str(tmp_path))
+
+    with Store(tmp_path / "s", np.float16) as store:
+        monkeypatch.setattr(FileLock, "__enter__", removed)
+        with pytest.raises(FileExistsError):
+            store.add([key(1)], [array(1)])

@@ -97,6 +97,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for arguments, reason in (
         (("-o", "there.npz"), "there.npz exists already. Give another --out, or remove it."),
+        (("-o", "there.npz/a.npz"), "there.npz/a.npz could not be written"),
         (("-o", "a.txt"), "'a.txt' names no kind of file. Give --out a name with .npz, .csv, .parquet."),
         (("-o", "a.csv", "--at", "c1"), "the features at c1 are maps or tokens. Give --out a name with .npz"),
         (("-o", "a.parquet"), "written by pyarrow, which is not installed: `pip install pyarrow`"),
@@ -113,7 +114,7 @@ def test_what_was_left_out_is_said(photos: Path) -> None:
     assert answer.exit_code == 0
     assert "19 x 120 numbers (pooled)" in answer.stdout
     assert "19 of 19 were computed, and are cached now." in answer.stdout
-    for told in ("ignored: 1 *.txt", "1 images that cannot be read were left out", "--augment: no effect"):
+    for told in ("ignored: 1 *.txt", "1 image that cannot be read was left out", "--augment: no effect"):
         assert told in answer.stderr
 
 

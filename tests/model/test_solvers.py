@@ -60,7 +60,7 @@ def test_the_penalty_is_the_one_with_the_least_loss_on_what_was_held_out(monkeyp
     features, targets = points(count=30, noise=2.0)
     features = standardised(features)
     monkeypatch.setattr(solvers, "FOLDS", 2)
-    fold = solvers._folds(targets, 3, 7)
+    fold = solvers.stratified_folds(targets, 3, 7)
     losses = []
     for decay in DECAYS:
         total = 0.0
@@ -75,12 +75,12 @@ def test_the_penalty_is_the_one_with_the_least_loss_on_what_was_held_out(monkeyp
 
 def test_folds_are_stratified_seeded_and_never_hold_out_the_only_image_of_a_class() -> None:
     targets = torch.tensor([0] * 10 + [1] * 5 + [2])
-    fold = solvers._folds(targets, 3, 0)
+    fold = solvers.stratified_folds(targets, 3, 0)
     assert torch.bincount(fold[:10]).tolist() == [2] * 5
     assert torch.bincount(fold[10:15]).tolist() == [1] * 5
     assert fold[15] == -1
-    assert torch.equal(fold, solvers._folds(targets, 3, 0))
-    assert not torch.equal(fold, solvers._folds(targets, 3, 1))
+    assert torch.equal(fold, solvers.stratified_folds(targets, 3, 0))
+    assert not torch.equal(fold, solvers.stratified_folds(targets, 3, 1))
     assert best_decay(torch.eye(2).double(), torch.tensor([0, 1]), 2, 0) == 1.0
 
 

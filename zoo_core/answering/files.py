@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.csv_rows import csv_writer
-from zoo_core.errors import UsageError, printable, shown
-from zoo_core.paths import written_whole
+from zoo_core.errors import UsageError, shown
+from zoo_core.paths import check_new_file, written_whole
 from zoo_core.predict import Prediction, Predictor
 from zoo_core.tasks.task import Task
 
@@ -82,8 +82,7 @@ def check_target(target: Path) -> None:
     """Raise UsageError unless answers can be written to this file, which is new."""
     if target.suffix.lower() not in KINDS:
         raise UsageError(f"'{shown(target.name)}' does not end in {' or '.join(KINDS)}. Give another --out.")
-    if target.exists():
-        raise UsageError(f"{printable(str(target))} exists already. Give another --out, or remove it.")
+    check_new_file(target, "--out")
 
 
 @contextmanager

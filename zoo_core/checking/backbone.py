@@ -7,8 +7,8 @@ from zoo_core.specs import BackboneSpec
 from zoo_core.weights.fetch import on_this_machine
 
 MOST_GMACS = 20.0
-"""Larger networks are not chosen unasked. A core computes some 50 billion products a second, so
-that a thousand images take minutes with them."""
+"""Larger networks, and those that do not say their size, are not chosen unasked. A core computes
+some 50 billion products a second, so that a thousand images take minutes with them."""
 
 
 def best_on_this_machine(catalog: Catalog) -> str | None:
@@ -20,7 +20,7 @@ def best_on_this_machine(catalog: Catalog) -> str | None:
         for ref in entry.spec.weights[:1]
         if ref.top1 is not None
         and ref.classes == "imagenet-1k"
-        and (entry.spec.gmacs or 0) <= MOST_GMACS
+        and (entry.spec.gmacs is not None and entry.spec.gmacs <= MOST_GMACS)
         and any(on_this_machine(source) for source in ref.sources)
     ]
     return max(found)[1] if found else None

@@ -14,8 +14,9 @@ from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.checking.backbone import best_on_this_machine
 from zoo_core.checking.classes import class_suspects
+from zoo_core.checking.duplicates import Pair, coarse, equal_files, groups_of, near_duplicates, nearest
 from zoo_core.checking.images import ImageList
-from zoo_core.checking.labels import doubted, out_of_fold
+from zoo_core.checking.labels import label_suspects, out_of_fold
 from zoo_core.checking.odd import crop_sentence, odd_images
 from zoo_core.checking.pixels import THUMBNAIL, PixelMeasures, measure_pixels
 from zoo_core.checking.report import (
@@ -32,7 +33,6 @@ from zoo_core.checking.report import (
     Report,
     Suspect,
 )
-from zoo_core.checking.twins import Twins, equal_files, groups_of, near_duplicates, nearest
 from zoo_core.data.batches import default_workers
 from zoo_core.data.fix_list import DROP, RELABEL
 from zoo_core.data.scan import Watch, find_bad_images
@@ -42,15 +42,17 @@ from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import Embedder, open_embedder
 from zoo_core.embedding.features import open_unscanned
 from zoo_core.errors import DataError, printable
-from zoo_core.settings import FinetuneConfig, TaskChoice
+from zoo_core.settings import CacheType, FinetuneConfig, FitChoice, TaskChoice
+from zoo_core.training.job import with_fit
 from zoo_core.weights_specs import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from zoo_core.wording import counted, percent
 
 Vectors = npt.NDArray[np.float32]
 Found = dict[Kind, list[Suspect]]
 AUTO, NO_BACKBONE = "auto", "none"
 USUAL = Preprocessing(size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-"""The crop of most weights, for a check without a network."""
-FEWEST = 20
+"""The crop of most weights, which is supposed where no network has one of its own."""
+FEWEST_FITTED = 20
 """Images from which a classifier is fitted: a fold holds out a fifth of them."""
 
 
@@ -71,7 +73,9 @@ def check_data(
     *,
     backbone: str = AUTO,
     weights: str = "default",
+    fit: FitChoice = "auto",
     task: TaskChoice = "auto",
+    cache_dtype: CacheType = "float16",
     cache_gb: float = 10.0,
     device: str = "auto",
     workers: int | None = None,
@@ -86,7 +90,8 @@ def check_data(
 
     `data` are all that `zoo_core.features` takes, images without labels too. `backbone` is a
     backbone or a run, whose cached features trainings share; "auto" is the best installed one whose
-    weights are on this machine, and "none" leaves out the checks that need one. Raises UsageError
+    weights are on this machine, and "none" leaves out the checks that need one. A `fit` of "pad" or
+    "squash" shows networks whole images, so that none is cut off. Raises UsageError
     and WeightsError as `zoo_core.features` does, and DataError where no image can be read.
     """
     catalog, progress = catalog or open_catalog(), progress or Progress()
@@ -95,7 +100,9 @@ def check_data(
         backbone=name,
         data=data,
         weights=weights,
+        fit=fit,
         task=task,
+        cache_dtype=cache_dtype,
         cache_gb=cache_gb,
         device=device,
         workers=workers,
@@ -108,18 +115,18 @@ def check_data(
     if not source.parts:
         raise DataError(f"no image of {printable(source.title)} can be read: {bad[0] if bad else 'there is none'}.")
     images = ImageList(source)
-    measures = measure_pixels(source, workers or default_workers(), progress.measuring)
     vectors, num_computed = _features(embedder, source, progress.computing)
-    places = _neighbours(measures.thumbnails if vectors is None else vectors)
+    measures = measure_pixels(source, workers or default_workers(), progress.measuring)
+    neighbours = nearest(coarse(measures.thumbnails) if vectors is None else vectors, progress.comparing)
     detailed = measures.shorter >= THUMBNAIL
-    near = near_duplicates(places, measures.thumbnails, images.digests, detailed, progress.comparing)
+    near = near_duplicates(neighbours, measures.thumbnails, images.digests, detailed, progress.comparing)
     pairs = [*equal_files(images.digests), *near]
-    suspected, reason = _labels(images, vectors, places, pairs, progress.fitting)
+    suspected, reason = _labels(images, vectors, neighbours, pairs, progress.fitting)
     found = {
         UNREADABLE: [Suspect(one.problem, image=one.name, suggestion=DROP if one.name else "") for one in bad],
         **_pair_suspects(images, pairs),
         LABEL: suspected,
-        **_odd_suspects(images, measures, embedder.preprocessing if embedder else USUAL),
+        **_odd_suspects(images, measures, embedder.preprocessing if embedder else with_fit(USUAL, fit)),
         **class_suspects(source),
     }
     return Report(
@@ -130,6 +137,7 @@ def check_data(
         backbone=name if embedder else None,
         left_out=tuple(filter(None, (None if embedder else _without_network(backbone), _too_small(detailed), reason))),
         num_computed=num_computed,
+        is_run=embedder is not None and embedder.is_run,
     )
 
 
@@ -141,27 +149,23 @@ def _features(embedder: Embedder | None, source: Source, watch: Watch | None) ->
         return np.asarray(table), table.num_computed
 
 
-def _neighbours(compared: npt.NDArray[Any]) -> Tensor:
-    """The places (N, M) of each image's nearest neighbours, by features (N, F) or by thumbnails (N,
-    S, S), which stand in for the features of a network."""
-    return nearest(compared.reshape(len(compared), -1).astype(np.float32))
-
-
-def _pair_suspects(images: ImageList, pairs: Sequence[Twins]) -> Found:
+def _pair_suspects(images: ImageList, pairs: Sequence[Pair]) -> Found:
     """A suspect for each pair, of one kind: in two parts, else under two classes, else in one.
 
     Of a pair in two parts the image to leave out is the one that is trained on, so that the images
-    that measure stay.
+    that measure stay. Of a pair with two answers nobody but a person knows the right one.
     """
     found: Found = {LEAK: [], TWO_CLASSES: [], DUPLICATE: [], NEAR_DUPLICATE: []}
     for pair in pairs:
         one, other = sorted((pair.first, pair.second), key=lambda index: (PARTS.index(images.parts[index]), index))
         parts = images.parts[one], images.parts[other]
-        differ = images.has_classes and images.labels[one] != images.labels[other]
+        differ = images.labels[one] != images.labels[other]
         kind = DUPLICATE if pair.equal else NEAR_DUPLICATE
-        kind = LEAK if parts[0] != parts[1] else TWO_CLASSES if differ else kind
+        kind = LEAK if parts[0] != parts[1] else TWO_CLASSES if differ and images.has_classes else kind
         likeness = "equal to" if pair.equal else f"match {pair.match:.2f} with"
-        where = f" ({parts[1]})" if kind is LEAK else f" (class '{printable(images.labels[other])}')" if differ else ""
+        label = f"{images.target_word} '{printable(images.labels[other])}'"
+        where = ", ".join([parts[1]] * (kind is LEAK) + [label] * differ)
+        where = f" ({where})" if where else ""
         detail = f"{likeness} {printable(images.names[other])}{where}"
         suggestion = "" if differ else DROP
         found[kind].append(images.suspect(one, detail, score=pair.match, other=other, suggestion=suggestion))
@@ -169,7 +173,7 @@ def _pair_suspects(images: ImageList, pairs: Sequence[Twins]) -> Found:
 
 
 def _labels(
-    images: ImageList, vectors: Vectors | None, places: Tensor, pairs: Sequence[Twins], watch: Watch | None
+    images: ImageList, vectors: Vectors | None, neighbours: Tensor, pairs: Sequence[Pair], watch: Watch | None
 ) -> tuple[list[Suspect], str | None]:
     """The suspected labels, or the reason why they were not looked for."""
     source = images.source
@@ -179,14 +183,17 @@ def _labels(
     if vectors is None:
         return [], None  # said with the other checks that need a network
     counts = np.bincount(images.targets, minlength=len(source.classes))
-    if (counts > 1).sum() < 2 or len(images) < FEWEST:
-        return [], f"Labels were not checked: {len(images)} images of these classes are too few to tell them apart."
+    if (counts > 1).sum() < 2 or len(images) < FEWEST_FITTED:
+        return (
+            [],
+            f"Labels were not checked: {counted(len(images), 'image')} of these classes are too few to tell them apart.",
+        )
     groups = groups_of(len(images), pairs)
     probabilities = out_of_fold(vectors, images.targets, groups, len(source.classes), watch)
     suspects = []
-    for one in doubted(probabilities, images.targets, places.numpy()):
+    for one in label_suspects(probabilities, images.targets, neighbours.numpy(), groups):
         own, like = (printable(source.classes[label]) for label in (int(images.targets[one.index]), one.looks_like))
-        detail = f"looks like '{like}' ({one.other:.0%}), not '{own}' ({one.confidence:.0%})".replace("%", " %")
+        detail = f"looks like '{like}' ({percent(one.other, 0)}), not '{own}' ({percent(one.confidence, 0)})"
         suggestion = f"{RELABEL}{source.classes[one.looks_like]}"
         suspects.append(images.suspect(one.index, detail, score=one.confidence, suggestion=suggestion))
     return suspects, None
@@ -207,8 +214,8 @@ def _too_small(detailed: npt.NDArray[np.bool_]) -> str | None:
     if not small:
         return None
     return (
-        f"Near-duplicates were not looked for among {small:,} images with a side of fewer than {THUMBNAIL} pixels: too "
-        "few for details in which two photos differ."
+        f"Near-duplicates were not looked for among {counted(small, 'image')} with a side of fewer than {THUMBNAIL} "
+        "pixels: too few for details in which two photos differ."
     )
 
 
@@ -219,6 +226,6 @@ def _without_network(backbone: str) -> str:
         else "no installed backbone has its weights on this machine (`zoo pull NAME` fetches some)"
     )
     return (
-        f"No network was used, because {reason}: near-duplicates were looked for by their thumbnails alone, and labels "
-        "were not checked."
+        f"No network was used, because {reason}: near-duplicates were looked for by their thumbnails alone, labels were "
+        "not checked, and the centre crop is supposed to be that of most networks."
     )

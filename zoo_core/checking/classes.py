@@ -10,6 +10,7 @@ from zoo_core.data.sources import PartName, Source
 from zoo_core.errors import printable
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks import task_named
+from zoo_core.wording import counted, percent
 
 LEAST_MEASURED = 10
 """With fewer measured images a class's share of right answers has a 95 % interval of more than 50
@@ -22,7 +23,7 @@ def class_suspects(source: Source) -> dict[Kind, list[Suspect]]:
     found = {IGNORED: [Suspect(f"{count} {kind}") for kind, count in source.ignored.items()]}
     if task_named(source.task).single_label and "train" in source.parts:
         sentence = imbalance(source.parts["train"], source.classes)
-        found[IMBALANCE] = [] if sentence is None else [Suspect(sentence.removeprefix("Imbalance: "))]
+        found[IMBALANCE] = [] if sentence is None else [Suspect(sentence)]
     if task_named(source.task).single_label:
         found[FEW] = _few(source)
     return found
@@ -35,11 +36,11 @@ def _few(source: Source) -> list[Suspect]:
     """
     part = next((name for name in MEASURED_ON if name in source.parts), None)
     share = 1.0 if part else FinetuneConfig.val_share
-    counted = source.parts[part or "train"].targets
-    counts = np.bincount(counted, minlength=len(source.classes)) * share
-    where = f"the {part} part" if part else f"the {share:.0%} that are held out".replace("%", " %")
+    labels = source.parts[part or "train"].targets
+    counts = np.bincount(labels, minlength=len(source.classes)) * share
+    where = f"the {part} part" if part else f"the {percent(share, 0)} that are held out"
     return [
-        Suspect(f"'{printable(source.classes[label])}' has {round(counts[label])} images in {where}")
+        Suspect(f"'{printable(source.classes[label])}' has {counted(round(counts[label]), 'image')} in {where}")
         for label in np.argsort(counts, kind="stable").tolist()
         if round(counts[label]) < LEAST_MEASURED
     ]

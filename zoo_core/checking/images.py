@@ -28,11 +28,11 @@ class ImageList:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        return tuple(part.images.name(index) for part, index in self.places())
+        return tuple(part.images.name(index) for part, index in self.positions())
 
     @cached_property
     def digests(self) -> tuple[bytes, ...]:
-        return tuple(part.images.digest(index) for part, index in self.places())
+        return tuple(part.images.digest(index) for part, index in self.positions())
 
     @cached_property
     def parts(self) -> tuple[PartName, ...]:
@@ -40,13 +40,19 @@ class ImageList:
 
     @cached_property
     def targets(self) -> Targets:
-        """(N) positions of classes, or (N, K); K is 0 without labels."""
+        """(N) indices of classes, or (N, K); K is 0 without labels."""
         return np.concatenate([part.targets for part in self.source.parts.values()])
 
     @property
     def has_classes(self) -> bool:
         """Whether every image has exactly one class."""
         return task_named(self.source.task).single_label
+
+    @property
+    def target_word(self) -> str:
+        """The word for the targets of an image: class, labels or numbers."""
+        task = task_named(self.source.task)
+        return task.output if task.single_label else task.outputs
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -64,7 +70,7 @@ class ImageList:
             index -= len(part)
         raise IndexError(index)
 
-    def places(self) -> Iterator[tuple[Part, int]]:
+    def positions(self) -> Iterator[tuple[Part, int]]:
         return ((part, index) for part in self.source.parts.values() for index in range(len(part)))
 
     def suspect(

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo_core.data.scan import Watch
-from zoo_core.model.solvers import DECAYS, FOLDS, solve
+from zoo_core.model.solvers import DECAYS, FOLDS, solve_without, stratified_folds, to_unit_scale
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,12 +28,11 @@ classifier gets right to 73 to 84 %; confident learning's own threshold found 3.
 others."""
 AGREEING = 1
 LEAST_IN_CLASS = 5  # images: of fewer a fold may leave no two to learn from
-TOLERANCE = 1e-4  # of a gradient: probabilities of held-out images are within 0.01 of the optimum's
 
 
 @dataclass(frozen=True)
 class LabelSuspect:
-    """An image (by its place) whose label is doubted, and the class that it looks like.
+    """An image (by its index) whose label is doubted, and the class that it looks like.
 
     `confidence` is the probability of its own label, `other` that of the class it looks like.
     """
@@ -53,13 +52,11 @@ def out_of_fold(
     label would vouch for it. The penalty is that of TRIED with the lowest cross-entropy on held-out
     images.
     """
-    features_NF = torch.from_numpy(vectors_NF).double()
-    features_NF = features_NF - features_NF.mean(0)
-    features_NF = features_NF / features_NF.square().mean().sqrt().clamp(min=1e-12)
+    features_NF, _, _ = to_unit_scale(torch.from_numpy(vectors_NF).double())
     if len(features_NF) < features_NF.shape[1]:  # the optimum lies in the span of the images: fewer numbers
         features_NF = features_NF @ torch.linalg.qr(features_NF.T).Q
     targets_N = torch.from_numpy(labels_N)
-    fold_N = torch.from_numpy(deal(labels_N, groups_N))
+    fold_N = torch.from_numpy(grouped_folds(labels_N, groups_N, num_classes))
     folds = [fold for fold in range(FOLDS) if (fold_N == fold).any()]
     starts: dict[int, Tensor | None] = dict.fromkeys(folds)
     best_loss, best_NK = float("inf"), torch.zeros(len(targets_N), num_classes, dtype=torch.float64)
@@ -68,10 +65,9 @@ def out_of_fold(
         logits_NK = torch.zeros_like(best_NK)
         for fold in folds:
             held_N = fold_N == fold
-            rest = features_NF[~held_N], targets_N[~held_N]
-            weight_KF, bias_K = solve(*rest, num_classes, decay, start=starts[fold], tolerance=TOLERANCE)
-            starts[fold] = torch.cat((weight_KF, bias_K[:, None]), dim=1)
-            logits_NK[held_N] = functional.linear(features_NF[held_N], weight_KF, bias_K)
+            logits_NK[held_N], starts[fold] = solve_without(
+                held_N, features_NF, targets_N, num_classes, decay, starts[fold]
+            )
             done += 1
             if watch:
                 watch(done, total)
@@ -84,23 +80,16 @@ def out_of_fold(
     return best_NK.softmax(1).numpy()
 
 
-def deal(labels_N: Ints, groups_N: Ints) -> Ints:
-    """The fold (N) of each image: the groups of a class are dealt out in turn, in a random
-    order."""
-    generator, fold_N = np.random.default_rng(0), np.zeros(len(labels_N), dtype=np.int64)
-    _, first = np.unique(groups_N, return_index=True)
-    fold_of: dict[int, int] = {}
-    dealt = 0
-    for label in np.unique(labels_N[first]):
-        for index in generator.permutation(first[labels_N[first] == label]).tolist():
-            fold_of[int(groups_N[index])] = dealt % FOLDS
-            dealt += 1
-    for index, group in enumerate(groups_N.tolist()):
-        fold_N[index] = fold_of[group]
+def grouped_folds(labels_N: Ints, groups_N: Ints, num_classes: int) -> Ints:
+    """The fold (N) of each image, one for all images of a group: `stratified_folds` of the first of
+    each group."""
+    _, first_G, group_N = np.unique(groups_N, return_index=True, return_inverse=True)
+    fold_G = stratified_folds(torch.from_numpy(labels_N[first_G]), num_classes, seed=0).numpy()
+    fold_N: Ints = fold_G[group_N]
     return fold_N
 
 
-def doubted(probabilities_NK: Floats, labels_N: Ints, neighbours_NM: Ints) -> list[LabelSuspect]:
+def label_suspects(probabilities_NK: Floats, labels_N: Ints, neighbours_NM: Ints, groups_N: Ints) -> list[LabelSuspect]:
     """The images whose label is doubted, the least self-confidence first.
 
     The self-confidence of an image is p_own, the out-of-fold probability of its own label, by which
@@ -109,10 +98,10 @@ def doubted(probabilities_NK: Floats, labels_N: Ints, neighbours_NM: Ints) -> li
 
         p_own <= p_other / ODDS,  with p_other the largest probability of another class,
 
-    and at most AGREEING of its nearest neighbours (N, M), by their places, have its label. So the
-    number of suspects follows from the data: where classes are hard to tell apart, the
-    probabilities are even, and few images are named. Classes with fewer than LEAST_IN_CLASS images
-    are passed over.
+    and at most AGREEING of its nearest neighbours (N, M) have its label, not counting those of its
+    own group: a copy with the same wrong label does not vouch for it. So the number of suspects
+    follows from the data: where classes are hard to tell apart, the probabilities are even, and few
+    images are named. Classes with fewer than LEAST_IN_CLASS images are passed over.
     """
     rows = np.arange(len(labels_N))
     own_N = probabilities_NK[rows, labels_N]
@@ -120,7 +109,8 @@ def doubted(probabilities_NK: Floats, labels_N: Ints, neighbours_NM: Ints) -> li
     others_NK[rows, labels_N] = -1
     like_N = others_NK.argmax(1)
     other_N = others_NK[rows, like_N]
-    agreeing_N = (labels_N[neighbours_NM] == labels_N[:, None]).sum(1)
+    others_NM = groups_N[neighbours_NM] != groups_N[:, None]
+    agreeing_N = ((labels_N[neighbours_NM] == labels_N[:, None]) & others_NM).sum(1)
     known_N = np.bincount(labels_N)[labels_N] >= LEAST_IN_CLASS
     found = np.flatnonzero((ODDS * own_N <= other_N) & (agreeing_N <= AGREEING) & known_N)
     suspects = [

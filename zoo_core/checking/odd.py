@@ -17,14 +17,14 @@ from zoo_core.weights_specs import Preprocessing
 from zoo_core.wording import percent
 
 Mask = npt.NDArray[np.bool_]
-Found = dict[Kind, list[tuple[int, float, str]]]
-"""The suspects of each kind: the place of the image, its score and the detail."""
+OddImages = dict[Kind, list[tuple[int, float, str]]]
+"""The suspects of each kind: the index of the image, its score and the detail."""
 
 SPREADS = 4.0
 """Blur is named beyond so many spreads from the median: of normal values 1 in 30,000 lies there."""
 LEAST_BLUR = 0.5
 """A smaller blur is none to the eye, however sharp all other images are."""
-FEWEST = 10  # images, of which a median and a spread say something
+FEWEST_COMPARED = 10  # images, of which a median and a spread say something
 CONTRAST = 8 / 255  # between the darkest and the brightest pixels of a blank image
 DARK_BELOW, BRIGHT_ABOVE = 40 / 255, 215 / 255
 TINY_SHARE = 0.25  # of the median's shorter side
@@ -33,7 +33,7 @@ LOST = 0.2  # of the longer side: the share that the sentence counts
 LOST_MOST = 0.5  # of the longer side: the share that makes an image suspect
 
 
-def odd_images(measures: PixelMeasures, preprocessing: Preprocessing) -> Found:
+def odd_images(measures: PixelMeasures, preprocessing: Preprocessing) -> OddImages:
     """The suspects of each kind, the worst first. An image has one kind of exposure, and one of
     shape."""
     dark, bright = measures.brightest < DARK_BELOW, measures.darkest > BRIGHT_ABOVE
@@ -64,7 +64,7 @@ def is_blurred(blur: npt.NDArray[np.float32], counted: Mask) -> Mask:
     Far is SPREADS robust standard deviations, 1.4826 times the median distance from the median:
     studio photos are compared with studio photos, and snapshots with snapshots.
     """
-    if counted.sum() < FEWEST:
+    if counted.sum() < FEWEST_COMPARED:
         return np.zeros(len(blur), dtype=np.bool_)
     middle = np.median(blur[counted])
     spread = 1.4826 * np.median(np.abs(blur[counted] - middle))
@@ -89,8 +89,9 @@ def crop_sentence(measures: PixelMeasures, preprocessing: Preprocessing) -> str 
     share = float((lost_to_crop(measures.ratio, preprocessing) > LOST).mean())
     if not share:
         return None
-    return f"{share:.0%} of your images lose more than a fifth of their longer side to the centre crop.".replace(
-        "%", " %"
+    return (
+        f"{percent(share, 0)} of your images lose more than a fifth of their longer side to the centre crop. `--fit pad` "
+        "keeps them whole."
     )
 
 

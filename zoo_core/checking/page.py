@@ -54,28 +54,28 @@ def _section(finding: Finding, images: ImageList) -> dict[str, Any]:
 
 
 def _suspect(suspect: Suspect, images: ImageList) -> dict[str, Any]:
-    places = [place for place in (suspect.index, suspect.other) if place is not None]
+    indices = [index for index in (suspect.index, suspect.other) if index is not None]
     where = ", ".join(filter(None, (suspect.part, printable(suspect.label))))
     return {
         "name": printable(suspect.image),
         "where": where,
         "detail": suspect.detail,
-        "images": [made for place in places if (made := _thumbnail(place, images))],
+        "images": [made for index in indices if (made := _thumbnail(index, images))],
     }
 
 
-def _thumbnail(place: int, images: ImageList) -> dict[str, str] | None:
+def _thumbnail(index: int, images: ImageList) -> dict[str, str] | None:
     """A small JPEG as text, and the words for those who do not see it; None for a file that is
     gone."""
     try:
-        image = images.read(place, READ_AT).convert("RGB")
+        image = images.read(index, READ_AT).convert("RGB")
     except DataError:
         return None
     image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=80)
-    label = f", {images.labels[place]}" if images.labels[place] else ""
+    label = f", {images.labels[index]}" if images.labels[index] else ""
     return {
         "data": base64.b64encode(stream.getvalue()).decode(),
-        "alt": printable(f"{images.names[place]}{label}"),
+        "alt": printable(f"{images.names[index]}{label}"),
     }

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from zoo_core.data.decode import sides_in_file
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Images, Part, Source
 
@@ -33,8 +34,7 @@ class PixelMeasures:
     """Measures of N images, part after part in the order of the source."""
 
     shorter: npt.NDArray[np.int64]
-    """(N) the shorter side in pixels; of large JPEGs that of a reduced decoding, which is at least
-    MEASURED_SIDE."""
+    """(N) the shorter side in pixels, as the file has it."""
     ratio: Floats
     """(N) longer side by shorter side, at least 1."""
     darkest: Floats
@@ -52,14 +52,14 @@ def measure_pixels(source: Source, workers: int, watch: Watch | None = None) -> 
 
     Raises DataError for an image that changed since it was scanned.
     """
-    places = list(_places(source.parts.values()))
+    listed = list(_images(source.parts.values()))
     rows = []
     with ThreadPoolExecutor(workers, thread_name_prefix="zoo-check") as pool:
         try:
-            for row in pool.map(lambda place: _measure(*place), places):
+            for row in pool.map(lambda one: _measure(*one), listed):
                 rows.append(row)
                 if watch:
-                    watch(len(rows), len(places))
+                    watch(len(rows), len(listed))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -68,14 +68,14 @@ def measure_pixels(source: Source, workers: int, watch: Watch | None = None) -> 
     return PixelMeasures(np.asarray(shorter), ratio, darkest, brightest, blur, np.stack(thumbnails))
 
 
-def _places(parts: Iterable[Part]) -> Iterator[tuple[Images, int]]:
+def _images(parts: Iterable[Part]) -> Iterator[tuple[Images, int]]:
     return ((part.images, index) for part in parts for index in range(len(part)))
 
 
 def _measure(images: Images, index: int) -> tuple[int, tuple[float, ...], npt.NDArray[np.uint8]]:
-    image = images.read(index, at_least=MEASURED_SIDE).convert("L")
-    shorter, longer = sorted(image.size)
-    image = _reduced(image)
+    image = images.read(index, at_least=MEASURED_SIDE)
+    shorter, longer = sides_in_file(image)
+    image = _reduced(image.convert("L"))
     luma_HW: Floats = np.asarray(image, dtype=np.float32) / np.float32(255)
     darkest, brightest = np.percentile(luma_HW, (DARK_END, BRIGHT_END))
     thumbnail = np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))

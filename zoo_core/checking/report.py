@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from zoo_core.data.fix_list import FixRow
+from zoo_core.data.fix_list import DROP, FixRow
 from zoo_core.data.sources import PartName, Source
 
 Severity = Literal["error", "warning", "note"]
@@ -61,9 +61,9 @@ class Suspect:
     label: str = ""
     """The class, the labels or the numbers of the image, in words."""
     index: int | None = None
-    """The place of the image among all images, part after part; None where it cannot be read."""
+    """The index of the image among all images, part after part; None where it cannot be read."""
     other: int | None = None
-    """The place of the image that it is like."""
+    """The index of the image that it is like."""
     score: float | None = None
     """The measure that decided, by which suspects of a kind are ordered."""
     suggestion: str = ""
@@ -95,20 +95,25 @@ class Report:
     """Sentences on the checks that could not be made, with the reason."""
     num_computed: int = 0
     """The images that the network computed; the cache had all others."""
+    is_run: bool = False
+    """Whether the network is the base of a run, which may have been trained on these labels."""
 
     def count(self, severity: Severity) -> int:
         """The number of suspects of a severity."""
         return sum(len(one.suspects) for one in self.findings if one.kind.severity == severity)
 
     def fix_rows(self) -> list[FixRow]:
-        """A row for each image to decide on, and one for the image that it is like."""
+        """A row for each image to decide on, and one for the image that it is like. The first row of
+        an image has its suggestion; of several it is to drop the image."""
+        suspects = [(finding.kind.name, one) for finding in self.findings for one in finding.suspects if one.image]
+        suggestions: dict[str, str] = {}
+        for _, one in suspects:
+            if one.suggestion == DROP or one.image not in suggestions:
+                suggestions[one.image] = one.suggestion
         rows = []
-        for finding in self.findings:
-            for one in finding.suspects:
-                if not one.image:
-                    continue
-                other = "" if one.other is None else self.names[one.other]
-                rows.append(FixRow(one.image, one.label, finding.kind.name, other, one.suggestion))
-                if one.other is not None:
-                    rows.append(FixRow(other, self.labels[one.other], finding.kind.name, one.image))
+        for kind, one in suspects:
+            other = "" if one.other is None else self.names[one.other]
+            rows.append(FixRow(one.image, one.label, kind, other, suggestions.pop(one.image, "")))
+            if one.other is not None:
+                rows.append(FixRow(other, self.labels[one.other], kind, one.image))
         return rows

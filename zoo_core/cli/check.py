@@ -12,6 +12,7 @@ from zoo_core.cli.common import (
     BACKBONE,
     announce,
     catalog_of,
+    computed_in_words,
     console,
     json_option,
     print_json,
@@ -19,15 +20,18 @@ from zoo_core.cli.common import (
     shown,
     table,
 )
-from zoo_core.cli.embed import computed_in_words
-from zoo_core.cli.options import Command, given_settings, options_of
+from zoo_core.cli.options import SETTINGS, Command, given_settings, options_of
 from zoo_core.errors import UsageError, printable
-from zoo_core.wording import quoted
+from zoo_core.paths import check_new_file
+from zoo_core.wording import counted, quoted
 
 if TYPE_CHECKING:
     from zoo_core.checking.report import Finding, Report, Suspect
 
 EXAMPLES = 3  # of a kind in the table
+UNTRAINED = "a pretrained backbone has not seen them"
+FOR_TRAINING = ("weights", "fit", "task", "cache_dtype")
+"""The settings that a training needs to read the same data and features."""
 
 
 @click.command(cls=Command)
@@ -46,7 +50,7 @@ EXAMPLES = 3  # of a kind in the table
     help="CSV file of the suspects to write, to decide on and to give to `zoo finetune --fix-list`.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too, and not for errors alone.")
-@options_of("weights", "task", "cache_gb", "device", "workers")
+@options_of("weights", "fit", "task", "cache_dtype", "cache_gb", "device", "workers")
 @json_option
 @click.pass_context
 def check(
@@ -85,28 +89,33 @@ def check(
         progress_of("looking at the images") as scanning,
         progress_of("measuring the images") as measuring,
         progress_of("computing features") as computing,
-        progress_of("comparing pairs") as comparing,
+        progress_of("comparing images") as comparing,
         progress_of("fitting labels") as fitting,
     ):
         progress = Progress(scanning, measuring, computing, comparing, fitting)
         report = check_data(data, backbone=backbone or AUTO, catalog=catalog, progress=progress, **given)
-    if fix_list is not None:
-        write_fix_list(fix_list, report.fix_rows())
-    if page is not None:
-        _write_page(page, report)
     if as_json:
         print_json(_json(report))
     else:
-        _show(report, data, page, fix_list)
+        _show(report)
+    if page is not None:
+        _write_page(page, report)
+    rows = report.fix_rows()
+    if fix_list is not None and rows:
+        write_fix_list(fix_list, rows)
+    elif fix_list is not None:
+        click.echo(f"There is nothing to decide on: {printable(str(fix_list))} was not written.", err=as_json)
+    if not as_json:
+        for sentence in _next_steps(report, page, fix_list if rows else None, _command(report, data, fix_list, given)):
+            click.echo(printable(sentence))
     raise SystemExit(1 if report.count("error") or (strict and report.count("warning")) else 0)
 
 
 def _check_page(page: Path) -> None:
-    """Raise UsageError unless a page can be written there; one of an earlier call is replaced."""
+    """Raise UsageError unless a page can be written to this file, which is new."""
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"the page is an HTML file, and '{printable(page.name)}' does not end in .html.")
-    if page.exists() and not page.is_file():
-        raise UsageError(f"{printable(str(page))} is no file. Give another --html.")
+    check_new_file(page, "--html")
 
 
 def _write_page(page: Path, report: Report) -> None:
@@ -121,36 +130,45 @@ def _summary(report: Report) -> str:
     """The counts in one sentence."""
     images = sum(len(part) for part in report.source.parts.values())
     parts = ", ".join(f"{len(part):,} {name}" for name, part in report.source.parts.items())
-    counts = f"{_counted(report.count('error'), 'error')} and {_counted(report.count('warning'), 'warning')}"
+    counts = f"{counted(report.count('error'), 'error')} and {counted(report.count('warning'), 'warning')}"
     network = f", with the features of {printable(report.backbone)}" if report.backbone else ""
-    return f"{counts} in {_counted(images, 'image')} ({parts}){network}."
+    return f"{counts} in {counted(images, 'image')} ({parts}){network}."
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def _show(report: Report, data: str, page: Path | None, fix_list: Path | None) -> None:
+def _show(report: Report) -> None:
     out = console()
     if report.findings:
         made = table("finding", "severity", "count", "first", right=("count",))
         for finding in report.findings:
             made.add_row(finding.kind.name, finding.kind.severity, f"{len(finding.suspects):,}", _examples(finding))
         out.print(made)
-    for sentence in (*report.left_out, _summary(report), *_next_steps(report, data, page, fix_list)):
+    for sentence in (*report.left_out, _summary(report)):
         click.echo(printable(sentence))
 
 
-def _next_steps(report: Report, data: str, page: Path | None, fix_list: Path | None) -> Iterator[str]:
-    """Sentences on the files that were written, and on their use; commands stand on one line, to be
-    copied."""
+def _command(report: Report, data: str, fix_list: Path | None, given: dict[str, Any]) -> str:
+    """The training that follows a fix list, with the features of the check where it can have
+    them."""
+    backbone = "NAME" if report.backbone is None or report.is_run else report.backbone
+    chosen = {"backbone": backbone, "data": data, "fix_list": fix_list}
+    chosen |= {name: given[name] for name in FOR_TRAINING if name in given}
+    return " ".join(["zoo finetune", *(f"--{SETTINGS[name].option} {quoted(value)}" for name, value in chosen.items())])
+
+
+def _next_steps(report: Report, page: Path | None, fix_list: Path | None, command: str) -> Iterator[str]:
+    """Sentences on the files that were written, and on their use; the command stands on one line,
+    to be copied."""
+    if report.is_run:
+        yield f"{report.backbone} was trained on labels. If they are these, it may agree with wrong ones; {UNTRAINED}."
     if report.backbone is not None:
         yield computed_in_words(report.num_computed, len(report.names))
     if page is not None:
         yield f"The page is {page}."
-    if fix_list is not None:
+    if fix_list is not None and report.source.classes:
         yield f"Fill in the column 'decision' of {fix_list}, then:"
-        yield f"zoo finetune --data {quoted(data)} --fix-list {quoted(fix_list)}"
+        yield command
+    elif fix_list is not None:
+        yield f"The suspects are in {fix_list}."
     elif page is None and report.count("warning") + report.count("error"):
         yield "Look at them with --html check.html, and decide on them with --fix-list suspects.csv."
 

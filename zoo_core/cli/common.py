@@ -14,6 +14,7 @@ import click
 
 from zoo_core.errors import printable
 from zoo_core.paths import json_text
+from zoo_core.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from zoo_core.catalog import Catalog
+    from zoo_core.data.sources import Source
 
 JSON_VERSION = 2
 """Every `--json` answer carries it; it grows when a field changes its meaning or goes."""
@@ -74,6 +76,22 @@ def ignored_in_words(ignored: Mapping[str, int]) -> str:
     kinds = sorted(ignored.items(), key=lambda kind: -kind[1])
     told = ", ".join(f"{count} {kind}" for kind, count in kinds[:MOST_KINDS])
     return told + (" and others" if len(kinds) > MOST_KINDS else "")
+
+
+def tell_left_out(source: Source) -> None:
+    """Say on standard error which things were ignored, and how many bad images were left out."""
+    if source.ignored:
+        click.echo(printable(f"ignored: {ignored_in_words(source.ignored)}"), err=True)
+    if source.skipped:
+        verb = "was" if source.skipped == 1 else "were"
+        click.echo(f"{counted(source.skipped, 'image')} that cannot be read {verb} left out.", err=True)
+
+
+def computed_in_words(computed: int, total: int) -> str:
+    """How many of the features were computed, and how many the cache had."""
+    if not computed:
+        return "Nothing was computed: all features were cached."
+    return f"{computed:,} of {total:,} were computed, and are cached now."
 
 
 def announce(text: str) -> None:

@@ -10,17 +10,17 @@ import click
 from zoo_core.cli.common import (
     announce,
     catalog_of,
-    ignored_in_words,
+    computed_in_words,
     json_option,
     print_json,
     progress_of,
+    tell_left_out,
 )
 from zoo_core.cli.options import Command, given_settings, options_of
 from zoo_core.errors import printable
 from zoo_core.settings import FinetuneConfig
 
 if TYPE_CHECKING:
-    from zoo_core.data.sources import Source
     from zoo_core.frozen.table import FeatureTable
 
 
@@ -81,21 +81,6 @@ def embed(ctx: click.Context, /, model: str, out: Path, at: str, views: int, as_
             print_json(_json(model, out, table))
         else:
             click.echo(printable(_in_words(out, table)))
-
-
-def tell_left_out(source: Source) -> None:
-    """Say on standard error which things were ignored, and how many bad images were left out."""
-    if source.ignored:
-        click.echo(printable(f"ignored: {ignored_in_words(source.ignored)}"), err=True)
-    if source.skipped:
-        click.echo(f"{source.skipped} images that cannot be read were left out.", err=True)
-
-
-def computed_in_words(computed: int, total: int) -> str:
-    """How many of the features were computed, and how many the cache had."""
-    if not computed:
-        return "Nothing was computed: all features were cached."
-    return f"{computed:,} of {total:,} were computed, and are cached now."
 
 
 def _in_words(out: Path, table: FeatureTable) -> str:

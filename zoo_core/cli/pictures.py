@@ -9,10 +9,11 @@ import click
 from click.core import ParameterSource
 
 from zoo_core.errors import UsageError, printable
+from zoo_core.paths import check_writable
 
 
 def check_picture_target(ctx: click.Context, out: Path, read: Iterable[Path]) -> None:
-    """Raise UsageError unless a picture can be written to `--out` without harm to a file.
+    """Raise ZooError unless a picture can be written to `--out` without harm to a file.
 
     The default file is replaced where it is the picture of an earlier call; it never lies in a
     folder of images that are `read`.
@@ -32,6 +33,7 @@ def check_picture_target(ctx: click.Context, out: Path, read: Iterable[Path]) ->
             )
     if out.exists() and (not is_default or place in inputs or not _is_drawn(out)):
         raise UsageError(f"{printable(str(out))} exists already. Give another --out, or remove it.")
+    check_writable(out)
 
 
 def _is_drawn(path: Path) -> bool:

@@ -7,8 +7,18 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, progress_of, shown, table
-from zoo_core.cli.embed import computed_in_words, tell_left_out
+from zoo_core.cli.common import (
+    announce,
+    catalog_of,
+    computed_in_words,
+    console,
+    json_option,
+    print_json,
+    progress_of,
+    shown,
+    table,
+    tell_left_out,
+)
 from zoo_core.cli.options import Command, given_settings, options_of
 from zoo_core.cli.pictures import check_picture_target
 from zoo_core.paths import user_path

@@ -43,6 +43,7 @@ IMAGE_ENDINGS = {
     *(HEIC_ENDINGS if READS_HEIC else ()),
 }
 """The endings, in small letters, of files that count as images in folders and archives."""
+WHOLE_SIZE = "zoo whole size"  # the key in Pillow's `info` under which the size in the file stands
 MAX_PIXELS = 80_000_000  # an 8-bit RGB image of this size takes 240 MB
 MAX_BYTES = 2**30  # 80 million uncompressed 16-bit RGBA pixels take 640 MB
 
@@ -118,10 +119,13 @@ def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
         _register_heic()
         with PILLOW_IS_QUIET, Image.open(io.BytesIO(content), formats=FORMATS) as image:
             check_size(image)
+            whole = image.size
             if at_least is not None and image.format == "JPEG":
                 image.draft(image.mode, (at_least, at_least))
             image.load()
-            return upright(image)
+            made = upright(image)
+            made.info[WHOLE_SIZE] = whole
+            return made
     except DataError:
         raise
     except MemoryError:  # of this machine, not of the file
@@ -133,6 +137,13 @@ def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
     except Exception as error:  # damaged files make Pillow raise nearly anything
         reason = printable(" ".join(str(error).split()))[:200]
         raise DataError(f"is damaged or unreadable: {reason or type(error).__name__}") from error
+
+
+def sides_in_file(image: Image.Image) -> tuple[int, int]:
+    """The shorter and the longer side in pixels, before any reduction, of an image that `decode`
+    gave."""
+    shorter, longer = sorted(image.info.get(WHOLE_SIZE, image.size))
+    return shorter, longer
 
 
 @cache

@@ -22,7 +22,8 @@ def findings(source: Source) -> tuple[str, ...]:
     train = source.parts["train"]
     sentences: list[str | None] = [*source.notes]
     if task_named(source.task).single_label:
-        sentences += [_two_classes(train), imbalance(train, source.classes)]
+        uneven = imbalance(train, source.classes)
+        sentences += [_two_classes(train), uneven and f"Imbalance: {uneven}"]
     for name, part in source.parts.items():
         if name != "train":
             sentences += [_leakage(source, name, "train"), _unmeasured(name, part, source)]
@@ -77,13 +78,13 @@ def _two_classes(train: Part) -> str | None:
 
 
 def imbalance(train: Part, classes: tuple[str, ...]) -> str | None:
-    """A warning when the largest class has more than IMBALANCE times the images of the smallest."""
+    """A sentence when the largest class has more than IMBALANCE times the images of the smallest."""
     counts = Counter(int(label) for label in train.targets)
     (most, many), (least, few) = counts.most_common(1)[0], min(counts.items(), key=lambda item: item[1])
     if many <= IMBALANCE * few:
         return None
     return (
-        f"Imbalance: '{printable(classes[most])}' has {many} training images and '{printable(classes[least])}' has "
+        f"'{printable(classes[most])}' has {many} training images and '{printable(classes[least])}' has "
         f"{few}. The accuracy says little of small classes; look at each one's share."
     )
 

@@ -6,7 +6,6 @@ images out and gives others another class. The data themselves stay as they are.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo_core.csv_rows import csv_writer
 from zoo_core.data.csvfile import Table, TableRow, read_rows
 from zoo_core.data.indexed import IndexedImages
 from zoo_core.data.sources import FolderImages, Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, did_you_mean, printable, shown
-from zoo_core.paths import written_whole
+from zoo_core.paths import check_new_file, user_path, written_whole
 from zoo_core.tasks import task_named
+from zoo_core.wording import counted
 
 NO_FIX_LIST = "none"
 KEEP, DROP, RELABEL = "keep", "drop", "class:"
-COLUMNS = ("path", "class", "finding", "other", "suggestion", "decision")
 """The words of a decision; the last is followed by the name of a class."""
+COLUMNS = ("path", "class", "finding", "other", "suggestion", "decision")
+HOW_TO_GET_ONE = "`zoo check DATA --fix-list FILE` writes a fix list."
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes a cell that begins with one
 
 
@@ -43,9 +45,12 @@ class FixRow:
 
 
 def write_fix_list(file: Path, rows: Iterable[FixRow]) -> None:
-    """Write a fix list in which nothing is decided. Raises ZooError when it cannot be written."""
-    with written_whole(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+    """Write a fix list in which nothing is decided. Raises ZooError when it cannot be written.
+
+    It begins with a byte order mark, without which Excel takes UTF-8 for another encoding.
+    """
+    with written_whole(file) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as stream:
+        writer = csv_writer(stream)
         writer.writerow(COLUMNS)
         for row in rows:
             cells = _cell(row.image), _text(row.label), row.finding, _cell(row.other), _text(row.suggestion)
@@ -60,7 +65,10 @@ def with_fix_list(source: Source, file: str) -> Source:
     """
     if file == NO_FIX_LIST:
         return source
-    table = read_rows(Path(file).expanduser())
+    path = user_path(file)
+    if not path.is_file():
+        raise UsageError(f"there is no file {shown(file)}. {HOW_TO_GET_ONE}")
+    table = read_rows(path)
     decided = _decisions(table, source)
     parts: dict[PartName, Part] = {}
     dropped = relabelled = 0
@@ -78,14 +86,14 @@ def with_fix_list(source: Source, file: str) -> Source:
         dropped, relabelled = dropped + len(part) - len(left), relabelled + len(labels)
         parts[name] = _taken(Part(part.images, targets), left)
     _check_left(source, parts, file)
-    note = f"Fix list: {dropped} images left out, {relabelled} with another class."
+    note = f"Fix list: {counted(dropped, 'image')} left out, {relabelled:,} with another class."
     return replace(source, parts=parts, notes=(*source.notes, note))
 
 
 def _decisions(table: Table, source: Source) -> dict[str, str]:
     """The decision for each image that has one, by its spelled name."""
     if "decision" not in table.columns:
-        raise DataError(f"{table.file} has no column 'decision'. `zoo check DATA --fix-list FILE` writes a fix list.")
+        raise DataError(f"{table.file} has no column 'decision'. {HOW_TO_GET_ONE}")
     place = table.columns.index("decision")
     known = {_spelled(part.images.name(index)) for part in source.parts.values() for index in range(len(part))}
     decided: dict[str, str] = {}
@@ -142,8 +150,7 @@ def check_fix_list_target(file: Path) -> None:
     replace."""
     if file.suffix.lower() != ".csv":
         raise UsageError(f"a fix list is a CSV file, and '{shown(file.name)}' does not end in .csv.")
-    if file.exists():
-        raise UsageError(f"{printable(str(file))} exists already. Give another --fix-list, or remove it.")
+    check_new_file(file, "--fix-list")
 
 
 def _spelled(name: str) -> str:

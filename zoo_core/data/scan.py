@@ -25,6 +25,7 @@ from zoo_core.json_index import read_index, write_index
 from zoo_core.paths import cache_dir
 from zoo_core.settings import BadImages
 from zoo_core.tasks import task_named
+from zoo_core.wording import counted
 
 MAX_NAMED = 20
 CLOCK_TICK_NS = 20_000_000  # times of files advance in ticks of the kernel, of at most 10 ms
@@ -110,7 +111,7 @@ def find_bad_images(source: Source, watch: Watch | None = None) -> tuple[Source,
 
 
 def _bad_images_message(bad: list[str], title: str) -> str:
-    count = "1 image" if len(bad) == 1 else f"{len(bad)} images"
+    count = counted(len(bad), "image")
     rest = [f"... and {len(bad) - MAX_NAMED} more"] if len(bad) > MAX_NAMED else []
     lines = "".join(f"\n  {line}" for line in bad[:MAX_NAMED] + rest)
     return f"{count} in {printable(title)} cannot be used:{lines}\nRepair or remove them, or add --bad-images skip."

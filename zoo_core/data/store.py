@@ -186,11 +186,14 @@ class Store:
         """Be the only process that writes. A folder that somebody removed by hand has no other
         writers."""
         with ExitStack() as held:
-            for _ in range(LOCK_TRIES):
-                with suppress(FileExistsError):  # another process removed the folder while it was being made
+            for left in reversed(range(LOCK_TRIES)):
+                try:
                     with suppress(FileNotFoundError):
                         held.enter_context(self._lock)
                     break
+                except FileExistsError:  # another process removed the folder while it was being made
+                    if not left:
+                        raise
             yield
 
     def _arrays(self, entries: Array) -> Iterator[Array | None]:

@@ -64,7 +64,8 @@ def decoded_side(preprocessing: Preprocessing) -> int:
 
 
 def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """Resize an image as its `fit` says, a side to size / crop; every view is cropped from the result.
+    """Resize an image as its `fit` says, a side to size / crop; every view is cropped from the
+    result.
 
     Of an image that is very long and is cropped, the middle part of ratio MAX_RATIO is resized: all
     of it would take memory without bounds, and no view shows the ends.

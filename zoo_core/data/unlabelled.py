@@ -40,9 +40,7 @@ def read_unlabelled(path: Path) -> Source:
     ignored = Counter[str]()
     found = images_below(path, ignored)
     if not found:
-        raise DataError(
-            f"{printable(str(path))} holds no images{largest_kinds(ignored)}. Give --data a folder that does."
-        )
+        raise DataError(f"{printable(str(path))} holds no images{largest_kinds(ignored)}. Name a folder that does.")
     own_parts, by_part = part_folders(path), dict[PartName, list[str]]()
     for file in found:
         within = [name for name, folder in own_parts.items() if file.is_relative_to(folder)]

@@ -63,6 +63,8 @@ class Embedder:
     split: SplitPoint
     shapes: Mapping[SplitPoint, tuple[int, ...]]
     device: torch.device
+    is_run: bool = False
+    """Whether the base is that of a run."""
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -171,9 +173,12 @@ class Embedder:
             smaller = (
                 f"--cache-dtype float32, which takes {megabytes(needed_exact)}, " if needed_exact <= budget else ""
             )
+            fewer = ["a later stage"] * (self.at != POOLED) + ["fewer views"] * ((self.config.views or 1) > 1)
+            free = "free the disk of the cache folder"
+            more = f", {free}, or take {' or '.join(fewer)}" if fewer else f", or {free}"
             raise UsageError(
                 f"the features at {self.at} take {megabytes(needed)}, and the cache may take {megabytes(budget)}. Give "
-                f"{smaller}more with --cache-gb, free the disk of the cache folder, or take a later stage or fewer views."
+                f"{smaller}more with --cache-gb{more}."
             )
         make_room(cache_dir(), needed, budget, keep=own)
 
@@ -231,6 +236,7 @@ def _opened(name: str | Path, config: FinetuneConfig, at: str, catalog: Catalog)
         split=split,
         shapes=shapes_at_splits(base, head, preprocessing),
         device=device,
+        is_run=isinstance(found, Path),
     )
 
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from zoo_core.csv_rows import csv_writer
 from zoo_core.embedding import POOLED
-from zoo_core.errors import UsageError, ZooError, printable, shown
+from zoo_core.errors import UsageError, ZooError, shown
 from zoo_core.installing import install_hint
-from zoo_core.paths import written_whole
+from zoo_core.paths import check_new_file, written_whole
 
 if TYPE_CHECKING:
     from zoo_core.data.scan import Watch
@@ -32,8 +32,7 @@ def check_target(target: Path, at: str) -> None:
     kind = target.suffix.lower()
     if kind not in KINDS:
         raise UsageError(f"'{shown(target.name)}' names no kind of file. Give --out a name with {', '.join(KINDS)}.")
-    if target.exists():
-        raise UsageError(f"{printable(str(target))} exists already. Give another --out, or remove it.")
+    check_new_file(target, "--out")
     if kind != ".npz" and at != POOLED:
         raise UsageError(
             f"a {kind} file holds a vector for each image, and the features at {shown(at)} are maps or tokens. Give "

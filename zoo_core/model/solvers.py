@@ -21,6 +21,7 @@ DECAYS = tuple(10.0**power for power in range(1, -7, -1))
 """The L2 penalties that are tried, from the strongest. For features of unit scale and a mean loss,
 10 makes the weights vanish, and 1e-6 the penalty."""
 FOLDS = 5
+HELD_OUT_TOLERANCE = 1e-4  # of a gradient: probabilities of held-out images are within 0.01 of the optimum's
 
 
 @runtime_checkable
@@ -68,23 +69,28 @@ class LogisticRegression(_Fitted):
 
     @torch.no_grad()
     def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
-        """Solve in double precision on centred features, divided by one scale, and fold centre and
-        scale into the layer.
-
-        All features share the scale: a pretrained network's features have one unit, so a feature
-        that hardly varies should keep little weight.
-        """
+        """Solve in double precision on features of unit scale, and fold their centre and scale into
+        the layer."""
         features_NF, targets_N = reduced_NF.cpu().double(), targets_N.cpu()
-        mean_F = features_NF.mean(0)
-        features_NF = features_NF - mean_F
-        scale = features_NF.square().mean().sqrt().clamp(min=1e-12)  # 0 if no feature ever varies
-        features_NF = features_NF / scale
+        features_NF, mean_F, scale = to_unit_scale(features_NF)
         classes = self.output.out_features
         decay = best_decay(features_NF, targets_N, classes, seed)
         weight_KF, bias_K = solve(features_NF, targets_N, classes, decay)
         weight_KF = weight_KF / scale
         self.output.weight.copy_(weight_KF)
         self.output.bias.copy_(bias_K - weight_KF @ mean_F)
+
+
+def to_unit_scale(features_NF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Features (N, F) less their mean and divided by one scale; the mean (F) and the scale.
+
+    All features share the scale: a pretrained network's features have one unit, so a feature that
+    hardly varies should keep little weight.
+    """
+    mean_F = features_NF.mean(0)
+    features_NF = features_NF - mean_F
+    scale = features_NF.square().mean().sqrt().clamp(min=1e-12)  # 0 if no feature ever varies
+    return features_NF / scale, mean_F, scale
 
 
 def solve(
@@ -139,7 +145,7 @@ def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int) 
     The seed decides the folds. If no class has two images, nothing can be held out, and the penalty
     is 1.
     """
-    fold_N = _folds(targets_N, classes, seed)
+    fold_N = stratified_folds(targets_N, classes, seed)
     folds = [fold for fold in range(FOLDS) if (fold_N == fold).any()]
     if not folds:
         return 1.0
@@ -148,15 +154,23 @@ def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int) 
         held_N = fold_N == fold
         start = None
         for position, decay in enumerate(DECAYS):
-            kept = features_NF[~held_N], targets_N[~held_N]
-            weight_KF, bias_K = solve(*kept, classes, decay, start=start, tolerance=1e-4)
-            start = torch.cat((weight_KF, bias_K[:, None]), dim=1)
-            outputs_NK = functional.linear(features_NF[held_N], weight_KF, bias_K)
+            outputs_NK, start = solve_without(held_N, features_NF, targets_N, classes, decay, start)
             totals[position] += functional.cross_entropy(outputs_NK, targets_N[held_N], reduction="sum")
     return DECAYS[int(totals.argmin())]
 
 
-def _folds(targets_N: Tensor, classes: int, seed: int) -> Tensor:
+def solve_without(
+    held_N: Tensor, features_NF: Tensor, targets_N: Tensor, classes: int, decay: float, start: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """`solve` on the images that are not held out. Returns the outputs for those that are, and the
+    weights and biases (K, F + 1), from which the next penalty starts."""
+    rest = features_NF[~held_N], targets_N[~held_N]
+    weight_KF, bias_K = solve(*rest, classes, decay, start=start, tolerance=HELD_OUT_TOLERANCE)
+    outputs_NK = functional.linear(features_NF[held_N], weight_KF, bias_K)
+    return outputs_NK, torch.cat((weight_KF, bias_K[:, None]), dim=1)
+
+
+def stratified_folds(targets_N: Tensor, classes: int, seed: int) -> Tensor:
     """The fold of each image (N): a class's images are dealt out in turn. The only image of a class
     gets -1: no fold."""
     generator = torch.Generator().manual_seed(seed)

@@ -13,9 +13,8 @@ from zoo_core.settings.needs import Need
 from zoo_core.settings.words import CACHE, COMPUTING, DATA, MOST_USED, OPTIMISATION, REGULARISATION
 from zoo_core.spec_checks import MAX_SIZE
 
-IN_MEMORY = (
-    "in-memory data"  # the `data` in the config of a run whose images a program handed over: no path leads there
-)
+IN_MEMORY = "in-memory data"
+"""The `data` in the config of a run whose images a program handed over: no path leads there."""
 MAX_SEED = 2**32 - 1  # the largest that numpy takes
 MAX_EPOCHS = 10_000  # each is a line of 250 bytes in the metrics, of which zoo reads 16 MiB
 

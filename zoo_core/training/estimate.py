@@ -72,24 +72,29 @@ def estimate(job: Job) -> list[Estimate]:
 def epoch_seconds(job: Job) -> float:
     """The mean seconds of an epoch of a job once its frozen prefix is cached: from steps on random
     numbers, so that no image goes through the network."""
-    part = job.source.parts["train"]
+    try:
+        return (
+            sum(phase.epochs * _seconds(job, number) for number, phase in enumerate(job.plan.phases)) / job.plan.epochs
+        )
+    finally:
+        job.model.zero_grad(set_to_none=True)
+
+
+def _seconds(job: Job, number: int) -> float:
+    """The seconds of an epoch of a phase, from steps on random numbers."""
+    part, split = job.source.parts["train"], job.caching.splits[number]
     images = min(TRIED, job.settings.micro_batch)
-    total = 0.0
-    for number, phase in enumerate(job.plan.phases):
-        job.model.apply_rules(job.plan.rules(phase))
-        split = job.caching.splits[number]
-        size, channels = job.preprocessing.size, job.preprocessing.channels
-        shape = (channels, size, size) if split is None else job.shapes[split]
-        step, forward, _ = _tail(job, split or SplitPoint(0), torch.randn(images, *shape, device=job.device))
-        decode = 0.0
-        if split is None:
-            batches = Batches(part, job.preprocessing, job.settings.batch_size, job.settings.workers)
-            decode, _ = _timed(lambda: batches.load_batch([(index % len(part), CENTRE) for index in range(images)]))  # noqa: B023
-        train, val = len(part), len(job.source.parts["val"])
-        read = (train + val) * decode / job.settings.workers
-        total += phase.epochs * (train * step + val * forward + read) / images
-    job.model.zero_grad(set_to_none=True)
-    return total / job.plan.epochs
+    job.model.apply_rules(job.plan.rules(job.plan.phases[number]))
+    size, channels = job.preprocessing.size, job.preprocessing.channels
+    shape = (channels, size, size) if split is None else job.shapes[split]
+    step, forward, _ = _tail(job, split or SplitPoint(0), torch.randn(images, *shape, device=job.device))
+    decode = 0.0
+    if split is None:
+        batches = Batches(part, job.preprocessing, job.settings.batch_size, job.settings.workers)
+        group = [(index % len(part), CENTRE) for index in range(images)]
+        decode, _ = _timed(lambda: batches.load_batch(group))
+    train, val = len(part), len(job.source.parts["val"])
+    return (train * step + val * forward + (train + val) * decode / job.settings.workers) / images
 
 
 def _estimate(job: Job, images: int) -> list[Estimate]:

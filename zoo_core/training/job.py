@@ -31,7 +31,7 @@ from zoo_core.model.assemble import Model, build_head_for, build_network, traina
 from zoo_core.paths import user_path
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
-from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, ResolvedSettings, TaskChoice
+from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, FitChoice, ResolvedSettings, TaskChoice
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, resolve
 from zoo_core.streaming.open import open_streaming_dataset
 from zoo_core.tasks.objective import check_loss, check_task
@@ -249,19 +249,23 @@ def _named_or_folder(data: str, catalog: Catalog) -> Source:
 
 
 def fitted(preprocessing: Preprocessing, config: FinetuneConfig, spec: BackboneSpec) -> Preprocessing:
-    """The preprocessing at the size and with the fit asked for. Raises UsageError when the backbone cannot take the size.
-
-    An image that is to be seen whole is not cropped after its resizing either.
-    """
+    """The preprocessing at the size and with the fit asked for. Raises UsageError when the backbone
+    cannot take the size."""
     size = config.size
     if size is not None:
         if not spec.takes_size(size):
             nearest = _nearest(spec, size)
             raise UsageError(f"'{spec.name}' needs images {spec.sizes}, and --image-size is {size}.{nearest}")
         preprocessing = replace(preprocessing, size=size)
-    if config.fit == "auto" or config.fit == preprocessing.fit:
+    return with_fit(preprocessing, config.fit)
+
+
+def with_fit(preprocessing: Preprocessing, fit: FitChoice) -> Preprocessing:
+    """The preprocessing with another fit. An image that is to be seen whole is not cropped after
+    its resizing either."""
+    if fit == "auto" or fit == preprocessing.fit:
         return preprocessing
-    return replace(preprocessing, fit=config.fit, crop=preprocessing.crop if config.fit == "crop" else 1.0)
+    return replace(preprocessing, fit=fit, crop=preprocessing.crop if fit == "crop" else 1.0)
 
 
 def _nearest(spec: BackboneSpec, size: int) -> str:

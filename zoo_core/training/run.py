@@ -128,11 +128,11 @@ def resume(
 ) -> Result:
     """Resume a run from its newest checkpoint, or from its start if it has none.
 
-    `scanning` is told how many images are inspected, `show` gets the job before it starts; `data` are those of a run
-    whose images a program handed over; `per_machine` has settings of that kind to take instead of the run's.
+    `scanning` is told how many images are inspected, `show` gets the job before it starts; `data`
+    are the images of a program; settings in `per_machine` are taken instead of the run's.
 
-    Raises UsageError if the run is finished, and ZooError that names the differences if data, classes, plugins or
-    versions are not those of the run.
+    Raises UsageError if the run is finished, and ZooError that names the differences if data,
+    classes, plugins or versions are not those of the run.
     """
     facts = read_facts(directory)
     writer = RunWriter(directory)

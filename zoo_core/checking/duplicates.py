@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ NEIGHBOURS = 10
 ROWS_AT_ONCE = 1024  # of the matrix of similarities: 400 MB for 100,000 images
 PAIRED = 3
 """So many of the nearest neighbours of an image are compared with it pixel by pixel."""
+COARSE_SIDE = 16  # 1 kB an image: 30,000 thumbnails of 64 x 64 as numbers would take 0.5 GB
 PAIRS_AT_ONCE = 256
 SCALES = (1.0, 0.9, 0.8, 0.7)
 """The sides of a crop, as shares of the photo's, that are looked for."""
@@ -40,8 +42,8 @@ BLURRED_OVER = 7  # pixels: wider structures, such as outlines, are no details
 
 
 @dataclass(frozen=True)
-class Twins:
-    """A pair of images of the same photo: their places, and the correlation of their details, which
+class Pair:
+    """A pair of images of the same photo: their indices, and the correlation of their details, which
     is 1 for equal files."""
 
     first: int
@@ -50,47 +52,66 @@ class Twins:
     equal: bool
 
 
-def nearest(vectors_NF: npt.NDArray[np.float32]) -> Tensor:
-    """The places (N, NEIGHBOURS) of each image's nearest neighbours by cosine, the nearest first.
+def coarse(thumbnails_NSS: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """The means (N, COARSE_SIDE ** 2) of squares of thumbnails, which stand in for the features of a
+    network."""
+    count, side, _ = thumbnails_NSS.shape
+    squares = thumbnails_NSS.reshape(count, COARSE_SIDE, side // COARSE_SIDE, COARSE_SIDE, side // COARSE_SIDE)
+    means: npt.NDArray[np.float32] = squares.mean((2, 4), dtype=np.float32)
+    return means.reshape(count, -1)
+
+
+def nearest(vectors_NF: npt.NDArray[np.float32], watch: Watch | None = None) -> Tensor:
+    """The indices (N, NEIGHBOURS) of each image's nearest neighbours by cosine, the nearest first.
 
     The mean of all images is subtracted first: features of a network have a common part, which
-    makes any two of them similar.
+    makes any two of them similar. `watch` is told (images done, of how many).
     """
     vectors = torch.from_numpy(vectors_NF - vectors_NF.mean(0))
     vectors = functional.normalize(vectors, dim=1)
     count = min(NEIGHBOURS, len(vectors) - 1)
-    places = []
+    indices = []
     for start in range(0, len(vectors), ROWS_AT_ONCE):
         rows = vectors[start : start + ROWS_AT_ONCE] @ vectors.T
         own = torch.arange(len(rows))
         rows[own, own + start] = -2  # no image is its own neighbour
-        places.append(rows.topk(count, dim=1).indices)
-    return torch.cat(places)
+        indices.append(rows.topk(count, dim=1).indices)
+        if watch:
+            watch(start + len(rows), len(vectors))
+    return torch.cat(indices)
 
 
-def equal_files(digests: Sequence[bytes]) -> list[Twins]:
-    """Each image whose content stands earlier in the list already, with the first that has it."""
-    first: dict[bytes, int] = {}
-    pairs = [(first.setdefault(digest, index), index) for index, digest in enumerate(digests)]
-    return [Twins(one, other, 1.0, True) for one, other in pairs if one != other]
+def equal_files(digests: Sequence[bytes]) -> list[Pair]:
+    """Each image whose content stands earlier in the list already, with the last one before it: if
+    the first of every pair is left out, one copy remains."""
+    latest: dict[bytes, int] = {}
+    pairs = []
+    for index, digest in enumerate(digests):
+        if digest in latest:
+            pairs.append(Pair(latest[digest], index, 1.0, True))
+        latest[digest] = index
+    return pairs
 
 
 def near_duplicates(
-    places_NK: Tensor,
+    neighbours_NM: Tensor,
     thumbnails_NSS: npt.NDArray[np.uint8],
     digests: Sequence[bytes],
     detailed_N: npt.NDArray[np.bool_],
     watch: Watch | None = None,
-) -> list[Twins]:
+) -> list[Pair]:
     """The pairs of neighbours whose thumbnails match in detail, the best match first.
 
     Only images that are `detailed` enough are compared: two photos of 28 pixels show two trousers
-    alike. Equal files are no such pair, and an image has one pair with each other photo at most.
+    alike. Equal files are no such pair, and count as one neighbour. An image has one pair with each
+    other photo at most.
     """
-    paired = {tuple(sorted((one, other))) for one, near in enumerate(places_NK[:, :PAIRED].tolist()) for other in near}
-    pairs = sorted(
-        (one, other) for one, other in paired if detailed_N[[one, other]].all() and digests[one] != digests[other]
-    )
+    paired = {
+        (min(one, other), max(one, other))
+        for one, near in enumerate(neighbours_NM.tolist())
+        for other in _of_other_contents(one, near, digests)
+    }
+    pairs = sorted((one, other) for one, other in paired if detailed_N[[one, other]].all())
     thumbnails = torch.from_numpy(thumbnails_NSS)
     matches: list[float] = []
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
@@ -98,8 +119,15 @@ def near_duplicates(
         matches += match(thumbnails[one], thumbnails[other]).tolist()
         if watch:
             watch(len(matches), len(pairs))
-    found = [Twins(one, other, own, False) for (one, other), own in zip(pairs, matches, strict=True) if own >= MATCH]
+    found = [Pair(one, other, own, False) for (one, other), own in zip(pairs, matches, strict=True) if own >= MATCH]
     return sorted(found, key=lambda pair: -pair.match)
+
+
+def _of_other_contents(index: int, near: Sequence[int], digests: Sequence[bytes]) -> list[int]:
+    """The neighbours of an image that have one of the PAIRED nearest contents other than its own."""
+    contents = dict.fromkeys(digests[one] for one in near if digests[one] != digests[index])
+    chosen = set(islice(contents, PAIRED))
+    return [one for one in near if digests[one] in chosen]
 
 
 def match(first_PSS: Tensor, second_PSS: Tensor) -> Tensor:
@@ -167,7 +195,7 @@ def _placed(crop_PSS: Tensor, whole_PSS: Tensor, scale: float) -> Tensor:
     return torch.where(plain, torch.zeros(()), products / scales.clamp(min=1e-6)).amax((1, 2))
 
 
-def groups_of(count: int, pairs: Iterable[Twins]) -> npt.NDArray[np.int64]:
+def groups_of(count: int, pairs: Iterable[Pair]) -> npt.NDArray[np.int64]:
     """A number (N) for each image, the same for all versions of one photo."""
     parent = list(range(count))
 

@@ -8,8 +8,18 @@ import torch
 from PIL import Image, ImageEnhance
 
 from checking.pictures import photo
+from zoo_core.checking.duplicates import (
+    MATCH,
+    Pair,
+    _placed,
+    coarse,
+    equal_files,
+    groups_of,
+    match,
+    near_duplicates,
+    nearest,
+)
 from zoo_core.checking.pixels import THUMBNAIL
-from zoo_core.checking.twins import MATCH, Twins, _placed, equal_files, groups_of, match, near_duplicates, nearest
 
 
 def thumbnails(*images: Image.Image) -> np.ndarray:
@@ -72,9 +82,30 @@ def test_equal_files_and_versions_are_pairs_once() -> None:
     digests = [bytes([digit]) for digit in (0, 1, 0, 2, 3)]
     vectors = np.eye(5, dtype=np.float32)
     vectors[2], vectors[4] = vectors[0], vectors[1] + 0.1
-    assert equal_files(digests) == [Twins(0, 2, 1.0, True)]
+    assert equal_files(digests) == [Pair(0, 2, 1.0, True)]
+    assert equal_files(digests[:1] * 3) == [Pair(0, 1, 1.0, True), Pair(1, 2, 1.0, True)], (
+        "seen to fail: each with the first"
+    )
     (pair,) = near_duplicates(nearest(vectors), thumbnails(*images), digests, np.ones(5, bool))
     small = np.array([True, True, True, True, False])
     assert near_duplicates(nearest(vectors), thumbnails(*images), digests, small) == []
     assert (pair.first, pair.second, pair.equal) == (1, 4, False)
-    assert groups_of(5, [Twins(0, 2, 1.0, True), pair]).tolist() == [0, 1, 0, 3, 1]
+    assert groups_of(5, [Pair(0, 2, 1.0, True), pair]).tolist() == [0, 1, 0, 3, 1]
+
+
+def test_copies_of_a_photo_do_not_hide_its_other_versions() -> None:
+    """Seen to fail: the nearest neighbours of each were its own copies, and nothing else was compared."""
+    images = [*[photo(0)] * 4, *[VERSIONS["cropped"](photo(0))] * 4, photo(1)]
+    digests = [bytes([digit]) for digit in (0, 0, 0, 0, 1, 1, 1, 1, 2)]
+    vectors = np.eye(9, dtype=np.float32)
+    vectors[:8] = [[1, 1, *[0] * 7]] * 4 + [[1, 1.2, *[0] * 7]] * 4
+    found = near_duplicates(nearest(vectors), thumbnails(*images), digests, np.ones(9, bool))
+    assert sorted((pair.first, pair.second) for pair in found) == [
+        (one, other) for one in range(4) for other in range(4, 8)
+    ]
+
+
+def test_thumbnails_are_compared_by_the_means_of_squares() -> None:
+    one = np.random.default_rng(0).integers(0, 256, (2, THUMBNAIL, THUMBNAIL)).astype(np.uint8)
+    assert coarse(one).shape == (2, 256)
+    assert coarse(one)[1, 17] == pytest.approx(one[1, 4:8, 4:8].mean())
