@@ -30,7 +30,8 @@ def no_runs_are_left() -> Iterator[None]:
     runs = Path("runs").absolute()
     before = {*runs.glob("*")}
     yield
-    assert {*runs.glob("*")} <= before
+    left = sorted(path.name for path in {*runs.glob("*")} - before)
+    assert not left, f"tests left in {runs}: {', '.join(left)}"
 
 
 def pytest_unconfigure() -> None:

@@ -35,7 +35,8 @@ LIBRARIES = (
 AT_START = ("PYTHON", "OMP", "MKL", "KMP", "TORCH", "CUDA", "LD_", "LC_", "LANG", "ZOO_LEAN_TORCH", "MALLOC")
 SET_IN_TESTS = ("OMP_WAIT_POLICY", "TORCHINDUCTOR_CACHE_DIR")
 """Variables that zoo and torch's compiler set in the process of the tests: with one thread, and without a compiler, they
-change nothing. Seen to slow all: after the first test that compiles, no command was warm any more."""
+change nothing. Seen to slow all: after the first test that compiles, no command was warm any more. One that a test gives
+counts."""
 
 
 class WarmPython:
@@ -54,7 +55,7 @@ class WarmPython:
         if not self._lock.acquire(blocking=False):
             return self._cold(command, cwd, env, timeout)
         try:
-            if not hasattr(os, "fork") or self._differs(env):
+            if not hasattr(os, "fork") or self.differs(env):
                 return self._cold(command, cwd, env, timeout)
             with tempfile.TemporaryDirectory() as folder:
                 out, err = Path(folder, "out"), Path(folder, "err")
@@ -68,12 +69,13 @@ class WarmPython:
         if self._process is not None:
             self._process.communicate()
 
-    def _differs(self, env: dict[str, str]) -> bool:
+    def differs(self, env: dict[str, str]) -> bool:
         self._environment = self._environment or dict(os.environ)
+        inherited = [name for name in SET_IN_TESTS if env.get(name) == os.environ.get(name)]
 
         def at_start(variables: dict[str, str]) -> dict[str, str]:
             told = {name: text for name, text in variables.items() if name.startswith(AT_START)}
-            return {name: text for name, text in told.items() if name not in ("PYTHONPATH", *SET_IN_TESTS)}
+            return {name: text for name, text in told.items() if name not in ("PYTHONPATH", *inherited)}
 
         return at_start(env) != at_start(self._environment)
 
@@ -81,7 +83,11 @@ class WarmPython:
         if self._process is None:
             own = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}  # one of a test's own
             self._process = subprocess.Popen(
-                [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own
+                [sys.executable, "-W", "error", __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=own,
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

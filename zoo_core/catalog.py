@@ -161,11 +161,13 @@ class Catalog:
     def _absence(self, plugin: KnownPlugin, way: str) -> str:
         """The reason why this catalog has not the specs of a known plugin, and the `way` to them."""
         name = normalised(plugin.distribution)
-        record = next((one for one in self.records if normalised(one.distribution) == name), None)
-        if record is None:
+        here = [one for one in self.records if normalised(one.distribution) == name]
+        if not here:
             if any(normalised(one.distribution) == name for one in installed_plugins()):
-                return "which is installed and was left out. Run the command without --no-plugins."
+                way = "Run the command without --no-plugins, or open a new catalog in Python: zoo_core.open_catalog()."
+                return f"which is installed and not in this catalog. {way}"
             return f"which is not installed. `zoo plugins` lists the installed ones. {way}"
+        record = next((one for one in here if one.failure or one.left_out), here[0])  # of several entry points
         if record.failure == DISABLED:
             return f"which is disabled. Take its name out of {DISABLING}."
         if record.failure:

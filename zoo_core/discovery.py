@@ -83,12 +83,12 @@ def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tu
 def _collect(distribution: str, version: str, name: str, load: Callable[[], Any], *, module: str = "") -> PluginRecord:
     api: Any = None
     try:
-        with collecting_faults() as faults:
+        with collecting_faults():
             plugin = load()
             api = getattr(plugin, "HOOK_API", UNSTATED_API)
             if (failure := _refusal(api, distribution, version)) is not None:
                 return PluginRecord(distribution, version, name, failure=failure)  # its hooks may be unknown here
-            specs, left_out = registered_specs(plugin, faults)
+            specs, left_out = registered_specs(plugin)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even raise SystemExit when it is imported
@@ -101,15 +101,17 @@ def _collect(distribution: str, version: str, name: str, load: Callable[[], Any]
 
 
 def obstacle_of(plugin: InstalledPlugin) -> str | None:
-    """The reason why an installed plugin cannot be imported or was written for another zoo; None
-    for one that can be used."""
+    """The reason why an installed plugin cannot be imported, with the way to mend it, or was
+    written for another zoo; None for one that can be used."""
     try:
-        api = getattr(plugin.load(), "HOOK_API", UNSTATED_API)
+        with collecting_faults():
+            api = getattr(plugin.load(), "HOOK_API", UNSTATED_API)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # it may even raise SystemExit
         stated = _refusal(_stated_in_source(plugin.module), plugin.distribution, plugin.version)
-        return stated or reason_of(error)
+        mend = f"To mend it: import {plugin.module} in Python, and mend that first"
+        return stated or f"{reason_of(error)}.\n  {mend}"
     return _refusal(api, plugin.distribution, plugin.version)
 
 
@@ -137,12 +139,11 @@ def _stated_in_source(module: str) -> int:
     return int(stated[1]) if stated else UNSTATED_API
 
 
-def registered_specs(plugin: ModuleType, faults: Collection[str] = ()) -> tuple[list[Spec], list[str]]:
+def registered_specs(plugin: ModuleType) -> tuple[list[Spec], list[str]]:
     """Call one plugin's hooks, in a manager of its own, so that its failure touches no other
     plugin.
 
-    Returns the specs, and the reasons of those left out. `faults` are those of specs made until
-    now.
+    Returns the specs, and the reasons of those left out.
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -158,7 +159,7 @@ def registered_specs(plugin: ModuleType, faults: Collection[str] = ()) -> tuple[
             continue
         names: set[str] = set()
         for spec in answers:
-            reason = _unusable(spec, hook, kind, names, faults)
+            reason = _unusable(spec, hook, kind, names)
             if reason is None:
                 specs.append(spec)
             else:
@@ -172,11 +173,11 @@ def _iterated(answer: Any, hook: str, kind: type) -> Iterable[Any]:
     return answer
 
 
-def _unusable(spec: Any, hook: str, kind: type[Spec], names: set[str], faults: Collection[str]) -> str | None:
+def _unusable(spec: Any, hook: str, kind: type[Spec], names: set[str]) -> str | None:
     """The reason why a spec cannot be used, None for one that can; its name joins `names`."""
     if not isinstance(spec, kind):
         return f"TypeError: {hook} returned {brief(spec)}, which is not a {kind.__name__}"
-    fault = fault_of(spec) if faults else None
+    fault = fault_of(spec)
     if fault is None and spec.name in names:
         fault = f"ValueError: it registers two {kind.__name__}s named {spec.name}, and only the first can be used"
     if fault is None:

@@ -40,6 +40,11 @@ class Layout:
         if self.class_token is None:
             object.__setattr__(self, "class_token", self.prefix > 0)
 
+    @property
+    def has_class_token(self) -> bool:
+        """The same as `class_token`, for plugins that were written when it was a property."""
+        return bool(self.class_token)
+
     def __str__(self) -> str:
         if self.kind == "map":
             return "a feature map"

@@ -22,7 +22,9 @@ MAX_SIZE = 8192  # a float tensor of one RGB image of this size takes 805 MB
 FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
 
 
-_faults: ContextVar[list[str] | None] = ContextVar("faults", default=None)
+_collecting: ContextVar[bool] = ContextVar("collecting", default=False)
+_any_fault = False
+"""Whether a faulty spec was made in this process: where none was, nobody looks through a thousand specs for one."""
 
 
 class Checked:
@@ -33,31 +35,30 @@ class Checked:
         try:
             self.check()
         except Exception as error:
-            found = _faults.get()
-            if found is None:
+            if not _collecting.get():
                 raise
-            found.append(reason_of(error))
-            object.__setattr__(self, "_fault", found[-1])
+            global _any_fault
+            _any_fault = True
+            object.__setattr__(self, "_fault", reason_of(error))
 
     def check(self) -> None:
         raise NotImplementedError
 
 
 @contextmanager
-def collecting_faults() -> Iterator[list[str]]:
+def collecting_faults() -> Iterator[None]:
     """Let faulty specs be made, so that one of them does not cost the others of its plugin;
     `fault_of` tells them."""
-    found: list[str] = []
-    before = _faults.set(found)
+    before = _collecting.set(True)
     try:
-        yield found
+        yield
     finally:
-        _faults.reset(before)
+        _collecting.reset(before)
 
 
 def fault_of(spec: object) -> str | None:
     """The fault of a spec, or of a spec inside it, that was made under `collecting_faults`."""
-    if not isinstance(spec, Checked):
+    if not _any_fault or not isinstance(spec, Checked):
         return None
     fields: dict[str, Any] = vars(spec)
     parts = [part for value in fields.values() for part in (value if isinstance(value, tuple) else (value,))]

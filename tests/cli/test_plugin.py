@@ -43,20 +43,32 @@ class Strategies:
 
 strategies = Strategies()
 """
+FAULTY = """
+from zoo_core import FreezeSpec, hookimpl
+
+PATH = "zoo_core.freezing.strategies:head_only"
+SPECS = [FreezeSpec(name="A B", plan=PATH, summary=""), FreezeSpec(name="good", plan=PATH, summary="")]
+
+@hookimpl
+def zoo_strategies():
+    return SPECS
+"""
 
 
 def test_a_plugin_that_cannot_be_loaded_is_one_line_and_the_others_are_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen to fail: a traceback of the import, which ended the command."""
-    sources = {"broken": "x = (", "leaves": "raise SystemExit(3)", "future": "HOOK_API = 99", "objects": STRATEGIES}
+    """Seen to fail: a traceback of the import, which ended the command; one faulty spec of a module was an import that
+    failed; a plugin for another zoo was to be imported and mended."""
+    sources = {"broken": "x = (", "leaves": "raise SystemExit(3)", "future": "HOOK_API = 99"}
+    sources |= {"objects": STRATEGIES, "faulty": FAULTY}
     for name, text in sources.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "plugin.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     values = [f"{name}.plugin" for name in ("broken", "leaves", "absent", "future")]
-    values += ["objects.plugin:strategies"] * 2
+    values += [*["objects.plugin:strategies"] * 2, "faulty.plugin"]
     plugins = [InstalledPlugin(f"p{place}", value, "zoo-x", "1") for place, value in enumerate(values)]
     monkeypatch.setattr(installed, "installed_plugins", lambda: plugins)
     answer = CliRunner().invoke(plugin, ["check", "zoo-x", "--fast", "--json"])
@@ -65,9 +77,14 @@ def test_a_plugin_that_cannot_be_loaded_is_one_line_and_the_others_are_checked(
     told = [check["told"] for check in checks if check["check"] == "zoo-x: can be loaded"]
     words = ("SyntaxError", "SystemExit: 3", "No module named 'absent'", "written for hook API 99")
     assert [word in line for word, line in zip(words, told, strict=True)] == [True] * 4, told
+    mends = [line.partition("\n  To mend it: ")[2] for line in told]
+    assert mends == [f"import {value} in Python, and mend that first." for value in values[:3]] + [""]
     names = [check["check"] for check in checks if check["check"].startswith("mine: ")]
     assert len(names) == len({*names}) > 0, "two entry points of one object are checked once"
     by_name = {check["check"]: check["outcome"] for check in checks}
+    (fault,) = [check["told"] for check in checks if check["check"] == "faulty.plugin: hands over specs"]
+    assert "the strategy name 'A B' must be" in fault
+    assert [name for name in by_name if name.startswith("good: ")], "one faulty spec costs that spec alone"
     assert by_name["objects.plugin: hands over specs"] == by_name["objects.plugin: imports nothing heavy"] == "passed"
 
 

@@ -173,6 +173,11 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
         lambda p: p.stages(lambda w, x: functional.pad(functional.max_pool2d(w.inner(x), 3, 1), (1, 1, 1, 1))),
         "Output size is too small",
     ),
+    "step-small": (
+        "smallest size",
+        lambda p: p.facts(size_step=2).stages(lambda w, x: w.inner(x.unflatten(-1, (-1, 4)).flatten(-2)), "stem"),
+        "it takes no images of 6 pixels, and size_step is 2",
+    ),
     "bn-functional": ("answers for each image alone", lambda p: p.stages(lambda w, x: norm(w.inner(x))), "alone"),
     "bn-batch-stats": ("answers for each image alone", lambda p: p.stages(lambda w, x: w.inner(norm(x))), ""),
     "statistics-moved": (
@@ -396,6 +401,21 @@ FAULTS: dict[str, tuple[str, Plant, str]] = {
         "published network",
         lambda p: p.chains(lambda c: c.layer2[0].register_forward_hook(lambda m, i, o: o.flip(1))),
         "its outputs are",
+    ),
+    "export-one-batch": (
+        "can be exported",
+        lambda p: p.stages(lambda w, x: w.inner(x) if len(x) == 2 else -w.inner(x)),
+        "batch",
+    ),
+    "export-other": (
+        "can be exported",
+        lambda p: p.stages(lambda w, x: -w.inner(x) if torch.compiler.is_exporting() else w.inner(x)),
+        "its exported program gives features",
+    ),
+    "compile-other": (
+        "can be compiled",
+        lambda p: p.stages(lambda w, x: -w.inner(x) if torch.compiler.is_compiling() else w.inner(x)),
+        "compiled it gives features",
     ),
     "export": ("can be exported", lambda p: p.stages(lambda w, x: -w.inner(x) if x.mean() > 9 else w.inner(x)), ""),
 }

@@ -11,6 +11,7 @@ from zoo_core.discovery import PluginRecord, _collect, warnings_of
 from zoo_core.errors import UsageError
 from zoo_core.freezing.strategies import DepthOptions
 from zoo_core.registry import known_plugins
+from zoo_core.spec_checks import collecting_faults
 from zoo_core.specs import FreezeSpec, HeadSpec, Paper
 
 FULL = FreezeSpec(name="full", plan="zoo_core.freezing.strategies:full", summary="everything")
@@ -124,6 +125,14 @@ def test_one_bad_spec_costs_that_spec_and_not_the_plugin(bad: Callable[[], Freez
     (left_out,) = record.left_out
     assert left_out.startswith(reason)
     assert warnings_of([record]) == (f"the plugin zoo-x works without one of its specs: {left_out}",)
+
+
+def test_a_faulty_spec_is_left_out_by_every_catalog_of_a_process() -> None:
+    """Seen to fail: a module is imported once, so only the first catalog knew the faults of its specs."""
+    with collecting_faults():
+        bad = FreezeSpec(name="A B", plan="a:b", summary="")
+    record = collected(plugin(zoo_strategies=lambda: [FULL, bad]))
+    assert (record.specs, len(record.left_out)) == ((FULL,), 1)
 
 
 def test_a_hook_that_raises_costs_that_hook_and_not_the_others() -> None:

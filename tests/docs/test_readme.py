@@ -28,6 +28,7 @@ OTHERS = (
     "docs/check.md",
     "docs/compare.md",
     "docs/data.md",
+    "docs/explain.md",
     "docs/features.md",
     "docs/hooks.md",
     "docs/images.md",

@@ -287,7 +287,7 @@ def test_a_publish_that_is_killed_changes_nothing_and_the_same_command_completes
     assert set(alice.files(REPO)) >= NAMES
 
 
-def test_a_published_model_is_where_another_training_starts(
+def test_a_training_that_starts_from_a_published_model_records_it_and_its_card_names_it(
     alice: TestHub, send: Callable[..., PublishResult], catalog: Catalog, tmp_path: Path
 ) -> None:
     send()

@@ -10,6 +10,8 @@ import pytest
 import timm
 import torch
 from huggingface_hub import constants
+from torch.nn import functional
+from zoo_vgg.keys import to_timm
 
 import zoo_core
 from helpers import make_photos, make_table, view_of
@@ -24,6 +26,7 @@ from zoo_core.hub.timm_export import crop_for_timm
 from zoo_core.model.assemble import build_network
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import write_tensors
+from zoo_core.weights.load import build_shapes
 from zoo_core.weights_specs import Preprocessing
 
 pytestmark = [
@@ -82,6 +85,24 @@ def test_timm_opens_the_published_model_and_gives_the_same_logits(
         logits_BK = theirs((image_BCHW - mean) / std)
         expected_BK = ours.network((image_BCHW - mean) / std)
     assert torch.allclose(logits_BK, expected_BK, atol=1e-4, rtol=1e-4)
+
+
+def test_timms_vgg_answers_the_same_with_one_linear_layer_as_its_three(catalog: Catalog) -> None:
+    """Without files: the case of vgg11 above writes half a gigabyte five times, and is left out of the plain run."""
+    torch.manual_seed(3)
+    base = build_shapes(lambda: build_network(catalog.backbone("vgg11"))).split()[0].to_empty(device="cpu").eval()
+    for tensor in base.state_dict().values():
+        tensor.normal_(std=0.05)
+    weight, bias = torch.randn(2, 512), torch.randn(2)
+    with torch.device("meta"):
+        theirs = timm.create_model("vgg11", num_classes=2).eval()
+    theirs.load_state_dict(to_timm(dict(base.named_upstream()), weight, bias), assign=True)
+    with torch.inference_mode():
+        images_BCHW = torch.randn(2, 3, 32, 32)
+        assert torch.allclose(theirs.forward_features(images_BCHW), base(images_BCHW), atol=1e-6)
+        features_BCHW = torch.rand(2, 512, 7, 7)  # as 224 pixels give
+        expected_BK = functional.linear(features_BCHW.mean((2, 3)), weight, bias)
+        assert torch.allclose(theirs.forward_head(features_BCHW), expected_BK, atol=1e-4)
 
 
 @pytest.mark.parametrize(

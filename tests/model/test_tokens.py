@@ -156,6 +156,7 @@ def test_a_register_is_not_pooled_as_a_class_token(pool: Pooling) -> None:
     with pytest.raises(UsageError, match="needs a class token"):
         pooled(pool, 3, registers)
     assert Layout("tokens", prefix=1) == Layout("tokens", prefix=1, class_token=True)
+    assert [one.has_class_token for one in (registers, Layout("tokens", prefix=1))] == [False, True], "its older name"
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp:8,pool=cls", "cosine:cls+avg", "logreg:cls", "prototype", "flatten"])

@@ -15,10 +15,12 @@ import zoo_core
 from zoo_core.catalog import open_catalog
 from zoo_core.cli.main import zoo as command_line
 from zoo_core.discovery import HOOKS, discover
+from zoo_core.layout import Layout
 from zoo_core.library import create_model
 from zoo_core.registry import known_plugins
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.version import __version__
+from zoo_core.weights_specs import Preprocessing
 
 Install = Callable[..., Path]
 PAGE = Path(__file__).parents[2] / "docs" / "hooks.md"
@@ -62,8 +64,10 @@ FIRST: dict[type, str] = {
     HeadSpec: "name build summary options tasks needs_size paper",
     FreezeSpec: "name plan summary options paper adapt",
     DatasetSpec: "name load summary images classes licence url",
+    Preprocessing: "size crop interpolation mean std",
+    Layout: "",
 }
-"""The fields of hook API 1."""
+"""The fields of hook API 1, which had no Layout."""
 
 HEAD = (
     "from zoo_core import HeadSpec, hookimpl\n@hookimpl\ndef zoo_heads():\n"
@@ -129,6 +133,7 @@ def later_fields() -> dict[str, int]:
 
 
 def test_the_page_has_every_field_that_came_later() -> None:
+    """Seen to fail: `Preprocessing.fit` and `Layout.class_token` were not there."""
     now = {f"{spec.__name__}.{one.name}" for spec in FIRST for one in dataclasses.fields(spec)}
     first = {f"{spec.__name__}.{name}" for spec, names in FIRST.items() for name in names.split()}
     assert sorted(now - first) == sorted(later_fields())

@@ -203,8 +203,21 @@ def test_an_unknown_backbone_of_a_plugin_that_is_here_says_why_it_is_not(record:
     assert str(caught.value) == f"The backbone 'mini' is provided by zoo-mini, {told}"
 
 
+def test_of_two_entry_points_the_failed_one_is_the_reason() -> None:
+    """Seen to fail: the first one was asked, and it was said to be too old."""
+    known(release("1.0"))
+    records = (
+        PluginRecord("zoo-mini", "1.0", "sound"),
+        PluginRecord("zoo-mini", "1.0", "mini", failure="KeyError: 'a'"),
+    )
+    with pytest.raises(UsageError, match="zoo-mini, which was skipped: KeyError: 'a'"):
+        Catalog(records).backbone("mini")
+
+
 def test_a_backbone_that_no_plugins_hides_is_told_so() -> None:
-    with pytest.raises(UsageError, match=r"zoo-lenet, which is installed and .* without --no-plugins"):
+    with pytest.raises(
+        UsageError, match=r"zoo-lenet, which is installed and .* without --no-plugins, .*open_catalog\(\)"
+    ):
         open_catalog(with_plugins=False).backbone("lenet5")
 
 

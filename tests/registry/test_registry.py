@@ -18,9 +18,11 @@ import pytest
 from registry.support import entry, index_of
 from zoo_core.catalog import KINDS
 from zoo_core.errors import ZooError
+from zoo_core.installed import installed_plugins
 from zoo_core.registry import read_index
 from zoo_core.registry.entries import PROVIDED
 from zoo_core.registry.index import BUNDLED
+from zoo_core.testing import plugin_checks
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = sorted((ROOT / "registry" / "plugins").glob("*.toml"))
@@ -65,6 +67,18 @@ def test_a_result_of_the_kit_replaces_the_one_under_the_same_zoo(
     assert [(one["zoo"], one["failed"]) for one in results[:2]] == [("0.9", 0), ("0.8", 0)]
     assert results[2:] == before["versions"][0].pop("verified", [])
     assert after == before, "nothing else has changed"
+
+
+def test_a_result_of_the_kit_counts_the_checks_that_there_are() -> None:
+    """Seen to fail: the kit had a check more than when it was last run."""
+    stated = {
+        path.stem: one["verified"][0]["checks"]
+        for path in ENTRIES
+        for one in tomllib.loads(path.read_text())["versions"]
+        if "verified" in one
+    }
+    plugins = {one.distribution: one.load() for one in installed_plugins() if one.distribution in stated}
+    assert stated == {name: len(plugin_checks(plugin)) for name, plugin in plugins.items()}, "Run registry/verify.py."
 
 
 def test_every_first_party_plugin_has_an_entry() -> None:

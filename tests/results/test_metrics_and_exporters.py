@@ -180,9 +180,10 @@ def test_numbers_of_any_size_and_labels_are_exported_too(tmp_path: Path, catalog
     assert (made.path, made.changed) == (run / "model.pt2", 0)
     assert made.difference < 1e-6
     spec = ExporterSpec(name="mine", export=f"{THIS}:pickled", run=f"{THIS}:nearly", suffix=".bin", summary="s")
-    assert export_run(run, "mine", catalog=with_spec(catalog, spec)).difference == pytest.approx(
-        1e-5, rel=0.3 if far else 1
-    )
+    difference = export_run(run, "mine", catalog=with_spec(catalog, spec)).difference
+    assert 0 < difference < 2e-5, "probabilities move less than the outputs do, or as much"
+    if far:
+        assert difference == pytest.approx(1e-5, rel=0.3)
 
 
 def test_a_folder_and_another_suffix_are_no_place_for_a_file(run: Path, tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 It has computed nothing before it forks, so that no child inherits the threads of a pool. Run with OMP_NUM_THREADS=1.
 
 Requests and answers are JSON, a line each. A request: `arguments`, `cwd`, `caches` (a cache for each process: several train
-together), `kill_after` (seconds after the run's config.json appears; null: never), `states` (a folder for what lies in
-`cwd` before each write; null: none). The answer: `code` (negative: the signal), `text` (both output streams), `seconds`
-since config.json. Pictures are blank.
+together), `timeout` (seconds after which all are killed), `kill_after` (seconds after the run's config.json appears; null:
+never), `states` (a folder for what lies in `cwd` before each write; null: none). The answer: `code` (negative: the signal),
+`text` (both output streams), `seconds` since config.json. Pictures are blank.
 """
 
 from __future__ import annotations
@@ -120,11 +120,12 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
             if pids[-1] == 0:
                 child(request, rank, port, output.fileno())
         begun: float | None = None
-        codes: list[int] = []
+        codes: dict[int, int] = {}
+        deadline = time.monotonic() + request["timeout"]
         while len(codes) < len(pids):
             ended, status = os.waitpid(-1, os.WNOHANG)
             if ended:
-                codes.append(os.waitstatus_to_exitcode(status))
+                codes[ended] = os.waitstatus_to_exitcode(status)
                 continue
             if begun is None and (run / "config.json").exists():
                 begun = time.monotonic()
@@ -132,10 +133,13 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
                 time.sleep(max(0.0, begun + request["kill_after"] - time.monotonic()))
                 os.kill(pids[0], signal.SIGKILL)
                 request["kill_after"] = None
+            if time.monotonic() > deadline:
+                for pid in set(pids) - codes.keys():
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.002)
         output.seek(0)
         return {
-            "code": next(filter(None, codes), 0),
+            "code": next(filter(None, codes.values()), 0),
             "text": output.read().decode(errors="replace"),
             "seconds": 0.0 if begun is None else time.monotonic() - begun,
         }

@@ -34,7 +34,7 @@ class Forks:
 
     def __init__(self) -> None:
         self.server = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("forks.py")],
+            [sys.executable, "-W", "error", Path(__file__).with_name("forks.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -46,14 +46,17 @@ class Forks:
         *arguments: object,
         cwd: Path,
         run: str = "run",
+        timeout: float = 120,
         kill_after: float | None = None,
         states: Path | None = None,
         caches: Sequence[str] = ("cache",),
     ) -> Ended:
         """Call it, with a cache beside the run; kill it so many seconds after the run began, or keep the state of `cwd`
-        before each of its writes. Where there are several `caches`, a process for each trains, together with the others."""
+        before each of its writes. Where there are several `caches`, a process for each trains, together with the others:
+        such may wait for each other for ever, and after the timeout all are killed."""
         request: dict[str, Any] = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "run": run}
-        request |= {"caches": [str(cwd / name) for name in caches], "kill_after": kill_after}
+        request |= {"caches": [str(cwd / name) for name in caches]}
+        request |= {"timeout": timeout, "kill_after": kill_after}
         request["states"] = states and str(states)
         assert self.server.stdin is not None
         assert self.server.stdout is not None

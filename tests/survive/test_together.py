@@ -8,6 +8,7 @@ process that cannot compute its share of a step saves first, for which it waits 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,17 +129,36 @@ def start_two(place: Path, *chosen: object) -> subprocess.Popen[str]:
         )
 
 
-def wait_for_checkpoint(process: subprocess.Popen[str], place: Path) -> None:
-    while not list((place / "run").glob("checkpoints/0*")):
+def wait_for(process: subprocess.Popen[str], place: Path, there: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120  # a minute is enough on a busy machine
+    while not there():
+        if time.monotonic() > deadline:
+            process.kill()  # the two end with it
         assert process.poll() is None, (place / "words").read_text()
         time.sleep(0.02)
 
 
+def checkpoints(place: Path) -> list[Path]:
+    return list((place / "run").glob("checkpoints/0*"))
+
+
+def has_epochs(place: Path, count: int) -> bool:
+    metrics = place / "run" / "metrics.jsonl"
+    return metrics.exists() and len(metrics.read_text().splitlines()) >= count
+
+
+def test_processes_that_wait_for_ever_are_killed(forks: Forks, place: Path) -> None:
+    """Seen to fail: the tests waited as long as the two did."""
+    ended = forks.zoo("finetune", *TINY, "--epochs", 10**4, cwd=place, caches=TWO, timeout=2)
+    assert (ended.code, ended.seconds < 30) == (-signal.SIGKILL, True), ended.text
+
+
 def test_two_processes_that_are_terminated_go_on_and_end_with_the_same_bytes(
-    forks: Forks, place: Path, whole: Path
+    forks: Forks, zoo: Zoo, place: Path, whole: Path
 ) -> None:
-    process = start_two(place, *DROPPING)
-    wait_for_checkpoint(process, place)
+    """Seen to fail: a checkpoint after every step hid a stop that saves nothing, and `zoo resume --devices` was not run."""
+    process = start_two(place, *DROPPING, "--save-every", 1000)
+    wait_for(process, place, lambda: has_epochs(place, 1))
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=60)
     words = (place / "words").read_text()
@@ -148,8 +169,9 @@ def test_two_processes_that_are_terminated_go_on_and_end_with_the_same_bytes(
     alone = forks.zoo("resume", "run", cwd=place)
     assert alone.code == 1
     assert "was trained in 2 processes, and these are 1. Go on with `zoo resume RUN --devices 2`" in alone.text
-    resumed = forks.zoo("resume", "run", cwd=place, caches=TWO)
-    assert resumed.code == 0, resumed.text
+    resumed = zoo("resume", "run", "--devices", 2, "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["run"] == "run"
     assert weights_of(place / "run") == weights_of(whole)
     assert history_of(place / "run") == history_of(whole)
 
@@ -159,7 +181,7 @@ def test_a_process_that_is_killed_ends_both_and_the_run_goes_on(
     forks: Forks, place: Path, whole: Path, rank: int
 ) -> None:
     process = start_two(place, *DROPPING)
-    wait_for_checkpoint(process, place)
+    wait_for(process, place, lambda: checkpoints(place))
     os.kill(children_of(process)[rank], signal.SIGKILL)
     process.wait(timeout=60)
     words = (place / "words").read_text()
@@ -249,10 +271,7 @@ def test_no_module_of_the_current_folder_is_imported(place: Path) -> None:
 def test_the_processes_save_and_end_when_their_launcher_does(place: Path, signum: int) -> None:
     """Seen to fail with both: two processes trained on unseen, and kept the run locked."""
     process = start_two(place, *TINY, "--strategy", "full", "--epochs", 400, "--save-every", 1000)
-    metrics = place / "run" / "metrics.jsonl"
-    while not metrics.exists() or len(metrics.read_text().splitlines()) < 2:
-        assert process.poll() is None, (place / "words").read_text()
-        time.sleep(0.02)
+    wait_for(process, place, lambda: has_epochs(place, 2))
     children = children_of(process)
     process.send_signal(signum)
     deadline = time.monotonic() + 60
@@ -263,7 +282,7 @@ def test_the_processes_save_and_end_when_their_launcher_does(place: Path, signum
         os.kill(pid, signal.SIGKILL)
     assert process.wait(timeout=30) == (-9 if signum == signal.SIGKILL else 128 + signum)
     assert left == []
-    assert list((place / "run").glob("checkpoints/0*")), "nothing was saved"
+    assert checkpoints(place), "nothing was saved"
 
 
 def test_without_a_loopback_interface_the_processes_are_not_started(place: Path) -> None:

@@ -112,8 +112,8 @@ def _results(plugin: InstalledPlugin, *, slow: bool) -> Iterator[dict[str, str]]
     obstacle = obstacle_of(plugin)
     if obstacle is not None:
         name = f"{plugin.distribution}: can be loaded"
-        told = f"{name}: {obstacle}.\n  To mend it: import {plugin.value} in Python, and mend that first."
-        yield {"check": name, "outcome": "failed", "meaning": "zoo imports its entry point.", "told": told}
+        meaning = "zoo imports its entry point."
+        yield {"check": name, "outcome": "failed", "meaning": meaning, "told": f"{name}: {obstacle}."}
         return
     for check in plugin_checks(plugin.load(), slow=slow):
         yield _result(check)

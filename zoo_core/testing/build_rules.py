@@ -14,7 +14,7 @@ from zoo_core.model.assemble import count_parameters
 from zoo_core.model.shapes import check_features, loose_tensors, stage_shapes
 from zoo_core.specs import BackboneSpec, resolve
 from zoo_core.testing.check import rule
-from zoo_core.testing.networks import build, build_meta, choice_of, images_of, still_base
+from zoo_core.testing.networks import build, build_meta, choice_of, images_of, smallest, still_base
 from zoo_core.weights.load import without_storage
 
 
@@ -78,14 +78,18 @@ def has_the_stride_of_its_spec(spec: BackboneSpec) -> None:
     assert far - near == 8, f"the map grows by {far - near} cells when the image grows by 8 strides of {spec.stride}"
 
 
-@rule("Give `min_size` as the smallest side that the network takes, and no less than its stride.")
+@rule(
+    "Give `min_size` as the smallest side that the network takes, no less than its stride, and `size_step` to the next."
+)
 def takes_images_from_its_smallest_size_on(spec: BackboneSpec) -> None:
-    """The network computes at `min_size`, and a smaller `min_size` would not do."""
+    """The network computes at `min_size` and a `size_step` on, and a smaller `min_size` would not do."""
     base = still_base(spec)
     with torch.no_grad():
         base(images_of(spec, batch=2))
     if spec.size_step is None:
         return
+    larger = smallest(spec) + spec.size_step
+    assert _computes(spec, larger), f"it takes no images of {larger} pixels, and size_step is {spec.size_step}"
     smaller = max(spec.stride, spec.min_size // 2)
     smaller += -smaller % spec.size_step
     if smaller < spec.min_size:

@@ -16,7 +16,7 @@ from zoo_core.options import parse_options
 from zoo_core.predict import class_names
 from zoo_core.specs import BackboneSpec, resolve
 from zoo_core.testing.check import rule
-from zoo_core.testing.networks import build_meta, choice_of, with_required
+from zoo_core.testing.networks import build, build_meta, choice_of, images_of, stir, with_required
 from zoo_core.weights.resolve import load_whole
 from zoo_core.weights_specs import HubFile, PackageFile, Preprocessing
 
@@ -44,8 +44,9 @@ def takes_its_options(spec: BackboneSpec) -> None:
     """Another value of an option gives another network, which takes images."""
     plain = _structure(spec, "")
     for name, text in other_values(spec.options):
-        other = _structure(spec, f"{name}={text}")
-        assert other != plain, f"{name}={text} gives the same network as the default"
+        option = f"{name}={text}"
+        other = _structure(spec, option)
+        assert other != plain or _computes_otherwise(spec, option), f"{option} gives the same network as the default"
 
 
 @rule("Give mean and std for values in 0..1, one for each channel: mean first, then std.")
@@ -171,9 +172,22 @@ def _readable(kind: Any) -> bool:
     return kind in (bool, int, float, str) or typing.get_origin(kind) is typing.Literal
 
 
-def _structure(spec: BackboneSpec, options: str) -> str:
+def _structure(spec: BackboneSpec, options: str) -> tuple[str, dict[str, torch.Size]]:
+    """The modules of the whole network as text, and the shapes of its tensors."""
     network = build_meta(spec, options)
     size = spec.preprocessing.size
     with torch.no_grad():  # every check of torch: stage_shapes leaves out those of norms
         network.eval()(torch.empty(1, spec.preprocessing.channels, size, size, device="meta"))
-    return str(network)
+    return str(network), {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def _computes_otherwise(spec: BackboneSpec, options: str) -> bool:
+    """Whether the options change an output, in evaluation or in training: functions show in no text of modules."""
+    outputs = []
+    for text in ("", options):
+        torch.manual_seed(0)
+        network = build(spec, text)
+        stir(network)
+        with torch.no_grad():
+            outputs.append([network.train(training)(images_of(spec, batch=4)) for training in (False, True)])
+    return not all(torch.equal(one, other) for one, other in zip(*outputs, strict=True))

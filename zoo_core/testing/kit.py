@@ -35,8 +35,8 @@ reasons."""
 @rule("Name hooks as zoo_core.hookspecs does, mark them with @zoo_core.hookimpl, and return lists of specs.")
 def hands_over_specs(plugin: ModuleType) -> None:
     """zoo finds the plugin's hooks, and every spec in them can be used."""
-    with collecting_faults() as faults:
-        specs, left_out = registered_specs(plugin, faults)
+    with collecting_faults():
+        specs, left_out = registered_specs(plugin)
     assert not left_out, left_out[0]
     assert specs, "it implements no hook, or its hooks return nothing"
 

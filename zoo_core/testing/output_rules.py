@@ -129,15 +129,23 @@ def is_cached_as_it_computes(spec: BackboneSpec) -> None:
 
 
 @rule("Leave branches on the numbers of a tensor out of forward(), and use operations that torch can export.")
+@torch.no_grad()
 def can_be_exported(spec: BackboneSpec) -> None:
-    """torch.export takes it, and so do the runtimes that read its programs."""
-    torch.export.export(still_base(spec), (images_of(spec, batch=2),))
+    """The program of torch.export computes the same for any number of images."""
+    base, any_number = still_base(spec), {0: torch.export.Dim("batch", min=1)}
+    program = torch.export.export(base, (images_of(spec, batch=2),), dynamic_shapes=(any_number,))
+    images = images_of(spec, batch=3)
+    far = apart(base(images), program.module()(images))
+    assert far <= CLOSE, f"its exported program gives features {far:.2g} apart"
 
 
 @rule("Leave out of forward() what torch.compile refuses; the checks of torch.compiler.is_compiling() are no way out.")
 def can_be_compiled(spec: BackboneSpec) -> None:
-    """`--compile on` compiles the trainable stages."""
-    torch.compile(base_of(spec).eval(), backend="eager")(images_of(spec, batch=2))
+    """`--compile on` compiles the trainable stages, and they compute the same."""
+    base, images = base_of(spec).eval(), images_of(spec, batch=2)
+    expected, compiled = base(images).detach(), torch.compile(base, backend="eager")(images).detach()
+    far = apart(expected, compiled)
+    assert far <= CLOSE, f"compiled it gives features {far:.2g} apart"
 
 
 @rule("Use every parameter in forward(), detach nothing, and leave requires_grad and no_grad to zoo.")

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from zoo_lora.adapters import adapt, can_be_adapted, merge
 from zoo_lora.strategy import LoraOptions, lora
 
 import zoo_core
 from zoo_core import AppliedPlan, Chain, FinetuneConfig, Model, UsageError, parse_options
-from zoo_core.testing import make_photos
+from zoo_core.testing import build, make_photos, stir
 
 CATALOG = zoo_core.open_catalog()
 STAGES = ("stem", "layer1", "layer2")
@@ -214,15 +215,44 @@ def test_the_plan_counts_the_adapters_parameters() -> None:
     assert json.loads(answer)["learning_parameters"] == [expected]
 
 
-def test_a_run_holds_the_merged_network_and_is_measured_with_it(config: FinetuneConfig) -> None:
-    result = zoo_core.finetune(replace(config, epochs=3), catalog=CATALOG)
+@pytest.mark.parametrize("backbone", ["lenet5", "resnet18"], ids=["plain", "with batch norm"])
+def test_a_run_holds_the_merged_network_and_is_measured_with_it(
+    config: FinetuneConfig, backbone: str, tmp_path: Path
+) -> None:
+    """Seen to fail with batch norm alone: where merging resets its statistics."""
+    network = build(CATALOG.backbone(backbone).spec)
+    stir(network)
+    save_file({key: tensor.detach() for key, tensor in network.named_upstream()}, tmp_path / "start.safetensors")
+    started = replace(config, backbone=backbone, weights=str(tmp_path / "start.safetensors"), epochs=2)
+    result = zoo_core.finetune(started, catalog=CATALOG)
     assert json.loads((result.directory / "config.json").read_text())["strategy"]["name"] == "lora:4"
     best = result.trained.epochs[result.trained.best - 1]
     assert result.evaluation.loss == pytest.approx(best.val_loss, abs=1e-5)
     loaded = zoo_core.load(result.directory, device="cpu", catalog=CATALOG).network.state_dict()
-    assert loaded.keys() == plain_model("lenet5").state_dict().keys()
+    assert loaded.keys() == plain_model(backbone).state_dict().keys()
     again = zoo_core.evaluate_run(result.directory, device="cpu", catalog=CATALOG).evaluation
     assert again.loss == pytest.approx(result.evaluation.loss, abs=1e-6)
+
+
+COMMANDS = """
+import sys
+from zoo_core.cli.main import main
+for command in sys.argv[1:]:
+    sys.argv = ["zoo", *command.split()]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, end
+"""
+
+
+def test_the_command_line_trains_with_it_and_predicts(config: FinetuneConfig) -> None:
+    chosen = f"--backbone lenet5 --strategy lora:rank=2 --epochs 1 --out {config.out} --data {config.data}"
+    commands = f"finetune {chosen}", f"predict {config.out} {config.data}/red/0.jpg --json"
+    told = subprocess.check_output([sys.executable, "-W", "error", "-c", COMMANDS, *commands], text=True)
+    (answered,) = json.loads(told)["predictions"]
+    assert {one["class"] for one in answered["answers"]} == {"red", "blue"}
+    assert json.loads(Path(config.out, "config.json").read_text())["strategy"]["name"] == "lora:2"
 
 
 def test_one_seed_gives_one_file_byte_for_byte(config: FinetuneConfig, tmp_path: Path) -> None:
