@@ -23,7 +23,7 @@ def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileLock:
 
 
 def test_a_run_waits_for_the_one_that_computes_says_so_once_and_looks_again(tmp_path: Path, other: FileLock) -> None:
-    """Seen to fail: it waited for as long as the other computed, and said nothing."""
+    """Before, it waited in silence for as long as the other computed."""
     said: list[str] = []
     looks = iter((lambda: None, other.release))
     with computing_alone(tmp_path, 3, World(), lambda done, total: next(looks)(), said.append) as has_waited:
