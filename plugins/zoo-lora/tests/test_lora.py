@@ -282,7 +282,7 @@ def test_a_run_opens_where_neither_this_plugin_nor_peft_is(
     here = zoo_core.load(run, device="cpu", catalog=CATALOG).predict([image])[0].answers
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "zoo-lora")
     without = zoo_core.open_catalog()
-    with pytest.raises(UsageError, match="The strategy 'lora' is provided by zoo-lora, which is not installed"):
+    with pytest.raises(UsageError, match="The strategy 'lora' is provided by zoo-lora, which is disabled"):
         without.strategy("lora")
     assert zoo_core.load(run, device="cpu", catalog=without).predict([image])[0].answers == here
     zoo_core.evaluate_run(run, data=str(config.data), device="cpu", catalog=without)
