@@ -63,6 +63,7 @@ FLOORS = (
     "exporting",
     "embedding",
     "checking",
+    "reporting",
     "explaining",
     "saving",
     "choosing",

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from zoo_core.errors import printable
 from zoo_core.wording import percent as spaced
-from zoo_report.gather import Measured
+from zoo_core.reporting.gather import Measured
 
 
 def percent(share: float) -> str:

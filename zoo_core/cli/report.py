@@ -43,9 +43,9 @@ def report(ctx: click.Context, run: str, data: str | None, out: Path | None, no_
     page = _target(run, out)
     catalog = catalog_of(ctx)
     announce("loading the model")
-    from zoo_report.gather import measure
-    from zoo_report.labels import doubtful_labels
-    from zoo_report.page import render
+    from zoo_core.reporting.gather import measure
+    from zoo_core.reporting.labels import doubtful_labels
+    from zoo_core.reporting.page import render
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
         measured = measure(run, catalog, data=data, device=device, scanning=scanning, watch=watch)

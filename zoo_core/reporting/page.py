@@ -14,8 +14,8 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.runs.card import cached_in_words, decision_lines, plan_in_words
 from zoo_core.runs.schema import flat
 from zoo_core.wording import quoted
-from zoo_report.calibration import calibration_error, reliability
-from zoo_report.charts import (
+from zoo_core.reporting.calibration import calibration_error, reliability
+from zoo_core.reporting.charts import (
     Dot,
     confusion_chart,
     curves,
@@ -24,7 +24,7 @@ from zoo_report.charts import (
     reliability_chart,
     scatter,
 )
-from zoo_report.examples import (
+from zoo_core.reporting.examples import (
     Example,
     confused_pairs,
     evenly,
@@ -35,9 +35,9 @@ from zoo_report.examples import (
     words_of,
     worst,
 )
-from zoo_report.gather import Measured, in_the_plane
-from zoo_report.images import TINY, HeatMaps, thumbnail
-from zoo_report.labels import Doubt
+from zoo_core.reporting.gather import Measured, in_the_plane
+from zoo_core.reporting.images import TINY, HeatMaps, thumbnail
+from zoo_core.reporting.labels import Doubt
 
 MOST_IN_MATRIX = 30  # classes whose names and counts stay readable
 MOST_ROWS = 500  # of the table of classes
@@ -69,7 +69,7 @@ def render(measured: Measured, doubts: list[Doubt] | str | None, catalog: Catalo
         if watch:
             watch(number, len(makers))
     environment = Environment(
-        loader=PackageLoader("zoo_report", "."),
+        loader=PackageLoader("zoo_core", "resources"),
         undefined=StrictUndefined,
         autoescape=True,
         trim_blocks=True,

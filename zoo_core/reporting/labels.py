@@ -17,7 +17,7 @@ from zoo_core.data.sources import Part, Source
 from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import open_embedder
 from zoo_core.errors import WeightsError
-from zoo_report.gather import Measured
+from zoo_core.reporting.gather import Measured
 
 FEWEST = 20  # images from which a classifier is fitted: a fold holds out a fifth of them
 

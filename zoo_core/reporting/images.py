@@ -22,7 +22,7 @@ from zoo_core.explaining import METHODS
 from zoo_core.explaining.explain import Explainer, Explanation, open_explainer
 from zoo_core.explaining.maps import heat_map, last_place
 from zoo_core.explaining.picture import overlaid
-from zoo_report.gather import Measured
+from zoo_core.reporting.gather import Measured
 
 SIDE = 144  # pixels of the longer side: about 5 kB
 TINY = 40  # of the map of features: about 1 kB

@@ -1,7 +1,7 @@
 """Counts planted label errors among the first doubtful labels of a report.
 
     python benchmarks/stamps.py STAMPS
-    python plugins/zoo-report/scripts/planted.py STAMPS [--backbone efficientnet_lite0] [--seeds 5]
+    python benchmarks/doubts.py STAMPS [--backbone efficientnet_lite0] [--seeds 5]
 
 For each seed five images, drawn by chance, get the label of another class, drawn by chance too.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from zoo_report.labels import ranked
+from zoo_core.reporting.labels import ranked
 
 import zoo_core
 from zoo_core.checking.labels import out_of_fold

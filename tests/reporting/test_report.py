@@ -1,4 +1,4 @@
-"""Pages of real runs, read as a browser reads them; `scripts/browse.py` opens them in one."""
+"""Pages of real runs, read as a browser reads them; `browse.py` opens them in one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from zoo_report.calibration import calibration_error, reliability
-from zoo_report.gather import in_the_plane
-from zoo_report.labels import ranked
+from zoo_core.reporting.calibration import calibration_error, reliability
+from zoo_core.reporting.gather import in_the_plane
+from zoo_core.reporting.labels import ranked
 
 import zoo_core
 from zoo_core import FinetuneConfig

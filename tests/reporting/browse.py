@@ -1,7 +1,7 @@
 """Opens pages in a headless Chromium, offline, and looks for faults that only a browser shows.
 
     apt-get install chromium chromium-driver; pip install selenium; npm pack axe-core
-    python plugins/zoo-report/scripts/browse.py PAGE.html [PAGE.html ...] --axe axe.min.js [--pictures FOLDER]
+    python tests/reporting/browse.py PAGE.html [PAGE.html ...] --axe axe.min.js [--pictures FOLDER]
 
 Each page is opened 1280 and 390 pixels wide, light and dark. It fails where the console has an error, a request leaves the
 page, the page is wider than the window, axe-core finds a violation, or no image of the map appears under the pointer.

@@ -13,7 +13,7 @@ from html import escape
 from markupsafe import Markup
 
 from zoo_core.errors import printable
-from zoo_report.calibration import Bin
+from zoo_core.reporting.calibration import Bin
 
 WIDTH, HEIGHT = 440, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 18, 34

@@ -1,9 +1,0 @@
-import pytest
-from zoo_report import plugin
-
-from zoo_core.testing import plugin_checks
-
-
-@pytest.mark.parametrize("check", plugin_checks(plugin), ids=str)
-def test_conformance(check):
-    check()
