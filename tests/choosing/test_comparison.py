@@ -17,7 +17,7 @@ from zoo_core.choosing.picture import about, draw
 from zoo_core.choosing.results import CellResult, Results
 from zoo_core.choosing.statistics import mcnemar, newcombe
 from zoo_core.cli.comparing import show_comparison
-from zoo_core.tasks.metrics import wilson
+from zoo_core.tasks.metrics import ACCURACY, wilson
 
 JSON_PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
@@ -27,6 +27,8 @@ def result(cell: Cell, right: list[bool] | None, *, images: int = 100, **facts: 
     made = {
         "task": "classification",
         "is_pretrained": cell.candidate.weights != "none",
+        "metric": ACCURACY,
+        "score_interval": None,
         "score": 0.5 if right is None else sum(right) / len(right),
         "part": "test",
         "images": 20 if right is None else len(right),
