@@ -17,7 +17,9 @@ from zoo_core.choosing.picture import about, draw
 from zoo_core.choosing.results import CellResult, Results
 from zoo_core.choosing.statistics import mcnemar, newcombe
 from zoo_core.cli.comparing import show_comparison
-from zoo_core.tasks.metrics import wilson
+from zoo_core.tasks.chosen import metric_named
+from zoo_core.tasks.metrics import ACCURACY, wilson
+from zoo_core.tasks.regression import R2
 
 JSON_PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
@@ -27,6 +29,8 @@ def result(cell: Cell, right: list[bool] | None, *, images: int = 100, **facts: 
     made = {
         "task": "classification",
         "is_pretrained": cell.candidate.weights != "none",
+        "metric": ACCURACY,
+        "score_interval": None,
         "score": 0.5 if right is None else sum(right) / len(right),
         "part": "test",
         "images": 20 if right is None else len(right),
@@ -163,7 +167,8 @@ def test_a_score_that_the_fewest_images_reach_is_said_to_need_fewer(capsys: pyte
 
 def test_other_tasks_have_scores_and_no_test(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
-    cells = tuple(result(cell, None, task="regression", score=0.2 * number) for number, cell in enumerate(grid.cells))
+    numbers = {"task": "regression", "metric": R2}
+    cells = tuple(result(cell, None, score=0.2 * number, **numbers) for number, cell in enumerate(grid.cells))
     comparison = compare(Results(grid, cells), Path("runs/x"), "ages.csv")
     assert comparison.difference is None
     show_comparison(comparison)
@@ -222,3 +227,22 @@ def keys_of(value: object) -> set[str]:
 @pytest.mark.parametrize(("number", "told"), [(316.2, 320), (9.6, 10), (1234, 1200), (99.7, 100), (1000, 1000)])
 def test_a_number_of_photos_has_two_digits(number: float, told: int) -> None:
     assert about(number) == told
+
+
+def test_by_a_chosen_metric_the_candidates_are_ordered_and_not_tested(capsys: pytest.CaptureFixture[str]) -> None:
+    """Though the answers of the images are known: they would be compared by accuracy."""
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    of_cell = {"x": (0.7, first_right(90)), "y": (0.4, first_right(40))}
+    cells = []
+    for cell in grid.cells:
+        score, right = of_cell[cell.candidate.head]
+        facts = {"metric": metric_named("log-loss"), "score_interval": (score - 0.1, score + 0.1)}
+        cells.append(result(cell, right, score=score, baseline=0.5, **facts))
+    comparison = compare(Results(grid, tuple(cells)), Path("runs/x"), "photos")
+    assert comparison.difference is None
+    assert [row["head"] for row in comparison.to_dict()["results"]] == ["y", "x"], "the lowest loss is the best"
+    show_comparison(comparison)
+    shown = capsys.readouterr()
+    assert "0.300 to 0.500" in shown.out
+    assert "does not beat it" not in shown.out
+    assert "zoo has no test for a difference of two candidates by log loss." in shown.err

@@ -24,7 +24,6 @@ from zoo_core.choosing.statistics import (
     paired,
     resampled_scores,
 )
-from zoo_core.tasks import task_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +80,13 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the shape of `zoo compare --json`."""
-        grid, task = self.results.grid, self.results.task
+        grid, metric = self.results.grid, self.results.metric
         return {
             "directory": str(self.directory),
             "data": self.data,
-            "task": task,
-            "metric": None if task is None else task_named(task).metric.name,
+            "task": self.results.task,
+            "metric": None if metric is None else metric.name,
+            "higher_is_better": metric is None or metric.higher_is_better,
             "seeds": list(grid.seeds),
             "folds": grid.folds,
             "fractions": list(grid.shares),
@@ -121,10 +121,10 @@ def difference_of(results: Results) -> Difference | None:
     """The best row of the largest share against the next, on the images that both answered; rows
     with more trainings come first.
 
-    None with one row, and for tasks in which an image has no one answer.
+    None with one row, and for scores that are not the share of right answers.
     """
-    rows = sorted(results.largest, key=lambda row: (-row.trainings, -row.score))
-    if len(rows) < 2:
+    rows = sorted(results.largest, key=lambda row: (-row.trainings, -results.gain(row)))
+    if len(rows) < 2 or not results.is_by_accuracy:
         return None
     first, second = (results.right(row.candidate, row.share) for row in rows[:2])
     if first is None or second is None:
@@ -164,13 +164,13 @@ def without_pretraining(results: Results) -> WithoutPretraining | None:
     candidate.
 
     Both are the best of their kind at the largest share; from scratch the same backbone comes
-    first. None with fewer than two shares, where one of the two kinds is missing, and for tasks in
-    which an image has no one answer.
+    first. None with fewer than two shares, where one of the two kinds is missing, and for scores
+    that are not the share of right answers.
     """
     curves = [curve for row in results.largest if (curve := results.curve(row.candidate))]
     pretrained = next((curve for curve in curves if curve[-1].is_pretrained), None)
     scratch = [curve for curve in curves if not curve[-1].is_pretrained]
-    if len(results.grid.shares) < 2 or pretrained is None or not scratch:
+    if len(results.grid.shares) < 2 or pretrained is None or not scratch or not results.is_by_accuracy:
         return None
     backbone = pretrained[-1].candidate.backbone
     own = next((curve for curve in scratch if curve[-1].candidate.backbone == backbone), scratch[0])

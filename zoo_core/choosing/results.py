@@ -24,7 +24,8 @@ from zoo_core.runs.answers import Answer, read_answers
 from zoo_core.runs.card import score_of
 from zoo_core.runs.directory import ANSWERS, MODEL, Run, read_result, read_run
 from zoo_core.specs import TaskName
-from zoo_core.tasks.metrics import wilson
+from zoo_core.tasks import task_named
+from zoo_core.tasks.metrics import ACCURACY, Metric, wilson
 
 NUMBER = re.compile(r"\d[\d.,]*")
 
@@ -37,6 +38,9 @@ class CellResult:
     task: TaskName
     is_pretrained: bool
     score: float
+    metric: Metric
+    score_interval: tuple[float, float] | None
+    """The interval of its score, None of a run that recorded none."""
     part: str
     images: int
     train_images: int
@@ -62,7 +66,7 @@ class Row:
     score: float
     interval: tuple[float, float] | None
     """The Wilson interval of the accuracy, over the different images: repeats bring no further
-    images."""
+    images. Of another metric the interval of a single training, None of several."""
     spread: float | None
     """The standard deviation of the score between seeds; None with one seed."""
     baseline: float | None
@@ -102,12 +106,27 @@ class Results:
         """The rows of all shares, the best of each share first; complete ones stand before
         others."""
         made = [
-            _row(self.grid, found, self.right(candidate, share))
+            _row(self.grid, found, self.right(candidate, share) if self.is_by_accuracy else None)
             for share in self.grid.shares
             for candidate in self.grid.candidates
             if (found := self.of(candidate, share))
         ]
-        return tuple(sorted(made, key=lambda row: (row.share, not row.is_complete, -row.score)))
+        return tuple(sorted(made, key=lambda row: (row.share, not row.is_complete, -self.gain(row))))
+
+    @property
+    def metric(self) -> Metric | None:
+        """The metric that orders the candidates; None before the first cell is finished."""
+        return self.cells[0].metric if self.cells else None
+
+    @property
+    def is_by_accuracy(self) -> bool:
+        """Whether the score is the share of right answers, which has a test and a pooled
+        interval."""
+        return self.metric == ACCURACY
+
+    def gain(self, row: Row) -> float:
+        """A number that is higher for a better score."""
+        return row.score if self.metric is None else self.metric.gain(row.score)
 
     @property
     def largest(self) -> tuple[Row, ...]:
@@ -168,6 +187,8 @@ def doubts(results: Results) -> list[str]:
             "give the command again."
         )
     found += _notes_of_cells(results)
+    if results.metric is not None and results.metric.is_proportion is False and any(one.right for one in results.cells):
+        found.append(f"zoo has no test for a difference of two candidates by {results.metric.title}.")
     if any(one.part == "val" for one in results.cells):
         found.append(
             "the validation images were measured, which also chose the best epoch of each training: scores are a little too "
@@ -198,6 +219,8 @@ def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
         task=facts.task,
         is_pretrained=facts.start is not None,
         score=score_of(result)[1],
+        metric=task_named(facts.task).metric_of(result),
+        score_interval=result.get("score_interval"),
         part=result["part"],
         images=result["images"],
         train_images=facts.data.images["train"],
@@ -233,6 +256,8 @@ def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None) -
         answered_N = np.isfinite(right_RN).any(axis=0)
         images, score = int(answered_N.sum()), float(np.nanmean(right_RN))
         interval = wilson(score * images, images)
+    elif len(found) == 1 and found[0].score_interval is not None:
+        interval = found[0].score_interval[0], found[0].score_interval[1]
     baselines = [one.baseline for one in found if one.baseline is not None]
     return Row(
         candidate=found[0].cell.candidate,

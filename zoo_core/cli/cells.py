@@ -62,13 +62,12 @@ class CellsScreen:
 
     def end(self, cell: Cell, outcome: Trained | Failure) -> None:
         from zoo_core.choosing.cells import Failure
-        from zoo_core.tasks import task_named
 
         self.stop()
         if isinstance(outcome, Failure):
             told = f"failed: {outcome.reason}"
         else:
-            told = f"{task_named(outcome.task).metric.text(outcome.score)} ({short_seconds(outcome.seconds)} s)"
+            told = f"{outcome.metric.text(outcome.score)} ({short_seconds(outcome.seconds)} s)"
         self.message(f"{self.place(cell)}  {self.title(cell)}: {told}")
 
     def progress(self, done: int, total: int) -> None:
@@ -100,9 +99,10 @@ class CellBar(TrainingScreen):
         pass
 
     def message(self, text: str) -> None:
+        from zoo_core.frozen.computing_alone import WAITING
         from zoo_core.training.run import STOPPING
 
-        if text == STOPPING:
+        if text in (STOPPING, WAITING):
             super().message(text)
 
     def move(self, name: str, done: int, total: int) -> None:

@@ -12,7 +12,7 @@ from zoo_core.choosing.grid import Cell, Grid, settings_asked
 from zoo_core.cli.cells import CellsScreen
 from zoo_core.cli.common import print_columns, warn
 from zoo_core.errors import printable
-from zoo_core.wording import human_count, megabytes, percent, quoted, short_seconds
+from zoo_core.wording import human_count, megabytes, quoted, short_seconds
 
 if TYPE_CHECKING:
     from zoo_core.choosing.comparison import Comparison, Difference, Level, WithoutPretraining
@@ -59,12 +59,9 @@ class CellScreen(CellsScreen):
 def show_comparison(comparison: Comparison, *, drawn: bool = True) -> None:
     """Print the table, the answers and the next step to standard output; the picture is named if it
     was drawn."""
-    from zoo_core.tasks import task_named
-
-    results = comparison.results
-    if results.task is None:
+    results, metric = comparison.results, comparison.results.metric
+    if metric is None:
         return
-    metric = task_named(results.task).metric
     click.echo()
     if results.largest[0].share != results.grid.shares[-1]:
         click.echo(f"With {100 * results.largest[0].share:g} % of the images, the largest share that is trained:")
@@ -96,7 +93,7 @@ def _baseline_sentences(comparison: Comparison, metric: Metric) -> list[str]:
     if best.baseline is None or task is None:
         return []
     constant = f"Baseline: {metric.text(best.baseline)} ({task_named(task).constant_answer} for every image)."
-    if best.score > best.baseline:
+    if metric.gain(best.score) > metric.gain(best.baseline):
         return [constant]
     return [f"{constant} The best does not beat it: it is no better than an answer that never looks at the image."]
 
@@ -108,7 +105,7 @@ def _show_rows(comparison: Comparison, metric: Metric) -> None:
     cells: dict[str, list[str]] = {axis: [row.candidate.words(axis) for row in rows] for axis in axes}
     cells[metric.short] = [metric.text(row.score) for row in rows]
     if any(row.interval is not None for row in rows):
-        cells["95 % interval"] = [interval_text(row.interval) if row.interval else "-" for row in rows]
+        cells["95 % interval"] = [metric.interval_text(row.interval) if row.interval else "-" for row in rows]
     if any(row.spread is not None for row in rows):
         cells["± seeds"] = ["-" if row.spread is None else _points(metric, row.spread) for row in rows]
     cells["images"] = [f"{row.images:,}" for row in rows]
@@ -195,10 +192,6 @@ def _needed(without: WithoutPretraining, level: Level) -> str:
 def _in_sentence(title: str) -> str:
     """A candidate's title, in quotes where its commas would be those of the sentence."""
     return f"'{title}'" if "," in title else title
-
-
-def interval_text(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.1f} to {percent(interval[1])}"
 
 
 def _points(metric: Metric, spread: float) -> str:
