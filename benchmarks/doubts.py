@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from zoo_core.reporting.labels import ranked
 
 import zoo_core
 from zoo_core.checking.labels import out_of_fold
 from zoo_core.data.sources import Part
+from zoo_core.reporting.labels import ranked
 
 PLANTED, FIRST = 5, 10
 

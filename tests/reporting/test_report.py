@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from zoo_core.reporting.calibration import calibration_error, reliability
-from zoo_core.reporting.gather import in_the_plane
-from zoo_core.reporting.labels import ranked
 
 import zoo_core
 from zoo_core import FinetuneConfig
 from zoo_core.cli.main import zoo
 from zoo_core.data.sources import Part
 from zoo_core.evaluation import evaluate_run
+from zoo_core.reporting.calibration import calibration_error, reliability
+from zoo_core.reporting.gather import in_the_plane
+from zoo_core.reporting.labels import ranked
 from zoo_core.tasks import task_named
 from zoo_core.testing import make_photos
 

@@ -30,10 +30,11 @@ DEFAULT = "report.html"
 def report(ctx: click.Context, run: str, data: str | None, out: Path | None, no_labels: bool, device: str) -> None:
     """Write one page about a run: for those who have to trust it, and for those who want it better.
 
-    The result with its interval and baseline, curves, confusions, the worst errors and the least sure right answers with
-    heat maps, doubtful labels, the figures of each class, whether probabilities are honest, a map of the features, the
-    frozen stages, and every setting. The page is one file: it holds small versions of some of your images, asks no
-    network, and runs no script.
+    The result with its interval and baseline, curves, confusions, the worst errors and the least
+    sure right answers with heat maps, doubtful labels, the figures of each class, whether
+    probabilities are honest, a map of the features, the frozen stages, and every setting. The page
+    is one file: it holds small versions of some of your images, asks no network, and runs no
+    script.
 
     \b
     zoo report runs/resnet18-head-only-photos-1

@@ -1,4 +1,5 @@
-"""Whether probabilities are honest: of the images that are answered with 0.8, eight in ten should be right.
+"""Whether probabilities are honest: of the images that are answered with 0.8, eight in ten should
+be right.
 
 Shapes: N images, K classes.
 """
@@ -16,7 +17,8 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Bin:
-    """Images with similar probabilities: how many, their mean probability, and the share that is right."""
+    """Images with similar probabilities: how many, their mean probability, and the share that is
+    right."""
 
     images: int
     probability: float
@@ -26,8 +28,8 @@ class Bin:
 def reliability(probabilities_NK: npt.NDArray[np.float64], targets_N: npt.NDArray[np.int64]) -> list[Bin]:
     """The images by the probability of their answer, in at most ten bins with equally many images.
 
-    Most answers have probabilities near 1, and bins of equal width would be empty but for one (Nixon et al. 2019, arXiv
-    1904.01685).
+    Most answers have probabilities near 1, and bins of equal width would be empty but for one
+    (Nixon et al. 2019, arXiv 1904.01685).
     """
     probability_N, right_N = probabilities_NK.max(1), probabilities_NK.argmax(1) == targets_N
     order = np.argsort(probability_N, kind="stable")
@@ -36,7 +38,7 @@ def reliability(probabilities_NK: npt.NDArray[np.float64], targets_N: npt.NDArra
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
-    """The expected calibration error: the sum over bins b of n_b / N * |right_b - probability_b| (Guo et al. 2017, arXiv
-    1706.04599)."""
+    """The expected calibration error: the sum over bins b of n_b / N * |right_b - probability_b|
+    (Guo et al. 2017, arXiv 1706.04599)."""
     images = sum(one.images for one in bins)
     return sum(one.images / images * abs(one.right - one.probability) for one in bins)

@@ -1,7 +1,8 @@
-"""Charts as SVG inside a page: they take the page's colours, so that they are readable in light and dark.
+"""Charts as SVG inside a page: they take the page's colours, so that they are readable in light and
+dark.
 
-Every chart has a sentence for those who do not see it, and its numbers stand in a table of the page or in the titles of its
-parts. Names are escaped here.
+Every chart has a sentence for those who do not see it, and its numbers stand in a table of the page
+or in the titles of its parts. Names are escaped here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ NAME = 18  # letters of a name beside a row
 
 @dataclass(frozen=True)
 class Dot:
-    """An image of the map of features: its place from 0 to 1, its class, whether it is answered rightly, and its words."""
+    """An image of the map of features: its place from 0 to 1, its class, whether it is answered
+    rightly, and its words."""
 
     x: float
     y: float
@@ -80,7 +82,8 @@ def reliability_chart(bins: Sequence[Bin]) -> Markup:
 
 
 def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
-    """The matrix of classes, a row a true class; the darker a cell, the larger its share of the row."""
+    """The matrix of classes, a row a true class; the darker a cell, the larger its share of the
+    row."""
     cell, room = 28, 140
     drawn = [f'<text x="{room}" y="14">answers, in the same order</text>']
     for row, (name, counts) in enumerate(zip(names, matrix, strict=True)):
@@ -102,7 +105,8 @@ def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Ma
 
 
 def plan_chart(parts: Sequence[str], phases: Sequence[tuple[int, Sequence[float]]]) -> Markup:
-    """The frozen and the trained stages: a column for each phase, as wide as its epochs, a row for each stage."""
+    """The frozen and the trained stages: a column for each phase, as wide as its epochs, a row for
+    each stage."""
     total = max(1, sum(epochs for epochs, _ in phases))
     room, row, epoch = 140, 20, max(1.0, min(40.0, 300 / total))
     drawn, left = [], float(room)
@@ -124,7 +128,8 @@ def plan_chart(parts: Sequence[str], phases: Sequence[tuple[int, Sequence[float]
 
 
 def feature_map(dots: Sequence[Dot], side: int) -> Markup:
-    """The images as dots, the nearer the more alike; a cross is answered wrongly. The image under the pointer is shown."""
+    """The images as dots, the nearer the more alike; a cross is answered wrongly. The image under
+    the pointer is shown."""
     area, shown = 440, 2 * side
     drawn = [f'<rect class="frozen" x="{area + 16}" y="8" width="{shown}" height="{shown}"/>']
     for one in dots:

@@ -1,4 +1,5 @@
-"""The images that a report shows: the worst answers, the least sure right ones, and those of confused classes.
+"""The images that a report shows: the worst answers, the least sure right ones, and those of
+confused classes.
 
 Shapes: N images, K outputs.
 """
@@ -13,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo_core.errors import printable
-from zoo_core.wording import percent as spaced
 from zoo_core.reporting.gather import Measured
+from zoo_core.wording import percent as spaced
 
 
 def percent(share: float) -> str:
@@ -97,7 +98,8 @@ def matrix_of(measured: Measured) -> list[list[int]]:
 
 
 def words_of(measured: Measured, index: int) -> tuple[str, bool]:
-    """An image's name, target and answer in a line, and whether the answer is right; None of numbers are wrong."""
+    """An image's name, target and answer in a line, and whether the answer is right; None of
+    numbers are wrong."""
     name = printable(measured.part.images.name(index))
     if measured.task.single_label:
         one = _of_class(measured, index)

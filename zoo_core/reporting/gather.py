@@ -1,4 +1,5 @@
-"""Everything that a report says about a run, measured once more on the images that the run held out.
+"""Everything that a report says about a run, measured once more on the images that the run held
+out.
 
 Shapes: B batch, N images, K outputs, F features.
 """
@@ -6,7 +7,7 @@ Shapes: B batch, N images, K outputs, F features.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from zoo_core.predict import Predictor
 from zoo_core.runs.directory import read_metrics
 from zoo_core.runs.schema import RunFacts
 from zoo_core.tasks import task_named
+from zoo_core.tasks.chosen import chosen_metric
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.task import Task
 from zoo_core.wording import quoted
@@ -85,35 +87,38 @@ def measure(
     if predictor.facts is None or predictor.directory is None or not isinstance(predictor.network, Model):
         name = printable(str(run))
         raise UsageError(f"'{name}' is a backbone; `zoo report` is about a run directory that `zoo finetune` made.")
-    facts = predictor.facts
+    facts, directory, network = predictor.facts, predictor.directory, predictor.network
     command = f"zoo report {quoted(printable(str(run)))}"
     source, name = measured_part(run, facts, data, catalog, scanning, command=command)
     task = task_named(facts.task)
+    counting = chosen_metric(facts.config.metric, facts.task, task.metric, catalog)
+    predictor = replace(predictor, objective=replace(predictor.objective, chosen=counting))
     targets, train_targets = (
         task.reordered(one.targets, source.classes, facts.classes, source.title)
         for one in (source.parts[name], source.parts["train" if data is None else name])
     )
     part = Part(source.parts[name].images, targets)
-    compute, vectors = _with_vectors(predictor.network)
+    compute, vectors = _with_vectors(network)
     outputs_NK, truth = predictor.outputs(part, watch, compute)
     return Measured(
-        directory=predictor.directory,
+        directory=directory,
         facts=facts,
         predictor=predictor,
-        metrics=tuple(read_metrics(predictor.directory)),
+        metrics=tuple(read_metrics(directory)),
         source=source,
         part_name="all" if data is not None and name == "train" else name,
         part=part,
         values_NK=task.values(outputs_NK.double()).numpy(),
         vectors_NF=torch.cat(vectors).numpy(),
         evaluation=predictor.measure(outputs_NK, truth),
-        baseline=task.baseline(train_targets, targets),
+        baseline=predictor.objective.baseline(train_targets, targets, len(facts.classes)),
         is_own=data is None,
     )
 
 
 def _with_vectors(model: Model) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
-    """A function from images (B, C, H, W) to outputs (B, K), and the list to which it adds pooled features (B, F)."""
+    """A function from images (B, C, H, W) to outputs (B, K), and the list to which it adds pooled
+    features (B, F)."""
     vectors: list[Tensor] = []
     pool = nn.Sequential(*fixed_beginning(model.head))
 

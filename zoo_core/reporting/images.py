@@ -47,7 +47,8 @@ def encoded(image: Image.Image) -> str:
 
 
 class HeatMaps:
-    """The places in images that speak for an output, drawn over the images as the network sees them."""
+    """The places in images that speak for an output, drawn over the images as the network sees
+    them."""
 
     def __init__(self, measured: Measured, catalog: Catalog) -> None:
         self.explainer: Explainer = open_explainer(measured.directory, catalog, device=str(measured.predictor.device))

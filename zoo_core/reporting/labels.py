@@ -24,8 +24,8 @@ FEWEST = 20  # images from which a classifier is fitted: a fold holds out a fift
 
 @dataclass(frozen=True)
 class Doubt:
-    """An image (by part and index in it) whose label is doubted, with the probabilities of its own class and of the
-    class that it looks like."""
+    """An image (by part and index in it) whose label is doubted, with the probabilities of its own
+    class and of the class that it looks like."""
 
     part: Part
     index: int
@@ -38,12 +38,13 @@ class Doubt:
 def doubtful_labels(
     measured: Measured, catalog: Catalog, computing: Watch | None = None, fitting: Watch | None = None
 ) -> list[Doubt] | str:
-    """The images, of all parts, for which another class is more probable than their own, the least self-confident
-    first; or the reason why they were not looked for.
+    """The images, of all parts, for which another class is more probable than their own, the least
+    self-confident first; or the reason why they were not looked for.
 
-    The probabilities are those of a logistic regression on the other folds' features of the pretrained backbone: a
-    trained one may have learned the wrong labels. By the probability of an image's own label ranks confident learning
-    (Northcutt, Jiang, Chuang 2021, arXiv 1911.00068). Equal images share a fold.
+    The probabilities are those of a logistic regression on the other folds' features of the
+    pretrained backbone: a trained one may have learned the wrong labels. By the probability of an
+    image's own label ranks confident learning (Northcutt, Jiang, Chuang 2021, arXiv 1911.00068).
+    Equal images share a fold.
     """
     source, facts = measured.source, measured.facts
     own = facts.config

@@ -11,9 +11,6 @@ from markupsafe import Markup
 from zoo_core.catalog import Catalog
 from zoo_core.errors import printable
 from zoo_core.freezing.plan import Plan
-from zoo_core.runs.card import cached_in_words, decision_lines, plan_in_words
-from zoo_core.runs.schema import flat
-from zoo_core.wording import quoted
 from zoo_core.reporting.calibration import calibration_error, reliability
 from zoo_core.reporting.charts import (
     Dot,
@@ -38,6 +35,10 @@ from zoo_core.reporting.examples import (
 from zoo_core.reporting.gather import Measured, in_the_plane
 from zoo_core.reporting.images import TINY, HeatMaps, thumbnail
 from zoo_core.reporting.labels import Doubt
+from zoo_core.runs.card import cached_in_words, decision_lines, plan_in_words
+from zoo_core.runs.schema import flat
+from zoo_core.tasks.chosen import result_figures
+from zoo_core.wording import quoted
 
 MOST_IN_MATRIX = 30  # classes whose names and counts stay readable
 MOST_ROWS = 500  # of the table of classes
@@ -94,17 +95,18 @@ def _opening(measured: Measured) -> dict[str, Any]:
         "title": printable(measured.directory.name),
         "about": printable(about),
         "question": f"Which {task.output} has an image? {len(outputs)} {task.outputs}: {few}.",
-        "result": task.summary(measured.evaluation, where),
+        "result": task.headline(measured.evaluation, where),
         "held_out": held_out,
-        "baseline": task.baseline_sentences(measured.evaluation.figures(), measured.baseline),
+        "baseline": task.baseline_sentences(result_figures(measured.evaluation), measured.baseline),
         "images": measured.evaluation.images,
     }
 
 
 def _curves(measured: Measured) -> dict[str, Any]:
-    epochs, metric = measured.epochs, measured.task.metric
+    epochs = measured.epochs
     if not epochs:
         return {"curves": [], "epochs": []}
+    metric = measured.task.metric_of(measured.result)
     best = int(measured.result.get("best_epoch", 1))
     scores = {metric.title: [float(line["val_score"]) for line in epochs]}
     losses = {name: [float(line[f"{name}_loss"]) for line in epochs] for name in ("train", "val")}
