@@ -99,9 +99,10 @@ class CellBar(TrainingScreen):
         pass
 
     def message(self, text: str) -> None:
+        from zoo_core.frozen.computing_alone import WAITING
         from zoo_core.training.run import STOPPING
 
-        if text == STOPPING:
+        if text in (STOPPING, WAITING):
             super().message(text)
 
     def move(self, name: str, done: int, total: int) -> None:

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from zoo_core.data.scan import Watch
 from zoo_core.devices.world import World
 
+WAITING = "another run computes these features: waiting for it"
 POLL = 0.2  # seconds between two looks whether a stop was asked for
 
 
@@ -35,7 +36,7 @@ def computing_alone(
             break
         except Timeout:
             if not has_waited:
-                message("another run computes these features: waiting for it")
+                message(WAITING)
             has_waited = True
             watch(0, missing)  # which ends this run if that was asked for
     try:
