@@ -15,7 +15,6 @@ from zoo_core import FinetuneConfig
 from zoo_core.cli.main import zoo
 from zoo_core.data.sources import Part
 from zoo_core.evaluation import evaluate_run
-from zoo_core.reporting.calibration import calibration_error, reliability
 from zoo_core.reporting.gather import in_the_plane
 from zoo_core.reporting.labels import ranked
 from zoo_core.tasks import task_named
@@ -158,19 +157,6 @@ def test_the_least_self_confident_images_come_first_whatever_their_part() -> Non
         ("c", 0, 1, 0.2),
         ("b", 1, 0, 0.4),
     ]
-
-
-def test_the_calibration_error_is_the_mean_distance_of_bins() -> None:
-    generator = np.random.default_rng(0)
-    probabilities = generator.dirichlet([1, 1, 1], 100)
-    targets = generator.integers(3, size=100)
-    order = np.argsort(probabilities.max(1))
-    expected = 0.0
-    for start in range(0, 100, 10):
-        rows = order[start : start + 10]
-        right = np.mean([probabilities[row].argmax() == targets[row] for row in rows])
-        expected += abs(right - probabilities[rows].max(1).mean()) / 10
-    assert calibration_error(reliability(probabilities, targets)) == pytest.approx(expected)
 
 
 def test_the_map_has_the_two_axes_of_largest_variance() -> None:

@@ -14,7 +14,7 @@ from html import escape
 from markupsafe import Markup
 
 from zoo_core.errors import printable
-from zoo_core.reporting.calibration import Bin
+from zoo_core.tasks.calibration import Bin
 
 WIDTH, HEIGHT = 440, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 18, 34
@@ -75,7 +75,7 @@ def reliability_chart(bins: Sequence[Bin]) -> Markup:
     drawn.append(f'<line class="best" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
     for one in bins:
         x, y = place(one.probability, one.right)
-        title = f"{one.images} images answered with {one.probability:.2f}: {100 * one.right:.0f} % are right"
+        title = f"{one.count} answers of {one.probability:.2f}: {100 * one.right:.0f} % are right"
         drawn.append(f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{title}</title></circle>')
     drawn.append(f'<text x="{LEFT}" y="{HEIGHT - 3}">0 … probability of the answer … 1</text>')
     return _svg(drawn, "the share of right answers by their probability", width=LEFT + side + RIGHT)

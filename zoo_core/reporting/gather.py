@@ -49,7 +49,7 @@ class Measured:
     part_name: str
     part: Part
     values_NK: npt.NDArray[np.float64]
-    """Probabilities of classes or labels, or numbers."""
+    """Probabilities of classes or labels, by the fitted temperature, or numbers."""
     vectors_NF: npt.NDArray[np.float32]
     """The pooled features, as the head gets them."""
     evaluation: Evaluation
@@ -108,7 +108,7 @@ def measure(
         source=source,
         part_name="all" if data is not None and name == "train" else name,
         part=part,
-        values_NK=task.values(outputs_NK.double()).numpy(),
+        values_NK=predictor.objective.values(outputs_NK.double()).numpy(),
         vectors_NF=torch.cat(vectors).numpy(),
         evaluation=predictor.measure(outputs_NK, truth),
         baseline=predictor.objective.baseline(train_targets, targets, len(facts.classes)),

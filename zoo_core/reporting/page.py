@@ -11,7 +11,6 @@ from markupsafe import Markup
 from zoo_core.catalog import Catalog
 from zoo_core.errors import printable
 from zoo_core.freezing.plan import Plan
-from zoo_core.reporting.calibration import calibration_error, reliability
 from zoo_core.reporting.charts import (
     Dot,
     confusion_chart,
@@ -37,6 +36,7 @@ from zoo_core.reporting.images import TINY, HeatMaps, thumbnail
 from zoo_core.reporting.labels import Doubt
 from zoo_core.runs.card import cached_in_words, decision_lines, plan_in_words
 from zoo_core.runs.schema import flat
+from zoo_core.tasks.calibration import calibration_error, decisions, reliability
 from zoo_core.tasks.chosen import result_figures
 from zoo_core.wording import quoted
 
@@ -177,11 +177,16 @@ def _outputs(measured: Measured) -> dict[str, Any]:
 
 
 def _reliability(measured: Measured) -> dict[str, Any]:
-    if not measured.task.single_label:
-        return {"reliability": None, "bins": [], "ece": ""}
-    bins = reliability(measured.values_NK, measured.part.targets)
-    rows = [[str(one.images), f"{one.probability:.3f}", f"{one.right:.3f}"] for one in bins]
-    return {"reliability": reliability_chart(bins), "bins": rows, "ece": f"{calibration_error(bins):.3f}"}
+    if not measured.task.has_temperature:
+        return {"reliability": None, "bins": [], "ece": "", "temperature": ""}
+    bins = reliability(*decisions(measured.values_NK, measured.part.targets))
+    rows = [[str(one.count), f"{one.probability:.3f}", f"{one.right:.3f}"] for one in bins]
+    return {
+        "reliability": reliability_chart(bins),
+        "bins": rows,
+        "ece": f"{calibration_error(bins):.3f}",
+        "temperature": f"{measured.predictor.objective.fitted.temperature:.2f}",
+    }
 
 
 def _map(measured: Measured) -> dict[str, Any]:
