@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from advising.support import advice_of
-from helpers import make_photos
+from helpers import make_photos, make_table
 from zoo_core.advising.advice import Advice
 from zoo_core.advising.networks import Network, networks_named
 from zoo_core.advising.report import set_aside
@@ -19,7 +19,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.choosing.folder import Folder
 from zoo_core.cli.advising import show_advice
 from zoo_core.cli.main import zoo
-from zoo_core.errors import DataError, ZooError
+from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.paths import json_text
 from zoo_core.settings import FinetuneConfig
 
@@ -90,6 +90,18 @@ def test_a_fix_list_and_the_fit_of_images_reach_the_sample_and_the_printed_comma
         assert line is not None
         assert "--fix-list fix.csv" in line
         assert "--fit pad" in line
+
+
+def test_classes_that_are_written_as_numbers_are_classes_where_the_task_says_so(
+    tmp_path: Path, networks: list[Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: the error named --task, which advice did not take."""
+    table = make_table(tmp_path / "table", "path,digit", lambda kind, number: str(len(kind)), count=5)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="Give --task classification"):
+        zoo.main(["advise", "--backbone", "lenet5", "--data", str(table)], standalone_mode=False)
+    call(monkeypatch, "--data", table, "--task", "classification")
+    assert "--task classification" in advice_of(networks, task="classification").recommended.command
 
 
 def test_images_that_are_too_few_for_the_folds_have_a_next_step(tmp_path: Path, catalog: Catalog) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from zoo_core.choosing.folder import Folder
+from zoo_core.choosing.folder import Folder, leave_note
 from zoo_core.choosing.grid import make_grid, settings_asked, split_shares, split_values
 from zoo_core.cli.main import zoo
 from zoo_core.errors import UsageError, ZooError
@@ -72,6 +72,22 @@ def test_a_folder_is_read_while_it_is_held_and_leftovers_are_none_of_its_cells(t
     with second.held():
         second.claim(make_grid({"backbone": "a"}, {"head": ("y", "z")}))
     assert list(second.cells) == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize(("damage", "trainable"), [("", 7), ("x", None)])
+def test_a_note_that_another_process_left_is_taken_over(damage: str, trainable: int | None, tmp_path: Path) -> None:
+    """Seen to fail: where a comparison was killed as a worker finished, its trainable parameters were never known."""
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    folder = Folder(tmp_path)
+    with folder.held():
+        folder.claim(grid)
+    leave_note(folder.directory(grid.cells[0]), 7, ("poor",))
+    with (tmp_path / ".x.note").open("a") as note:
+        note.write(damage)
+    with folder.held():
+        assert folder.trainable_parameters(grid.cells[0]) == trainable
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.json"]
+    assert Folder(tmp_path).notes(grid.cells[0]) == (() if damage else ("poor",))
 
 
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

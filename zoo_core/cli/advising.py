@@ -10,7 +10,6 @@ import click
 
 from zoo_core.cli.cells import CellsScreen
 from zoo_core.cli.common import print_columns, warn
-from zoo_core.cli.comparing import interval_text
 from zoo_core.errors import printable
 from zoo_core.wording import duration, percent, quoted
 
@@ -116,7 +115,7 @@ def _show_networks(advice: Advice) -> None:
                 one.network.name,
                 probe.stage,
                 percent(probe.accuracy),
-                interval_text(probe.interval) + (" *" if (probe.backbone, probe.stage) in tied else ""),
+                _interval(probe.interval) + (" *" if (probe.backbone, probe.stage) in tied else ""),
                 f"{probe.logme:.3f}",
                 f"{probe.h_score:.2f}",
                 f"{probe.sfda:.3f}",
@@ -182,7 +181,7 @@ def _strategies_text(advice: Advice) -> str:
         epochs = f"{trial.epochs} epochs" if trial.epochs else "solved"
         folds = f"{trial.folds} fold{'s' * (trial.folds > 1)}"
         lines.append(
-            f"  {trial.strategy:<12} {percent(trial.accuracy):>7}  {interval_text(trial.interval)}  ({epochs}, {folds}, "
+            f"  {trial.strategy:<12} {percent(trial.accuracy):>7}  {_interval(trial.interval)}  ({epochs}, {folds}, "
             f"{len(trial.right):,} images)"
         )
     text = "\n".join(["Strategies, in short trainings:", *lines]) if lines else ""
@@ -198,7 +197,9 @@ def _strategies_text(advice: Advice) -> str:
 
 def _recommendation_text(advice: Advice) -> str:
     one = advice.recommended
-    reach = f"{percent(one.accuracy)}, 95 % interval {interval_text(one.interval)}, from {one.images:,} images it had not seen"
+    reach = (
+        f"{percent(one.accuracy)}, 95 % interval {_interval(one.interval)}, from {one.images:,} images it had not seen"
+    )
     licence = advice.network.network.ref
     limit = "" if licence.commercial else f"\nIts weights forbid commercial use ({licence.licence})."
     return f"Recommended: `{one.command}`\nIt should reach about {reach}. It takes about {duration(one.seconds)} here.{limit}"
@@ -215,3 +216,7 @@ def _doubt_text(doubt: Doubt) -> str:
     if doubt.command is None or doubt.seconds is None:
         return f"{told} No one command compares them, because their weights have different names."
     return f"{told} To decide, in about {duration(doubt.seconds)}:\n  `{doubt.command}`"
+
+
+def _interval(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.1f} to {percent(interval[1])}"

@@ -100,9 +100,11 @@ class CellBar(TrainingScreen):
         pass
 
     def message(self, text: str) -> None:
+        """Show the reasons for which nothing moves; the notes of all trainings stand below the table."""
+        from zoo_core.frozen.computing_alone import WAITING
         from zoo_core.training.run import STOPPING
 
-        if text == STOPPING:
+        if text in (STOPPING, WAITING):
             super().message(text)
 
     def move(self, name: str, done: int, total: int) -> None:

@@ -12,7 +12,7 @@ from zoo_core.choosing.grid import Cell, Grid, settings_asked
 from zoo_core.cli.cells import CellsScreen
 from zoo_core.cli.common import print_columns, warn
 from zoo_core.errors import printable
-from zoo_core.wording import human_count, megabytes, percent, quoted, short_seconds
+from zoo_core.wording import human_count, megabytes, quoted, short_seconds
 
 if TYPE_CHECKING:
     from zoo_core.choosing.comparison import Comparison, Difference, Level, WithoutPretraining
@@ -75,7 +75,7 @@ def show_comparison(comparison: Comparison, *, drawn: bool = True) -> None:
     if len(results.grid.shares) > 1:
         click.echo()
         _show_curves(comparison, metric)
-    sentences = [*_difference_sentences(comparison), *_level_sentences(comparison, metric)]
+    sentences = [*_difference_sentences(comparison, metric), *_level_sentences(comparison, metric)]
     for sentence in sentences:
         click.echo("\n" + "\n".join(printable(line) for line in sentence.split("\n")))
     click.echo()
@@ -108,7 +108,7 @@ def _show_rows(comparison: Comparison, metric: Metric) -> None:
     cells: dict[str, list[str]] = {axis: [row.candidate.words(axis) for row in rows] for axis in axes}
     cells[metric.short] = [metric.text(row.score) for row in rows]
     if any(row.interval is not None for row in rows):
-        cells["95 % interval"] = [interval_text(row.interval) if row.interval else "-" for row in rows]
+        cells["95 % interval"] = [_interval(metric, row.interval) for row in rows]
     if any(row.spread is not None for row in rows):
         cells["± seeds"] = ["-" if row.spread is None else _points(metric, row.spread) for row in rows]
     cells["images"] = [f"{row.images:,}" for row in rows]
@@ -139,20 +139,30 @@ def _show_curves(comparison: Comparison, metric: Metric) -> None:
     print_columns(("", *names), lines, right=names)
 
 
-def _difference_sentences(comparison: Comparison) -> list[str]:
+def _difference_sentences(comparison: Comparison, metric: Metric) -> list[str]:
     difference, grid = comparison.difference, comparison.results.grid
     if difference is None:
         return []
     first, second = (_in_sentence(one.title(grid.axes)) for one in (difference.first, difference.second))
-    low, high = (100 * end for end in difference.interval)
-    figures = f"{100 * difference.difference:.1f} points, 95 % interval {low:.1f} to {high:.1f}"
-    test = "McNemar's exact test" if len(grid.seeds) == 1 else "exact sign test over images"
+    low, high = (_points(metric, end) for end in difference.interval)
+    unit = "points" if metric.unit == "%" else f"of {metric.unit}"
+    figures = f"{_points(metric, difference.difference)} {unit}, 95 % interval {low} to {high}"
     figures += _TRAININGS if len(grid.seeds) == 1 else ""
-    figures += f"; {test} on the same {difference.images:,} images: p {_p(difference)}"
+    figures += f"; {_test(comparison)} the same {difference.images:,} images: p {_p(difference)}"
     if difference.differ:
         return [f"{first} is better than the next, {second}: {figures}."]
     more = "" if grid.folds else " --folds measures more of your images."
     return [f"{first} and {second} cannot be told apart: {figures}. Take the cheaper one.{more}"]
+
+
+def _test(comparison: Comparison) -> str:
+    """The test that gave p."""
+    from zoo_core.tasks import task_named
+
+    task, seeds = comparison.results.task, comparison.results.grid.seeds
+    if task is not None and not task_named(task).single_label:
+        return "bootstrap over"
+    return "McNemar's exact test on" if len(seeds) == 1 else "exact sign test over images on"
 
 
 def _level_sentences(comparison: Comparison, metric: Metric) -> list[str]:
@@ -197,12 +207,12 @@ def _in_sentence(title: str) -> str:
     return f"'{title}'" if "," in title else title
 
 
-def interval_text(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.1f} to {percent(interval[1])}"
+def _interval(metric: Metric, interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else f"{_points(metric, interval[0])} to {metric.text(interval[1])}"
 
 
-def _points(metric: Metric, spread: float) -> str:
-    return f"{metric.factor * spread:.{metric.decimals}f}"
+def _points(metric: Metric, score: float) -> str:
+    return f"{metric.factor * score:.{metric.decimals}f}"
 
 
 def _p(difference: Difference) -> str:

@@ -13,6 +13,8 @@ from zoo_core.data.scan import Watch
 from zoo_core.devices.world import World
 
 POLL = 0.2  # seconds between two looks whether a stop was asked for
+WAITING = "another run computes these features: waiting for it"
+"""The message of a run that waits."""
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def computing_alone(
             break
         except Timeout:
             if not has_waited:
-                message("another run computes these features: waiting for it")
+                message(WAITING)
             has_waited = True
             watch(0, missing)  # which ends this run if that was asked for
     try:

@@ -93,6 +93,19 @@ def average_precision(scores_N: FloatArray, true_N: npt.NDArray[np.bool_]) -> fl
     return float((precision * np.diff(found, prepend=0)).sum() / found[-1])
 
 
+def resampled_precisions(scores_N: FloatArray, true_N: npt.NDArray[np.bool_], weights_BN: FloatArray) -> FloatArray:
+    """`average_precision` in each of B resamples, in which image n stands `weights_BN[b, n]` times."""
+    order = np.argsort(-scores_N, kind="stable")
+    last_of_its_score = np.append(np.diff(scores_N[order]) != 0, True)
+    weights_BN = weights_BN[:, order]
+    given = weights_BN.cumsum(1)[:, last_of_its_score]
+    found = (weights_BN * true_N[order]).cumsum(1)[:, last_of_its_score]
+    precision = found / np.maximum(given, 1)
+    total = found[:, -1]
+    summed = (precision * np.diff(found, prepend=0)).sum(1)
+    return np.where(total > 0, summed / np.where(total > 0, total, 1), np.nan)
+
+
 def balanced_accuracy(options: object, *, answers: FloatArray, targets: npt.NDArray[np.int64]) -> float:
     """The mean over the classes that occur of the share of their images whose most probable class
     is the true one (Brodersen et al. 2010, The Balanced Accuracy and Its Posterior Distribution).
@@ -124,4 +137,16 @@ def r2(predicted_NK: FloatArray, true_NK: FloatArray) -> FloatArray:
     """The explained share of each column's variance (K): 1 at best, 0 where nothing varies."""
     varying = np.square(true_NK - true_NK.mean(0)).sum(0)
     left = np.square(predicted_NK - true_NK).sum(0)
-    return np.where(varying > 0, 1 - left / np.where(varying > 0, varying, 1), 0.0)
+    varies = true_NK.max(0) > true_NK.min(0)  # of equal numbers rounding may leave a variance
+    return np.where(varies, 1 - left / np.where(varies, varying, 1), 0.0)
+
+
+def resampled_r2(predicted_NK: FloatArray, true_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+    """`r2` in each of B resamples (B, K), in which image n stands `weights_BN[b, n]` times."""
+    images_B1 = np.maximum(weights_BN.sum(1, keepdims=True), 1)
+    true_NK, predicted_NK = true_NK - true_NK.mean(0), predicted_NK - true_NK.mean(0)
+    # The sum of squares around the mean, from numbers that are near 0: else large ones would cancel out.
+    varying = weights_BN @ np.square(true_NK) - np.square(weights_BN @ true_NK) / images_B1
+    left = weights_BN @ np.square(predicted_NK - true_NK)
+    least = 1e-12 * (weights_BN @ np.square(true_NK))  # where nothing varies rounding leaves this much
+    return np.where(varying > least, 1 - left / np.where(varying > least, varying, 1), 0.0)

@@ -5,106 +5,25 @@ Shapes: B batch, N images, K labels.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from zoo_core.errors import printable, shown
 from zoo_core.json_checks import as_list, as_number, as_text
-from zoo_core.tasks.metrics import Baseline, Counts, FloatArray, Metric, average_precision, f1
+from zoo_core.tasks.label_evaluation import MEAN_AVERAGE_PRECISION, THRESHOLD, LabelEvaluation
+from zoo_core.tasks.metrics import Baseline, FloatArray, resampled_precisions
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, same_length
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-THRESHOLD = 0.5  # the probability above which a label is predicted
 MAX_BARS = 1000  # more are narrower than a pixel, and each is an object of its own
 SEPARATOR = "|"  # between the labels of a table's cell
 LABEL_VALUES = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
-MEAN_AVERAGE_PRECISION = Metric(
-    "mean_average_precision", "mean average precision", "mAP", unit="%", factor=100, decimals=1
-)
-
-
-@dataclass(frozen=True, eq=False)
-class LabelEvaluation:
-    """The figures of each label (K): its average precision, NaN where no image has it, and counts.
-
-    At a probability of 0.5 a label is rightly (`hits`), wrongly (`false_alarms`) or not (`misses`)
-    given to so many images.
-    """
-
-    precisions: FloatArray
-    hits: Counts
-    false_alarms: Counts
-    misses: Counts
-    images: int
-    loss: float
-
-    @classmethod
-    def from_probabilities(
-        cls, probabilities_NK: FloatArray, targets_NK: npt.NDArray[Any], loss: float
-    ) -> LabelEvaluation:
-        true_NK, given_NK = targets_NK > 0.5, probabilities_NK > THRESHOLD
-        columns = zip(probabilities_NK.T, true_NK.T, strict=True)
-        return cls(
-            precisions=np.array([average_precision(scores_N, true_N) for scores_N, true_N in columns]),
-            hits=(given_NK & true_NK).sum(0),
-            false_alarms=(given_NK & ~true_NK).sum(0),
-            misses=(~given_NK & true_NK).sum(0),
-            images=len(true_NK),
-            loss=loss,
-        )
-
-    @property
-    def metric(self) -> str:
-        return MEAN_AVERAGE_PRECISION.name
-
-    @property
-    def score(self) -> float:
-        """The mean over the labels that some image has; 0 when none has any."""
-        known = self.precisions[~np.isnan(self.precisions)]
-        return float(known.mean()) if len(known) else 0.0
-
-    @property
-    def micro_f1(self) -> float:
-        """F1 of all decisions together."""
-        return float(f1(self.hits.sum(), self.false_alarms.sum(), self.misses.sum()))
-
-    @property
-    def f1(self) -> FloatArray:
-        """F1 of each label; 0 where it was neither there nor given."""
-        each: FloatArray = f1(self.hits, self.false_alarms, self.misses)
-        return each
-
-    @property
-    def macro_f1(self) -> float:
-        """The mean F1 over labels."""
-        return float(self.f1.mean())
-
-    def figures(self) -> dict[str, Any]:
-        return {
-            "mean_average_precision": self.score,
-            "micro_f1": self.micro_f1,
-            "macro_f1": self.macro_f1,
-            "average_precisions": [None if math.isnan(value) else value for value in self.precisions.tolist()],
-            "f1s": self.f1.tolist(),
-            "positives": (self.hits + self.misses).tolist(),
-        }
-
-    def by_output(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        figures = self.figures()
-        rows = zip(names, figures["average_precisions"], figures["f1s"], figures["positives"], strict=True)
-        return [
-            {"label": name, "average_precision": precision, "f1": f1, "images": images}
-            for name, precision, f1, images in rows
-        ]
 
 
 class Multilabel(Task[LabelEvaluation]):
@@ -134,6 +53,17 @@ class Multilabel(Task[LabelEvaluation]):
         """The mean prevalence of the labels that occur, which equal probabilities score."""
         shares = (targets > 0.5).mean(0)
         return Baseline(float(shares[shares > 0].mean()) if shares.any() else 0.0)
+
+    def answered(self, evaluation: LabelEvaluation) -> Targets | None:
+        return evaluation.probabilities
+
+    def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+        """The mean over the labels that some image of a resample has; 0 when none has any."""
+        columns = zip(answers_NK.T, targets_NK.T > 0.5, strict=True)
+        precisions_BK = np.stack([resampled_precisions(*column, weights_BN) for column in columns], axis=1)
+        known = np.isfinite(precisions_BK).sum(1)
+        summed: FloatArray = np.nan_to_num(precisions_BK).sum(1)
+        return summed / np.maximum(known, 1)
 
     def values(self, outputs_NK: Tensor) -> Tensor:
         return outputs_NK.sigmoid()

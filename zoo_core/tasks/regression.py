@@ -117,6 +117,12 @@ class Regression(Task[NumberEvaluation]):
         predicted = np.broadcast_to(train_targets.astype(np.float64).mean(0), true.shape)
         return Baseline(float(metrics.r2(predicted, true).mean()), overall_rmse(metrics.rmse(predicted, true)))
 
+    def answered(self, evaluation: NumberEvaluation) -> Targets | None:
+        return evaluation.predicted
+
+    def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+        return metrics.resampled_r2(answers_NK, targets_NK, weights_BN).mean(1)
+
     def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:
         """By R2; of targets that do not vary R2 says nothing, and RMSE decides."""
         smaller: bool = baseline.rmse is not None and figures["rmse"] < baseline.rmse

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from zoo_core.errors import DataError, printable
 from zoo_core.specs import TaskName
-from zoo_core.tasks.metrics import Baseline, Evaluation, Metric
+from zoo_core.tasks.metrics import Baseline, Evaluation, FloatArray, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets
 
 if TYPE_CHECKING:
@@ -97,9 +97,15 @@ class Task(ABC, Generic[E]):
         None stands for the task's own. `top` limits a single-label task's.
         """
 
+    @abstractmethod
     def answered(self, evaluation: E) -> Targets | None:
-        """The output that was answered for each image (N), None for tasks with several answers an image."""
-        return None
+        """The answer for each image: its class (N), or the values (N, K) of labels or numbers. None
+        where only counts are known."""
+
+    def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+        """The scores (B) in B resamples, in which image n stands `weights_BN[b, n]` times, of tasks
+        with several answers an image."""
+        raise NotImplementedError
 
     def standard_error(self, score: float, images: int) -> float:
         """The standard error of a score on so many images, 0 where no formula gives it."""
