@@ -48,7 +48,7 @@ def main() -> None:
                 (f"{arguments.photos.name}, 20 a class", few),
                 (arguments.photos.name, [[str(photos)]] * len(few)),
             ):
-                case = Case(title, arguments.backbone, data, ("head-only",))
+                case = Case(title, arguments.backbone, data)
                 print(
                     f"\n{title}, {case.backbone}\n{'':<34}{'validation':>12}{'accuracy':>10}{'correct':>12}{'seconds':>9}"
                 )

@@ -71,7 +71,7 @@ class Patches(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(1, 1, channels))
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.cat((self.class_token.expand(len(images), -1, -1), self.conv(images).flatten(2).mT), dim=1)
+        return torch.cat((self.class_token.expand(images.shape[0], -1, -1), self.conv(images).flatten(2).mT), dim=1)
 
 
 class Attention(nn.Module):

@@ -45,7 +45,9 @@ class Embed(nn.Module):
         patches = self.patches(images_BCHW)
         place = nn.functional.interpolate(self.pos_embed, patches.shape[2:], mode="bilinear")
         tokens = (patches + place).flatten(2).transpose(1, 2)
-        return tokens if self.cls_token is None else torch.cat((self.cls_token.expand(len(tokens), -1, -1), tokens), 1)
+        return (
+            tokens if self.cls_token is None else torch.cat((self.cls_token.expand(tokens.shape[0], -1, -1), tokens), 1)
+        )
 
 
 class RootMeanSquareRMSNorm(nn.Module):

@@ -128,7 +128,10 @@ def is_cached_as_it_computes(spec: BackboneSpec) -> None:
         assert far <= CLOSE, f"the features cached after '{name}' are {far:.2g} off"
 
 
-@rule("Leave branches on the numbers of a tensor out of forward(), and use operations that torch can export.")
+@rule(
+    "Leave branches on the numbers of a tensor out of forward(), take the number of images from x.shape[0], not from "
+    "len(x), which export fixes, and use operations that torch can export."
+)
 @torch.no_grad()
 def can_be_exported(spec: BackboneSpec) -> None:
     """The program of torch.export computes the same for any number of images."""

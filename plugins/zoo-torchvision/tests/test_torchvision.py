@@ -96,3 +96,10 @@ def test_keys_of_older_files_are_translated():
     layer = "encoder.layers.encoder_layer_0"
     vit = keys.vision_transformer({f"{layer}.mlp.linear_1.bias": tensor, f"{layer}.mlp.linear_2.weight": tensor})
     assert list(vit) == [f"{layer}.mlp.0.bias", f"{layer}.mlp.3.weight"]
+
+
+def test_an_exported_vision_transformer_takes_any_number_of_images():
+    vit = vision_transformer.VisionTransformer(32, 16, num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8)
+    embedding, images = Embedding(vit).eval(), torch.rand(3, 3, 32, 32)
+    program = torch.export.export(embedding, (images[:2],), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+    assert torch.equal(program.module()(images), embedding(images))

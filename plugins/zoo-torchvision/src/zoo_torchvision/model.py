@@ -221,7 +221,7 @@ class Embedding(nn.Module):
                 f"an image of {height} x {width} pixels is no whole number of patches of {self.patch} pixels"
             )
         patches_BCHW = self.conv_proj(images_BCHW)
-        token_B1C = self.class_token.expand(len(patches_BCHW), -1, -1)
+        token_B1C = self.class_token.expand(patches_BCHW.shape[0], -1, -1)
         tokens_BNC = torch.cat([token_B1C, patches_BCHW.flatten(2).transpose(1, 2)], 1)
         positions_1NC = self._positions(height // self.patch, width // self.patch)
         return self.dropout(tokens_BNC + positions_1NC)  # type: ignore[no-any-return]
