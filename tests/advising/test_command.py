@@ -109,6 +109,9 @@ def test_images_that_are_too_few_for_the_folds_have_a_next_step(tmp_path: Path, 
     config = FinetuneConfig(backbone="lenet5", data=str(make_photos(tmp_path / "photos", count=2)))
     with pytest.raises(DataError, match=r"4 different images are too few for 5 folds\. .* give it more images"):
         open_sample(config, catalog)
+    (tmp_path / "photos" / "blue").rename(tmp_path / "blue")  # more images of one class are of no use
+    with pytest.raises(DataError, match=r"has only the class 'red'\. A training needs at least two\.$"):
+        open_sample(config, catalog)
 
 
 def test_advice_on_other_choices_is_kept_under_another_name(tmp_path: Path, networks: list[Network]) -> None:

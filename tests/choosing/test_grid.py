@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from helpers import make_photos
 from zoo_core.choosing.folder import Folder, leave_note
 from zoo_core.choosing.grid import make_grid, settings_asked, split_shares, split_values
 from zoo_core.cli.main import zoo
@@ -127,8 +128,9 @@ def test_equal_cells_are_equal_wherever_the_command_is_given(tmp_path: Path, mon
             "Invalid value for '--epochs': must be a whole number of at least 1",
         ),
         ("--backbone lenet5 --folds 3 --data nowhere", "There is no folder and no data set 'nowhere'"),
+        ("--backbone lenet5 --folds 5 --data two", "2 different images are too few for 5 folds. Give it more images."),
         ("--backbone lenet5 --folds 2000", "1500 different images are too few for 2000 folds. --folds 10 goes."),
-        ("--backbone lenet5 --seeds 2 --out .", "exists and is no comparison. Give another --out"),
+        ("--backbone lenet5 --seeds 2 --out .", "exists and is no comparison or advice. Give another --out"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused_with_a_next_step(
@@ -136,6 +138,7 @@ def test_a_grid_that_cannot_be_is_refused_with_a_next_step(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").touch()
+    make_photos(tmp_path / "two", count=1)
     result = CliRunner().invoke(zoo, ["compare", *arguments.split()])
     assert result.exit_code != 0
     told = str(result.exception) if isinstance(result.exception, ZooError) else " ".join(result.output.split())

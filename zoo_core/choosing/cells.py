@@ -86,6 +86,8 @@ def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Sour
         fewer = next(
             (count for count in USUAL_FOLDS if count < (grid.folds or 0) and _goes(source, configs, count)), None
         )
+        if fewer is None and grid.folds and len(source.classes) > 1:
+            raise DataError(f"{error} Give it more images.") from error
         if fewer is None:
             raise
         raise DataError(f"{error} --folds {fewer} goes.") from error

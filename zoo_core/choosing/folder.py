@@ -133,7 +133,9 @@ class Folder:
         if (root / CELLS).is_file():
             self.cells = _read_cells(root / CELLS)
         elif root.exists() and (not root.is_dir() or any(not _is_leftover(path) for path in root.iterdir())):
-            raise UsageError(f"{printable(str(root))} exists and is no comparison. Give another --out, or remove it.")
+            raise UsageError(
+                f"{printable(str(root))} exists and is no comparison or advice. Give another --out, or remove it."
+            )
         self._names = {_key(one["settings"]): name for name, one in self.cells.items()}
 
     def _write(self) -> None:

@@ -199,7 +199,7 @@ def _outcomes(right_MN: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
 
 
 def _mean_of_drawn(scores_MRB: FloatArray, generator: np.random.Generator) -> FloatArray:
-    """The mean (M, B) over as many repeats as there are, drawn with replacement for each resample."""
+    """The mean (M, B) over as many repeats as there are, drawn with replacement."""
     repeats, resamples = scores_MRB.shape[1:]
     chosen = generator.integers(repeats, size=(resamples, 1, repeats))
     by_resample = scores_MRB.transpose(2, 0, 1)

@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class OutputAnswers:
-    """The answers on N images with K labels (probabilities) or K numbers each, and their targets."""
+    """The answers on N images, probabilities of K labels or K numbers each, and their targets."""
 
     images: tuple[str, ...]
     digests: tuple[str, ...]

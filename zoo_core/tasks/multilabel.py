@@ -62,8 +62,8 @@ class Multilabel(Task[LabelEvaluation]):
         columns = zip(answers_NK.T, targets_NK.T > 0.5, strict=True)
         precisions_BK = np.stack([resampled_precisions(*column, weights_BN) for column in columns], axis=1)
         known = np.isfinite(precisions_BK).sum(1)
-        summed: FloatArray = np.nan_to_num(precisions_BK).sum(1)
-        return summed / np.maximum(known, 1)
+        means: FloatArray = np.nan_to_num(precisions_BK).sum(1) / np.maximum(known, 1)
+        return means
 
     def values(self, outputs_NK: Tensor) -> Tensor:
         return outputs_NK.sigmoid()

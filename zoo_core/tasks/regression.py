@@ -121,7 +121,8 @@ class Regression(Task[NumberEvaluation]):
         return evaluation.predicted
 
     def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
-        return metrics.resampled_r2(answers_NK, targets_NK, weights_BN).mean(1)
+        means: FloatArray = metrics.resampled_r2(answers_NK, targets_NK, weights_BN).mean(1)
+        return means
 
     def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:
         """By R2; of targets that do not vary R2 says nothing, and RMSE decides."""
