@@ -51,7 +51,7 @@ their reasons first; its config.json and its card hold them.
 - The epoch that is kept is the latest whose validation score is within one standard error of the
   highest. The highest of many scores on a few hundred images is often one that had luck, early,
   before the learning rate has fallen. `--best-epoch highest` keeps that one, as zoo 0.1 did; so do
-  several labels and numbers, for whose scores zoo knows no standard error.
+  metrics (`--metric`) whose standard error zoo does not know: all but accuracy and top:K.
 - A phase ends when for a third of the epochs, and at least 5, neither the score was higher nor the
   loss lower than ever before. `--patience` sets another number; with `--best-epoch highest` nothing
   ends early unless it is set.

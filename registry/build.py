@@ -14,7 +14,6 @@ import json
 import sys
 import tomllib
 from datetime import date
-from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,12 @@ HERE = Path(__file__).parent
 ENTRIES = HERE / "plugins"
 PAGE = HERE.parent / "docs" / "plugins.md"
 SHAPE = 2
-FIRST_PARTY = {path.name for path in (HERE.parent / "plugins").iterdir() if (path / "pyproject.toml").is_file()}
+PROJECTS = {
+    project["name"]: (path.parent.name, project)
+    for path in (HERE.parent / "plugins").glob("*/pyproject.toml")
+    for project in [tomllib.loads(path.read_text(encoding="utf-8"))["project"]]
+}
+"""The distributions in zoo's source: the folder of each below plugins/, and the facts of its pyproject.toml."""
 NAMED = 8  # names of a plugin on the catalogue page
 HEAD = """# The known plugins
 
@@ -81,32 +85,31 @@ def validate(path: Path) -> int:
 def first_party_entries() -> list[dict[str, Any]]:
     """An entry for each installed first-party plugin. Raises SystemExit when one is missing or failed."""
     records = {record.distribution: record for record in discover() if record.distribution != CORE}
-    for distribution in sorted(FIRST_PARTY):
+    for distribution in sorted(PROJECTS):
         record = records.get(distribution)
         if record is None or record.failure:
             reason = record.failure if record else "it is not installed"
             sys.exit(f"{distribution}: {reason}. Install all plugins first: pip install -r requirements-dev.txt")
-    return [entry_of(records[distribution]) for distribution in sorted(FIRST_PARTY)]
+    return [entry_of(records[distribution]) for distribution in sorted(PROJECTS)]
 
 
 def entry_of(record: PluginRecord) -> dict[str, Any]:
     """The entry of a plugin in zoo's source, which has one version: that of its source."""
-    facts = metadata(record.distribution)
-    links = dict(url.split(", ", 1) for url in facts.get_all("Project-URL") or [])
-    (core,) = [one for one in map(Requirement, facts.get_all("Requires-Dist") or []) if one.name == CORE]
+    folder, project = PROJECTS[record.distribution]
+    (core,) = [one for one in map(Requirement, project["dependencies"]) if one.name == CORE]
     version = {
-        "version": record.version,
+        "version": project["version"],
         "zoo": str(core.specifier),
         "hook_api": f">={record.hook_api}",
-        "install": f"./plugins/{record.distribution}",
+        "install": f"./plugins/{folder}",
         **provided_by(record),
-        **kept_of(record),
+        **kept_of(record.distribution, project["version"]),
     }
     return {
         "distribution": record.distribution,
-        "summary": facts["Summary"],
-        "licence": facts["License-Expression"],
-        **({"links": {name.lower(): url for name, url in links.items()}} if links else {}),
+        "summary": project["description"],
+        "licence": project["license"],
+        "links": {name.lower(): url for name, url in project["urls"].items()},
         "versions": [version],
     }
 
@@ -135,11 +138,11 @@ def backbone_of(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**facts, "weights": weights}.items() if value not in (None, "", [])}
 
 
-def kept_of(record: PluginRecord) -> dict[str, Any]:
+def kept_of(distribution: str, version: str) -> dict[str, Any]:
     """The facts that no spec has: results of the conformance kit, and a reason not to install the version."""
-    path = ENTRIES / f"{record.distribution}.toml"
+    path = ENTRIES / f"{distribution}.toml"
     before = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    versions = [one for one in before.get("versions", []) if one["version"] == record.version]
+    versions = [one for one in before.get("versions", []) if one["version"] == version]
     return {name: one[name] for one in versions for name in ("yanked", "verified") if name in one}
 
 
@@ -206,8 +209,8 @@ def page_of(index: Index) -> str:
 def row_of(plugin: KnownPlugin) -> str:
     """One plugin's newest version as a row."""
     newest = plugin.releases[0]
-    own = plugin.distribution in FIRST_PARTY
-    home = f"../plugins/{plugin.distribution}" if own else next(iter(plugin.links.values()), "")
+    folder, _ = PROJECTS.get(plugin.distribution, ("", {}))
+    home = f"../plugins/{folder}" if folder else next(iter(plugin.links.values()), "")
     name = f"[{plugin.distribution}]({home})" if home else plugin.distribution
     summary = plugin.summary.replace("|", "\\|").replace("<", "&lt;")
     version = newest.version + (f", yanked: {newest.yanked}" if newest.yanked else "")

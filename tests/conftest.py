@@ -15,7 +15,7 @@ from norms import with_norms
 from survive.support import Forks
 from zoo_core.catalog import Catalog, open_catalog
 
-BLANK = {"bridges", "frozen", "hub", "library", "streaming", "survive", "training"}
+BLANK = {"bridges", "frozen", "hub", "library", "parity", "streaming", "survive", "training"}
 """The folders whose trainings leave their pictures blank: a picture takes longer than the training of a tiny network."""
 
 

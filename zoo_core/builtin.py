@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from zoo_core import hookspecs
 from zoo_core.freezing.strategies import (
@@ -16,13 +16,15 @@ from zoo_core.freezing.strategies import (
 from zoo_core.hookspecs import hookimpl
 from zoo_core.options import NoOptions
 from zoo_core.result_specs import ExporterSpec, MetricSpec
-from zoo_core.specs import TASKS, DatasetSpec, FreezeSpec, HeadSpec, Paper
+from zoo_core.specs import TASKS, DatasetSpec, FreezeSpec, HeadSpec, Paper, TaskName
 
 HOOK_API = hookspecs.HOOK_API
 
 FixedPooling = Literal["avg", "max", "avgmax", "cls", "cls+avg"]
 Pooling = Literal["avg", "max", "avgmax", "cls", "cls+avg", "gem", "attention"]
 Activation = Literal["relu", "gelu", "silu", "tanh"]
+LABELLED: tuple[TaskName, ...] = ("classification", "multilabel")
+"""The tasks whose answers are probabilities."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,15 @@ class CosineOptions:
 @dataclass(frozen=True)
 class FittedOptions:
     pool: FixedPooling = "avg"
+
+
+@dataclass(frozen=True)
+class TopOptions:
+    k: int
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, got {self.k}")
 
 
 def _check_dropout(dropout: float) -> None:
@@ -211,12 +222,37 @@ def zoo_datasets() -> list[DatasetSpec]:
 @hookimpl
 def zoo_metrics() -> list[MetricSpec]:
     return [
-        MetricSpec(
-            name="balanced-accuracy",
-            compute="zoo_core.tasks.metrics:balanced_accuracy",
-            summary="the mean over the classes of the share of their images that is found",
-        )
+        _metric("accuracy", "the share of the images whose class is answered", percent=True, is_proportion=True),
+        _metric(
+            "top",
+            "the share of the images whose class is among the k most probable (top:5)",
+            title="top-{k} accuracy",
+            options=TopOptions,
+            percent=True,
+            is_proportion=True,
+        ),
+        _metric(
+            "balanced-accuracy", "the mean over the classes of the share of their images that is found", percent=True
+        ),
+        _metric("macro-f1", "the mean F1 of the classes or labels", LABELLED, title="macro F1"),
+        _metric("micro-f1", "F1 of the decisions on all labels together", ("multilabel",), title="micro F1"),
+        _metric("auroc", "the mean area under the ROC curve of each class or label", LABELLED, title="AUROC"),
+        _metric("log-loss", "the mean of -log of the true one's probability", LABELLED, higher_is_better=False),
+        _metric(
+            "mean-average-precision",
+            "the mean over the labels of their average precision",
+            ("multilabel",),
+            percent=True,
+        ),
+        _metric("r2", "the explained share of the variance", ("regression",), title="R2"),
+        _metric("rmse", "the root mean squared error", ("regression",), title="RMSE", higher_is_better=False),
+        _metric("mae", "the mean absolute error", ("regression",), title="MAE", higher_is_better=False),
     ]
+
+
+def _metric(name: str, summary: str, tasks: tuple[TaskName, ...] = ("classification",), **facts: Any) -> MetricSpec:
+    compute = f"zoo_core.tasks.scores:{name.replace('-', '_')}"
+    return MetricSpec(name=name, compute=compute, summary=summary, tasks=tasks, **facts)
 
 
 @hookimpl

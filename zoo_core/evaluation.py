@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from zoo_core.attribution import names_plugins
-from zoo_core.catalog import Catalog, Choice, attributing_errors, open_catalog, owner_of
+from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
-from zoo_core.errors import DataError, PluginError, UsageError, ZooError, brief, printable
+from zoo_core.errors import DataError, UsageError, ZooError, printable
 from zoo_core.library import load
-from zoo_core.result_specs import MetricSpec
 from zoo_core.runs.images import Digests, digests_of, read_images, short
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
-from zoo_core.specs import TaskName, resolve
+from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
+from zoo_core.tasks.chosen import check_measures, chosen_metric, measured
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.training.job import open_configured, open_dataset
 from zoo_core.wording import quoted
@@ -101,10 +97,13 @@ def evaluate_run(
     predictor = load(run, device=device, catalog=catalog)
     if predictor.facts is None or predictor.directory is None:
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")
-    facts = predictor.facts
+    facts, directory = predictor.facts, predictor.directory
     for metric in chosen:
         check_measures(metric, facts.task)
-    known = read_images(predictor.directory, facts)
+    task = task_named(facts.task)
+    counting = chosen_metric(facts.config.metric, facts.task, task.metric, catalog)
+    predictor = replace(predictor, objective=replace(predictor.objective, chosen=counting))
+    known = read_images(directory, facts)
     command = f"zoo evaluate {quoted(printable(str(run)))}"
     source, name = measured_part(run, facts, data, catalog, scanning, bad_images, command=command)
     if data is None:
@@ -114,7 +113,6 @@ def evaluate_run(
         train = source.parts[name]  # the baseline's own training images
         known = known or _images_of_own_data(run, facts, catalog)
     part_name = "all" if data is not None and name == "train" else name
-    task = task_named(source.task)
     part = source.parts[name]
     targets, train_targets = (
         task.reordered(one.targets, source.classes, facts.classes, source.title) for one in (part, train)
@@ -128,7 +126,7 @@ def evaluate_run(
         overlap = Overlap(counts["train"], counts["val"], rest)
     return RunEvaluation(
         evaluation=predictor.measure(outputs_NK, truth),
-        baseline=task.baseline(train_targets, targets),
+        baseline=predictor.objective.baseline(train_targets, targets, len(facts.classes)),
         title=source.title,
         part=part_name,
         classes=facts.classes,
@@ -162,29 +160,6 @@ def measured_part(
     opened = open_dataset(data, catalog, facts.task, scanning)
     source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
     return source, next(name for name in PARTS if name in source.parts)
-
-
-def check_measures(metric: Choice[MetricSpec], task: TaskName) -> None:
-    """Raise UsageError for a metric that cannot measure a task."""
-    if task not in metric.spec.tasks:
-        raise UsageError(
-            f"the metric '{metric.spec.name}' is for {' and '.join(metric.spec.tasks)}, and this run is for {task}. "
-            "`zoo list metrics` shows all."
-        )
-
-
-def measured(metric: Choice[MetricSpec], answers_NK: npt.NDArray[np.float64], targets: npt.NDArray[Any]) -> float:
-    """The figure of a metric, which gets copies of answers and targets.
-
-    Raises PluginError, which names its distribution, where it gives no finite number.
-    """
-    with attributing_errors(metric.entry):
-        compute = resolve(metric.spec.compute)
-        figure: Any = compute(metric.options, answers=answers_NK.copy(), targets=targets.copy())
-        number = float(figure)
-    if not math.isfinite(number):
-        raise PluginError(f"{owner_of(metric.entry)} gives {brief(figure)} for {len(answers_NK)} images.")
-    return number
 
 
 def _compared(part: Part, known: Digests) -> tuple[dict[PartName, int], list[int]]:

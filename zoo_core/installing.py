@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
-from zoo_core.discovery import CORE
+from zoo_core.discovery import CORE, normalised
 from zoo_core.errors import UsageError, did_you_mean, printable, shown
+from zoo_core.paths import user_path
 from zoo_core.registry import KnownPlugin, Release, known_plugins
 from zoo_core.registry.entries import ADDRESS, EXTRAS
 
@@ -52,7 +54,7 @@ def place_of(distribution: str, command: str) -> str:
 
 
 def pip_argument(distribution: str, origin: str, extra: str = "", folder: str = ".") -> str:
-    """The argument for pip that installs a distribution from its origin: "." and "./plugins/NAME"
+    """The argument for pip that installs a distribution from its origin: "." and "./plugins/FOLDER"
     in `folder`, a requirement, or an https address. It is never an option of pip."""
     if origin.startswith("."):
         return f"{folder}/{origin[2:]}".rstrip("/") + extra
@@ -96,12 +98,32 @@ def wanted_argument(text: str) -> tuple[str, str]:
     origin = origin_of(release)
     if not origin.startswith("."):
         return pip_argument(plugin.distribution, origin, named["extra"]), warning
-    if not (_is_source(SOURCE) and (SOURCE / origin).is_dir()):
+    if not (_is_source(SOURCE) and distribution_named(str(SOURCE / origin), [plugin.distribution])):
         raise UsageError(
             f"{plugin.distribution} is in zoo's source and on no package index. In the folder of zoo's source: "
             f"`zoo plugin install {origin}`"
         )
     return pip_argument(plugin.distribution, origin, named["extra"], str(SOURCE)), warning
+
+
+def distribution_in(folder: Path) -> str | None:
+    """The distribution whose source lies in a folder, by its pyproject.toml; None where that does
+    not name it."""
+    import tomllib
+
+    try:
+        name = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def distribution_named(text: str, known: Iterable[str]) -> str | None:
+    """The one of the known distributions that a text names, or whose source lies in the folder that
+    it names; None for neither."""
+    names = {normalised(name): name for name in known}
+    folder = distribution_in(user_path(text))
+    return names.get(normalised(text)) or (names.get(normalised(folder)) if folder else None)
 
 
 def _release_of(plugin: KnownPlugin, version: str | None) -> Release:

@@ -15,7 +15,8 @@ SUFFIX = re.compile(r"\.[a-z0-9]{1,16}", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(Checked):
-    """A figure of a run's answers, which `zoo evaluate --metric NAME` shows."""
+    """A figure of a run's answers, which `zoo evaluate --metric NAME` shows, and by which `zoo
+    finetune --metric NAME` chooses the best epoch."""
 
     name: str
     compute: str
@@ -26,12 +27,22 @@ class MetricSpec(Checked):
     options: type = NoOptions
     tasks: tuple[TaskName, ...] = ("classification",)
     """The tasks whose answers it can measure."""
+    title: str = ""
+    """Its words in a sentence, without them the name's; "{k}" stands for the value of the option
+    k."""
+    higher_is_better: bool = True
+    percent: bool = False
+    """Whether people read it in percent."""
+    is_proportion: bool = False
+    """Whether it is the share of the images that have some property: its interval is then Wilson's,
+    and its standard error that of a proportion."""
 
     def check(self) -> None:
         _check("metric", self, self.compute)
         known = bool(self.tasks) and set(self.tasks) <= set(TASKS)
         told = f"metric '{self.name}' measures the tasks {self.tasks!r}; there are {', '.join(TASKS)}"
         require(known, told)
+        require(isinstance(self.title, str), f"metric '{self.name}': the title {brief(self.title)} is no text")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from zoo_core.runs.pictures import optional_picture
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks import task_named
+from zoo_core.tasks.chosen import result_figures
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.job import open_dataset
@@ -148,12 +149,8 @@ def _write(writer: RunWriter, model: Model, facts: RunFacts, evaluation: Evaluat
     line = {
         "event": "result",
         "part": part,
-        "images": evaluation.images,
-        "metric": evaluation.metric,
-        "score": evaluation.score,
-        "loss": evaluation.loss,
         "best_epoch": NO_EPOCH,
-        **evaluation.figures(),
+        **result_figures(evaluation),
     }
     writer.write_facts(facts)
     with writer.model_written(model.named_saved()):

@@ -19,6 +19,7 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import Chain
 from zoo_core.runs.epochs import EpochReport
+from zoo_core.tasks.metrics import ACCURACY
 from zoo_core.training.checkpoint import newest_checkpoint, write_checkpoint
 from zoo_core.training.regularisers import Ema
 from zoo_core.training.trainer_state import TrainerState
@@ -33,7 +34,7 @@ def _state() -> TrainerState:
     torch.manual_seed(0)
     model = Model(Chain({"stem": nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))}), nn.Linear(2, 2))
     return TrainerState(
-        model, PLAN, World(), 10, "0 views after stage none", None, 0.01, Ema(model, PLAN, 0.9), "accuracy"
+        model, PLAN, World(), 10, "0 views after stage none", None, 0.01, Ema(model, PLAN, 0.9), ACCURACY
     )
 
 

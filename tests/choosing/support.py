@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoo_core.choosing.grid import Cell
 from zoo_core.choosing.results import CellResult
+from zoo_core.tasks.metrics import ACCURACY
 
 
 def result(cell: Cell, right: list[bool] | None, *, images: int = 100, **facts: object) -> CellResult:
@@ -11,6 +12,8 @@ def result(cell: Cell, right: list[bool] | None, *, images: int = 100, **facts: 
     made = {
         "task": "classification",
         "is_pretrained": cell.candidate.weights != "none",
+        "metric": ACCURACY,
+        "score_interval": None,
         "score": 0.5 if right is None else sum(right) / len(right),
         "part": "test",
         "images": 20 if right is None else len(right),

@@ -18,7 +18,9 @@ from zoo_core.choosing.picture import about, draw
 from zoo_core.choosing.results import Results
 from zoo_core.choosing.statistics import mcnemar, newcombe
 from zoo_core.cli.comparing import show_comparison
+from zoo_core.tasks.chosen import metric_named
 from zoo_core.tasks.metrics import wilson
+from zoo_core.tasks.regression import R2
 
 JSON_PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
@@ -150,7 +152,8 @@ def test_runs_of_other_tasks_without_answers_have_scores_and_no_test(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
-    cells = tuple(result(cell, None, task="regression", score=0.2 * number) for number, cell in enumerate(grid.cells))
+    numbers = {"task": "regression", "metric": R2}
+    cells = tuple(result(cell, None, score=0.2 * number, **numbers) for number, cell in enumerate(grid.cells))
     comparison = compare(Results(grid, cells), Path("runs/x"), "ages.csv")
     assert comparison.difference is None
     show_comparison(comparison)
@@ -202,3 +205,22 @@ def test_the_documented_fields_are_those_that_are_printed() -> None:
 @pytest.mark.parametrize(("number", "told"), [(316.2, 320), (9.6, 10), (1234, 1200), (99.7, 100), (1000, 1000)])
 def test_a_number_of_photos_has_two_digits(number: float, told: int) -> None:
     assert about(number) == told
+
+
+def test_by_a_chosen_metric_the_candidates_are_ordered_and_not_tested(capsys: pytest.CaptureFixture[str]) -> None:
+    """Though the answers of the images are known: they would be compared by accuracy."""
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    of_cell = {"x": (0.7, first_right(90)), "y": (0.4, first_right(40))}
+    cells = []
+    for cell in grid.cells:
+        score, right = of_cell[cell.candidate.head]
+        facts = {"metric": metric_named("log-loss"), "score_interval": (score - 0.1, score + 0.1)}
+        cells.append(result(cell, right, score=score, baseline=0.5, **facts))
+    comparison = compare(Results(grid, tuple(cells)), Path("runs/x"), "photos")
+    assert comparison.difference is None
+    assert [row["head"] for row in comparison.to_dict()["results"]] == ["y", "x"], "the lowest loss is the best"
+    show_comparison(comparison)
+    shown = capsys.readouterr()
+    assert "0.300 to 0.500" in shown.out
+    assert "does not beat it" not in shown.out
+    assert "zoo has no test for a difference of two candidates by log loss." in shown.err

@@ -28,6 +28,7 @@ from zoo_core.choosing.elsewhere import Trained, order_of, train_elsewhere
 from zoo_core.choosing.folder import Folder
 from zoo_core.choosing.grid import Cell, Grid, make_grid
 from zoo_core.paths import sha256_of
+from zoo_core.tasks.metrics import ACCURACY
 from zoo_core.training.callback import NullCallback
 
 
@@ -246,7 +247,7 @@ def test_files_that_cannot_be_written_cost_one_cell(
         if faults:
             raise faults.pop()
 
-    done = elsewhere.Delivery(trained=Trained("classification", 0.5, 1.0), trainable_parameters=1)
+    done = elsewhere.Delivery(trained=Trained(ACCURACY, 0.5, 1.0), trainable_parameters=1)
     executor = Pickling()
     monkeypatch.setattr(cells, "take_over", failing if fault == "take_over" else lambda *_: None)
     if fault == "note":

@@ -26,6 +26,7 @@ from zoo_core.cli.main import zoo
 from zoo_core.runs.answers import OutputAnswers, read_output_answers
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
+from zoo_core.tasks.regression import R2
 
 TASKS: tuple[TaskName, ...] = ("multilabel", "regression")
 
@@ -125,7 +126,7 @@ def two_heads(task: TaskName, noise: tuple[float, float], seeds: int = 1) -> Com
     cells = []
     for number, cell in enumerate(grid.cells):
         made = answers(task, 200, noise[cell.candidate.head == "y"], number)
-        facts = {"task": task, "score": score(task, *_arrays(made)), "images": 200}
+        facts = {"task": task, "metric": task_named(task).metric, "score": score(task, *_arrays(made)), "images": 200}
         cells.append(replace(result(cell, None, **facts), outputs=made, baseline=0.5))
     return compare(Results(grid, tuple(cells)), Path("runs/x"), "photos")
 
@@ -169,7 +170,7 @@ def test_learning_curves_of_numbers_say_how_many_images_replace_pretraining(
     cells = []
     for number, cell in enumerate(grid.cells):
         made = answers("regression", 200, noise[cell.candidate.weights][grid.shares.index(cell.share)], number)
-        facts = {"task": "regression", "score": score("regression", *_arrays(made))}
+        facts = {"task": "regression", "metric": R2, "score": score("regression", *_arrays(made))}
         cells.append(replace(result(cell, None, images=1000, **facts), outputs=made))
     comparison = compare(Results(grid, tuple(cells)), Path("runs/x"), "ages.csv")
     found = comparison.without_pretraining

@@ -154,6 +154,21 @@ def test_the_distribution_that_an_argument_names_is_known(argument: str) -> None
     assert pip.named_in(argument) == "zoo-efficientnet-lite"
 
 
+def test_a_folder_of_another_name_is_that_of_the_distribution_in_it(ran: list[list[str]], tmp_path: Path) -> None:
+    """Seen to fail: pip was held to the zoo-vgg that is installed, or to none, while it was to install another one from
+    such a folder; and a folder called zoo-vgg freed pip to take any zoo-vgg."""
+    folder = tmp_path / "my-nets"
+    folder.mkdir()
+    for name, is_held in (("zoo-vgg", False), ("zoo-mini", True)):
+        (folder / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+        assert call("install", f"{folder}[gpu]", "--yes").exit_code == 0
+        assert ("\nzoo-vgg" in (tmp_path / "plugins" / "this-zoo.txt").read_text()) is is_held
+        folder = folder.rename(tmp_path / "zoo-vgg")
+    (folder / "pyproject.toml").write_text('[project]\nname = "zoo-lora"\n')
+    assert call("uninstall", str(folder), "--yes").exit_code == 0
+    assert ran[-1] == [*PIP, "uninstall", "--yes", "zoo-lora"]
+
+
 def test_a_wheel_is_installed_and_its_plugin_named(zoo: Zoo, tmp_path: Path) -> None:
     """With pip itself. A pip.py in the current folder is not run, which it was without -P."""
     (tmp_path / "pip.py").write_text("raise SystemExit(9)\n")

@@ -6,6 +6,8 @@ import csv
 import importlib.util
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from zoo_core.cli.main import zoo
 from zoo_core.embedding import picture
 from zoo_core.embedding.similar import cosines_with
 from zoo_core.errors import ZooError
+from zoo_core.frozen import feature_cache
+from zoo_core.frozen.computing_alone import WAITING
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +45,24 @@ def printed(*arguments: object) -> dict[str, Any]:
 
 def refusal(*arguments: object) -> str:
     return str(call(*arguments).exception)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("embed", "lenet5", "--data"), ("similar", "lenet5", "photo.jpg", "--data"), ("check", "--backbone", "lenet5")],
+    ids=lambda words: words[0],
+)
+def test_a_wait_for_another_run_is_said(photos: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """Seen to fail: the commands stood still without a word until the other run had computed the features."""
+
+    @contextmanager
+    def waiting(*given: Any) -> Iterator[bool]:
+        given[-1](WAITING)
+        yield False
+
+    monkeypatch.setattr(feature_cache, "computing_alone", waiting)
+    shutil.copy(photos / "red" / "0.jpg", "photo.jpg")
+    assert WAITING in call(*words, photos).stderr.splitlines()
 
 
 def test_every_kind_of_file_holds_the_same_table(photos: Path, catalog: Catalog) -> None:

@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from zoo_core.devices.world import World
 from zoo_core.frozen import computing_alone as module
-from zoo_core.frozen.computing_alone import computing_alone
+from zoo_core.frozen.computing_alone import WAITING, computing_alone
 from zoo_core.training.stopping import Interrupted
 
 
@@ -29,7 +29,7 @@ def test_a_run_waits_for_the_one_that_computes_says_so_once_and_looks_again(tmp_
     with computing_alone(tmp_path, 3, World(), lambda done, total: next(looks)(), said.append) as has_waited:
         assert has_waited
         assert not other.is_locked
-        assert said == ["another run computes these features: waiting for it"]
+        assert said == [WAITING]
     with computing_alone(tmp_path, 3, World(), lambda done, total: None, said.append) as has_waited:
         assert not has_waited
         assert len(said) == 1

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import math
 import os
 import shutil
-import sys
 import time
 import tracemalloc
 from dataclasses import replace
@@ -28,7 +25,6 @@ from zoo_core.data.store import ENTRY, HEADER_BYTES, Store
 from zoo_core.devices.world import World
 from zoo_core.errors import DataError, TrainingError
 from zoo_core.freezing.plan import TRAINABLE
-from zoo_core.frozen import code
 from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.caching import cache_budget, choose_caching, view_in_epoch
 from zoo_core.frozen.feature_cache import FeatureCache
@@ -587,47 +583,3 @@ def test_a_stage_that_begins_in_place_changes_nothing_that_is_cached_or_trained_
         gradients.append([parameter.grad.clone() for parameter in tail.parameters()])
     for one, other in zip(*gradients, strict=True):
         assert torch.allclose(one, other)
-
-
-CODE = """
-import torch
-from {helper} import factor
-
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(3))
-
-    def forward(self, inputs):
-        return inputs * self.weight * factor() * {number}
-"""
-
-
-def test_changed_code_is_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reported: an edited forward() of a plugin in development was answered with the features of the old one."""
-    package = tmp_path / "netcode"
-    package.mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(code, "STARTED", math.inf)  # each digest is that of a process which starts with these files
-
-    def digest(number: int = 2, factor: int = 3, facts: int = 4) -> str:
-        (package / "__init__.py").write_text("")
-        (package / "net.py").write_text(CODE.format(helper="netcode.helper", number=number))
-        (package / "helper.py").write_text(f"def factor():\n    return {factor}\n")
-        (package / "plugin.py").write_text(f"YEAR = {facts}\n")
-        for module in [module for module in sys.modules if module.partition(".")[0] == "netcode"]:
-            del sys.modules[module]
-        importlib.invalidate_caches()
-        return code.code_digest(code.source_names(importlib.import_module("netcode.net").Net()))
-
-    first = digest()
-    assert digest(facts=5) == first, "a file that the network does not use"
-    assert len({first, digest(number=5), digest(factor=5)}) == 3
-
-
-def test_code_that_changed_after_it_was_imported_is_never_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code in memory may be the old one: its features must not be stored under the new one's key."""
-    monkeypatch.setattr(code, "STARTED", 0.0)
-    names = code.source_names(InPlace())
-    assert code.code_digest(names) != code.code_digest(names)

@@ -270,6 +270,9 @@ def test_paths_and_addresses_are_taken_as_they_are(tmp_path: Path, monkeypatch: 
 
 def test_a_first_party_plugin_is_installed_from_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert wanted_argument("zoo-vgg") == (f"{installing.SOURCE}/plugins/zoo-vgg", "")
+    known({**release("1.0"), "install": "./plugins/zoo-vgg"})
+    with pytest.raises(UsageError, match="zoo-mini is in zoo's source"):  # where that folder has another plugin
+        wanted_argument("zoo-mini")
     monkeypatch.setattr(installing, "SOURCE", tmp_path / "site-packages")
     monkeypatch.chdir(tmp_path)
     Path("plugins/zoo-vgg").mkdir(parents=True)

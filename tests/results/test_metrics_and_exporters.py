@@ -21,7 +21,7 @@ from zoo_core.errors import PluginError, UsageError, ZooError
 from zoo_core.evaluation import evaluate_run
 from zoo_core.exporting import export_run
 from zoo_core.settings import FinetuneConfig
-from zoo_core.tasks.metrics import balanced_accuracy
+from zoo_core.tasks.scores import balanced_accuracy
 
 THIS = __name__
 CALLS: list[dict[str, Any]] = []

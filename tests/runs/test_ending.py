@@ -6,7 +6,9 @@ from typing import Any
 
 from zoo_core.runs.ending import ending_in_words, loss_rises_since, no_improvement, rule_in_words
 from zoo_core.runs.epochs import EpochReport
-from zoo_core.tasks import task_named
+from zoo_core.tasks.chosen import metric_named
+from zoo_core.tasks.metrics import ACCURACY
+from zoo_core.tasks.regression import R2
 
 
 def epochs(*losses: float) -> list[EpochReport]:
@@ -20,12 +22,13 @@ def test_a_loss_has_risen_since_the_epoch_with_the_lowest() -> None:
 
 
 def test_an_early_stop_gives_its_reason_and_every_best_epoch_its_rule() -> None:
-    classes, numbers = task_named("classification"), task_named("regression")
+    classes, numbers = ACCURACY, R2
     steady = rule_in_words("steady", classes)
     assert steady == "the latest whose accuracy is within one standard error of the highest"
     assert rule_in_words("highest", classes) == "the one with the highest accuracy"
     assert rule_in_words("steady", numbers) == "the one with the highest R2"
-    early: dict[str, Any] = {"best": 4, "last": 13, "planned": 30, "rises_since": 3, "task": classes}
+    assert rule_in_words("steady", metric_named("log-loss")) == "the one with the lowest log loss"
+    early: dict[str, Any] = {"best": 4, "last": 13, "planned": 30, "rises_since": 3, "metric": classes}
     assert ending_in_words(**early, rule="steady") == (
         f"Validation loss has risen since epoch 3; stopped after epoch 13 of 30. Best epoch 4: {steady}."
     )
@@ -38,13 +41,15 @@ def test_an_early_stop_gives_its_reason_and_every_best_epoch_its_rule() -> None:
 
 def test_an_early_stop_gives_the_reason_that_was_counted() -> None:
     """Seen to fail: with --best-epoch highest the score alone counts, and the loss was given as the reason."""
-    assert ending_in_words(
-        best=4, last=13, planned=30, rises_since=3, rule="highest", task=task_named("classification")
-    ).startswith("No accuracy was higher than that of epoch 4; stopped after epoch 13 of 30. Best epoch 4: ")
+    assert ending_in_words(best=4, last=13, planned=30, rises_since=3, rule="highest", metric=ACCURACY).startswith(
+        "No accuracy was higher than that of epoch 4; stopped after epoch 13 of 30. Best epoch 4: "
+    )
     score = "no accuracy was higher than that of epoch 4"
-    assert no_improvement("highest", "accuracy", highest=4, rises_since=3) == score
-    assert no_improvement("steady", "accuracy", highest=4, rises_since=None) == score
-    assert no_improvement("steady", "accuracy", highest=4, rises_since=3) == (
+    assert no_improvement("highest", ACCURACY, highest=4, rises_since=3) == score
+    assert no_improvement("steady", ACCURACY, highest=4, rises_since=None) == score
+    assert no_improvement("steady", ACCURACY, highest=4, rises_since=3) == (
         f"validation loss has risen since epoch 3, and {score}"
     )
-    assert no_improvement("steady", "accuracy", highest=None, rises_since=None) == "nothing improved"
+    assert no_improvement("steady", ACCURACY, highest=None, rises_since=None) == "nothing improved"
+    lower = no_improvement("highest", metric_named("log-loss"), highest=4, rises_since=3)
+    assert lower == "no log loss was lower than that of epoch 4"

@@ -46,7 +46,7 @@ CASES = {
     "lp-ft": replace(LENET, strategy="lp-ft", optimizer="sgd", lr=1e-3),
     "layerwise": replace(LENET, strategy="layerwise"),
     "bias-only": replace(LENET, strategy="bias-only"),
-    "patience": replace(LENET, strategy="lp-ft", epochs=6, patience=1),
+    "patience": replace(LENET, strategy="lp-ft", epochs=6, patience=1, metric="log-loss"),
     "test-part": replace(LENET, strategy="lp-ft", val_share=0.3),
     "norms learn": replace(NORMS, strategy="last:1"),
     "norm-only": replace(NORMS, strategy="norm-only"),

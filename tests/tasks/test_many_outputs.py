@@ -77,16 +77,27 @@ def test_few_classes_keep_their_matrix_and_many_have_counts_and_confusions() -> 
     few = evaluation_of("classification", MAX_MATRIX).figures()
     assert np.array(few["confusion"]).shape == (MAX_MATRIX, MAX_MATRIX)
     assert few["confusion"][0][0] == 1
-    assert set(few) == {"correct", "accuracy", "interval", "confusion"}
+    figures_of_all = {
+        "correct",
+        "accuracy",
+        "interval",
+        "balanced_accuracy",
+        "macro_f1",
+        "precisions",
+        "recalls",
+        "f1s",
+    }
+    assert set(few) == {*figures_of_all, "confusion"}
     many = evaluation_of("classification", MAX_MATRIX + 1)
     figures = many.figures()
     assert (figures["correct"], figures["accuracy"], figures["confusion"]) == (3, 0.5, None)
     assert figures["confusions"] == [[MAX_MATRIX - 2, 5, 1], [MAX_MATRIX - 1, 5, 1], [MAX_MATRIX, 5, 1]]
     assert (figures["found"][:3], sum(figures["found"]), sum(figures["positives"])) == ([1, 1, 1], 3, 6)
     names = [str(number) for number in range(MAX_MATRIX + 1)]
-    assert many.by_output(names)[-1] == {"class": str(MAX_MATRIX), "found": 0, "images": 1}
+    last = {"class": str(MAX_MATRIX), "found": 0, "images": 1, "precision": None, "recall": 0.0, "f1": 0.0}
+    assert many.by_output(names)[-1] == last
     result = task_named("classification").parse_figures(figures, MAX_MATRIX + 1)
-    assert task_named("classification").card_rows(result, names)[-1] == (str(MAX_MATRIX), "0", "1")
+    assert task_named("classification").card_rows(result, names)[-1] == (str(MAX_MATRIX), "0", "1", "-", "0", "0")
 
 
 @pytest.mark.parametrize(

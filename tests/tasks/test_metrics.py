@@ -47,14 +47,15 @@ def test_labels_are_measured_by_precision_and_f1() -> None:
     probabilities = np.array([[0.9, 0.8, 0.1], [0.6, 0.2, 0.2], [0.3, 0.7, 0.5], [0.2, 0.1, 0.0]])
     targets = np.array([[1, 1, 0], [0, 0, 0], [1, 1, 0], [0, 0, 0]], dtype=np.float32)
     evaluation = LabelEvaluation.from_probabilities(probabilities, targets, 0.25)
-    assert evaluation.precisions[:2].tolist() == pytest.approx([(1 + 2 / 3) / 2, 1.0])
+    assert evaluation.average_precisions[:2].tolist() == pytest.approx([(1 + 2 / 3) / 2, 1.0])
     assert evaluation.score == pytest.approx((5 / 6 + 1) / 2), "a label that nobody has is left out of the mean"
     assert evaluation.f1.tolist() == pytest.approx([0.5, 1.0, 0.0])
     assert evaluation.micro_f1 == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
     figures = evaluation.figures()
     assert figures["average_precisions"][2] is None
     assert (figures["macro_f1"], figures["positives"]) == (pytest.approx(0.5), [2, 2, 0])
-    assert evaluation.by_output(("a", "b", "c"))[1] == {"label": "b", "average_precision": 1.0, "f1": 1.0, "images": 2}
+    row = {"label": "b", "average_precision": 1.0, "precision": 1.0, "recall": 1.0, "f1": 1.0, "images": 2}
+    assert evaluation.by_output(("a", "b", "c"))[1] == row
 
 
 def test_labels_that_nobody_has_are_worth_nothing() -> None:

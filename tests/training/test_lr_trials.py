@@ -23,7 +23,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.runs.directory import read_facts, read_metrics
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import FinetuneConfig, read_settings
-from zoo_core.tasks.classification import Classification
+from zoo_core.tasks.metrics import ACCURACY
 from zoo_core.training import phase_trainer
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
@@ -166,9 +166,9 @@ def history(scores: list[float], losses: list[float]) -> list[EpochReport]:
 
 
 def state_with(scores: list[float], losses: list[float], images: int | None) -> TrainerState:
-    noise = None if images is None else lambda score: Classification().standard_error(score, images)
+    noise = None if images is None else lambda score: ACCURACY.standard_error(score, images)
     state = TrainerState.__new__(TrainerState)
-    state.history, state.noise = history(scores, losses), noise
+    state.history, state.noise, state.metric = history(scores, losses), noise, ACCURACY
     return state
 
 
@@ -183,7 +183,7 @@ def test_the_latest_epoch_within_a_standard_error_is_kept(images: int | None, be
 
 def test_epochs_that_are_all_right_have_noise_too() -> None:
     assert state_with([1.0, 1.0, 1.0], [0.3, 0.2, 0.1], 20).best.epoch == 3
-    assert Classification().standard_error(1.0, 20) > 0
+    assert ACCURACY.standard_error(1.0, 20) > 0
 
 
 def test_patience_waits_for_the_score_and_for_the_loss() -> None:

@@ -31,6 +31,7 @@ ALWAYS = {
     "fold": "the images",
     "train_share": "the images",
     "fix_list": "the images",
+    "metric": "the headline of the result",
     "out": "the place of the run",
     "task": "one that does not fit the data is refused",
     "bad_images": "without bad images both of its values say the same",

@@ -20,7 +20,7 @@ from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.evaluation import evaluate_run
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import read_result, read_run
-from zoo_core.runs.schema import parse_result
+from zoo_core.runs.results import parse_result
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks.objective import check_loss, objective_for
 from zoo_core.tasks.units import in_units, units_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,13 +58,14 @@ FEWEST_FITTED = 20
 
 @dataclass(frozen=True)
 class Progress:
-    """Callbacks, each told (done, of how many)."""
+    """Callbacks, each told (done, of how many); `message` hears of a wait for another run."""
 
     scanning: Watch | None = None
     measuring: Watch | None = None
     computing: Watch | None = None
     comparing: Watch | None = None
     fitting: Watch | None = None
+    message: Callable[[str], None] = lambda text: None
 
 
 @names_plugins
@@ -115,7 +116,7 @@ def check_data(
     if not source.parts:
         raise DataError(f"no image of {printable(source.title)} can be read: {bad[0] if bad else 'there is none'}.")
     images = ImageList(source)
-    vectors, num_computed = _features(embedder, source, progress.computing)
+    vectors, num_computed = _features(embedder, source, progress)
     measures = measure_pixels(source, workers or default_workers(), progress.measuring)
     neighbours = nearest(coarse(measures.thumbnails) if vectors is None else vectors, progress.comparing)
     detailed = measures.shorter >= THUMBNAIL
@@ -141,11 +142,11 @@ def check_data(
     )
 
 
-def _features(embedder: Embedder | None, source: Source, watch: Watch | None) -> tuple[Vectors | None, int]:
+def _features(embedder: Embedder | None, source: Source, progress: Progress) -> tuple[Vectors | None, int]:
     """The pooled features (N, F) of all images from the cache, and the number of new ones."""
     if embedder is None:
         return None, 0
-    with embedder.table(source, watch) as table:
+    with embedder.table(source, progress.computing, progress.message) as table:
         return np.asarray(table), table.num_computed
 
 

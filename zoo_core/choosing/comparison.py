@@ -27,7 +27,6 @@ from zoo_core.choosing.statistics import (
     percentile_interval,
     resampled_scores,
 )
-from zoo_core.tasks import task_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +87,13 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the shape of `zoo compare --json`."""
-        grid, task = self.results.grid, self.results.task
+        grid, metric = self.results.grid, self.results.metric
         return {
             "directory": str(self.directory),
             "data": self.data,
-            "task": task,
-            "metric": None if task is None else task_named(task).metric.name,
+            "task": self.results.task,
+            "metric": None if metric is None else metric.name,
+            "higher_is_better": metric is None or metric.higher_is_better,
             "seeds": list(grid.seeds),
             "folds": grid.folds,
             "fractions": list(grid.shares),
@@ -128,9 +128,9 @@ def difference_of(results: Results) -> Difference | None:
     """The best row of the largest share against the next, on the images that both answered; rows
     with more trainings come first.
 
-    None with one row, and where there are no answers.
+    None with one row, where there are no answers, and for scores by a chosen metric.
     """
-    rows = sorted(results.largest, key=lambda row: (-row.trainings, -row.score))[:2]
+    rows = sorted(results.largest, key=lambda row: (-row.trainings, -results.gain(row)))[:2]
     if len(rows) < 2:
         return None
     first, second = (results.right(row.candidate, row.share) for row in rows)
@@ -190,8 +190,8 @@ def without_pretraining(results: Results) -> WithoutPretraining | None:
     candidate.
 
     Both are the best of their kind at the largest share; from scratch the same backbone comes
-    first. None with fewer than two shares, where one of the two kinds is missing, and where there
-    are no answers.
+    first. None with fewer than two shares, where one of the two kinds is missing, where there are
+    no answers, and for scores by a chosen metric.
     """
     curves = [curve for row in results.largest if (curve := results.curve(row.candidate))]
     pretrained = next((curve for curve in curves if curve[-1].is_pretrained), None)

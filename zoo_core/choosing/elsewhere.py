@@ -30,7 +30,7 @@ from zoo_core.discovery import CORE
 from zoo_core.errors import DataError, ZooError, reason_of
 from zoo_core.paths import json_text, write_text, written_whole
 from zoo_core.runs.directory import CONFIG, MODEL, read_json
-from zoo_core.specs import TaskName
+from zoo_core.tasks.metrics import Metric
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job
 from zoo_core.training.run import Result
@@ -45,7 +45,7 @@ MARK = ".here"
 class Trained:
     """A cell that was trained: its score, and the seconds of its epochs."""
 
-    task: TaskName
+    metric: Metric
     score: float
     seconds: float
     stopped_by: int | None = None
@@ -54,7 +54,7 @@ class Trained:
     @classmethod
     def of(cls, result: Result) -> Trained:
         seconds = sum(report.seconds for report in result.trained.epochs)
-        return cls(result.task, result.evaluation.score, seconds, result.stopped_by)
+        return cls(result.evaluation.shown, result.evaluation.score, seconds, result.stopped_by)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from zoo_core.choosing.grid import Candidate
 from zoo_core.choosing.results import Results, Row
 from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, MaxNLocator, save_figure
 from zoo_core.errors import printable
-from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Metric
 from zoo_core.wording import short_seconds
 
@@ -27,10 +26,9 @@ MOST_CURVES = 10  # that can be followed by eye
 def draw(target: Path, comparison: Comparison) -> None:
     """Draw learning curves where there are several shares of the images, else scores and seconds,
     to a PNG file."""
-    results = comparison.results
-    if results.task is None:
+    results, metric = comparison.results, comparison.results.metric
+    if metric is None:
         return
-    metric = task_named(results.task).metric
     curves = [curve for row in results.largest if (curve := results.curve(row.candidate))]
     if len(results.grid.shares) > 1 and curves:
         _draw_curves(target, comparison, curves[:MOST_CURVES], metric)

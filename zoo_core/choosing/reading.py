@@ -44,6 +44,8 @@ def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
         task=facts.task,
         is_pretrained=facts.start is not None,
         score=score_of(result)[1],
+        metric=task_named(facts.task).metric_of(result),
+        score_interval=result.get("score_interval"),
         part=result["part"],
         images=result["images"],
         train_images=facts.data.images["train"],

@@ -21,7 +21,7 @@ from zoo_core.runs.answers import OutputAnswers
 from zoo_core.runs.directory import ANSWERS
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
-from zoo_core.tasks.metrics import wilson
+from zoo_core.tasks.metrics import ACCURACY, Metric, wilson
 
 NUMBER = re.compile(r"\d[\d.,]*")
 
@@ -34,6 +34,9 @@ class CellResult:
     task: TaskName
     is_pretrained: bool
     score: float
+    metric: Metric
+    score_interval: tuple[float, float] | None
+    """The interval of its score, None of a run that recorded none."""
     part: str
     images: int
     train_images: int
@@ -65,7 +68,8 @@ class Row:
     score: float
     interval: tuple[float, float] | None
     """The interval of the score over the different images, for repeats bring no further ones:
-    Wilson's of an accuracy, else a bootstrap."""
+    Wilson's of an accuracy, a bootstrap of mAP and R2. By another metric that of a single training,
+    None of several."""
     spread: float | None
     """The standard deviation of the score between seeds; None with one seed."""
     baseline: float | None
@@ -110,7 +114,27 @@ class Results:
             for candidate in self.grid.candidates
             if (found := self.of(candidate, share))
         ]
-        return tuple(sorted(made, key=lambda row: (row.share, not row.is_complete, -row.score)))
+        return tuple(sorted(made, key=lambda row: (row.share, not row.is_complete, -self.gain(row))))
+
+    @property
+    def metric(self) -> Metric | None:
+        """The metric that orders the candidates; None before the first cell is finished."""
+        return self.cells[0].metric if self.cells else None
+
+    @property
+    def is_by_accuracy(self) -> bool:
+        """Whether the score is the share of right answers."""
+        return self.metric == ACCURACY
+
+    @property
+    def is_by_own_metric(self) -> bool:
+        """Whether the score is by the task's own metric, which has a test, and not by a chosen
+        one."""
+        return self.task is not None and self.metric == task_named(self.task).metric
+
+    def gain(self, row: Row) -> float:
+        """A number that is higher for a better score."""
+        return row.score if self.metric is None else self.metric.gain(row.score)
 
     @property
     def largest(self) -> tuple[Row, ...]:
@@ -127,9 +151,9 @@ class Results:
 
     def output_scores(self, candidates: Iterable[tuple[Candidate, float]]) -> OutputScores | None:
         """The scores of labels or numbers of candidates, each with a share, on the images that all
-        answered. None where there are none, as for classes."""
+        answered. None where there are none, as for classes, and by a chosen metric."""
         trainings = [self._outputs(*one) for one in candidates]
-        if self.task is None or not all(map(any, trainings)):
+        if self.task is None or not self.is_by_own_metric or not all(map(any, trainings)):
             return None
         scores = OutputScores(task_named(self.task), trainings)
         return scores if scores.images else None
@@ -145,7 +169,9 @@ class Results:
 
     def right(self, candidate: Candidate, share: float) -> FloatArray | None:
         """The answers (R, N) of a candidate by seed and image: 1 right, 0 wrong, NaN none. None
-        where there is none, as for other tasks."""
+        where there is none, as for other tasks, and for scores that are no share of right answers."""
+        if not self.is_by_accuracy:
+            return None
         table = np.full((len(self.grid.seeds), len(self._places)), np.nan)
         for one in self.of(candidate, share):
             for image, is_right in (one.right or {}).items():
@@ -174,6 +200,8 @@ def doubts(results: Results) -> list[str]:
             "give the command again."
         )
     found += _notes_of_cells(results)
+    if results.metric is not None and not results.is_by_own_metric:
+        found.append(f"zoo has no test for a difference of two candidates by {results.metric.title}.")
     if any(one.part == "val" for one in results.cells):
         found.append(
             "the validation images were measured, which also chose the best epoch of each training: scores are a little too "
@@ -207,6 +235,8 @@ def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None, o
         interval = wilson(score * images, images)
     elif outputs is not None:
         (interval,) = outputs.intervals()
+    elif len(found) == 1 and found[0].score_interval is not None:
+        interval = found[0].score_interval[0], found[0].score_interval[1]
     baselines = [one.baseline for one in found if one.baseline is not None]
     return Row(
         candidate=found[0].cell.candidate,

@@ -115,7 +115,7 @@ def _show_networks(advice: Advice) -> None:
                 one.network.name,
                 probe.stage,
                 percent(probe.accuracy),
-                _interval(probe.interval) + (" *" if (probe.backbone, probe.stage) in tied else ""),
+                _interval_text(probe.interval) + (" *" if (probe.backbone, probe.stage) in tied else ""),
                 f"{probe.logme:.3f}",
                 f"{probe.h_score:.2f}",
                 f"{probe.sfda:.3f}",
@@ -183,7 +183,7 @@ def _strategies_text(advice: Advice) -> str:
         epochs = f"{trial.epochs} epochs" if trial.epochs else "solved"
         folds = f"{trial.folds} fold{'s' * (trial.folds > 1)}"
         lines.append(
-            f"  {trial.strategy:<12} {percent(trial.accuracy):>7}  {_interval(trial.interval)}  ({epochs}, {folds}, "
+            f"  {trial.strategy:<12} {percent(trial.accuracy):>7}  {_interval_text(trial.interval)}  ({epochs}, {folds}, "
             f"{len(trial.right):,} images)"
         )
     text = "\n".join(["Strategies, in short trainings:", *lines]) if lines else ""
@@ -206,9 +206,7 @@ def _recommendation_text(advice: Advice) -> str:
     from zoo_core.advising.strategies import FROZEN_BASE
 
     one = advice.recommended
-    reach = (
-        f"{percent(one.accuracy)}, 95 % interval {_interval(one.interval)}, from {one.images:,} images it had not seen"
-    )
+    reach = f"{percent(one.accuracy)}, 95 % interval {_interval_text(one.interval)}, from {one.images:,} images it had not seen"
     told = f"It should reach about {reach}."
     if one.strategy != FROZEN_BASE and all(trial.strategy != one.strategy for trial in advice.tuning.trials):
         told = f"It was not tried; a head on the features up to {advice.choice.chosen.stage} reached {reach}."
@@ -230,5 +228,5 @@ def _doubt_text(doubt: Doubt) -> str:
     return f"{told} To decide, in about {duration(doubt.seconds)}:\n  `{doubt.command}`"
 
 
-def _interval(interval: tuple[float, float]) -> str:
+def _interval_text(interval: tuple[float, float]) -> str:
     return f"{100 * interval[0]:.1f} to {percent(interval[1])}"

@@ -62,13 +62,12 @@ class CellsScreen:
 
     def end(self, cell: Cell, outcome: Trained | Failure) -> None:
         from zoo_core.choosing.cells import Failure
-        from zoo_core.tasks import task_named
 
         self.stop()
         if isinstance(outcome, Failure):
             told = f"failed: {outcome.reason}"
         else:
-            told = f"{task_named(outcome.task).metric.text(outcome.score)} ({short_seconds(outcome.seconds)} s)"
+            told = f"{outcome.metric.text(outcome.score)} ({short_seconds(outcome.seconds)} s)"
         self.message(f"{self.place(cell)}  {self.title(cell)}: {told}")
 
     def progress(self, done: int, total: int) -> None:

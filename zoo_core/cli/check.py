@@ -19,6 +19,7 @@ from zoo_core.cli.common import (
     progress_of,
     shown,
     table,
+    tell,
 )
 from zoo_core.cli.options import SETTINGS, Command, given_settings, options_of
 from zoo_core.errors import UsageError, printable
@@ -92,7 +93,7 @@ def check(
         progress_of("comparing images") as comparing,
         progress_of("fitting labels") as fitting,
     ):
-        progress = Progress(scanning, measuring, computing, comparing, fitting)
+        progress = Progress(scanning, measuring, computing, comparing, fitting, tell)
         report = check_data(data, backbone=backbone or AUTO, catalog=catalog, progress=progress, **given)
     if as_json:
         print_json(_json(report))

@@ -47,6 +47,11 @@ def warn(warnings: Iterable[str]) -> None:
         click.echo("\n".join(printable(line) for line in f"warning: {warning}".split("\n")), err=True)
 
 
+def tell(text: str) -> None:
+    """Print a line on standard error, as `warn` does."""
+    click.echo(printable(text), err=True)
+
+
 def print_json(data: dict[str, Any]) -> None:
     text = json_text({"version": JSON_VERSION, **data})
     if "utf" not in (sys.stdout.encoding or "").lower():  # its escapes are JSON's, those of a stream are Python's

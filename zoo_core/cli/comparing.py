@@ -59,12 +59,9 @@ class CellScreen(CellsScreen):
 def show_comparison(comparison: Comparison, *, drawn: bool = True) -> None:
     """Print the table, the answers and the next step to standard output; the picture is named if it
     was drawn."""
-    from zoo_core.tasks import task_named
-
-    results = comparison.results
-    if results.task is None:
+    results, metric = comparison.results, comparison.results.metric
+    if metric is None:
         return
-    metric = task_named(results.task).metric
     click.echo()
     if results.largest[0].share != results.grid.shares[-1]:
         click.echo(f"With {100 * results.largest[0].share:g} % of the images, the largest share that is trained:")
@@ -96,7 +93,7 @@ def _baseline_sentences(comparison: Comparison, metric: Metric) -> list[str]:
     if best.baseline is None or task is None:
         return []
     constant = f"Baseline: {metric.text(best.baseline)} ({task_named(task).constant_answer} for every image)."
-    if best.score > best.baseline:
+    if metric.gain(best.score) > metric.gain(best.baseline):
         return [constant]
     return [f"{constant} The best does not beat it: it is no better than an answer that never looks at the image."]
 
@@ -108,7 +105,7 @@ def _show_rows(comparison: Comparison, metric: Metric) -> None:
     cells: dict[str, list[str]] = {axis: [row.candidate.words(axis) for row in rows] for axis in axes}
     cells[metric.short] = [metric.text(row.score) for row in rows]
     if any(row.interval is not None for row in rows):
-        cells["95 % interval"] = [_interval(metric, row.interval) for row in rows]
+        cells["95 % interval"] = [metric.interval_text(row.interval) if row.interval else "-" for row in rows]
     if any(row.spread is not None for row in rows):
         cells["± seeds"] = ["-" if row.spread is None else _points(metric, row.spread) for row in rows]
     cells["images"] = [f"{row.images:,}" for row in rows]
@@ -205,10 +202,6 @@ def _needed(without: WithoutPretraining, level: Level) -> str:
 def _in_sentence(title: str) -> str:
     """A candidate's title, in quotes where its commas would be those of the sentence."""
     return f"'{title}'" if "," in title else title
-
-
-def _interval(metric: Metric, interval: tuple[float, float] | None) -> str:
-    return "-" if interval is None else f"{_points(metric, interval[0])} to {metric.text(interval[1])}"
 
 
 def _points(metric: Metric, score: float) -> str:

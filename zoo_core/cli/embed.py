@@ -14,6 +14,7 @@ from zoo_core.cli.common import (
     json_option,
     print_json,
     progress_of,
+    tell,
     tell_left_out,
 )
 from zoo_core.cli.options import Command, given_settings, options_of
@@ -71,7 +72,7 @@ def embed(ctx: click.Context, /, model: str, out: Path, at: str, views: int, as_
     from zoo_core.embedding.features import table_of
 
     with progress_of("looking at the images") as scanning, progress_of("computing features") as watch:
-        table = table_of(model, config, at, catalog, scanning=scanning, watch=watch)
+        table = table_of(model, config, at, catalog, scanning=scanning, watch=watch, message=tell)
     with table, progress_of("writing") as watch:
         write_table(out, table, watch)
         if views == 1 and config.augment != "auto":

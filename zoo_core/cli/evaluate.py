@@ -63,6 +63,7 @@ def evaluate(
     announce("loading the model")
     from zoo_core.evaluation import evaluate_run
     from zoo_core.tasks import task_named
+    from zoo_core.tasks.chosen import result_figures
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
         measured = evaluate_run(
@@ -91,8 +92,8 @@ def evaluate(
     for row in screen_rows:
         made.add_row(shown(row[name]), *(_cell(row[figure]) for figure in figures))
     out.print(made)
-    out.print(task.summary(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
-    for sentence in task.baseline_sentences(measured.evaluation.figures(), measured.baseline):
+    out.print(task.headline(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
+    for sentence in task.baseline_sentences(result_figures(measured.evaluation), measured.baseline):
         out.print(sentence, markup=False)
     for name, figure in measured.metrics.items():
         out.print(f"{printable(name)}: {figure:.4g}", markup=False)
@@ -114,7 +115,7 @@ def _overlap_sentences(measured: RunEvaluation) -> list[str]:
     known += f", and {counts[1]} {told[1]}" if len(told) > 1 else ""
     if overlap.others is None:
         return [f"{known}: none is new to it, and the figures below say nothing of new images."]
-    return [f"{known}. {task_named(measured.task).summary(overlap.others, f'on the other {overlap.others.images}')}."]
+    return [f"{known}. {task_named(measured.task).headline(overlap.others, f'on the other {overlap.others.images}')}."]
 
 
 def _cell(figure: Any) -> str:
@@ -125,35 +126,27 @@ def _cell(figure: Any) -> str:
 
 def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict[str, Any]:
     from zoo_core.tasks import task_named
+    from zoo_core.tasks.chosen import result_figures
 
-    evaluation = measured.evaluation
     return {
         "run": run,
         "overlap": _overlap_json(measured),
         "data": measured.title,
         "part": measured.part,
-        "images": evaluation.images,
         "skipped": measured.skipped,
-        "metric": evaluation.metric,
-        "score": evaluation.score,
-        "loss": evaluation.loss,
         "metrics": dict(measured.metrics),
         "baseline": measured.baseline.to_dict(),
         task_named(measured.task).outputs: rows,
-        **evaluation.figures(),
+        **result_figures(measured.evaluation),
     }
 
 
 def _overlap_json(measured: RunEvaluation) -> dict[str, Any] | None:
+    from zoo_core.tasks.chosen import result_figures
+
     overlap = measured.overlap
     if overlap is None:
         return None
     others = overlap.others
-    figures = others and {
-        "images": others.images,
-        "metric": others.metric,
-        "score": others.score,
-        "loss": others.loss,
-        **others.figures(),
-    }
+    figures = others and result_figures(others)
     return {"train": overlap.train, "val": overlap.val, "others": figures}

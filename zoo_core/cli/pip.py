@@ -14,8 +14,10 @@ import click
 
 from zoo_core.discovery import CORE, normalised
 from zoo_core.errors import UsageError, ZooError, printable, shown
+from zoo_core.installing import distribution_in
 from zoo_core.paths import cache_dir, write_text
 from zoo_core.registry import first_party
+from zoo_core.registry.entries import EXTRAS
 
 NOTHING = "<0"
 """No version is that small."""
@@ -51,8 +53,11 @@ def run_pip(verb: str, argument: str, *, yes: bool) -> None:
 
 
 def named_in(argument: str) -> str:
-    """The distribution that an argument of pip names: a requirement, or the last part of a path or
-    an address."""
+    """The distribution that an argument of pip names: that of a package's folder, of a requirement,
+    or by the last part of a path or an address."""
+    folder = argument if Path(argument).is_dir() else re.sub(rf"{EXTRAS}$", "", argument)
+    if (name := distribution_in(Path(folder))) is not None:
+        return normalised(name)
     last = argument.partition(" @ ")[0].rpartition("/")[2]
     found = re.match(r"[a-z0-9]+([-_.][a-z]\w*)*", last, re.IGNORECASE | re.ASCII)
     return normalised(found[0]) if found else ""

@@ -57,6 +57,8 @@ plugin.add_command(update_index)
 def check(distribution: str | None, page: Path | None, fast: bool, as_json: bool) -> None:
     """Check an installed plugin, or all of them, against the contract.
 
+    DIST is the name of its distribution, or the folder of its source.
+
     Each failure says the fault, its place, and the way to mend it. The exit code is 1 if there is
     one. Failures that a plugin declares in EXPECTED_FAILURES, with a reason, are shown and do not
     count.
@@ -89,18 +91,19 @@ def check(distribution: str | None, page: Path | None, fast: bool, as_json: bool
 def _plugins(distribution: str | None) -> list[InstalledPlugin]:
     """The plugins of a distribution, or all; of those that two entry points name, the first. Raises
     UsageError for a distribution that is not installed."""
-    from zoo_core.discovery import normalised
     from zoo_core.installed import installed_plugins
+    from zoo_core.installing import distribution_named
 
-    installed = installed_plugins()
-    wanted = [
-        one for one in installed if distribution is None or normalised(one.distribution) == normalised(distribution)
-    ]
-    if not wanted and distribution is not None:
-        names = sorted({one.distribution for one in installed})
-        raise UsageError(
-            f"no plugin '{printable(distribution)}' is installed.{did_you_mean(distribution, names)} `zoo plugins` shows all."
-        )
+    wanted = installed_plugins()
+    if distribution is not None:
+        names = sorted({one.distribution for one in wanted})
+        found = distribution_named(distribution, names)
+        if found is None:
+            raise UsageError(
+                f"no plugin '{printable(distribution)}' is installed.{did_you_mean(distribution, names)} "
+                "`zoo plugins` shows all."
+            )
+        wanted = [one for one in wanted if one.distribution == found]
     return [*{one.value: one for one in reversed(wanted)}.values()][::-1]
 
 

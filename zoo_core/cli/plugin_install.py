@@ -44,14 +44,15 @@ def install(plugin: str, yes: bool) -> None:
 def uninstall(name: str, yes: bool) -> None:
     """Uninstall a plugin from this environment, with pip.
 
-    The command is shown, and runs when you agree.
+    NAME is its distribution, or the folder of its source. The command is shown, and runs when you
+    agree.
 
     \b
     zoo plugin uninstall zoo-lora
     """
-    from zoo_core.discovery import normalised
+    from zoo_core.installing import distribution_named
 
-    found = next((one for one in _versions() if normalised(one) == normalised(name)), None)
+    found = distribution_named(name, _versions())
     if found is None:
         raise UsageError(
             f"no plugin '{shown(name)}' is installed.{did_you_mean(name[:80], _versions())} `zoo plugins` shows all."

@@ -111,7 +111,7 @@ class TrainingScreen:
         from zoo_core.tasks import task_named
 
         self.epochs = job.plan.epochs
-        self.metric = task_named(job.source.task).metric
+        self.metric = task_named(job.source.task).metric if job.metric is None else job.metric.shown
         if self.screen is not None:
             show_job(self.screen, job)
 
@@ -228,14 +228,15 @@ def _parameters(job: Job, total: int) -> str:
 
 def _show_result(screen: Console, result: Result) -> None:
     from zoo_core.tasks import task_named
+    from zoo_core.tasks.chosen import result_figures
 
     part = {"val": "validation", "test": "test"}.get(result.part, result.part)
     run = shown(_argument(result.directory))
     task = task_named(result.task)
-    line = task.summary(result.evaluation, f"on the {part} images")
+    line = task.headline(result.evaluation, f"on the {part} images")
     screen.print(f"\n[bold]{line}[/bold].")
     screen.print(result.ending, markup=False)
-    figures = result.evaluation.figures()
+    figures = result_figures(result.evaluation)
     for sentence in task.baseline_sentences(figures, result.baseline):
         screen.print(sentence, markup=False)
     if not task.beats(figures, result.baseline):

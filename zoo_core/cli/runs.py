@@ -11,7 +11,7 @@ import click
 
 from zoo_core.cli.common import json_option, print_columns, print_json, warn
 from zoo_core.csv_rows import csv_writer
-from zoo_core.wording import percent, short_seconds
+from zoo_core.wording import short_seconds
 
 if TYPE_CHECKING:
     from zoo_core.runs.summary import RunSummary
@@ -114,16 +114,18 @@ def diff(first: Path, second: Path, as_json: bool) -> None:
 def _cells(run: RunSummary) -> list[str]:
     from zoo_core.tasks import task_named
 
+    own = {} if run.metric is None else {"metric": run.metric, "higher_is_better": run.higher_is_better}
+    metric = task_named(run.task).metric_of(own)
     if run.score is None or run.metric is None:
         score, seconds = f"epoch {run.epochs} of {run.planned_epochs}", "-"
     else:
         spent = run.seconds or 0.0
-        score = task_named(run.task).metric.text(run.score)
+        score = metric.text(run.score)
         seconds = short_seconds(spent) if spent < 10 else f"{spent:.0f}"
-    low_high = "-" if run.interval is None else " to ".join(percent(share) for share in run.interval)
+    low_high = "-" if run.interval is None else metric.interval_text(run.interval)
     constant = "-"
     if run.baseline is not None and run.metric is not None:
-        constant = task_named(run.task).metric.text(run.baseline)
+        constant = metric.text(run.baseline)
     images = "-" if run.images is None else str(run.images)
     facts = [run.directory, run.backbone, run.head, run.strategy, run.weights, run.data]
     return [*facts, score, low_high, constant, images, seconds, run.created[:10]]

@@ -17,6 +17,7 @@ from zoo_core.cli.common import (
     progress_of,
     shown,
     table,
+    tell,
     tell_left_out,
 )
 from zoo_core.cli.options import Command, given_settings, options_of
@@ -62,7 +63,7 @@ def similar(
     from zoo_core.tasks import task_named
 
     with progress_of("looking at the images") as scanning, progress_of("computing features") as watch:
-        found = find_similar(model, photo, config, catalog, top=top, scanning=scanning, watch=watch)
+        found = find_similar(model, photo, config, catalog, top=top, scanning=scanning, watch=watch, message=tell)
     tell_left_out(found.source)
     if as_json:
         print_json(

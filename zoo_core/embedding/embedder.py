@@ -77,12 +77,15 @@ class Embedder:
         """The names of the features in the cache: see `prefix_keys`."""
         return prefix_keys(self.model, self.preprocessing, identity_of(self.backbone), self.device)
 
-    def table(self, source: Source, watch: Watch | None = None) -> FeatureTable:
+    def table(
+        self, source: Source, watch: Watch | None = None, message: Callable[[str], None] = lambda text: None
+    ) -> FeatureTable:
         """The table of a data set's features. Those that no cache has are computed and cached.
 
-        `watch` is told (views done, views). Raises UsageError where they do not fit into the
-        budget, DataError for images that changed since they were scanned, and TrainingError for
-        features that are no finite numbers or that the number type cannot hold.
+        `watch` is told (views done, views), and `message` hears of a wait. Raises UsageError where
+        they do not fit into the budget, DataError for images that changed since they were scanned,
+        and TrainingError for features that are no finite numbers or that the number type cannot
+        hold.
         """
         views, workers = self.config.views or 1, self.config.workers or default_workers()
         augment = self._augment(source, views)
@@ -93,6 +96,7 @@ class Embedder:
             dtype=self.config.cache_dtype,
             device=self.device,
             workers=workers,
+            message=message,
         )
         features.keys = exact.keys = self.keys
         batches = [Batches(part, self.preprocessing, 1, workers, augment) for part in source.parts.values()]

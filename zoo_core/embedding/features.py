@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,13 @@ def table_of(
     *,
     scanning: Watch | None = None,
     watch: Watch | None = None,
+    message: Callable[[str], None] = lambda text: None,
 ) -> FeatureTable:
-    """`features` with the settings of a config."""
+    """`features` with the settings of a config; `message` hears of a wait."""
     if not config.views:
         raise UsageError(f"views must be a whole number of at least 1, got {config.views}.")
     embedder = open_embedder(name, config, at, catalog)
-    return embedder.table(open_source(config, catalog, scanning), watch)
+    return embedder.table(open_source(config, catalog, scanning), watch, message)
 
 
 def open_source(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:

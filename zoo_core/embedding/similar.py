@@ -5,6 +5,7 @@ Shapes: N images, F features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,16 +75,18 @@ def similar(
     top: int = 5,
     scanning: Watch | None = None,
     watch: Watch | None = None,
+    message: Callable[[str], None] = lambda text: None,
 ) -> Similar:
     """Find the `top` images of `config.data` that are most similar to a photo.
 
-    Similarity is the cosine of the angle between pooled features, u.v / (|u| |v|). Raises as
+    Similarity is the cosine of the angle between pooled features, u.v / (|u| |v|). `message` hears
+    of a wait for another run. Raises as
     `zoo_core.features` does, and DataError for a photo that cannot be read or that is alone.
     """
     open_image(photo)  # raises before any work is done
     embedder = open_embedder(name, config, POOLED, catalog)
     with (
-        embedder.table(open_source(config, catalog, scanning), watch) as table,
+        embedder.table(open_source(config, catalog, scanning), watch, message) as table,
         embedder.table(open_images([photo])) as own,
     ):
         (digest,) = own.digests

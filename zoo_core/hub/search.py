@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from zoo_core.builtin import zoo_metrics
 from zoo_core.errors import HubError, printable
 from zoo_core.hub.bundle import LIBRARY
 from zoo_core.hubclient.client import attempt, guarded_api, offline
 from zoo_core.spec_checks import REPO_PATTERN
 from zoo_core.tasks import ALL
+from zoo_core.tasks.chosen import metric_named
 
-METRICS = {task.metric.name: task.metric for task in ALL.values()}
-MOST = 1e9  # an R2 below that is no result
+METRICS = {
+    **{spec.name: metric_named(spec.name) for spec in zoo_metrics() if spec.name != "top"},
+    **{task.metric.name: task.metric for task in ALL.values()},
+}
+MOST = 1e9  # an R2 below that, or an error above it, is no result
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Found:
     task: str | None
     accuracy: float | None
     metric: str | None
-    """The name of its score: accuracy, mean_average_precision or r2."""
+    """The name of its score: accuracy, mean_average_precision, r2, or one of zoo's other
+    metrics."""
     score: float | None
     downloads: int | None
 
@@ -91,4 +97,5 @@ def _score(card: dict[str, Any]) -> tuple[str | None, float | None]:
         return None, None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     lowest = -MOST if name == "r2" else 0  # worse than the mean of the targets is below 0
-    return (name, float(value)) if is_number and lowest <= value <= 1 else (None, None)
+    highest = 1 if METRICS[name].higher_is_better else MOST
+    return (name, float(value)) if is_number and lowest <= value <= highest else (None, None)

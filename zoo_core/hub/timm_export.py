@@ -16,7 +16,7 @@ from zoo_core.specs import HEAD, resolve
 from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
 from zoo_core.weights.beside import CROP_MODES
-from zoo_core.weights_specs import Preprocessing
+from zoo_core.weights_specs import Preprocessing, TimmTwin
 
 FILE = "timm.safetensors"
 LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:logreg")
@@ -67,10 +67,6 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
     tensors = read_tensors(run.weights_path)
     base = {key: tensor for key, tensor in tensors.items() if not key.startswith(f"{HEAD}.")}
     weight, bias = tensors[f"{HEAD}.output.weight"], tensors[f"{HEAD}.output.bias"]
-    if twin.export is not None:
-        translated: dict[str, Tensor] = resolve(twin.export)(base, weight, bias)
-    else:
-        translated = {**base, f"{twin.classifier}.weight": weight, f"{twin.classifier}.bias": bias}
     preprocessing = facts.preprocessing
     config = {
         "architecture": twin.architecture,
@@ -87,4 +83,12 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
             "num_classes": len(facts.classes),
         },
     }
-    return TimmExport(translated, config)
+    return TimmExport(tensors_for_timm(twin, base, weight, bias), config)
+
+
+def tensors_for_timm(twin: TimmTwin, base: dict[str, Tensor], weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    """The tensors of a base and of a linear layer (K, C), (K) under timm's keys."""
+    if twin.export is None:
+        return {**base, f"{twin.classifier}.weight": weight, f"{twin.classifier}.bias": bias}
+    translated: dict[str, Tensor] = resolve(twin.export)(base, weight, bias)
+    return translated

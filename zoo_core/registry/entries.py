@@ -63,7 +63,7 @@ class Release:
     version: str
     """Empty in an index of the first shape, which had no versions."""
     install: str
-    """`./plugins/NAME` in zoo's source, a requirement, or an https address."""
+    """`./plugins/FOLDER` in zoo's source, a requirement, or an https address."""
     sha256: str | None
     """Of the file behind an https address."""
     zoo: str
@@ -183,10 +183,10 @@ def _release(value: object, distribution: str) -> Release:
 
 
 def _install(value: object, distribution: str) -> str:
-    """A folder of that name, a requirement of that name, or an https address; nothing else."""
+    """A folder of zoo's source, a requirement of that name, or an https address; nothing else."""
     text = _text(value, 500)
     name = re.escape(distribution)
-    forms = (rf"\./plugins/{name}", rf"{name}( ?{COMPARISON}(, ?{COMPARISON})*)?", ADDRESS.pattern)
+    forms = (r"\./plugins/[a-z0-9][a-z0-9._-]*", rf"{name}( ?{COMPARISON}(, ?{COMPARISON})*)?", ADDRESS.pattern)
     if not any(re.fullmatch(form, text, re.ASCII) for form in forms):
         ways = "its own name with a version, or an https address"
         raise ValueError(f"{distribution} cannot be installed from {brief(text)}, only from {ways}")

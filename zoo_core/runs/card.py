@@ -39,6 +39,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         install=_install(sorted({CORE, facts.backbone.distribution, facts.head.distribution})),
         distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
         task=task,
+        headline=_headline(task, result),
         baseline=_baseline_text(task, result),
         ending=_ending_text(task, facts, result),
         rows=rows[:MAX_ROWS],
@@ -97,6 +98,16 @@ def _lr_text(facts: RunFacts, result: Mapping[str, Any]) -> str:
     return f"{result['lr']:.2g} ({way})" if result.get("lr") else way
 
 
+def _headline(task: Task[Any], result: Mapping[str, Any]) -> str | None:
+    """The score by the metric that was chosen, None where that is the task's own."""
+    metric, interval = task.metric_of(result), result.get("score_interval")
+    if metric == task.metric:
+        return None
+    beside = f", 95 % interval {metric.interval_text(interval)}" if interval else ""
+    title = metric.title[:1].upper() + metric.title[1:]
+    return f"{title}, the figure that counted: **{metric.text(task.score_of(result))}**{beside}."
+
+
 def _baseline_text(task: Task[Any], result: Mapping[str, Any]) -> str | None:
     """The baseline and whether the result beats it, None for a result that was written without one."""
     if "baseline" not in result:
@@ -114,7 +125,7 @@ def _ending_text(task: Task[Any], facts: RunFacts, result: Mapping[str, Any]) ->
         planned=sum(phase["epochs"] for phase in facts.plan["phases"]),
         rises_since=result.get("loss_rises_since"),
         rule=facts.config.best_epoch,
-        task=task,
+        metric=task.metric_of(result),
     )
 
 

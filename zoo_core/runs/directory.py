@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, ZooError, reason_of
 from zoo_core.paths import MAX_JSON_BYTES, MAX_METRICS_BYTES, MAX_METRICS_LINES, json_text, user_path, write_text
-from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts, parse_result
+from zoo_core.runs.results import parse_result
+from zoo_core.runs.schema import FORMAT, RunFacts, parse_facts
 from zoo_core.tasks import ALL
 from zoo_core.wording import quoted
 

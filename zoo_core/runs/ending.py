@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import BestEpoch
-from zoo_core.tasks.task import Task
+from zoo_core.tasks.metrics import Metric
 
 
 def loss_rises_since(epochs: Sequence[EpochReport]) -> int | None:
@@ -16,30 +15,31 @@ def loss_rises_since(epochs: Sequence[EpochReport]) -> int | None:
     return lowest.epoch if epochs[-1].val_loss > lowest.val_loss else None
 
 
-def rule_in_words(rule: BestEpoch, task: Task[Any]) -> str:
-    """The rule by which the best epoch is chosen; `steady` is the highest score where no standard
+def rule_in_words(rule: BestEpoch, metric: Metric) -> str:
+    """The rule by which the best epoch is chosen; `steady` is the best score where no standard
     error is known."""
-    if rule == "steady" and task.standard_error(0.5, 1):
-        return f"the latest whose {task.metric.title} is within one standard error of the highest"
-    return f"the one with the highest {task.metric.title}"
+    if rule == "steady" and metric.standard_error(0.5, 1):
+        return f"the latest whose {metric.title} is within one standard error of the highest"
+    return f"the one with the {'highest' if metric.higher_is_better else 'lowest'} {metric.title}"
 
 
-def no_improvement(rule: BestEpoch, score: str, *, highest: int | None, rises_since: int | None) -> str:
+def no_improvement(rule: BestEpoch, metric: Metric, *, highest: int | None, rises_since: int | None) -> str:
     """The reason why patience was lost: `highest` counts the score alone, `steady` the validation
-    loss too. Without the epoch with the highest score the loss alone is named."""
+    loss too. Without the epoch with the best score the loss alone is named."""
     counts_loss = rule == "steady" and rises_since is not None
     of_loss = f"validation loss has risen since epoch {rises_since}" if counts_loss else None
-    of_score = None if highest is None else f"no {score} was higher than that of epoch {highest}"
+    better = "higher" if metric.higher_is_better else "lower"
+    of_score = None if highest is None else f"no {metric.title} was {better} than that of epoch {highest}"
     return ", and ".join(filter(None, (of_loss, of_score))) or "nothing improved"
 
 
 def ending_in_words(
-    *, best: int, last: int, planned: int, rises_since: int | None, rule: BestEpoch, task: Task[Any]
+    *, best: int, last: int, planned: int, rises_since: int | None, rule: BestEpoch, metric: Metric
 ) -> str:
     """Two sentences: the reason of an early stop, then the best epoch and its rule."""
-    chosen = f"Best epoch {best}: {rule_in_words(rule, task)}." if last > 1 else f"Best epoch {best}, the only one."
+    chosen = f"Best epoch {best}: {rule_in_words(rule, metric)}." if last > 1 else f"Best epoch {best}, the only one."
     if last == planned:
         return chosen
     highest = best if rule == "highest" else None
-    reason = no_improvement(rule, task.metric.title, highest=highest, rises_since=rises_since)
+    reason = no_improvement(rule, metric, highest=highest, rises_since=rises_since)
     return f"{reason[0].upper()}{reason[1:]}; stopped after epoch {last} of {planned}. {chosen}"

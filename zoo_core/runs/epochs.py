@@ -20,10 +20,5 @@ class EpochReport:
     metric: str
     seconds: float
 
-    @property
-    def rank(self) -> tuple[float, float]:
-        """The higher, the better: the metric's score first, then the loss."""
-        return self.val_score, -self.val_loss
-
     def to_dict(self) -> dict[str, Any]:
         return {"event": "epoch", **asdict(self)}

@@ -16,7 +16,6 @@ from zoo_core.model.design import StartFacts
 from zoo_core.settings import RULES_BEFORE, Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TASKS, TaskName
-from zoo_core.tasks import task_named
 from zoo_core.version import RESUMES
 from zoo_core.weights_specs import Preprocessing
 
@@ -171,41 +170,6 @@ def parse_facts(data: object, where: str) -> RunFacts:
 def _config(data: Mapping[str, Any]) -> FinetuneConfig:
     """The config of a run, of version 1 too, which names no rule for the best epoch."""
     return FinetuneConfig.from_dict({**RULES_BEFORE, **data})
-
-
-def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
-    """Check the result line of a run's metrics. Raises ZooError that names the file and the misfit."""
-    try:
-        task = task_named(facts.task)
-        figures = task.parse_figures(line, len(facts.classes))
-        _check_score(line, task.metric.name, figures[task.metric.name])
-        return {
-            **line,
-            **figures,
-            "part": as_text(line["part"]),
-            "images": as_count(line["images"]),
-            "best_epoch": as_count(line["best_epoch"]),
-            **{name: as_count(line[name]) for name in ("last_epoch", "loss_rises_since") if line.get(name) is not None},
-            "lr": None if line.get("lr") is None else as_number(line["lr"]),  # older runs have none
-            **({"baseline": _baseline(line["baseline"])} if "baseline" in line else {}),  # older runs have none
-        }
-    except KeyError as error:
-        raise ZooError(f"the result in {where} has no {brief(error.args[0])}.") from error
-    except (TypeError, ValueError) as error:
-        raise ZooError(f"the result in {where} is not one of a run: {printable(str(error))}") from error
-
-
-def _check_score(line: Mapping[str, Any], metric: str, figure: Any) -> None:
-    """Raise TypeError unless the score is the task's own; results of zoo 0.1 name none."""
-    if line.get("metric", metric) != metric:
-        raise TypeError(f"{brief(line['metric'])} is not the metric {metric}")
-    if as_number(line.get("score", figure)) != figure:
-        raise TypeError(f"the score is {brief(line['score'])} and the {metric} {brief(figure)}")
-
-
-def _baseline(value: object) -> dict[str, float]:
-    data = as_mapping(value)
-    return {"score": as_number(data["score"])} | ({"rmse": as_number(data["rmse"])} if "rmse" in data else {})
 
 
 def _task(value: object) -> TaskName:

@@ -39,9 +39,10 @@ class RunSummary:
     """Finished epochs."""
     planned_epochs: int
     metric: str | None = None
+    higher_is_better: bool = True
     score: float | None = None
     interval: tuple[float, float] | None = None
-    """The 95 % interval of the score, of a task that has one."""
+    """The 95 % interval of the score, where it was recorded."""
     images: int | None = None
     """The number of images that the score was measured on."""
     baseline: float | None = None
@@ -50,6 +51,11 @@ class RunSummary:
     @property
     def finished(self) -> bool:
         return self.score is not None
+
+    def rank(self) -> float:
+        """The best has the smallest."""
+        score = self.score or 0.0
+        return -score if self.higher_is_better else score
 
 
 def find_runs(folder: Path) -> tuple[list[RunSummary], list[str]]:
@@ -82,7 +88,7 @@ def summarise(directory: Path) -> RunSummary:
     lines = read_metrics(directory) if file_of(directory, METRICS).is_file() else []
     result = _result(directory, facts)
     metric, score = score_of(result) if result else (None, None)
-    interval = result.get("interval")
+    interval = result.get("score_interval") or result.get("interval")  # of older runs
     return RunSummary(
         directory=str(directory),
         created=facts.created,
@@ -99,6 +105,7 @@ def summarise(directory: Path) -> RunSummary:
         epochs=sum(line.get("event") == "epoch" for line in lines),
         planned_epochs=sum(phase["epochs"] for phase in facts.plan["phases"]),
         metric=metric,
+        higher_is_better=result.get("higher_is_better", True),
         score=score,
         interval=None if interval is None else (interval[0], interval[1]),
         images=result.get("images"),
@@ -158,9 +165,9 @@ def is_on(run: RunSummary, data: str) -> bool:
 
 
 def best_runs(runs: list[RunSummary], count: int, *, of_one_place: bool = False) -> tuple[list[RunSummary], list[str]]:
-    """The finished runs with the highest scores, and a line for each reason why these scores do not
+    """The finished runs with the best scores, and a line for each reason why these scores do not
     compare. `of_one_place` says that all were chosen by the place of their data."""
-    finished = sorted((run for run in runs if run.score is not None), key=lambda run: -(run.score or 0.0))[:count]
+    finished = sorted((run for run in runs if run.score is not None), key=RunSummary.rank)[:count]
     doubts = []
     metrics = sorted({run.metric or "" for run in finished})
     if len(metrics) > 1:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from zoo_core.errors import UsageError, brief
 from zoo_core.settings import words
-from zoo_core.settings.fields import Auto, DataInMemory, by_field_name, check_settings, setting
+from zoo_core.settings.fields import Auto, DataInMemory, check_settings, setting
 from zoo_core.settings.needs import Need
+from zoo_core.settings.plain import PlainData
 from zoo_core.settings.words import CACHE, COMPUTING, DATA, MOST_USED, OPTIMISATION, REGULARISATION
 from zoo_core.spec_checks import MAX_SIZE
 
-IN_MEMORY = "in-memory data"
-"""The `data` in the config of a run whose images a program handed over: no path leads there."""
 MAX_SEED = 2**32 - 1  # the largest that numpy takes
 MAX_EPOCHS = 10_000  # each is a line of 250 bytes in the metrics, of which zoo reads 16 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
+class FinetuneConfig(PlainData):
     """The settings of one fine-tune (docs/settings.md). Raises UsageError that names a wrong one.
 
     A setting at "auto" or None is decided before the training: `zoo_core.training.defaults`.
@@ -155,6 +151,13 @@ class FinetuneConfig:
         at_most=1,
         needs=(Need.STEPS,),
     )
+    metric: str = setting(
+        "auto",
+        group=OPTIMISATION,
+        help="Figure that counts: it chooses the best epoch, ends a training early, orders runs and heads the result "
+        "(`zoo list metrics`).",
+        chosen="accuracy; mean average precision for labels, R2 for numbers",
+    )
     best_epoch: words.BestEpoch = setting(
         "steady",
         group=OPTIMISATION,
@@ -274,25 +277,3 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-
-    @property
-    def data_text(self) -> str:
-        """`data` as a text; of data in memory a title."""
-        return self.data if isinstance(self.data, str) else IN_MEMORY
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, from which `from_dict` makes an equal config; data in memory: a title."""
-        return asdict(replace(self, data=self.data_text))
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> FinetuneConfig:
-        """Read the data of `to_dict` or of a config file: names of fields, or spellings of options.
-
-        Raises UsageError for an unknown setting, a missing one and a wrong value.
-        """
-        values = by_field_name(cls, data)
-        if "backbone" not in values:
-            raise UsageError("a config needs the setting 'backbone'. `zoo list` shows all backbones.")
-        if not isinstance(values.get("data", ""), str):
-            raise UsageError(f"data must be a text, got {brief(values['data'])}.")
-        return cls(**values)

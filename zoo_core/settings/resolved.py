@@ -12,7 +12,7 @@ from zoo_core.weights_specs import Fit
 
 LrSearch = Literal["", "range test", "trials"]
 """The search by which a training finds its learning rate; none where the rate is given."""
-LEFT_OPEN = ("task", "size", "fit", "views", "micro_batch", "device", "workers", "out", "patience", "lr")
+LEFT_OPEN = ("task", "metric", "size", "fit", "views", "micro_batch", "device", "workers", "out", "patience", "lr")
 """Settings that the config of a run leaves open as its user did: each follows anew from the data,
 the weights, the plan, the batch size or the machine; `lr` where it is searched for, and `patience`
 where none was asked for. All others are filled in, so that a later zoo with other rules repeats the

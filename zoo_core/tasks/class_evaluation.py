@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_core.tasks.metrics import ACCURACY, Counts, wilson
+from zoo_core.tasks.chosen import Headline, Score
+from zoo_core.tasks.metrics import ACCURACY, Counts, FloatArray, Interval, f1, known_figures, precision, recall, wilson
 
 MAX_MATRIX = 1000
 """The classes up to which the whole matrix is written and drawn: 3 MB of JSON, of the 8 MiB that
@@ -20,7 +21,7 @@ MAX_CONFUSIONS = 1000  # pairs of classes that are named where the matrix is not
 
 
 @dataclass(frozen=True, eq=False)
-class ClassEvaluation:
+class ClassEvaluation(Headline):
     """`counts[m]` images of class `true[m]` were predicted as `predicted[m]` (M); a pair of classes
     stands once."""
 
@@ -31,6 +32,8 @@ class ClassEvaluation:
     loss: float
     answers: Counts | None = None
     """The predicted class of each image (N), in their order; None where only counts are known."""
+    chosen: Score | None = None
+    own_metric = ACCURACY
 
     @classmethod
     def of(
@@ -55,12 +58,12 @@ class ClassEvaluation:
         return replace(whole, answers=np.concatenate(answers) if len(answers) == len(parts) else None)
 
     @property
-    def metric(self) -> str:
-        return ACCURACY.name
+    def own_score(self) -> float:
+        return self.accuracy
 
     @property
-    def score(self) -> float:
-        return self.accuracy
+    def own_interval(self) -> Interval:
+        return self.interval
 
     @property
     def images(self) -> int:
@@ -75,7 +78,7 @@ class ClassEvaluation:
         return self.correct / self.images
 
     @property
-    def interval(self) -> tuple[float, float]:
+    def interval(self) -> Interval:
         """The 95 % confidence interval of the accuracy."""
         return wilson(self.correct, self.images)
 
@@ -88,6 +91,30 @@ class ClassEvaluation:
     def positives(self) -> Counts:
         """The images of each class (K)."""
         return self._by_class(np.ones(len(self.true), dtype=bool))
+
+    @property
+    def answered(self) -> Counts:
+        """The images that each class was answered for (K)."""
+        return np.bincount(self.predicted, self.counts, minlength=self.num_classes).astype(np.int64)
+
+    @property
+    def precisions(self) -> FloatArray:
+        """The share of each class's answers that are right (K); NaN for one that was never
+        answered."""
+        each: FloatArray = precision(self.found, self.answered - self.found)
+        return each
+
+    @property
+    def recalls(self) -> FloatArray:
+        """The share of each class's images that were found (K); NaN for one without images."""
+        each: FloatArray = recall(self.found, self.positives - self.found)
+        return each
+
+    @property
+    def f1s(self) -> FloatArray:
+        """F1 of each class (K); NaN for one that neither occurs nor was answered."""
+        occurs = self.positives + self.answered > 0
+        return np.where(occurs, f1(self.found, self.answered - self.found, self.positives - self.found), np.nan)
 
     @property
     def confusion(self) -> Counts:
@@ -108,12 +135,24 @@ class ClassEvaluation:
             "correct": self.correct,
             "accuracy": self.accuracy,
             "interval": list(self.interval),
+            "balanced_accuracy": float(np.nanmean(self.recalls)),
+            "macro_f1": float(np.nanmean(self.f1s)),
+            "precisions": known_figures(self.precisions),
+            "recalls": known_figures(self.recalls),
+            "f1s": known_figures(self.f1s),
             **({"confusion": self.confusion.tolist()} if self.num_classes <= MAX_MATRIX else self._of_many()),
         }
 
     def by_output(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        rows = zip(names, self.found.tolist(), self.positives.tolist(), strict=True)
-        return [{"class": name, "found": found, "images": images} for name, found, images in rows]
+        columns = {
+            "class": names,
+            "found": self.found.tolist(),
+            "images": self.positives.tolist(),
+            "precision": known_figures(self.precisions),
+            "recall": known_figures(self.recalls),
+            "f1": known_figures(self.f1s),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _of_many(self) -> dict[str, Any]:
         """In place of the matrix: its diagonal, the sums of its rows, and its largest other cells."""

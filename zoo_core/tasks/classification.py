@@ -5,7 +5,6 @@ Shapes: B batch, N images, K classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +14,16 @@ import numpy as np
 from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.json_checks import as_count, as_list, as_number
 from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
-from zoo_core.tasks.metrics import ACCURACY, Baseline
+from zoo_core.tasks.metrics import ACCURACY, Baseline, FloatArray
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
-from zoo_core.tasks.task import Answers, BoolArray, Task, same_length
+from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, parsed_lists, same_length
 
 if TYPE_CHECKING:  # listing runs needs a task's words, and not torch
     from torch import Tensor, nn
 
 MAX_COUNTED = 20  # classes whose counts fit into the cells of the picture
+FIGURES = ("precisions", "recalls", "f1s")
+"""The figures of each class in a result, which runs before zoo 0.3 lack."""
 
 
 class Classification(Task[ClassEvaluation]):
@@ -36,17 +37,11 @@ class Classification(Task[ClassEvaluation]):
     picture = "confusion.png"
     caption = "Confusion matrix"
     card_opening = "An image classifier for"
-    card_columns = ("class", "found", "images")
+    card_columns = ("class", "found", "images", "precision", "recall", "F1")
     card_limits = (
         "The model knows only the classes above and answers with one of them for any image. The accuracy holds for "
         "images like\nthose it was measured on."
     )
-
-    def standard_error(self, score: float, images: int) -> float:
-        """That of a proportion (Agresti and Coull, 1998): two right and two wrong answers are
-        added, so that it is not 0 where all are right."""
-        share = (score * images + 2) / (images + 4)
-        return math.sqrt(share * (1 - share) / (images + 4))
 
     def answered(self, evaluation: ClassEvaluation) -> Targets | None:
         return evaluation.answers
@@ -69,6 +64,10 @@ class Classification(Task[ClassEvaluation]):
     def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
         """The accuracy of the training images' most frequent class, given to every image."""
         return Baseline(float((targets == np.bincount(train_targets).argmax()).mean()))
+
+    def constant(self, train_targets: Targets, num_outputs: int) -> FloatArray:
+        """The share of each class."""
+        return np.bincount(train_targets, minlength=num_outputs) / len(train_targets)
 
     def values(self, outputs_NK: Tensor) -> Tensor:
         return outputs_NK.softmax(1)
@@ -149,10 +148,13 @@ class Classification(Task[ClassEvaluation]):
         return f"Accuracy {where}: {self.metric.text(evaluation.score)} ({counted})"
 
     def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
-        """With a word where the accuracy is above the baseline, which lies within its interval."""
+        """With a word where the score is better than the baseline, which lies within its
+        interval."""
         sentences = super().baseline_sentences(figures, baseline)
-        if self.beats(figures, baseline) and figures["interval"][0] <= baseline.score:
-            sentences.append("The baseline lies within the accuracy's interval: more images may show no difference.")
+        interval = figures.get("score_interval") or figures.get("interval")
+        if interval and self.beats(figures, baseline) and interval[0] <= baseline.score <= interval[1]:
+            title = self.metric_of(figures).title
+            sentences.append(f"The baseline lies within the {title}'s interval: more images may show no difference.")
         return sentences
 
     def answer_text(self, value: float) -> str:
@@ -162,9 +164,9 @@ class Classification(Task[ClassEvaluation]):
         return names[int(target)]
 
     def screen_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """With the share of the class's images that were found, its recall."""
-        share = f"{100 * row['found'] / row['images']:.1f} %" if row["images"] else "-"
-        return {**super().screen_row(row), "share": share}
+        """Precision and recall in percent."""
+        shares = {name: _percent(row[name]) for name in ("precision", "recall")}
+        return {**super().screen_row(row), **shares}
 
     def card_result(self, result: Mapping[str, Any]) -> str:
         low, high = result["interval"]
@@ -177,10 +179,12 @@ class Classification(Task[ClassEvaluation]):
     def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
         matrix = result["confusion"]
         if matrix is None:
-            counts = list(zip(result["found"], result["positives"], strict=True))
+            found, images = result["found"], result["positives"]
         else:
-            counts = [(row[index], sum(row)) for index, row in enumerate(matrix)]
-        return [(name, str(found), str(images)) for name, (found, images) in zip(names, counts, strict=True)]
+            found, images = [row[index] for index, row in enumerate(matrix)], list(map(sum, matrix))
+        of_each = [result.get(name, [None] * len(names)) for name in FIGURES]  # older runs have none
+        columns = (map(str, found), map(str, images), *(map(figure_text, figures) for figures in of_each))
+        return list(zip(names, *columns, strict=True))
 
     def draw(self, target: Path, evaluation: ClassEvaluation, names: Sequence[str]) -> None:
         """The confusion matrix, a row a true class: white is none of its images, dark blue all.
@@ -218,8 +222,13 @@ class Classification(Task[ClassEvaluation]):
             "correct": as_count(line["correct"]),
             "accuracy": as_number(line["accuracy"]),
             "interval": [as_number(low), as_number(high)],
+            **parsed_lists(line, [name for name in FIGURES if name in line], num_outputs),
             **(_parsed_matrix(line["confusion"], num_outputs) if few else _parsed_counts(line, num_outputs)),
         }
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _parsed_matrix(value: object, num_classes: int) -> dict[str, Any]:

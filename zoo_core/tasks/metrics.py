@@ -19,7 +19,11 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Metric:
-    """The score of a task: `name` in JSON, `title` in text, `short` above columns, `unit` at axes."""
+    """A score as it is shown: `name` in JSON, `title` in text, `short` above columns, `unit` at
+    axes.
+
+    `at_most` is a number that no score exceeds.
+    """
 
     name: str
     title: str
@@ -27,25 +31,55 @@ class Metric:
     unit: str
     factor: float
     decimals: int
+    higher_is_better: bool = True
+    is_proportion: bool = False
+    """Whether it is the share of the images that have some property."""
+    at_most: float = math.inf
 
     def text(self, score: float) -> str:
         """A score as people write it: 91.3 % or 0.871."""
         shown = f"{self.factor * score:.{self.decimals}f}"
         return f"{shown} %" if self.unit == "%" else shown
 
+    def interval_text(self, interval: tuple[float, float]) -> str:
+        """An interval of the score: 89.0 to 93.1 %."""
+        low, high = interval
+        return f"{self.text(low).removesuffix(' %')} to {self.text(high)}"
 
-ACCURACY = Metric("accuracy", "accuracy", "accuracy", unit="%", factor=100, decimals=1)
+    def gain(self, score: float) -> float:
+        """A number that is higher for a better score."""
+        return score if self.higher_is_better else -score
+
+    def standard_error(self, score: float, images: int) -> float:
+        """The standard error of a proportion (Agresti and Coull, 1998), 0 for every other metric:
+        two right and two wrong answers are added, so that it is not 0 where all are right."""
+        if not self.is_proportion:
+            return 0.0
+        share = (score * images + 2) / (images + 4)
+        return math.sqrt(share * (1 - share) / (images + 4))
+
+
+ACCURACY = Metric("accuracy", "accuracy", "accuracy", unit="%", factor=100, decimals=1, is_proportion=True, at_most=1.0)
+Interval = tuple[float, float]
 
 
 class Evaluation(Protocol):
-    """The figures of a model on a set of images. `loss` is their mean; a high score is good."""
+    """The figures of a model on a set of images. `loss` is their mean."""
+
+    @property
+    def shown(self) -> Metric:
+        """The metric that counts: the one that was chosen, or the task's own."""
 
     @property
     def metric(self) -> str:
-        """The name of the score."""
+        """Its name."""
 
     @property
     def score(self) -> float: ...
+
+    @property
+    def score_interval(self) -> Interval | None:
+        """The 95 % interval of the score, None where there are too many images for a bootstrap."""
 
     @property
     def images(self) -> int: ...
@@ -79,6 +113,11 @@ def wilson(correct: float, total: int, z: float = 1.959964) -> tuple[float, floa
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def known_figures(figures_K: FloatArray) -> list[float | None]:
+    """Figures for JSON, None where there is none."""
+    return [None if math.isnan(figure) else figure for figure in figures_K.tolist()]
+
+
 def average_precision(scores_N: FloatArray, true_N: npt.NDArray[np.bool_]) -> float:
     """The precision at every threshold, weighted by the recall it adds; NaN when nothing is true.
 
@@ -106,14 +145,30 @@ def resampled_precisions(scores_N: FloatArray, true_N: npt.NDArray[np.bool_], we
     return np.where(total > 0, summed / np.where(total > 0, total, 1), np.nan)
 
 
-def balanced_accuracy(options: object, *, answers: FloatArray, targets: npt.NDArray[np.int64]) -> float:
-    """The mean over the classes that occur of the share of their images whose most probable class
-    is the true one (Brodersen et al. 2010, The Balanced Accuracy and Its Posterior Distribution).
+def area_under_roc(scores_N: FloatArray, true_N: npt.NDArray[np.bool_]) -> float:
+    """The area under the ROC curve: the share of pairs of a true and another image of which the
+    true one has the higher score (Mann and Whitney, 1947); equal scores count half.
 
-    `answers` (N, K) are probabilities, `targets` (N) class indices.
+    NaN where there is no such pair.
     """
-    right_N = answers.argmax(1) == targets
-    return float(np.mean([right_N[targets == label].mean() for label in np.unique(targets)]))
+    positives = int(true_N.sum())
+    pairs = positives * (len(true_N) - positives)
+    if not pairs:
+        return math.nan
+    _, places_N, counts = np.unique(scores_N, return_inverse=True, return_counts=True)
+    mean_ranks = np.cumsum(counts) - (counts - 1) / 2  # of equal scores
+    return float((mean_ranks[places_N][true_N].sum() - positives * (positives + 1) / 2) / pairs)
+
+
+def precision(hits: Any, false_alarms: Any) -> Any:
+    """The share of the answers that are right, numbers or arrays; NaN where nothing was
+    answered."""
+    return np.where(hits + false_alarms > 0, hits / np.maximum(hits + false_alarms, 1), np.nan)
+
+
+def recall(hits: Any, misses: Any) -> Any:
+    """The share of the true ones that are found, numbers or arrays; NaN where nothing was true."""
+    return np.where(hits + misses > 0, hits / np.maximum(hits + misses, 1), np.nan)
 
 
 def f1(hits: Any, false_alarms: Any, misses: Any) -> Any:

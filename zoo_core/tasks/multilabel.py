@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo_core.errors import printable, shown
-from zoo_core.json_checks import as_list, as_number, as_text
-from zoo_core.tasks.label_evaluation import MEAN_AVERAGE_PRECISION, THRESHOLD, LabelEvaluation
+from zoo_core.json_checks import as_number, as_text
+from zoo_core.tasks.chosen import own_interval_text
+from zoo_core.tasks.label_evaluation import MEAN_AVERAGE_PRECISION, LabelEvaluation
 from zoo_core.tasks.metrics import Baseline, FloatArray, resampled_precisions
+from zoo_core.tasks.scores import THRESHOLD
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
-from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, same_length
+from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, parsed_lists
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 MAX_BARS = 1000  # more are narrower than a pixel, and each is an object of its own
 SEPARATOR = "|"  # between the labels of a table's cell
 LABEL_VALUES = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
+FIGURES = ("precisions", "recalls")
+"""Figures of each label in a result, which runs before zoo 0.3 lack."""
 
 
 class Multilabel(Task[LabelEvaluation]):
@@ -36,7 +40,7 @@ class Multilabel(Task[LabelEvaluation]):
     picture = "precisions.png"
     caption = "Average precision of each label"
     card_opening = "A model that gives images"
-    card_columns = ("label", "images", "average precision", "F1")
+    card_columns = ("label", "images", "average precision", "precision", "recall", "F1")
     card_limits = "The model knows only the labels above. The figures hold for images like those it was measured on."
 
     def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
@@ -64,6 +68,11 @@ class Multilabel(Task[LabelEvaluation]):
         known = np.isfinite(precisions_BK).sum(1)
         means: FloatArray = np.nan_to_num(precisions_BK).sum(1) / np.maximum(known, 1)
         return means
+
+    def constant(self, train_targets: Targets, num_outputs: int) -> FloatArray:
+        """The share of the images that have each label."""
+        share: FloatArray = (train_targets > 0.5).mean(0)
+        return share
 
     def values(self, outputs_NK: Tensor) -> Tensor:
         return outputs_NK.sigmoid()
@@ -158,8 +167,9 @@ class Multilabel(Task[LabelEvaluation]):
 
     def summary(self, evaluation: LabelEvaluation, where: str) -> str:
         f1s = f"F1 at 0.5: micro {evaluation.micro_f1:.3f}, macro {evaluation.macro_f1:.3f}"
-        score = self.metric.text(evaluation.score)
-        return f"Mean average precision {where}: {score} ({evaluation.images} images; {f1s})"
+        score = self.metric.text(evaluation.own_score)
+        beside = own_interval_text(evaluation)
+        return f"Mean average precision {where}: {score} ({evaluation.images} images; {beside}{f1s})"
 
     def answer_text(self, value: float) -> str:
         return f"{100 * value:.1f} %"
@@ -176,14 +186,15 @@ class Multilabel(Task[LabelEvaluation]):
         )
 
     def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
-        columns = (result["positives"], result["average_precisions"], result["f1s"])
+        of_each = [result.get(name, [None] * len(names)) for name in FIGURES]
+        columns = (result["positives"], result["average_precisions"], *of_each, result["f1s"])
         return [(name, *map(figure_text, figures)) for name, *figures in zip(names, *columns, strict=True)]
 
     def draw(self, target: Path, evaluation: LabelEvaluation, names: Sequence[str]) -> None:
         """A bar for each label's average precision, the best at the top."""
         from zoo_core.drawing import MAX_LABELLED, Figure, axis_names, save_figure
 
-        precisions = np.nan_to_num(evaluation.precisions)
+        precisions = np.nan_to_num(evaluation.average_precisions)
         order = np.argsort(precisions, kind="stable")
         height = min(14.0, max(2.5, 0.3 * len(names) + 1.5))  # inches
         figure = Figure(figsize=(6, height), layout="constrained")
@@ -192,7 +203,7 @@ class Multilabel(Task[LabelEvaluation]):
             axes.barh(range(len(names)), precisions[order], color="tab:blue")
         else:
             axes.fill_betweenx(range(len(names)), precisions[order], color="tab:blue")
-        title = f"Mean average precision {100 * evaluation.score:.1f} %"
+        title = f"Mean average precision {100 * evaluation.own_score:.1f} %"
         axes.set(xlim=(0, 1), xlabel="average precision", title=title)
         axes.set_yticks([])
         if len(names) <= MAX_LABELLED:
@@ -200,11 +211,8 @@ class Multilabel(Task[LabelEvaluation]):
         save_figure(figure, target)
 
     def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
-        lists = {
-            name: [None if one is None else as_number(one) for one in as_list(line[name])]
-            for name in ("positives", "average_precisions", "f1s")
-        }
-        same_length(lists, num_outputs)
+        there = [name for name in FIGURES if name in line]
+        lists = parsed_lists(line, ("positives", "average_precisions", "f1s", *there), num_outputs)
         shares = {name: as_number(line[name]) for name in ("mean_average_precision", "micro_f1", "macro_f1")}
         return {
             "metric": as_text(line["metric"]),

@@ -6,9 +6,10 @@ Shapes: B batch, N images, K outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,8 @@ from zoo_core.catalog import Catalog, Choice
 from zoo_core.errors import UsageError
 from zoo_core.specs import HeadSpec, TaskName
 from zoo_core.tasks import task_named
-from zoo_core.tasks.metrics import Evaluation
+from zoo_core.tasks.chosen import ChosenMetric
+from zoo_core.tasks.metrics import Baseline, Evaluation, Metric
 from zoo_core.tasks.targets import Targets
 from zoo_core.tasks.task import Answers, Task
 
@@ -29,6 +31,13 @@ class Objective:
 
     task: Task[Any]
     head: nn.Module
+    chosen: ChosenMetric | None = None
+    """The metric by which evaluations are scored, None for the task's own."""
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that counts."""
+        return self.task.metric if self.chosen is None else self.chosen.shown
 
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """The mean loss of a batch: the head's own, if it has a method `loss`, or the task's."""
@@ -41,13 +50,24 @@ class Objective:
         """The figures of a set of images, from outputs and targets on the CPU."""
         device = next((parameter.device for parameter in self.head.parameters()), outputs_NK.device)
         loss = self.loss(outputs_NK.to(device), targets.to(device)).item()
-        evaluation: Evaluation = self.task.evaluate(outputs_NK, targets, loss)
-        return evaluation
+        evaluation: Any = self.task.evaluate(outputs_NK, targets, loss)
+        if self.chosen is not None:
+            answers_NK = self.task.values(outputs_NK.double()).numpy()
+            evaluation = replace(evaluation, chosen=self.chosen.score(answers_NK, targets.numpy()))
+        measured: Evaluation = evaluation
+        return measured
+
+    def baseline(self, train_targets: Targets, targets: Targets, num_outputs: int) -> Baseline:
+        """The score on `targets` of the best constant answer, found in the training targets."""
+        if self.chosen is None:
+            return self.task.baseline(train_targets, targets)
+        answer_K = self.task.constant(train_targets, num_outputs)
+        return Baseline(self.chosen.compute(np.tile(answer_K, (len(targets), 1)), targets))
 
     def partial(self, outputs_BK: Tensor, targets: Tensor) -> Partial:
         """The share of a batch in an evaluation: its own evaluation, or outputs and targets where
         all are needed."""
-        if self.task.is_joined(outputs_BK.shape[1]):
+        if self.chosen is None and self.task.is_joined(outputs_BK.shape[1]):
             return self.measure(outputs_BK, targets)
         return outputs_BK, targets
 
@@ -74,12 +94,14 @@ def own_loss(head: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
     return next((part.loss for part in (head, *head.children()) if hasattr(part, "loss")), None)  # type: ignore[return-value]
 
 
-def objective_for(name: TaskName, head: nn.Module, targets: Targets | None = None) -> Objective:
+def objective_for(
+    name: TaskName, head: nn.Module, targets: Targets | None = None, chosen: ChosenMetric | None = None
+) -> Objective:
     """The objective of a head. `targets` are those of the training part: they set the units."""
     task = task_named(name)
     if targets is not None:
         task.fit_units(head, targets)
-    return Objective(task, head)
+    return Objective(task, head, chosen)
 
 
 def check_task(name: TaskName, head: Choice[HeadSpec], catalog: Catalog, *, label_smoothing: float) -> None:

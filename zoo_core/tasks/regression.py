@@ -8,17 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo_core.errors import DataError, printable, shown
-from zoo_core.json_checks import as_list, as_number, as_text
+from zoo_core.json_checks import as_number, as_text
 from zoo_core.tasks import metrics
-from zoo_core.tasks.metrics import Baseline, FloatArray, Metric
+from zoo_core.tasks.chosen import Headline, Score, bootstrap, own_interval_text
+from zoo_core.tasks.metrics import Baseline, FloatArray, Interval, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
-from zoo_core.tasks.task import Answers, Task, figure_text, same_length
+from zoo_core.tasks.task import Answers, Task, figure_text, parsed_lists
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,25 +29,27 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 9  # scatter plots in the picture
 LARGEST = float(np.finfo(np.float32).max)
-R2 = Metric("r2", "R2", "R2", unit="R2", factor=1, decimals=3)
+R2 = Metric("r2", "R2", "R2", unit="R2", factor=1, decimals=3, at_most=1.0)
 
 
 @dataclass(frozen=True, eq=False)
-class NumberEvaluation:
+class NumberEvaluation(Headline):
     """Predicted and true numbers, (N, K) each, in the targets' units."""
 
     predicted: FloatArray
     true: FloatArray
     loss: float
+    chosen: Score | None = None
+    own_metric = R2
 
     @property
-    def metric(self) -> str:
-        return R2.name
-
-    @property
-    def score(self) -> float:
+    def own_score(self) -> float:
         """The mean R2 of the columns, so that no column's unit decides which epoch is the best."""
         return float(self.r2.mean())
+
+    @cached_property
+    def own_interval(self) -> Interval | None:
+        return bootstrap(lambda *pair: float(metrics.r2(*pair).mean()), self.predicted, self.true)
 
     @property
     def images(self) -> int:
@@ -67,7 +71,7 @@ class NumberEvaluation:
         return {
             "rmse": overall_rmse(self.rmse),
             "mae": float(self.mae.mean()),
-            "r2": self.score,
+            "r2": self.own_score,
             "rmses": self.rmse.tolist(),
             "maes": self.mae.tolist(),
             "r2s": self.r2.tolist(),
@@ -123,6 +127,11 @@ class Regression(Task[NumberEvaluation]):
     def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
         means: FloatArray = metrics.resampled_r2(answers_NK, targets_NK, weights_BN).mean(1)
         return means
+
+    def constant(self, train_targets: Targets, num_outputs: int) -> FloatArray:
+        """The mean of each column."""
+        mean: FloatArray = train_targets.astype(np.float64).mean(0)
+        return mean
 
     def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:
         """By R2; of targets that do not vary R2 says nothing, and RMSE decides."""
@@ -207,7 +216,8 @@ class Regression(Task[NumberEvaluation]):
     def summary(self, evaluation: NumberEvaluation, where: str) -> str:
         figures = evaluation.figures()
         errors = f"RMSE {figures['rmse']:.4g}, MAE {figures['mae']:.4g}"
-        return f"R2 {where}: {self.metric.text(evaluation.score)} ({evaluation.images} images; {errors})"
+        beside = own_interval_text(evaluation)
+        return f"R2 {where}: {self.metric.text(evaluation.own_score)} ({evaluation.images} images; {beside}{errors})"
 
     def answer_text(self, value: float) -> str:
         return f"{value:.6g}"
@@ -244,11 +254,7 @@ class Regression(Task[NumberEvaluation]):
         save_figure(figure, target)
 
     def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
-        lists = {
-            name: [None if one is None else as_number(one) for one in as_list(line[name])]
-            for name in ("rmses", "maes", "r2s")
-        }
-        same_length(lists, num_outputs)
+        lists = parsed_lists(line, ("rmses", "maes", "r2s"), num_outputs)
         means = {name: as_number(line[name]) for name in ("rmse", "mae", "r2")}
         return {
             "metric": as_text(line["metric"]),

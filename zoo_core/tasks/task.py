@@ -6,7 +6,7 @@ Shapes: B batch, N images, K outputs (classes, labels or numbers).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo_core.errors import DataError, printable
+from zoo_core.json_checks import as_list, as_number
 from zoo_core.specs import TaskName
+from zoo_core.tasks.chosen import metric_named, score_text
 from zoo_core.tasks.metrics import Baseline, Evaluation, FloatArray, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets
 
@@ -38,6 +40,7 @@ class Task(ABC, Generic[E]):
     outputs: ClassVar[str]
     answer: ClassVar[str]
     metric: ClassVar[Metric]
+    """The metric that counts where none was chosen."""
     single_label: ClassVar[bool] = False
     answers_with_all: ClassVar[bool] = False
     """Whether the answer for an image has every output, as numbers have."""
@@ -82,6 +85,10 @@ class Task(ABC, Generic[E]):
     def baseline(self, train_targets: Targets, targets: Targets) -> Baseline:
         """The score on `targets` of the best constant answer, found in the training targets."""
 
+    @abstractmethod
+    def constant(self, train_targets: Targets, num_outputs: int) -> FloatArray:
+        """The answer (K) that fits the training targets best, whatever the image."""
+
     def values(self, outputs_NK: Tensor) -> Tensor:
         """The answers (N, K) in outputs: probabilities of classes or labels, or numbers."""
         return outputs_NK
@@ -106,10 +113,6 @@ class Task(ABC, Generic[E]):
         """The scores (B) in B resamples, in which image n stands `weights_BN[b, n]` times, of tasks
         with several answers an image."""
         raise NotImplementedError
-
-    def standard_error(self, score: float, images: int) -> float:
-        """The standard error of a score on so many images, 0 where no formula gives it."""
-        return 0.0
 
     def finish_head(self, head: nn.Module, num_outputs: int) -> nn.Module:
         """A new head with the layers that the task puts behind it."""
@@ -189,7 +192,25 @@ class Task(ABC, Generic[E]):
 
     @abstractmethod
     def summary(self, evaluation: E, where: str) -> str:
-        """One line for a screen: the score, the number of images and the figures beside it."""
+        """One line for a screen: the task's own score, the number of images and the figures beside
+        it."""
+
+    def headline(self, evaluation: E, where: str) -> str:
+        """The summary, and before it the score by the metric that was chosen, if one was."""
+        own = self.summary(evaluation, where)
+        return own if evaluation.shown == self.metric else f"{score_text(evaluation, where)}. {own}"
+
+    def metric_of(self, figures: Mapping[str, Any]) -> Metric:
+        """The metric that counts in a result; results of zoo 0.1, and figures alone, name none."""
+        name = figures.get("metric", self.metric.name)
+        if name == self.metric.name:
+            return self.metric
+        return metric_named(name, higher_is_better=figures.get("higher_is_better", True))
+
+    def score_of(self, figures: Mapping[str, Any]) -> float:
+        """The score in a result, by the metric that counts."""
+        score: float = figures["score"] if "score" in figures else figures[self.metric.name]
+        return score
 
     @abstractmethod
     def answer_text(self, value: float) -> str:
@@ -225,16 +246,17 @@ class Task(ABC, Generic[E]):
 
     def beats(self, figures: Mapping[str, Any], baseline: Baseline) -> bool:
         """Whether the figures of an evaluation are better than the baseline's."""
-        better: bool = figures[self.metric.name] > baseline.score
-        return better
+        metric = self.metric_of(figures)
+        return metric.gain(self.score_of(figures)) > metric.gain(baseline.score)
 
     def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
         """The baseline in words, and a warning where the figures do not beat it."""
         rmse = "" if baseline.rmse is None else f", RMSE {baseline.rmse:.4g}"
-        score = f"{self.metric.short} {self.metric.text(baseline.score)}{rmse}"
+        metric = self.metric_of(figures)
+        score = f"{metric.short} {metric.text(baseline.score)}{rmse}"
         sentences = [f"Baseline: {score} ({self.constant_answer} for every image)."]
         if not self.beats(figures, baseline):
-            own = f"{self.metric.short} {self.metric.text(figures[self.metric.name])}"
+            own = f"{metric.short} {metric.text(self.score_of(figures))}"
             sentences.append(
                 f"The model does not beat its baseline: with {own} it is no better than an answer that never looks at "
                 "the image."
@@ -245,6 +267,16 @@ class Task(ABC, Generic[E]):
 def figure_text(figure: float | None) -> str:
     """A figure in a table, to four digits; "-" where there is none."""
     return "-" if figure is None else f"{figure:.4g}"
+
+
+def parsed_lists(line: Mapping[str, Any], names: Iterable[str], length: int) -> dict[str, list[float | None]]:
+    """The lists in a result that have a figure, or None, for each output.
+
+    Raises KeyError or TypeError.
+    """
+    lists = {name: [None if one is None else as_number(one) for one in as_list(line[name])] for name in names}
+    same_length(lists, length)
+    return lists
 
 
 def same_length(lists: Mapping[str, Sequence[object]], length: int) -> None:

@@ -34,6 +34,8 @@ from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, FitChoice, ResolvedSettings, TaskChoice
 from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, resolve
 from zoo_core.streaming.open import open_streaming_dataset
+from zoo_core.tasks import task_named
+from zoo_core.tasks.chosen import ChosenMetric, chosen_metric
 from zoo_core.tasks.objective import check_loss, check_task
 from zoo_core.training.autotune import autotune
 from zoo_core.training.defaults import FEW_EPOCHS
@@ -72,6 +74,8 @@ class Job:
     shapes: dict[SplitPoint, tuple[int, ...]]
     caching: Caching
     merge: Merge | None
+    metric: ChosenMetric | None
+    """The metric that somebody chose to count, None: the task's own."""
     device: torch.device
     world: World = field(default_factory=World)
 
@@ -137,6 +141,7 @@ def prepare(
     if not isinstance(config.data, str):
         config = replace(config, data=source.title)
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
+    metric = chosen_metric(config.metric, source.task, task_named(source.task).metric, catalog)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
     source = arranged(source, config, split_kind)
     if config.strategy != "auto":  # a wrong one ends before a download
@@ -184,6 +189,7 @@ def prepare(
         shapes=resolved.shapes,
         caching=resolved.caching,
         merge=merge,
+        metric=metric,
         device=device,
         world=world,
     )

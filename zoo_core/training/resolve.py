@@ -22,6 +22,7 @@ from zoo_core.model.shapes import stage_shapes
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
 from zoo_core.settings.needs import Need, idle
 from zoo_core.specs import BackboneSpec, FreezeSpec
+from zoo_core.tasks import task_named
 from zoo_core.training.defaults import (
     USUAL_LR,
     default_augment,
@@ -83,6 +84,7 @@ def resolve_settings(
         decided("augment", default_augment(source.parts["train"], preprocessing))
     epochs = decided("epochs", default_epochs(strategy_name, backbone, images, preprocessing))
     decided("task", (source.task, "the data has targets of this kind"))
+    decided("metric", (task_named(source.task).metric.name.replace("_", "-"), f"it is the usual one for {source.task}"))
     decided("size", (preprocessing.size, "the initial weights expect it"))
     decided("fit", (preprocessing.fit, "the initial weights expect it"))
     decided("device", default_device(device))

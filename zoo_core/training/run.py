@@ -30,6 +30,7 @@ from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
+from zoo_core.tasks.chosen import result_figures
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.training.callback import Callback
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
@@ -199,7 +200,9 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
         directory=writer.directory,
         trained=history,
         evaluation=evaluation,
-        baseline=task.baseline(job.source.parts["train"].targets, job.source.parts[part].targets),
+        baseline=trainer.objective.baseline(
+            job.source.parts["train"].targets, job.source.parts[part].targets, len(job.source.classes)
+        ),
         part=part,
         num_computed=trainer.planner.num_computed,
         task=task.name,
@@ -209,7 +212,7 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
             planned=job.plan.epochs,
             rises_since=loss_rises_since(history.epochs),
             rule=job.config.best_epoch,
-            task=task,
+            metric=evaluation.shown,
         ),
     )
     if trainer.planner.world.is_main:
@@ -241,7 +244,7 @@ def _draw(directory: Path, result: Result, names: Sequence[str], message: Callab
     with optional_picture(directory / CURVES, message):
         from zoo_core.runs.plots import plot_curves  # matplotlib waits until there is something to draw
 
-        plot_curves(directory / CURVES, history.epochs, history.best, task.metric)
+        plot_curves(directory / CURVES, history.epochs, history.best, result.evaluation.shown)
     with optional_picture(directory / task.picture, message):
         task.draw(directory / task.picture, result.evaluation, names)
 
@@ -282,19 +285,14 @@ class _Recording:
 
 def result_line(result: Result) -> dict[str, object]:
     """The last line of a run's metrics."""
-    evaluation = result.evaluation
     return {
         "event": "result",
         "part": result.part,
-        "images": evaluation.images,
-        "metric": evaluation.metric,
-        "score": evaluation.score,
-        "loss": evaluation.loss,
         "baseline": result.baseline.to_dict(),
         "best_epoch": result.trained.best,
         "last_epoch": result.trained.epochs[-1].epoch,
         "loss_rises_since": loss_rises_since(result.trained.epochs),
         "lr": result.trained.lr,
         "seconds": sum(report.seconds for report in result.trained.epochs),
-        **evaluation.figures(),
+        **result_figures(result.evaluation),
     }

@@ -34,7 +34,7 @@ def make_trainer(
         plan=job.plan,
         config=job.settings,
         planner=planner,
-        objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets),
+        objective=objective_for(job.source.task, job.model.head, job.source.parts["train"].targets, job.metric),
         callback=callback,
         stop_request=stop_request,
         save=save,

@@ -91,7 +91,7 @@ class Trainer:
             micro_batch=self.config.micro_batch if self.config.micro_batch < self.config.batch_size else None,
             lr=None if self.config.lr_search else self.config.lr,
             ema=self._ema,
-            metric=self.objective.task.metric.name,
+            metric=self.objective.metric,
             noise=self._noise if self.config.best_epoch == "steady" else None,
         )
         self.evaluator = Evaluator(self.objective, self.planner.device, world, self.stop_request)
@@ -247,7 +247,7 @@ class Trainer:
 
     def _noise(self, score: float) -> float:
         """The standard error of a validation score."""
-        return self.objective.task.standard_error(score, len(self.planner.val.part))
+        return self.objective.metric.standard_error(score, len(self.planner.val.part))
 
     def _save_or_stop(self) -> None:
         """Save if that is due, and obey a stop request: save, then raise Interrupted. Ranks do as they last agreed."""

@@ -17,6 +17,7 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.runs.ending import loss_rises_since, no_improvement
 from zoo_core.runs.epochs import EpochReport
+from zoo_core.tasks.metrics import Metric
 from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.checkpoint_checks import check_optimizer, check_tensors
 from zoo_core.training.regularisers import Ema
@@ -36,7 +37,6 @@ POSITION = {"epoch": int, "step": int, "loss_sum": float, "seconds": float}
 REPORT = {field.name: {"int": int, "float": float, "str": str}[str(field.type)] for field in fields(EpochReport)}
 MAX_LR = 1e4  # a hundred times the largest that can be asked for
 MAX_COUNT = 2**31
-MAX_SCORE = 1.0  # of answers that are all right, by the metric of each task
 
 
 @dataclass
@@ -54,8 +54,8 @@ class TrainerState:
     lr: float | None
     """The highest learning rate of the head, None until a search has found it."""
     ema: Ema | None
-    metric: str
-    """The name of the score by which the best epoch is chosen."""
+    metric: Metric
+    """The metric by which the best epoch is chosen."""
     noise: Callable[[float], float] | None = None
     """The standard error of a validation score, within which the latest epoch is the best; None:
     the best is the one with the highest score."""
@@ -92,17 +92,19 @@ class TrainerState:
         these CART keeps the simplest tree; zoo keeps the latest epoch, whose rates have fallen
         furthest, by its own measurements (benchmarks/README.md, "Defaults").
         """
-        highest = self.highest
+        highest, gain = self.highest, self.metric.gain
         noise = self.noise(highest.val_score) if self.noise else 0.0
         if not noise:
             return highest
-        near = (one for one in self.history if one.val_score >= highest.val_score - noise)
+        near = (one for one in self.history if gain(one.val_score) >= gain(highest.val_score) - noise)
         return max(near, key=lambda report: report.epoch)
 
     @property
     def highest(self) -> EpochReport:
-        """The epoch with the highest score, the first of those that are equal."""
-        return max(self.history, key=lambda report: (*report.rank, -report.epoch))
+        """The epoch with the best score; of equal ones the one with the lowest loss, then the
+        first."""
+        gain = self.metric.gain
+        return max(self.history, key=lambda report: (gain(report.val_score), -report.val_loss, -report.epoch))
 
     @property
     def improved_at(self) -> int:
@@ -126,7 +128,7 @@ class TrainerState:
         """The reason why a phase that was to end after the epoch `end` ends now."""
         reason = no_improvement(
             "highest" if self.noise is None else "steady",
-            self.metric.replace("_", " "),
+            self.metric,
             highest=self.highest.epoch,
             rises_since=loss_rises_since(self.history),
         )
@@ -228,7 +230,7 @@ class TrainerState:
         if not ordered or bool(epoch) > bool(done):
             raise ValueError(f"its history does not lead to epoch {epoch}")
         for report in history:
-            if report.metric != self.metric or report.val_score > MAX_SCORE:
+            if report.metric != self.metric.name or report.val_score > self.metric.at_most:
                 raise ValueError(f"{report.metric!r:.80} of {report.val_score:g} is no score of epoch {report.epoch}")
 
     def _check_surroundings(self, processes: int, cached: str) -> None:

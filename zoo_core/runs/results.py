@@ -1,0 +1,59 @@
+"""The result of a run, as the last line of its metrics holds it: checked plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo_core.errors import ZooError, brief, printable
+from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
+from zoo_core.runs.schema import RunFacts
+from zoo_core.tasks import task_named
+
+
+def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
+    """Check the result line of a run's metrics. Raises ZooError that names the file and the
+    misfit."""
+    try:
+        task = task_named(facts.task)
+        figures = task.parse_figures(line, len(facts.classes))
+        if facts.config.metric == "auto" or "metric" not in line:
+            _check_score(line, task.metric.name, figures[task.metric.name])
+        return {
+            **line,
+            **figures,
+            "part": as_text(line["part"]),
+            "images": as_count(line["images"]),
+            "best_epoch": as_count(line["best_epoch"]),
+            **{name: as_count(line[name]) for name in ("last_epoch", "loss_rises_since") if line.get(name) is not None},
+            **({"metric": as_text(line["metric"])} if "metric" in line else {}),
+            **({"score": as_number(line["score"])} if "score" in line else {}),
+            "higher_is_better": line.get("higher_is_better") is not False,  # older runs do not say so
+            "score_interval": _interval(line.get("score_interval")),
+            "lr": None if line.get("lr") is None else as_number(line["lr"]),  # older runs have none
+            **({"baseline": _baseline(line["baseline"])} if "baseline" in line else {}),  # older runs have none
+        }
+    except KeyError as error:
+        raise ZooError(f"the result in {where} has no {brief(error.args[0])}.") from error
+    except (TypeError, ValueError) as error:
+        raise ZooError(f"the result in {where} is not one of a run: {printable(str(error))}") from error
+
+
+def _check_score(line: Mapping[str, Any], metric: str, figure: Any) -> None:
+    """Raise TypeError unless the score is the task's own; results of zoo 0.1 name none."""
+    if line.get("metric", metric) != metric:
+        raise TypeError(f"{brief(line['metric'])} is not the metric {metric}")
+    if as_number(line.get("score", figure)) != figure:
+        raise TypeError(f"the score is {brief(line['score'])} and the {metric} {brief(figure)}")
+
+
+def _interval(value: object) -> list[float] | None:
+    if value is None:
+        return None
+    low, high = as_list(value)
+    return [as_number(low), as_number(high)]
+
+
+def _baseline(value: object) -> dict[str, float]:
+    data = as_mapping(value)
+    return {"score": as_number(data["score"])} | ({"rmse": as_number(data["rmse"])} if "rmse" in data else {})

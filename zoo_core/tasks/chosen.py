@@ -1,0 +1,208 @@
+"""The metric that counts in a run: the task's own, or one of the catalog that somebody chose.
+
+It chooses the best epoch, orders runs and heads every result, with a 95 % interval.
+
+Shapes: N images, K outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo_core.catalog import Catalog, Choice, attributing_errors, open_catalog, owner_of
+from zoo_core.discovery import CORE
+from zoo_core.errors import PluginError, UsageError, ZooError, brief
+from zoo_core.result_specs import MetricSpec
+from zoo_core.specs import TaskName, resolve
+from zoo_core.tasks.metrics import Evaluation, FloatArray, Interval, Metric, wilson
+
+Targets = npt.NDArray[Any]
+Compute = Callable[[FloatArray, Targets], float]
+RESAMPLES = 400  # the ends of an interval then move by some 5 % of its width with another seed
+FEWEST_RESAMPLES = 100  # of fewer, the ends are too uncertain to be shown
+MOST_NUMBERS = 60_000_000
+"""Answers in all resamples together, which take some 5 s; more make an interval narrow anyway."""
+PER_OUTPUT = 1000  # answers whose time the call for a class or label takes, however few images there are
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenMetric:
+    """A metric of the catalog at work: how it is shown, and the function that computes it."""
+
+    shown: Metric
+    compute: Compute
+
+    def score(self, answers_NK: FloatArray, targets: Targets) -> Score:
+        """The score of answers. Raises PluginError, which names the metric's distribution."""
+        return Score(self.shown, self.compute(answers_NK, targets), self.compute, answers_NK, targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A score by a chosen metric, with the answers and targets from which its interval follows."""
+
+    metric: Metric
+    value: float
+    compute: Compute
+    answers_NK: FloatArray
+    targets: Targets
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """Wilson's for a proportion, else that of a bootstrap."""
+        if self.metric.is_proportion:
+            return wilson(self.value * len(self.targets), len(self.targets))
+        return bootstrap(self.compute, self.answers_NK, self.targets)
+
+
+class Headline:
+    """The score of an evaluation: that of the chosen metric, or the task's own."""
+
+    chosen: Score | None
+    own_metric: Metric
+
+    @property
+    def own_score(self) -> float:
+        raise NotImplementedError
+
+    @property
+    def own_interval(self) -> Interval | None:
+        raise NotImplementedError
+
+    @property
+    def shown(self) -> Metric:
+        return self.own_metric if self.chosen is None else self.chosen.metric
+
+    @property
+    def metric(self) -> str:
+        return self.shown.name
+
+    @property
+    def score(self) -> float:
+        return self.own_score if self.chosen is None else self.chosen.value
+
+    @property
+    def score_interval(self) -> Interval | None:
+        return self.own_interval if self.chosen is None else self.chosen.interval
+
+
+def chosen_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> ChosenMetric | None:
+    """The metric that a setting names ("NAME" or "NAME:options"), None where it is the task's
+    `own`.
+
+    Raises UsageError for one that is unknown or of another task.
+    """
+    if text == "auto":
+        return None
+    choice = catalog.metric(text)
+    check_measures(choice, task)
+    is_own = choice.entry.distribution == CORE and choice.spec.name == own.name.replace("_", "-")
+    return None if is_own else ChosenMetric(shown_as(choice), partial(measured, choice))
+
+
+def shown_as(choice: Choice[MetricSpec]) -> Metric:
+    """How a metric of the catalog is shown; its name is the text by which it is chosen."""
+    spec = choice.spec
+    title = spec.title or spec.name.replace("-", " ")
+    for option, value in vars(choice.options).items():
+        title = title.replace(f"{{{option}}}", str(value))
+    return Metric(
+        name=str(choice),
+        title=title,
+        short=title,
+        unit="%" if spec.percent else title,
+        factor=100 if spec.percent else 1,
+        decimals=1 if spec.percent else 3,
+        higher_is_better=spec.higher_is_better,
+        is_proportion=spec.is_proportion,
+    )
+
+
+@cache
+def metric_named(name: str, higher_is_better: bool = True) -> Metric:
+    """How the metric of a result is shown, also where the plugin that brought it is not here."""
+    try:
+        return shown_as(open_catalog(with_plugins=False).metric(name))
+    except ZooError:
+        return Metric(name, name, name, unit=name, factor=1, decimals=3, higher_is_better=higher_is_better)
+
+
+def score_text(evaluation: Evaluation, where: str) -> str:
+    """The score of an evaluation in words, with its interval."""
+    metric, interval = evaluation.shown, evaluation.score_interval
+    beside = "" if interval is None else f"; 95 % interval {metric.interval_text(interval)}"
+    title = metric.title[:1].upper() + metric.title[1:]
+    return f"{title} {where}: {metric.text(evaluation.score)} ({evaluation.images} images{beside})"
+
+
+def own_interval_text(evaluation: Headline) -> str:
+    """The interval of a score by the task's own metric, as one of the figures beside it."""
+    interval = evaluation.own_interval if evaluation.chosen is None else None
+    return "" if interval is None else f"95 % interval {evaluation.own_metric.interval_text(interval)}; "
+
+
+def result_figures(evaluation: Evaluation) -> dict[str, Any]:
+    """The score of an evaluation and every figure beside it, as JSON has them."""
+    interval = evaluation.score_interval
+    return {
+        "images": evaluation.images,
+        "metric": evaluation.metric,
+        "higher_is_better": evaluation.shown.higher_is_better,
+        "score": evaluation.score,
+        "score_interval": None if interval is None else list(interval),
+        "loss": evaluation.loss,
+        **evaluation.figures(),
+    }
+
+
+def check_measures(metric: Choice[MetricSpec], task: TaskName) -> None:
+    """Raise UsageError for a metric that cannot measure a task."""
+    if task not in metric.spec.tasks:
+        raise UsageError(
+            f"the metric '{metric.spec.name}' is for {' and '.join(metric.spec.tasks)}, and this run is for {task}. "
+            "`zoo list metrics` shows all."
+        )
+
+
+def measured(metric: Choice[MetricSpec], answers_NK: FloatArray, targets: Targets) -> float:
+    """The figure of a metric, which gets copies of answers and targets.
+
+    Raises PluginError, which names its distribution, where it gives no finite number.
+    """
+    with attributing_errors(metric.entry):
+        compute = resolve(metric.spec.compute)
+        figure: Any = compute(metric.options, answers=answers_NK.copy(), targets=targets.copy())
+        number = float(figure)
+    if not math.isfinite(number):
+        raise PluginError(f"{owner_of(metric.entry)} gives {brief(figure)} for {len(answers_NK)} images.")
+    return number
+
+
+def bootstrap(compute: Compute, answers_NK: FloatArray, targets: Targets, seed: int = 0) -> Interval | None:
+    """The 95 % percentile interval of a figure over resamples of the images (Efron, 1979).
+
+    Resamples for which the metric has no figure are left out. None with too many images for at
+    least 100 resamples, and where most of them have none.
+    """
+    images, outputs = answers_NK.shape
+    count = min(RESAMPLES, MOST_NUMBERS // (outputs * (images + PER_OUTPUT)))
+    if count < FEWEST_RESAMPLES:
+        return None
+    generator, figures = np.random.default_rng(seed), []
+    for _ in range(count):
+        drawn = generator.integers(len(targets), size=len(targets))
+        try:
+            figures.append(compute(answers_NK[drawn], targets[drawn]))
+        except PluginError:  # such as a class that is missing
+            continue
+    if 2 * len(figures) < count:
+        return None
+    low, high = np.percentile(figures, [2.5, 97.5])
+    return float(low), float(high)
