@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo_core.errors import printable, shown
-from zoo_core.json_checks import as_number, as_text
+from zoo_core.json_checks import as_number, as_text, parsed_lists
 from zoo_core.tasks.chosen import own_interval_text
 from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities, thresholds_sentence
 from zoo_core.tasks.label_evaluation import MEAN_AVERAGE_PRECISION, LabelEvaluation
 from zoo_core.tasks.metrics import Baseline, FloatArray, resampled_precisions
 from zoo_core.tasks.scores import THRESHOLD
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
-from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text, parsed_lists
+from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,7 +44,15 @@ class Multilabel(Task[LabelEvaluation]):
     card_columns = ("label", "images", "average precision", "precision", "recall", "F1")
     card_limits = "The model knows only the labels above. The figures hold for images like those it was measured on."
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
+    def loss(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        head: nn.Module,
+        label_smoothing: float,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
         """Binary cross-entropy of logits and targets (B, K), the mean over labels."""
         from torch.nn import functional
 
