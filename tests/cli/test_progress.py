@@ -35,8 +35,9 @@ def test_the_bar_of_a_training_shows_its_share(screen: Console) -> None:
     assert "75 %" in screen.file.getvalue()
 
 
-def test_the_bar_of_one_cell_says_that_it_waits_or_stops_and_no_more(screen: Console) -> None:
+def test_the_bar_of_one_cell_says_that_it_waits_or_stops_and_no_more() -> None:
     """Seen to fail: `zoo compare` stood still while another run computed the same features."""
+    screen = Console(file=io.StringIO(), width=100)
     bar = CellBar(screen, "1 of 2")
     for text in (WAITING, STOPPING, "learning rate by trials"):
         bar.message(text)
