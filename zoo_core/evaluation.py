@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
@@ -20,9 +20,14 @@ from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import check_measures, chosen_metric, measured
+from zoo_core.tasks.fitted import calibration_figures
 from zoo_core.tasks.metrics import Baseline, Evaluation
+from zoo_core.tasks.objective import Objective
 from zoo_core.training.job import open_configured, open_dataset
 from zoo_core.wording import quoted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PARTS: tuple[PartName, ...] = ("test", "val", "train")
 """The parts in the order in which they are measured: the first that the data have."""
@@ -65,7 +70,9 @@ class RunEvaluation:
     skipped: int = 0
     """The number of images that were left out because they cannot be read."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """The figures of the metrics that were asked for."""
+    """The figures of the metrics that were asked for, of the answers by the run's temperature."""
+    calibration: Mapping[str, Any] | None = None
+    """Log loss, calibration error and its bins of these answers, None for numbers."""
 
 
 @names_plugins
@@ -119,14 +126,14 @@ def evaluate_run(
     )
     part = Part(part.images, targets)
     outputs_NK, truth = predictor.outputs(part, watch)
-    overlap = None
+    objective, overlap = predictor.objective, None
     if known is not None:
         counts, new = _compared(part, known)
         rest = predictor.measure(outputs_NK[new], truth[new]) if 0 < len(new) < len(part) else None
         overlap = Overlap(counts["train"], counts["val"], rest)
     return RunEvaluation(
         evaluation=predictor.measure(outputs_NK, truth),
-        baseline=predictor.objective.baseline(train_targets, targets, len(facts.classes)),
+        baseline=objective.baseline(train_targets, targets, len(facts.classes)),
         title=source.title,
         part=part_name,
         classes=facts.classes,
@@ -134,9 +141,16 @@ def evaluate_run(
         overlap=overlap,
         skipped=source.skipped,
         metrics={
-            str(metric): measured(metric, task.values(outputs_NK.double()).numpy(), truth.numpy()) for metric in chosen
+            str(metric): measured(metric, objective.values(outputs_NK.double()).numpy(), truth.numpy())
+            for metric in chosen
         },
+        calibration=_calibration(objective, outputs_NK, truth) if task.has_temperature else None,
     )
+
+
+def _calibration(objective: Objective, outputs_NK: Tensor, truth: Tensor) -> dict[str, Any]:
+    answers_NK = objective.values(outputs_NK.double()).numpy()
+    return {"temperature": objective.fitted.temperature, **calibration_figures(answers_NK, truth.numpy())}
 
 
 def measured_part(

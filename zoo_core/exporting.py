@@ -29,8 +29,7 @@ from zoo_core.predict import Predictor
 from zoo_core.result_specs import ExporterSpec
 from zoo_core.settings import BadImages
 from zoo_core.specs import resolve
-from zoo_core.tasks import task_named
-from zoo_core.tasks.task import Task
+from zoo_core.tasks.objective import Objective
 from zoo_core.wording import quoted
 
 TOLERANCE = 1e-4
@@ -92,10 +91,10 @@ def export_run(
         )
     command = f"zoo export {quoted(printable(str(run)))} --to {quoted(to)}"
     source, name = measured_part(run, predictor.facts, data, catalog, scanning, bad_images, command=command)
-    part, task = source.parts[name], task_named(predictor.facts.task)
-    expected_NK = task.values(predictor.outputs(part)[0])
+    part, task = source.parts[name], predictor.objective.task
+    expected_NK = predictor.objective.values(predictor.outputs(part)[0])
     with _beside(path) as file:
-        answers = _written(exporter, predictor, task, file)
+        answers = _written(exporter, predictor, file)
         found_NK, _ = predictor.outputs(part, watch, answers)
         if found_NK.shape != expected_NK.shape:
             shapes = " and not ".join(f"({', '.join(map(str, one.shape))})" for one in (found_NK, expected_NK))
@@ -117,13 +116,13 @@ def export_run(
 class _Answering(nn.Module):
     """A network whose outputs are answers: probabilities, or numbers."""
 
-    def __init__(self, network: nn.Module, task: Task[Any]) -> None:
+    def __init__(self, network: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.network = network
-        self.task = task
+        self.task, self.temperature = objective.task, objective.fitted.temperature
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        return self.task.values(self.network(images_BCHW))
+        return self.task.values(self.network(images_BCHW) / self.temperature)
 
 
 def _free(run: str | Path, out: str | Path | None, suffix: str, to: str) -> Path:
@@ -153,18 +152,18 @@ def _beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _written(
-    exporter: Choice[ExporterSpec], predictor: Predictor, task: Task[Any], path: Path
-) -> Callable[[Tensor], Tensor]:
+def _written(exporter: Choice[ExporterSpec], predictor: Predictor, path: Path) -> Callable[[Tensor], Tensor]:
     """Write the file, open it, and return the function that it is."""
     preprocessing = predictor.preprocessing
     example_BCHW = torch.zeros(2, preprocessing.channels, preprocessing.size, preprocessing.size)
+    thresholds_K = predictor.objective.fitted.thresholds_K
     facts = {
-        "task": task.name,
+        "task": predictor.objective.task.name,
         "classes": list(predictor.classes),
         "preprocessing": asdict(preprocessing),
+        **({} if thresholds_K is None else {"thresholds": thresholds_K.tolist()}),
     }
-    network = _Answering(predictor.network, task).eval()
+    network = _Answering(predictor.network, predictor.objective).eval()
     with _blaming(exporter):
         export, run = resolve(exporter.spec.export), resolve(exporter.spec.run)
         export(exporter.options, network=network, example_BCHW=example_BCHW, facts=facts, path=path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.model.design import ModelDesign
 from zoo_core.runs.directory import read_run
+from zoo_core.runs.fitted import read_fitted
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
 from zoo_core.specs import HEAD, BackboneSpec
@@ -63,6 +64,8 @@ class Prediction:
     """The reason to doubt the answers, if there is one."""
     values: tuple[float, ...] = ()
     """The probability of every class or label, or every number, in the order of the predictor's classes."""
+    intervals: tuple[tuple[float, float], ...] = ()
+    """The interval of every number, where a coverage was asked for."""
     problem: str | None = None
     """The reason why there are no answers, as a sentence."""
     is_read: bool = True
@@ -90,6 +93,7 @@ class Predictor:
         top: int = 5,
         threshold: float | None = None,
         tta: bool = False,
+        coverage: float | None = None,
         bad_images: BadImages = "fail",
     ) -> list[Prediction]:
         """Predict images: one or several paths, PIL images, arrays (H, W, C) of uint8, or tensors
@@ -97,37 +101,47 @@ class Predictor:
 
         Tensors hold uint8 or floats in 0..1, before any normalisation, and may be batches (B, C,
         H, W). All images are resized, cropped and normalised by zoo. Returns a prediction for
-        each image: the `top` most probable classes, the labels with a probability above 0.5, or
-        all numbers. `threshold` limits classes and labels to those above that probability; `tta`
-        (test-time augmentation) answers with the mean output of an image and its mirror image.
+        each image: the `top` most probable classes, the labels with a probability above their
+        threshold (0.5 where none was fitted), or all numbers. `threshold` limits classes and labels
+        to those above that probability; `tta` (test-time augmentation) answers with the mean output
+        of an image and its mirror image. With a `coverage` of 0.9 the answer is a set of classes,
+        or an interval of each number, that holds the true one for 90 % of images like the run's.
 
-        Raises UsageError for other types, DataError that names the first image that cannot be
-        read, before anything is computed, and ZooError for outputs that are not finite. With
-        `bad_images` "skip" an image that cannot be read, or whose outputs are not finite, has a
-        prediction without answers, whose `problem` says why.
+        Raises UsageError for other types and where the run knows no such sets or intervals,
+        DataError that names the first image that cannot be read, before anything is computed, and
+        ZooError for outputs that are not finite. With `bad_images` "skip" an image that cannot be
+        read, or whose outputs are not finite, has a prediction without answers, whose `problem`
+        says why.
         """
         given = given_images(images)
         if bad_images == "skip":
-            return list(self.predictions(given, top=top, threshold=threshold, tta=tta))
+            return list(self.predictions(given, top=top, threshold=threshold, tta=tta, coverage=coverage))
         _check_readable(given)
         found = []
-        for one in self.predictions(given, top=top, threshold=threshold, tta=tta):
+        for one in self.predictions(given, top=top, threshold=threshold, tta=tta, coverage=coverage):
             if one.problem:
                 raise (ZooError if one.is_read else DataError)(one.problem)
             found.append(one)
         return found
 
     def predictions(
-        self, images: Images, *, top: int = 5, threshold: float | None = None, tta: bool = False
+        self,
+        images: Images,
+        *,
+        top: int = 5,
+        threshold: float | None = None,
+        tta: bool = False,
+        coverage: float | None = None,
     ) -> Iterator[Prediction]:
         """Predict any list of images, batch by batch, as `predict` does with `bad_images` "skip"."""
+        bounds = None if coverage is None else self.objective.bounds(coverage)
         readable = ReadableImages(images)
         batches = self._batches(Part(readable, np.zeros(len(images), dtype=np.int64)))
         done = 0
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
             outputs_BK = self._outputs(pixels_BCHW, tta)
-            values_BK = self.objective.task.values(outputs_BK)
+            values_BK = self.objective.values(outputs_BK)
             rows = zip(outputs_BK, values_BK, self._negatives(pixels_BCHW), strict=True)
             for outputs_K, values_K, is_negative in rows:
                 name = images.name(done)
@@ -136,8 +150,9 @@ class Predictor:
                 elif not outputs_K.isfinite().all():
                     yield Prediction(name, (), problem=_not_finite(self.title, name))
                 else:
-                    answers = self.objective.answers(outputs_K, self.classes, top, threshold)
-                    yield Prediction(name, answers, HINT if is_negative else None, tuple(values_K.tolist()))
+                    answers = self.objective.answers(outputs_K, self.classes, top, threshold, bounds)
+                    values, hint = tuple(values_K.tolist()), HINT if is_negative else None
+                    yield Prediction(name, answers, hint, values, self.objective.intervals(values, bounds))
                 done += 1
 
     def _outputs(self, pixels_BCHW: Tensor, tta: bool) -> Tensor:
@@ -222,7 +237,7 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
         backbone=backbone, head=head, preprocessing=facts.preprocessing, task=facts.task, start=facts.start
     )
     model = Model(base, module, design).eval().to(device)
-    objective = objective_for(facts.task, module)
+    objective = replace(objective_for(facts.task, module), fitted=read_fitted(directory, outputs))
     return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts, directory)
 
 

@@ -67,7 +67,8 @@ def printed(value: object) -> set[str]:
     if isinstance(value, list):
         return set().union(*(printed(item) for item in value))
     if isinstance(value, dict):
-        return set(value) | set().union(*(printed(item) for item in value.values()))
+        own = {key: item for key, item in value.items() if key != "calibration"}  # it has a paragraph of its own
+        return set(value) | set().union(*(printed(item) for item in own.values()))
     return set()
 
 
@@ -79,6 +80,10 @@ def test_the_documented_fields_are_those_that_are_printed(zoo: Zoo, command: str
     found = printed(answer) - {"event"}
     if command.startswith("finetune"):
         words |= of_task("classification", FIGURES)
+        (paragraph,) = re.findall(r"^`calibration` (?:.+\n)+", TEXT, re.MULTILINE)
+        of_labels_and_numbers = {"thresholds", "macro_f1", "macro_f1_before", "coverage", "half_widths", "covered"}
+        told = {word for code in re.findall(r"`([^`]*)`", paragraph) for word in code.split()}
+        assert printed(answer["result"]["calibration"]) == told - of_labels_and_numbers - {"calibration"}
     if command.startswith("list "):
         kind = command.removeprefix("list ")
         words -= {"heads", "strategies", "metrics", "exporters", "runners"} - {kind}

@@ -31,7 +31,8 @@ from zoo_core.settings import FinetuneConfig
 
 REPO = "alice/pets"
 TOKEN = "hf_alicestoken"
-NAMES = {"README.md", "config.json", "confusion.png", "curves.png", "images.safetensors", "model.safetensors"}
+PICTURES, TENSORS = {"confusion.png", "curves.png"}, {f"{name}.safetensors" for name in ("fitted", "images", "model")}
+NAMES = {"README.md", "config.json", *PICTURES, *TENSORS}
 
 # The client's own upload of large files warns of itself.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")

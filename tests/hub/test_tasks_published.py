@@ -15,7 +15,7 @@ from zoo_core.hub.search import _found
 from zoo_core.runs.directory import read_run
 from zoo_core.settings import FinetuneConfig
 
-NAMES = {"README.md", "config.json", "curves.png", "images.safetensors", "model.safetensors"}
+NAMES = {"README.md", "config.json", "curves.png", "fitted.safetensors", "images.safetensors", "model.safetensors"}
 
 
 @pytest.mark.parametrize(

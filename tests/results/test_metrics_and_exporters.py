@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import zoo_core
 from helpers import make_table
@@ -20,8 +23,10 @@ from zoo_core.discovery import PluginRecord
 from zoo_core.errors import PluginError, UsageError, ZooError
 from zoo_core.evaluation import evaluate_run
 from zoo_core.exporting import export_run
+from zoo_core.runs.directory import read_metrics
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks.scores import balanced_accuracy
+from zoo_core.training.job import prepare
 
 THIS = __name__
 CALLS: list[dict[str, Any]] = []
@@ -97,11 +102,72 @@ def test_an_export_answers_as_the_run_and_opens_without_zoo(run: Path, tmp_path:
     for count in (1, 3):
         images_BCHW = torch.randn(count, 1, size, size)
         with torch.no_grad():
-            expected_BK = predictor.network(images_BCHW).softmax(1)
+            expected_BK = predictor.objective.values(predictor.network(images_BCHW))
             assert torch.allclose(network(images_BCHW), expected_BK, atol=1e-6)
     assert facts["classes"] == list(predictor.classes)
     refused = zoo("export", run, "--to", "torch-export", "-o", file).exception
     assert f"{file} exists already. Remove it, or give another name with -o." == str(refused)
+
+
+def test_answers_are_by_the_temperature_that_the_run_fitted(run: Path, tmp_path: Path) -> None:
+    """Seen to fail: with the temperature left out of predictions, of `zoo evaluate` and of exports."""
+    line = read_metrics(run)[-1]["calibration"]
+    temperature = load_file(run / "fitted.safetensors")["temperature"].item()
+    assert temperature == line["temperature"] != 1
+    assert line["is_crossed"]
+    card = (run / "README.md").read_text()
+    assert f"by the temperature {temperature:.3g}, fitted to the validation images" in card
+    assert f"| {100 * line['bins'][0]['probability']:.1f} % |" in card
+    images = [np.random.default_rng(number).integers(0, 255, (28, 28), np.uint8) for number in range(2)]
+    shutil.copytree(run, tmp_path / "old")
+    (tmp_path / "old" / "fitted.safetensors").unlink()
+    new, old = (zoo_core.load(directory, device="cpu").predict(images, top=10) for directory in (run, tmp_path / "old"))
+    for after, before in zip(new, old, strict=True):
+        assert [name for name, _ in after.answers] == [name for name, _ in before.answers]
+        softened = np.power(before.values, 1 / temperature)
+        assert after.values == pytest.approx(softened / softened.sum(), abs=1e-5)
+    measured, plain = (
+        evaluate_run(directory, device="cpu", metrics=["log-loss"]) for directory in (run, tmp_path / "old")
+    )
+    assert measured.evaluation.loss == plain.evaluation.loss
+    assert measured.metrics["log-loss"] < plain.metrics["log-loss"] == pytest.approx(plain.evaluation.loss, abs=1e-5)
+    assert measured.calibration is not None
+    assert measured.calibration["temperature"] == temperature
+
+
+def test_a_set_of_classes_holds_the_true_one_as_often_as_promised(run: Path, tmp_path: Path) -> None:
+    """The bound comes from these images: at least 95 % of them lie below it."""
+    images = zoo_core.load(run, device="cpu")
+    val = prepare(FinetuneConfig(backbone="lenet5"), zoo_core.open_catalog()).source.parts["val"]
+    found = images.predictions(val.images, coverage=0.95)
+    held = [val.targets[n] in [images.classes.index(name) for name, _ in one.answers] for n, one in enumerate(found)]
+    assert 0.95 <= np.mean(held) < 0.97
+    photo = tmp_path / "photo.png"
+    Image.new("L", (28, 28)).save(photo)
+    answer = json.loads(zoo("predict", run, photo, "--coverage", 0.95, "--json").stdout)["predictions"][0]["answers"]
+    assert sum(one["probability"] for one in answer) > 0.5
+    zoo("predict", run, photo, "--coverage", 0.95, "-o", tmp_path / "answers.csv")
+    assert (tmp_path / "answers.csv").read_text().startswith("image,classes,hint,problem\n")
+    assert "0.998" in str(zoo("predict", run, photo, "--coverage", 0.9999).exception), "500 images promise no more"
+    assert "no record of its answers" in str(zoo("predict", "efficientnet_lite0", photo, "--coverage", 0.9).exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", torch.tensor([0.0])),
+        ("temperature", torch.tensor([float("nan")], dtype=torch.float64)),
+        ("thresholds", torch.zeros(3, dtype=torch.float64)),
+        ("scores", torch.zeros(0, 1, dtype=torch.float64)),
+        ("scores", torch.zeros(4, 3, dtype=torch.float64)),
+    ],
+)
+def test_a_forged_fit_is_refused(run: Path, tmp_path: Path, name: str, value: torch.Tensor) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "fitted.safetensors"
+    save_file({**load_file(path), name: value}, path)
+    with pytest.raises(ZooError, match="was not fitted for this run: .* Remove it to go without"):
+        zoo_core.load(tmp_path / "run", device="cpu")
 
 
 def write(options: NoOptions, *, network: Any, example_BCHW: Any, facts: Any, path: Path) -> None:

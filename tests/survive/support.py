@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo_core.paths import sha256_of
 
-PICTURES, TENSORS = ["confusion.png", "curves.png"], ["images.safetensors", "model.safetensors"]
+PICTURES, TENSORS = ["confusion.png", "curves.png"], [f"{name}.safetensors" for name in ("fitted", "images", "model")]
 FINISHED = sorted(["README.md", "answers.csv", "config.json", "metrics.jsonl", *PICTURES, *TENSORS])
 
 

@@ -137,7 +137,7 @@ def test_every_strategy_that_there_is_was_interrupted(catalog: Catalog) -> None:
     assert names == {config.strategy.partition(":")[0] for config in CASES.values()}
 
 
-@pytest.mark.parametrize("where", ["solve_head", "training_loss", "evaluate", "evaluate_best", "test"])
+@pytest.mark.parametrize("where", ["solve_head", "training_loss", "evaluate", "measure_best", "test"])
 def test_a_measurement_is_left_and_made_again(
     where: str, photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,13 +150,13 @@ def test_a_measurement_is_left_and_made_again(
     config = replace(LENET, head="logreg" if solved else "linear", strategy="head-only", data=str(photos))
     run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
     callback = Stopping(-1)
-    name = "evaluate_best" if where == "test" else where
-    owner = Trainer if name == "evaluate_best" else PhaseTrainer
+    name = "measure_best" if where == "test" else where
+    owner = Trainer if name == "measure_best" else PhaseTrainer
     real = getattr(owner, name)
 
-    def wished(*arguments: object) -> object:
+    def wished(*arguments: object, **named: object) -> object:
         callback.stop_request.signal = signal.SIGINT
-        return real(*arguments)
+        return real(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(running, "stop_on_signals", lambda tell: nullcontext(callback.stop_request))

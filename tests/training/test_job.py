@@ -32,6 +32,7 @@ def test_a_run_directory_holds_everything_and_opens_again(config: FinetuneConfig
     result = zoo_core.finetune(config, catalog=catalog)
     names = {path.name for path in result.directory.iterdir()}
     tables = {"answers.csv", "config.json", "metrics.jsonl", "images.safetensors", "model.safetensors"}
+    tables |= {"fitted.safetensors"}
     assert names == tables | {"curves.png", "confusion.png", "README.md"}
     facts = read_run(result.directory).facts
     decided = {"precision": facts.config.precision, "compile": facts.config.compile, "lr": 0.01, "patience": 5}

@@ -32,16 +32,20 @@ class AnswerFormat:
     top: int
     has_values: bool
     """Whether the probability of every class or label stands in each row."""
+    has_coverage: bool = False
+    """Whether the answers are sets of classes, or numbers with intervals."""
 
     @classmethod
-    def of(cls, predictor: Predictor, *, top: int, has_values: bool) -> AnswerFormat:
+    def of(cls, predictor: Predictor, *, top: int, has_values: bool, has_coverage: bool = False) -> AnswerFormat:
         task = predictor.objective.task
         has_values = has_values and not task.answers_with_all  # they are the answers
-        return cls(task, predictor.classes, min(top, len(predictor.classes)), has_values)
+        return cls(task, predictor.classes, min(top, len(predictor.classes)), has_values, has_coverage)
 
     def to_dict(self, prediction: Prediction) -> dict[str, Any]:
         """The answer for one image as JSON has it."""
         answers = [{self.task.output: name, self.task.answer: value} for name, value in prediction.answers]
+        for answer, (low, high) in zip(answers, prediction.intervals, strict=False):  # only numbers have them
+            answer |= {"low": low, "high": high}
         fields: dict[str, Any] = {"image": prediction.image, "answers": answers}
         if self.has_values:
             fields["values"] = dict(zip(self.classes, prediction.values, strict=False))  # none without an answer
@@ -49,11 +53,12 @@ class AnswerFormat:
 
     def columns(self) -> list[str]:
         """The names of the columns of a CSV file."""
-        if self.task.single_label:
+        if self.task.single_label and not self.has_coverage:
             named = [(f"{self.task.output}{end}", f"{self.task.answer}{end}") for end in self._ends()]
             middle = [name for pair in named for name in pair]
         elif self.task.answers_with_all:
-            middle = [f"predicted_{name}" for name in self.classes]
+            ends = ("predicted", "low", "high") if self.has_coverage else ("predicted",)
+            middle = [f"{end}_{name}" for name in self.classes for end in ends]
         else:
             middle = [self.task.outputs]
         values = [f"{self.task.answer}_of_{name}" for name in self.classes] if self.has_values else []
@@ -61,11 +66,13 @@ class AnswerFormat:
 
     def row(self, prediction: Prediction) -> list[str]:
         """The cells of a row; those of answers that are not there are empty."""
-        if self.task.single_label:
+        if self.task.single_label and not self.has_coverage:
             pairs = [*prediction.answers, *[("", None)] * (self.top - len(prediction.answers))]
             middle = [cell for name, value in pairs for cell in (name, _number(value))]
         elif self.task.answers_with_all:
-            middle = [_number(value) for value in self._padded(prediction.values)]
+            intervals = prediction.intervals or [()] * len(self.classes)
+            triples = zip(self._padded(prediction.values), intervals, strict=True)
+            middle = [_number(one) for value, interval in triples for one in (value, *self._ends_of(interval))]
         else:
             middle = [JOINED.join(name for name, _ in prediction.answers)]
         values = [_number(value) for value in self._padded(prediction.values)] if self.has_values else []
@@ -73,6 +80,9 @@ class AnswerFormat:
 
     def _ends(self) -> list[str]:
         return ["", *(f"_{rank}" for rank in range(2, self.top + 1))]
+
+    def _ends_of(self, interval: Sequence[float]) -> Sequence[float | None]:
+        return (interval or (None, None)) if self.has_coverage else ()
 
     def _padded(self, values: Sequence[float]) -> Sequence[float | None]:
         return values or [None] * len(self.classes)

@@ -95,6 +95,10 @@ def evaluate(
     out.print(task.headline(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
     for sentence in task.baseline_sentences(result_figures(measured.evaluation), measured.baseline):
         out.print(sentence, markup=False)
+    if measured.calibration is not None:
+        fitted = measured.calibration["temperature"]
+        by = "the network's own probabilities" if fitted == 1 else f"the run's temperature {fitted:.3g}"
+        out.print(f"Expected calibration error with {by}: {100 * measured.calibration['ece']:.1f} %.", markup=False)
     for name, figure in measured.metrics.items():
         out.print(f"{printable(name)}: {figure:.4g}", markup=False)
 
@@ -135,6 +139,7 @@ def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict
         "part": measured.part,
         "skipped": measured.skipped,
         "metrics": dict(measured.metrics),
+        "calibration": measured.calibration,
         "baseline": measured.baseline.to_dict(),
         task_named(measured.task).outputs: rows,
         **result_figures(measured.evaluation),

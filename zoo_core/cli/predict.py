@@ -40,7 +40,12 @@ MOST_NAMED = 20  # images without an answer that are named
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
-    help="Name only classes or labels above this probability (labels: 0.5, classes: all).",
+    help="Name only classes or labels above this probability (labels: the run's thresholds, classes: all).",
+)
+@click.option(
+    "--coverage",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Answer with the classes, or an interval of each number, that hold the true one for this share of new images.",
 )
 @click.option("--tta", is_flag=True, help="Answer with the mean of an image and its mirror image.")
 @click.option("--all", "has_values", is_flag=True, help="In files and JSON: the probability of every class or label.")
@@ -60,6 +65,7 @@ def predict(
     what: tuple[str, ...],
     top: int,
     threshold: float | None,
+    coverage: float | None,
     tta: bool,
     has_values: bool,
     out: Path | None,
@@ -70,9 +76,9 @@ def predict(
     """Predict with a run, or classify with a pretrained backbone and its original classifier.
 
     WHAT is an image, a folder, a pattern in quotes, an http(s) address, or - for standard input. A
-    run says the likeliest classes, the labels with a probability above 0.5, or the numbers that it
-    was trained for. Images that cannot be read are named at the end, with exit code 1; the others
-    are answered.
+    run says the likeliest classes, the labels with a probability above their threshold, or the
+    numbers that it was trained for. Images that cannot be read are named at the end, with exit code
+    1; the others are answered.
 
     \b
     zoo predict runs/resnet50-head-only-photos-1 photo.jpg
@@ -93,10 +99,12 @@ def predict(
     task = predictor.objective.task
     for line in _without_effect(ctx, task):
         click.echo(line, err=True)
-    made = AnswerFormat.of(predictor, top=top, has_values=has_values)
+    if coverage is not None:
+        predictor.objective.bounds(coverage)  # one that cannot be promised is refused before anything is read
+    made = AnswerFormat.of(predictor, top=top, has_values=has_values, has_coverage=coverage is not None)
     summary, kept = _Summary(), []
     with _writing(out, made) as write, progress_of("predicting") as watch:
-        for one in predictor.predictions(images, top=top, threshold=threshold, tta=tta):
+        for one in predictor.predictions(images, top=top, threshold=threshold, tta=tta, coverage=coverage):
             summary.add(one)
             write(one)
             if as_json or out is None:
@@ -132,9 +140,11 @@ def _without_effect(ctx: click.Context, task: Task[Any]) -> list[str]:
     """The sentences on options that are given and change nothing."""
     given = {
         name: ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        for name in ("top", "threshold", "has_values")
+        for name in ("top", "threshold", "has_values", "coverage")
     }
     lines = []
+    if given["top"] and given["coverage"] and task.single_label:
+        lines.append("--top has no effect: a set has as many classes as its coverage needs.")
     if given["top"] and not task.single_label:
         lines.append(f"--top has no effect: it limits classes, and this model answers with {task.outputs}.")
     if task.answers_with_all:
@@ -149,6 +159,8 @@ def _print_table(task: Task[Any], predictions: list[Prediction]) -> None:
         for position, (name, answer) in enumerate(one.answers or [("-", None)]):
             image = shown(one.image) if position == 0 else ""
             text = "-" if answer is None else task.answer_text(answer)
+            if one.intervals:
+                text += " ({} to {})".format(*map(task.answer_text, one.intervals[position]))
             made.add_row(image, shown(name), text)
     console().print(made)
 

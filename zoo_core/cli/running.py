@@ -239,6 +239,8 @@ def _show_result(screen: Console, result: Result) -> None:
     figures = result_figures(result.evaluation)
     for sentence in task.baseline_sentences(figures, result.baseline):
         screen.print(sentence, markup=False)
+    if result.calibration is not None:
+        screen.print(task.calibration_sentence(result.calibration), markup=False)
     if not task.beats(figures, result.baseline):
         screen.print("More epochs, another --lr, pretrained weights or more trainable stages (--strategy) may help.")
     pictures = ", ".join(sorted(path.name for path in result.directory.glob("*.png")))

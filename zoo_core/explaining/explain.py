@@ -75,7 +75,7 @@ class Explainer:
         task = predictor.objective.task
         image_1CSS = normalised(pixels_1CSS, predictor.preprocessing, predictor.device)
         with torch.no_grad():  # inference tensors that a module keeps could not be differentiated later
-            values_K = task.values(predictor.network(image_1CSS))[0].cpu()
+            values_K = predictor.objective.values(predictor.network(image_1CSS))[0].cpu()
         if not values_K.isfinite().all():
             raise ZooError(f"{printable(predictor.title)} gives numbers that are not finite for {printable(name)}.")
         output = int(values_K.argmax()) if self.output is None else self.output
@@ -91,7 +91,7 @@ class Explainer:
 
         def probability(images_TCSS: Tensor) -> Tensor:
             with torch.no_grad():
-                return task.values(predictor.network(images_TCSS))[:, output]
+                return predictor.objective.values(predictor.network(images_TCSS))[:, output]
 
         pixels_SSC = pixels_1CSS[0].permute(1, 2, 0).numpy()
         return Explanation(

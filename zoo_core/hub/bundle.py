@@ -19,7 +19,7 @@ from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.paths import json_text
 from zoo_core.predict import open_run
 from zoo_core.runs.card import render_card, score_of
-from zoo_core.runs.directory import CARD, CONFIG, CURVES, IMAGES, MODEL, Run, file_of, read_result
+from zoo_core.runs.directory import CARD, CONFIG, CURVES, FITTED, IMAGES, MODEL, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts
 from zoo_core.spec_checks import REPO_PATTERN
 from zoo_core.tasks import task_named
@@ -58,7 +58,7 @@ def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog,
         config |= twin.config
         files[TWIN_FILE] = folder / TWIN_FILE
         write_tensors(files[TWIN_FILE], twin.tensors)
-    for name in (CURVES, task_named(facts.task).picture, IMAGES):
+    for name in (CURVES, task_named(facts.task).picture, IMAGES, FITTED):
         if file_of(run.directory, name).is_file():
             files[name] = run.directory / name
     written = {

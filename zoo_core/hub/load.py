@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.hubclient.pull import parse_address, pull
-from zoo_core.runs.directory import CONFIG, IMAGES, MODEL, is_run
+from zoo_core.runs.directory import CONFIG, FITTED, IMAGES, MODEL, is_run
 
 
 def is_address(text: str) -> bool:
@@ -24,7 +24,7 @@ def pull_run(address: str) -> Path:
     Raises HubError when the repository cannot be had, and ZooError when it holds no zoo model.
     """
     repo, revision = parse_address(address)
-    config, *_ = pull(repo, [CONFIG, MODEL], optional=[IMAGES], revision=revision, newest=True)
+    config, *_ = pull(repo, [CONFIG, MODEL], optional=[IMAGES, FITTED], revision=revision, newest=True)
     directory = config.path.parent
     if not is_run(directory):
         raise ZooError(

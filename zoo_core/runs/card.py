@@ -40,6 +40,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
         task=task,
         headline=_headline(task, result),
+        calibration=None if not result.get("calibration") else task.card_calibration(result["calibration"]),
         baseline=_baseline_text(task, result),
         ending=_ending_text(task, facts, result),
         rows=rows[:MAX_ROWS],

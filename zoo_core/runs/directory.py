@@ -29,6 +29,7 @@ CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 MODEL = "model.safetensors"
 IMAGES = "images.safetensors"
+FITTED = "fitted.safetensors"
 ANSWERS = "answers.csv"
 CURVES = "curves.png"
 CARD = "README.md"
@@ -191,7 +192,17 @@ class RunWriter:
 
     def remove_leftovers(self) -> None:
         """Remove the unfinished files of a killed process."""
-        for name in (CONFIG, METRICS, MODEL, IMAGES, ANSWERS, CURVES, *(task.picture for task in ALL.values()), CARD):
+        for name in (
+            CONFIG,
+            METRICS,
+            MODEL,
+            IMAGES,
+            FITTED,
+            ANSWERS,
+            CURVES,
+            *(task.picture for task in ALL.values()),
+            CARD,
+        ):
             for path in self.directory.glob(f".{name}.*"):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -8,7 +8,10 @@ from typing import Any
 from zoo_core.errors import ZooError, brief, printable
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
 from zoo_core.runs.schema import RunFacts
+from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
+
+CALIBRATION_LISTS = {"thresholds", "half_widths", "covered"}
 
 
 def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[str, Any]:
@@ -30,6 +33,7 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
             **({"score": as_number(line["score"])} if "score" in line else {}),
             "higher_is_better": line.get("higher_is_better") is not False,  # older runs do not say so
             "score_interval": _interval(line.get("score_interval")),
+            "calibration": _calibration(line.get("calibration"), facts.task),
             "lr": None if line.get("lr") is None else as_number(line["lr"]),  # older runs have none
             **({"baseline": _baseline(line["baseline"])} if "baseline" in line else {}),  # older runs have none
         }
@@ -45,6 +49,29 @@ def _check_score(line: Mapping[str, Any], metric: str, figure: Any) -> None:
         raise TypeError(f"{brief(line['metric'])} is not the metric {metric}")
     if as_number(line.get("score", figure)) != figure:
         raise TypeError(f"the score is {brief(line['score'])} and the {metric} {brief(figure)}")
+
+
+def _calibration(value: object, task: TaskName) -> dict[str, Any] | None:
+    """The figures of what was fitted to the validation images; older runs have none."""
+    if value is None:
+        return None
+    data = as_mapping(value)
+    lists = CALIBRATION_LISTS & set(data)
+    names = ("coverage",) if not task_named(task).has_temperature else ("temperature", "ece", "ece_before")
+    return {
+        **data,
+        "part": as_text(data["part"]),
+        "is_crossed": data["is_crossed"] is True,
+        **{name: as_number(data[name]) for name in names},
+        **{name: [as_number(one) for one in as_list(data[name])] for name in lists if data[name] is not None},
+        **{name: [_bin(one) for one in as_list(data[name])] for name in ("bins", "bins_before") if name in data},
+        **{name: as_number(data[name]) for name in ("macro_f1", "macro_f1_before") if name in data},
+    }
+
+
+def _bin(value: object) -> dict[str, float]:
+    data = as_mapping(value)
+    return {"count": as_count(data["count"]), **{name: as_number(data[name]) for name in ("probability", "right")}}
 
 
 def _interval(value: object) -> list[float] | None:

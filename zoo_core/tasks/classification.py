@@ -14,9 +14,10 @@ import numpy as np
 from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.json_checks import as_count, as_list, as_number
 from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
+from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities
 from zoo_core.tasks.metrics import ACCURACY, Baseline, FloatArray
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
-from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, parsed_lists, same_length
+from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text, parsed_lists, same_length
 
 if TYPE_CHECKING:  # listing runs needs a task's words, and not torch
     from torch import Tensor, nn
@@ -75,7 +76,7 @@ class Classification(Task[ClassEvaluation]):
     def changed(self, answers_NK: Tensor, others_NK: Tensor) -> int:
         return int((answers_NK.argmax(1) != others_NK.argmax(1)).sum())
 
-    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: float | None) -> Answers:
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: Threshold) -> Answers:
         """The `top` most probable classes with their probabilities, all of them where there is no threshold."""
         values, indices = outputs_K.softmax(0).sort(descending=True, stable=True)
         ranked = zip(indices[:top].tolist(), values[:top].tolist(), strict=True)
@@ -175,6 +176,12 @@ class Classification(Task[ClassEvaluation]):
             f"**{100 * result['accuracy']:.1f} %** ({result['correct']} of {result['images']} images; "
             f"95 % confidence\ninterval {100 * low:.1f} to {100 * high:.1f} %, Wilson)."
         )
+
+    def calibration_sentence(self, figures: Mapping[str, Any]) -> str:
+        return calibration_sentence(figures)
+
+    def card_calibration(self, figures: Mapping[str, Any]) -> str:
+        return card_of_probabilities(figures)
 
     def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
         matrix = result["confusion"]

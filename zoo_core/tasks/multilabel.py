@@ -14,11 +14,12 @@ import numpy as np
 from zoo_core.errors import printable, shown
 from zoo_core.json_checks import as_number, as_text
 from zoo_core.tasks.chosen import own_interval_text
+from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities, thresholds_sentence
 from zoo_core.tasks.label_evaluation import MEAN_AVERAGE_PRECISION, LabelEvaluation
 from zoo_core.tasks.metrics import Baseline, FloatArray
 from zoo_core.tasks.scores import THRESHOLD
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
-from zoo_core.tasks.task import Answers, BoolArray, Task, figure_text, parsed_lists
+from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text, parsed_lists
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -69,12 +70,12 @@ class Multilabel(Task[LabelEvaluation]):
     def changed(self, answers_NK: Tensor, others_NK: Tensor) -> int:
         return int(((answers_NK > 0.5) != (others_NK > 0.5)).any(1).sum())
 
-    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: float | None) -> Answers:
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: Threshold) -> Answers:
         """The labels with a probability above the threshold, 0.5 by default, the most probable first."""
         values, indices = outputs_K.sigmoid().sort(descending=True, stable=True)
         ranked = zip(indices.tolist(), values.tolist(), strict=True)
-        least = THRESHOLD if threshold is None else threshold
-        return tuple((names[index], value) for index, value in ranked if value > least)
+        least_K = np.broadcast_to(THRESHOLD if threshold is None else threshold, len(names))
+        return tuple((names[index], value) for index, value in ranked if value > least_K[index])
 
     def held_out(self, targets: Targets, order: Sequence[int], count: int) -> Sequence[int]:
         """As for every task, but no image that is the last with one of its labels."""
@@ -173,6 +174,12 @@ class Multilabel(Task[LabelEvaluation]):
             f"that\noccur. Of the labels with a probability above 0.5, the F1 is {result['micro_f1']:.3f} over all "
             f"decisions (micro)\nand {result['macro_f1']:.3f} as the mean over labels (macro)."
         )
+
+    def calibration_sentence(self, figures: Mapping[str, Any]) -> str:
+        return f"{calibration_sentence(figures)} {thresholds_sentence(figures)}"
+
+    def card_calibration(self, figures: Mapping[str, Any]) -> str:
+        return f"{card_of_probabilities(figures)}\n\n{thresholds_sentence(figures)}"
 
     def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
         of_each = [result.get(name, [None] * len(names)) for name in FIGURES]

@@ -18,6 +18,7 @@ from zoo_core.errors import UsageError
 from zoo_core.specs import HeadSpec, TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import ChosenMetric
+from zoo_core.tasks.fitted import UNFITTED, Fitted, Outputs, fit_numbers, fit_probabilities
 from zoo_core.tasks.metrics import Baseline, Evaluation, Metric
 from zoo_core.tasks.targets import Targets
 from zoo_core.tasks.task import Answers, Task
@@ -33,6 +34,9 @@ class Objective:
     head: nn.Module
     chosen: ChosenMetric | None = None
     """The metric by which evaluations are scored, None for the task's own."""
+    fitted: Fitted = UNFITTED
+    """The fit to validation images: it changes answers, and not the figures of an
+    evaluation."""
 
     @property
     def metric(self) -> Metric:
@@ -78,9 +82,63 @@ class Objective:
         evaluation: Evaluation = self.task.join(parts)
         return evaluation
 
-    def answers(self, outputs_K: Tensor, names: tuple[str, ...], top: int, threshold: float | None = None) -> Answers:
-        """The answers for one image: names with values."""
-        return self.task.answers(outputs_K, names, top, threshold)
+    def values(self, outputs_NK: Tensor) -> Tensor:
+        """The answers (N, K) in outputs: probabilities, by the fitted temperature, or numbers."""
+        return self.task.values(outputs_NK / self.fitted.temperature)
+
+    def answers(
+        self,
+        outputs_K: Tensor,
+        names: tuple[str, ...],
+        top: int,
+        threshold: float | None = None,
+        bounds: Sequence[float] | None = None,
+    ) -> Answers:
+        """The answers for one image: names with values. Without a threshold the fitted ones count.
+
+        With bounds it is the conformal set of classes, which has at least the most probable one.
+        """
+        least = self.fitted.thresholds_K if threshold is None else threshold
+        in_set = bounds is not None and self.task.single_label
+        found = self.task.answers(outputs_K / self.fitted.temperature, names, len(names) if in_set else top, least)
+        if bounds is None or not in_set:
+            return found
+        return (*found[:1], *((name, value) for name, value in found[1:] if 1 - value <= bounds[0]))
+
+    def intervals(self, values_K: Sequence[float], bounds: Sequence[float] | None) -> tuple[tuple[float, float], ...]:
+        """The interval of each number, where there are bounds."""
+        if bounds is None or self.task.single_label:
+            return ()
+        return tuple((value - bound, value + bound) for value, bound in zip(values_K, bounds, strict=True))
+
+    def bounds(self, coverage: float) -> list[float]:
+        """The bounds of sets or intervals that hold the true answer for this share of images.
+
+        Raises UsageError where nothing was recorded to tell them by.
+        """
+        if self.task.has_temperature and not self.task.single_label:
+            raise UsageError("labels have no sets with a coverage: each has a probability and a threshold.")
+        if self.fitted.scores is None:
+            raise UsageError(
+                "this model has no record of its answers on validation images, from which sets and intervals follow. "
+                "Runs of `zoo finetune` have one; those of zoo 0.2 and before are trained again."
+            )
+        found = self.fitted.bounds(coverage)
+        if found is None:
+            images = len(self.fitted.scores)
+            raise UsageError(
+                f"with {images} validation images a coverage of {coverage:g} cannot be promised. Give at most "
+                f"{images / (images + 1):.3f}, or train with a larger --val-share."
+            )
+        return found
+
+    def outputs(self, part: str, outputs_NK: Tensor, targets: Tensor) -> Outputs:
+        """The outputs of a part as calibration takes them."""
+        return Outputs(part, outputs_NK.double().numpy(), targets.numpy())
+
+    def fit(self, held: Outputs, test: Outputs | None) -> tuple[Fitted, dict[str, Any] | None]:
+        """Fit to the outputs for the validation images; the figures of a result, or None."""
+        return (fit_probabilities if self.task.has_temperature else fit_numbers)(held, test)
 
 
 def concatenated(parts: Sequence[Any]) -> tuple[Tensor, Tensor]:

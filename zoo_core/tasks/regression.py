@@ -18,9 +18,10 @@ from zoo_core.errors import DataError, printable, shown
 from zoo_core.json_checks import as_number, as_text
 from zoo_core.tasks import metrics
 from zoo_core.tasks.chosen import Headline, Score, bootstrap, own_interval_text
+from zoo_core.tasks.honesty import intervals_sentence
 from zoo_core.tasks.metrics import Baseline, FloatArray, Interval, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
-from zoo_core.tasks.task import Answers, Task, figure_text, parsed_lists
+from zoo_core.tasks.task import Answers, Task, Threshold, figure_text, parsed_lists
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -89,6 +90,7 @@ def overall_rmse(rmse_K: FloatArray) -> float:
 
 class Regression(Task[NumberEvaluation]):
     answers_with_all = True
+    has_temperature = False
     name = "regression"
     output = "number"
     outputs = "numbers"
@@ -131,7 +133,7 @@ class Regression(Task[NumberEvaluation]):
         smaller: bool = baseline.rmse is not None and figures["rmse"] < baseline.rmse
         return super().beats(figures, baseline) or (figures["r2"] == baseline.score and smaller)
 
-    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: float | None) -> Answers:
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: Threshold) -> Answers:
         """Every number, in the order of the columns."""
         return tuple(zip(names, outputs_K.tolist(), strict=True))
 
@@ -224,6 +226,12 @@ class Regression(Task[NumberEvaluation]):
             f"R2 **{result['r2']:.3f}** on {result['images']} images;\n"
             f"root mean squared error {result['rmse']:.4g}, mean absolute error {result['mae']:.4g}."
         )
+
+    def calibration_sentence(self, figures: Mapping[str, Any]) -> str:
+        return intervals_sentence(figures)
+
+    def card_calibration(self, figures: Mapping[str, Any]) -> str:
+        return f"## Intervals\n\n{intervals_sentence(figures)}"
 
     def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
         columns = (result["rmses"], result["maes"], result["r2s"])

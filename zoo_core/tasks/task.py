@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BoolArray = npt.NDArray[np.bool_]
 Answers = tuple[tuple[str, float], ...]
+Threshold = float | FloatArray | None
 E = TypeVar("E", bound=Evaluation)
 
 
@@ -44,6 +45,9 @@ class Task(ABC, Generic[E]):
     single_label: ClassVar[bool] = False
     answers_with_all: ClassVar[bool] = False
     """Whether the answer for an image has every output, as numbers have."""
+
+    has_temperature: ClassVar[bool] = True
+    """Whether outputs are the logarithms of odds, which a temperature divides."""
 
     smooths_labels: ClassVar[bool] = True
     constant_answer: ClassVar[str]
@@ -98,8 +102,9 @@ class Task(ABC, Generic[E]):
         return 0
 
     @abstractmethod
-    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: float | None) -> Answers:
-        """The answers for one image, names with values: classes or labels above the probability `threshold`.
+    def answers(self, outputs_K: Tensor, names: Sequence[str], top: int, threshold: Threshold) -> Answers:
+        """The answers for one image, names with values: classes or labels above the probability
+        `threshold`, or above one (K) for each.
 
         None stands for the task's own. `top` limits a single-label task's.
         """
@@ -219,8 +224,16 @@ class Task(ABC, Generic[E]):
         """The card's section on the result, in Markdown."""
 
     @abstractmethod
+    def card_calibration(self, figures: Mapping[str, Any]) -> str:
+        """The card's section on the fit to the validation images, in Markdown."""
+
+    @abstractmethod
     def card_rows(self, result: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
         """The cells below `card_columns`, a row for each output."""
+
+    @abstractmethod
+    def calibration_sentence(self, figures: Mapping[str, Any]) -> str:
+        """The fit to the validation images, and its effect."""
 
     def screen_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row of `Evaluation.by_output` as `zoo evaluate` shows it: column names and values."""

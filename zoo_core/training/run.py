@@ -22,7 +22,7 @@ from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import CURVES, RunWriter, read_facts
 from zoo_core.runs.ending import ending_in_words, loss_rises_since
-from zoo_core.runs.epochs import EpochReport
+from zoo_core.runs.fitted import write_fitted
 from zoo_core.runs.images import write_images
 from zoo_core.runs.pictures import optional_picture
 from zoo_core.runs.schema import differences
@@ -32,7 +32,8 @@ from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import result_figures
 from zoo_core.tasks.metrics import Baseline, Evaluation
-from zoo_core.training.callback import Callback
+from zoo_core.training.after import measure_and_fit
+from zoo_core.training.callback import Callback, Recording
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
 from zoo_core.training.failing import explain_how_to_resume, only_writer
 from zoo_core.training.job import Job, prepare
@@ -66,6 +67,8 @@ class Result:
     directory: Path
     trained: History
     evaluation: Evaluation
+    calibration: Mapping[str, Any] | None
+    """The fit to the validation images and its effect, None where these are too few."""
     baseline: Baseline
     """The score of the best constant answer on the same images."""
     part: str
@@ -178,7 +181,7 @@ def _training(job: Job, callback: Callback, writer: RunWriter, *, resumed: bool)
         saved = newest_checkpoint(writer.directory, clean=world.is_main) if resumed else None
         planner = make_planner(job, world, callback.message)
         try:
-            recording = _Recording(callback, writer if world.is_main else None)
+            recording = Recording(callback, writer if world.is_main else None)
             save = lambda number, checkpoint: write_checkpoint(writer.directory, number, checkpoint)  # noqa: E731
             trainer = make_trainer(job, planner, recording, stop_request, save)
             if saved is not None:
@@ -195,11 +198,14 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
     """Evaluate the best epoch's weights and write everything down; the weights get their name last."""
     part: PartName = "test" if "test" in job.source.parts else "val"
     images, task = trainer.planner.test or trainer.planner.val, task_named(job.source.task)
-    evaluation = trainer.evaluate_best(images, job.merge)
+    if job.merge is not None:
+        job.merge()
+    evaluation, fitted, calibration = measure_and_fit(trainer, merged=job.merge is not None)
     result = Result(
         directory=writer.directory,
         trained=history,
         evaluation=evaluation,
+        calibration=calibration,
         baseline=trainer.objective.baseline(
             job.source.parts["train"].targets, job.source.parts[part].targets, len(job.source.classes)
         ),
@@ -219,6 +225,7 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
         line = result_line(result)
         with writer.model_written(job.model.named_saved()):
             _draw(writer.directory, result, job.source.classes, trainer.callback.message)
+            write_fitted(writer.directory, fitted)
             answers = task.answered(evaluation)
             if answers is not None:
                 write_answers(writer.directory, images.part, job.source.classes, answers)
@@ -261,28 +268,6 @@ def _announce_stop(callback: Callback) -> None:
     callback.message(STOPPING)
 
 
-@dataclass(frozen=True)
-class _Recording:
-    """Writes each epoch to the run, if this is the first rank, before the callback hears of it."""
-
-    callback: Callback
-    writer: RunWriter | None
-
-    def on_caching(self, done: int, total: int) -> None:
-        self.callback.on_caching(done, total)
-
-    def on_step(self, epoch: int, step: int, steps: int) -> None:
-        self.callback.on_step(epoch, step, steps)
-
-    def on_epoch(self, report: EpochReport) -> None:
-        if self.writer is not None:
-            self.writer.add_metrics(report.to_dict())
-        self.callback.on_epoch(report)
-
-    def message(self, text: str) -> None:
-        self.callback.message(text)
-
-
 def result_line(result: Result) -> dict[str, object]:
     """The last line of a run's metrics."""
     return {
@@ -295,4 +280,5 @@ def result_line(result: Result) -> dict[str, object]:
         "lr": result.trained.lr,
         "seconds": sum(report.seconds for report in result.trained.epochs),
         **result_figures(result.evaluation),
+        "calibration": result.calibration,
     }

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from zoo_core.data.batches import Batches, training_steps
 from zoo_core.devices.transfer import is_accelerator
@@ -35,7 +35,6 @@ from zoo_core.model.assemble import Model
 from zoo_core.model.solvers import Solvable
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import ResolvedSettings
-from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective
 from zoo_core.training.agreement import Agreement
 from zoo_core.training.callback import Callback
@@ -50,6 +49,7 @@ from zoo_core.training.stopping import Interrupted, StopRequest, stopped_by
 from zoo_core.training.train_step import Batch, TrainStep, batch_norm_updates
 from zoo_core.training.trainer_state import TrainerState
 
+T = TypeVar("T")
 READ_EVERY = 16  # steps between two readings of the loss from a GPU, at which processor and GPU, and the ranks, wait
 
 
@@ -170,15 +170,15 @@ class Trainer:
         if self._ema is not None:
             self._ema.update()
 
-    def evaluate_best(self, images: Batches, merge: Callable[[], None] | None = None) -> Evaluation:
-        """Evaluate the weights that `run` left in the model, after `merge` has changed them, on the images of a part.
+    def measure_best(self, images: Batches, measure: Callable[..., T], *, merged: bool) -> T:
+        """Call a method of the evaluator with the weights that `run` left in the model, on the
+        images of a part.
 
         Raises Interrupted after a stop request, unless the weights were merged, which no checkpoint could undo.
         """
         evaluator, whole = self.evaluator, ImageInputs(images, self.planner.device)
-        if merge is not None:
-            merge()
-            return replace(evaluator, stop_request=StopRequest()).evaluate(self.model, whole)
+        if merged:
+            return measure(replace(evaluator, stop_request=StopRequest()), self.model, whole)
         try:
             of_val = images is self.planner.val
             phase = self._phase or (self.enter_phase(len(self.plan.phases) - 1) if of_val else None)
@@ -186,8 +186,8 @@ class Trainer:
             if phase and all(self.plan.frozen_depth(one) >= phase.inputs.split.stages for one in self.plan.phases):
                 inputs = phase.inputs.val if of_val else phase.inputs.test
                 if inputs is not None:
-                    return evaluator.evaluate(phase.step.tail, inputs)
-            return evaluator.evaluate(self.model, whole)
+                    return measure(evaluator, phase.step.tail, inputs)
+            return measure(evaluator, self.model, whole)
         except EvaluationStopped:
             self._stop()
 

@@ -1,0 +1,63 @@
+"""`fitted.safetensors` of a run: the fit to its validation images, in float64.
+
+Shapes: K classes, labels or numbers, S scores.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from zoo_core.errors import ZooError
+from zoo_core.runs.directory import FITTED, file_of
+from zoo_core.tasks.calibration import EXTREME
+from zoo_core.tasks.fitted import MOST_SCORES, UNFITTED, Fitted
+from zoo_core.tensors import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def write_fitted(directory: Path, fitted: Fitted) -> None:
+    """Write it beside the weights."""
+    arrays = {"thresholds": fitted.thresholds_K, "scores": fitted.scores}
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in arrays.items() if one is not None}
+    temperature = torch.tensor([fitted.temperature], dtype=torch.float64)
+    write_tensors(directory / FITTED, {"temperature": temperature, **tensors})
+
+
+def read_fitted(directory: Path, outputs: int) -> Fitted:
+    """The fit of a run with so many outputs; nothing for a run of an older zoo.
+
+    Raises ZooError for a file that is none of such a run.
+    """
+    path = file_of(directory, FITTED)
+    if not path.is_file():
+        return UNFITTED
+    tensors = read_tensors(path)
+    try:
+        temperature = float(_checked(tensors["temperature"], (1,))[0])
+        if not 1 / EXTREME <= temperature <= EXTREME:
+            raise ValueError(f"the temperature {temperature:g}")
+        thresholds = _checked(tensors["thresholds"], (outputs,)) if "thresholds" in tensors else None
+        scores = tensors.get("scores")
+        if scores is not None and not (scores.ndim == 2 and 1 <= len(scores) <= MOST_SCORES):
+            raise ValueError(f"scores of the shape {tuple(scores.shape)}")
+        if scores is not None and scores.shape[1] not in (1, outputs):
+            raise ValueError(f"scores of {scores.shape[1]} outputs")
+        of_scores = None if scores is None else _checked(scores, tuple(scores.shape))
+    except (KeyError, ValueError) as error:
+        raise ZooError(
+            f"{path} was not fitted for this run: {error}. Remove it to go without temperature and thresholds."
+        ) from error
+    return Fitted(temperature, thresholds, of_scores)
+
+
+def _checked(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    """Finite numbers of a shape. Raises ValueError."""
+    if tuple(tensor.shape) != shape or tensor.dtype != torch.float64 or not bool(tensor.isfinite().all()):
+        raise ValueError(f"numbers of the shape {tuple(tensor.shape)} and the type {tensor.dtype}")
+    return tensor.numpy()
