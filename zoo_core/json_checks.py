@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zoo_core.errors import brief
@@ -40,3 +40,20 @@ def as_number(value: object) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
         raise TypeError(f"{brief(value)} is not a number")
     return value
+
+
+def parsed_lists(line: Mapping[str, Any], names: Iterable[str], length: int) -> dict[str, list[float | None]]:
+    """The lists in a result that have a figure, or None, for each output.
+
+    Raises KeyError or TypeError.
+    """
+    lists = {name: [None if one is None else as_number(one) for one in as_list(line[name])] for name in names}
+    same_length(lists, length)
+    return lists
+
+
+def same_length(lists: Mapping[str, Sequence[object]], length: int) -> None:
+    """Raise TypeError for a list that does not have one figure for each output."""
+    for name, figures in lists.items():
+        if len(figures) != length:
+            raise TypeError(f"{name} are not {length} figures")

@@ -64,6 +64,7 @@ FLOORS = (
     "embedding",
     "checking",
     "explaining",
+    "reporting",
     "saving",
     "choosing",
     "advising",

@@ -40,8 +40,8 @@ NORMS = replace(LENET, backbone="norms", weights="none", size=32, epochs=2, batc
 CASES = {
     "head-only": replace(LENET, strategy="head-only"),
     "last:1": replace(LENET, strategy="last:1", views=0),
-    "first:1": replace(LENET, strategy="first:1"),
-    "full": replace(LENET, strategy="full", optimizer="sgd", lr=1e-3),
+    "first:1": replace(LENET, strategy="first:1", balance="sampling"),
+    "full": replace(LENET, strategy="full", optimizer="sgd", lr=1e-3, balance="weights"),
     "gradual": replace(LENET, strategy="gradual", augment="none"),
     "lp-ft": replace(LENET, strategy="lp-ft", optimizer="sgd", lr=1e-3),
     "layerwise": replace(LENET, strategy="layerwise"),

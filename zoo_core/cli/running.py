@@ -179,6 +179,8 @@ def show_job(screen: Console, job: Job) -> None:
         ("cached", cached_in_words(job.caching, job.plan.stages)),
         ("device", str(job.device)),
     ]
+    if job.balance is not None:
+        rows.append(("balance", job.balance))
     if job.start.preprocessing_origin:
         rows.insert(1, ("images as", job.start.preprocessing_origin))
     decisions = decision_lines(job.decisions)

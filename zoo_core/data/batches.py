@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -157,15 +158,27 @@ def in_groups(order: Sequence[T], size: int) -> list[Sequence[T]]:
 
 
 def training_groups(
-    count: int, size: int, *, seed: int, epoch: int, windows: Windows | None = None, least: int = 2
+    count: int,
+    size: int,
+    *,
+    seed: int,
+    epoch: int,
+    windows: Windows | None = None,
+    least: int = 2,
+    chances: npt.NDArray[np.float64] | None = None,
 ) -> list[Sequence[int]]:
     """The images of each step of an epoch: every index once, shuffled by seed and epoch alone.
 
-    With `windows` the shuffle goes window by window. A last group of fewer than `least` images
-    joins the one before it: batch norm cannot train on a single image.
+    With `chances` (count), which add up to 1, as many are drawn by them, with replacement. With
+    `windows` the shuffle goes window by window. A last group of fewer than `least` images joins the
+    one before it: batch norm cannot train on a single image.
     """
     generator = np.random.default_rng([seed, epoch])
-    order = generator.permutation(count) if windows is None else windows.order(generator)
+    if chances is not None:
+        order = generator.choice(count, size=count, p=chances)
+        order = order if windows is None else order[windows.take(order.tolist()).order(generator)]
+    else:
+        order = generator.permutation(count) if windows is None else windows.order(generator)
     groups = in_groups([int(index) for index in order], size)
     if len(groups) > 1 and len(groups[-1]) < min(least, size):
         groups[-2:] = [[*groups[-2], *groups[-1]]]

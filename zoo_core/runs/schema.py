@@ -72,6 +72,8 @@ class RunFacts:
     """The settings that zoo decided, with the reasons; runs of zoo 0.1 have none."""
     views: int | None = None
     """The number of cached views of each training image, 0 without a cache."""
+    balance: str | None = None
+    """How uneven classes were balanced, in words."""
     split_points: tuple[str, ...] | None = None
     """The place in each phase at which features are cached: "layer3", "layer4 pooled" or "none"."""
 
@@ -89,7 +91,7 @@ PLACES = (
     "start.tag",
     "start.source",
 )
-FREE = ("created", "decisions", "views", "split_points", *PLACES, *PER_MACHINE)
+FREE = ("created", "decisions", "balance", "views", "split_points", *PLACES, *PER_MACHINE)
 """Facts in which a resumed run may differ: they decide when and where it computes and not its result,
 or follow from others. Of data and weights the contents are compared and not the places. Views and
 split points are compared with those of the checkpoint."""
@@ -160,6 +162,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             decisions=_decisions(data.get("decisions", {})),
             views=None if data.get("views") is None else as_count(data["views"]),
             split_points=_split_points(data.get("split_points")),
+            balance=None if data.get("balance") is None else as_text(data["balance"]),
         )
     except KeyError as error:
         raise ZooError(f"{where} has no {brief(error.args[0])}.") from error

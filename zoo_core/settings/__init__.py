@@ -7,6 +7,7 @@ from zoo_core.settings.resolved import Decision, LrSearch, ResolvedSettings
 from zoo_core.settings.words import (
     Augment,
     BadImages,
+    Balance,
     BestEpoch,
     CacheType,
     Compile,
@@ -21,6 +22,7 @@ __all__ = [
     "RULES_BEFORE",
     "Augment",
     "BadImages",
+    "Balance",
     "BestEpoch",
     "CacheType",
     "Compile",

@@ -172,6 +172,12 @@ class FinetuneConfig(PlainData):
         at_least=1,
         needs=(Need.STEPS,),
     )
+    balance: words.Balance = setting(
+        "none",
+        group=OPTIMISATION,
+        help="Uneven classes: rare ones count more in the loss (weights), or their images are drawn more often (sampling).",
+        requires=(Need.STEPS,),
+    )
     label_smoothing: float = setting(
         0.0,
         group=REGULARISATION,

@@ -10,6 +10,7 @@ from zoo_core.weights_specs import Fit
 
 Augment = Literal["auto", "none", "flip", "crop-flip"]
 FitChoice = Auto | Fit
+Balance = Literal["none", "weights", "sampling"]
 BestEpoch = Literal["steady", "highest"]
 Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "bfloat16", "float32"]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo_core.errors import DataError, UsageError, printable, shown
-from zoo_core.json_checks import as_count, as_list, as_number
+from zoo_core.json_checks import as_count, as_list, as_number, parsed_lists, same_length
 from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
 from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities
 from zoo_core.tasks.metrics import ACCURACY, Baseline, FloatArray
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
-from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text, parsed_lists, same_length
+from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text
 
 if TYPE_CHECKING:  # listing runs needs a task's words, and not torch
     from torch import Tensor, nn
@@ -47,11 +47,27 @@ class Classification(Task[ClassEvaluation]):
     def answered(self, evaluation: ClassEvaluation) -> Targets | None:
         return evaluation.answers
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
-        """Cross-entropy of logits (B, K) and class indices (B), or shares of the classes (B, K)."""
+    def loss(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        head: nn.Module,
+        label_smoothing: float,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
+        """Cross-entropy of logits (B, K) and class indices (B), or shares of the classes (B, K).
+
+        The mean is over the images also where they have weights, so that parts of a batch add up.
+        """
         from torch.nn import functional
 
-        return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        if class_weights is None:
+            return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        losses_B = functional.cross_entropy(
+            outputs, targets, weight=class_weights.to(outputs), reduction="none", label_smoothing=label_smoothing
+        )
+        return losses_B.mean()
 
     def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> ClassEvaluation:
         return ClassEvaluation.of(targets.numpy(), outputs_NK.argmax(1).numpy(), outputs_NK.shape[1], loss=loss)

@@ -43,12 +43,16 @@ class Objective:
         """The metric that counts."""
         return self.task.metric if self.chosen is None else self.chosen.shown
 
-    def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    def loss(
+        self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0, class_weights: Tensor | None = None
+    ) -> Tensor:
         """The mean loss of a batch: the head's own, if it has a method `loss`, or the task's."""
         own = own_loss(self.head)
         if own is not None:
             return own(outputs, targets)
-        return self.task.loss(outputs, targets, head=self.head, label_smoothing=label_smoothing)
+        return self.task.loss(
+            outputs, targets, head=self.head, label_smoothing=label_smoothing, class_weights=class_weights
+        )
 
     def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
         """The figures of a set of images, from outputs and targets on the CPU."""

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo_core.errors import DataError, printable, shown
-from zoo_core.json_checks import as_number, as_text
+from zoo_core.json_checks import as_number, as_text, parsed_lists
 from zoo_core.tasks import metrics
 from zoo_core.tasks.chosen import Headline, Score, bootstrap, own_interval_text
 from zoo_core.tasks.honesty import intervals_sentence
 from zoo_core.tasks.metrics import Baseline, FloatArray, Interval, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
-from zoo_core.tasks.task import Answers, Task, Threshold, figure_text, parsed_lists
+from zoo_core.tasks.task import Answers, Task, Threshold, figure_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -109,7 +109,15 @@ class Regression(Task[NumberEvaluation]):
     pipeline_tag = None
     hub_task = "image-regression"
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
+    def loss(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        head: nn.Module,
+        label_smoothing: float,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
         """Mean squared error (B, K), in standard deviations of the training targets."""
         units = _units_of(head)
         return ((outputs - targets) / (1 if units is None else units.std)).square().mean()
@@ -122,6 +130,13 @@ class Regression(Task[NumberEvaluation]):
         true = targets.astype(np.float64)
         predicted = np.broadcast_to(train_targets.astype(np.float64).mean(0), true.shape)
         return Baseline(float(metrics.r2(predicted, true).mean()), overall_rmse(metrics.rmse(predicted, true)))
+
+    def answered(self, evaluation: NumberEvaluation) -> Targets | None:
+        return evaluation.predicted
+
+    def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+        means: FloatArray = metrics.resampled_r2(answers_NK, targets_NK, weights_BN).mean(1)
+        return means
 
     def constant(self, train_targets: Targets, num_outputs: int) -> FloatArray:
         """The mean of each column."""

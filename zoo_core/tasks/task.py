@@ -6,7 +6,7 @@ Shapes: B batch, N images, K outputs (classes, labels or numbers).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo_core.errors import DataError, printable
-from zoo_core.json_checks import as_list, as_number
 from zoo_core.specs import TaskName
 from zoo_core.tasks.chosen import metric_named, score_text
 from zoo_core.tasks.metrics import Baseline, Evaluation, FloatArray, Metric
@@ -67,8 +66,19 @@ class Task(ABC, Generic[E]):
     # -- training and evaluation
 
     @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor, *, head: nn.Module, label_smoothing: float) -> Tensor:
-        """The mean loss of a batch: outputs (B, K), targets (B) if single-label, else (B, K)."""
+    def loss(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        head: nn.Module,
+        label_smoothing: float,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
+        """The mean loss of a batch: outputs (B, K), targets (B) if single-label, else (B, K).
+
+        Only a single-label task has weights of its classes (K).
+        """
 
     @abstractmethod
     def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> E:
@@ -109,9 +119,15 @@ class Task(ABC, Generic[E]):
         None stands for the task's own. `top` limits a single-label task's.
         """
 
+    @abstractmethod
     def answered(self, evaluation: E) -> Targets | None:
-        """The output that was answered for each image (N), None for tasks with several answers an image."""
-        return None
+        """The answer for each image: its class (N), or the values (N, K) of labels or numbers. None
+        where only counts are known."""
+
+    def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+        """The scores (B) in B resamples, in which image n stands `weights_BN[b, n]` times, of tasks
+        with several answers an image."""
+        raise NotImplementedError
 
     def finish_head(self, head: nn.Module, num_outputs: int) -> nn.Module:
         """A new head with the layers that the task puts behind it."""
@@ -274,20 +290,3 @@ class Task(ABC, Generic[E]):
 def figure_text(figure: float | None) -> str:
     """A figure in a table, to four digits; "-" where there is none."""
     return "-" if figure is None else f"{figure:.4g}"
-
-
-def parsed_lists(line: Mapping[str, Any], names: Iterable[str], length: int) -> dict[str, list[float | None]]:
-    """The lists in a result that have a figure, or None, for each output.
-
-    Raises KeyError or TypeError.
-    """
-    lists = {name: [None if one is None else as_number(one) for one in as_list(line[name])] for name in names}
-    same_length(lists, length)
-    return lists
-
-
-def same_length(lists: Mapping[str, Sequence[object]], length: int) -> None:
-    """Raise TypeError for a list that does not have one figure for each output."""
-    for name, figures in lists.items():
-        if len(figures) != length:
-            raise TypeError(f"{name} are not {length} figures")

@@ -36,8 +36,9 @@ from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, reso
 from zoo_core.streaming.open import open_streaming_dataset
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import ChosenMetric, chosen_metric
-from zoo_core.tasks.objective import check_loss, check_task
+from zoo_core.tasks.objective import check_loss, check_task, own_loss
 from zoo_core.training.autotune import autotune
+from zoo_core.training.balance import balance_in_words, check_balance
 from zoo_core.training.defaults import FEW_EPOCHS
 from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
@@ -84,6 +85,13 @@ class Job:
         rules = self.plan.rules(self.plan.phases[phase])
         return sum(p.numel() for part, rule in rules.items() for p in trainable_parameters(self.model.part(part), rule))
 
+    @property
+    def balance(self) -> str | None:
+        """The balance of uneven classes in words, None where nothing is balanced."""
+        if self.config.balance == "none":
+            return None
+        return balance_in_words(self.config.balance, self.source.parts["train"], self.source.classes)
+
     def facts(self) -> RunFacts:
         """Everything that decides the result, for config.json."""
         parts = self.source.parts
@@ -106,6 +114,7 @@ class Job:
                 skipped=self.source.skipped,
                 findings=self.findings,
             ),
+            balance=self.balance,
             plan=self.plan.to_dict(),
             task=self.source.task,
             decisions=self.decisions,
@@ -155,6 +164,7 @@ def prepare(
     outputs = len(source.classes)
     model = Model(base, build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task))
     check_loss(model.head, label_smoothing=config.label_smoothing)
+    check_balance(config.balance, task_named(source.task), has_own_loss=own_loss(model.head) is not None)
     resolved = resolve_settings(
         config,
         catalog,

@@ -16,6 +16,7 @@ from zoo_core.frozen.input_planner import InputPlanner, PhaseInputs
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
 from zoo_core.tasks.metrics import Evaluation
+from zoo_core.training.balance import image_chances
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.training.lr_trials import lr_by_trials
 from zoo_core.training.memory import MemoryPolicy
@@ -48,7 +49,10 @@ class PhaseTrainer:
         """The batches of an epoch from the step `start` on, in the order that seed and epoch decide."""
         part, shard = self.planner.train.part, self.planner.world.shard
         size, seed, windows = self.config.batch_size, self.config.seed, windows_of(part.images)
-        groups = training_groups(len(part), size, seed=seed, epoch=epoch, windows=windows, least=self.min_batch)[start:]
+        chances = image_chances(part, len(self.planner.classes)) if self.config.balance == "sampling" else None
+        groups = training_groups(
+            len(part), size, seed=seed, epoch=epoch, windows=windows, least=self.min_batch, chances=chances
+        )[start:]
         local = ([(index, self._view(epoch, index)) for index in shard(group) or group[:1]] for group in groups)
         for group, (features, targets) in zip(groups, self.inputs.train.batches(local), strict=True):
             yield Batch(features, targets, len(group))

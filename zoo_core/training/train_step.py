@@ -21,6 +21,7 @@ from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
 from zoo_core.tasks.objective import Objective
+from zoo_core.training.balance import class_weights
 from zoo_core.training.compiling import Compiled, recording_pays
 from zoo_core.training.regularisers import Mixing
 
@@ -60,6 +61,9 @@ class TrainStep:
     def __post_init__(self) -> None:
         self.world, self.device = self.planner.world, self.planner.device
         self.mixing = Mixing(self.config.mixup, self.config.cutmix)
+        targets, classes = self.planner.train.part.targets, len(self.planner.classes)
+        weighted = self.config.balance == "weights"
+        self.class_weights = torch.from_numpy(class_weights(targets, classes)).to(self.device) if weighted else None
         self.tail.to(memory_format=torch.channels_last)
         self.tail.train()
         self.batch_norm_updates = any(
@@ -95,7 +99,7 @@ class TrainStep:
             with self._no_sync() if number < count else nullcontext():
                 with autocast(self.config.precision, self.device):
                     outputs_mK = self.tail(features_m) if alone else self.forward(features_m)
-                loss = self.objective.loss(outputs_mK, targets_m, self.config.label_smoothing)
+                loss = self.objective.loss(outputs_mK, targets_m, self.config.label_smoothing, self.class_weights)
                 (loss * weight * w).backward()  # type: ignore[no-untyped-call]
             mean_loss += loss.detach().double() * weight
         return mean_loss

@@ -1,0 +1,73 @@
+"""The command `zoo report RUN`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from zoo_core.cli.common import announce, catalog_of, progress_of
+from zoo_core.errors import UsageError, printable
+from zoo_core.paths import check_new_file, write_text
+from zoo_core.wording import duration, megabytes
+
+DEFAULT = "report.html"
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@click.option("--data", help="Other labelled images to report on, as for finetune (the run's own held-out part).")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"HTML file to write ({DEFAULT} in the run directory, which is replaced).",
+)
+@click.option("--no-labels", is_flag=True, help="Leave out the doubtful labels, which need the features of all images.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.pass_context
+def report(ctx: click.Context, run: str, data: str | None, out: Path | None, no_labels: bool, device: str) -> None:
+    """Write one page about a run: for those who have to trust it, and for those who want it better.
+
+    The result with its interval and baseline, curves, confusions, the worst errors and the least
+    sure right answers with heat maps, doubtful labels, the figures of each class, whether
+    probabilities are honest, a map of the features, the frozen stages, and every setting. The page
+    is one file: it holds small versions of some of your images, asks no network, and runs no
+    script.
+
+    \b
+    zoo report runs/resnet18-head-only-photos-1
+    zoo report runs/resnet18-head-only-photos-1 --data other-photos/ -o other.html
+    """
+    started = time.perf_counter()
+    page = _target(run, out)
+    catalog = catalog_of(ctx)
+    announce("loading the model")
+    from zoo_core.reporting.gather import measure
+    from zoo_core.reporting.labels import doubtful_labels
+    from zoo_core.reporting.page import render
+
+    with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
+        measured = measure(run, catalog, data=data, device=device, scanning=scanning, watch=watch)
+    doubts = None
+    if not no_labels and measured.task.single_label:
+        with progress_of("computing features") as computing, progress_of("fitting labels") as fitting:
+            doubts = doubtful_labels(measured, catalog, computing, fitting)
+    with progress_of("drawing") as drawing:
+        text = render(measured, doubts, catalog, drawing)
+    write_text(page, text)
+    size, took = megabytes(len(text.encode())), duration(time.perf_counter() - started)
+    click.echo(f"{printable(str(page))}: {measured.evaluation.images:,} images, {size}, {took}. Open it in a browser.")
+
+
+def _target(run: str, out: Path | None) -> Path:
+    """The file to write. Raises UsageError for one that is no page or exists."""
+    if out is None:
+        if not Path(run).is_dir():
+            raise UsageError(f"'{printable(run)}' is no folder to write a page into. Give its place with -o {DEFAULT}.")
+        return Path(run) / DEFAULT
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"the page is an HTML file, and '{printable(out.name)}' does not end in .html.")
+    check_new_file(out, "--out")
+    return out

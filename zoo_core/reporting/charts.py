@@ -1,0 +1,186 @@
+"""Charts as SVG inside a page: they take the page's colours, so that they are readable in light and
+dark.
+
+Every chart has a sentence for those who do not see it, and its numbers stand in a table of the page
+or in the titles of its parts. Names are escaped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from markupsafe import Markup
+
+from zoo_core.errors import printable
+from zoo_core.tasks.calibration import Bin
+
+WIDTH, HEIGHT = 440, 240
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 18, 34
+TICKS = 5
+NAME = 18  # letters of a name beside a row
+
+
+@dataclass(frozen=True)
+class Dot:
+    """An image of the map of features: its place from 0 to 1, its class, whether it is answered
+    rightly, and its words."""
+
+    x: float
+    y: float
+    colour: int
+    is_right: bool
+    title: str
+    image: str | None
+
+
+def curves(lines: Mapping[str, Sequence[float]], *, best: int, unit: str, factor: float = 1.0) -> Markup:
+    """Values by epoch, a line for each name; a dotted line marks the best epoch."""
+    values = [factor * value for line in lines.values() for value in line]
+    low, high = min(values), max(values)
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    epochs = max(len(line) for line in lines.values())
+
+    def place(epoch: float, value: float) -> tuple[float, float]:
+        share = (epoch - 1) / max(1, epochs - 1)
+        return LEFT + share * (WIDTH - LEFT - RIGHT), TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    drawn = _frame(low, high, unit)
+    marked, _ = place(best, low)
+    drawn.append(f'<line class="best" x1="{marked:.1f}" x2="{marked:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+    for number, (name, line) in enumerate(lines.items()):
+        points = " ".join(
+            f"{x:.1f},{y:.1f}" for x, y in (place(epoch, factor * one) for epoch, one in enumerate(line, 1))
+        )
+        drawn.append(f'<polyline class="line{number}" points="{points}"/>')
+        right = WIDTH - RIGHT - 56 * (len(lines) - 1 - number)
+        drawn.append(f'<text class="line{number}" text-anchor="end" x="{right}" y="{TOP - 6}">{escape(name)}</text>')
+    for epoch in sorted({1, best, epochs}):
+        x, _ = place(epoch, low)
+        drawn.append(f'<text text-anchor="middle" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}">{epoch}</text>')
+    drawn.append(f'<text text-anchor="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}">epoch</text>')
+    return _svg(drawn, f"{' and '.join(lines)} by epoch; the best epoch is {best}")
+
+
+def reliability_chart(bins: Sequence[Bin]) -> Markup:
+    """The share of right answers by their probability; on the dotted diagonal both agree."""
+    side = HEIGHT - TOP - BOTTOM
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return LEFT + x * side, TOP + (1 - y) * side
+
+    drawn = _frame(0.0, 1.0, "right", width=LEFT + side)
+    (x1, y1), (x2, y2) = place(0, 0), place(1, 1)
+    drawn.append(f'<line class="best" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
+    for one in bins:
+        x, y = place(one.probability, one.right)
+        title = f"{one.count} answers of {one.probability:.2f}: {100 * one.right:.0f} % are right"
+        drawn.append(f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{title}</title></circle>')
+    drawn.append(f'<text x="{LEFT}" y="{HEIGHT - 3}">0 … probability of the answer … 1</text>')
+    return _svg(drawn, "the share of right answers by their probability", width=LEFT + side + RIGHT)
+
+
+def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
+    """The matrix of classes, a row a true class; the darker a cell, the larger its share of the
+    row."""
+    cell, room = 28, 140
+    drawn = [f'<text x="{room}" y="14">answers, in the same order</text>']
+    for row, (name, counts) in enumerate(zip(names, matrix, strict=True)):
+        total, y = sum(counts) or 1, 20 + row * cell
+        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{y + 18}">{_cut(name)}</text>')
+        for column, count in enumerate(counts):
+            kind = "right" if row == column else "wrong"
+            title = _escaped(f"{count} of {total} images of {name} are answered with {names[column]}")
+            x, share = room + column * cell, count / total
+            drawn.append(
+                f'<rect class="{kind}" style="fill-opacity:{share:.2f}" x="{x}" y="{y}" width="{cell}" height="{cell}">'
+                f"<title>{title}</title></rect>"
+            )
+            if count:
+                strong = ' class="strong"' if share > 0.5 else ""
+                drawn.append(f'<text{strong} text-anchor="middle" x="{x + cell / 2}" y="{y + 18}">{count}</text>')
+    size = len(names) * cell
+    return _svg(drawn, "images by class and answer", width=room + size + 4, height=24 + size)
+
+
+def plan_chart(parts: Sequence[str], phases: Sequence[tuple[int, Sequence[float]]]) -> Markup:
+    """The frozen and the trained stages: a column for each phase, as wide as its epochs, a row for
+    each stage."""
+    total = max(1, sum(epochs for epochs, _ in phases))
+    room, row, epoch = 140, 20, max(1.0, min(40.0, 300 / total))
+    drawn, left = [], float(room)
+    for number, name in enumerate(parts):
+        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{35 + number * row}">{_cut(name)}</text>')
+    for epochs, rates in phases:
+        highest, width = max(rates) or 1.0, max(epochs * epoch, 3.0)
+        if width > 20:
+            drawn.append(f'<text x="{left + 2:.1f}" y="14">{epochs} epochs</text>')
+        for number, (name, rate) in enumerate(zip(parts, rates, strict=True)):
+            kind, said = ("trained", "trained") if rate > 0 else ("frozen", "frozen")
+            shade = f' style="fill-opacity:{0.4 + 0.6 * rate / highest:.2f}"' if rate > 0 else ""
+            drawn.append(
+                f'<rect class="{kind}"{shade} x="{left:.1f}" y="{21 + number * row}" width="{width - 1:.1f}" '
+                f'height="{row - 2}"><title>{_escaped(name)}: {said} for {epochs} epochs</title></rect>'
+            )
+        left += width
+    return _svg(drawn, "the stages that are trained in each phase", width=left + 4, height=26 + len(parts) * row)
+
+
+def feature_map(dots: Sequence[Dot], side: int) -> Markup:
+    """The images as dots, the nearer the more alike; a cross is answered wrongly. The image under
+    the pointer is shown."""
+    area, shown = 440, 2 * side
+    drawn = [f'<rect class="frozen" x="{area + 16}" y="8" width="{shown}" height="{shown}"/>']
+    for one in dots:
+        x, y = 8 + one.x * (area - 16), 8 + (1 - one.y) * (area - 16)
+        colour = f"c{one.colour}"
+        mark = f'<circle class="{colour}" cx="{x:.0f}" cy="{y:.0f}" r="4"/>'
+        if not one.is_right:
+            mark = f'<path class="x {colour}" d="M{x - 4:.0f} {y - 4:.0f}l8 8m0 -8l-8 8"/>'
+        image = ""
+        if one.image:
+            image = f'<image href="data:image/jpeg;base64,{one.image}" x="{area + 16}" y="8" width="{shown}" height="{shown}"/>'
+        drawn.append(f"<g>{mark}{image}<title>{_escaped(one.title)}</title></g>")
+    return _svg(drawn, "the images by their features; alike ones lie together", width=area + shown + 24, height=area)
+
+
+def scatter(true: Sequence[float], answered: Sequence[float]) -> Markup:
+    """Answers by the true numbers; on the dotted diagonal both agree."""
+    low, high = min(*true, *answered), max(*true, *answered)
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    side = HEIGHT - TOP - BOTTOM
+    drawn = _frame(low, high, "answer", width=LEFT + side)
+    drawn.append(f'<line class="best" x1="{LEFT}" y1="{TOP + side}" x2="{LEFT + side}" y2="{TOP}"/>')
+    for one, other in zip(true, answered, strict=True):
+        x, y = LEFT + (one - low) / (high - low) * side, TOP + (high - other) / (high - low) * side
+        drawn.append(
+            f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{one:.4g}: {other:.4g}</title></circle>'
+        )
+    drawn.append(f'<text x="{LEFT}" y="{HEIGHT - 3}">true number, {low:.3g} to {high:.3g}</text>')
+    return _svg(drawn, "answers by the true numbers", width=LEFT + side + RIGHT)
+
+
+def _frame(low: float, high: float, unit: str, width: float = WIDTH - RIGHT) -> list[str]:
+    """Lines and numbers of the vertical axis."""
+    drawn = [f'<text x="4" y="{TOP - 6}">{escape(unit)}</text>']
+    for tick in range(TICKS):
+        share = tick / (TICKS - 1)
+        y = TOP + share * (HEIGHT - TOP - BOTTOM)
+        drawn.append(f'<line class="grid" x1="{LEFT}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        drawn.append(f'<text text-anchor="end" x="{LEFT - 5}" y="{y + 4:.1f}">{high - share * (high - low):.3g}</text>')
+    return drawn
+
+
+def _svg(drawn: Sequence[str], sentence: str, *, width: float = WIDTH, height: float = HEIGHT) -> Markup:
+    label = _escaped(sentence)
+    size = f'viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{1.4 * width:.0f}px"'
+    return Markup(f'<svg {size} role="img" aria-label="{label}">{"".join(drawn)}</svg>')
+
+
+def _escaped(text: str) -> str:
+    return escape(printable(text), quote=True)
+
+
+def _cut(text: str) -> str:
+    return _escaped(text if len(text) <= NAME else f"{text[: NAME - 1]}…")

@@ -1,0 +1,144 @@
+"""The images that a report shows: the worst answers, the least sure right ones, and those of
+confused classes.
+
+Shapes: N images, K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo_core.errors import printable
+from zoo_core.reporting.gather import Measured
+from zoo_core.wording import percent as spaced
+
+
+def percent(share: float) -> str:
+    """A share in whole percent that no line ends in."""
+    return spaced(share, 0).replace(" ", "\u00a0")
+
+
+MOST_WRONG, MOST_UNSURE, MOST_PAIRS, OF_A_PAIR = 24, 12, 6, 4
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image (by its index in the part), the output whose heat map is drawn, and its words."""
+
+    index: int
+    output: int
+    true: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Two classes, of which the images of one are answered with the other."""
+
+    true: str
+    answer: str
+    count: int
+    of: int
+    examples: tuple[int, ...]
+
+
+def worst(measured: Measured) -> list[Example]:
+    """The wrong answers, the surest first; without classes the answers that are farthest off."""
+    if measured.task.single_label:
+        wrong_N = np.flatnonzero(_answers(measured) != measured.part.targets)
+        order = wrong_N[np.argsort(-measured.values_NK[wrong_N].max(1), kind="stable")]
+        return [_of_class(measured, index) for index in order[:MOST_WRONG].tolist()]
+    far_NK = np.abs(measured.values_NK - measured.part.targets)
+    if measured.task.answers_with_all:
+        far_NK = far_NK / np.maximum(measured.part.targets.std(0), 1e-12)
+    order = np.argsort(-far_NK.max(1), kind="stable")
+    return [_of_outputs(measured, index, int(far_NK[index].argmax())) for index in order[:MOST_WRONG].tolist()]
+
+
+def least_sure(measured: Measured) -> list[Example]:
+    """The right answers with the lowest probabilities."""
+    if not measured.task.single_label:
+        return []
+    right_N = np.flatnonzero(_answers(measured) == measured.part.targets)
+    order = right_N[np.argsort(measured.values_NK[right_N].max(1), kind="stable")]
+    return [_of_class(measured, index) for index in order[:MOST_UNSURE].tolist()]
+
+
+def confused_pairs(measured: Measured) -> list[ConfusedPair]:
+    """The most frequent wrong answers, by classes, with some of their images."""
+    if not measured.task.single_label:
+        return []
+    targets_N, answers_N = measured.part.targets, _answers(measured)
+    wrong_N = np.flatnonzero(answers_N != targets_N)
+    pairs, counts = np.unique(np.stack([targets_N[wrong_N], answers_N[wrong_N]], 1), axis=0, return_counts=True)
+    found, names = [], measured.facts.classes
+    for place in np.argsort(-counts, kind="stable")[:MOST_PAIRS].tolist():
+        true, answer = pairs[place].tolist()
+        of_pair = wrong_N[(targets_N[wrong_N] == true) & (answers_N[wrong_N] == answer)]
+        of = int((targets_N == true).sum())
+        found.append(
+            ConfusedPair(names[true], names[answer], int(counts[place]), of, tuple(of_pair[:OF_A_PAIR].tolist()))
+        )
+    return found
+
+
+def matrix_of(measured: Measured) -> list[list[int]]:
+    """The number of images of each class (a row) with each answer (a column)."""
+    classes = len(measured.facts.classes)
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (measured.part.targets, _answers(measured)), 1)
+    rows: list[list[int]] = counts.tolist()
+    return rows
+
+
+def words_of(measured: Measured, index: int) -> tuple[str, bool]:
+    """An image's name, target and answer in a line, and whether the answer is right; None of
+    numbers are wrong."""
+    name = printable(measured.part.images.name(index))
+    if measured.task.single_label:
+        one = _of_class(measured, index)
+        return f"{name}: {one.true}, answered {one.answer}", int(measured.part.targets[index]) == one.output
+    true = measured.task.target_text(measured.part.targets[index], measured.facts.classes)
+    right = measured.task.answers_with_all or bool(
+        ((measured.values_NK[index] > 0.5) == (measured.part.targets[index] > 0.5)).all()
+    )
+    return f"{name}: {printable(true)}", right
+
+
+def _of_class(measured: Measured, index: int) -> Example:
+    names, values_K = measured.facts.classes, measured.values_NK[index]
+    true, answer = int(measured.part.targets[index]), int(values_K.argmax())
+    beside = "" if true == answer else f" ({percent(float(values_K[true]))})"
+    return Example(
+        index,
+        answer,
+        f"{printable(names[true])}{beside}",
+        f"{printable(names[answer])} {percent(float(values_K[answer]))}",
+    )
+
+
+def _of_outputs(measured: Measured, index: int, output: int) -> Example:
+    name, value = printable(measured.facts.classes[output]), float(measured.values_NK[index, output])
+    true = printable(measured.task.target_text(measured.part.targets[index], measured.facts.classes))
+    return Example(index, output, true, f"{name} {measured.task.answer_text(value)}")
+
+
+def _answers(measured: Measured) -> Ints:
+    answers_N: Ints = measured.values_NK.argmax(1)
+    return answers_N
+
+
+def evenly(count: int, most: int) -> Sequence[int]:
+    """At most `most` of so many indices, from all over them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+
+
+def plain(row: dict[str, Any]) -> list[str]:
+    """The cells of a table's row as texts."""
+    return [f"{cell:.4g}" if isinstance(cell, float) else printable(str(cell)) for cell in row.values()]
