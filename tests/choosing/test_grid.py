@@ -70,6 +70,7 @@ def test_a_folder_is_read_while_it_is_held_and_leftovers_are_none_of_its_cells(t
     first, second = Folder(tmp_path), Folder(tmp_path)
     with first.held():
         first.claim(grid)
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.json"]
     with second.held():
         second.claim(make_grid({"backbone": "a"}, {"head": ("y", "z")}))
     assert list(second.cells) == ["x", "y", "z"]

@@ -52,6 +52,8 @@ class Folder:
         with only_writer(self.root, World()):
             self._read()  # again: another comparison may have claimed cells since
             self._take_notes()
+            for path in list(filter(_is_unfinished, self.root.iterdir())):
+                path.unlink(missing_ok=True)
             try:
                 yield
             finally:
@@ -177,7 +179,12 @@ def rename_answers(file: Path, asked: str) -> Path:
 
 def _is_leftover(path: Path) -> bool:
     """Whether a comparison that was killed as it began left a file."""
-    return path.name == LOCK or path.name.startswith(f".{CELLS}.")
+    return path.name == LOCK or _is_unfinished(path)
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a comparison that was killed left a file that it was writing."""
+    return path.name.startswith((f".{CELLS}.", f".{ANSWERS}."))
 
 
 def _key(settings: dict[str, Any]) -> str:
