@@ -13,7 +13,7 @@ from fuzz.mutations import damaged_header, damaged_json, damaged_table
 from fuzz.target import Case, expect, fresh, target
 from fuzz.targets.runs import RUN
 from zoo_core.choosing.folder import CELLS, Folder
-from zoo_core.runs.answers import Answer, read_answers
+from zoo_core.runs.answers import Answer, read_answers, read_output_answers
 from zoo_core.runs.directory import ANSWERS, IMAGES
 from zoo_core.runs.images import BYTES, read_images
 from zoo_core.runs.schema import parse_facts
@@ -39,6 +39,25 @@ def answers(folder: Path) -> Case:
         expect(found == own, f"{found} and not {own}")
 
     return Case(seeds, check, damaged_table)
+
+
+@target("answers of labels or numbers", weight=4)
+def output_answers(folder: Path) -> Case:
+    """Every row is a target and an answer to each label or number of its image, all of them finite."""
+    header = "image,target_a,target_b,answer_a,answer_b,digest"
+    rows = [f"{number}.png,{number % 2},1.0,0.{number}5,-1e-9,{number:032x}" for number in range(4)]
+
+    def check(content: bytes) -> None:
+        fresh(folder / ANSWERS, content)
+        found = read_output_answers(folder)
+        _, *written = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
+        assert found is not None
+        numbers = [[float(cell) for cell in row[1:-1]] for row in written]
+        told = [[*target, *answer] for target, answer in zip(found.targets_NK, found.answers_NK, strict=True)]
+        expect(told == numbers, f"{told} and not {numbers}")
+        expect(list(found.images) == [row[0] for row in written], "images")
+
+    return Case(("\n".join([header, *rows]).encode(),), check, damaged_table)
 
 
 @target("images of a run", weight=4)

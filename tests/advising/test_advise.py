@@ -192,7 +192,7 @@ def test_ctrl_c_shows_the_networks_that_are_there(
     with pytest.raises(Interrupted) as stopped:
         call(*TWO, "--data", photos)
     assert stopped.value.exit_code == 130
-    assert "The network: lenet5, the only one here" in capsys.readouterr().out
+    assert "The network: lenet5, the only one that was measured" in capsys.readouterr().out
 
 
 def test_requests_that_have_no_advice_are_refused_with_a_next_step(tmp_path: Path, photos: Path) -> None:

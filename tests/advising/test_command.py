@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from advising.support import advice_of
-from helpers import make_photos
-from zoo_core.advising.advice import Advice
+from helpers import make_photos, make_table
+from zoo_core.advising import picture
+from zoo_core.advising.advice import Advice, Situation
 from zoo_core.advising.networks import Network, networks_named
 from zoo_core.advising.report import set_aside
 from zoo_core.advising.sample import open_sample
@@ -19,7 +21,8 @@ from zoo_core.catalog import Catalog
 from zoo_core.choosing.folder import Folder
 from zoo_core.cli.advising import show_advice
 from zoo_core.cli.main import zoo
-from zoo_core.errors import DataError, ZooError
+from zoo_core.drawing import Figure
+from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.paths import json_text
 from zoo_core.settings import FinetuneConfig
 
@@ -92,10 +95,25 @@ def test_a_fix_list_and_the_fit_of_images_reach_the_sample_and_the_printed_comma
         assert "--fit pad" in line
 
 
+def test_classes_that_are_written_as_numbers_are_classes_where_the_task_says_so(
+    tmp_path: Path, networks: list[Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: the error named --task, which advice did not take."""
+    table = make_table(tmp_path / "table", "path,digit", lambda kind, number: str(len(kind)), count=5)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="Give --task classification"):
+        zoo.main(["advise", "--backbone", "lenet5", "--data", str(table)], standalone_mode=False)
+    call(monkeypatch, "--data", table, "--task", "classification")
+    assert "--task classification" in advice_of(networks, task="classification").recommended.command
+
+
 def test_images_that_are_too_few_for_the_folds_have_a_next_step(tmp_path: Path, catalog: Catalog) -> None:
     """Seen to fail: "are too few for 5 folds" of a command without an option for folds."""
     config = FinetuneConfig(backbone="lenet5", data=str(make_photos(tmp_path / "photos", count=2)))
     with pytest.raises(DataError, match=r"4 different images are too few for 5 folds\. .* give it more images"):
+        open_sample(config, catalog)
+    (tmp_path / "photos" / "blue").rename(tmp_path / "blue")  # more images of one class are of no use
+    with pytest.raises(DataError, match=r"has only the class 'red'\. A training needs at least two\.$"):
         open_sample(config, catalog)
 
 
@@ -122,3 +140,34 @@ def test_words_claim_no_more_than_there_is(networks: list[Network], capsys: pyte
     assert "the last stage removes none of the mistakes" in shown
     show_advice(advice, drawn=True)
     assert "advise.png, advise.json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("similarity", [-1.0, 0.1, 0.3, 0.45, 0.5, 0.6, 0.8, 0.97])
+def test_no_words_of_the_quadrants_lie_on_each_other(
+    similarity: float, networks: list[Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: near the line of half "your images" was written over the rule of the quadrant below."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(picture, "save_figure", lambda figure, target: figures.append(figure))
+    advice = advice_of(networks)
+    picture.draw(Path("advise.png"), replace(advice, situation=Situation(341, 3371, similarity)))
+    figures[0].draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figures[0].axes[0].texts]
+    assert len(boxes) == 5
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+def test_a_strategy_that_was_not_tried_is_called_so(
+    networks: list[Network], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen to fail: it should reach the accuracy of a head on earlier features. And a budget of 308 minutes was named."""
+    advice = advice_of(networks[1:])
+    untried = replace(advice.recommended, strategy="last:2")
+    rungs = replace(advice.tuning.rungs, strategies=())
+    tuning = replace(advice.tuning, rungs=rungs)
+    show_advice(replace(advice, recommended=untried, tuning=tuning, budget_needed=15_400))
+    shown = capsys.readouterr().out
+    assert "It was not tried; a head on the features up to stage2 reached 90.0 %" in shown
+    assert "--budget 6h tries all" in shown
+    show_advice(advice)
+    assert "It should reach about 90.0 %" in capsys.readouterr().out

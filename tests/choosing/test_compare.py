@@ -7,15 +7,19 @@ import re
 import signal
 from collections import Counter
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from zoo_core.choosing import one_cell
 from zoo_core.choosing.statistics import mcnemar
+from zoo_core.cli.cells import CellBar
 from zoo_core.cli.main import zoo
 from zoo_core.errors import ZooError
+from zoo_core.frozen.computing_alone import WAITING
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.runs.answers import read_answers
@@ -231,6 +235,14 @@ def test_a_stop_between_two_trainings_and_what_may_change_in_a_resumed_one(
     with pytest.raises(ZooError, match="no training was finished"):
         call(*arguments, "--workers", 1)
     assert asked == [{"workers": 1}]
+
+
+def test_a_training_that_waits_for_another_run_says_so_and_keeps_its_notes_for_the_end() -> None:
+    """Seen to fail: while another process computed the same features nothing was said."""
+    bar = CellBar(Console(file=StringIO(), width=80), "linear")
+    for text in (WAITING, "a note"):
+        bar.message(text)
+    assert bar.screen.file.getvalue() == f"{WAITING}\n"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -8,38 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from choosing.support import keys_of, result
 from PIL import Image
 
 from zoo_core.choosing.cells import Failure
 from zoo_core.choosing.comparison import Comparison, compare
-from zoo_core.choosing.grid import Cell, make_grid
+from zoo_core.choosing.grid import make_grid
 from zoo_core.choosing.picture import about, draw
-from zoo_core.choosing.results import CellResult, Results
+from zoo_core.choosing.results import Results
 from zoo_core.choosing.statistics import mcnemar, newcombe
 from zoo_core.cli.comparing import show_comparison
 from zoo_core.tasks.chosen import metric_named
-from zoo_core.tasks.metrics import ACCURACY, wilson
+from zoo_core.tasks.metrics import wilson
 from zoo_core.tasks.regression import R2
 
 JSON_PAGE = Path(__file__).parents[2] / "docs" / "json.md"
-
-
-def result(cell: Cell, right: list[bool] | None, *, images: int = 100, **facts: object) -> CellResult:
-    known = None if right is None else {f"{number}.jpg": one for number, one in enumerate(right)}
-    made = {
-        "task": "classification",
-        "is_pretrained": cell.candidate.weights != "none",
-        "metric": ACCURACY,
-        "score_interval": None,
-        "score": 0.5 if right is None else sum(right) / len(right),
-        "part": "test",
-        "images": 20 if right is None else len(right),
-        "train_images": round(images * cell.share),
-        "seconds": 1.5,
-        "trainable_parameters": 850,
-        "model_bytes": 250_000,
-    }
-    return CellResult(cell=cell, right=known, **{**made, **facts})  # type: ignore[arg-type]
 
 
 def first_right(count: int, of: int = 100) -> list[bool]:
@@ -165,7 +148,9 @@ def test_a_score_that_the_fewest_images_reach_is_said_to_need_fewer(capsys: pyte
     assert "with    10 training images (50.0 %): fewer than 10" in capsys.readouterr().out
 
 
-def test_other_tasks_have_scores_and_no_test(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_runs_of_other_tasks_without_answers_have_scores_and_no_test(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
     numbers = {"task": "regression", "metric": R2}
     cells = tuple(result(cell, None, score=0.2 * number, **numbers) for number, cell in enumerate(grid.cells))
@@ -215,13 +200,6 @@ def test_the_documented_fields_are_those_that_are_printed() -> None:
     printed = keys_of(replace(curves((40, 120, 200), (160, 240, 360)), failures=failed).to_dict())
     (row,) = re.findall(r"^\| `zoo compare` \| (.*) \|$", JSON_PAGE.read_text(), re.MULTILINE)
     assert printed == {word for code in re.findall(r"`([^`]*)`", row) for word in code.split()}
-
-
-def keys_of(value: object) -> set[str]:
-    """All keys in plain data, however deep."""
-    if isinstance(value, list | tuple):
-        return set().union(*map(keys_of, value))
-    return set(value) | keys_of(list(value.values())) if isinstance(value, dict) else set()
 
 
 @pytest.mark.parametrize(("number", "told"), [(316.2, 320), (9.6, 10), (1234, 1200), (99.7, 100), (1000, 1000)])

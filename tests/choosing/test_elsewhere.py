@@ -11,6 +11,7 @@ import pickle
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from zoo_core.catalog import Catalog
 from zoo_core.choosing import cells, elsewhere
@@ -184,6 +186,28 @@ def test_an_order_names_files_so_that_any_folder_will_do_and_weights_by_their_ta
     assert (asked.data, asked.fix_list, asked.weights) == (f"{tmp_path}/photos", f"{tmp_path}/fix.csv", tag)
     usual = order_of(grid.cells[0], tmp_path / "run", catalog, "token").cell.config
     assert (usual.fix_list, usual.weights) == ("none", "default")
+
+
+def test_a_command_waits_for_processes_of_a_killed_one_that_still_save(
+    grid: Grid, tmp_path: Path, catalog: Catalog
+) -> None:
+    """Seen to fail: the training that such a process held was reported as failed, for another process was writing."""
+
+    def save(begun: threading.Event) -> None:
+        with FileLock(tmp_path / "grid" / "linear" / ".lock"):
+            begun.set()
+            time.sleep(0.3)
+
+    train(grid, tmp_path / "grid", catalog, None)
+    (tmp_path / "grid" / "linear" / "model.safetensors").unlink()
+    begun = threading.Event()
+    saving = threading.Thread(target=save, args=(begun,))
+    saving.start()
+    begun.wait()
+    told = train(grid, tmp_path / "grid", catalog, Pickling())
+    saving.join()
+    assert told.messages == [cells.SAVING]
+    assert isinstance(told.outcomes[0], Trained)
 
 
 def _raise(text: str) -> None:

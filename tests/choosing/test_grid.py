@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from zoo_core.choosing.folder import Folder
+from helpers import make_photos
+from zoo_core.choosing.folder import Folder, leave_note
 from zoo_core.choosing.grid import make_grid, settings_asked, split_shares, split_values
 from zoo_core.cli.main import zoo
 from zoo_core.errors import UsageError, ZooError
@@ -74,6 +75,22 @@ def test_a_folder_is_read_while_it_is_held_and_leftovers_are_none_of_its_cells(t
     assert list(second.cells) == ["x", "y", "z"]
 
 
+@pytest.mark.parametrize(("damage", "trainable"), [("", 7), ("x", None)])
+def test_a_note_that_another_process_left_is_taken_over(damage: str, trainable: int | None, tmp_path: Path) -> None:
+    """Seen to fail: where a comparison was killed as a worker finished, its trainable parameters were never known."""
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    folder = Folder(tmp_path)
+    with folder.held():
+        folder.claim(grid)
+    leave_note(folder.directory(grid.cells[0]), 7, ("poor",))
+    with (tmp_path / ".x.note").open("a") as note:
+        note.write(damage)
+    with folder.held():
+        assert folder.trainable_parameters(grid.cells[0]) == trainable
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.json"]
+    assert Folder(tmp_path).notes(grid.cells[0]) == (() if damage else ("poor",))
+
+
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ZooError, match="Start it without torchrun"):
@@ -111,8 +128,9 @@ def test_equal_cells_are_equal_wherever_the_command_is_given(tmp_path: Path, mon
             "Invalid value for '--epochs': must be a whole number of at least 1",
         ),
         ("--backbone lenet5 --folds 3 --data nowhere", "There is no folder and no data set 'nowhere'"),
+        ("--backbone lenet5 --folds 5 --data two", "2 different images are too few for 5 folds. Give it more images."),
         ("--backbone lenet5 --folds 2000", "1500 different images are too few for 2000 folds. --folds 10 goes."),
-        ("--backbone lenet5 --seeds 2 --out .", "exists and is no comparison. Give another --out"),
+        ("--backbone lenet5 --seeds 2 --out .", "exists and is no comparison or advice. Give another --out"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused_with_a_next_step(
@@ -120,6 +138,7 @@ def test_a_grid_that_cannot_be_is_refused_with_a_next_step(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").touch()
+    make_photos(tmp_path / "two", count=1)
     result = CliRunner().invoke(zoo, ["compare", *arguments.split()])
     assert result.exit_code != 0
     told = str(result.exception) if isinstance(result.exception, ZooError) else " ".join(result.output.split())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo_core.cli.common import print_columns
 from zoo_core.json_index import write_index
 from zoo_core.listing import ROWS
 
@@ -49,6 +50,21 @@ def listed(site: Path, kind: str, **env: str) -> tuple[list[dict[str, object]], 
     answer = subprocess.run([sys.executable, "-c", CODE, kind], env=here, capture_output=True, text=True, check=True)
     rows, warnings, opened = json.loads(answer.stdout)
     return rows, warnings, opened
+
+
+def test_the_name_of_a_narrow_column_is_wrapped_as_its_cells_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen to fail: the name pushed those after it beside their columns."""
+    monkeypatch.setattr("zoo_core.cli.common._width", lambda: 17)
+    print_columns(("a", "95 % interval", "s"), [["x", "86.2 to 100.0 %", "7"]], right={"s"})
+    assert capsys.readouterr().out.splitlines() == [
+        "a  95 %          s",
+        "   interval",
+        "─  ────────────  ─",
+        "x  86.2 to       7",
+        "   100.0 %",
+    ]
 
 
 @pytest.mark.parametrize("kind", ROWS)

@@ -8,7 +8,10 @@ import pytest
 from rich.console import Console
 
 from zoo_core.cli import common
+from zoo_core.cli.cells import CellBar
 from zoo_core.cli.running import TrainingScreen
+from zoo_core.frozen.computing_alone import WAITING
+from zoo_core.training.run import STOPPING
 
 
 @pytest.fixture
@@ -30,6 +33,15 @@ def test_the_bar_of_a_training_shows_its_share(screen: Console) -> None:
     training.close()
     assert "epoch 2/2" in screen.file.getvalue()
     assert "75 %" in screen.file.getvalue()
+
+
+def test_the_bar_of_one_cell_says_that_it_waits_or_stops_and_no_more() -> None:
+    """Seen to fail: `zoo compare` stood still while another run computed the same features."""
+    screen = Console(file=io.StringIO(), width=100)
+    bar = CellBar(screen, "1 of 2")
+    for text in (WAITING, STOPPING, "learning rate by trials"):
+        bar.message(text)
+    assert screen.file.getvalue().splitlines() == [WAITING, STOPPING]
 
 
 def test_an_announcement_shows_a_text_from_outside_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from zoo_core.choosing.results import _key, _shared_names
+from zoo_core.choosing.reading import _named, _shared_names, _unambiguous
 from zoo_core.data.sources import Part
 from zoo_core.errors import ZooError
-from zoo_core.runs.answers import Answer, read_answers, write_answers
+from zoo_core.runs.answers import Answer, read_answers, read_output_answers, write_answers
 
 
 class Named:
@@ -43,10 +44,27 @@ def test_images_of_one_name_are_told_apart_and_others_keep_theirs(tmp_path: Path
     part = Part(Named("000.jpg", "001.jpg", "000.jpg"), np.array([0, 0, 0]))  # type: ignore[arg-type]
     write_answers(tmp_path, part, ("a", "b"), np.array([0, 0, 1]))
     found = read_answers(tmp_path) or []
-    shared = _shared_names([found[:1], found[1:]])  # as of two folds
-    keys = {_key(one, shared): one.is_right for one in found}
-    assert list(keys.values()) == [True, True, False]
-    assert "001.jpg" in keys
+    shared = _shared_names([_named(found[:1]), _named(found[1:])])  # as of two folds
+    names = _unambiguous(found, shared)
+    assert len(set(names)) == 3
+    assert "001.jpg" in names
+
+
+def test_answers_of_labels_and_numbers_are_read_back_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets_NK, answers_NK = np.array([[0.1, 7], [2, -1]], np.float32), np.array([[1 / 3, 6.5], [1e-9, 1e9]])
+    part = Part(Named("a,b.png", "000.jpg"), targets_NK)  # type: ignore[arg-type]
+    write_answers(tmp_path, part, ("width", "a, b"), answers_NK)
+    found = read_output_answers(tmp_path)
+    assert found is not None
+    assert found.images == ("a,b.png", "000.jpg")
+    assert len(set(found.digests)) == 2
+    assert found.answers_NK.tolist() == answers_NK.tolist()
+    assert found.targets_NK.astype(np.float32).tolist() == targets_NK.tolist()
+    monkeypatch.setattr("zoo_core.runs.answers.MAX_NUMBERS", 7)
+    write_answers(tmp_path / "large", part, ("width", "a, b"), answers_NK)
+    assert read_output_answers(tmp_path / "large") is None
 
 
 def test_answers_that_were_written_without_digests_are_read(tmp_path: Path) -> None:
@@ -54,10 +72,27 @@ def test_answers_that_were_written_without_digests_are_read(tmp_path: Path) -> N
     assert read_answers(tmp_path) == [Answer("a.jpg", False), Answer("b.jpg", True)]
 
 
+LABELS = "image,target_x,answer_x,digest\n"
+
+
 @pytest.mark.parametrize(
-    "text", ["image,class\n", "image,class,answer,digest\na,b\n", "image,class,answer\na,b,c,d,e\n"]
+    ("read", "text"),
+    [
+        (read_answers, "image,class\n"),
+        (read_answers, "image,class,answer,digest\na,b\n"),
+        (read_answers, "image,class,answer\na,b,c,d,e\n"),
+        (read_answers, LABELS),
+        (read_output_answers, "image,class,answer,digest\na,b,b,0\n"),
+        (read_output_answers, "image,target_x,answer_y,digest\na,0,0,0\n"),
+        (read_output_answers, f"{LABELS}a,1,0\n"),
+        (read_output_answers, f"{LABELS}a,1,nan,0\n"),
+        (read_output_answers, f"{LABELS}a,1,zoo,0\n"),
+        (read_output_answers, f"{LABELS}a\n"),
+        (read_output_answers, LABELS),
+        (read_output_answers, ""),
+    ],
 )
-def test_a_file_that_is_none_of_a_run_is_named(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_none_of_a_run_is_named(read: Callable[[Path], object], text: str, tmp_path: Path) -> None:
     (tmp_path / "answers.csv").write_text(text)
     with pytest.raises(ZooError, match="answers.csv cannot be read: .* Remove it to go without the answers"):
-        read_answers(tmp_path)
+        read(tmp_path)

@@ -6,8 +6,6 @@ import json
 import re
 from pathlib import Path
 
-from filelock import FileLock
-
 from helpers import make_photos
 from survive.support import FINISHED, Forks
 
@@ -52,7 +50,8 @@ def test_a_grid_with_a_failing_cell_that_is_killed_in_the_middle_ends_complete(f
 def test_processes_end_with_the_comparison_that_is_killed_and_a_begun_training_is_resumed(
     forks: Forks, tmp_path: Path
 ) -> None:
-    """Seen to fail: without the watch for their parent the processes trained on, and held their runs."""
+    """Seen to fail: without the watch for their parent the processes trained on, and held their runs; a command that came
+    while they saved failed, for another process was writing."""
     make_photos(tmp_path / "photos", count=20, size=28)
     # There are no weights of the second name: that cell fails at once.
     grid = ("compare", "--backbone", "lenet5", "--weights", "none,missing", "--strategy", "full", "--epochs", 25)
@@ -60,10 +59,8 @@ def test_processes_end_with_the_comparison_that_is_killed_and_a_begun_training_i
     killed = forks.zoo(*grid, *rest, "--jobs", 2, cwd=tmp_path, run="grid/none", kill_after=0)
     assert killed.code == -9, killed.text
     run = tmp_path / "grid" / "none"
-    with FileLock(run / ".lock", timeout=20):  # its process has saved and ended
-        assert not (run / "model.safetensors").exists()
     begun = json.loads((run / "config.json").read_text())["created"]
     whole = forks.zoo(*grid, *rest, cwd=tmp_path)
-    assert "1/2  from scratch: " in whole.text
+    assert re.search("1/2  from scratch: [0-9]", whole.text), whole.text
     assert (run / "model.safetensors").exists()
     assert json.loads((run / "config.json").read_text())["created"] == begun

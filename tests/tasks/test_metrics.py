@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from zoo_core.tasks.classification import ClassEvaluation
-from zoo_core.tasks.metrics import average_precision, wilson
-from zoo_core.tasks.multilabel import LabelEvaluation
+from zoo_core.tasks.label_evaluation import LabelEvaluation
+from zoo_core.tasks.metrics import average_precision, r2, wilson
 from zoo_core.tasks.regression import NumberEvaluation
 
 
@@ -73,4 +73,6 @@ def test_numbers_are_measured_by_column_and_over_all() -> None:
     figures = evaluation.figures()
     assert figures["rmse"] == pytest.approx(math.sqrt((2 * 1 + 4 * 4) / 8))
     assert (figures["mae"], evaluation.score) == (pytest.approx(1.25), pytest.approx(0.3))
+    tenths = np.full((30, 1), 0.1)
+    assert r2(tenths + 1, tenths) == 0, "rounding leaves a variance, by which R2 was -4e33"
     assert evaluation.by_output(("x", "y"))[1] == {"number": "y", "rmse": 2.0, "mae": 2.0, "r2": 0.0}

@@ -38,6 +38,7 @@ def draw(target: Path, advice: Advice) -> None:
 
 def _draw_quadrants(axes: Any, situation: Situation) -> None:
     """Four fields with their rules of thumb, and a dot."""
+    place = min(max(situation.images_per_class, FEWEST), MOST), min(max(situation.similarity, BELOW), ABOVE_ALL)
     many = min(max(situation.many, 2 * FEWEST), MOST / 2)
     axes.set_xscale("log")
     axes.set(xlim=(FEWEST, MOST), ylim=(BELOW, ABOVE_ALL))
@@ -47,14 +48,15 @@ def _draw_quadrants(axes: Any, situation: Situation) -> None:
         left, right = (many, MOST) if is_large else (FEWEST, many)
         low, high = (SIMILAR, ABOVE_ALL) if is_similar else (BELOW, SIMILAR)
         is_here = (is_large, is_similar) == (situation.is_large, situation.is_similar)
+        is_high = is_here and place[1] > (low + high) / 2  # then the words stand below, and never at the dot
+        height, edge = (low + 0.03, "bottom") if is_high else (high - 0.03, "top")
+        weight = "bold" if is_here else "normal"
+        axes.text((left * right) ** 0.5, height, words, ha="center", va=edge, fontsize=9, color=TEXT, weight=weight)
         if is_here:
             axes.fill_between([left, right], low, high, color=DOT, alpha=0.08, linewidth=0)
-        middle = (left * right) ** 0.5
-        weight = "bold" if is_here else "normal"
-        axes.text(middle, high - 0.03, words, ha="center", va="top", fontsize=9, color=TEXT, weight=weight)
-    place = min(max(situation.images_per_class, FEWEST), MOST), min(max(situation.similarity, BELOW), ABOVE_ALL)
+            points = {"xytext": (0, -16 if is_high else 9), "textcoords": "offset points"}
+            axes.annotate("your images", place, **points, ha="center", fontsize=9, color=DOT)
     axes.plot(*place, "o", color=DOT, markersize=11, clip_on=False, zorder=3)
-    axes.annotate("your images", place, (0, -16), textcoords="offset points", ha="center", fontsize=9, color=DOT)
     axes.set(xlabel="images a class", ylabel="mistakes of the first half that the last stage removes")
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.set_title("Size and similarity", loc="left", **ABOVE)

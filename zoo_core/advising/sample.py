@@ -70,11 +70,13 @@ def open_sample(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = 
     used or are too few.
     """
     source = open_configured(config, catalog, watch)
-    if not task_named(source.task).single_label:
+    task = task_named(source.task)
+    if not task.single_label:
         raise UsageError(
             f"zoo advise is for images with one class each, and {printable(source.title)} is for {source.task}. "
             "`zoo compare` compares backbones and strategies for every task: zoo compare --backbone A,B --data DATA."
         )
+    task.check_outputs(printable(source.title), source.classes)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
     available = sum(len(part) for name, part in source.parts.items() if name != "test")
     config = sampled(config, available)

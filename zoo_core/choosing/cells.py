@@ -4,6 +4,7 @@ are, and begun ones are resumed."""
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
@@ -22,12 +23,15 @@ from zoo_core.data.sources import Source
 from zoo_core.errors import DataError, ZooError, reason_of
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback
+from zoo_core.training.failing import is_written
 from zoo_core.training.job import Job, open_configured
 from zoo_core.training.stopping import ForcedExit, Interrupted, stop_on_signals
 
 USUAL_FOLDS = (10, 5, 3, 2)  # those that are named where more do not go
 STOP_POLL = 0.1  # seconds until a Ctrl-C reaches the trainings elsewhere; nobody notices so few
 STOPPING = "stopping: the trainings that run finish their step and are saved (once more to leave at once)"
+SAVED_AFTER = 60  # seconds in which a process that lost its command ends its step and saves, on a slow machine too
+SAVING = "processes of a command that was killed still save their trainings: waiting for them"
 AGAIN = "Give the same command again to train it."
 
 
@@ -82,6 +86,8 @@ def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Sour
         fewer = next(
             (count for count in USUAL_FOLDS if count < (grid.folds or 0) and _goes(source, configs, count)), None
         )
+        if fewer is None and grid.folds and len(source.classes) > 1:
+            raise DataError(f"{error} Give it more images.") from error
         if fewer is None:
             raise
         raise DataError(f"{error} --folds {fewer} goes.") from error
@@ -107,10 +113,27 @@ def train_cells(
 
     A worker of the executor that dies is a failure of the cell that it trained.
     """
-    todo = [cell for cell in grid.cells if not folder.is_finished(cell)]
+    try:
+        todo = _unfinished(grid, folder, watching)
+    except KeyboardInterrupt:
+        return Outcome((), signal.SIGINT)
     if executor is None:
         return _train_here(grid, todo, folder, catalog, watching)
     return _train_elsewhere(grid, todo, folder, catalog, watching, executor)
+
+
+def _unfinished(grid: Grid, folder: Folder, watching: Watching) -> list[Cell]:
+    """The cells to train. Processes of a command that was killed may be saving some yet, and are
+    waited for."""
+    waited = 0
+    while True:
+        todo = [cell for cell in grid.cells if not folder.is_finished(cell)]
+        if waited > SAVED_AFTER / STOP_POLL or not any(is_written(folder.directory(cell)) for cell in todo):
+            return todo
+        if not waited:
+            watching.message(SAVING)
+        waited += 1
+        time.sleep(STOP_POLL)
 
 
 def _train_here(grid: Grid, todo: Sequence[Cell], folder: Folder, catalog: Catalog, watching: Watching) -> Outcome:

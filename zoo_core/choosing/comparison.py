@@ -17,25 +17,32 @@ from zoo_core.choosing.cells import Failure
 from zoo_core.choosing.grid import Candidate
 from zoo_core.choosing.results import Results, Row, doubts
 from zoo_core.choosing.statistics import (
+    Compared,
     FloatArray,
     Paired,
+    bootstrap_p,
     images_to_reach,
     mcnemar,
     paired,
+    percentile_interval,
     resampled_scores,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference(Paired):
+class Difference(Compared):
     """The best candidate against the next on the same images.
 
     With one seed `interval` is Newcombe's and `p` McNemar's. With several an image counts for the
-    candidate that was right more often, and the interval is a bootstrap over images and seeds.
+    candidate that was right more often, and the interval is a bootstrap over images and seeds. Of
+    labels and numbers both are a bootstrap.
     """
 
     first: Candidate
     second: Candidate
+    first_only: int | None = None
+    second_only: int | None = None
+    """The images that one of the two alone got right, and None of labels and numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,14 +128,14 @@ def difference_of(results: Results) -> Difference | None:
     """The best row of the largest share against the next, on the images that both answered; rows
     with more trainings come first.
 
-    None with one row, and for scores that are not the share of right answers.
+    None with one row, where there are no answers, and for scores by a chosen metric.
     """
-    rows = sorted(results.largest, key=lambda row: (-row.trainings, -results.gain(row)))
-    if len(rows) < 2 or not results.is_by_accuracy:
+    rows = sorted(results.largest, key=lambda row: (-row.trainings, -results.gain(row)))[:2]
+    if len(rows) < 2:
         return None
-    first, second = (results.right(row.candidate, row.share) for row in rows[:2])
+    first, second = (results.right(row.candidate, row.share) for row in rows)
     if first is None or second is None:
-        return None
+        return _difference_of_outputs(results, rows)
     if np.nansum(first - second) < 0:  # on the shared images alone
         rows, first, second = [rows[1], rows[0]], second, first
     shared = np.isfinite(first - second).any(axis=0)
@@ -141,6 +148,26 @@ def difference_of(results: Results) -> Difference | None:
     return Difference(first=rows[0].candidate, second=rows[1].candidate, **vars(pair))
 
 
+def _difference_of_outputs(results: Results, rows: Sequence[Row]) -> Difference | None:
+    """Compare two rows of labels or numbers, whose scores are no mean over images, by a bootstrap
+    over the images and seeds that both answered."""
+    scores = results.output_scores((row.candidate, row.share) for row in rows)
+    if scores is None:
+        return None
+    (one, other), (one_B, other_B) = scores.observed(), scores.resampled()
+    sign = 1 if one >= other else -1  # on the shared images alone
+    first, second = rows[::sign]
+    differences_B = sign * (one_B - other_B)
+    return Difference(
+        first=first.candidate,
+        second=second.candidate,
+        images=scores.images,
+        difference=float(abs(one - other)),
+        interval=percentile_interval(differences_B),
+        p=bootstrap_p(differences_B),
+    )
+
+
 def _repeatedly_paired(first_RN: FloatArray, second_RN: FloatArray) -> Paired:
     """Compare the answers of several seeds on the images that both answered."""
     by_repeat_RN = first_RN - second_RN
@@ -148,11 +175,10 @@ def _repeatedly_paired(first_RN: FloatArray, second_RN: FloatArray) -> Paired:
     first_only, second_only = int((gain_N > 0).sum()), int((gain_N < 0).sum())
     asked_of_both = np.where(np.isfinite(by_repeat_RN), [first_RN, second_RN], np.nan)
     (first_B,), (second_B,) = resampled_scores(asked_of_both[:, np.newaxis])
-    low, high = np.nanpercentile(first_B - second_B, [2.5, 97.5])
     return Paired(
         images=len(gain_N),
         difference=float(gain_N.mean()),
-        interval=(float(low), float(high)),
+        interval=percentile_interval(first_B - second_B),
         first_only=first_only,
         second_only=second_only,
         p=mcnemar(first_only, second_only),
@@ -164,31 +190,32 @@ def without_pretraining(results: Results) -> WithoutPretraining | None:
     candidate.
 
     Both are the best of their kind at the largest share; from scratch the same backbone comes
-    first. None with fewer than two shares, where one of the two kinds is missing, and for scores
-    that are not the share of right answers.
+    first. None with fewer than two shares, where one of the two kinds is missing, where there are
+    no answers, and for scores by a chosen metric.
     """
     curves = [curve for row in results.largest if (curve := results.curve(row.candidate))]
     pretrained = next((curve for curve in curves if curve[-1].is_pretrained), None)
     scratch = [curve for curve in curves if not curve[-1].is_pretrained]
-    if len(results.grid.shares) < 2 or pretrained is None or not scratch or not results.is_by_accuracy:
+    if len(results.grid.shares) < 2 or pretrained is None or not scratch:
         return None
     backbone = pretrained[-1].candidate.backbone
     own = next((curve for curve in scratch if curve[-1].candidate.backbone == backbone), scratch[0])
-    tables = [[results.right(row.candidate, row.share) for row in curve] for curve in (pretrained, own)]
-    if any(table is None for of_curve in tables for table in of_curve):
+    scores_MB = results.resampled([*pretrained, *own])
+    if scores_MB is None:
         return None
-    levels = _levels(pretrained, own, np.array(tables, dtype=np.float64))
+    levels = _levels(pretrained, own, *np.split(scores_MB, 2))
     return WithoutPretraining(
         pretrained[-1].candidate, own[-1].candidate, own[0].train_images, own[-1].train_images, levels
     )
 
 
-def _levels(pretrained: Sequence[Row], scratch: Sequence[Row], right_GFRN: FloatArray) -> tuple[Level, ...]:
-    """A level for each share. The interval holds 95 % of the numbers of resampled images and
-    repeats."""
+def _levels(
+    pretrained: Sequence[Row], scratch: Sequence[Row], of_pretrained_FB: FloatArray, of_scratch_FB: FloatArray
+) -> tuple[Level, ...]:
+    """A level for each share, from the scores in resamples. The interval holds 95 % of the numbers
+    of resampled images and repeats."""
     sizes_F = np.array([row.train_images for row in scratch], dtype=np.float64)
     scores_F1 = np.array([[row.score] for row in scratch])
-    of_pretrained_FB, of_scratch_FB = resampled_scores(right_GFRN)
     levels = []
     for row, targets_B in zip(pretrained, of_pretrained_FB, strict=True):
         (needed,) = images_to_reach(sizes_F, scores_F1, np.array([row.score]))

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from zoo_core.catalog import Catalog, Entry, open_catalog
+from zoo_core.choosing.folder import leave_note
 from zoo_core.choosing.grid import Cell
 from zoo_core.choosing.one_cell import notes_of, train_cell, trainable_parameters
 from zoo_core.data.places import PLACES, with_places
@@ -119,6 +120,8 @@ def train_elsewhere(order: Order) -> Delivery:
 
     def show(job: Job) -> None:
         jobs.append((trainable_parameters(job), notes_of(job)))
+        if sees_folder:
+            leave_note(order.directory, *jobs[0])
 
     with tempfile.TemporaryDirectory(prefix="zoo-cell-", ignore_cleanup_errors=True) as own:
         sees_folder = _token_in(order.directory.parent) == order.token

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,11 @@ class Folder:
             ) from error
         with only_writer(self.root, World()):
             self._read()  # again: another comparison may have claimed cells since
-            yield
+            self._take_notes()
+            try:
+                yield
+            finally:
+                self._take_notes()
 
     def establish(self) -> None:
         """Write down that the folder is one of these, before any cell is claimed."""
@@ -114,16 +118,38 @@ class Folder:
             return None
         return rename_answers(old, asked)
 
+    def _take_notes(self) -> None:
+        """Remember the notes that other processes left, and remove them."""
+        for name, one in self.cells.items():
+            left = _note_file(self.root / name)
+            if left.is_file():
+                with suppress(ZooError, TypeError):  # damaged
+                    one.update(_checked(name, {**one, **read_json(left)}, left))
+                    self._write()
+                left.unlink(missing_ok=True)
+
     def _read(self) -> None:
         root = self.root
         if (root / CELLS).is_file():
             self.cells = _read_cells(root / CELLS)
         elif root.exists() and (not root.is_dir() or any(not _is_leftover(path) for path in root.iterdir())):
-            raise UsageError(f"{printable(str(root))} exists and is no comparison. Give another --out, or remove it.")
+            raise UsageError(
+                f"{printable(str(root))} exists and is no comparison or advice. Give another --out, or remove it."
+            )
         self._names = {_key(one["settings"]): name for name, one in self.cells.items()}
 
     def _write(self) -> None:
         write_text(self.root / CELLS, json_text({"format": FORMAT, "version": VERSION, "cells": self.cells}))
+
+
+def leave_note(directory: Path, trainable: int, notes: Sequence[str]) -> None:
+    """Leave the note on a cell beside its run directory, from another process than that of the
+    folder: should that be killed before it hears of the cell, the next one finds it."""
+    write_text(_note_file(directory), json_text({"trainable_parameters": trainable, "notes": list(notes)}))
+
+
+def _note_file(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.note")
 
 
 def rename_answers(file: Path, asked: str) -> Path:
@@ -154,10 +180,15 @@ def _read_cells(path: Path) -> dict[str, dict[str, Any]]:
     cells = data.get("cells") if isinstance(data, dict) and data.get("format") == FORMAT else None
     if not isinstance(cells, dict) or data.get("version") != VERSION:
         raise ZooError(f"{path} is no list of cells that this zoo reads. Give another --out, or remove the folder.")
-    for name, one in cells.items():
-        trainable = one.get("trainable_parameters") if isinstance(one, dict) else ""
-        is_plain = Path(name).name == name and name not in ("", ".", "..")
-        is_sound = is_plain and isinstance(trainable, int | None) and isinstance(one.get("settings"), dict)
-        if not is_sound or not _are_texts(one.get("notes", [])):
-            raise ZooError(f"{path} is damaged at '{printable(name[:80])}'. Give another --out, or remove the folder.")
-    return cells
+    return {name: _checked(name, one, path) for name, one in cells.items()}
+
+
+def _checked(name: str, one: Any, path: Path) -> dict[str, Any]:
+    """A cell as a file has it. Raises ZooError where it is none."""
+    trainable = one.get("trainable_parameters") if isinstance(one, dict) else ""
+    is_plain = Path(name).name == name and name not in ("", ".", "..")
+    is_sound = is_plain and isinstance(trainable, int | None) and isinstance(one.get("settings"), dict)
+    if not is_sound or not _are_texts(one.get("notes", [])):
+        raise ZooError(f"{path} is damaged at '{printable(name[:80])}'. Give another --out, or remove the folder.")
+    cell: dict[str, Any] = one
+    return cell

@@ -7,22 +7,18 @@ Shapes: N images, R repeats.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, stdev
 
 import numpy as np
 
-from zoo_core.choosing.folder import Folder
 from zoo_core.choosing.grid import Candidate, Cell, Grid
-from zoo_core.choosing.statistics import FloatArray
-from zoo_core.choosing.strangers import strangers
-from zoo_core.data.sources import Source
-from zoo_core.errors import ZooError
-from zoo_core.runs.answers import Answer, read_answers
-from zoo_core.runs.card import score_of
-from zoo_core.runs.directory import ANSWERS, MODEL, Run, read_result, read_run
+from zoo_core.choosing.output_scores import OutputScores
+from zoo_core.choosing.statistics import FloatArray, resampled_scores
+from zoo_core.runs.answers import OutputAnswers
+from zoo_core.runs.directory import ANSWERS
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import ACCURACY, Metric, wilson
@@ -53,7 +49,13 @@ class CellResult:
     """Sentences on poor prospects and on settings without effect."""
     right: Mapping[str, bool] | None
     """Whether each measured image was answered rightly, by its name, or by name and digest where
-    several have that name; None where an image has no one answer."""
+    several have that name; None of labels and numbers."""
+    outputs: OutputAnswers | None = None
+    """The answers of labels and numbers, with images named in the same way."""
+
+    @property
+    def has_answers(self) -> bool:
+        return self.right is not None or self.outputs is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +67,9 @@ class Row:
     is_pretrained: bool
     score: float
     interval: tuple[float, float] | None
-    """The Wilson interval of the accuracy, over the different images: repeats bring no further
-    images. Of another metric the interval of a single training, None of several."""
+    """The interval of the score over the different images, for repeats bring no further ones:
+    Wilson's of an accuracy, a bootstrap of mAP and R2. By another metric that of a single training,
+    None of several."""
     spread: float | None
     """The standard deviation of the score between seeds; None with one seed."""
     baseline: float | None
@@ -106,7 +109,7 @@ class Results:
         """The rows of all shares, the best of each share first; complete ones stand before
         others."""
         made = [
-            _row(self.grid, found, self.right(candidate, share) if self.is_by_accuracy else None)
+            _row(self.grid, found, self.right(candidate, share), self.output_scores([(candidate, share)]))
             for share in self.grid.shares
             for candidate in self.grid.candidates
             if (found := self.of(candidate, share))
@@ -120,9 +123,14 @@ class Results:
 
     @property
     def is_by_accuracy(self) -> bool:
-        """Whether the score is the share of right answers, which has a test and a pooled
-        interval."""
+        """Whether the score is the share of right answers."""
         return self.metric == ACCURACY
+
+    @property
+    def is_by_own_metric(self) -> bool:
+        """Whether the score is by the task's own metric, which has a test, and not by a chosen
+        one."""
+        return self.task is not None and self.metric == task_named(self.task).metric
 
     def gain(self, row: Row) -> float:
         """A number that is higher for a better score."""
@@ -141,14 +149,39 @@ class Results:
     def of(self, candidate: Candidate, share: float) -> list[CellResult]:
         return [one for one in self.cells if (one.cell.candidate, one.cell.share) == (candidate, share)]
 
+    def output_scores(self, candidates: Iterable[tuple[Candidate, float]]) -> OutputScores | None:
+        """The scores of labels or numbers of candidates, each with a share, on the images that all
+        answered. None where there are none, as for classes, and by a chosen metric."""
+        trainings = [self._outputs(*one) for one in candidates]
+        if self.task is None or not self.is_by_own_metric or not all(map(any, trainings)):
+            return None
+        scores = OutputScores(task_named(self.task), trainings)
+        return scores if scores.images else None
+
+    def resampled(self, rows: Sequence[Row]) -> FloatArray | None:
+        """The scores (M, B) of M rows in the same resamples of the images and repeats; None where
+        one of them has no answers."""
+        tables = [self.right(row.candidate, row.share) for row in rows]
+        if all(table is not None for table in tables):
+            return resampled_scores(np.array(tables, dtype=np.float64)[:, np.newaxis])[:, 0]
+        scores = self.output_scores((row.candidate, row.share) for row in rows)
+        return None if scores is None else scores.resampled()
+
     def right(self, candidate: Candidate, share: float) -> FloatArray | None:
         """The answers (R, N) of a candidate by seed and image: 1 right, 0 wrong, NaN none. None
-        where there is none, as for other tasks."""
+        where there is none, as for other tasks, and for scores that are no share of right answers."""
+        if not self.is_by_accuracy:
+            return None
         table = np.full((len(self.grid.seeds), len(self._places)), np.nan)
         for one in self.of(candidate, share):
             for image, is_right in (one.right or {}).items():
                 table[self.grid.seeds.index(one.cell.seed), self._places[image]] = is_right
         return table if np.isfinite(table).any() else None
+
+    def _outputs(self, candidate: Candidate, share: float) -> list[list[OutputAnswers]]:
+        """The answers of a candidate by seed and fold."""
+        found = self.of(candidate, share)
+        return [[one.outputs for one in found if one.cell.seed == seed and one.outputs] for seed in self.grid.seeds]
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -157,37 +190,17 @@ class Results:
         return {name: place for place, name in enumerate(names)}
 
 
-def read_results(grid: Grid, folder: Folder, source: Source) -> Results:
-    """Read every finished cell; `source` holds the images of today."""
-    found, runs, damaged = [], [], []
-    for cell in grid.cells:
-        try:
-            if folder.is_finished(cell):
-                run = read_run(folder.directory(cell))
-                answers = read_answers(run.directory)
-                found.append((_read(cell, run, folder), answers))
-                runs.append((cell, run))
-        except ZooError as error:
-            damaged.append(f"{error} Remove {folder.directory(cell)} to train it anew.")
-    shared = _shared_names(answers for _, answers in found if answers is not None)
-    cells = [
-        one if answers is None else replace(one, right={_key(answer, shared): answer.is_right for answer in answers})
-        for one, answers in found
-    ]
-    return Results(grid, tuple(cells), (*damaged, *strangers(runs, source)))
-
-
 def doubts(results: Results) -> list[str]:
     """Sentences on the reasons for which the scores say less than they seem to."""
     found = list(results.faults)
-    silent = [results.grid.title(one.cell) for one in results.cells if one.right is None]
+    silent = [results.grid.title(one.cell) for one in results.cells if not one.has_answers]
     if 0 < len(silent) < len(results.cells):
         found.append(
             f"without {ANSWERS}, and so in no interval and no test: {'; '.join(silent)}. Remove their run directories and "
             "give the command again."
         )
     found += _notes_of_cells(results)
-    if results.metric is not None and results.metric.is_proportion is False and any(one.right for one in results.cells):
+    if results.metric is not None and not results.is_by_own_metric:
         found.append(f"zoo has no test for a difference of two candidates by {results.metric.title}.")
     if any(one.part == "val" for one in results.cells):
         found.append(
@@ -212,43 +225,7 @@ def _notes_of_cells(results: Results) -> list[str]:
     return lines
 
 
-def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
-    result, facts = read_result(run), run.facts
-    return CellResult(
-        cell=cell,
-        task=facts.task,
-        is_pretrained=facts.start is not None,
-        score=score_of(result)[1],
-        metric=task_named(facts.task).metric_of(result),
-        score_interval=result.get("score_interval"),
-        part=result["part"],
-        images=result["images"],
-        train_images=facts.data.images["train"],
-        seconds=result.get("seconds", 0.0),
-        trainable_parameters=folder.trainable_parameters(cell),
-        model_bytes=(run.directory / MODEL).stat().st_size,
-        baseline=result.get("baseline", {}).get("score"),
-        notes=folder.notes(cell),
-        right=None,
-    )
-
-
-def _shared_names(files: Iterable[Sequence[Answer]]) -> set[str]:
-    """The names that several images have, as in shards."""
-    digests: dict[str, str] = {}
-    return {answer.image for answers in files for answer in answers if _is_another(answer, digests)}
-
-
-def _is_another(answer: Answer, digests: dict[str, str]) -> bool:
-    """Whether an image of the same name and another content was met before; this one is noted."""
-    return bool(answer.digest) and digests.setdefault(answer.image, answer.digest) != answer.digest
-
-
-def _key(answer: Answer, shared: Collection[str]) -> str:
-    return f"{answer.image} {answer.digest}" if answer.image in shared else answer.image
-
-
-def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None) -> Row:
+def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None, outputs: OutputScores | None) -> Row:
     by_seed = [[one for one in found if one.cell.seed == seed] for seed in grid.seeds]
     scores = [_mean_score(own) for own in by_seed if own]
     images, score, interval = sum(one.images for one in next(filter(None, by_seed))), fmean(scores), None
@@ -256,6 +233,8 @@ def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None) -
         answered_N = np.isfinite(right_RN).any(axis=0)
         images, score = int(answered_N.sum()), float(np.nanmean(right_RN))
         interval = wilson(score * images, images)
+    elif outputs is not None:
+        (interval,) = outputs.intervals()
     elif len(found) == 1 and found[0].score_interval is not None:
         interval = found[0].score_interval[0], found[0].score_interval[1]
     baselines = [one.baseline for one in found if one.baseline is not None]

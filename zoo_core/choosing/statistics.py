@@ -8,8 +8,9 @@ answers to an image: of all candidates, shares and repeats.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -24,20 +25,26 @@ AT_ONCE = 4_000_000  # numbers of a block of resamples: 32 MB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paired:
-    """Two sets of answers on the same images: the difference of their accuracies with its 95 %
-    interval, the images that one side alone got right, and p."""
+class Compared:
+    """Two sets of answers on the same images: the difference of their scores with its 95 %
+    interval, and p."""
 
     images: int
     difference: float
     interval: tuple[float, float]
-    first_only: int
-    second_only: int
     p: float
 
     @property
     def differ(self) -> bool:
         return self.p < SURE and not self.interval[0] <= 0 <= self.interval[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired(Compared):
+    """Two sets of classes: the images that one side alone got right, too."""
+
+    first_only: int
+    second_only: int
 
 
 def paired(first_N: BoolArray, second_N: BoolArray) -> Paired:
@@ -113,12 +120,57 @@ def resampled_scores(right_GFRN: FloatArray, seed: int = 0) -> FloatArray:
     for weights_BP in _weights(counts_P, generator):
         answered = weights_BP @ known.astype(np.float64)
         scores = (weights_BP @ right) / np.where(answered > 0, answered, np.nan)
-        chosen = generator.integers(repeats, size=(len(weights_BP), 1, repeats))
-        by_repeat = scores.reshape(len(weights_BP), groups * shares, repeats)
-        drawn = np.take_along_axis(by_repeat, np.broadcast_to(chosen, by_repeat.shape), axis=2)
-        counted = np.isfinite(drawn).sum(axis=2)
-        blocks.append(np.nan_to_num(drawn).sum(axis=2) / np.where(counted > 0, counted, np.nan))
-    return np.concatenate(blocks).T.reshape(groups, shares, -1)
+        scores_MRB = scores.T.reshape(groups * shares, repeats, -1)
+        blocks.append(_mean_of_drawn(scores_MRB, generator))
+    return np.concatenate(blocks, axis=1).reshape(groups, shares, -1)
+
+
+def resampled_by(
+    scores: Callable[[FloatArray], FloatArray], images: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> FloatArray:
+    """The same for scores that are no mean over images, such as R2: `scores` gives those of M
+    candidates (M, R, b) in b resamples, in which image n stands `weights_bN[b, n]` times; NaN where
+    a repeat is missing. Returns (M, B)."""
+    generator = np.random.default_rng(seed)
+    weights = _weights(np.ones(images, dtype=np.int64), generator, resamples)
+    return np.concatenate([_mean_of_drawn(scores(weights_BN), generator) for weights_BN in weights], axis=1)
+
+
+def mean_of_known(scores: FloatArray, axis: int) -> FloatArray:
+    """The mean along an axis over the scores that are not NaN; NaN where all are."""
+    known = np.isfinite(scores).sum(axis=axis)
+    means: FloatArray = np.nan_to_num(scores).sum(axis=axis) / np.where(known > 0, known, np.nan)
+    return means
+
+
+def bootstrap_p(differences_B: FloatArray) -> float:
+    """The two-sided p of a difference of 0, from the differences in resamples: twice the share of
+    them on the other side of 0, counting the observed one among them (Efron and Tibshirani, An
+    Introduction to the Bootstrap, 1993, chapter 15)."""
+    beyond = min(int((differences_B <= 0).sum()), int((differences_B >= 0).sum()))
+    return min(1.0, 2 * (beyond + 1) / (len(differences_B) + 1))
+
+
+def percentile_interval(scores_B: FloatArray) -> tuple[float, float]:
+    """The 95 % interval from resamples."""
+    low, high = np.nanpercentile(scores_B, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bias_corrected_interval(scores_B: FloatArray, observed: float) -> tuple[float, float]:
+    """The 95 % interval of a score from its resamples, by the bias-corrected percentile method
+    (Efron, Nonparametric standard errors and confidence intervals, Canadian Journal of Statistics
+    9, 1981): it moves the percentiles by twice the distance, in standard deviations, of the
+    observed score from the median of the resamples.
+
+    R2 and average precision of few images are higher or lower than those of many.
+    """
+    normal = NormalDist()
+    below = (scores_B < observed).mean() / 2 + (scores_B <= observed).mean() / 2
+    shift = normal.inv_cdf(min(max(float(below), 1 / len(scores_B)), 1 - 1 / len(scores_B)))
+    ends = [100 * normal.cdf(2 * shift + z) for z in (-1.959964, 1.959964)]
+    low, high = np.nanpercentile(scores_B, ends)
+    return float(low), float(high)
 
 
 def images_to_reach(sizes_F: FloatArray, scores_FB: FloatArray, targets_B: FloatArray) -> FloatArray:
@@ -146,9 +198,20 @@ def _outcomes(right_MN: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     return right_MN.T[first_P], counts_P
 
 
-def _weights(counts_P: npt.NDArray[np.int64], generator: np.random.Generator) -> Iterator[FloatArray]:
+def _mean_of_drawn(scores_MRB: FloatArray, generator: np.random.Generator) -> FloatArray:
+    """The mean (M, B) over as many repeats as there are, drawn with replacement."""
+    repeats, resamples = scores_MRB.shape[1:]
+    chosen = generator.integers(repeats, size=(resamples, 1, repeats))
+    by_resample = scores_MRB.transpose(2, 0, 1)
+    drawn = np.take_along_axis(by_resample, np.broadcast_to(chosen, by_resample.shape), axis=2)
+    return mean_of_known(drawn, axis=2).T
+
+
+def _weights(
+    counts_P: npt.NDArray[np.int64], generator: np.random.Generator, resamples: int = RESAMPLES
+) -> Iterator[FloatArray]:
     """How many images of each outcome are in each of the resamples, (block, P) at a time."""
-    left, images = RESAMPLES, counts_P.sum()
+    left, images = resamples, counts_P.sum()
     while left:
         block = min(left, max(1, AT_ONCE // len(counts_P)))
         yield generator.multinomial(images, counts_P / images, size=block).astype(np.float64)

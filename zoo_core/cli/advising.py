@@ -135,7 +135,9 @@ def _choice_text(advice: Advice) -> str:
     if not chosen.is_last:
         text += f" up to {chosen.stage}, whose features are better here than those of its last stage"
     if len(advice.case.measured) == 1:
-        return f"{text}, the only one here. `zoo pull NAME` or --all brings others."
+        return (
+            f"{text}, the only one that was measured. --backbone takes several; `zoo pull NAME` or --all brings others."
+        )
     if chosen.backbone == best.backbone:
         text += ". None is better on these images."
     else:
@@ -187,20 +189,30 @@ def _strategies_text(advice: Advice) -> str:
     text = "\n".join(["Strategies, in short trainings:", *lines]) if lines else ""
     if not tuning.left_out:
         return text
-    # A fifth more: the machine may be slower then.
-    needed = f"--budget {ceil(1.2 * (advice.budget_needed or 0) / 60)}m"
+    needed = f"--budget {_budget(advice.budget_needed or 0)}"
     names = ", ".join(tuning.left_out)
     if not lines:
         return f"No strategy was tried: {duration(advice.budget)} are too short for a training of {names}. {needed} tries all."
     return f"{text}\nNot tried, for they take too long: {names}. {needed} tries all."
 
 
+def _budget(seconds: float) -> str:
+    """A budget of so many seconds and a fifth more, because the machine may be slower then."""
+    minutes = ceil(1.2 * seconds / 60)
+    return f"{minutes}m" if minutes < 120 else f"{ceil(minutes / 60)}h"
+
+
 def _recommendation_text(advice: Advice) -> str:
+    from zoo_core.advising.strategies import FROZEN_BASE
+
     one = advice.recommended
     reach = f"{percent(one.accuracy)}, 95 % interval {_interval_text(one.interval)}, from {one.images:,} images it had not seen"
+    told = f"It should reach about {reach}."
+    if one.strategy != FROZEN_BASE and all(trial.strategy != one.strategy for trial in advice.tuning.trials):
+        told = f"It was not tried; a head on the features up to {advice.choice.chosen.stage} reached {reach}."
     licence = advice.network.network.ref
     limit = "" if licence.commercial else f"\nIts weights forbid commercial use ({licence.licence})."
-    return f"Recommended: `{one.command}`\nIt should reach about {reach}. It takes about {duration(one.seconds)} here.{limit}"
+    return f"Recommended: `{one.command}`\n{told} It takes about {duration(one.seconds)} here.{limit}"
 
 
 def _doubt_text(doubt: Doubt) -> str:

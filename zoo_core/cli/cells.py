@@ -99,6 +99,7 @@ class CellBar(TrainingScreen):
         pass
 
     def message(self, text: str) -> None:
+        """Show the reasons for which nothing moves; notes stand below the table."""
         from zoo_core.frozen.computing_alone import WAITING
         from zoo_core.training.run import STOPPING
 

@@ -161,13 +161,14 @@ def print_columns(
     room = _width() - 2 * (len(columns) - 1)
     while sum(wide) > room and max(wide) > 12:
         wide[wide.index(max(wide))] -= 1
-    lines = ["  ".join(_aligned(name, wide[place], name in right) for place, name in enumerate(columns)).rstrip()]
-    lines.append("  ".join("─" * width for width in wide))
-    for row in rows:
+    lines: list[str] = []
+    for number, row in enumerate([[*columns], *rows]):
         cells = [_wrapped(text, wide[place]) for place, text in enumerate(row)]
         for line in zip_longest(*cells, fillvalue=""):
             parts = (_aligned(text, wide[place], columns[place] in right) for place, text in enumerate(line))
             lines.append("  ".join(parts).rstrip())
+        if number == 0:
+            lines.append("  ".join("─" * width for width in wide))
     lines += below
     if _height() < len(lines):
         click.echo_via_pager("\n".join(lines) + "\n")

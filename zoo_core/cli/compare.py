@@ -117,7 +117,7 @@ def compare(
     from zoo_core.choosing.comparison import compare as compared
     from zoo_core.choosing.folder import ANSWERS, Folder
     from zoo_core.choosing.order import shallow_first
-    from zoo_core.choosing.results import read_results
+    from zoo_core.choosing.reading import read_results
 
     grid = shallow_first(grid, catalog)
     data = grid.cells[0].config.data_text

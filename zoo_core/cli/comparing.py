@@ -72,7 +72,7 @@ def show_comparison(comparison: Comparison, *, drawn: bool = True) -> None:
     if len(results.grid.shares) > 1:
         click.echo()
         _show_curves(comparison, metric)
-    sentences = [*_difference_sentences(comparison), *_level_sentences(comparison, metric)]
+    sentences = [*_difference_sentences(comparison, metric), *_level_sentences(comparison, metric)]
     for sentence in sentences:
         click.echo("\n" + "\n".join(printable(line) for line in sentence.split("\n")))
     click.echo()
@@ -136,20 +136,30 @@ def _show_curves(comparison: Comparison, metric: Metric) -> None:
     print_columns(("", *names), lines, right=names)
 
 
-def _difference_sentences(comparison: Comparison) -> list[str]:
+def _difference_sentences(comparison: Comparison, metric: Metric) -> list[str]:
     difference, grid = comparison.difference, comparison.results.grid
     if difference is None:
         return []
     first, second = (_in_sentence(one.title(grid.axes)) for one in (difference.first, difference.second))
-    low, high = (100 * end for end in difference.interval)
-    figures = f"{100 * difference.difference:.1f} points, 95 % interval {low:.1f} to {high:.1f}"
-    test = "McNemar's exact test" if len(grid.seeds) == 1 else "exact sign test over images"
+    low, high = (_points(metric, end) for end in difference.interval)
+    unit = "points" if metric.unit == "%" else f"of {metric.unit}"
+    figures = f"{_points(metric, difference.difference)} {unit}, 95 % interval {low} to {high}"
     figures += _TRAININGS if len(grid.seeds) == 1 else ""
-    figures += f"; {test} on the same {difference.images:,} images: p {_p(difference)}"
+    figures += f"; {_test(comparison)} the same {difference.images:,} images: p {_p(difference)}"
     if difference.differ:
         return [f"{first} is better than the next, {second}: {figures}."]
     more = "" if grid.folds else " --folds measures more of your images."
     return [f"{first} and {second} cannot be told apart: {figures}. Take the cheaper one.{more}"]
+
+
+def _test(comparison: Comparison) -> str:
+    """The test that gave p."""
+    from zoo_core.tasks import task_named
+
+    task, seeds = comparison.results.task, comparison.results.grid.seeds
+    if task is not None and not task_named(task).single_label:
+        return "bootstrap over"
+    return "McNemar's exact test on" if len(seeds) == 1 else "exact sign test over images on"
 
 
 def _level_sentences(comparison: Comparison, metric: Metric) -> list[str]:
@@ -194,8 +204,8 @@ def _in_sentence(title: str) -> str:
     return f"'{title}'" if "," in title else title
 
 
-def _points(metric: Metric, spread: float) -> str:
-    return f"{metric.factor * spread:.{metric.decimals}f}"
+def _points(metric: Metric, score: float) -> str:
+    return f"{metric.factor * score:.{metric.decimals}f}"
 
 
 def _p(difference: Difference) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -82,7 +83,7 @@ def render(measured: Measured, doubts: list[Doubt] | str | None, catalog: Catalo
 
 def _opening(measured: Measured) -> dict[str, Any]:
     facts, task = measured.facts, measured.task
-    where = f"on the {PART_WORDS[measured.part_name]}images of {printable(measured.source.title)}"
+    where = f"on the {PART_WORDS[measured.part_name]}images of {printable(Path(measured.source.title).name)}"
     about = f"{facts.backbone.name}, head {facts.config.head}, strategy {facts.config.strategy}"
     outputs = [printable(name) for name in facts.classes]
     few = ", ".join(outputs[:12]) + (f" and {len(outputs) - 12} more" if len(outputs) > 12 else "")

@@ -132,6 +132,19 @@ def average_precision(scores_N: FloatArray, true_N: npt.NDArray[np.bool_]) -> fl
     return float((precision * np.diff(found, prepend=0)).sum() / found[-1])
 
 
+def resampled_precisions(scores_N: FloatArray, true_N: npt.NDArray[np.bool_], weights_BN: FloatArray) -> FloatArray:
+    """`average_precision` in each of B resamples, in which image n stands `weights_BN[b, n]` times."""
+    order = np.argsort(-scores_N, kind="stable")
+    last_of_its_score = np.append(np.diff(scores_N[order]) != 0, True)
+    weights_BN = weights_BN[:, order]
+    given = weights_BN.cumsum(1)[:, last_of_its_score]
+    found = (weights_BN * true_N[order]).cumsum(1)[:, last_of_its_score]
+    precision = found / np.maximum(given, 1)
+    total = found[:, -1]
+    summed = (precision * np.diff(found, prepend=0)).sum(1)
+    return np.where(total > 0, summed / np.where(total > 0, total, 1), np.nan)
+
+
 def area_under_roc(scores_N: FloatArray, true_N: npt.NDArray[np.bool_]) -> float:
     """The area under the ROC curve: the share of pairs of a true and another image of which the
     true one has the higher score (Mann and Whitney, 1947); equal scores count half.
@@ -179,4 +192,16 @@ def r2(predicted_NK: FloatArray, true_NK: FloatArray) -> FloatArray:
     """The explained share of each column's variance (K): 1 at best, 0 where nothing varies."""
     varying = np.square(true_NK - true_NK.mean(0)).sum(0)
     left = np.square(predicted_NK - true_NK).sum(0)
-    return np.where(varying > 0, 1 - left / np.where(varying > 0, varying, 1), 0.0)
+    varies = true_NK.max(0) > true_NK.min(0)  # of equal numbers rounding may leave a variance
+    return np.where(varies, 1 - left / np.where(varies, varying, 1), 0.0)
+
+
+def resampled_r2(predicted_NK: FloatArray, true_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+    """`r2` in each of B resamples (B, K), in which image n stands `weights_BN[b, n]` times."""
+    images_B1 = np.maximum(weights_BN.sum(1, keepdims=True), 1)
+    true_NK, predicted_NK = true_NK - true_NK.mean(0), predicted_NK - true_NK.mean(0)
+    # The sum of squares around the mean, from numbers that are near 0: else large ones would cancel out.
+    varying = weights_BN @ np.square(true_NK) - np.square(weights_BN @ true_NK) / images_B1
+    left = weights_BN @ np.square(predicted_NK - true_NK)
+    least = 1e-12 * (weights_BN @ np.square(true_NK))  # where nothing varies rounding leaves this much
+    return np.where(varying > least, 1 - left / np.where(varying > least, varying, 1), 0.0)

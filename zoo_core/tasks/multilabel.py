@@ -16,7 +16,7 @@ from zoo_core.json_checks import as_number, as_text, parsed_lists
 from zoo_core.tasks.chosen import own_interval_text
 from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities, thresholds_sentence
 from zoo_core.tasks.label_evaluation import MEAN_AVERAGE_PRECISION, LabelEvaluation
-from zoo_core.tasks.metrics import Baseline, FloatArray
+from zoo_core.tasks.metrics import Baseline, FloatArray, resampled_precisions
 from zoo_core.tasks.scores import THRESHOLD
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text
@@ -66,6 +66,17 @@ class Multilabel(Task[LabelEvaluation]):
         """The mean prevalence of the labels that occur, which equal probabilities score."""
         shares = (targets > 0.5).mean(0)
         return Baseline(float(shares[shares > 0].mean()) if shares.any() else 0.0)
+
+    def answered(self, evaluation: LabelEvaluation) -> Targets | None:
+        return evaluation.probabilities
+
+    def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+        """The mean over the labels that some image of a resample has; 0 when none has any."""
+        columns = zip(answers_NK.T, targets_NK.T > 0.5, strict=True)
+        precisions_BK = np.stack([resampled_precisions(*column, weights_BN) for column in columns], axis=1)
+        known = np.isfinite(precisions_BK).sum(1)
+        means: FloatArray = np.nan_to_num(precisions_BK).sum(1) / np.maximum(known, 1)
+        return means
 
     def constant(self, train_targets: Targets, num_outputs: int) -> FloatArray:
         """The share of the images that have each label."""

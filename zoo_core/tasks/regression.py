@@ -131,6 +131,13 @@ class Regression(Task[NumberEvaluation]):
         predicted = np.broadcast_to(train_targets.astype(np.float64).mean(0), true.shape)
         return Baseline(float(metrics.r2(predicted, true).mean()), overall_rmse(metrics.rmse(predicted, true)))
 
+    def answered(self, evaluation: NumberEvaluation) -> Targets | None:
+        return evaluation.predicted
+
+    def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+        means: FloatArray = metrics.resampled_r2(answers_NK, targets_NK, weights_BN).mean(1)
+        return means
+
     def constant(self, train_targets: Targets, num_outputs: int) -> FloatArray:
         """The mean of each column."""
         mean: FloatArray = train_targets.astype(np.float64).mean(0)

@@ -119,9 +119,15 @@ class Task(ABC, Generic[E]):
         None stands for the task's own. `top` limits a single-label task's.
         """
 
+    @abstractmethod
     def answered(self, evaluation: E) -> Targets | None:
-        """The output that was answered for each image (N), None for tasks with several answers an image."""
-        return None
+        """The answer for each image: its class (N), or the values (N, K) of labels or numbers. None
+        where only counts are known."""
+
+    def resampled(self, answers_NK: FloatArray, targets_NK: FloatArray, weights_BN: FloatArray) -> FloatArray:
+        """The scores (B) in B resamples, in which image n stands `weights_BN[b, n]` times, of tasks
+        with several answers an image."""
+        raise NotImplementedError
 
     def finish_head(self, head: nn.Module, num_outputs: int) -> nn.Module:
         """A new head with the layers that the task puts behind it."""

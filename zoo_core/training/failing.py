@@ -65,3 +65,17 @@ def only_writer(directory: Path, world: World) -> Iterator[None]:
     finally:
         lock.release()
         (directory / ".lock").unlink(missing_ok=True)
+
+
+def is_written(directory: Path) -> bool:
+    """Whether a process writes to a run directory now: it holds the lock of `only_writer`."""
+    lock = FileLock(directory / ".lock")
+    try:
+        if (directory / ".lock").is_file():
+            lock.acquire(timeout=0)
+            lock.release()
+    except Timeout:
+        return True
+    except OSError:  # the training will say why
+        return False
+    return False

@@ -1,11 +1,12 @@
 """Trainings on a local Ray cluster: the same files as here, workers that die, calls that are interrupted.
 
-One cluster of two CPUs serves all tests, and leaves neither processes nor folders.
+One cluster of two CPUs serves all tests but one, and leaves neither processes nor folders.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 import ray
+from filelock import FileLock
+from zoo_ray import executor as executor_module
 from zoo_ray.executor import RayExecutor, start
 from zoo_ray.plugin import RayOptions
 
@@ -76,6 +79,77 @@ def test_a_grid_on_a_cluster_has_the_files_of_one_that_is_trained_here(
     assert {path.name for path in run.iterdir()} == {path.name for path in here.iterdir()}
     for name in ("model.safetensors", "images.safetensors", "answers.csv", "confusion.png"):
         assert (run / name).read_bytes() == (here / name).read_bytes(), name
+
+
+HEADS, STRATEGIES = "linear,mlp:hidden=4,mlp:hidden=8,cosine,flatten,logreg", "full,last:1,last:2,head-only"
+# A solved head has no labels to smooth: of the 24 cells that of logreg with head-only fails.
+GRID = (
+    *("compare", "--backbone", "lenet5", "--head", HEADS, "--strategy", STRATEGIES, "--label-smoothing", "0.1"),
+    *("--epochs", "2", "--batch-size", "4", "--data", "photos", "--save-every", "0", "--out", "grid"),
+)
+
+
+@pytest.mark.whole
+def test_a_grid_that_is_killed_on_a_cluster_ends_with_the_files_of_one_that_is_trained_here(
+    zoo: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """24 cells, one of which fails. The command that follows at once trains nothing a second time."""
+    make_photos(tmp_path / "photos", count=5, size=28)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    on = [sys.executable, "-W", "error", "-m", "zoo_core", *GRID, "--on", "ray:local"]
+    with subprocess.Popen(on, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        while len(finished := list(tmp_path.glob("grid/*/model.safetensors"))) < 8:
+            assert killed.poll() is None, "it ended by itself"
+            time.sleep(0.02)
+        killed.kill()
+    written = {model: model.stat().st_mtime_ns for model in finished}
+    begun = {config: json.loads(config.read_text())["created"] for config in tmp_path.glob("grid/*/config.json")}
+    whole = subprocess.run(on, text=True, capture_output=True, timeout=900)
+    assert whole.returncode == 1, whole.stderr
+    assert {model: model.stat().st_mtime_ns for model in finished} == written
+    assert {config: json.loads(config.read_text())["created"] for config in begun} == begun
+    before = int(re.findall(r"(\d+) finished before", whole.stderr)[0])
+    lines = re.findall(r"^ *\d+/24  (.*): ", whole.stderr, re.MULTILINE)
+    assert len(lines) == len(set(lines)) <= 24 - before
+    assert re.findall(r"^ *\d+/24  (.*): failed", whole.stderr, re.MULTILINE) == ["head-only, logreg"]
+
+    (tmp_path / "grid").rename(tmp_path / "there")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "another"))
+    assert zoo(*GRID, "--jobs", 1) == 1
+    there, here = contents(tmp_path / "there"), contents(tmp_path / "grid")
+    assert there.keys() == here.keys()
+    for name, content in there.items():
+        assert content == here[name], name
+
+
+def contents(grid: Path) -> dict[str, object]:
+    """The files of a comparison by name, without times."""
+    found: dict[str, object] = {}
+    for path in sorted(grid.rglob("*")):
+        name = str(path.relative_to(grid))
+        if path.suffix in (".json", ".jsonl"):
+            lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+            found[name] = [json.loads(line, object_hook=without_times) for line in lines]
+        elif path.is_file() and name != "compare.png":  # which shows seconds
+            content = path.read_bytes()
+            found[name] = re.sub(rb"[\d.]+ s\b|\d{4}-\d\d-\d\d", b"", content) if path.suffix == ".md" else content
+    return found
+
+
+def without_times(data: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in data.items() if name not in ("created", "seconds")}
+
+
+def test_folders_of_killed_commands_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: each killed command left a folder with the logs of its cluster."""
+    monkeypatch.setattr(executor_module, "ROOT", str(tmp_path))
+    for name in ("zoo-ray-used", "zoo-ray-left", "zoo-ray-of-another"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "zoo-ray-left" / "in-use").touch()
+    with FileLock(tmp_path / "zoo-ray-used" / "in-use"):
+        executor_module._remove_leftovers()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["zoo-ray-of-another", "zoo-ray-used"]
 
 
 def test_a_worker_that_dies_fails_its_own_call_alone(cluster: RayExecutor) -> None:

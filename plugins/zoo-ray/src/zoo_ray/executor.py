@@ -14,9 +14,11 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
+from filelock import FileLock, Timeout
 
 from zoo_core import ZooError
 from zoo_ray.plugin import RayOptions
@@ -24,6 +26,7 @@ from zoo_ray.plugin import RayOptions
 T = TypeVar("T")
 
 LOCAL = "local"
+PREFIX, LOCK = "zoo-ray-", "in-use"
 ROOT = "/tmp"  # names of Ray's sockets begin with its folder, and may have 107 characters in all
 
 
@@ -34,11 +37,14 @@ class RayExecutor(Executor):
     def __init__(self, options: RayOptions) -> None:
         self._running: set[ray.ObjectRef] = set()
         self._is_cancelled = False
-        self._folder = tempfile.mkdtemp(prefix="zoo-ray-", dir=ROOT if os.path.isdir(ROOT) else None)
+        _remove_leftovers()
+        self._folder = tempfile.mkdtemp(prefix=PREFIX, dir=_root())
+        self._lock = FileLock(os.path.join(self._folder, LOCK))
+        self._lock.acquire()
         try:
             _connect(options.address, self._folder)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove_folder()
             raise ZooError(_unreachable(options.address, error)) from error
         self._task = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=0)(_call)
 
@@ -59,12 +65,27 @@ class RayExecutor(Executor):
             if running:
                 ray.wait(running, num_returns=len(running))
             ray.shutdown()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        self._lock.release()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def start(options: RayOptions) -> RayExecutor:
     """Connect to the cluster that the options name. Raises ZooError where it does not answer."""
     return RayExecutor(options)
+
+
+def _root() -> str:
+    return ROOT if os.path.isdir(ROOT) else tempfile.gettempdir()
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of commands that were killed: those whose lock nobody holds."""
+    for lock in Path(_root()).glob(f"{PREFIX}*/{LOCK}"):
+        with suppress(OSError, Timeout), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
