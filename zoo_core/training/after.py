@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from zoo_core.data.batches import Batches
+from zoo_core.data.sources import windows_of
 from zoo_core.frozen.inputs import Inputs, Sample
 from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.tasks.familiar import Familiar, fit_familiar
@@ -54,8 +55,9 @@ def _familiar(trainer: Trainer, *, merged: bool) -> Familiar | None:
 
     def features(images: Batches) -> tuple[Tensor, Tensor]:
         def measure(evaluator: Evaluator, network: nn.Module, inputs: Inputs) -> tuple[Tensor, Tensor]:
-            step = -(-len(inputs) // MOST_DESCRIBED)
-            some = Sample(inputs, range(0, len(inputs), step))
+            spread = windows_of(images.part.images) is None  # else every shard would be fetched for it
+            step = -(-len(inputs) // MOST_DESCRIBED) if spread else 1
+            some = Sample(inputs, range(0, len(inputs), step)[:MOST_DESCRIBED])
             tail = network if isinstance(network, Tail) else Tail(trainer.model, SplitPoint(0))
             return evaluator.outputs(network, some, tail.described)
 
