@@ -23,7 +23,7 @@ def main() -> None:
 
     digits = load_digits()
     for index, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        folder = dest / str(label)
+        folder = dest / f"digit-{label}"  # whole numbers alone might be amounts
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray((image * (255 / 16)).astype("uint8")).save(folder / f"{index}.png")
     print(f"{len(digits.target):,} images in {len(digits.target_names)} classes: {dest}")

@@ -26,7 +26,7 @@ base-lr optimizer weight-decay warmup metric best-epoch patience balance
 label-smoothing mixup cutmix l2-sp ema
 cached-views cache-gb cache-dtype
 device precision compile micro-batch gradient-checkpointing no-gradient-checkpointing workers save-every
-config resume devices json
+config resume devices report json
 """
 """All options of `zoo finetune`. A new one is a promise: think whether "auto" could do without it, then add it here."""
 RENAMED = {

@@ -200,7 +200,7 @@ def test_the_commands_under_a_result_work(place: Path) -> None:
     """Seen to fail: the name of a run with a space in it was not quoted."""
     line = "zoo finetune --backbone lenet5 --epochs 1 --data photos --out 'another run'"
     steps = re.findall(r"^  (zoo .*?)  ", CliRunner().invoke(root, shlex.split(line)[1:]).output, re.MULTILINE)
-    assert len(steps) == 4
+    assert len(steps) == 5
     values = {"IMAGE...": "photos/red/1.png", "DIR": "photos", "OWNER/NAME": "a/b --dry-run"}
     for step in steps:
         for word, value in values.items():

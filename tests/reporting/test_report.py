@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -108,6 +109,19 @@ def test_labels_and_numbers_have_a_page_too(tmp_path: Path, columns: list[str]) 
     assert task.summary(measured.evaluation, "").partition(":")[2] in page.text
     assert ("Answers and truth" in page.text) == (len(columns) == 2)
     assert "Doubtful labels" in page.text
+
+
+def test_a_training_writes_the_page_where_it_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_photos(tmp_path / "photos")
+    asked = ["finetune", "--backbone", "lenet5", "--data", "photos", "--epochs", "1", "--device", "cpu"]
+    asked += ["--out", "run", "--report", "--json"]
+    result = CliRunner().invoke(zoo, asked, catch_exceptions=False)
+    assert json.loads(result.stdout)["run"] == "run"
+    assert "run/report.html" in result.stderr
+    assert "Worst errors" in Page(Path("run/report.html").read_text(encoding="utf-8")).text
+    refused = CliRunner().invoke(zoo, ["finetune", "--resume", "run", "--report"])
+    assert "`zoo report RUN` writes the page of any" in " ".join(refused.output.split())
 
 
 def test_other_images_can_be_reported_on(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import click
 
 from zoo_core.cli.common import announce, catalog_of, json_option, progress_of
 from zoo_core.cli.options import Command, asked_settings, config_option, given_settings, setting_options
-from zoo_core.cli.running import devices_option, report, resume_run, start_together, watching
+from zoo_core.cli.running import devices_option, report, resume_run, speaks, start_together, watching
 from zoo_core.settings import FinetuneConfig
 
 
@@ -18,6 +18,7 @@ from zoo_core.settings import FinetuneConfig
 @config_option
 @click.option("--resume", "run", type=click.Path(), help="Resume an interrupted run (as `zoo resume RUN`).")
 @devices_option
+@click.option("--report", "with_report", is_flag=True, help="Also write a page about the run, report.html.")
 @json_option
 @click.pass_context
 def finetune(
@@ -26,6 +27,7 @@ def finetune(
     config: Path | None,
     run: str | None,
     devices: int | None,
+    with_report: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -42,6 +44,8 @@ def finetune(
     if run is not None:
         if config is not None:
             raise click.UsageError("--config is for a new run: a resumed run has its settings. Leave one out.", ctx)
+        if with_report:
+            raise click.UsageError("--report is for a new run. `zoo report RUN` writes the page of any.", ctx)
         resume_run(ctx, run, given_settings(ctx, settings), as_json=as_json)
         return
     chosen = FinetuneConfig.from_dict(asked_settings(ctx, config, settings))
@@ -56,3 +60,7 @@ def finetune(
     with progress_of("inspecting the images") as scanning, watching() as callback:
         result = training.finetune(chosen, catalog, callback, callback.show, scanning)
     report(result, as_json=as_json)
+    if with_report and speaks():
+        from zoo_core.cli.report import DEFAULT, write_page
+
+        write_page(result.directory, result.directory / DEFAULT, catalog, device=chosen.device, err=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from zoo_core.cli.common import announce, catalog_of, progress_of
 from zoo_core.errors import UsageError, printable
 from zoo_core.paths import check_new_file, write_text
 from zoo_core.wording import duration, megabytes
+
+if TYPE_CHECKING:
+    from zoo_core.catalog import Catalog
 
 DEFAULT = "report.html"
 
@@ -40,9 +44,21 @@ def report(ctx: click.Context, run: str, data: str | None, out: Path | None, no_
     zoo report runs/resnet18-head-only-photos-1
     zoo report runs/resnet18-head-only-photos-1 --data other-photos/ -o other.html
     """
+    write_page(run, _target(run, out), catalog_of(ctx), data=data, with_labels=not no_labels, device=device)
+
+
+def write_page(
+    run: str | Path,
+    page: Path,
+    catalog: Catalog,
+    *,
+    data: str | None = None,
+    with_labels: bool = True,
+    device: str = "auto",
+    err: bool = False,
+) -> None:
+    """Write the page about a run, and say where it is, on standard error with `err`."""
     started = time.perf_counter()
-    page = _target(run, out)
-    catalog = catalog_of(ctx)
     announce("loading the model")
     from zoo_core.reporting.gather import measure
     from zoo_core.reporting.labels import doubtful_labels
@@ -51,14 +67,15 @@ def report(ctx: click.Context, run: str, data: str | None, out: Path | None, no_
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
         measured = measure(run, catalog, data=data, device=device, scanning=scanning, watch=watch)
     doubts = None
-    if not no_labels and measured.task.single_label:
+    if with_labels and measured.task.single_label:
         with progress_of("computing features") as computing, progress_of("fitting labels") as fitting:
             doubts = doubtful_labels(measured, catalog, computing, fitting)
     with progress_of("drawing") as drawing:
         text = render(measured, doubts, catalog, drawing)
     write_text(page, text)
     size, took = megabytes(len(text.encode())), duration(time.perf_counter() - started)
-    click.echo(f"{printable(str(page))}: {measured.evaluation.images:,} images, {size}, {took}. Open it in a browser.")
+    told = f"{printable(str(page))}: {measured.evaluation.images:,} images, {size}, {took}. Open it in a browser."
+    click.echo(told, err=err)
 
 
 def _target(run: str, out: Path | None) -> Path:

@@ -251,6 +251,7 @@ def _show_result(screen: Console, result: Result) -> None:
     commands = {
         f"zoo predict {quoted(run)} IMAGE...": "predict images",
         f"zoo evaluate {quoted(run)} --data DIR": "evaluate it on other images",
+        f"zoo report {quoted(run)}": "see its errors, heat maps and doubtful labels on one page",
         f"zoo publish {quoted(run)} OWNER/NAME": "publish it on the Hub",
         "zoo list strategies": "see other strategies",
     }
