@@ -110,7 +110,6 @@ def test_an_export_answers_as_the_run_and_opens_without_zoo(run: Path, tmp_path:
 
 
 def test_answers_are_by_the_temperature_that_the_run_fitted(run: Path, tmp_path: Path) -> None:
-    """Seen to fail: with the temperature left out of predictions, of `zoo evaluate` and of exports."""
     line = read_metrics(run)[-1]["calibration"]
     temperature = load_file(run / "fitted.safetensors")["temperature"].item()
     assert temperature == line["temperature"] != 1
@@ -153,7 +152,6 @@ def test_a_set_of_classes_holds_the_true_one_as_often_as_promised(run: Path, tmp
 
 
 def test_a_stranger_is_told_and_rejected(run: Path, tmp_path: Path) -> None:
-    """Seen to fail: with the distance of features before the pooling of the head."""
     Image.new("L", (28, 28)).save(tmp_path / "black.png")  # black: nothing of clothes
     told = json.loads(zoo("predict", run, tmp_path / "black.png", "--json").stdout)["predictions"][0]
     assert told["hint"].startswith(f"unlike anything it was trained on (distance {told['distance']:.2f}; ")
