@@ -118,8 +118,11 @@ class Objective:
     def bounds(self, coverage: float) -> list[float]:
         """The bounds of sets or intervals that hold the true answer for this share of images.
 
-        Raises UsageError where nothing was recorded to tell them by.
+        Raises UsageError for a coverage that is no share, and where nothing was recorded to tell
+        the bounds by.
         """
+        if not 0 < coverage < 1:
+            raise UsageError(f"a coverage lies between 0 and 1, such as 0.9; it is {coverage:g}.")
         if self.task.has_temperature and not self.task.single_label:
             raise UsageError("labels have no sets with a coverage: each has a probability and a threshold.")
         if self.fitted.scores is None:
@@ -132,7 +135,7 @@ class Objective:
             images = len(self.fitted.scores)
             raise UsageError(
                 f"with {images} validation images a coverage of {coverage:g} cannot be promised. Give at most "
-                f"{images / (images + 1):.3f}, or train with a larger --val-share."
+                f"{1000 * images // (images + 1) / 1000:.3f}, or train with a larger --val-share."
             )
         return found
 
