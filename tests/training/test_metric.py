@@ -36,7 +36,7 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(photos: Path, out: Path, metric: str, catalog: Catalog | None = None) -> Any:
     config = FinetuneConfig(
-        backbone="lenet5", data=str(photos), epochs=6, val_share=0.4, metric=metric, out=str(out), strategy="full"
+        backbone="lenet5", data=str(photos), epochs=6, val_share=0.6, metric=metric, out=str(out), strategy="full"
     )
     return zoo_core.finetune(config, catalog=catalog)
 
@@ -93,6 +93,9 @@ def test_the_metric_of_a_plugin_counts_as_zoos_own(uneven: Path, tmp_path: Path,
     assert (line["metric"], line["score"]) == ("largest", min(one["val_score"] for one in epochs))
     (run,), _ = find_runs(tmp_path)
     assert (run.metric, run.score) == ("largest", line["score"]), "also where its plugin is not here"
+    shown = CliRunner().invoke(command_line, ["evaluate", str(tmp_path / "run")])
+    assert "The metric 'largest', which counted in this run, cannot be used here: accuracy counts" in shown.stderr
+    assert "Accuracy on" in shown.stdout
 
 
 def test_a_metric_that_cannot_count_is_refused_before_anything_is_trained(uneven: Path, tmp_path: Path) -> None:
