@@ -70,6 +70,7 @@ def test_a_folder_is_read_while_it_is_held_and_leftovers_are_none_of_its_cells(t
     first, second = Folder(tmp_path), Folder(tmp_path)
     with first.held():
         first.claim(grid)
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.json"]
     with second.held():
         second.claim(make_grid({"backbone": "a"}, {"head": ("y", "z")}))
     assert list(second.cells) == ["x", "y", "z"]
@@ -77,7 +78,8 @@ def test_a_folder_is_read_while_it_is_held_and_leftovers_are_none_of_its_cells(t
 
 @pytest.mark.parametrize(("damage", "trainable"), [("", 7), ("x", None)])
 def test_a_note_that_another_process_left_is_taken_over(damage: str, trainable: int | None, tmp_path: Path) -> None:
-    """Seen to fail: where a comparison was killed as a worker finished, its trainable parameters were never known."""
+    """Seen to fail: where a comparison was killed as a worker finished, its trainable parameters were never known, and
+    its config named the directory as the worker did."""
     grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
     folder = Folder(tmp_path)
     with folder.held():
@@ -85,10 +87,28 @@ def test_a_note_that_another_process_left_is_taken_over(damage: str, trainable: 
     leave_note(folder.directory(grid.cells[0]), 7, ("poor",))
     with (tmp_path / ".x.note").open("a") as note:
         note.write(damage)
+    config = tmp_path / "x" / "config.json"
+    config.parent.mkdir()
+    config.write_text('{"config": {"out": "/worker/x"}}')
     with folder.held():
         assert folder.trainable_parameters(grid.cells[0]) == trainable
-    assert [path.name for path in tmp_path.iterdir()] == ["cells.json"]
+    assert json.loads(config.read_text())["config"]["out"] == str(config.parent)
+    assert {path.name for path in tmp_path.iterdir()} == {"cells.json", "x"}
     assert Folder(tmp_path).notes(grid.cells[0]) == (() if damage else ("poor",))
+
+
+def test_leftovers_of_a_run_that_was_killed_at_its_end_are_removed(tmp_path: Path) -> None:
+    """Seen to fail: the lock of its process stayed, and the run had a file more than others."""
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    folder = Folder(tmp_path)
+    with folder.held():
+        folder.claim(grid)
+    run = folder.directory(grid.cells[0])
+    (run / "checkpoints").mkdir(parents=True)
+    for name in (".lock", "model.safetensors"):
+        (run / name).touch()
+    assert folder.is_finished(grid.cells[0])
+    assert [path.name for path in run.iterdir()] == ["model.safetensors"]
 
 
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

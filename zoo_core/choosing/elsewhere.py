@@ -22,14 +22,14 @@ from typing import Any
 import torch
 
 from zoo_core.catalog import Catalog, Entry, open_catalog
-from zoo_core.choosing.folder import leave_note
+from zoo_core.choosing.folder import leave_note, name_directory
 from zoo_core.choosing.grid import Cell
 from zoo_core.choosing.one_cell import notes_of, train_cell, trainable_parameters
 from zoo_core.data.places import PLACES, with_places
 from zoo_core.discovery import CORE
 from zoo_core.errors import DataError, ZooError, reason_of
-from zoo_core.paths import json_text, write_text, written_whole
-from zoo_core.runs.directory import CONFIG, MODEL, read_json
+from zoo_core.paths import write_text, written_whole
+from zoo_core.runs.directory import MODEL
 from zoo_core.tasks.metrics import Metric
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job
@@ -159,10 +159,7 @@ def take_over(delivery: Delivery, directory: Path) -> None:
         for name in sorted(delivery.files, key=lambda name: name == MODEL):
             with written_whole(directory / name) as temporary:
                 temporary.write_bytes(delivery.files[name])
-    facts = read_json(directory / CONFIG)
-    if facts["config"]["out"] != str(directory):
-        facts["config"]["out"] = str(directory)
-        write_text(directory / CONFIG, json_text(facts))
+    name_directory(directory)
 
 
 @cache

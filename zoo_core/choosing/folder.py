@@ -17,9 +17,9 @@ from zoo_core.choosing.grid import AXES, Cell, Grid, settings_asked
 from zoo_core.devices.world import World
 from zoo_core.errors import UsageError, ZooError, printable
 from zoo_core.paths import json_text, write_text
-from zoo_core.runs.directory import MODEL, read_json
+from zoo_core.runs.directory import CONFIG, MODEL, read_json
 from zoo_core.training.checkpoint import remove_checkpoints
-from zoo_core.training.failing import only_writer
+from zoo_core.training.failing import LOCK, only_writer
 
 CELLS = "cells.json"
 ANSWERS = "compare.json"
@@ -52,6 +52,8 @@ class Folder:
         with only_writer(self.root, World()):
             self._read()  # again: another comparison may have claimed cells since
             self._take_notes()
+            for path in list(filter(_is_unfinished, self.root.iterdir())):
+                path.unlink(missing_ok=True)
             try:
                 yield
             finally:
@@ -84,7 +86,8 @@ class Folder:
         directory = self.directory(cell)
         if not (directory / MODEL).is_file():
             return False
-        remove_checkpoints(directory)  # the run may have been killed before it came to that
+        remove_checkpoints(directory)  # the run may have been killed before it came to that, or to its lock
+        (directory / LOCK).unlink(missing_ok=True)
         return True
 
     def note(self, cell: Cell, trainable: int, notes: Sequence[str]) -> None:
@@ -119,13 +122,16 @@ class Folder:
         return rename_answers(old, asked)
 
     def _take_notes(self) -> None:
-        """Remember the notes that other processes left, and remove them."""
+        """Remember the notes that other processes left, and remove them: their comparison may have
+        been killed before it heard of their cells."""
         for name, one in self.cells.items():
             left = _note_file(self.root / name)
             if left.is_file():
                 with suppress(ZooError, TypeError):  # damaged
                     one.update(_checked(name, {**one, **read_json(left)}, left))
                     self._write()
+                with suppress(ZooError, KeyError, TypeError):  # not begun, or damaged
+                    name_directory(self.root / name)
                 left.unlink(missing_ok=True)
 
     def _read(self) -> None:
@@ -140,6 +146,15 @@ class Folder:
 
     def _write(self) -> None:
         write_text(self.root / CELLS, json_text({"format": FORMAT, "version": VERSION, "cells": self.cells}))
+
+
+def name_directory(run: Path) -> None:
+    """Let the config of a run that was trained elsewhere name its directory as a training here
+    does."""
+    facts = read_json(run / CONFIG)
+    if facts["config"]["out"] != str(run):
+        facts["config"]["out"] = str(run)
+        write_text(run / CONFIG, json_text(facts))
 
 
 def leave_note(directory: Path, trainable: int, notes: Sequence[str]) -> None:
@@ -164,7 +179,12 @@ def rename_answers(file: Path, asked: str) -> Path:
 
 def _is_leftover(path: Path) -> bool:
     """Whether a comparison that was killed as it began left a file."""
-    return path.name == ".lock" or path.name.startswith(f".{CELLS}.")
+    return path.name == LOCK or _is_unfinished(path)
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a comparison that was killed left a file that it was writing."""
+    return path.name.startswith((f".{CELLS}.", f".{ANSWERS}."))
 
 
 def _key(settings: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from zoo_core.wording import duration, megabytes
 
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog
+    from zoo_core.reporting.labels import Doubt
 
 DEFAULT = "report.html"
 
@@ -67,7 +68,9 @@ def write_page(
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
         measured = measure(run, catalog, data=data, device=device, scanning=scanning, watch=watch)
     warn([measured.note] if measured.note else [])
-    doubts = None
+    doubts: list[Doubt] | str | None = None
+    if not measured.task.single_label:
+        doubts = "only images with one class each have such labels."
     if with_labels and measured.task.single_label:
         with progress_of("computing features") as computing, progress_of("fitting labels") as fitting:
             doubts = doubtful_labels(measured, catalog, computing, fitting)

@@ -63,22 +63,25 @@ def curves(lines: Mapping[str, Sequence[float]], *, best: int, unit: str, factor
     return _svg(drawn, f"{' and '.join(lines)} by epoch; the best epoch is {best}")
 
 
-def reliability_chart(bins: Sequence[Bin]) -> Markup:
-    """The share of right answers by their probability; on the dotted diagonal both agree."""
+def reliability_chart(bins: Sequence[Bin], things: str, are: str) -> Markup:
+    """The share of things that are so, such as answers that are right, by their probability.
+
+    On the dotted diagonal both agree.
+    """
     side = HEIGHT - TOP - BOTTOM
 
     def place(x: float, y: float) -> tuple[float, float]:
         return LEFT + x * side, TOP + (1 - y) * side
 
-    drawn = _frame(0.0, 1.0, "right", width=LEFT + side)
+    drawn = _frame(0.0, 1.0, are, width=LEFT + side)
     (x1, y1), (x2, y2) = place(0, 0), place(1, 1)
     drawn.append(f'<line class="best" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
     for one in bins:
         x, y = place(one.probability, one.right)
-        title = f"{one.count} answers of {one.probability:.2f}: {100 * one.right:.0f} % are right"
+        title = f"{one.count} {things} with a probability of {one.probability:.2f}: {100 * one.right:.0f} % are {are}"
         drawn.append(f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{title}</title></circle>')
-    drawn.append(f'<text x="{LEFT}" y="{HEIGHT - 3}">0 … probability of the answer … 1</text>')
-    return _svg(drawn, "the share of right answers by their probability", width=LEFT + side + RIGHT)
+    drawn.append(f'<text x="{LEFT}" y="{HEIGHT - 3}">0 … probability … 1</text>')
+    return _svg(drawn, f"the share of {things} that are {are}, by their probability", width=LEFT + side + RIGHT)
 
 
 def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
@@ -145,12 +148,12 @@ def feature_map(dots: Sequence[Dot], side: int) -> Markup:
     return _svg(drawn, "the images by their features; alike ones lie together", width=area + shown + 24, height=area)
 
 
-def scatter(true: Sequence[float], answered: Sequence[float]) -> Markup:
-    """Answers by the true numbers; on the dotted diagonal both agree."""
+def scatter(name: str, true: Sequence[float], answered: Sequence[float]) -> Markup:
+    """The answers of one column by the true numbers; on the dotted diagonal both agree."""
     low, high = min(*true, *answered), max(*true, *answered)
     low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
     side = HEIGHT - TOP - BOTTOM
-    drawn = _frame(low, high, "answer", width=LEFT + side)
+    drawn = _frame(low, high, f"{_cut_text(name)}: answer", width=LEFT + side)
     drawn.append(f'<line class="best" x1="{LEFT}" y1="{TOP + side}" x2="{LEFT + side}" y2="{TOP}"/>')
     for one, other in zip(true, answered, strict=True):
         x, y = LEFT + (one - low) / (high - low) * side, TOP + (high - other) / (high - low) * side
@@ -158,12 +161,12 @@ def scatter(true: Sequence[float], answered: Sequence[float]) -> Markup:
             f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{one:.4g}: {other:.4g}</title></circle>'
         )
     drawn.append(f'<text x="{LEFT}" y="{HEIGHT - 3}">true number, {low:.3g} to {high:.3g}</text>')
-    return _svg(drawn, "answers by the true numbers", width=LEFT + side + RIGHT)
+    return _svg(drawn, f"{printable(name)}: answers by the true numbers", width=LEFT + side + RIGHT)
 
 
 def _frame(low: float, high: float, unit: str, width: float = WIDTH - RIGHT) -> list[str]:
     """Lines and numbers of the vertical axis."""
-    drawn = [f'<text x="4" y="{TOP - 6}">{escape(unit)}</text>']
+    drawn = [f'<text x="4" y="{TOP - 6}">{_escaped(unit)}</text>']
     for tick in range(TICKS):
         share = tick / (TICKS - 1)
         y = TOP + share * (HEIGHT - TOP - BOTTOM)
@@ -183,4 +186,8 @@ def _escaped(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    return _escaped(text if len(text) <= NAME else f"{text[: NAME - 1]}…")
+    return _escaped(_cut_text(text))
+
+
+def _cut_text(text: str) -> str:
+    return text if len(text) <= NAME else f"{text[: NAME - 1]}…"

@@ -49,7 +49,7 @@ class ConfusedPair:
 
 
 def worst(measured: Measured) -> list[Example]:
-    """The wrong answers, the surest first; without classes the answers that are farthest off."""
+    """The wrong answers, the surest first; of numbers the answers that are farthest off."""
     if measured.task.single_label:
         wrong_N = np.flatnonzero(_answers(measured) != measured.part.targets)
         order = wrong_N[np.argsort(-measured.values_NK[wrong_N].max(1), kind="stable")]
@@ -57,7 +57,10 @@ def worst(measured: Measured) -> list[Example]:
     far_NK = np.abs(measured.values_NK - measured.part.targets)
     if measured.task.answers_with_all:
         far_NK = far_NK / np.maximum(measured.part.targets.std(0), 1e-12)
-    order = np.argsort(-far_NK.max(1), kind="stable")
+    else:
+        far_NK = np.where(_wrong_labels(measured), far_NK, 0)
+    order = np.flatnonzero(far_NK.any(1))
+    order = order[np.argsort(-far_NK[order].max(1), kind="stable")]
     return [_of_outputs(measured, index, int(far_NK[index].argmax())) for index in order[:MOST_WRONG].tolist()]
 
 
@@ -98,17 +101,23 @@ def matrix_of(measured: Measured) -> list[list[int]]:
 
 
 def words_of(measured: Measured, index: int) -> tuple[str, bool]:
-    """An image's name, target and answer in a line, and whether the answer is right; None of
-    numbers are wrong."""
+    """An image's name, target and answer in a line, and whether the answer is right, as all numbers
+    are."""
     name = printable(measured.part.images.name(index))
     if measured.task.single_label:
         one = _of_class(measured, index)
-        return f"{name}: {one.true}, answered {one.answer}", int(measured.part.targets[index]) == one.output
+        return f"{name}: {one.true}, {one.answer}", int(measured.part.targets[index]) == one.output
     true = measured.task.target_text(measured.part.targets[index], measured.facts.classes)
-    right = measured.task.answers_with_all or bool(
-        ((measured.values_NK[index] > 0.5) == (measured.part.targets[index] > 0.5)).all()
+    is_right = measured.task.answers_with_all or not _wrong_labels(measured, index).any()
+    return f"{name}: {printable(true)}", bool(is_right)
+
+
+def _wrong_labels(measured: Measured, index: int | slice = slice(None)) -> npt.NDArray[np.bool_]:
+    """Whether each label of these images is answered and not there, or there and missed."""
+    wrong: npt.NDArray[np.bool_] = (measured.values_NK[index] > measured.thresholds_K) != (
+        measured.part.targets[index] > 0.5
     )
-    return f"{name}: {printable(true)}", right
+    return wrong
 
 
 def _of_class(measured: Measured, index: int) -> Example:
@@ -119,14 +128,16 @@ def _of_class(measured: Measured, index: int) -> Example:
         index,
         answer,
         f"{printable(names[true])}{beside}",
-        f"{printable(names[answer])} {percent(float(values_K[answer]))}",
+        f"answered {printable(names[answer])} {percent(float(values_K[answer]))}",
     )
 
 
 def _of_outputs(measured: Measured, index: int, output: int) -> Example:
     name, value = printable(measured.facts.classes[output]), float(measured.values_NK[index, output])
     true = printable(measured.task.target_text(measured.part.targets[index], measured.facts.classes))
-    return Example(index, output, true, f"{name} {measured.task.answer_text(value)}")
+    is_missed = not measured.task.answers_with_all and measured.part.targets[index, output] > 0.5
+    verb = "missed" if is_missed else "answered"
+    return Example(index, output, true, f"{verb} {name} {measured.task.answer_text(value)}")
 
 
 def _answers(measured: Measured) -> Ints:
@@ -141,4 +152,7 @@ def evenly(count: int, most: int) -> Sequence[int]:
 
 def plain(row: dict[str, Any]) -> list[str]:
     """The cells of a table's row as texts."""
-    return [f"{cell:.4g}" if isinstance(cell, float) else printable(str(cell)) for cell in row.values()]
+    return [
+        "-" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else printable(str(cell))
+        for cell in row.values()
+    ]

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, Source
-from zoo_core.errors import UsageError, printable
+from zoo_core.errors import UsageError, ZooError, printable, reason_of
 from zoo_core.evaluation import measured_part
 from zoo_core.frozen.split import fixed_beginning
+from zoo_core.json_checks import as_number
 from zoo_core.library import load
 from zoo_core.model.assemble import Model
 from zoo_core.predict import Predictor
-from zoo_core.runs.directory import read_metrics
+from zoo_core.runs.directory import METRICS, Run, read_metrics, read_result
 from zoo_core.runs.schema import RunFacts
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import counting_metric
@@ -33,6 +34,7 @@ from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.task import Task
 from zoo_core.wording import quoted
 
+EPOCH = ("epoch", "train_loss", "val_loss", "val_score")
 FEW = 1000  # images from which the axes of the map are computed: an eigenproblem of a second
 
 
@@ -43,8 +45,10 @@ class Measured:
     directory: Path
     facts: RunFacts
     predictor: Predictor
-    metrics: tuple[dict[str, Any], ...]
-    """The lines of the run's metrics, the result last."""
+    epochs: tuple[dict[str, Any], ...]
+    """The epochs of the training; none where no record of it is here, as in a published model."""
+    result: dict[str, Any]
+    """The run's own result, as it ended; empty without a record."""
     source: Source
     part_name: str
     part: Part
@@ -64,12 +68,10 @@ class Measured:
         return task_named(self.facts.task)
 
     @property
-    def epochs(self) -> list[dict[str, Any]]:
-        return [line for line in self.metrics if line.get("event") == "epoch"]
-
-    @property
-    def result(self) -> dict[str, Any]:
-        return self.metrics[-1]
+    def thresholds_K(self) -> npt.NDArray[np.float64] | float:
+        """The probabilities above which labels are answered."""
+        fitted = self.predictor.objective.fitted.thresholds_K
+        return 0.5 if fitted is None else np.asarray(fitted, dtype=np.float64)
 
 
 def measure(
@@ -106,7 +108,8 @@ def measure(
         directory=directory,
         facts=facts,
         predictor=predictor,
-        metrics=tuple(read_metrics(directory)),
+        epochs=_epochs_of(directory),
+        result=read_result(Run(directory, facts)) if (directory / METRICS).exists() else {},
         source=source,
         part_name="all" if data is not None and name == "train" else name,
         part=part,
@@ -119,16 +122,29 @@ def measure(
     )
 
 
+def _epochs_of(directory: Path) -> tuple[dict[str, Any], ...]:
+    """The epochs in a run's metrics, checked. Raises ZooError for lines that are none of a run."""
+    if not (directory / METRICS).exists():
+        return ()
+    lines = [line for line in read_metrics(directory) if line.get("event") == "epoch"]
+    try:
+        return tuple({name: as_number(line[name]) for name in EPOCH} for line in lines)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ZooError(f"{directory / METRICS} holds an epoch that is not one of a run: {reason_of(error)}") from error
+
+
 def _with_vectors(model: Model) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
     """A function from images (B, C, H, W) to outputs (B, K), and the list to which it adds pooled
-    features (B, F)."""
+    features (B, F): those of the head, or the average over all places, where it keeps each."""
     vectors: list[Tensor] = []
     pool = nn.Sequential(*fixed_beginning(model.head))
 
     def compute(images_BCHW: Tensor) -> Tensor:
         features = model.backbone(images_BCHW)
-        pooled = pool(features)
-        vectors.append((pooled.mean((2, 3)) if pooled.ndim == 4 else pooled.flatten(1)).float().cpu())
+        pooled, channels = pool(features), features.shape[1 if features.ndim == 4 else -1]
+        if pooled.ndim != 2 or pooled.shape[1] > 2 * channels:  # two ways of pooling, side by side, at most
+            pooled = features.flatten(2).mean(2) if features.ndim == 4 else features.mean(1)
+        vectors.append(pooled.float().cpu())
         outputs_BK: Tensor = model.head(features)
         return outputs_BK
 
@@ -137,9 +153,9 @@ def _with_vectors(model: Model) -> tuple[Callable[[Tensor], Tensor], list[Tensor
 
 def in_the_plane(vectors_NF: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """The first two principal components (N, 2) of vectors, each scaled to 0..1."""
-    centred_NF = vectors_NF.astype(np.float64) - vectors_NF.mean(0, dtype=np.float64)
-    _, _, axes = np.linalg.svd(centred_NF[:: max(1, len(centred_NF) // FEW)], full_matrices=False)
-    places_N2 = centred_NF @ axes[:2].T
+    sample_MF = vectors_NF[:: max(1, len(vectors_NF) // FEW)].astype(np.float64)
+    _, _, axes = np.linalg.svd(sample_MF - sample_MF.mean(0), full_matrices=False)
+    places_N2 = (vectors_NF @ axes[:2].T.astype(np.float32)).astype(np.float64)
     if places_N2.shape[1] < 2:  # a single feature, or a single image
         places_N2 = np.pad(places_N2, ((0, 0), (0, 2 - places_N2.shape[1])))
     low, high = places_N2.min(0), places_N2.max(0)

@@ -16,7 +16,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, Source
 from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import open_embedder
-from zoo_core.errors import WeightsError
+from zoo_core.errors import ZooError
 from zoo_core.reporting.gather import Measured
 
 FEWEST = 20  # images from which a classifier is fitted: a fold holds out a fifth of them
@@ -57,7 +57,7 @@ def doubtful_labels(
         return f"{len(labels_N)} images are too few for a classifier of their own."
     try:
         vectors_NF = _features(measured, source, catalog, computing)
-    except WeightsError as error:
+    except ZooError as error:
         return f"the features of the pretrained backbone cannot be had: {error}"
     groups_N = np.unique(
         [part.images.digest(i).hex() for part in parts for i in range(len(part))], return_inverse=True
@@ -67,8 +67,10 @@ def doubtful_labels(
 
 
 def _features(measured: Measured, source: Source, catalog: Catalog, watch: Watch | None) -> npt.NDArray[np.float32]:
-    config = measured.facts.config
-    embedder = open_embedder(config.backbone, replace(config, views=1), POOLED, catalog)
+    config, device = measured.facts.config, str(measured.predictor.device)
+    embedder = open_embedder(
+        config.backbone, replace(config, head="linear", views=1, device=device, workers=None), POOLED, catalog
+    )
     with embedder.table(source, watch) as table:
         return np.asarray(table)
 

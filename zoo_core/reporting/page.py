@@ -37,6 +37,7 @@ from zoo_core.reporting.images import TINY, HeatMaps, thumbnail
 from zoo_core.reporting.labels import Doubt
 from zoo_core.runs.card import cached_in_words, decision_lines, plan_in_words
 from zoo_core.runs.schema import flat
+from zoo_core.specs import TaskName
 from zoo_core.tasks.calibration import calibration_error, decisions, reliability
 from zoo_core.tasks.chosen import result_figures
 from zoo_core.wording import quoted
@@ -46,6 +47,18 @@ MOST_ROWS = 500  # of the table of classes
 MOST_DOUBTS = 24
 MOST_DOTS, MOST_TINY = 3000, 1000  # dots of the map, and those with an image: 1 MB
 COLOURS = 8  # that people with any eyes tell apart
+QUESTIONS: dict[TaskName, str] = {
+    "classification": "Which class does an image have?",
+    "multilabel": "Which labels does an image have?",
+    "regression": "How large are the numbers of an image?",
+}
+WORST: dict[TaskName, str] = {
+    "classification": "The answer with its probability, and the truth with its own.",
+    "multilabel": "Labels that are answered and not there, or are there and missed, with their probabilities; then the "
+    "labels of the image.",
+    "regression": "The numbers that are farthest off, each measured by its own spread; then the true ones.",
+}
+MOST_COLUMNS = 9  # of numbers with a chart
 PART_WORDS = {"val": "validation ", "test": "test ", "all": ""}
 Watch = Callable[[int, int], None]
 
@@ -57,7 +70,7 @@ def render(measured: Measured, doubts: list[Doubt] | str | None, catalog: Catalo
         lambda: _opening(measured),
         lambda: _curves(measured),
         lambda: _confusion(measured),
-        lambda: {"wrong": _with_maps(measured, worst(measured), maps)},
+        lambda: {"wrong": _with_maps(measured, worst(measured), maps), "wrong_words": WORST[measured.facts.task]},
         lambda: {"unsure": _with_maps(measured, least_sure(measured), maps)},
         lambda: _doubts(measured, doubts),
         lambda: _outputs(measured),
@@ -88,6 +101,8 @@ def _opening(measured: Measured) -> dict[str, Any]:
     outputs = [printable(name) for name in facts.classes]
     few = ", ".join(outputs[:12]) + (f" and {len(outputs) - 12} more" if len(outputs) > 12 else "")
     held_out = "They were held out of the training; the validation images chose the best epoch."
+    if not measured.result.get("best_epoch"):
+        held_out = "The run says that they were held out; zoo has no record of the training."
     if not measured.is_own:
         held_out = "They were given to the report; whether the run was trained on some of them, `zoo evaluate` tells."
     elif measured.part_name == "test":
@@ -95,7 +110,7 @@ def _opening(measured: Measured) -> dict[str, Any]:
     return {
         "title": printable(measured.directory.name),
         "about": printable(about),
-        "question": f"Which {task.output} has an image? {len(outputs)} {task.outputs}: {few}.",
+        "question": f"{QUESTIONS[facts.task]} {len(outputs)} {task.outputs}: {few}.",
         "result": task.headline(measured.evaluation, where),
         "held_out": held_out,
         "baseline": task.baseline_sentences(result_figures(measured.evaluation), measured.baseline),
@@ -123,12 +138,16 @@ def _curves(measured: Measured) -> dict[str, Any]:
 
 
 def _confusion(measured: Measured) -> dict[str, Any]:
-    task, drawn = measured.task, None
+    task = measured.task
+    drawn: list[Markup] = []
     if task.single_label and len(measured.facts.classes) <= MOST_IN_MATRIX:
-        drawn = confusion_chart(matrix_of(measured), measured.facts.classes)
+        drawn = [confusion_chart(matrix_of(measured), measured.facts.classes)]
     elif task.answers_with_all:
         chosen = evenly(len(measured.part), MOST_DOTS)
-        drawn = scatter(measured.part.targets[chosen, 0].tolist(), measured.values_NK[chosen, 0].tolist())
+        drawn = [
+            scatter(name, measured.part.targets[chosen, column].tolist(), measured.values_NK[chosen, column].tolist())
+            for column, name in enumerate(measured.facts.classes[:MOST_COLUMNS])
+        ]
     pairs = [
         {
             "words": f"{pair.count} of {pair.of} images of {printable(pair.true)} are answered with {printable(pair.answer)}",
@@ -153,7 +172,7 @@ def _image(measured: Measured, index: int) -> dict[str, str] | None:
 
 
 def _doubts(measured: Measured, doubts: list[Doubt] | str | None) -> dict[str, Any]:
-    if not isinstance(doubts, list):
+    if doubts is None or isinstance(doubts, str):
         return {"doubts": None, "why_no_doubts": doubts, "num_doubts": 0}
     names = [printable(name) for name in measured.source.classes]
     shown = [
@@ -179,11 +198,14 @@ def _outputs(measured: Measured) -> dict[str, Any]:
 
 def _reliability(measured: Measured) -> dict[str, Any]:
     if not measured.task.has_temperature:
-        return {"reliability": None, "bins": [], "ece": "", "temperature": ""}
+        return {"reliability": None}
+    words = ("answers", "right") if measured.task.single_label else ("labels", "there")
     bins = reliability(*decisions(measured.values_NK, measured.part.targets))
     rows = [[str(one.count), f"{one.probability:.3f}", f"{one.right:.3f}"] for one in bins]
     return {
-        "reliability": reliability_chart(bins),
+        "reliability": reliability_chart(bins, *words),
+        "things": words[0],
+        "are": words[1],
         "bins": rows,
         "ece": f"{calibration_error(bins):.3f}",
         "temperature": f"{measured.predictor.objective.fitted.temperature:.2f}",

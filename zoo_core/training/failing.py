@@ -14,6 +14,9 @@ from zoo_core.runs.directory import RunWriter
 from zoo_core.training.stopping import ForcedExit, Interrupted
 from zoo_core.wording import quoted
 
+LOCK = ".lock"
+"""The file in a run directory by which its writer keeps others out."""
+
 
 @contextmanager
 def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> Iterator[None]:
@@ -53,7 +56,7 @@ def only_writer(directory: Path, world: World) -> Iterator[None]:
     if not world.is_main:
         yield
         return
-    lock = FileLock(directory / ".lock")
+    lock = FileLock(directory / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -64,14 +67,14 @@ def only_writer(directory: Path, world: World) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        (directory / ".lock").unlink(missing_ok=True)
+        (directory / LOCK).unlink(missing_ok=True)
 
 
 def is_written(directory: Path) -> bool:
     """Whether a process writes to a run directory now: it holds the lock of `only_writer`."""
-    lock = FileLock(directory / ".lock")
+    lock = FileLock(directory / LOCK)
     try:
-        if (directory / ".lock").is_file():
+        if (directory / LOCK).is_file():
             lock.acquire(timeout=0)
             lock.release()
     except Timeout:
