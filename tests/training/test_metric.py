@@ -20,8 +20,10 @@ from zoo_core.discovery import PluginRecord
 from zoo_core.evaluation import evaluate_run
 from zoo_core.runs.directory import read_metrics
 from zoo_core.runs.summary import best_runs, find_runs
+from zoo_core.tasks import fitted
 from zoo_core.tasks.chosen import metric_named
 from zoo_core.tasks.metrics import ACCURACY
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.trainer_state import TrainerState
 
 
@@ -34,9 +36,9 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return photos
 
 
-def trained(photos: Path, out: Path, metric: str, catalog: Catalog | None = None) -> Any:
+def trained(photos: Path, out: Path, metric: str, catalog: Catalog | None = None, epochs: int = 6) -> Any:
     config = FinetuneConfig(
-        backbone="lenet5", data=str(photos), epochs=6, val_share=0.6, metric=metric, out=str(out), strategy="full"
+        backbone="lenet5", data=str(photos), epochs=epochs, val_share=0.6, metric=metric, out=str(out), strategy="full"
     )
     return zoo_core.finetune(config, catalog=catalog)
 
@@ -79,6 +81,21 @@ def test_a_state_follows_the_direction_of_its_metric() -> None:
     for metric, best in ((ACCURACY, 1), (metric_named("log-loss"), 2)):
         state.metric = metric
         assert (state.best.epoch, state.improved_at) == (best, best)
+
+
+def test_where_outputs_are_too_many_nothing_is_fitted_and_screen_and_card_say_so(
+    uneven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitted, "MOST_OUTPUTS", 10)
+    heard: list[str] = []
+    monkeypatch.setattr(NullCallback, "message", lambda self, text: heard.append(text))
+    trained(uneven, tmp_path / "run", "auto", epochs=1)
+    (sentence,) = (text for text in heard if text.startswith("Nothing was fitted"))
+    assert sentence.startswith(
+        "Nothing was fitted to the held-out images: 12 of them with 2 outputs each are more than"
+    )
+    assert read_metrics(tmp_path / "run")[-1]["calibration"] is None
+    assert sentence in (tmp_path / "run" / "README.md").read_text()
 
 
 def largest(options: object, *, answers: Any, targets: Any) -> float:

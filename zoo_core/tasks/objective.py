@@ -18,7 +18,7 @@ from zoo_core.errors import UsageError
 from zoo_core.specs import HeadSpec, TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import ChosenMetric
-from zoo_core.tasks.fitted import UNFITTED, Fitted, Outputs, fit_numbers, fit_probabilities
+from zoo_core.tasks.fitted import MOST_OUTPUTS, UNFITTED, Fitted, Outputs, fit_numbers, fit_probabilities
 from zoo_core.tasks.metrics import Baseline, Evaluation, Metric
 from zoo_core.tasks.targets import Targets
 from zoo_core.tasks.task import Answers, Task
@@ -128,7 +128,8 @@ class Objective:
         if self.fitted.scores is None:
             raise UsageError(
                 "this model has no record of its answers on validation images, from which sets and intervals follow. "
-                "Runs of `zoo finetune` have one; those of zoo 0.2 and before are trained again."
+                f"Runs of `zoo finetune` with at most {MOST_OUTPUTS:,} outputs for held-out images have one; those of zoo 0.2 "
+                "and before are trained again."
             )
         found = self.fitted.bounds(coverage)
         if found is None:
