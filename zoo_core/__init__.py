@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from zoo_core.model.solvers import Solvable
     from zoo_core.model.transform import Transform
     from zoo_core.options import NoOptions, format_options, parse_options
-    from zoo_core.predict import Prediction, Predictor
+    from zoo_core.predict import Predictor
     from zoo_core.result_specs import ExporterSpec, MetricSpec
     from zoo_core.saving import save_run
     from zoo_core.settings import FinetuneConfig
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Paper,
         RunnerSpec,
     )
+    from zoo_core.tasks.prediction import Prediction
     from zoo_core.training.callback import Callback, NullCallback
     from zoo_core.training.run import Result
     from zoo_core.weights_specs import (
@@ -174,7 +175,7 @@ _HOME = {
     "Phase": "zoo_core.freezing.plan",
     "Plan": "zoo_core.freezing.plan",
     "PluginError": "zoo_core.errors",
-    "Prediction": "zoo_core.predict",
+    "Prediction": "zoo_core.tasks.prediction",
     "Predictor": "zoo_core.predict",
     "Preprocessing": "zoo_core.weights_specs",
     "PublishOptions": "zoo_core.hub.bundle",

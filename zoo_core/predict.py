@@ -28,6 +28,7 @@ from zoo_core.data.sources import Images, Part
 from zoo_core.devices.precision import full_precision
 from zoo_core.errors import DataError, UsageError, ZooError, printable, shown
 from zoo_core.frozen.inputs import ImageInputs
+from zoo_core.frozen.split import averaged, pooled_by
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.model.design import ModelDesign
@@ -39,6 +40,7 @@ from zoo_core.specs import HEAD, BackboneSpec
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective, objective_for
+from zoo_core.tasks.prediction import NO_STRANGERS, Prediction, as_stranger
 from zoo_core.tensors import read_tensors
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.weights.load import assign, build_empty, check_finite, check_keys_and_shapes, load_chain
@@ -50,26 +52,6 @@ ADDRESS = re.compile(r"(https?):/+")  # a path has one slash where an address ha
 HINT = "the image is bright where those of the weights were dark, or the reverse: invert it"
 CLASS_LISTS = {"imagenet-1k": "imagenet_1k.txt"}
 """Lists of class names that weights refer to, and their files in resources."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answers for one image, the most probable first: classes or labels with probabilities, or
-    numbers."""
-
-    image: str
-    """The path of the image, or "image N" for one from memory."""
-    answers: tuple[tuple[str, float], ...]
-    hint: str | None = None
-    """The reason to doubt the answers, if there is one."""
-    values: tuple[float, ...] = ()
-    """The probability of every class or label, or every number, in the order of the predictor's classes."""
-    intervals: tuple[tuple[float, float], ...] = ()
-    """The interval of every number, where a coverage was asked for."""
-    problem: str | None = None
-    """The reason why there are no answers, as a sentence."""
-    is_read: bool = True
-    """Whether the image could be read."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +76,7 @@ class Predictor:
         threshold: float | None = None,
         tta: bool = False,
         coverage: float | None = None,
+        reject: bool = False,
         bad_images: BadImages = "fail",
     ) -> list[Prediction]:
         """Predict images: one or several paths, PIL images, arrays (H, W, C) of uint8, or tensors
@@ -106,6 +89,7 @@ class Predictor:
         to those above that probability; `tta` (test-time augmentation) answers with the mean output
         of an image and its mirror image. With a `coverage` of 0.9 the answer is a set of classes,
         or an interval of each number, that holds the true one for 90 % of images like the run's.
+        An image unlike anything the run was trained on has a hint, and with `reject` no answers.
 
         Raises UsageError for other types and where the run knows no such sets or intervals,
         DataError that names the first image that cannot be read, before anything is computed, and
@@ -115,10 +99,12 @@ class Predictor:
         """
         given = given_images(images)
         if bad_images == "skip":
-            return list(self.predictions(given, top=top, threshold=threshold, tta=tta, coverage=coverage))
+            return list(
+                self.predictions(given, top=top, threshold=threshold, tta=tta, coverage=coverage, reject=reject)
+            )
         _check_readable(given)
         found = []
-        for one in self.predictions(given, top=top, threshold=threshold, tta=tta, coverage=coverage):
+        for one in self.predictions(given, top=top, threshold=threshold, tta=tta, coverage=coverage, reject=reject):
             if one.problem:
                 raise (ZooError if one.is_read else DataError)(one.problem)
             found.append(one)
@@ -132,18 +118,21 @@ class Predictor:
         threshold: float | None = None,
         tta: bool = False,
         coverage: float | None = None,
+        reject: bool = False,
     ) -> Iterator[Prediction]:
         """Predict any list of images, batch by batch, as `predict` does with `bad_images` "skip"."""
         bounds = None if coverage is None else self.objective.bounds(coverage)
+        if reject and self.objective.fitted.familiar is None:
+            raise UsageError(NO_STRANGERS)
         readable = ReadableImages(images)
         batches = self._batches(Part(readable, np.zeros(len(images), dtype=np.int64)))
         done = 0
         self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
-            outputs_BK = self._outputs(pixels_BCHW, tta)
+            outputs_BK, distances_B = self._outputs(pixels_BCHW, tta)
             values_BK = self.objective.values(outputs_BK)
-            rows = zip(outputs_BK, values_BK, self._negatives(pixels_BCHW), strict=True)
-            for outputs_K, values_K, is_negative in rows:
+            rows = zip(outputs_BK, values_BK, self._negatives(pixels_BCHW), distances_B, strict=True)
+            for outputs_K, values_K, is_negative, distance in rows:
                 name = images.name(done)
                 if done in readable.problems:
                     yield Prediction(name, (), problem=readable.problems[done], is_read=False)
@@ -152,17 +141,28 @@ class Predictor:
                 else:
                     answers = self.objective.answers(outputs_K, self.classes, top, threshold, bounds)
                     values, hint = tuple(values_K.tolist()), HINT if is_negative else None
-                    yield Prediction(name, answers, hint, values, self.objective.intervals(values, bounds))
+                    intervals = self.objective.intervals(values, bounds)
+                    found = Prediction(name, answers, hint, values, intervals, distance)
+                    yield as_stranger(found, self.objective.fitted.familiar, reject=reject)
                 done += 1
 
-    def _outputs(self, pixels_BCHW: Tensor, tta: bool) -> Tensor:
-        """The outputs (B, K) for bytes, on the CPU; with `tta` the mean with those of the mirror images."""
+    def _outputs(self, pixels_BCHW: Tensor, tta: bool) -> tuple[Tensor, list[float | None]]:
+        """The outputs (B, K) for bytes, on the CPU, with `tta` the mean with those of the mirror
+        images; and the distance of each image to those of the training, where the run knows it."""
+        familiar = self.objective.fitted.familiar
+        distances: list[float | None] = [None] * len(pixels_BCHW)
         with torch.inference_mode(), naming_plugins():
             images_BCHW = normalised(pixels_BCHW, self.preprocessing, self.device)
-            outputs_BK = full_precision(self.network(images_BCHW))
+            if familiar is not None and isinstance(self.network, Model):
+                features = self.network.backbone(images_BCHW)
+                described = full_precision(averaged(pooled_by(self.network.head)(features))).cpu()
+                distances = familiar.distances(described.double().numpy()).tolist()
+                outputs_BK = full_precision(self.network.head(features))
+            else:
+                outputs_BK = full_precision(self.network(images_BCHW))
             if tta:
                 outputs_BK = (outputs_BK + full_precision(self.network(images_BCHW.flip(3)))) / 2
-            return outputs_BK.cpu()
+            return outputs_BK.cpu(), distances
 
     def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
         """Measure the network on images whose targets are in the order of `classes`."""

@@ -27,8 +27,8 @@ from zoo_core.answering.images import NamedImages, named_images
 from zoo_core.catalog import Catalog
 from zoo_core.errors import DataError, HubError, UsageError, ZooError
 from zoo_core.hubclient.download import download
-from zoo_core.predict import Prediction
 from zoo_core.tasks import task_named
+from zoo_core.tasks.prediction import Prediction
 
 
 @pytest.fixture

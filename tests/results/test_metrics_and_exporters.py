@@ -152,9 +152,34 @@ def test_a_set_of_classes_holds_the_true_one_as_often_as_promised(run: Path, tmp
     assert "no record of its answers" in str(zoo("predict", "efficientnet_lite0", photo, "--coverage", 0.9).exception)
 
 
+def test_a_stranger_is_told_and_rejected(run: Path, tmp_path: Path) -> None:
+    """Seen to fail: with the distance of features before the pooling of the head."""
+    Image.new("L", (28, 28)).save(tmp_path / "black.png")  # black: nothing of clothes
+    told = json.loads(zoo("predict", run, tmp_path / "black.png", "--json").stdout)["predictions"][0]
+    assert told["hint"].startswith(f"unlike anything it was trained on (distance {told['distance']:.2f}; ")
+    assert told["answers"]
+    shown = zoo("predict", run, tmp_path / "black.png", "--reject")
+    assert "none of these" in shown.stdout
+    assert (
+        json.loads(zoo("predict", run, tmp_path / "black.png", "--reject", "--json").stdout)["predictions"][0][
+            "answers"
+        ]
+        == []
+    )
+    predictor = zoo_core.load(run, device="cpu")
+    val = prepare(FinetuneConfig(backbone="lenet5"), zoo_core.open_catalog()).source.parts["val"]
+    found = list(predictor.predictions(val.images))
+    assert np.mean([one.is_stranger for one in found]) == pytest.approx(0.05, abs=0.005), "these images made the limit"
+    assert "does not know which images" in str(
+        zoo("predict", "efficientnet_lite0", tmp_path / "black.png", "--reject").exception
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("spreads", torch.zeros(3, dtype=torch.float64)),
+        ("means", torch.zeros(2, 3)),
         ("temperature", torch.tensor([0.0])),
         ("temperature", torch.tensor([float("nan")], dtype=torch.float64)),
         ("thresholds", torch.zeros(3, dtype=torch.float64)),

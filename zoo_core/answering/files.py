@@ -15,7 +15,8 @@ from typing import Any
 from zoo_core.csv_rows import csv_writer
 from zoo_core.errors import UsageError, shown
 from zoo_core.paths import check_new_file, written_whole
-from zoo_core.predict import Prediction, Predictor
+from zoo_core.predict import Predictor
+from zoo_core.tasks.prediction import Prediction
 from zoo_core.tasks.task import Task
 
 KINDS = (".csv", ".jsonl")
@@ -49,7 +50,7 @@ class AnswerFormat:
         fields: dict[str, Any] = {"image": prediction.image, "answers": answers}
         if self.has_values:
             fields["values"] = dict(zip(self.classes, prediction.values, strict=False))  # none without an answer
-        return {**fields, "hint": prediction.hint, "problem": prediction.problem}
+        return {**fields, "distance": prediction.distance, "hint": prediction.hint, "problem": prediction.problem}
 
     def columns(self) -> list[str]:
         """The names of the columns of a CSV file."""

@@ -25,7 +25,7 @@ from zoo_core.errors import DataError, printable
 
 if TYPE_CHECKING:
     from zoo_core.answering.files import AnswerFormat
-    from zoo_core.predict import Prediction
+    from zoo_core.tasks.prediction import Prediction
     from zoo_core.tasks.task import Task
 
 MOST_NAMED = 20  # images without an answer that are named
@@ -47,6 +47,7 @@ MOST_NAMED = 20  # images without an answer that are named
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Answer with the classes, or an interval of each number, that hold the true one for this share of new images.",
 )
+@click.option("--reject", is_flag=True, help="Give images unlike those of the training no answer: none of these.")
 @click.option("--tta", is_flag=True, help="Answer with the mean of an image and its mirror image.")
 @click.option("--all", "has_values", is_flag=True, help="In files and JSON: the probability of every class or label.")
 @click.option(
@@ -66,6 +67,7 @@ def predict(
     top: int,
     threshold: float | None,
     coverage: float | None,
+    reject: bool,
     tta: bool,
     has_values: bool,
     out: Path | None,
@@ -104,7 +106,9 @@ def predict(
     made = AnswerFormat.of(predictor, top=top, has_values=has_values, has_coverage=coverage is not None)
     summary, kept = _Summary(), []
     with _writing(out, made) as write, progress_of("predicting") as watch:
-        for one in predictor.predictions(images, top=top, threshold=threshold, tta=tta, coverage=coverage):
+        for one in predictor.predictions(
+            images, top=top, threshold=threshold, tta=tta, coverage=coverage, reject=reject
+        ):
             summary.add(one)
             write(one)
             if as_json or out is None:
@@ -156,7 +160,8 @@ def _without_effect(ctx: click.Context, task: Task[Any]) -> list[str]:
 def _print_table(task: Task[Any], predictions: list[Prediction]) -> None:
     made = table("image", task.output, task.answer, right=(task.answer,))
     for one in predictions:
-        for position, (name, answer) in enumerate(one.answers or [("-", None)]):
+        nothing = [("none of these" if one.is_stranger else "-", None)]
+        for position, (name, answer) in enumerate(one.answers or nothing):
             image = shown(one.image) if position == 0 else ""
             text = "-" if answer is None else task.answer_text(answer)
             if one.intervals:

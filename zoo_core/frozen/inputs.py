@@ -133,3 +133,17 @@ def _targets(targets: Targets, group: Sequence[ImageView], device: torch.device)
 def group_size(device: torch.device) -> int:
     """The number of images that pass a frozen prefix, or a network in evaluation, together."""
     return CPU_GROUP if device.type == "cpu" else DEVICE_GROUP
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some images of a part."""
+
+    inputs: Inputs
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.inputs.batches([(self.indices[index], view) for index, view in group] for group in groups)

@@ -57,6 +57,11 @@ def fixed_beginning(head: nn.Module) -> list[nn.Module]:
     return found
 
 
+def pooled_by(head: nn.Module) -> nn.Module:
+    """The fixed beginning of a head as one module."""
+    return nn.Sequential(*fixed_beginning(head))
+
+
 class Tail(nn.Module):
     """The model behind a split point, with the very modules of the model: features there to outputs
     (B, K)."""
@@ -104,6 +109,13 @@ class Tail(nn.Module):
         for stage in self.stages:
             inputs = stage(inputs)
         return inputs if self.pooled else head.reduce(inputs)
+
+    def described(self, inputs: Tensor) -> Tensor:
+        """The features (B, F) behind the head's pooling, or the average of the last stage's
+        cells."""
+        for stage in self.stages:
+            inputs = stage(inputs)
+        return full_precision(averaged(inputs if self.pooled else pooled_by(self.whole_head[0])(inputs)))
 
     def train(self, mode: bool = True) -> Tail:
         """Set training mode for the trainable parts; the frozen ones stay in evaluation mode."""

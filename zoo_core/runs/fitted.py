@@ -5,6 +5,7 @@ Shapes: K classes, labels or numbers, S scores.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import torch
 from zoo_core.errors import ZooError
 from zoo_core.runs.directory import FITTED, file_of
 from zoo_core.tasks.calibration import EXTREME
+from zoo_core.tasks.familiar import Familiar
 from zoo_core.tasks.fitted import MOST_SCORES, UNFITTED, Fitted
 from zoo_core.tensors import read_tensors, write_tensors
 
@@ -26,7 +28,7 @@ def write_fitted(directory: Path, fitted: Fitted) -> None:
     arrays = {"thresholds": fitted.thresholds_K, "scores": fitted.scores}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in arrays.items() if one is not None}
     temperature = torch.tensor([fitted.temperature], dtype=torch.float64)
-    write_tensors(directory / FITTED, {"temperature": temperature, **tensors})
+    write_tensors(directory / FITTED, {"temperature": temperature, **tensors, **_of_familiar(fitted.familiar)})
 
 
 def read_fitted(directory: Path, outputs: int) -> Fitted:
@@ -49,11 +51,36 @@ def read_fitted(directory: Path, outputs: int) -> Fitted:
         if scores is not None and scores.shape[1] not in (1, outputs):
             raise ValueError(f"scores of {scores.shape[1]} outputs")
         of_scores = None if scores is None else _checked(scores, tuple(scores.shape))
+        familiar = _familiar(tensors) if "means" in tensors else None
     except (KeyError, ValueError) as error:
         raise ZooError(
             f"{path} was not fitted for this run: {error}. Remove it to go without temperature and thresholds."
         ) from error
-    return Fitted(temperature, thresholds, of_scores)
+    return Fitted(temperature, thresholds, of_scores, familiar)
+
+
+def _of_familiar(familiar: Familiar | None) -> dict[str, Tensor]:
+    """Its tensors: float32 for the features, whose spreads are far coarser."""
+    if familiar is None:
+        return {}
+    large = {"means": familiar.means_GF, "directions": familiar.directions_DF}
+    small = {"spreads": familiar.spreads_D, "rest_and_limit": np.array([familiar.rest, familiar.limit])}
+    return {
+        **{name: torch.from_numpy(one).float().contiguous() for name, one in large.items()},
+        **{name: torch.from_numpy(one) for name, one in small.items()},
+    }
+
+
+def _familiar(tensors: Mapping[str, Tensor]) -> Familiar:
+    """Raises KeyError or ValueError for other shapes, and for spreads that are not above 0."""
+    means, directions = tensors["means"], tensors["directions"]
+    if means.ndim != 2 or directions.ndim != 2 or means.shape[1] != directions.shape[1]:
+        raise ValueError(f"means of the shape {tuple(means.shape)} and directions of {tuple(directions.shape)}")
+    means_GF, directions_DF = (_checked(one.double(), tuple(one.shape)) for one in (means, directions))
+    spreads, ends = _checked(tensors["spreads"], (len(directions),)), _checked(tensors["rest_and_limit"], (2,))
+    if not (spreads > 0).all() or not (ends > 0).all():
+        raise ValueError("spreads that are not above 0")
+    return Familiar(means_GF, directions_DF, spreads, float(ends[0]), float(ends[1]))
 
 
 def _checked(tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:

@@ -30,6 +30,7 @@ from zoo_core.tasks.calibration import (
     probabilities,
     reliability,
 )
+from zoo_core.tasks.familiar import Familiar
 from zoo_core.tasks.metrics import Counts, FloatArray, f1
 from zoo_core.tasks.scores import THRESHOLD
 
@@ -49,6 +50,8 @@ class Fitted:
     temperature: float = 1.0
     thresholds_K: FloatArray | None = None
     scores: FloatArray | None = None
+    familiar: Familiar | None = None
+    """The distribution of the training images' features, by which strangers are told."""
 
     def bounds(self, coverage: float) -> list[float] | None:
         """The largest score of each column in an answer of that coverage, None where the scores are

@@ -7,13 +7,23 @@ Shapes: N images of a part, K outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from torch import Tensor, nn
+
 from zoo_core.data.batches import Batches
-from zoo_core.tasks.fitted import UNFITTED, Fitted, too_many_outputs
+from zoo_core.data.sources import windows_of
+from zoo_core.frozen.inputs import Inputs, Sample
+from zoo_core.frozen.split import SplitPoint, Tail
+from zoo_core.tasks.familiar import Familiar, fit_familiar
+from zoo_core.tasks.fitted import FEWEST_IMAGES, UNFITTED, Fitted, too_many_outputs
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.training.trainer import Trainer
+
+MOST_DESCRIBED = 1000  # images of a part whose features tell which images are familiar
 
 
 def measure_and_fit(trainer: Trainer, *, merged: bool) -> tuple[Evaluation, Fitted, Mapping[str, Any] | None]:
@@ -41,4 +51,27 @@ def measure_and_fit(trainer: Trainer, *, merged: bool) -> tuple[Evaluation, Fitt
         held, *test = (objective.outputs(part, *pair) for part, pair in pairs.items())
         fit = objective.fit(held, test[0] if test else None)
     fitted, figures = planner.world.broadcast_object(fit)
-    return evaluation, fitted, figures
+    return evaluation, replace(fitted, familiar=_familiar(trainer, merged=merged)), figures
+
+
+def _familiar(trainer: Trainer, *, merged: bool) -> Familiar | None:
+    """The distribution of the features of some training images, limited by those of the validation
+    images; None where these are too few."""
+
+    def features(images: Batches) -> tuple[Tensor, Tensor]:
+        def measure(evaluator: Evaluator, network: nn.Module, inputs: Inputs) -> tuple[Tensor, Tensor]:
+            spread = windows_of(images.part.images) is None  # else every shard would be fetched for it
+            step = -(-len(inputs) // MOST_DESCRIBED) if spread else 1
+            some = Sample(inputs, range(0, len(inputs), step)[:MOST_DESCRIBED])
+            tail = network if isinstance(network, Tail) else Tail(trainer.model, SplitPoint(0))
+            return evaluator.outputs(network, some, tail.described)
+
+        return trainer.measure_best(images, measure, merged=merged)
+
+    if len(trainer.planner.val.part) < FEWEST_IMAGES:
+        return None
+    of_train, targets = features(trainer.planner.train)
+    single = trainer.objective.task.single_label
+    groups = targets.numpy() if single else np.zeros(len(targets), dtype=np.int64)
+    familiar = fit_familiar(of_train.double().numpy(), groups)
+    return familiar and familiar.limited_by(features(trainer.planner.val)[0].double().numpy())

@@ -9,7 +9,7 @@ Shapes: N images; features are those at the split point of the phase.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo_core.data.batches import ImageView, training_groups
-from zoo_core.frozen.inputs import Inputs, IntArray
+from zoo_core.data.batches import training_groups
+from zoo_core.frozen.inputs import Inputs, IntArray, Sample
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
 from zoo_core.training.defaults import FEWEST_FOR_TRIALS, USUAL_LR
@@ -159,20 +159,6 @@ def _features(step: TrainStep, inputs: Inputs, evaluator: Evaluator) -> tuple[Te
     most = max(FEWEST_FOR_TRIALS, MOST_BYTES // (4 * first.numel()))
     if len(inputs) > most:
         chosen = np.random.default_rng(step.config.seed).permutation(len(inputs))[:most]
-        inputs = _Sample(inputs, [int(index) for index in sorted(chosen)])
+        inputs = Sample(inputs, [int(index) for index in sorted(chosen)])
     features, targets = evaluator.outputs(step.tail, inputs, lambda features: features)
     return features.to(step.device), targets.to(step.device)
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """Some images of a part."""
-
-    inputs: Inputs
-    indices: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
-        return self.inputs.batches([(self.indices[index], view) for index, view in group] for group in groups)

@@ -152,7 +152,8 @@ def resume(
         changed = differences(facts, job.facts())
         if changed:
             raise CannotResume(directory, "\n  ".join(changed))
-        job = replace(job, decisions={**job.decisions, **facts.decisions})
+        new = {name: own for name, own in job.decisions.items() if name not in facts.decisions}
+        job = replace(job, decisions={**facts.decisions, **new})  # in the run's order, which its card has
         for note in job.notes:
             callback.message(note)
         show(job)

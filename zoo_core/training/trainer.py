@@ -180,11 +180,11 @@ class Trainer:
         if merged:
             return measure(replace(evaluator, stop_request=StopRequest()), self.model, whole)
         try:
-            of_val = images is self.planner.val
-            phase = self._phase or (self.enter_phase(len(self.plan.phases) - 1) if of_val else None)
+            part = next(name for name in ("val", "test", "train") if images is getattr(self.planner, name))
+            phase = self._phase or (self.enter_phase(len(self.plan.phases) - 1) if part != "test" else None)
             # Features of a prefix that an earlier phase trained may belong to other weights than the best epoch's.
             if phase and all(self.plan.frozen_depth(one) >= phase.inputs.split.stages for one in self.plan.phases):
-                inputs = phase.inputs.val if of_val else phase.inputs.test
+                inputs = getattr(phase.inputs, part)
                 if inputs is not None:
                     return measure(evaluator, phase.step.tail, inputs)
             return measure(evaluator, self.model, whole)

@@ -1,0 +1,45 @@
+"""The distance of strangers, against the covariance written out, and its limit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zoo_core.tasks.familiar import fit_familiar
+
+
+def test_the_distance_is_that_of_mahalanobis_with_the_covariance_written_out() -> None:
+    generator = np.random.default_rng(0)
+    groups_N = np.arange(200) % 2
+    features_NF = (
+        generator.normal(0, [3, 2, 1, 0.5, 0.5], (200, 5)) + np.array([[9.0, 0, 0, 0, 0], [0, 9, 0, 0, 0]])[groups_N]
+    )
+    familiar = fit_familiar(features_NF, groups_N)
+    assert familiar is not None
+    units_NF = features_NF / np.linalg.norm(features_NF, axis=1, keepdims=True)
+    means_GF = np.stack([units_NF[groups_N == group].mean(0) for group in (0, 1)])
+    centred_NF = units_NF - means_GF[groups_N]
+    inverse_FF = np.linalg.inv(centred_NF.T @ centred_NF / 200)  # four directions and the rest are the whole of five
+    expected = [min(np.sqrt((unit - mean) @ inverse_FF @ (unit - mean) / 5) for mean in means_GF) for unit in units_NF]
+    assert familiar.distances(features_NF) == pytest.approx(expected)
+    assert np.mean(expected) == pytest.approx(1, abs=0.25)
+
+
+def test_strangers_lie_beyond_the_limit_and_nineteen_of_twenty_others_within() -> None:
+    generator = np.random.default_rng(1)
+
+    def images(count: int, centre: float) -> np.ndarray:
+        return np.abs(generator.normal(0, 0.3, (count, 200))) + np.where(np.arange(200) < 20, centre, 0.1)
+
+    found = fit_familiar(images(300, 1.0), np.zeros(300, np.int64))
+    assert found is not None
+    familiar = found.limited_by(images(500, 1.0))
+    assert familiar is not None
+    assert (familiar.distances(images(1000, 1.0)) <= familiar.limit).mean() == pytest.approx(0.95, abs=0.03)
+    assert (familiar.distances(images(100, 0.3)) > familiar.limit).all()
+    assert found.limited_by(images(10, 1.0)) is None, "of ten images none says where 95 % end"
+
+
+def test_features_that_do_not_differ_or_are_too_many_tell_nothing() -> None:
+    assert fit_familiar(np.ones((30, 4)), np.zeros(30, np.int64)) is None
+    assert fit_familiar(np.random.default_rng(0).random((3, 5000)), np.zeros(3, np.int64)) is None
