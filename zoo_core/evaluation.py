@@ -19,7 +19,7 @@ from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
-from zoo_core.tasks.chosen import check_measures, chosen_metric, measured
+from zoo_core.tasks.chosen import check_measures, counting_metric, measured
 from zoo_core.tasks.fitted import calibration_figures
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.objective import Objective
@@ -73,6 +73,8 @@ class RunEvaluation:
     """The figures of the metrics that were asked for, of the answers by the run's temperature."""
     calibration: Mapping[str, Any] | None = None
     """Log loss, calibration error and its bins of these answers, None for numbers."""
+    note: str | None = None
+    """That the task's own metric counts, where that of the run cannot be used here."""
 
 
 @names_plugins
@@ -108,7 +110,7 @@ def evaluate_run(
     for metric in chosen:
         check_measures(metric, facts.task)
     task = task_named(facts.task)
-    counting = chosen_metric(facts.config.metric, facts.task, task.metric, catalog)
+    counting, note = counting_metric(facts.config.metric, facts.task, task.metric, catalog)
     predictor = replace(predictor, objective=replace(predictor.objective, chosen=counting))
     known = read_images(directory, facts)
     command = f"zoo evaluate {quoted(printable(str(run)))}"
@@ -145,6 +147,7 @@ def evaluate_run(
             for metric in chosen
         },
         calibration=_calibration(objective, outputs_NK, truth) if task.has_temperature else None,
+        note=note,
     )
 
 

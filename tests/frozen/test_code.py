@@ -103,6 +103,23 @@ def test_of_an_installed_package_the_version_counts_and_its_files_are_not_read(
     assert packages.digest() != first
 
 
+def test_a_package_that_states_no_version_has_that_of_its_distribution(
+    packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: after an upgrade of such a package the features of the old one stayed in use."""
+    installed = (tmp_path / "site").rename(tmp_path / "site-packages")
+    monkeypatch.syspath_prepend(installed)
+    (packages.net / "net.py").write_text(NET.format(statement="from nettools.parts import factor", factor="factor()"))
+    monkeypatch.setattr(code, "_distributions", lambda: {"nettools": ["net-tools"]})
+    metadata = installed / "net_tools.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    found = set[str]()
+    for version in ("1.0", "2.0"):
+        metadata.write_text(f"Metadata-Version: 2.1\nName: net-tools\nVersion: {version}\n")
+        found.add(packages.digest())
+    assert len(found) == 2
+
+
 def test_code_that_changed_after_it_was_imported_is_never_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The code in memory may be the old one: its features must not be stored under the new one's key."""
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from zoo_core.errors import UsageError
 from zoo_core.tasks.calibration import (
     best_thresholds,
     calibration_error,
@@ -151,3 +152,24 @@ def test_a_bound_is_the_rank_of_split_conformal_prediction() -> None:
     assert conformal_bound(scores, 0.9) == 9.0, "ceil(10 * 0.9) is the ninth"
     assert conformal_bound(scores, 0.5) == 5.0
     assert conformal_bound(scores, 0.91) is None, "nine images promise no more than 0.9"
+
+
+@pytest.mark.parametrize("images", [1, 15, 500])
+def test_the_largest_coverage_that_is_advised_can_be_promised(images: int) -> None:
+    """Seen to fail: of 15 images 0.938, which is more than 15 / 16."""
+    base = objective_for("classification", nn.Identity())
+    objective = type(base)(base.task, base.head, fitted=Fitted(scores=np.linspace(0, 1, images)[:, None]))
+    with pytest.raises(UsageError, match="Give at most ") as refused:
+        objective.bounds(0.9999)
+    advised = float(str(refused.value).partition("at most ")[2].partition(",")[0])
+    assert advised > images / (images + 1) - 0.001
+    assert objective.bounds(advised) == [1.0 if images > 1 else 0.0]
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, -0.5, 90, math.nan])
+def test_a_coverage_lies_between_0_and_1(coverage: float) -> None:
+    """Seen to fail: 0 gave every class."""
+    base = objective_for("classification", nn.Identity())
+    objective = type(base)(base.task, base.head, fitted=Fitted(scores=np.linspace(0, 1, 9)[:, None]))
+    with pytest.raises(UsageError, match="a coverage lies between 0 and 1"):
+        objective.bounds(coverage)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
+from zoo_core import Catalog, MetricSpec
 from zoo_core.builtin import TopOptions
-from zoo_core.tasks import scores
-from zoo_core.tasks.chosen import bootstrap
+from zoo_core.discovery import PluginRecord
+from zoo_core.errors import PluginError
+from zoo_core.tasks import chosen, scores
+from zoo_core.tasks.chosen import bootstrap, chosen_metric, counting_metric
 from zoo_core.tasks.class_evaluation import ClassEvaluation
+from zoo_core.tasks.metrics import ACCURACY
 
 GENERATOR = np.random.default_rng(3)
 CLASSES, LABELS = GENERATOR.integers(0, 4, 30), (GENERATOR.random((30, 4)) > 0.6).astype(np.float32)
@@ -107,3 +112,50 @@ def test_a_bootstrapped_interval_is_that_of_theory() -> None:
     low, high = bootstrap(lambda answers, _: float(answers.mean()), draws, draws[:, 0]) or (0, 0)
     assert (low, high) == (pytest.approx(0.451, abs=0.008), pytest.approx(0.549, abs=0.008))
     assert bootstrap(lambda answers, _: 0.0, np.zeros((10**6, 60)), np.zeros(10**6)) is None
+    assert bootstrap(lambda answers, _: 1.0, np.ones((9, 2)), np.ones(9)) is None, "too few to say anything"
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    k: int = 3
+
+
+def as_asked(options: Slotted, *, answers: Any, targets: Any) -> float:
+    return options.k / 2
+
+
+def test_a_plugin_metric_has_its_options_in_its_title_and_no_share_above_1() -> None:
+    """Seen to fail: options with slots ended in a TypeError, a share of 1.5 in a "math domain error"."""
+    spec = MetricSpec(
+        name="half",
+        compute=f"{__name__}:as_asked",
+        summary="s",
+        options=Slotted,
+        title="half of {k}",
+        is_proportion=True,
+    )
+    catalog = Catalog((PluginRecord("zoo-mine", "1.0", "mine", (spec,)),))
+    half, more = (chosen_metric(text, "classification", ACCURACY, catalog) for text in ("half:1", "half:3"))
+    assert half is not None
+    assert more is not None
+    assert half.shown.title == "half of 1"
+    assert half.score(ANSWERS, CLASSES).value == 0.5
+    with pytest.raises(PluginError, match="zoo-mine: the metric 'half' gives 1.5 .* and no share"):
+        more.score(ANSWERS, CLASSES)
+
+
+def test_a_metric_that_is_not_installed_gives_way_to_the_tasks_own() -> None:
+    counting, note = counting_metric("gone:k=2", "classification", ACCURACY, Catalog(()))
+    assert counting is None
+    assert note == "The metric 'gone:k=2', which counted in this run, cannot be used here: accuracy counts instead."
+    assert counting_metric("auto", "classification", ACCURACY, Catalog(())) == (None, None)
+
+
+def test_the_metric_of_a_result_is_shown_as_its_plugin_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: only zoo's own were looked up."""
+    spec = MetricSpec(name="shared", compute=f"{__name__}:as_asked", summary="s", title="shared part", percent=True)
+    records = {True: (PluginRecord("zoo-mine", "1.0", "mine", (spec,)),), False: ()}
+    monkeypatch.setattr(chosen, "open_catalog", lambda *, with_plugins: Catalog(records[with_plugins]))
+    shown = chosen.metric_named.__wrapped__("shared")
+    assert (shown.title, shown.text(0.5)) == ("shared part", "50.0 %")
+    assert chosen.metric_named.__wrapped__("unknown").text(0.5) == "0.500"

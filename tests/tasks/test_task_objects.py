@@ -67,6 +67,15 @@ def test_an_accuracy_whose_interval_holds_the_baseline_is_told_to_be_unsure() ->
     assert doubt == "The baseline lies within the accuracy's interval: more images may show no difference."
 
 
+def test_the_interval_of_accuracy_stands_beside_no_other_metric() -> None:
+    """Seen to fail: beside a macro F1 without an interval of its own."""
+    task, of_accuracy = task_named("classification"), {"accuracy": 0.9, "interval": [0.2, 0.95], "score_interval": None}
+    figures = {**of_accuracy, "metric": "macro-f1", "score": 0.6}
+    assert task.interval_of(figures) is None
+    assert len(task.baseline_sentences(figures, Baseline(0.5))) == 1
+    assert task.interval_of(of_accuracy) == (0.2, 0.95)
+
+
 def test_numbers_that_do_not_vary_are_compared_by_their_error() -> None:
     task, targets = task_named("regression"), np.full((3, 1), 7.0, np.float32)
     baseline = task.baseline(np.array([[1.0], [3.0]], np.float32), targets)

@@ -20,8 +20,10 @@ from zoo_core.discovery import PluginRecord
 from zoo_core.evaluation import evaluate_run
 from zoo_core.runs.directory import read_metrics
 from zoo_core.runs.summary import best_runs, find_runs
+from zoo_core.tasks import fitted
 from zoo_core.tasks.chosen import metric_named
 from zoo_core.tasks.metrics import ACCURACY
+from zoo_core.training.callback import NullCallback
 from zoo_core.training.trainer_state import TrainerState
 
 
@@ -34,9 +36,9 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return photos
 
 
-def trained(photos: Path, out: Path, metric: str, catalog: Catalog | None = None) -> Any:
+def trained(photos: Path, out: Path, metric: str, catalog: Catalog | None = None, epochs: int = 6) -> Any:
     config = FinetuneConfig(
-        backbone="lenet5", data=str(photos), epochs=6, val_share=0.4, metric=metric, out=str(out), strategy="full"
+        backbone="lenet5", data=str(photos), epochs=epochs, val_share=0.6, metric=metric, out=str(out), strategy="full"
     )
     return zoo_core.finetune(config, catalog=catalog)
 
@@ -81,6 +83,21 @@ def test_a_state_follows_the_direction_of_its_metric() -> None:
         assert (state.best.epoch, state.improved_at) == (best, best)
 
 
+def test_where_outputs_are_too_many_nothing_is_fitted_and_screen_and_card_say_so(
+    uneven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitted, "MOST_OUTPUTS", 10)
+    heard: list[str] = []
+    monkeypatch.setattr(NullCallback, "message", lambda self, text: heard.append(text))
+    trained(uneven, tmp_path / "run", "auto", epochs=1)
+    (sentence,) = (text for text in heard if text.startswith("Nothing was fitted"))
+    assert sentence.startswith(
+        "Nothing was fitted to the held-out images: 12 of them with 2 outputs each are more than"
+    )
+    assert read_metrics(tmp_path / "run")[-1]["calibration"] is None
+    assert sentence in (tmp_path / "run" / "README.md").read_text()
+
+
 def largest(options: object, *, answers: Any, targets: Any) -> float:
     return float(np.abs(answers).max())
 
@@ -93,6 +110,9 @@ def test_the_metric_of_a_plugin_counts_as_zoos_own(uneven: Path, tmp_path: Path,
     assert (line["metric"], line["score"]) == ("largest", min(one["val_score"] for one in epochs))
     (run,), _ = find_runs(tmp_path)
     assert (run.metric, run.score) == ("largest", line["score"]), "also where its plugin is not here"
+    shown = CliRunner().invoke(command_line, ["evaluate", str(tmp_path / "run")])
+    assert "The metric 'largest', which counted in this run, cannot be used here: accuracy counts" in shown.stderr
+    assert "Accuracy on" in shown.stdout
 
 
 def test_a_metric_that_cannot_count_is_refused_before_anything_is_trained(uneven: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from zoo_core.cli.common import (
     progress_of,
     shown,
     table,
+    warn,
 )
 from zoo_core.errors import printable
 
@@ -76,6 +77,7 @@ def evaluate(
             scanning=scanning,
             watch=watch,
         )
+    warn([measured.note] if measured.note else [])
     rows = measured.evaluation.by_output(measured.classes)
     if as_json:
         print_json(_json(run, measured, rows))

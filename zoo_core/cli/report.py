@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, progress_of
+from zoo_core.cli.common import announce, catalog_of, progress_of, warn
 from zoo_core.errors import UsageError, printable
 from zoo_core.paths import check_new_file, write_text
 from zoo_core.wording import duration, megabytes
@@ -67,6 +67,7 @@ def write_page(
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
         measured = measure(run, catalog, data=data, device=device, scanning=scanning, watch=watch)
+    warn([measured.note] if measured.note else [])
     doubts: list[Doubt] | str | None = None
     if not measured.task.single_label:
         doubts = "only images with one class each have such labels."

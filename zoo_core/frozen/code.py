@@ -8,8 +8,10 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from functools import cache
+from importlib.metadata import packages_distributions, version
 from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
@@ -51,9 +53,10 @@ def code_digest(names: Collection[str]) -> str:
     this process began to import, gets a digest that never occurs again.
     """
     packages, files = _used_code(names)
+    read = {_package(name) for name in files} | sys.stdlib_module_names
     digest = hashlib.sha256()
     for package in sorted(packages):
-        digest.update(f"{package} {getattr(sys.modules.get(package), '__version__', '')}\n".encode())
+        digest.update(f"{package} {_version(package, is_read=package in read)}\n".encode())
     for name in sorted(files):
         digest.update(f"{name} {_file_digest(sys.modules.get(name))}\n".encode())
     return digest.hexdigest()
@@ -76,6 +79,25 @@ def _used_code(names: Collection[str]) -> tuple[set[str], set[str]]:
             elif is_authored and _package(other) not in UNFOLLOWED:
                 packages.add(_package(other))
     return packages, files
+
+
+def _version(package: str, *, is_read: bool) -> str:
+    """The version that a package states, else those of the distributions that bring it; of one
+    whose files count it is not looked up."""
+    stated = getattr(sys.modules.get(package), "__version__", None)
+    if stated is not None or is_read:
+        return str(stated or "")
+    return ", ".join(sorted(f"{name} {version(name)}" for name in filter(None, set(_distributions().get(package, ())))))
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """The distributions that bring each package: finding them reads the metadata of all, and
+    damaged metadata of any end that."""
+    try:
+        return packages_distributions()
+    except Exception:
+        return {}
 
 
 def _package(name: str) -> str:

@@ -29,7 +29,7 @@ from zoo_core.predict import Predictor
 from zoo_core.runs.directory import METRICS, Run, read_metrics, read_result
 from zoo_core.runs.schema import RunFacts
 from zoo_core.tasks import task_named
-from zoo_core.tasks.chosen import chosen_metric
+from zoo_core.tasks.chosen import counting_metric
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.task import Task
 from zoo_core.wording import quoted
@@ -60,6 +60,8 @@ class Measured:
     baseline: Baseline
     is_own: bool
     """Whether these are images that the run itself held out."""
+    note: str | None = None
+    """That the task's own metric counts, where that of the run cannot be used here."""
 
     @property
     def task(self) -> Task[Any]:
@@ -93,7 +95,7 @@ def measure(
     command = f"zoo report {quoted(printable(str(run)))}"
     source, name = measured_part(run, facts, data, catalog, scanning, command=command)
     task = task_named(facts.task)
-    counting = chosen_metric(facts.config.metric, facts.task, task.metric, catalog)
+    counting, note = counting_metric(facts.config.metric, facts.task, task.metric, catalog)
     predictor = replace(predictor, objective=replace(predictor.objective, chosen=counting))
     targets, train_targets = (
         task.reordered(one.targets, source.classes, facts.classes, source.title)
@@ -116,6 +118,7 @@ def measure(
         evaluation=predictor.measure(outputs_NK, truth),
         baseline=predictor.objective.baseline(train_targets, targets, len(facts.classes)),
         is_own=data is None,
+        note=note,
     )
 
 

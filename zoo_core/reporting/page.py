@@ -37,9 +37,9 @@ from zoo_core.reporting.images import TINY, HeatMaps, thumbnail
 from zoo_core.reporting.labels import Doubt
 from zoo_core.runs.card import cached_in_words, decision_lines, plan_in_words
 from zoo_core.runs.schema import flat
-from zoo_core.specs import TaskName
 from zoo_core.tasks.calibration import calibration_error, decisions, reliability
 from zoo_core.tasks.chosen import result_figures
+from zoo_core.tasks.task import Task
 from zoo_core.wording import quoted
 
 MOST_IN_MATRIX = 30  # classes whose names and counts stay readable
@@ -47,17 +47,6 @@ MOST_ROWS = 500  # of the table of classes
 MOST_DOUBTS = 24
 MOST_DOTS, MOST_TINY = 3000, 1000  # dots of the map, and those with an image: 1 MB
 COLOURS = 8  # that people with any eyes tell apart
-QUESTIONS: dict[TaskName, str] = {
-    "classification": "Which class does an image have?",
-    "multilabel": "Which labels does an image have?",
-    "regression": "How large are the numbers of an image?",
-}
-WORST: dict[TaskName, str] = {
-    "classification": "The answer with its probability, and the truth with its own.",
-    "multilabel": "Labels that are answered and not there, or are there and missed, with their probabilities; then the "
-    "labels of the image.",
-    "regression": "The numbers that are farthest off, each measured by its own spread; then the true ones.",
-}
 MOST_COLUMNS = 9  # of numbers with a chart
 PART_WORDS = {"val": "validation ", "test": "test ", "all": ""}
 Watch = Callable[[int, int], None]
@@ -70,7 +59,7 @@ def render(measured: Measured, doubts: list[Doubt] | str | None, catalog: Catalo
         lambda: _opening(measured),
         lambda: _curves(measured),
         lambda: _confusion(measured),
-        lambda: {"wrong": _with_maps(measured, worst(measured), maps), "wrong_words": WORST[measured.facts.task]},
+        lambda: {"wrong": _with_maps(measured, worst(measured), maps), "wrong_words": _wrong_words(measured.task)},
         lambda: {"unsure": _with_maps(measured, least_sure(measured), maps)},
         lambda: _doubts(measured, doubts),
         lambda: _outputs(measured),
@@ -110,12 +99,30 @@ def _opening(measured: Measured) -> dict[str, Any]:
     return {
         "title": printable(measured.directory.name),
         "about": printable(about),
-        "question": f"{QUESTIONS[facts.task]} {len(outputs)} {task.outputs}: {few}.",
+        "question": f"{_question(task)} {len(outputs)} {task.outputs}: {few}.",
         "result": task.headline(measured.evaluation, where),
         "held_out": held_out,
         "baseline": task.baseline_sentences(result_figures(measured.evaluation), measured.baseline),
         "images": measured.evaluation.images,
     }
+
+
+def _question(task: Task[Any]) -> str:
+    if task.answers_with_all:
+        return "How large are the numbers of an image?"
+    return f"Which {task.output if task.single_label else task.outputs} does an image have?"
+
+
+def _wrong_words(task: Task[Any]) -> str:
+    """The caption of the worst errors."""
+    if task.answers_with_all:
+        return "The numbers that are farthest off, each measured by its own spread; then the true ones."
+    if task.single_label:
+        return "The answer with its probability, and the truth with its own."
+    return (
+        "Labels that are answered and not there, or are there and missed, with their probabilities; then the labels of "
+        "the image."
+    )
 
 
 def _curves(measured: Measured) -> dict[str, Any]:

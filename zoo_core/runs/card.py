@@ -17,6 +17,7 @@ from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.settings.resolved import LEFT_OPEN
 from zoo_core.tasks import task_named
+from zoo_core.tasks.fitted import too_many_outputs
 from zoo_core.tasks.metrics import Baseline
 from zoo_core.tasks.task import Task
 
@@ -40,7 +41,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
         task=task,
         headline=_headline(task, result),
-        calibration=None if not result.get("calibration") else task.card_calibration(result["calibration"]),
+        calibration=_calibration_text(task, facts, result),
         baseline=_baseline_text(task, result),
         ending=_ending_text(task, facts, result),
         rows=rows[:MAX_ROWS],
@@ -107,6 +108,13 @@ def _headline(task: Task[Any], result: Mapping[str, Any]) -> str | None:
     beside = f", 95 % interval {metric.interval_text(interval)}" if interval else ""
     title = metric.title[:1].upper() + metric.title[1:]
     return f"{title}, the figure that counted: **{metric.text(task.score_of(result))}**{beside}."
+
+
+def _calibration_text(task: Task[Any], facts: RunFacts, result: Mapping[str, Any]) -> str | None:
+    """The fit to the validation images, or the reason why so many outputs have none."""
+    if result.get("calibration"):
+        return task.card_calibration(result["calibration"])
+    return too_many_outputs(sum(facts.data.images.get(part, 0) for part in ("val", "test")), len(facts.classes))
 
 
 def _baseline_text(task: Task[Any], result: Mapping[str, Any]) -> str | None:

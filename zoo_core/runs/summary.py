@@ -13,6 +13,7 @@ from zoo_core.runs.card import score_of
 from zoo_core.runs.directory import CONFIG, METRICS, MODEL, Run, file_of, is_run, read_facts, read_metrics, read_result
 from zoo_core.runs.schema import RunFacts, flat
 from zoo_core.specs import TaskName
+from zoo_core.tasks import task_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,6 @@ def summarise(directory: Path) -> RunSummary:
     lines = read_metrics(directory) if file_of(directory, METRICS).is_file() else []
     result = _result(directory, facts)
     metric, score = score_of(result) if result else (None, None)
-    interval = result.get("score_interval") or result.get("interval")  # of older runs
     return RunSummary(
         directory=str(directory),
         created=facts.created,
@@ -107,7 +107,7 @@ def summarise(directory: Path) -> RunSummary:
         metric=metric,
         higher_is_better=result.get("higher_is_better", True),
         score=score,
-        interval=None if interval is None else (interval[0], interval[1]),
+        interval=task_named(facts.task).interval_of(result),
         images=result.get("images"),
         baseline=result.get("baseline", {}).get("score"),
         seconds=result.get("seconds"),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from zoo_core.catalog import Catalog, Choice, attributing_errors, open_catalog, owner_of
 from zoo_core.discovery import CORE
-from zoo_core.errors import PluginError, UsageError, ZooError, brief
+from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.result_specs import MetricSpec
 from zoo_core.specs import TaskName, resolve
 from zoo_core.tasks.metrics import Evaluation, FloatArray, Interval, Metric, wilson
@@ -26,6 +27,7 @@ from zoo_core.tasks.metrics import Evaluation, FloatArray, Interval, Metric, wil
 Targets = npt.NDArray[Any]
 Compute = Callable[[FloatArray, Targets], float]
 RESAMPLES = 400  # the ends of an interval then move by some 5 % of its width with another seed
+FEWEST_IMAGES = 10  # of fewer, resamples repeat the same few images, and of a single one they are all the same
 FEWEST_RESAMPLES = 100  # of fewer, the ends are too uncertain to be shown
 MOST_NUMBERS = 60_000_000
 """Answers in all resamples together, which take some 5 s; more make an interval narrow anyway."""
@@ -107,12 +109,22 @@ def chosen_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> C
     return None if is_own else ChosenMetric(shown_as(choice), partial(measured, choice))
 
 
+def counting_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> tuple[ChosenMetric | None, str | None]:
+    """The metric of a finished run, or the task's `own` and a sentence where that cannot be used
+    here, as after its plugin was removed."""
+    try:
+        return chosen_metric(text, task, own, catalog), None
+    except UsageError:
+        gone = f"The metric '{printable(text)}', which counted in this run, cannot be used here"
+        return None, f"{gone}: {own.title} counts instead."
+
+
 def shown_as(choice: Choice[MetricSpec]) -> Metric:
     """How a metric of the catalog is shown; its name is the text by which it is chosen."""
     spec = choice.spec
     title = spec.title or spec.name.replace("-", " ")
-    for option, value in vars(choice.options).items():
-        title = title.replace(f"{{{option}}}", str(value))
+    for option in fields(choice.options):
+        title = title.replace(f"{{{option.name}}}", str(getattr(choice.options, option.name)))
     return Metric(
         name=str(choice),
         title=title,
@@ -127,11 +139,14 @@ def shown_as(choice: Choice[MetricSpec]) -> Metric:
 
 @cache
 def metric_named(name: str, higher_is_better: bool = True) -> Metric:
-    """How the metric of a result is shown, also where the plugin that brought it is not here."""
-    try:
-        return shown_as(open_catalog(with_plugins=False).metric(name))
-    except ZooError:
-        return Metric(name, name, name, unit=name, factor=1, decimals=3, higher_is_better=higher_is_better)
+    """How the metric of a result is shown, also where the plugin that brought it is not here.
+
+    Plugins are looked through only for a metric that is not zoo's own.
+    """
+    for with_plugins in (False, True):
+        with suppress(ZooError):
+            return shown_as(open_catalog(with_plugins=with_plugins).metric(name))
+    return Metric(name, name, name, unit=name, factor=1, decimals=3, higher_is_better=higher_is_better)
 
 
 def score_text(evaluation: Evaluation, where: str) -> str:
@@ -174,7 +189,8 @@ def check_measures(metric: Choice[MetricSpec], task: TaskName) -> None:
 def measured(metric: Choice[MetricSpec], answers_NK: FloatArray, targets: Targets) -> float:
     """The figure of a metric, which gets copies of answers and targets.
 
-    Raises PluginError, which names its distribution, where it gives no finite number.
+    Raises PluginError, which names its distribution, where it gives no finite number, or a share
+    of the images that is none.
     """
     with attributing_errors(metric.entry):
         compute = resolve(metric.spec.compute)
@@ -182,16 +198,23 @@ def measured(metric: Choice[MetricSpec], answers_NK: FloatArray, targets: Target
         number = float(figure)
     if not math.isfinite(number):
         raise PluginError(f"{owner_of(metric.entry)} gives {brief(figure)} for {len(answers_NK)} images.")
+    if metric.spec.is_proportion and not 0 <= number <= 1:
+        raise PluginError(
+            f"{owner_of(metric.entry)} gives {number:g} for {len(answers_NK)} images, and no share between 0 and 1, "
+            "as its is_proportion promises."
+        )
     return number
 
 
 def bootstrap(compute: Compute, answers_NK: FloatArray, targets: Targets, seed: int = 0) -> Interval | None:
     """The 95 % percentile interval of a figure over resamples of the images (Efron, 1979).
 
-    Resamples for which the metric has no figure are left out. None with too many images for at
-    least 100 resamples, and where most of them have none.
+    Resamples for which the metric has no figure are left out. None with fewer than 10 images, with
+    too many for at least 100 resamples, and where most of them have none.
     """
     images, outputs = answers_NK.shape
+    if images < FEWEST_IMAGES:
+        return None
     count = min(RESAMPLES, MOST_NUMBERS // (outputs * (images + PER_OUTPUT)))
     if count < FEWEST_RESAMPLES:
         return None

@@ -168,7 +168,7 @@ class Classification(Task[ClassEvaluation]):
         """With a word where the score is better than the baseline, which lies within its
         interval."""
         sentences = super().baseline_sentences(figures, baseline)
-        interval = figures.get("score_interval") or figures.get("interval")
+        interval = self.interval_of(figures)
         if interval and self.beats(figures, baseline) and interval[0] <= baseline.score <= interval[1]:
             title = self.metric_of(figures).title
             sentences.append(f"The baseline lies within the {title}'s interval: more images may show no difference.")

@@ -37,6 +37,7 @@ from zoo_core.tasks.scores import THRESHOLD
 T = TypeVar("T")
 FEWEST_IMAGES = 20  # halves of fewer than ten images judge nothing
 MOST_NUMBERS = 2_000_000  # outputs that a temperature is fitted to: more cost seconds and change no digit that counts
+MOST_OUTPUTS = 20_000_000  # of all held-out images, to which a fit takes some 50 bytes each, or 1 GB together
 MOST_SCORES = 10_000  # the coverage is then within 0.6 points of the asked one, 19 times in 20
 COVERAGE = 0.9  # that of the intervals in the card
 
@@ -64,6 +65,17 @@ class Fitted:
 
 UNFITTED = Fitted()
 """Answers as the network gives them."""
+
+
+def too_many_outputs(images: int, outputs: int) -> str | None:
+    """The sentence that nothing is fitted to so many held-out images with so many outputs each;
+    None for those that fit into memory."""
+    if images * outputs <= MOST_OUTPUTS:
+        return None
+    return (
+        f"Nothing was fitted to the held-out images: {images:,} of them with {outputs:,} outputs each are more than the "
+        f"{MOST_OUTPUTS:,} numbers that memory is spent on, so there is no temperature, no threshold and no --coverage."
+    )
 
 
 @dataclass(frozen=True, eq=False)

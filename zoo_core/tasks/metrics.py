@@ -79,7 +79,8 @@ class Evaluation(Protocol):
 
     @property
     def score_interval(self) -> Interval | None:
-        """The 95 % interval of the score, None where there are too many images for a bootstrap."""
+        """The 95 % interval of the score, None where there are too few or too many images
+        for a bootstrap."""
 
     @property
     def images(self) -> int: ...

@@ -18,7 +18,7 @@ from zoo_core.errors import UsageError
 from zoo_core.specs import HeadSpec, TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import ChosenMetric
-from zoo_core.tasks.fitted import UNFITTED, Fitted, Outputs, fit_numbers, fit_probabilities
+from zoo_core.tasks.fitted import MOST_OUTPUTS, UNFITTED, Fitted, Outputs, fit_numbers, fit_probabilities
 from zoo_core.tasks.metrics import Baseline, Evaluation, Metric
 from zoo_core.tasks.targets import Targets
 from zoo_core.tasks.task import Answers, Task
@@ -118,21 +118,25 @@ class Objective:
     def bounds(self, coverage: float) -> list[float]:
         """The bounds of sets or intervals that hold the true answer for this share of images.
 
-        Raises UsageError where nothing was recorded to tell them by.
+        Raises UsageError for a coverage that is no share, and where nothing was recorded to tell
+        the bounds by.
         """
+        if not 0 < coverage < 1:
+            raise UsageError(f"a coverage lies between 0 and 1, such as 0.9; it is {coverage:g}.")
         if self.task.has_temperature and not self.task.single_label:
             raise UsageError("labels have no sets with a coverage: each has a probability and a threshold.")
         if self.fitted.scores is None:
             raise UsageError(
                 "this model has no record of its answers on validation images, from which sets and intervals follow. "
-                "Runs of `zoo finetune` have one; those of zoo 0.2 and before are trained again."
+                f"Runs of `zoo finetune` with at most {MOST_OUTPUTS:,} outputs for held-out images have one; those of zoo 0.2 "
+                "and before are trained again."
             )
         found = self.fitted.bounds(coverage)
         if found is None:
             images = len(self.fitted.scores)
             raise UsageError(
                 f"with {images} validation images a coverage of {coverage:g} cannot be promised. Give at most "
-                f"{images / (images + 1):.3f}, or train with a larger --val-share."
+                f"{1000 * images // (images + 1) / 1000:.3f}, or train with a larger --val-share."
             )
         return found
 

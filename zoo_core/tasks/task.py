@@ -16,7 +16,7 @@ import numpy.typing as npt
 from zoo_core.errors import DataError, printable
 from zoo_core.specs import TaskName
 from zoo_core.tasks.chosen import metric_named, score_text
-from zoo_core.tasks.metrics import Baseline, Evaluation, FloatArray, Metric
+from zoo_core.tasks.metrics import Baseline, Evaluation, FloatArray, Interval, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets
 
 if TYPE_CHECKING:
@@ -226,6 +226,13 @@ class Task(ABC, Generic[E]):
         """The score in a result, by the metric that counts."""
         score: float = figures["score"] if "score" in figures else figures[self.metric.name]
         return score
+
+    def interval_of(self, figures: Mapping[str, Any]) -> Interval | None:
+        """The 95 % interval of the score in a result. `interval` is that of accuracy, the only one
+        in runs of before."""
+        own = figures.get("interval") if self.metric_of(figures) == self.metric else None
+        found = figures.get("score_interval") or own
+        return None if found is None else (found[0], found[1])
 
     @abstractmethod
     def answer_text(self, value: float) -> str:

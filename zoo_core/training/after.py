@@ -18,24 +18,27 @@ from zoo_core.data.sources import windows_of
 from zoo_core.frozen.inputs import Inputs, Sample
 from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.tasks.familiar import Familiar, fit_familiar
-from zoo_core.tasks.fitted import FEWEST_IMAGES, UNFITTED, Fitted
+from zoo_core.tasks.fitted import FEWEST_IMAGES, UNFITTED, Fitted, too_many_outputs
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.training.trainer import Trainer
 
 MOST_DESCRIBED = 1000  # images of a part whose features tell which images are familiar
-MOST_OUTPUTS = 100_000_000  # of a part, which take 0.8 GB in float64
 
 
 def measure_and_fit(trainer: Trainer, *, merged: bool) -> tuple[Evaluation, Fitted, Mapping[str, Any] | None]:
     """The evaluation of the test part, or else the validation part; what was fitted to the latter,
     and the figures of that.
 
-    Nothing is fitted where the outputs of a part do not fit into memory. Raises Interrupted.
+    The first rank fits, and tells the others. Nothing is fitted where the outputs would take too
+    much memory, which is said. Raises Interrupted.
     """
     planner, objective = trainer.planner, trainer.objective
     measured = planner.test or planner.val
-    if any(len(images.part) * len(planner.classes) > MOST_OUTPUTS for images in (measured, planner.val)):
+    parts = [images.part for images in (planner.val, planner.test) if images is not None]
+    too_many = too_many_outputs(sum(map(len, parts)), len(planner.classes))
+    if too_many is not None:
+        trainer.callback.message(too_many)
         return trainer.measure_best(measured, Evaluator.evaluate, merged=merged), UNFITTED, None
 
     def outputs(images: Batches) -> Any:
@@ -43,9 +46,11 @@ def measure_and_fit(trainer: Trainer, *, merged: bool) -> tuple[Evaluation, Fitt
 
     pairs = {"val": outputs(planner.val), **({} if planner.test is None else {"test": outputs(planner.test)})}
     evaluation = objective.measure(*pairs["val" if planner.test is None else "test"])
-    held, test = (objective.outputs(part, *pairs[part]) if part in pairs else None for part in ("val", "test"))
-    assert held is not None
-    fitted, figures = objective.fit(held, test)
+    fit = None
+    if planner.world.is_main:
+        held, *test = (objective.outputs(part, *pair) for part, pair in pairs.items())
+        fit = objective.fit(held, test[0] if test else None)
+    fitted, figures = planner.world.broadcast_object(fit)
     return evaluation, replace(fitted, familiar=_familiar(trainer, merged=merged)), figures
 
 
