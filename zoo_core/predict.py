@@ -32,7 +32,7 @@ from zoo_core.frozen.split import averaged, pooled_by
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network
 from zoo_core.model.design import ModelDesign
-from zoo_core.runs.directory import read_run
+from zoo_core.runs.directory import FITTED, read_run
 from zoo_core.runs.fitted import read_fitted
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
@@ -122,8 +122,8 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Predict any list of images, batch by batch, as `predict` does with `bad_images` "skip"."""
         bounds = None if coverage is None else self.objective.bounds(coverage)
-        if reject and self.objective.fitted.familiar is None:
-            raise UsageError(NO_STRANGERS)
+        if reject:
+            self.check_knows_strangers()
         readable = ReadableImages(images)
         batches = self._batches(Part(readable, np.zeros(len(images), dtype=np.int64)))
         done = 0
@@ -146,6 +146,11 @@ class Predictor:
                     yield as_stranger(found, self.objective.fitted.familiar, reject=reject)
                 done += 1
 
+    def check_knows_strangers(self) -> None:
+        """Raise UsageError where no record of the training images' features is here."""
+        if self.objective.fitted.familiar is None:
+            raise UsageError(NO_STRANGERS)
+
     def _outputs(self, pixels_BCHW: Tensor, tta: bool) -> tuple[Tensor, list[float | None]]:
         """The outputs (B, K) for bytes, on the CPU, with `tta` the mean with those of the mirror
         images; and the distance of each image to those of the training, where the run knows it."""
@@ -156,6 +161,10 @@ class Predictor:
             if familiar is not None and isinstance(self.network, Model):
                 features = self.network.backbone(images_BCHW)
                 described = full_precision(averaged(pooled_by(self.network.head)(features))).cpu()
+                if described.shape[1] != familiar.means_GF.shape[1]:
+                    raise ZooError(
+                        f"{printable(self.title)}: {FITTED} was not fitted for this network. Remove it to go without."
+                    )
                 distances = familiar.distances(described.double().numpy()).tolist()
                 outputs_BK = full_precision(self.network.head(features))
             else:
@@ -237,7 +246,9 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
         backbone=backbone, head=head, preprocessing=facts.preprocessing, task=facts.task, start=facts.start
     )
     model = Model(base, module, design).eval().to(device)
-    objective = replace(objective_for(facts.task, module), fitted=read_fitted(directory, outputs))
+    objective = replace(
+        objective_for(facts.task, module), fitted=read_fitted(directory, outputs, task_named(facts.task))
+    )
     return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts, directory)
 
 

@@ -43,3 +43,27 @@ def test_strangers_lie_beyond_the_limit_and_nineteen_of_twenty_others_within() -
 def test_features_that_do_not_differ_or_are_too_many_tell_nothing() -> None:
     assert fit_familiar(np.ones((30, 4)), np.zeros(30, np.int64)) is None
     assert fit_familiar(np.random.default_rng(0).random((3, 5000)), np.zeros(3, np.int64)) is None
+
+
+def test_equal_regular_or_endless_features_cost_no_training() -> None:
+    """Seen to fail: copies gave a limit that was no number, one image a class gave nothing, and an
+    infinity ended in an error of numpy's."""
+    generator = np.random.default_rng(0)
+    one = generator.normal(size=(1, 7))
+    copies = fit_familiar(np.repeat(one, 30, 0), np.arange(30) % 3)
+    assert copies is None or copies.limited_by(np.repeat(one, 30, 0)) is None
+    features = generator.normal(3, 1, (100, 12))
+    familiar = fit_familiar(features, np.arange(100))
+    assert familiar is not None
+    assert len(familiar.means_GF) == 1, "a hundred classes with an image each are one group"
+    features[3, 4] = np.inf
+    assert fit_familiar(features, np.zeros(100, np.int64)) is None
+
+
+def test_few_training_images_leave_new_ones_at_distances_near_1() -> None:
+    """Seen to fail: with as many directions as images every new one was a million away."""
+    generator = np.random.default_rng(0)
+    features = generator.normal(2, 1, (60, 200))
+    familiar = fit_familiar(features[:40], np.arange(40) % 2)
+    assert familiar is not None
+    assert familiar.distances(features[40:]).max() < 10

@@ -14,7 +14,7 @@ from training.test_lr_trials import history
 
 import zoo_core
 from helpers import make_photos
-from zoo_core import Catalog, FinetuneConfig, MetricSpec, UsageError
+from zoo_core import Catalog, FinetuneConfig, MetricSpec, PluginError, UsageError
 from zoo_core.cli.main import zoo as command_line
 from zoo_core.discovery import PluginRecord
 from zoo_core.evaluation import evaluate_run
@@ -113,6 +113,22 @@ def test_the_metric_of_a_plugin_counts_as_zoos_own(uneven: Path, tmp_path: Path,
     shown = CliRunner().invoke(command_line, ["evaluate", str(tmp_path / "run")])
     assert "The metric 'largest', which counted in this run, cannot be used here: accuracy counts" in shown.stderr
     assert "Accuracy on" in shown.stdout
+
+
+def correlation(options: object, *, answers: Any, targets: Any) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.corrcoef(answers[:, 0], targets)[0, 1])
+
+
+def test_a_metric_without_a_figure_for_the_baseline_is_refused_before_the_training(
+    uneven: Path, tmp_path: Path, catalog: Catalog
+) -> None:
+    """Seen to fail: the run ended after its last epoch, without weights, and at every resume."""
+    spec = MetricSpec(name="correlation", compute=f"{__name__}:correlation", summary="s")
+    mine = replace(catalog, records=(*catalog.records, PluginRecord("zoo-mine", "1.0", "mine", (spec,))))
+    with pytest.raises(PluginError, match="zoo-mine.* gives nan"):
+        trained(uneven, tmp_path / "run", "correlation", mine)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_metric_that_cannot_count_is_refused_before_anything_is_trained(uneven: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("zoo_core.cli.export:export", "Write a run as a file of another format."),
     "embed": ("zoo_core.cli.embed:embed", "Write the features of images to a file."),
     "similar": ("zoo_core.cli.similar:similar", "Find the images that are most similar to a photo."),
-    "report": ("zoo_core.cli.report:report", "Write one page about a run: its errors, heat maps, doubtful labels."),
+    "report": ("zoo_core.cli.report:report", "Write a page about a run: errors, heat maps, doubtful labels."),
     "explain": ("zoo_core.cli.explain:explain", "Show the places in an image that speak for an answer."),
     "predict": ("zoo_core.cli.predict:predict", "Predict images with a run or a pretrained backbone."),
     "publish": ("zoo_core.cli.publish:publish", "Publish a run on the Hugging Face Hub."),

@@ -103,6 +103,8 @@ def predict(
         click.echo(line, err=True)
     if coverage is not None:
         predictor.objective.bounds(coverage)  # one that cannot be promised is refused before anything is read
+    if reject:
+        predictor.check_knows_strangers()
     made = AnswerFormat.of(predictor, top=top, has_values=has_values, has_coverage=coverage is not None)
     summary, kept = _Summary(), []
     with _writing(out, made) as write, progress_of("predicting") as watch:

@@ -16,6 +16,8 @@ from zoo_core.tasks.metrics import Counts, FloatArray
 MOST_DIRECTIONS = 64  # a file of 64 x F numbers: 0.3 MB where a base gives 1,280
 MOST_FEATURES = 4096  # a pooled vector has no more; of flattened maps the file would be as large as a model
 KNOWN = 0.95  # share of the validation images that lie within the limit
+FEWEST_IN_GROUP = 3  # images on average: the mean of fewer is no place to measure from
+ROUNDING = 1e-12  # of vectors of length 1: a variance of less is that of equal images
 FLOOR = 1e-6  # of a spread, for directions in which no training image differs
 
 
@@ -43,30 +45,36 @@ class Familiar:
         lengths_NG = _squares(unit_NF, self.means_GF)
         within_NG = _squares(along_ND, means_GD)
         scaled_NG = _squares(along_ND / self.spreads_D, means_GD / self.spreads_D)
-        squares_NG = scaled_NG + np.maximum(lengths_NG - within_NG, 0) / self.rest**2
+        squares_NG = np.maximum(scaled_NG, 0) + np.maximum(lengths_NG - within_NG, 0) / self.rest**2
         distances_N: FloatArray = np.sqrt(squares_NG.min(1) / features_NF.shape[1])
         return distances_N
 
     def limited_by(self, features_NF: FloatArray) -> Familiar | None:
-        """With the limit of these validation features; None where they are too few for one."""
+        """With the limit of these validation features; None where they are too few for one, or not
+        finite."""
         limit = conformal_bound(self.distances(features_NF), KNOWN)
-        return None if limit is None else replace(self, limit=limit)
+        return replace(self, limit=limit) if limit is not None and 0 < limit < np.inf else None
 
 
 def fit_familiar(features_NF: FloatArray, groups_N: Counts) -> Familiar | None:
-    """The distribution of training features in groups; None for features that are too many, or
-    equal."""
-    if features_NF.shape[1] > MOST_FEATURES or len(features_NF) < 2:
+    """The distribution of training features in groups; None for features that are too many, equal,
+    or not finite. With too few images for each group all are one group."""
+    if features_NF.shape[1] > MOST_FEATURES or len(features_NF) < 2 or not np.isfinite(features_NF).all():
         return None
     unit_NF = _unit(features_NF)
     names, places_N = np.unique(groups_N, return_inverse=True)
+    if len(unit_NF) < FEWEST_IN_GROUP * len(names):
+        names, places_N = names[:1], np.zeros_like(places_N)
     means_GF = np.stack([unit_NF[places_N == place].mean(0) for place in range(len(names))])
     centred_NF = unit_NF - means_GF[places_N]
-    _, lengths, directions = np.linalg.svd(centred_NF, full_matrices=False)
+    try:
+        _, lengths, directions = np.linalg.svd(centred_NF, full_matrices=False)
+    except np.linalg.LinAlgError:  # it did not converge
+        return None
     variances = lengths**2 / len(unit_NF)
-    count = min(MOST_DIRECTIONS, len(variances) - 1)
+    count = min(MOST_DIRECTIONS, (len(unit_NF) - len(names)) // 2, len(variances) - 1)
     floor = FLOOR * np.sqrt(variances.sum() / unit_NF.shape[1])
-    if count < 1 or not floor > 0:
+    if count < 1 or variances.sum() < ROUNDING:
         return None
     rest = np.sqrt(variances[count:].sum() / max(1, unit_NF.shape[1] - count))
     return Familiar(

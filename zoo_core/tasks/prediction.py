@@ -48,4 +48,4 @@ def as_stranger(found: Prediction, familiar: Familiar | None, *, reject: bool) -
         return found
     hint = STRANGER.format(distance=found.distance, limit=familiar.limit)
     found = replace(found, hint=hint, is_stranger=True)
-    return replace(found, answers=(), intervals=()) if reject else found
+    return replace(found, answers=(), intervals=(), values=()) if reject else found

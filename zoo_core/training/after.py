@@ -60,9 +60,10 @@ def _familiar(trainer: Trainer, *, merged: bool) -> Familiar | None:
 
     def features(images: Batches) -> tuple[Tensor, Tensor]:
         def measure(evaluator: Evaluator, network: nn.Module, inputs: Inputs) -> tuple[Tensor, Tensor]:
-            spread = windows_of(images.part.images) is None  # else every shard would be fetched for it
-            step = -(-len(inputs) // MOST_DESCRIBED) if spread else 1
-            some = Sample(inputs, range(0, len(inputs), step)[:MOST_DESCRIBED])
+            chosen = np.arange(len(inputs))
+            if windows_of(images.part.images) is None:  # else every shard would be fetched for it
+                chosen = np.random.default_rng(0).permutation(chosen)  # a table may go round its classes
+            some = Sample(inputs, sorted(chosen[:MOST_DESCRIBED].tolist()))
             tail = network if isinstance(network, Tail) else Tail(trainer.model, SplitPoint(0))
             return evaluator.outputs(network, some, tail.described)
 

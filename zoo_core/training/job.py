@@ -39,6 +39,7 @@ from zoo_core.tasks.chosen import ChosenMetric, chosen_metric
 from zoo_core.tasks.objective import check_loss, check_task, own_loss
 from zoo_core.training.autotune import autotune
 from zoo_core.training.balance import balance_in_words, check_balance
+from zoo_core.training.baseline import check_baseline
 from zoo_core.training.defaults import FEW_EPOCHS
 from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
@@ -153,6 +154,8 @@ def prepare(
     metric = chosen_metric(config.metric, source.task, task_named(source.task).metric, catalog)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
     source = arranged(source, config, split_kind)
+    if metric is not None:
+        check_baseline(metric, source)
     if config.strategy != "auto":  # a wrong one ends before a download
         make_plan(catalog.strategy(config.strategy), backbone.spec.stages, config.epochs or FEW_EPOCHS)
     start = resolve_weights(backbone, config.weights, stand_in=stand_in)
