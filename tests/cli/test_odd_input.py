@@ -34,7 +34,7 @@ def test_odd_class_names_come_through_facts_card_pictures_and_answers(zoo: Zoo, 
     assert json.loads((tmp_path / "run" / "config.json").read_text())["classes"] == sorted(ODD)
     rows = [line for line in (tmp_path / "run" / "README.md").read_text().splitlines() if line.startswith("| ")]
     assert len(rows) == 5
-    assert all(len(re.findall(r"(?<!\\)\|", row)) == 4 for row in rows)
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 7 for row in rows), "six columns"
     assert "\\[bold\\]red" in "".join(rows)
     answer = zoo("predict", "run", photos / ODD[1] / "0.jpg", "--top", 4)
     assert "[bold]red" in answer.stdout
