@@ -95,6 +95,6 @@ def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]
     }
     parts = [line for line in render_card(facts, result).split("\n") if line.startswith("| ")]
     assert len(parts) == len(names) + 1
-    assert all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", part)) == 4 for part in parts)
+    assert all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", part)) == 7 for part in parts)
     with tempfile.TemporaryDirectory() as folder:
         Classification().draw(Path(folder) / "confusion.png", evaluation, names)
