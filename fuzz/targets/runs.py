@@ -160,6 +160,10 @@ def _check_as_written(given: Any, read: Any, place: str) -> None:
     expect(same, f"{place} was {given!a:.60} and reads {read!a:.60}")
 
 
+LATER = ("lr", "score_interval", "calibration")
+"""Figures that results of older versions lack."""
+
+
 def make_result(task: str, folder: Path) -> Case:
     """Figures that were read are those that were written; the card shows them and nothing live."""
     facts: RunFacts = parse_facts({**RUN, "task": task}, "config.json")
@@ -174,7 +178,8 @@ def make_result(task: str, folder: Path) -> Case:
             if line.get("event") == "result"
         )
         baseline = {name: given["baseline"][name] for name in found.get("baseline", {})}
-        expected = {**given, "lr": given.get("lr"), **({"baseline": baseline} if "baseline" in given else {})}
+        expected = {**given, **{name: given.get(name) for name in LATER}, "higher_is_better": True}
+        expected |= {"baseline": baseline} if "baseline" in given else {}
         expect(found == expected, "other figures than in the file")
         expect(_has_no_flags(found, given), "a flag read as a number")
         check_card(render_card(facts, found, address="a/b"))

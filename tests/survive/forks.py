@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -49,17 +50,19 @@ def keep_states(states: Path) -> None:
     """
     done = 0
     copying = False
+    lock = threading.RLock()
 
     def kept(real: Any) -> Any:
         def call(*arguments: Any, **named: Any) -> Any:
             nonlocal done, copying
-            if not copying:
-                copying, done = True, done + 1
-                state = shutil.copytree(Path.cwd(), states / f"{done:03d}")
-                if real is save_file:
-                    (state / Path(arguments[1]).absolute().relative_to(Path.cwd())).with_name(".tmpAbCdEf").touch()
-                copying = False
-            return real(*arguments, **named)
+            with lock:  # weights are written in a thread of their own, while pictures are drawn
+                if not copying:
+                    copying, done = True, done + 1
+                    state = shutil.copytree(Path.cwd(), states / f"{done:03d}")
+                    if real is save_file:
+                        (state / Path(arguments[1]).absolute().relative_to(Path.cwd())).with_name(".tmpAbCdEf").touch()
+                    copying = False
+                return real(*arguments, **named)
 
         return call
 
