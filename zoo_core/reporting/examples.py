@@ -48,12 +48,13 @@ class ConfusedPair:
     examples: tuple[int, ...]
 
 
-def worst(measured: Measured) -> list[Example]:
-    """The wrong answers, the surest first; of numbers the answers that are farthest off."""
+def worst(measured: Measured) -> tuple[list[Example], int]:
+    """The wrong answers, the surest first, or of numbers those that are farthest off; and the number
+    of images that are answered wrongly."""
     if measured.task.single_label:
         wrong_N = np.flatnonzero(_answers(measured) != measured.part.targets)
         order = wrong_N[np.argsort(-measured.values_NK[wrong_N].max(1), kind="stable")]
-        return [_of_class(measured, index) for index in order[:MOST_WRONG].tolist()]
+        return [_of_class(measured, index) for index in order[:MOST_WRONG].tolist()], len(order)
     far_NK = np.abs(measured.values_NK - measured.part.targets)
     if measured.task.answers_with_all:
         far_NK = far_NK / np.maximum(measured.part.targets.std(0), 1e-12)
@@ -61,7 +62,8 @@ def worst(measured: Measured) -> list[Example]:
         far_NK = np.where(_wrong_labels(measured), far_NK, 0)
     order = np.flatnonzero(far_NK.any(1))
     order = order[np.argsort(-far_NK[order].max(1), kind="stable")]
-    return [_of_outputs(measured, index, int(far_NK[index].argmax())) for index in order[:MOST_WRONG].tolist()]
+    found = [_of_outputs(measured, index, int(far_NK[index].argmax())) for index in order[:MOST_WRONG].tolist()]
+    return found, len(order)
 
 
 def least_sure(measured: Measured) -> list[Example]:

@@ -46,6 +46,7 @@ MOST_IN_MATRIX = 30  # classes whose names and counts stay readable
 MOST_ROWS = 500  # of the table of classes
 MOST_DOUBTS = 24
 MOST_DOTS, MOST_TINY = 3000, 1000  # dots of the map, and those with an image: 1 MB
+MOST_NAMED = 24  # classes in the legend of the map
 COLOURS = 8  # that people with any eyes tell apart
 MOST_COLUMNS = 9  # of numbers with a chart
 PART_WORDS = {"val": "validation ", "test": "test ", "all": ""}
@@ -59,7 +60,7 @@ def render(measured: Measured, doubts: list[Doubt] | str | None, catalog: Catalo
         lambda: _opening(measured),
         lambda: _curves(measured),
         lambda: _confusion(measured),
-        lambda: {"wrong": _with_maps(measured, worst(measured), maps), "wrong_words": _wrong_words(measured.task)},
+        lambda: _errors(measured, maps),
         lambda: {"unsure": _with_maps(measured, least_sure(measured), maps)},
         lambda: _doubts(measured, doubts),
         lambda: _outputs(measured),
@@ -162,7 +163,15 @@ def _confusion(measured: Measured) -> dict[str, Any]:
         }
         for pair in confused_pairs(measured)
     ]
-    return {"confusion": drawn, "pairs": pairs, "scattered": task.answers_with_all}
+    columns = len(measured.facts.classes)
+    left_out = f"The first {MOST_COLUMNS} of {columns} columns." if columns > MOST_COLUMNS else ""
+    return {"confusion": drawn, "pairs": pairs, "scattered": task.answers_with_all, "charts_left_out": left_out}
+
+
+def _errors(measured: Measured, maps: HeatMaps) -> dict[str, Any]:
+    found, count = worst(measured)
+    shown = f" The first {len(found)} of {count:,} images." if count > len(found) else ""
+    return {"wrong": _with_maps(measured, found, maps), "wrong_words": _wrong_words(measured.task) + shown}
 
 
 def _with_maps(measured: Measured, examples: Sequence[Example], maps: HeatMaps) -> list[dict[str, Any]]:
@@ -235,12 +244,15 @@ def _map(measured: Measured) -> dict[str, Any]:
         "dots_with_image": len(with_image),
         "legend": _legend(measured.facts.classes) if measured.task.single_label else [],
         "repeat": len(measured.facts.classes) > COLOURS,
+        "named": MOST_NAMED if len(measured.facts.classes) > MOST_NAMED else 0,
     }
 
 
 def _legend(names: Iterable[str]) -> list[dict[str, str]]:
     return [
-        {"colour": f"c{number % COLOURS}", "name": printable(name)} for number, name in enumerate(names) if number < 24
+        {"colour": f"c{number % COLOURS}", "name": printable(name)}
+        for number, name in enumerate(names)
+        if number < MOST_NAMED
     ]
 
 
