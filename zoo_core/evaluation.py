@@ -23,7 +23,7 @@ from zoo_core.tasks.chosen import check_measures, counting_metric, measured
 from zoo_core.tasks.fitted import calibration_figures
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.objective import Objective
-from zoo_core.training.job import open_configured, open_dataset
+from zoo_core.training.opening import open_configured, open_dataset
 from zoo_core.wording import quoted
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _own_data(
     own = facts.config
     opened = open_configured(replace(own, data=own.data_text, task=facts.task), catalog, scanning)
     source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
-    return arranged(source, own, str(facts.data.split.get("kind")))
+    return arranged(source, own, facts.data.earlier_split)
 
 
 def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> Digests | None:

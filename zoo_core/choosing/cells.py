@@ -24,7 +24,8 @@ from zoo_core.errors import DataError, ZooError, reason_of
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback
 from zoo_core.training.failing import is_written
-from zoo_core.training.job import Job, open_configured
+from zoo_core.training.job import Job
+from zoo_core.training.opening import open_configured
 from zoo_core.training.stopping import ForcedExit, Interrupted, stop_on_signals
 
 USUAL_FOLDS = (10, 5, 3, 2)  # those that are named where more do not go

@@ -87,6 +87,7 @@ def _json(planned: Planned) -> dict[str, Any]:
         "lr_search": planned.lr_search or None,
         "learning_parameters": planned.trained,
         "bytes_kept_per_image": planned.bytes_cached,
+        "groups": planned.groups,
         "estimates": None if planned.estimates is None else [vars(one) for one in planned.estimates],
     }
 
@@ -110,6 +111,8 @@ def _show(planned: Planned) -> None:
         shown.add_row("memory", *(megabytes(one.memory) for one in estimates))
     out = console()
     out.print(shown)
+    if planned.groups_in_words:
+        out.print(f"groups: {planned.groups_in_words}", markup=False)
     if planned.decisions:
         from zoo_core.runs.card import decision_lines
 

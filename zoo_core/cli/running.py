@@ -179,6 +179,8 @@ def show_job(screen: Console, job: Job) -> None:
         ("cached", cached_in_words(job.caching, job.plan.stages)),
         ("device", str(job.device)),
     ]
+    if job.groups is not None:
+        rows.append(("groups", job.groups))
     if job.balance is not None:
         rows.append(("balance", job.balance))
     if job.start.preprocessing_origin:
@@ -272,4 +274,4 @@ def _json(result: Result) -> dict[str, Any]:
     from zoo_core.training.run import result_line
 
     epochs = [report.to_dict() for report in result.trained.epochs]
-    return {"run": str(result.directory), "epochs": epochs, "result": result_line(result)}
+    return {"run": str(result.directory), "epochs": epochs, "groups": result.groups or None, "result": result_line(result)}

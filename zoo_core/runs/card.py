@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from zoo_core.data.groups import groups_in_words
 from zoo_core.discovery import CORE
 from zoo_core.errors import printable
 from zoo_core.installing import install_command, place_of
@@ -50,6 +51,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         lr=_lr_text(facts, result),
         decisions=decision_lines(facts.decisions),
         cached=cached_in_words(facts),
+        groups=groups_in_words(facts.data.groups, facts.data.images, facts.config.group_by),
     )
 
 

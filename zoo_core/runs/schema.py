@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from zoo_core.data.classes import MAX_OUTPUT_NAME, MAX_OUTPUTS
+from zoo_core.data.parts import EarlierSplit
 from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
@@ -40,7 +41,8 @@ class Provided:
 class DataFacts:
     """The images: the number and a digest of names, labels and content of each part.
 
-    `skipped` counts the unreadable images that were left out, `findings` are notes on the rest.
+    `skipped` counts the unreadable images that were left out, `findings` are notes on the rest, and
+    `groups` counts the groups of each part, where images have some.
     """
 
     title: str
@@ -49,6 +51,12 @@ class DataFacts:
     split: dict[str, str | int | float]
     skipped: int = 0
     findings: tuple[str, ...] = ()
+    groups: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def earlier_split(self) -> EarlierSplit:
+        """The split, to be repeated."""
+        return EarlierSplit(str(self.split.get("kind")), bool(self.groups))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +212,7 @@ def _data(value: dict[str, Any]) -> DataFacts:
         split={name: one if isinstance(one, str) else as_number(one) for name, one in split.items()},
         skipped=as_count(value.get("skipped", 0)),
         findings=tuple(as_text(one) for one in as_list(value.get("findings", []))),
+        groups={as_text(part): as_count(count) for part, count in as_mapping(value.get("groups", {})).items()},
     )
 
 

@@ -120,6 +120,12 @@ class FinetuneConfig(PlainData):
         group=DATA,
         help="Fold of the images that is held out as test part: 2/5 is the second of five, made by the seed.",
     )
+    group_by: str = setting(
+        "column",
+        group=DATA,
+        help="Images that stay in one part together: column is a CSV file's column 'group'; parent-folder; a regular "
+        "expression, whose first group, or whole match, in an image's path names its group; or none.",
+    )
     seed: int = setting(
         0, group=DATA, help="Seed of the split, the head's weights, the order and views.", at_least=0, at_most=MAX_SEED
     )

@@ -4,36 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from zoo_core.catalog import Catalog, Choice, attributing_errors
+from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.arrange import arranged
-from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
-from zoo_core.data.fix_list import with_fix_list
-from zoo_core.data.folders import read_folders
-from zoo_core.data.memory import open_in_memory
+from zoo_core.data.groups import group_counts, groups_in_words
+from zoo_core.data.parts import EarlierSplit
 from zoo_core.data.places import short_title, with_places
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
-from zoo_core.data.tables import read_table
 from zoo_core.devices.find import find_device
 from zoo_core.devices.world import World
-from zoo_core.errors import UsageError, brief
+from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, cache_budget
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.adapt import Merge, adapt, make_plan
 from zoo_core.model.assemble import Model, build_head_for, build_network, trainable_parameters
-from zoo_core.paths import user_path
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
-from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, FitChoice, ResolvedSettings, TaskChoice
-from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, resolve
-from zoo_core.streaming.open import open_streaming_dataset
+from zoo_core.settings import Decision, FinetuneConfig, FitChoice, ResolvedSettings
+from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import ChosenMetric, chosen_metric
 from zoo_core.tasks.objective import check_loss, check_task, own_loss
@@ -41,6 +35,7 @@ from zoo_core.training.autotune import autotune
 from zoo_core.training.balance import balance_in_words, check_balance
 from zoo_core.training.baseline import check_baseline
 from zoo_core.training.defaults import FEW_EPOCHS
+from zoo_core.training.opening import open_configured
 from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
@@ -93,6 +88,12 @@ class Job:
             return None
         return balance_in_words(self.config.balance, self.source.parts["train"], self.source.classes)
 
+    @property
+    def groups(self) -> str | None:
+        """The groups of images and how they were dealt, in words; None without groups."""
+        images = {name: len(part) for name, part in self.source.parts.items()}
+        return groups_in_words(group_counts(self.source), images, self.config.group_by)
+
     def facts(self) -> RunFacts:
         """Everything that decides the result, for config.json."""
         parts = self.source.parts
@@ -114,6 +115,7 @@ class Job:
                 split=self.source.split,
                 skipped=self.source.skipped,
                 findings=self.findings,
+                groups=group_counts(self.source),
             ),
             balance=self.balance,
             plan=self.plan.to_dict(),
@@ -130,13 +132,13 @@ def prepare(
     watch: Watch | None = None,
     world: World | None = None,
     *,
-    split_kind: str | None = None,
+    earlier: EarlierSplit | None = None,
     stand_in: bool = False,
 ) -> Job:
     """Choose, check and load everything that a config names, and decide what it leaves open.
 
     `watch` is told how many images were inspected. `world` holds the processes that train together:
-    all of them prepare, and decide the same. `split_kind` is the kind of a resumed run's split.
+    all of them prepare, and decide the same. `earlier` is the split of a resumed run.
     With `stand_in` the job is for a plan alone, and random weights stand for those of a tag.
 
     Raises UsageError for a wrong setting, DataError and WeightsError for wrong files.
@@ -153,7 +155,7 @@ def prepare(
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     metric = chosen_metric(config.metric, source.task, task_named(source.task).metric, catalog)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
-    source = arranged(source, config, split_kind)
+    source = arranged(source, config, earlier)
     if metric is not None:
         check_baseline(metric, source)
     if config.strategy != "auto":  # a wrong one ends before a download
@@ -217,54 +219,6 @@ def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config
     base, _ = build_shapes(lambda: build_network(backbone)).split()
     task = head.spec.tasks[0]
     build_shapes(lambda: build_head_for(base, backbone, head, preprocessing, num_outputs=2, task=task))
-
-
-def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
-    """The data of a config, as its fix list leaves them. Raises as `open_dataset` and
-    `with_fix_list`."""
-    return with_fix_list(open_dataset(config.data, catalog, config.task, watch), config.fix_list)
-
-
-def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
-    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, a
-    folder, or data in memory.
-
-    `watch` is told how many shards are looked at. Raises UsageError for another task.
-    """
-    data = str(data) if isinstance(data, Path) else data
-    if not isinstance(data, str):
-        return open_in_memory(data, task, watch)
-    if data.startswith(IN_MEMORY):
-        raise UsageError(
-            "the images of this run were handed over by a program, and no path leads to them. Give them again: "
-            "zoo_core.resume(run, data=...) or zoo_core.evaluate_run(run, data=...). `--data` takes others."
-        )
-    path = user_path(data)
-    if path.suffix.lower() == ".csv":
-        return read_table(path, task)
-    source = open_streaming_dataset(data, task, watch) or _named_or_folder(data, catalog)
-    if task not in ("auto", source.task):
-        raise UsageError(f"{data} is for {source.task}. A CSV file can hold the targets for {task}: docs/data.md.")
-    return source
-
-
-def _named_or_folder(data: str, catalog: Catalog) -> Source:
-    known = {entry.spec.name for entry in catalog.entries(DatasetSpec)}
-    if data.split(":")[-1] in known and not Path(data).exists():
-        choice = catalog.dataset(data)
-        load = resolve(choice.spec.load)
-        with attributing_errors(choice.entry):
-            source = load()
-            if not isinstance(source, Source):
-                raise TypeError(f"it gave {brief(source)}, not a Source")
-        check_classes(source.classes, f"the data set '{data}'")
-        return source
-    if not Path(data).exists() and "/" not in data and "\\" not in data:
-        raise UsageError(
-            f"There is no folder and no data set '{data}'. Give a folder with one folder of images for each class, "
-            f"a CSV file that names images, or one of: {', '.join(sorted(known))}."
-        )
-    return read_folders(user_path(data))
 
 
 def fitted(preprocessing: Preprocessing, config: FinetuneConfig, spec: BackboneSpec) -> Preprocessing:

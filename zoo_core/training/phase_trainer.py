@@ -69,7 +69,7 @@ class PhaseTrainer:
         """Fit a head that has a closed form to all training images, not augmented."""
         tail = self.step.tail
         features_NF, targets = evaluator.outputs(tail, self.inputs.train, tail.reduced)
-        fit_head(tail.whole_head[0], features_NF, targets, self.config.seed)
+        fit_head(tail.whole_head[0], features_NF, targets, self.config.seed, self.planner.train.part.groups)
 
     def find_lr(self, model: Model, evaluator: Evaluator, message: Callable[[str], None]) -> float:
         """The learning rate that the search of the settings finds; nothing else changes."""
@@ -81,6 +81,7 @@ class PhaseTrainer:
                 gradients=lambda batch: self.memory.with_fallback(batch, alone=True),
                 evaluator=evaluator,
                 message=message,
+                groups=self.planner.train.part.groups,
             )
         gather = self.planner.world.all_gather_object
         return range_test(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from zoo_core.catalog import Catalog
+from zoo_core.data.groups import group_counts
 from zoo_core.data.scan import Watch
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
@@ -55,6 +56,9 @@ class Planned:
     estimates: list[Estimate] | None = None
     decisions: Mapping[str, Decision] | None = None
     notes: tuple[str, ...] = ()
+    groups: Mapping[str, int] | None = None
+    """The number of groups of images in each part; None where images have none."""
+    groups_in_words: str | None = None
 
 
 def plan_for_images(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Planned:
@@ -74,6 +78,8 @@ def plan_for_images(config: FinetuneConfig, catalog: Catalog, watch: Watch | Non
         estimates=estimate(job),
         decisions=job.decisions,
         notes=job.notes,
+        groups=group_counts(job.source) or None,
+        groups_in_words=job.groups,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.catalog import Catalog
+from zoo_core.data.groups import group_counts
 from zoo_core.data.places import slug
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
@@ -76,6 +77,8 @@ class Result:
     num_computed: int
     """The number of images that the frozen prefix computed for the cache; 0 if it held all of them."""
     task: TaskName
+    groups: Mapping[str, int]
+    """The number of groups of images in each part; empty where images have none."""
     ending: str
     """Why the training ended early, if it did, and the rule by which its best epoch was chosen."""
     stopped_by: int | None = None
@@ -146,9 +149,8 @@ def resume(
         raise UsageError(f"the run {directory} is finished. `zoo evaluate {quoted(directory)}` measures it.")
     world = join_world(find_device((per_machine or {}).get("device", facts.config.device)))
     try:
-        kind = str(facts.data.split.get("kind"))
         config = replace(facts.config, **({} if data is None else {"data": data}), **(per_machine or {}))
-        job = prepare(config, catalog, scanning, world, split_kind=kind)
+        job = prepare(config, catalog, scanning, world, earlier=facts.data.earlier_split)
         changed = differences(facts, job.facts())
         if changed:
             raise CannotResume(directory, "\n  ".join(changed))
@@ -213,6 +215,7 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
         part=part,
         num_computed=trainer.planner.num_computed,
         task=task.name,
+        groups=group_counts(job.source),
         ending=ending_in_words(
             best=history.best,
             last=history.epochs[-1].epoch,
