@@ -19,7 +19,7 @@ from zoo_core.checking.images import ImageList
 from zoo_core.checking.labels import grouped_folds
 from zoo_core.checking.report import NEAR_DUPLICATE, TWO_GROUPS
 from zoo_core.data.arrange import arranged, fold_numbers
-from zoo_core.data.dealing import Groups, joined
+from zoo_core.data.dealing import Groups
 from zoo_core.data.findings import findings
 from zoo_core.data.folders import read_folders
 from zoo_core.data.groups import with_groups
@@ -66,9 +66,15 @@ def _folds(numbers: np.ndarray) -> list[np.ndarray]:
 
 
 DEALERS: dict[str, Callable[[int], list[np.ndarray]]] = {
-    "a validation share": lambda seed: [~_patients().held_out(0.25, seed)[PATIENTS], _patients().held_out(0.25, seed)[PATIENTS]],
+    "a validation share": lambda seed: [
+        ~_patients().held_out(0.25, seed)[PATIENTS],
+        _patients().held_out(0.25, seed)[PATIENTS],
+    ],
     "folds": lambda seed: _folds(_patients().dealt([1 / 4] * 4, seed)[PATIENTS]),
-    "a share of the images": lambda seed: [_patients().share(0.25, seed)[PATIENTS], ~_patients().share(0.25, seed)[PATIENTS]],
+    "a share of the images": lambda seed: [
+        _patients().share(0.25, seed)[PATIENTS],
+        ~_patients().share(0.25, seed)[PATIENTS],
+    ],
     "trials of rates": lambda seed: [
         np.isin(np.arange(len(PATIENTS)), own) for own in _held_out(len(PATIENTS), seed, list(map(str, PATIENTS)))
     ],
@@ -85,7 +91,8 @@ def _patients() -> Groups:
 def test_no_group_is_parted_whoever_deals(dealer: str) -> None:
     parts = DEALERS[dealer](0)
     groups = [set(PATIENTS[part].tolist()) for part in parts]
-    assert len(groups) > 1 and sum(map(len, groups)) == len(set.union(*groups)) == 27
+    assert len(groups) > 1
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 27
     again, other = DEALERS[dealer](0), DEALERS[dealer](1)
     assert all(np.array_equal(one, two) for one, two in zip(parts, again, strict=True))
     assert dealer == "doubtful labels" or not np.array_equal(parts[0], other[0])
@@ -115,7 +122,8 @@ def test_a_smaller_share_of_the_groups_is_part_of_a_larger_one_and_has_every_cla
     for seed in range(5):
         shares = [_patients().share(share, seed) for share in (0.001, 0.1, 0.3, 0.7)]
         for smaller, larger in pairwise(shares):
-            assert (smaller <= larger).all() and smaller.sum() < larger.sum()
+            assert (smaller <= larger).all()
+            assert smaller.sum() < larger.sum()
         assert set(CLASSES[shares[0][PATIENTS]]) == {0, 1, 2}
         assert 0.2 < shares[2][PATIENTS].mean() < 0.5
 
@@ -148,7 +156,9 @@ def test_copies_in_two_groups_make_them_one(tmp_path: Path) -> None:
 
 def test_a_given_split_that_parts_a_group_is_refused_with_the_groups(tmp_path: Path) -> None:
     source = table(tmp_path / "photos", part=lambda number: "val" if number > 9 else "train")
-    with pytest.raises(DataError, match=r"2 groups are in two parts.*'patient 2' has 2 train and 2 val images.*--group-by none"):
+    with pytest.raises(
+        DataError, match=r"2 groups are in two parts.*'patient 2' has 2 train and 2 val images.*--group-by none"
+    ):
         arranged(source, settings())
     assert arranged(with_groups(source, "none"), settings(group_by="none")).split == {"kind": "given"}
     assert_apart(arranged(source, settings(fold="1/4")))  # its own parts are pooled first
@@ -172,7 +182,9 @@ def test_paths_name_groups_by_an_expression_or_by_their_folder(tmp_path: Path) -
         grouped = with_groups(source, group_by)
         assert Counter(grouped.parts["train"].groups or ())[example] == 4
         assert_apart(arranged(grouped, settings()))
-    with pytest.raises(DataError, match=r"no group for 16 images.*blue/film_1/0.jpg.* and 13 more.*Every image needs a group"):
+    with pytest.raises(
+        DataError, match=r"no group for 16 images.*blue/film_1/0.jpg.* and 13 more.*Every image needs a group"
+    ):
         with_groups(source, "film_(0)")
     with pytest.raises(UsageError, match=r"regular expression, and 'film_\(' is none"):
         with_groups(source, "film_(")
@@ -182,7 +194,9 @@ def test_paths_name_groups_by_an_expression_or_by_their_folder(tmp_path: Path) -
 
 
 def test_an_image_without_a_group_and_a_column_that_is_the_target_are_told_apart(tmp_path: Path) -> None:
-    file = make_table(tmp_path / "photos", "path,kind,group", lambda kind, number: f"{kind},{'' if number == 3 else 'a'}")
+    file = make_table(
+        tmp_path / "photos", "path,kind,group", lambda kind, number: f"{kind},{'' if number == 3 else 'a'}"
+    )
     with pytest.raises(DataError, match=r"line 5: the column 'group' is empty"):
         read_table(file)
     alone = read_table(make_table(tmp_path / "other", "path,group", lambda kind, number: kind))
@@ -212,12 +226,14 @@ def test_a_run_says_its_groups_everywhere_and_check_finds_those_in_two_parts(zoo
     words = ["finetune", "--backbone", "lenet5", "--data", file, "--epochs", 1, "--out", run, "--json"]
     answer = zoo(*words)
     groups = json.loads(answer.stdout)["groups"]
-    assert sum(groups.values()) == 8 and set(groups) == {"train", "val"}
+    assert sum(groups.values()) == 8
+    assert set(groups) == {"train", "val"}
     told = f"8 by the column 'group', none of them in two parts: {groups['train']} train ("
     assert told in " ".join(answer.stderr.split())
     assert told in (run / "README.md").read_text()
     facts = json.loads((run / "config.json").read_text())
-    assert facts["data"]["groups"] == groups and facts["config"]["group_by"] == "column"
+    assert facts["data"]["groups"] == groups
+    assert facts["config"]["group_by"] == "column"
     assert json.loads(zoo("evaluate", run, "--json").stdout)["part"] == "val"
     plan = zoo("plan", "--backbone", "lenet5", "--data", file, "--group-by", r"/(\d+)", "--json")
     assert sum(json.loads(plan.stdout)["groups"].values()) == 12

@@ -50,8 +50,8 @@ def out_of_fold(
     """The probabilities (N, K) that a logistic regression on the other folds gives each image.
 
     Images of one group, the versions of one photo, are in one fold: a copy with the same wrong
-    label would vouch for it. So are those of a group of the data. The penalty is that of TRIED with the lowest cross-entropy on held-out
-    images.
+    label would vouch for it. So are those of a group of the data. The penalty is that of TRIED with
+    the lowest cross-entropy on held-out images.
     """
     features_NF, _, _ = to_unit_scale(torch.from_numpy(vectors_NF).double())
     if len(features_NF) < features_NF.shape[1]:  # the optimum lies in the span of the images: fewer numbers

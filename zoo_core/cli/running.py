@@ -274,4 +274,9 @@ def _json(result: Result) -> dict[str, Any]:
     from zoo_core.training.run import result_line
 
     epochs = [report.to_dict() for report in result.trained.epochs]
-    return {"run": str(result.directory), "epochs": epochs, "groups": result.groups or None, "result": result_line(result)}
+    return {
+        "run": str(result.directory),
+        "epochs": epochs,
+        "groups": result.groups or None,
+        "result": result_line(result),
+    }

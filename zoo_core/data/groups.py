@@ -104,7 +104,9 @@ def held_out_of(part: Part, task: TaskName, share: float, seed: int) -> set[int]
     held_out = {index for index, group in enumerate(groups.number_N.tolist()) if held_G[group]}
     if not held_out:
         count = len(set(part.groups or ()))
-        found = "all images are of one group" if count == 1 else f"of {count:,} groups each has the only images of a class"
+        found = (
+            "all images are of one group" if count == 1 else f"of {count:,} groups each has the only images of a class"
+        )
         raise DataError(
             f"no group can be held out to validate with: {found}, for example "
             f"'{printable((part.groups or ('',))[0])}'. Give finer groups with --group-by, add images, or give a val part."
@@ -137,7 +139,9 @@ def check_groups(source: Source, group_by: str) -> None:
     shared = shared_groups(source)
     if not shared:
         return
-    named = "; ".join(f"'{printable(group)}' has {parts_in_words(parts)}" for group, parts in list(shared.items())[:NAMED])
+    named = "; ".join(
+        f"'{printable(group)}' has {parts_in_words(parts)}" for group, parts in list(shared.items())[:NAMED]
+    )
     rest = f"; and {len(shared) - NAMED:,} more" if len(shared) > NAMED else ""
     has = "1 group is" if len(shared) == 1 else f"{len(shared):,} groups are"
     meant = (

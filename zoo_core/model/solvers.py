@@ -143,9 +143,7 @@ def solve(
     return found[:, :-1] * units_F, found[:, -1]
 
 
-def best_decay(
-    features_NF: Tensor, targets_N: Tensor, classes: int, seed: int, groups_N: Ints | None = None
-) -> float:
+def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int, groups_N: Ints | None = None) -> float:
     """The penalty of DECAYS with the smallest cross-entropy on held-out images, over stratified
     folds of whole groups.
 

@@ -50,9 +50,9 @@ def lr_by_trials(
     lowest loss on held-out training images; model and random numbers stay as they were.
 
     `inputs` are the cached features of the training part; `gradients` sets a batch's gradients on
-    this rank alone and returns its mean loss; whole `groups` of images are held out. If no loss is finite, the usual rate is taken. The
-    ranks call it together, and the losses of the first decide for all. Raises EvaluationStopped
-    after a stop request.
+    this rank alone and returns its mean loss; whole `groups` of images are held out. If no loss is
+    finite, the usual rate is taken. The ranks call it together, and the losses of the first decide
+    for all. Raises EvaluationStopped after a stop request.
     """
     plan, world = step.planner.plan, step.planner.world
     before, drawn = trained_state(model, plan), random_state()
@@ -180,9 +180,7 @@ def _sample(step: TrainStep, inputs: Inputs) -> list[int]:
     return [int(index) for index in sorted(chosen)]
 
 
-def _features(
-    step: TrainStep, inputs: Inputs, chosen: Sequence[int], evaluator: Evaluator
-) -> tuple[Tensor, Tensor]:
+def _features(step: TrainStep, inputs: Inputs, chosen: Sequence[int], evaluator: Evaluator) -> tuple[Tensor, Tensor]:
     """Features and targets (N, ...) of the chosen training images."""
     inputs = inputs if len(chosen) == len(inputs) else Sample(inputs, chosen)
     features, targets = evaluator.outputs(step.tail, inputs, lambda features: features)
