@@ -242,7 +242,12 @@ def check_own_data(run: str, data: str, command: str) -> None:
 
 def _held_out(source: Source, facts: RunFacts) -> PartName:
     """The part that the run was measured on. Raises DataError when its images have changed."""
-    name: PartName = "test" if "test" in source.parts else "val"
+    name = next((name for name in ("test", "val") if name in source.parts), None)
+    if name is None:
+        raise DataError(
+            f"the run held no image out: it was trained on all images in {printable(source.title)} (--val-share 0). "
+            "Measure it on others with --data."
+        )
     if source.parts[name].digest() != facts.data.digests.get(name):
         title = printable(source.title)
         moved = "" if Path(source.title).is_absolute() else ", or the run was started in another folder"

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from zoo_core.freezing.plan import Plan, Rule
     from zoo_core.training.planning import Planned
 
-WITHOUT_IMAGES = {"backbone", "head", "strategy", "weights", "epochs", "lr", "base_lr", "size", "fit", "data"}
+WITHOUT_IMAGES = {
+    "backbone",
+    "head",
+    "strategy",
+    "weights",
+    "epochs",
+    "lr",
+    "base_lr",
+    "size",
+    "fit",
+    "data",
+    "from_run",
+}
 WITHOUT_IMAGES |= {"cache_dtype", "cache_gb", "views"}
 """The settings that a plan without images depends on."""
 OF_A_RUN = {"out", "save_every"}

@@ -26,6 +26,7 @@ from zoo_core.tasks.targets import Targets as Targets
 
 DIGEST_BYTES = 16
 STRATIFIED, RANDOM, COVERING, GROUPED = "stratified", "random", "random, every label trained", "grouped"
+ALL_TRAINED = "all trained"
 """The kinds of splits. All runs before the third kind was made have one of the first two."""
 
 
@@ -202,8 +203,9 @@ class Source:
         """The source with a validation part: its own, or else a held-out share, decided by the seed.
 
         For classification a share of each class is held out, otherwise a share of all images, of which
-        no image is the last with one of its labels; of images in groups whole groups. `kind` is that of
-        an earlier split to repeat: a split of the kind "random" may hold out all images of a label.
+        no image is the last with one of its labels; of images in groups whole groups. A share of 0 holds
+        none out, and there is no validation part. `kind` is that of an earlier split to repeat: a split
+        of the kind "random" may hold out all images of a label.
         Raises DataError when there are too few.
         """
         if "train" not in self.parts:
@@ -213,8 +215,11 @@ class Source:
         if "val" in self.parts:
             return self
         train = self.parts["train"]
-        if train.groups is not None:
+        if train.groups is not None or not share:
             self._check_trained()
+        if not share:
+            return replace(self, split={"kind": ALL_TRAINED})
+        if train.groups is not None:
             made, held_out = GROUPED, held_out_of(train, self.task, share, seed)
         elif task_named(self.task).single_label:
             made, held_out = STRATIFIED, self._of_each_class(share, seed)
@@ -229,9 +234,10 @@ class Source:
         if not task_named(self.task).single_label:
             return
         for label in sorted(set(range(len(self.classes))) - set(self.parts["train"].targets.tolist())):
+            finer = "" if self.parts["train"].groups is None else ", or finer groups with --group-by"
             raise DataError(
-                f"the class '{printable(self.classes[label])}' has no image to train on: all its images are of groups "
-                "that are held out. Take fewer folds, or finer groups with --group-by."
+                f"the class '{printable(self.classes[label])}' has no image to train on: all of them are held out. Add "
+                f"images, or take fewer folds{finer}."
             )
 
     def _of_each_class(self, share: float, seed: int) -> set[int]:

@@ -34,6 +34,9 @@ ANSWERS = "answers.csv"
 CURVES = "curves.png"
 CARD = "README.md"
 
+NO_RUN = "none"
+"""The setting `from_run` of a training that starts from no run."""
+
 T = TypeVar("T")
 
 
@@ -86,6 +89,12 @@ def read_facts(directory: Path) -> RunFacts:
             f"{directory} is not a run directory: it has no {CONFIG}. `zoo finetune` makes one under ./runs."
         )
     return parse_facts(read_json(path), str(path))
+
+
+def design_of(run: str) -> dict[str, str]:
+    """The backbone and the head of a run, as settings. Raises as `read_facts`."""
+    facts = read_facts(user_path(run))
+    return {"backbone": facts.backbone.name, "head": facts.head.name}
 
 
 def is_run(directory: Path) -> bool:
@@ -172,6 +181,10 @@ class RunWriter:
             raise UsageError(f"{self.directory} exists and is not empty. Give another --out, or remove it.")
         write_text(self.directory / CONFIG, json_text(facts.to_dict()))
         self._wrote_facts = True
+
+    def replace_facts(self, facts: RunFacts) -> None:
+        """Write the facts of a finished run that is trained further."""
+        write_text(self.directory / CONFIG, json_text(facts.to_dict()))
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
         if not (self.directory / CONFIG).is_file():

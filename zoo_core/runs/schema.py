@@ -80,10 +80,18 @@ class RunFacts:
     """The settings that zoo decided, with the reasons; runs of zoo 0.1 have none."""
     views: int | None = None
     """The number of cached views of each training image, 0 without a cache."""
+    head_rows: dict[str, tuple[str, ...]] | None = None
+    """Of a training that started from a run: the classes whose rows of the head were `kept`, those that are `new`, and
+    those of the run that are `gone`."""
     balance: str | None = None
     """How uneven classes were balanced, in words."""
     split_points: tuple[str, ...] | None = None
     """The place in each phase at which features are cached: "layer3", "layer4 pooled" or "none"."""
+
+    @property
+    def added_epochs(self) -> tuple[int, ...]:
+        """The epochs by which the finished run was trained further, each time."""
+        return tuple(phase["epochs"] for phase in self.plan["phases"] if phase.get("restarts"))
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
@@ -92,6 +100,7 @@ class RunFacts:
 PER_MACHINE = [f"config.{one.name}" for one in settings_of(FinetuneConfig).values() if one.per_machine]
 PLACES = (
     "config.data",
+    "config.from_run",
     "config.fix_list",
     "config.weights",
     "data.title",
@@ -170,6 +179,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             decisions=_decisions(data.get("decisions", {})),
             views=None if data.get("views") is None else as_count(data["views"]),
             split_points=_split_points(data.get("split_points")),
+            head_rows=_head_rows(data.get("head_rows")),
             balance=None if data.get("balance") is None else as_text(data["balance"]),
         )
     except KeyError as error:
@@ -225,6 +235,13 @@ def _decisions(value: object) -> dict[str, Decision]:
 def _value(value: object) -> Any:
     """The value of a setting: a text or a finite number."""
     return as_text(value) if isinstance(value, str) else as_number(value)
+
+
+def _head_rows(value: object) -> dict[str, tuple[str, ...]] | None:
+    if value is None:
+        return None
+    mapping = as_mapping(value)
+    return {name: tuple(as_text(one) for one in as_list(mapping[name])) for name in ("kept", "new", "gone")}
 
 
 def _split_points(value: object) -> tuple[str, ...] | None:

@@ -46,6 +46,12 @@ class FinetuneConfig(PlainData):
         group=MOST_USED,
         help="Initial weights: a tag from `zoo info`, none (from scratch), a .safetensors file or a run directory.",
     )
+    from_run: str = setting(
+        "none",
+        group=MOST_USED,
+        help="Finished run to start from: its backbone, its head with the rows of the classes that are known, its weights.",
+        option="from",
+    )
     epochs: int | None = setting(
         None,
         group=MOST_USED,
@@ -91,8 +97,9 @@ class FinetuneConfig(PlainData):
     val_share: float = setting(
         0.2,
         group=DATA,
-        help="Share of each class held out for validation where the data has no val part.",
-        at_least=0.01,
+        help="Share of each class held out for validation where the data has no val part; 0 trains on everything, "
+        "and nothing is measured.",
+        at_least=0,
         at_most=0.9,
         needs=(Need.SPLIT,),
     )
@@ -163,12 +170,13 @@ class FinetuneConfig(PlainData):
         help="Figure that counts: it chooses the best epoch, ends a training early, orders runs and heads the result "
         "(`zoo list metrics`).",
         chosen="accuracy; mean average precision for labels, R2 for numbers",
+        needs=(Need.MEASURED,),
     )
     best_epoch: words.BestEpoch = setting(
         "steady",
         group=OPTIMISATION,
         help="Epoch that is kept: steady is the latest whose score is within one standard error of the highest.",
-        needs=(Need.STEPS,),
+        needs=(Need.STEPS, Need.VALIDATION),
     )
     patience: int | None = setting(
         None,
@@ -176,7 +184,7 @@ class FinetuneConfig(PlainData):
         help="Early stopping: epochs without a higher score or a lower loss after which a phase of the plan ends.",
         chosen="a third of the epochs, and at least 5; with the highest best epoch none",
         at_least=1,
-        needs=(Need.STEPS,),
+        needs=(Need.STEPS, Need.VALIDATION),
     )
     balance: words.Balance = setting(
         "none",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import nn
 
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.arrange import arranged
@@ -34,6 +35,7 @@ from zoo_core.training.autotune import autotune
 from zoo_core.training.balance import balance_in_words, check_balance
 from zoo_core.training.baseline import check_baseline
 from zoo_core.training.defaults import FEW_EPOCHS
+from zoo_core.training.known import KnownRun, open_known
 from zoo_core.training.opening import open_configured
 from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
@@ -74,6 +76,8 @@ class Job:
     """The metric that somebody chose to count, None: the task's own."""
     device: torch.device
     world: World = field(default_factory=World)
+    known: KnownRun | None = None
+    """The run whose weights and rows of the head this training starts from."""
 
     def trainable_count(self, phase: int) -> int:
         """The number of trainable parameters in a phase, those of the head included."""
@@ -116,6 +120,7 @@ class Job:
                 findings=self.findings,
                 groups=group_counts(self.source),
             ),
+            head_rows=self.known and self.known.rows,
             balance=self.balance,
             plan=self.plan.to_dict(),
             task=self.source.task,
@@ -132,19 +137,22 @@ def prepare(
     world: World | None = None,
     *,
     earlier: EarlierSplit | None = None,
+    added: Sequence[int] = (),
     stand_in: bool = False,
 ) -> Job:
     """Choose, check and load everything that a config names, and decide what it leaves open.
 
     `watch` is told how many images were inspected. `world` holds the processes that train together:
-    all of them prepare, and decide the same. `earlier` is the split of a resumed run.
-    With `stand_in` the job is for a plan alone, and random weights stand for those of a tag.
+    all of them prepare, and decide the same. `earlier` is the split of a resumed run, and `added`
+    the epochs by which it was trained further. With `stand_in` the job is for a plan alone, and
+    random weights stand for those of a tag.
 
     Raises UsageError for a wrong setting, DataError and WeightsError for wrong files.
     """
     world = world or World()
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
+    config, known = open_known(config, head)
     device = find_device(config.device)
     _check_design(backbone, head, config)
     source = open_configured(config, catalog, watch)
@@ -165,8 +173,14 @@ def prepare(
     preprocessing = fitted(start.preprocessing, config, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_backbone(backbone, start)
-    outputs = len(source.classes)
-    model = Model(base, build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task))
+
+    def build(outputs: int) -> nn.Module:
+        return build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task)
+
+    model = Model(base, build(len(source.classes)))
+    if known is not None:
+        known = known.of(source.classes, source.task).with_held_out(catalog)
+        known.keep_rows(model.head, build)
     check_loss(model.head, label_smoothing=config.label_smoothing)
     check_balance(config.balance, task_named(source.task), has_own_loss=own_loss(model.head) is not None)
     resolved = resolve_settings(
@@ -178,6 +192,7 @@ def prepare(
         preprocessing=preprocessing,
         pretrained=start.pretrained,
         device=device,
+        added=added,
         # Of the machines that train together the one with the smallest disk decides.
         budget=min(world.all_gather_object(cache_budget(config.cache_gb))),
     )
@@ -198,7 +213,7 @@ def prepare(
         start=start,
         dropped=dropped,
         findings=findings(source),
-        notes=(*outlook, *resolved.notes),
+        notes=(*outlook, *resolved.notes, *([known.note] if known else [])),
         model=model.to(device),
         shapes=resolved.shapes,
         caching=resolved.caching,
@@ -206,6 +221,7 @@ def prepare(
         metric=metric,
         device=device,
         world=world,
+        known=known,
     )
     return autotune(job)
 

@@ -21,7 +21,7 @@ from zoo_core.training.evaluator import Evaluator
 from zoo_core.training.lr_trials import lr_by_trials
 from zoo_core.training.memory import MemoryPolicy
 from zoo_core.training.range_test import range_test
-from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
+from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, schedule, set_rates
 from zoo_core.training.solve import fit_head
 from zoo_core.training.train_step import Batch, TrainStep
 
@@ -37,6 +37,8 @@ class PhaseTrainer:
     number: int
     first: int
     end: int
+    steps: int
+    """The steps of an epoch."""
     config: ResolvedSettings
     planner: InputPlanner
     inputs: PhaseInputs
@@ -57,9 +59,23 @@ class PhaseTrainer:
         for group, (features, targets) in zip(groups, self.inputs.train.batches(local), strict=True):
             yield Batch(features, targets, len(group))
 
-    def evaluate(self, evaluator: Evaluator) -> Evaluation:
-        """The figures on the validation images."""
-        return evaluator.evaluate(self.step.tail, self.inputs.val)
+    def set_rates(self, step: int) -> None:
+        """Set the learning rates for a step, counted over all epochs."""
+        stretch, steps = self.planner.plan.stretch(self.number), self.steps
+        first = stretch.start * steps
+        set_rates(
+            self.step.optimizer, step - first, len(stretch) * steps, steps, self.config.warmup, first=stretch.start
+        )
+
+    def share_of_peak(self, epoch: int) -> float:
+        """The learning rate at the first step of an epoch as a share of its peak."""
+        stretch = self.planner.plan.stretch(self.number)
+        first, total = (epoch - stretch.start) * self.steps, len(stretch) * self.steps
+        return schedule(first, total, self.config.warmup)
+
+    def evaluate(self, evaluator: Evaluator) -> Evaluation | None:
+        """The figures on the validation images, None without any."""
+        return None if self.inputs.val is None else evaluator.evaluate(self.step.tail, self.inputs.val)
 
     def training_loss(self, evaluator: Evaluator) -> float:
         """The mean loss on the training images, not augmented."""
