@@ -13,9 +13,9 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY
-from zoo_core.runs.directory import NO_RUN, design_of
 from zoo_core.settings import FinetuneConfig, read_settings
 from zoo_core.settings.fields import Setting, settings_of
+from zoo_core.settings.words import NO_RUN
 
 F = TypeVar("F", bound=Callable[..., Any])
 SETTINGS = settings_of(FinetuneConfig)
@@ -187,6 +187,8 @@ def asked_settings(
     Raises UsageError where no backbone is among them, nor among the names of `others`."""
     asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, settings)}
     if asked.get("from_run", NO_RUN) != NO_RUN:
+        from zoo_core.runs.directory import design_of
+
         asked = {**design_of(asked["from_run"]), **asked}
     if "backbone" not in {*asked, *others}:
         raise click.UsageError("Missing option '--backbone'. `zoo list` shows all backbones.", ctx)

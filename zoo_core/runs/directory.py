@@ -34,9 +34,6 @@ ANSWERS = "answers.csv"
 CURVES = "curves.png"
 CARD = "README.md"
 
-NO_RUN = "none"
-"""The setting `from_run` of a training that starts from no run."""
-
 T = TypeVar("T")
 
 

@@ -22,15 +22,8 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
             forgotten = _forgotten(line.get("forgotten"))
             counts = {name: as_count(line[name]) for name in ("best_epoch", "last_epoch")}
             numbers = {name: None if line.get(name) is None else as_number(line[name]) for name in ("lr", "seconds")}
-            return {
-                "part": None,
-                "metric": None,
-                "score": None,
-                "calibration": None,
-                "forgotten": forgotten,
-                **counts,
-                **numbers,
-            }
+            nothing = dict.fromkeys(("part", "metric", "score", "calibration"))
+            return {**nothing, "forgotten": forgotten, **counts, **numbers}
         task = task_named(facts.task)
         figures = task.parse_figures(line, len(facts.classes))
         if facts.config.metric == "auto" or "metric" not in line:

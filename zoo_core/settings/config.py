@@ -47,7 +47,7 @@ class FinetuneConfig(PlainData):
         help="Initial weights: a tag from `zoo info`, none (from scratch), a .safetensors file or a run directory.",
     )
     from_run: str = setting(
-        "none",
+        words.NO_RUN,
         group=MOST_USED,
         help="Finished run to start from: its backbone, its head with the rows of the classes that are known, its weights.",
         option="from",

@@ -20,10 +20,11 @@ from zoo_core.data.sources import Part, PartName
 from zoo_core.errors import DataError, UsageError, ZooError, printable, shown
 from zoo_core.model.solvers import Solvable
 from zoo_core.paths import user_path
-from zoo_core.runs.directory import MODEL, NO_RUN, read_run
+from zoo_core.runs.directory import MODEL, read_run
 from zoo_core.runs.schema import RunFacts
 from zoo_core.runs.started import listed, rows_in_words
 from zoo_core.settings import IN_MEMORY, FinetuneConfig
+from zoo_core.settings.words import NO_RUN
 from zoo_core.specs import HEAD, HeadSpec
 from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
@@ -134,8 +135,8 @@ def open_known(config: FinetuneConfig, head: Choice[HeadSpec]) -> tuple[Finetune
         raise UsageError(f"--from {shown(config.from_run)} starts from the weights of that run: leave out --weights.")
     if run.facts.head.name != str(head):
         raise UsageError(
-            f"{printable(str(directory))} has the head '{shown(run.facts.head.name)}', and --head is '{shown(str(head))}'. Leave "
-            "out --head, or start from the backbone alone with --weights."
+            f"{printable(str(directory))} has the head '{shown(run.facts.head.name)}', and --head is '{shown(str(head))}'. "
+            "Leave out --head, or start from the backbone alone with --weights."
         )
     return replace(config, weights=config.from_run), KnownRun(directory, run.facts)
 
