@@ -14,10 +14,12 @@ from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, ZooError, printable
 from zoo_core.library import load
+from zoo_core.paths import user_path
 from zoo_core.runs.images import Digests, digests_of, read_images, short
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
+from zoo_core.streaming.practice import practice_set
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import check_measures, counting_metric, measured
 from zoo_core.tasks.fitted import calibration_figures
@@ -220,7 +222,7 @@ def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> D
 
 
 def _is_fetched(data: str) -> bool:
-    return data.startswith("hf:") or "://" in data
+    return data.startswith("hf:") or "://" in data or (practice_set(data) is not None and not user_path(data).exists())
 
 
 def _is_a_strangers(run: str | Path) -> bool:

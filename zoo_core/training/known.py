@@ -26,6 +26,7 @@ from zoo_core.runs.started import listed, rows_in_words
 from zoo_core.settings import IN_MEMORY, FinetuneConfig
 from zoo_core.settings.words import NO_RUN
 from zoo_core.specs import HEAD, HeadSpec
+from zoo_core.streaming.practice import practice_set
 from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
 from zoo_core.training.opening import open_configured
@@ -146,7 +147,7 @@ def _held_out(facts: RunFacts, catalog: Catalog) -> Part:
     config = facts.config
     if config.data_text.startswith(IN_MEMORY):
         raise DataError("the images of the earlier run were handed over by a program")
-    if config.data_text.startswith("hf:") or "://" in config.data_text:
+    if config.data_text.startswith("hf:") or "://" in config.data_text or practice_set(config.data_text):
         raise DataError("the images of the earlier run would be fetched")
     source = scan_images(open_configured(replace(config, task=facts.task), catalog), bad_images=config.bad_images)
     parts = arranged(source, config, facts.data.earlier_split).parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from zoo_core.paths import user_path
 from zoo_core.settings import IN_MEMORY, FinetuneConfig, TaskChoice
 from zoo_core.specs import DatasetSpec, resolve
 from zoo_core.streaming.open import open_streaming_dataset
+from zoo_core.streaming.practice import BY_NAME, practice_set
 
 
 def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
@@ -29,7 +31,7 @@ def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | Non
 
 
 def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
-    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, a
+    """A bundled or plugged-in data set by its name, one of the Hub, by a short name too, tar shards, a CSV file, a
     folder, or data in memory.
 
     `watch` is told how many shards are looked at. Raises UsageError for another task.
@@ -45,6 +47,11 @@ def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: 
     path = user_path(data)
     if path.suffix.lower() == ".csv":
         return read_table(path, task)
+    practice = None if path.exists() else practice_set(data)
+    if practice is not None:
+        source = open_streaming_dataset(practice[1], task, watch)
+        assert source is not None
+        return replace(source, notes=(practice[0].note, *source.notes))
     source = open_streaming_dataset(data, task, watch) or _named_or_folder(data, catalog)
     if task not in ("auto", source.task):
         raise UsageError(f"{data} is for {source.task}. A CSV file can hold the targets for {task}: docs/data.md.")
@@ -65,6 +72,6 @@ def _named_or_folder(data: str, catalog: Catalog) -> Source:
     if not Path(data).exists() and "/" not in data and "\\" not in data:
         raise UsageError(
             f"There is no folder and no data set '{data}'. Give a folder with one folder of images for each class, "
-            f"a CSV file that names images, or one of: {', '.join(sorted(known))}."
+            f"a CSV file that names images, or one of: {', '.join([*sorted(known), *BY_NAME])}."
         )
     return read_folders(user_path(data))
