@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
-
-from zoo_core.errors import ZooError, brief
 
 
 @dataclass(frozen=True)
@@ -35,14 +32,6 @@ class EpochReport:
         """The validation score of an epoch that was measured."""
         assert self.val_score is not None
         return self.val_score
-
-    @classmethod
-    def from_dict(cls, line: Mapping[str, Any]) -> EpochReport:
-        """Read `to_dict`'s data, which the trainer's state checks. Raises ZooError for a missing field."""
-        try:
-            return cls(**{one.name: line[one.name] for one in fields(cls)})
-        except KeyError as error:
-            raise ZooError(f"an epoch in the run's metrics has no {brief(error.args[0])}.") from error
 
     def to_dict(self) -> dict[str, Any]:
         return {"event": "epoch", **asdict(self)}

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import torch
 
-from zoo_core.errors import UsageError
+from zoo_core.errors import UsageError, ZooError, reason_of
 from zoo_core.freezing.plan import Plan
 from zoo_core.runs.directory import MODEL, RunWriter, read_metrics
-from zoo_core.runs.epochs import EpochReport
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings.config import MAX_EPOCHS
 from zoo_core.tensors import read_tensors
@@ -63,10 +62,14 @@ def begin_extension(job: Job, facts: RunFacts, writer: RunWriter, trainer: Train
             f"from its weights: zoo finetune --from {quoted(writer.directory)} --data {quoted(facts.config.data_text)}"
         )
     lines = read_metrics(writer.directory)
-    state.history = [EpochReport.from_dict(line) for line in lines if line.get("event") == "epoch"]
     state.lr = next((line["lr"] for line in lines if line.get("event") == "result"), state.lr)
     _load(job, writer.directory)
-    state.begin_at(job.plan.epochs - added)
+    try:
+        state.begin_at(job.plan.epochs - added, [line for line in lines if line.get("event") == "epoch"])
+    except (KeyError, ValueError) as error:
+        raise ZooError(
+            f"the metrics of {writer.directory} are not those of its training: {reason_of(error)}."
+        ) from error
     checkpoint = state.state_dict()
     if trainer.planner.world.is_main:
         remove_checkpoints(writer.directory)  # a killed run may have left one of the same step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
@@ -155,8 +155,15 @@ class TrainerState:
             self.best_state = trained_state(self.model, self.plan)
         self.move_to(report.epoch)
 
-    def begin_at(self, epoch: int) -> None:
-        """Stand after so many epochs of a finished run, whose best weights the model holds."""
+    def begin_at(self, epoch: int, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Stand after so many epochs of a finished run, whose metrics are given and whose best weights the model holds.
+
+        Raises KeyError or ValueError for metrics that are not those of such a run.
+        """
+        self.history = [
+            EpochReport(**read_fields(REPORT, {name: line[name] for name in REPORT}, "epoch")) for line in lines
+        ]
+        self._check(epoch, 0, self.history)
         self.best_state = trained_state(self.model, self.plan)
         if self.ema is not None:
             self.ema.restart()
@@ -239,8 +246,9 @@ class TrainerState:
         for report in history:
             if any((value is None) is self.is_measured for value in (report.val_loss, report.val_score)):
                 raise ValueError(f"epoch {report.epoch} is {'not ' if self.is_measured else ''}measured")
-            if report.metric != self.metric.name or (self.is_measured and report.score > self.metric.at_most):
-                raise ValueError(f"{report.metric!r:.80} of {report.val_score} is no score of epoch {report.epoch}")
+            score = report.score if self.is_measured else 0.0
+            if report.metric != self.metric.name or score > self.metric.at_most:
+                raise ValueError(f"{report.metric!r:.80} of {score:g} is no score of epoch {report.epoch}")
 
     def _check_surroundings(self, processes: int, cached: str) -> None:
         """Raise TrainingError if the run was trained by another number of ranks, or on other cached
