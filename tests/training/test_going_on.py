@@ -294,11 +294,11 @@ def test_a_test_part_measures_a_run_on_all_other_images_and_the_last_epoch_count
     assert (result.part, result.trained.best, result.calibration) == ("test", 3, None)
     assert result.evaluation is not None
     assert zoo_core.evaluate_run(result.directory, catalog=catalog).evaluation.score == result.evaluation.score
+    lonely = make_photos(tmp_path / "few", count=2, size=32)
+    (lonely / "red" / "1.png").unlink()
+    in_folds = [replace(config, data=str(lonely), fold=f"{number}/3") for number in (1, 2, 3)]
     with pytest.raises(DataError, match="has no image to train on: all of them are held out"):
-        lonely = make_photos(tmp_path / "few", count=2, size=32)
-        (lonely / "red" / "1.png").unlink()
-        for number in (1, 2, 3):
-            trained(config, catalog, tmp_path / f"few-{number}", data=str(lonely), fold=f"{number}/3")
+        [trained(one, catalog, tmp_path / f"few-{number}") for number, one in enumerate(in_folds)]
 
 
 @pytest.mark.parametrize("strategy", ["head-only", "lp-ft"])
