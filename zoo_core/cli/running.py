@@ -239,7 +239,7 @@ def _show_result(screen: Console, result: Result) -> None:
 
     run = shown(_argument(result.directory))
     task = task_named(result.task)
-    if result.evaluation is None or result.baseline is None:
+    if result.measured is None or result.baseline is None:
         screen.print(f"\n[bold]Trained on all images: nothing is known of its {task.metric.title}[/bold].")
         screen.print(result.ending, markup=False)
     else:

@@ -70,7 +70,7 @@ def arranged(source: Source, config: FinetuneConfig, earlier: EarlierSplit | Non
         source = _with_fold(source, config.fold, config.seed)
     if earlier is None:
         check_groups(source, config.group_by)
-    source = source.with_validation(share=config.val_share, seed=config.seed, kind=earlier and earlier.kind)
+    source = source.with_validation(share=config.val_share, seed=config.seed, kind=earlier.kind if earlier else None)
     return _with_share(source, config.train_share, config.seed)
 
 

@@ -152,4 +152,5 @@ class Groups:
                 own = set(self.counts[group][0].tolist())
                 always[group] = not own <= covered
                 covered |= own
-        return always | (middle_G < share)
+        chosen: npt.NDArray[np.bool_] = always | (middle_G < share)
+        return chosen

@@ -6,10 +6,10 @@ A CSV file names them in a column `group`, and `--group-by` reads them in the pa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -155,7 +155,7 @@ def check_groups(source: Source, group_by: str) -> None:
     )
 
 
-def groups_in_words(counts: dict[str, int], images: dict[str, int], group_by: str) -> str | None:
+def groups_in_words(counts: Mapping[str, int], images: Mapping[Any, int], group_by: str) -> str | None:
     """The groups and how they were dealt, in a sentence; None without groups."""
     if not counts:
         return None

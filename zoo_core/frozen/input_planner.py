@@ -64,21 +64,24 @@ class InputPlanner:
     def enter(self, number: int, watch: Callable[[int, int], None]) -> PhaseInputs:
         """The inputs of a phase, after the missing features are cached; `watch` hears of (images
         done, images)."""
-        images = ImageInputs(self.train, self.device), self.val and ImageInputs(self.val, self.device)
+        train_images = ImageInputs(self.train, self.device)
+        val_images = None if self.val is None else ImageInputs(self.val, self.device)
         depth = self.plan.frozen_depth(self.plan.phases[number])
         split = self.caching.splits[number]
         if depth == 0:
-            return PhaseInputs(SplitPoint(0), *images)
+            return PhaseInputs(SplitPoint(0), train_images, val_images)
         if split is None:
             end = SplitPoint(depth)
             prefix = FrozenPrefix(self.model, [end])
-            return PhaseInputs(end, *(inputs and ComputedFeatures(inputs, prefix, end) for inputs in images))
+            val_features = None if val_images is None else ComputedFeatures(val_images, prefix, end)
+            return PhaseInputs(end, ComputedFeatures(train_images, prefix, end), val_features)
         of_val = self._build(number, watch)
         train = self.features.cached(split, self.train, self.caching.views)
         is_exact = of_val is self.exact
         of_test = [self.exact.cached(split, part, VIEWS_OF_VAL) for part in self._tests if is_exact]
         test = of_test[0] if of_test else None
-        return PhaseInputs(split, train, self.val and of_val.cached(split, self.val, VIEWS_OF_VAL), test)
+        val = None if self.val is None else of_val.cached(split, self.val, VIEWS_OF_VAL)
+        return PhaseInputs(split, train, val, test)
 
     def close(self) -> None:
         """Close the files of the cache."""

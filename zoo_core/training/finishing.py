@@ -37,7 +37,7 @@ def draw(directory: Path, result: Result, metric: Metric, names: Sequence[str], 
         from zoo_core.runs.plots import plot_curves  # matplotlib waits until there is something to draw
 
         plot_curves(directory / CURVES, history.epochs, history.best, metric)
-    if result.evaluation is None:
+    if result.measured is None:
         return
     with optional_picture(directory / task.picture, message):
         task.draw(directory / task.picture, result.evaluation, names)
@@ -54,7 +54,7 @@ def result_line(result: Result) -> dict[str, object]:
         "loss_rises_since": loss_rises_since(result.trained.epochs),
         "lr": result.trained.lr,
         "seconds": sum(report.seconds for report in result.trained.epochs),
-        **({} if result.evaluation is None else result_figures(result.evaluation)),
+        **({} if result.measured is None else result_figures(result.measured)),
         "calibration": result.calibration,
         "forgotten": result.forgotten and result.forgotten.to_dict(),
     }

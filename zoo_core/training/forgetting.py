@@ -52,17 +52,18 @@ def measure_forgotten(job: Job, trainer: Trainer) -> Forgotten | None:
 
     The ranks call it together. Raises Interrupted.
     """
-    if job.known is None:
+    known = job.known
+    if known is None:
         return None
-    metric, held_out = task_named(job.source.task).metric.name, job.known.held_out
-    if held_out is None:
-        return Forgotten(metric, reason=job.known.reason)
-    part, trained_on, gone = _images(job, job.known, held_out)
+    metric = task_named(job.source.task).metric.name
+    if known.held_out is None:
+        return Forgotten(metric, reason=known.reason)
+    part, trained_on, gone = _images(job, known, known.held_out)
     if not len(part):
         reason = (
             "each image that the earlier run held out was trained on here, or is of a class that is no longer there"
         )
-        return Forgotten(metric, reason=reason)
+        return Forgotten(metric, trained_on=trained_on, gone=gone, reason=reason)
 
     def score(model: Model, preprocessing: Preprocessing, names: tuple[str, ...]) -> float:
         batches = Batches(part, preprocessing, job.settings.batch_size, job.settings.workers)
@@ -73,13 +74,11 @@ def measure_forgotten(job: Job, trainer: Trainer) -> Forgotten | None:
             outputs_NK, targets = evaluator.outputs(model, ImageInputs(batches, job.device))
         except EvaluationStopped:
             trainer.stop()
-        return _score(job.known, job.source.task, names, outputs_NK, targets)
+        return _score(known, job.source.task, names, outputs_NK, targets)
 
-    facts = job.known.facts
-    before = score(_earlier(job, job.known), facts.preprocessing, facts.classes)
-    return Forgotten(
-        metric, len(part), before, score(job.model, job.preprocessing, job.source.classes), trained_on, gone
-    )
+    before = score(_earlier(job, known), known.facts.preprocessing, known.facts.classes)
+    after = score(job.model, job.preprocessing, job.source.classes)
+    return Forgotten(metric, len(part), before, after, trained_on, gone)
 
 
 def _images(job: Job, known: KnownRun, held_out: Part) -> tuple[Part, int, int]:

@@ -120,7 +120,7 @@ class Job:
                 findings=self.findings,
                 groups=group_counts(self.source),
             ),
-            head_rows=self.known and self.known.rows,
+            head_rows=None if self.known is None else self.known.rows,
             balance=self.balance,
             plan=self.plan.to_dict(),
             task=self.source.task,

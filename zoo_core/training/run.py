@@ -18,7 +18,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
 from zoo_core.devices.find import find_device
 from zoo_core.devices.world import World, join_world
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import RunWriter, read_facts
@@ -68,8 +68,8 @@ class Result:
 
     directory: Path
     trained: History
-    evaluation: Evaluation | None
-    """None where no image was held out."""
+    measured: Evaluation | None
+    """The evaluation, None where no image was held out."""
     calibration: Mapping[str, Any] | None
     """The fit to the validation images and its effect, None where these are too few."""
     baseline: Baseline | None
@@ -87,6 +87,13 @@ class Result:
     """Of a training that started from a run: its score on the images of that one, before and after."""
     stopped_by: int | None = None
     """The signal that came when only the results were still to be written."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The evaluation. Raises DataError where no image was held out."""
+        if self.measured is None:
+            raise DataError("the run was trained on all images (val_share 0), and none was held out to evaluate it.")
+        return self.measured
 
 
 def finetune(
@@ -228,7 +235,7 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
     result = Result(
         directory=writer.directory,
         trained=history,
-        evaluation=evaluation,
+        measured=evaluation,
         calibration=calibration,
         baseline=part and trainer.objective.baseline(parts["train"].targets, parts[part].targets, outputs),
         part=part,

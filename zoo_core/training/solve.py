@@ -32,7 +32,7 @@ def fit_head(
     if not torch.isfinite(reduced_NF).all():  # a solver would search on for long among them
         raise TrainingError("the features of the training images are not finite numbers. Are the weights sound?")
     if groups is not None and "groups_N" in signature(head.fit).parameters:
-        head.fit(reduced_NF, targets, seed, groups_N=joined(groups))
+        head.fit(reduced_NF, targets, seed, groups_N=joined(groups))  # type: ignore[call-arg]
     else:
         head.fit(reduced_NF, targets, seed)
 
