@@ -133,10 +133,11 @@ def resume(
 ) -> Result:
     """Go on with a run that was interrupted, from its newest checkpoint.
 
-    `data` are the images of a run whose images a program handed over; they must be those that it began with. A finished
-    run is trained for `more_epochs`: from the weights of its best epoch, as in its last phase, with a learning rate that
-    warms up and falls to zero once more. Raises UsageError for a finished run without `more_epochs`, and ZooError that
-    lists all that has changed since the run began.
+    `data` are the images of a run whose images a program handed over; they must be those that it
+    began with. A finished run is trained for `more_epochs`: from the weights of its best epoch, as
+    in its last phase, with a learning rate that warms up and falls to zero once more. Raises
+    UsageError for a finished run without `more_epochs`, and ZooError that lists all that has
+    changed since the run began.
     """
     with ONE_AT_A_TIME:
         own, followed = catalog or open_catalog(), callback or NullCallback()

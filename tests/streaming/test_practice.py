@@ -48,7 +48,7 @@ def test_the_list_has_them_with_the_command(zoo: Zoo, catalog: Catalog) -> None:
     text = " ".join(answer.stdout.split())
     assert "hf:ylecun/mnist" in text
     assert "MIT (not checked)" in text
-    assert "zoo finetune --backbone resnet18 --data NAME" in text
+    assert "zoo finetune --backbone BACKBONE --data NAME" in text
     rows = {row["name"]: row for row in json.loads(zoo("list", "datasets", "--json").stdout)["datasets"]}
     assert rows["mnist"]["images"] == 70_000
     assert rows["resisc45"]["images"] is None

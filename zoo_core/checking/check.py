@@ -97,9 +97,9 @@ def check_data(
     `data` are all that `zoo_core.features` takes, images without labels too. `backbone` is a
     backbone or a run, whose cached features trainings share; "auto" is the best installed one whose
     weights are on this machine, and "none" leaves out the checks that need one. A `fit` of "pad" or
-    "squash" shows networks whole images, so that none is cut off. `group_by` is that of a fine-tune:
-    a group in two parts is found, and a photo in two groups. Raises UsageError
-    and WeightsError as `zoo_core.features` does, and DataError where no image can be read.
+    "squash" shows networks whole images, so that none is cut off. `group_by` is that of a
+    fine-tune: a group in two parts is found, and a photo in two groups. Raises UsageError and
+    WeightsError as `zoo_core.features` does, and DataError where no image can be read.
     """
     catalog, progress = catalog or open_catalog(), progress or Progress()
     name = (best_on_this_machine(catalog) or NO_BACKBONE) if backbone == AUTO else backbone
@@ -159,7 +159,8 @@ def _features(embedder: Embedder | None, source: Source, progress: Progress) -> 
 
 
 def _pair_suspects(images: ImageList, pairs: Sequence[Pair]) -> Found:
-    """A suspect for each pair, of one kind: in two parts, else under two classes, else in two groups, else in one.
+    """A suspect for each pair, of one kind: in two parts, else under two classes, else in two
+    groups, else in one.
 
     Of a pair in two parts the image to leave out is the one that is trained on, so that the images
     that measure stay. Of a pair with two answers nobody but a person knows the right one.

@@ -68,7 +68,7 @@ def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json:
         below.append(f"* not for commercial use, by the licence of the weights{some}")
     if kind == "datasets":
         below.append(
-            "zoo finetune --backbone resnet18 --data NAME trains on one; those of the Hub (hf:) are fetched first."
+            "`zoo finetune --backbone BACKBONE --data NAME` trains on one; those of the Hub (hf:) are fetched first."
         )
     if any(not row.get("installed", True) for row in rows):
         below.append("`zoo plugin install NAME` installs a plugin.")

@@ -183,8 +183,8 @@ config_option = click.option(
 def asked_settings(
     ctx: click.Context, config: Path | None, settings: dict[str, Any], others: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The settings of a config file and of the command line; with `--from` a run's backbone and head.
-    Raises UsageError where no backbone is among them, nor among the names of `others`."""
+    """The settings of a config file and of the command line; with `--from` a run's backbone and
+    head. Raises UsageError where no backbone is among them, nor among the names of `others`."""
     asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, settings)}
     if asked.get("from_run", NO_RUN) != NO_RUN:
         from zoo_core.runs.directory import design_of

@@ -67,8 +67,8 @@ def start_together(devices: int | None) -> None:
 def resume_run(
     ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool, more_epochs: int | None = None
 ) -> None:
-    """Resume a run, or train a finished one for more epochs. Raises UsageError for a setting that differs from the
-    run's."""
+    """Resume a run, or train a finished one for more epochs. Raises UsageError for a setting that
+    differs from the run's."""
     catalog = catalog_of(ctx)
     announce("loading the engine, the weights and the list of images")
     from zoo_core.runs.directory import read_facts

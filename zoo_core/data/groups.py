@@ -62,7 +62,8 @@ def _parent(path: str) -> str:
 
 
 def _by_expression(text: str) -> Callable[[str], str | None]:
-    """A function from a path to its group: the first group of the expression, or the whole match."""
+    """A function from a path to its group: the first group of the expression, or the whole
+    match."""
     try:
         expression = re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:

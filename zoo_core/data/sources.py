@@ -200,13 +200,14 @@ class Source:
     task: TaskName = "classification"
 
     def with_validation(self, *, share: float, seed: int, kind: str | None = None) -> Source:
-        """The source with a validation part: its own, or else a held-out share, decided by the seed.
+        """The source with a validation part: its own, or else a held-out share, decided by the
+        seed.
 
-        For classification a share of each class is held out, otherwise a share of all images, of which
-        no image is the last with one of its labels; of images in groups whole groups. A share of 0 holds
-        none out, and there is no validation part. `kind` is that of an earlier split to repeat: a split
-        of the kind "random" may hold out all images of a label.
-        Raises DataError when there are too few.
+        For classification a share of each class is held out, otherwise a share of all images, of
+        which no image is the last with one of its labels; of images in groups whole groups. A share
+        of 0 holds none out, and there is no validation part. `kind` is that of an earlier split to
+        repeat: a split of the kind "random" may hold out all images of a label. Raises DataError
+        when there are too few.
         """
         if "train" not in self.parts:
             others = " and ".join(name for name in ("val", "test") if name in self.parts)

@@ -55,8 +55,8 @@ class Phase:
     epochs: int
     rules: tuple[Rule, ...]
     restarts: bool = False
-    """Whether the learning rate starts anew here: it warms up and falls to zero in this phase and those after it, as far
-    as these do not start it anew."""
+    """Whether the learning rate starts anew here: it warms up and falls to zero in this phase and
+    those after it, as far as these do not start it anew."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ class Plan:
         return range(before, before + within)
 
     def extended(self, epochs: int) -> Plan:
-        """The plan that goes on for so many epochs as its last phase, with a learning rate that starts anew."""
+        """The plan that goes on for so many epochs as its last phase, with a learning rate that
+        starts anew."""
         return replace(self, phases=(*self.phases, replace(self.phases[-1], epochs=epochs, restarts=True)))
 
     def rules(self, phase: Phase) -> dict[str, Rule]:

@@ -12,7 +12,8 @@ LAST_COUNTS = "No image was held out to choose an epoch by: the last one counts.
 
 
 def loss_rises_since(epochs: Sequence[EpochReport]) -> int | None:
-    """The epoch with the lowest validation loss, None where that of the last epoch is no higher, or none was measured."""
+    """The epoch with the lowest validation loss, None where that of the last epoch is no higher, or
+    none was measured."""
     if epochs[-1].val_loss is None:
         return None
     lowest = min(epochs, key=lambda report: report.loss)

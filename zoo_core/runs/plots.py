@@ -14,7 +14,8 @@ from zoo_core.tasks.metrics import Metric
 
 
 def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: Metric) -> None:
-    """Draw losses and score by epoch to a PNG file, as far as they were measured; a line marks the best epoch."""
+    """Draw losses and score by epoch to a PNG file, as far as they were measured; a line marks the
+    best epoch."""
     numbers = [report.epoch for report in epochs]
     figure = Figure(figsize=(9, 3.6))  # fixed margins: a layout that fits the labels costs 0.1 s
     is_measured = epochs[-1].val_loss is not None

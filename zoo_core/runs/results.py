@@ -11,6 +11,7 @@ from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 
+HELD_OUT = {"val", "test"}
 CALIBRATION_LISTS = {"thresholds", "half_widths", "covered"}
 
 
@@ -18,7 +19,7 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
     """Check the result line of a run's metrics. Raises ZooError that names the file and the
     misfit."""
     try:
-        if line["part"] is None:  # no image was held out
+        if line["part"] is None and not HELD_OUT & set(facts.data.images):
             forgotten = _forgotten(line.get("forgotten"))
             counts = {name: as_count(line[name]) for name in ("best_epoch", "last_epoch")}
             numbers = {name: None if line.get(name) is None else as_number(line[name]) for name in ("lr", "seconds")}
@@ -77,7 +78,8 @@ def _calibration(value: object, task: TaskName) -> dict[str, Any] | None:
 
 
 def _forgotten(value: object) -> dict[str, Any] | None:
-    """The scores of the run that a training started from, before and after; other runs have none."""
+    """The scores of the run that a training started from, before and after; other runs have
+    none."""
     if value is None:
         return None
     data = as_mapping(value)

@@ -81,8 +81,8 @@ class RunFacts:
     views: int | None = None
     """The number of cached views of each training image, 0 without a cache."""
     head_rows: dict[str, tuple[str, ...]] | None = None
-    """Of a training that started from a run: the classes whose rows of the head were `kept`, those that are `new`, and
-    those of the run that are `gone`."""
+    """Of a training that started from a run: the classes whose rows of the head were `kept`, those
+    that are `new`, and those of the run that are `gone`."""
     balance: str | None = None
     """How uneven classes were balanced, in words."""
     split_points: tuple[str, ...] | None = None

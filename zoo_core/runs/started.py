@@ -20,7 +20,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def rows_in_words(rows: Mapping[str, Sequence[str]], task: TaskName, run: str) -> str:
-    """The classes whose rows a head kept, those that are new, and those that are no longer there."""
+    """The classes whose rows a head kept, those that are new, and those that are no longer
+    there."""
     outputs = task_named(task).outputs
     told = [f"From {run} the head keeps the rows of {listed(rows['kept'])}"]
     told += [f"new: {listed(rows['new'])}"] if rows["new"] else []

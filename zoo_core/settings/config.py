@@ -46,12 +46,6 @@ class FinetuneConfig(PlainData):
         group=MOST_USED,
         help="Initial weights: a tag from `zoo info`, none (from scratch), a .safetensors file or a run directory.",
     )
-    from_run: str = setting(
-        words.NO_RUN,
-        group=MOST_USED,
-        help="Finished run to start from: its backbone, its head with the rows of the classes that are known, its weights.",
-        option="from",
-    )
     epochs: int | None = setting(
         None,
         group=MOST_USED,
@@ -115,6 +109,12 @@ class FinetuneConfig(PlainData):
     )
     bad_images: words.BadImages = setting("fail", group=DATA, help="Unreadable images: fail stops, skip omits them.")
     fix_list: str = setting("none", group=DATA, help="Decisions on images: the CSV file of `zoo check`, filled in.")
+    from_run: str = setting(
+        words.NO_RUN,
+        group=DATA,
+        help="Finished run to start from: its backbone, its head with the rows of the classes that are known, its weights.",
+        option="from",
+    )
     train_share: float = setting(
         1.0,
         group=DATA,

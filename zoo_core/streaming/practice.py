@@ -15,8 +15,9 @@ UNCHECKED = "sizes and licence as its page states them, not checked"
 
 @dataclass(frozen=True)
 class PracticeSet:
-    """A data set of the Hub. `images` counts those of the splits that its page counts, `licence` is None where the page
-    states none, and `options` name its columns where their names are not the usual ones."""
+    """A data set of the Hub. `images` counts those of the splits that its page counts, `licence` is
+    None where the page states none, and `options` name its columns where their names are not the
+    usual ones."""
 
     name: str
     address: str
@@ -114,7 +115,8 @@ BY_NAME = {one.name: one for one in PRACTICE}
 
 
 def practice_set(data: str) -> tuple[PracticeSet, str] | None:
-    """The set that a text such as "cifar100" or "mnist:streaming=yes" names, with its whole source; None for any other."""
+    """The set that a text such as "cifar100" or "mnist:streaming=yes" names, with its whole source;
+    None for any other."""
     name, options = split_name(data)
     known = BY_NAME.get(name)
     return None if known is None else (known, known.source_with(options))

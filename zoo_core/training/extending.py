@@ -1,4 +1,5 @@
-"""A finished run that is trained further: the checkpoint from which it goes on as an interrupted run does.
+"""A finished run that is trained further: the checkpoint from which it goes on as an interrupted
+run does.
 
 A finished run keeps the weights of its best epoch, and no state of its optimizer, which takes twice
 their space. So the added epochs start from those weights with a new optimizer, and their learning
@@ -50,8 +51,8 @@ def begin_extension(job: Job, facts: RunFacts, writer: RunWriter, trainer: Train
     """Write the checkpoint from which a finished run is trained further, and unfinish the run.
 
     From the checkpoint on the run can be resumed; it loses its finished weights, which the
-    checkpoint holds, before its plan gets the new phase. The ranks call it together. Raises UsageError
-    where more epochs change nothing.
+    checkpoint holds, before its plan gets the new phase. The ranks call it together. Raises
+    UsageError where more epochs change nothing.
     """
     state, added = trainer.state, job.plan.phases[-1].epochs
     if only_solved(job.plan, job.plan.phases[-1], job.model.head):

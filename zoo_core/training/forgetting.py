@@ -31,8 +31,8 @@ from zoo_core.weights_specs import Preprocessing
 class Forgotten:
     """The score of the earlier run and of this one on the images that the earlier one held out.
 
-    Left out are images that this run was `trained_on`, and those of a class that is `gone`. Where nothing could be
-    measured, `reason` says why.
+    Left out are images that this run was `trained_on`, and those of a class that is `gone`. Where
+    nothing could be measured, `reason` says why.
     """
 
     metric: str
@@ -48,7 +48,8 @@ class Forgotten:
 
 
 def measure_forgotten(job: Job, trainer: Trainer) -> Forgotten | None:
-    """Answer the held-out images of the run that a training started from, by both; None without such a run.
+    """Answer the held-out images of the run that a training started from, by both; None without
+    such a run.
 
     The ranks call it together. Raises Interrupted.
     """
@@ -82,7 +83,8 @@ def measure_forgotten(job: Job, trainer: Trainer) -> Forgotten | None:
 
 
 def _images(job: Job, known: KnownRun, held_out: Part) -> tuple[Part, int, int]:
-    """The held-out images to measure, and the number of those that are left out: trained on, and of no class here."""
+    """The held-out images to measure, and the number of those that are left out: trained on, and of
+    no class here."""
     train = job.source.parts["train"]
     trained = {train.images.digest(index) for index in range(len(train))}
     new = [index for index in range(len(held_out)) if held_out.images.digest(index) not in trained]

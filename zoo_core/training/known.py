@@ -1,4 +1,5 @@
-"""A training that starts from a finished run: its weights, and the rows of its head for the classes that it knows.
+"""A training that starts from a finished run: its weights, and the rows of its head for the classes
+that it knows.
 
 Shapes: K outputs.
 """
@@ -49,7 +50,8 @@ class KnownRun:
 
     @cached_property
     def rows(self) -> dict[str, tuple[str, ...]]:
-        """The outputs whose rows are kept, the new ones, and those of the run that are gone: by their exact names."""
+        """The outputs whose rows are kept, the new ones, and those of the run that are gone: by
+        their exact names."""
         old, now = self.facts.classes, self.names
         return {
             "kept": tuple(name for name in now if name in old),
@@ -58,12 +60,13 @@ class KnownRun:
         }
 
     def of(self, names: tuple[str, ...], task: str) -> KnownRun:
-        """The run beside the outputs of the training's data. Raises UsageError where it knows none of them."""
+        """The run beside the outputs of the training's data. Raises UsageError where it knows none
+        of them."""
         own, where = self.facts.task, printable(str(self.directory))
         only_weights = f"--weights {quoted(self.directory)} starts from its backbone alone"
         if own != task:
             raise UsageError(f"{where} is a run for {own}, and the data are for {task}. {only_weights}.")
-        if own == "regression":
+        if not task_named(own).has_temperature:
             raise UsageError(f"{where} answers with numbers, whose units are those of its own images. {only_weights}.")
         known = replace(self, names=names)
         if not known.rows["kept"]:
@@ -143,7 +146,8 @@ def open_known(config: FinetuneConfig, head: Choice[HeadSpec]) -> tuple[Finetune
 
 
 def _held_out(facts: RunFacts, catalog: Catalog) -> Part:
-    """The images that a run held out. Raises ZooError where they are not there, or no longer the same."""
+    """The images that a run held out. Raises ZooError where they are not there, or no longer the
+    same."""
     config = facts.config
     if config.data_text.startswith(IN_MEMORY):
         raise DataError("the images of the earlier run were handed over by a program")

@@ -159,7 +159,8 @@ def _groups(kept: IntArray, config: ResolvedSettings) -> Iterator[IntArray]:
 
 
 def _held_out(count: int, seed: int, groups: Sequence[str] | None) -> tuple[IntArray, IntArray]:
-    """The places of the images that are held out, and of the others: whole groups, if there are two."""
+    """The places of the images that are held out, and of the others: whole groups, if there are
+    two."""
     order = np.random.default_rng(seed).permutation(count)
     if groups is not None and len(set(groups)) > 1:
         whole = Groups(joined(groups), [()] * count)

@@ -1,4 +1,5 @@
-"""The data sets that `--data` names, opened: bundled or plugged in, of the Hub, shards, tables, folders."""
+"""The data sets that `--data` names, opened: bundled or plugged in, of the Hub, shards, tables,
+folders."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | Non
 
 
 def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
-    """A bundled or plugged-in data set by its name, one of the Hub, by a short name too, tar shards, a CSV file, a
-    folder, or data in memory.
+    """A bundled or plugged-in data set by its name, one of the Hub, by a short name too, tar
+    shards, a CSV file, a folder, or data in memory.
 
     `watch` is told how many shards are looked at. Raises UsageError for another task.
     """

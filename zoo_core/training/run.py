@@ -75,7 +75,8 @@ class Result:
     baseline: Baseline | None
     """The score of the best constant answer on the same images."""
     part: str | None
-    """The part of the data that was evaluated: "test" if there is one, else "val"; None where neither is."""
+    """The part of the data that was evaluated: "test" if there is one, else "val"; None where
+    neither is."""
     num_computed: int
     """The number of images that the frozen prefix computed for the cache; 0 if it held all of them."""
     task: TaskName
@@ -84,7 +85,8 @@ class Result:
     ending: str
     """Why the training ended early, if it did, and the rule by which its best epoch was chosen."""
     forgotten: Forgotten | None = None
-    """Of a training that started from a run: its score on the images of that one, before and after."""
+    """Of a training that started from a run: its score on the images of that one, before and
+    after."""
     stopped_by: int | None = None
     """The signal that came when only the results were still to be written."""
 
@@ -151,8 +153,8 @@ def resume(
     are the images of a program; settings in `per_machine` are taken instead of the run's. A
     finished run is trained for `more_epochs`, if they are given.
 
-    Raises UsageError if the run is finished, or with `more_epochs` is not, and ZooError that names the differences if data,
-    classes, plugins or versions are not those of the run.
+    Raises UsageError if the run is finished, or with `more_epochs` is not, and ZooError that names
+    the differences if data, classes, plugins or versions are not those of the run.
     """
     facts = read_facts(directory)
     writer = RunWriter(directory)
@@ -188,7 +190,8 @@ def resume(
 def _training(
     job: Job, callback: Callback, writer: RunWriter, *, resumed: bool, begin: Callable[[Trainer], None] | None = None
 ) -> Iterator[Trainer]:
-    """The trainer of a run at its start or at its newest checkpoint, which saves, stops and fails as a run does.
+    """The trainer of a run at its start or at its newest checkpoint, which saves, stops and fails
+    as a run does.
 
     `begin` writes the checkpoint from which a finished run goes on.
     """

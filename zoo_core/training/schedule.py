@@ -88,7 +88,8 @@ def schedule(step: int, total: int, warmup: float, unfrozen_at: int = 0) -> floa
 def set_rates(
     optimizer: torch.optim.Optimizer, step: int, total: int, steps_per_epoch: int, warmup: float, first: int = 0
 ) -> None:
-    """Set every group's rate to its share of its peak at this step of a schedule that begins with the epoch `first`."""
+    """Set every group's rate to its share of its peak at this step of a schedule that begins with
+    the epoch `first`."""
     for group in optimizer.param_groups:
         unfrozen_at = max(0, group["unfrozen_at"] - first) * steps_per_epoch
         group["lr"] = group["max_lr"] * schedule(step, total, warmup, unfrozen_at)

@@ -157,7 +157,8 @@ class TrainerState:
         self.move_to(report.epoch)
 
     def begin_at(self, epoch: int, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Stand after so many epochs of a finished run, whose metrics are given and whose best weights the model holds.
+        """Stand after so many epochs of a finished run, whose metrics are given and whose best
+        weights the model holds.
 
         Raises KeyError or ValueError for metrics that are not those of such a run.
         """
