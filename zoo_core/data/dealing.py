@@ -103,7 +103,7 @@ class Groups:
     def held_out(self, share: float, seed: int) -> npt.NDArray[np.bool_]:
         """Whether each group (G) is held out: as `dealt`, with every class among the others, and
         among those held out too where it has two groups that can be parted."""
-        held_G = self.dealt((1 - share, share), seed) == 1
+        held_G: npt.NDArray[np.bool_] = self.dealt((1 - share, share), seed) == 1
         of_class: dict[int, list[int]] = {}
         for group in np.argsort(self.sizes(), kind="stable").tolist():  # the smallest move first
             for label in self.counts[group][0].tolist():

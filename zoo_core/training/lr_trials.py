@@ -58,9 +58,8 @@ def lr_by_trials(
     before, drawn = trained_state(model, plan), random_state()
     chosen = _sample(step, inputs)
     names = None if groups is None else [groups[index] for index in chosen]
-    held_out = _held_out(len(chosen), step.config.seed, names)
     features = _features(step, inputs, chosen, evaluator)
-    trial = _Trial(step, *features, held_out, gradients, evaluator.stop_request)
+    trial = _Trial(step, *features, gradients, evaluator.stop_request, names)
 
     def loss_of(rate: float) -> float:
         with world.raise_together():
@@ -107,20 +106,21 @@ def lowest(loss_of: Callable[[float], float]) -> dict[float, float]:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Trainings of the head on features in memory, of which those of `split[0]` are held out."""
+    """Trainings of the head on features in memory, a part of which is held out."""
 
     step: TrainStep
     features: Tensor
     targets: Tensor
-    split: tuple[IntArray, IntArray]
     gradients: Callable[[Batch], Tensor]
     stop_request: StopRequest
+    groups: Sequence[str] | None = None
+    """The group of each image, if there are any: they are held out as a whole."""
 
     def loss(self, rate: float) -> float:
         """The lowest mean loss on the held-out images in a training whose peak rate is `rate`;
         infinite where it diverges, or was stopped."""
         config, optimizer = self.step.config, self.step.optimizer
-        held_out, kept = self.split
+        held_out, kept = _held_out(len(self.features), config.seed, self.groups)
         total = min(MOST_STEPS, _steps(len(kept), config))
         lowest = math.inf
         for number, group in zip(range(total), _groups(kept, config), strict=False):
