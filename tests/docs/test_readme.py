@@ -25,6 +25,7 @@ OTHERS = (
     "benchmarks/README.md",
     "docs/advise.md",
     "docs/architecture.md",
+    "docs/augmentation.md",
     "docs/check.md",
     "docs/compare.md",
     "docs/data.md",

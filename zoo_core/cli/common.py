@@ -228,6 +228,7 @@ class _Name(click.ParamType[str]):
         return [click.shell_completion.CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
+AUGMENT = _Name("augmentation", "augmentations")
 BACKBONE = _Name("backbone", "backbones")
 HEAD = _Name("head", "heads")
 STRATEGY = _Name("strategy", "strategies")

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY
+from zoo_core.cli.common import AUGMENT, BACKBONE, HEAD, STRATEGY
 from zoo_core.settings import FinetuneConfig, read_settings
 from zoo_core.settings.fields import Setting, settings_of
 
@@ -21,6 +21,7 @@ COMPLETED: dict[str, tuple[click.ParamType[Any], str]] = {
     "backbone": (BACKBONE, "NAME"),
     "head": (HEAD, "NAME"),
     "strategy": (STRATEGY, "NAME"),
+    "augment": (AUGMENT, "NAME[+NAME...]"),
     "data": (click.Path(), "DATA"),
     "weights": (click.Path(), "WEIGHTS"),
     "fix_list": (click.Path(), "FILE"),
