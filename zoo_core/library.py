@@ -25,7 +25,7 @@ from zoo_core.options import split_name
 from zoo_core.paths import user_path
 from zoo_core.predict import Predictor, open_pretrained, open_run
 from zoo_core.runs.directory import CONFIG, is_run
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.specs import TASKS, BackboneSpec, TaskName
 from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback, NullCallback
@@ -128,20 +128,21 @@ def resume(
     *,
     data: Any = None,
     more_epochs: int | None = None,
+    augment: Augment | None = None,
     catalog: Catalog | None = None,
     callback: Callback | None = None,
 ) -> Result:
     """Go on with a run that was interrupted, from its newest checkpoint.
 
-    `data` are the images of a run whose images a program handed over; they must be those that it
-    began with. A finished run is trained for `more_epochs`: from the weights of its best epoch, as
-    in its last phase, with a learning rate that warms up and falls to zero once more. Raises
-    UsageError for a finished run without `more_epochs`, and ZooError that lists all that has
-    changed since the run began.
+    `data` are the images of a run whose images a program handed over, and `augment` is the function
+    that varied them; they must be those that it began with. A finished run is trained for
+    `more_epochs`: from the weights of its best epoch, as in its last phase, with a learning rate
+    that warms up and falls to zero once more. Raises UsageError for a finished run without
+    `more_epochs`, and ZooError that lists all that has changed since the run began.
     """
     with ONE_AT_A_TIME:
         own, followed = catalog or open_catalog(), callback or NullCallback()
-        return runs.resume(user_path(run), own, followed, data=data, more_epochs=more_epochs)
+        return runs.resume(user_path(run), own, followed, data=data, augment=augment, more_epochs=more_epochs)
 
 
 @names_plugins

@@ -30,7 +30,7 @@ DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,98}[A-Za-z0-9])?", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Provided:
-    """A backbone, head or strategy as it was chosen, and who provided it."""
+    """A backbone, head, strategy or augmentation as it was chosen, and who provided it."""
 
     name: str
     distribution: str
@@ -83,6 +83,8 @@ class RunFacts:
     head_rows: dict[str, tuple[str, ...]] | None = None
     """Of a training that started from a run: the classes whose rows of the head were `kept`, those
     that are `new`, and those of the run that are `gone`."""
+    augmentations: tuple[Provided, ...] = ()
+    """The operations that follow crop and flip in the augmentation, in their order."""
     balance: str | None = None
     """How uneven classes were balanced, in words."""
     split_points: tuple[str, ...] | None = None
@@ -123,7 +125,7 @@ def differences(before: RunFacts, now: RunFacts) -> list[str]:
         if name == "config.lr" and one is None:  # found in the run: its checkpoint says where its features were cached
             continue
         if name not in FREE and name.partition(".")[0] not in FREE and one != other:
-            lines.append(f"{name} was {one!r:.60} and is {other!r:.60}")
+            lines.append(f"{name} was {one!r:.100} and is {other!r:.100}")
     return lines
 
 
@@ -140,6 +142,7 @@ def _at_this_version(facts: RunFacts, version: str) -> RunFacts:
         backbone=updated(facts.backbone),
         head=updated(facts.head),
         strategy=updated(facts.strategy),
+        augmentations=tuple(map(updated, facts.augmentations)),
     )
 
 
@@ -180,6 +183,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             views=None if data.get("views") is None else as_count(data["views"]),
             split_points=_split_points(data.get("split_points")),
             head_rows=_head_rows(data.get("head_rows")),
+            augmentations=tuple(map(_provided, as_list(data.get("augmentations", [])))),
             balance=None if data.get("balance") is None else as_text(data["balance"]),
         )
     except KeyError as error:

@@ -10,6 +10,7 @@ from torch import nn
 
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.arrange import arranged
+from zoo_core.data.augmentation import Augmentation, augmentation_named, with_augmentation
 from zoo_core.data.findings import findings
 from zoo_core.data.groups import group_counts, groups_in_words
 from zoo_core.data.parts import EarlierSplit
@@ -64,6 +65,7 @@ class Job:
     plan: Plan
     source: Source
     preprocessing: Preprocessing
+    augmentation: Augmentation
     start: InitialWeights
     dropped: tuple[str, ...]
     findings: tuple[str, ...]
@@ -111,6 +113,7 @@ class Job:
             start=self.start.facts(),
             classes=self.source.classes,
             preprocessing=self.preprocessing,
+            augmentations=tuple(Provided(**provider(one)) for one in self.augmentation.choices),
             data=DataFacts(
                 title=short_title(self.source.title),
                 images={name: len(part) for name, part in parts.items()},
@@ -154,6 +157,7 @@ def prepare(
     head = catalog.head(config.head)
     config, known = open_known(config, head)
     device = find_device(config.device)
+    config, augmentation = with_augmentation(config, catalog)
     _check_design(backbone, head, config)
     source = open_configured(config, catalog, watch)
     config = with_places(config, [ref.tag for ref in backbone.spec.weights])
@@ -210,6 +214,7 @@ def prepare(
         plan=resolved.plan,
         source=source,
         preprocessing=preprocessing,
+        augmentation=augmentation or augmentation_named(resolved.settings.augment, catalog),
         start=start,
         dropped=dropped,
         findings=findings(source),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 from zoo_core.catalog import Catalog
 from zoo_core.data.groups import group_counts
@@ -59,11 +60,22 @@ class Planned:
     groups: Mapping[str, int] | None = None
     """The number of groups of images in each part; None where images have none."""
     groups_in_words: str | None = None
+    augment: str | None = None
+    """The augmentation of the images, None where no images were given."""
 
 
-def plan_for_images(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Planned:
-    """The plan of a training on the images of `config`, with estimates for this machine. No weights are fetched."""
+def plan_for_images(
+    config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None, *, sample: Path | None = None
+) -> Planned:
+    """The plan of a training on the images of `config`, with estimates for this machine.
+
+    No weights are fetched. Images are drawn to the PNG file `sample`, as the network will see them.
+    """
     job = prepare(config, catalog, watch, stand_in=True)
+    if sample is not None:
+        from zoo_core.training.sample_picture import draw_sample  # matplotlib waits until there is something to draw
+
+        draw_sample(sample, job)
     settings, plan = job.settings, job.plan
     base = job.model.backbone
     return Planned(
@@ -80,6 +92,7 @@ def plan_for_images(config: FinetuneConfig, catalog: Catalog, watch: Watch | Non
         notes=job.notes,
         groups=group_counts(job.source) or None,
         groups_in_words=job.groups,
+        augment=settings.augment,
     )
 
 
