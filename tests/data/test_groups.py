@@ -11,13 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
-from helpers import Zoo, make_photos, make_table
+import zoo_core
+from helpers import make_photos, make_table
+from zoo_core.catalog import Catalog
 from zoo_core.checking.check import _pair_suspects
 from zoo_core.checking.duplicates import Pair
 from zoo_core.checking.images import ImageList
 from zoo_core.checking.labels import grouped_folds
-from zoo_core.checking.report import NEAR_DUPLICATE, TWO_GROUPS
+from zoo_core.checking.report import GROUP_LEAK, NEAR_DUPLICATE, TWO_GROUPS
+from zoo_core.cli.main import zoo as command
 from zoo_core.data.arrange import arranged, fold_numbers
 from zoo_core.data.dealing import Groups
 from zoo_core.data.findings import findings
@@ -28,8 +32,10 @@ from zoo_core.data.sources import Part, Source
 from zoo_core.data.tables import read_table
 from zoo_core.errors import DataError, UsageError
 from zoo_core.model.solvers import stratified_folds
+from zoo_core.runs.directory import read_facts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.lr_trials import _held_out
+from zoo_core.training.planning import plan_for_images
 
 PATIENTS = np.array([0] * 30 + [1] * 20 + list(range(2, 27)) * 4)  # two large ones, and 25 of four images
 CLASSES = np.random.default_rng(1).integers(0, 3, len(PATIENTS))
@@ -222,28 +228,31 @@ def test_the_same_photo_in_two_groups_is_found(tmp_path: Path) -> None:
     assert [one.other for one in found[NEAR_DUPLICATE]] == [8]
 
 
-def test_a_run_says_its_groups_everywhere_and_check_finds_those_in_two_parts(zoo: Zoo, tmp_path: Path) -> None:
+def test_a_run_says_its_groups_everywhere_and_check_finds_those_in_two_parts(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     table(tmp_path / "photos")
     file, run = tmp_path / "photos" / "photos.csv", tmp_path / "run"
     words = ["finetune", "--backbone", "lenet5", "--data", file, "--epochs", 1, "--out", run, "--json"]
-    answer = zoo(*words)
+    answer = CliRunner().invoke(command, list(map(str, words)))
     groups = json.loads(answer.stdout)["groups"]
     assert sum(groups.values()) == 8
     assert set(groups) == {"train", "val"}
     told = f"8 by the column 'group', none of them in two parts: {groups['train']} train"
     assert told in " ".join(answer.stderr.split())
     assert told in (run / "README.md").read_text()
-    facts = json.loads((run / "config.json").read_text())
-    assert facts["data"]["groups"] == groups
-    assert facts["config"]["group_by"] == "column"
-    assert json.loads(zoo("evaluate", run, "--json").stdout)["part"] == "val"
-    plan = zoo("plan", "--backbone", "lenet5", "--data", file, "--group-by", r"/(\d+)", "--json")
-    assert sum(json.loads(plan.stdout)["groups"].values()) == 12
+    facts = read_facts(run)
+    assert facts.data.groups == groups
+    assert facts.config.group_by == "column"
+    assert zoo_core.evaluate_run(run, catalog=catalog).part == "val"
+    by_number = FinetuneConfig(backbone="lenet5", data=str(file), group_by=r"/(\d+)")
+    assert sum((plan_for_images(by_number, catalog).groups or {}).values()) == 12
     table(tmp_path / "parted", part=lambda number: "val" if number > 9 else "train")
-    file = tmp_path / "parted" / "photos.csv"
-    checked = zoo("check", file, "--backbone", "none", "--json")
-    assert checked.returncode == 1
-    leaks = [one for one in json.loads(checked.stdout)["findings"] if one["kind"] == "group leak"]
-    assert leaks[0]["suspects"][0]["detail"] == "group 'patient 2' has 2 train and 2 val images"
-    clean = zoo("check", file, "--backbone", "none", "--json", "--group-by", "none")
-    assert "group leak" not in clean.stdout
+    for group_by, details in (("column", ["group 'patient 2' has 2 train and 2 val images"]), ("none", [])):
+        report = zoo_core.check_data(
+            str(tmp_path / "parted" / "photos.csv"), backbone="none", group_by=group_by, catalog=catalog
+        )
+        found = [one.suspects for one in report.findings if one.kind is GROUP_LEAK]
+        assert [suspects[0].detail for suspects in found] == details
+        assert bool(report.count("error")) == bool(details)
