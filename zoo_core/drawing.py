@@ -72,7 +72,7 @@ def save_figure(figure: Figure, target: Path) -> None:
 
 
 def _svg(figure: Figure) -> str:
-    """A figure as SVG, with text as text and the colours of the reader's choice of light or dark."""
+    """A figure as SVG: text is text, and the colours follow the reader's choice of light or dark."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.StringIO()

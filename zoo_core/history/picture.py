@@ -48,7 +48,7 @@ def _draw_challenge(axes: Any, years: tuple[ChallengeYear, ...]) -> None:
 
 
 def _draw_networks(axes: Any, networks: list[Network]) -> None:
-    """A row for each network, the oldest on top; a dot at its error, and beside it its parameters."""
+    """A row for each network, the oldest on top: a dot at its error, beside it its parameters."""
     for row, one in enumerate(networks):
         error = one.top5_error or 0.0
         axes.hlines(row, 0, error, color=LINE, linewidth=1)

@@ -56,7 +56,7 @@ class Profile:
     """Of a run's head; None for a backbone, whose head is new."""
     plan: Plan
     trained: tuple[int | None, ...]
-    """The trained parameters of the backbone in each phase; None where the strategy adds its own."""
+    """The backbone's trained parameters in each phase; None where the strategy adds its own."""
     weights: str | None
     """The weights of the feature maps; None without an image."""
     image: npt.NDArray[np.uint8] | None
