@@ -114,8 +114,7 @@ class BackboneSpec(Checked):
     """A frozen dataclass; its fields are the options (`mynet:width=2`)."""
     timm: TimmTwin | None = None
     reference: str | None = None
-    """Import path of a function, called like `build`, that returns the published network as one module, for the
-    conformance kit to compare with. Only tests import it."""
+    """Import path of a function, called like `build`, that returns the published network, for the conformance kit."""
     note: str = ""
     novelty: str = ""
     """The new idea of the architecture in a sentence; `zoo history` tells those that have one."""
@@ -130,8 +129,8 @@ class BackboneSpec(Checked):
         odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]
         require(not odd, f"backbone '{self.name}': {brief(odd and odd[0])} cannot be the name of a stage")
         require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
-        reserved = {CLASSIFIER, HEAD} & set(self.stages)
-        require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage")
+        reserved = f"backbone '{self.name}': '{CLASSIFIER}' and '{HEAD}' cannot name a stage"
+        require({CLASSIFIER, HEAD}.isdisjoint(self.stages), reserved)
         for field, high in (("channels", MAX_CHANNELS), ("stride", MAX_SIZE), ("min_size", MAX_SIZE)):
             value = getattr(self, field)
             whole = isinstance(value, int) and 1 <= value <= high
@@ -139,8 +138,7 @@ class BackboneSpec(Checked):
         step = self.size_step is None or (isinstance(self.size_step, int) and 1 <= self.size_step <= MAX_SIZE)
         require(step, f"backbone '{self.name}': size_step must be at least 1 or None, got {brief(self.size_step)}")
         check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
-        texts = {"note": self.note, "novelty": self.novelty, "variant": self.variant, "family": self.family}
-        check_texts(f"backbone '{self.name}'", **texts)
+        check_texts(self.name, note=self.note, novelty=self.novelty, variant=self.variant, family=self.family)
         tags = [ref.tag for ref in self.weights]
         require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
 

@@ -17,7 +17,7 @@ from zoo_core.wording import human_count
 
 TALLEST, LONGEST = 170.0, 420.0  # pixels: of the image, and of all channels of the stages together
 SLANT = (0.42, 0.30)  # of a pixel of depth, to the right and up
-COLUMN, GAP, LINE = 96.0, 14.0, 15  # pixels: the least width of a stage with its words, between two, of a line
+COLUMN, GAP, LINE = 104.0, 16.0, 15  # pixels: the least width of a stage with its words, between two, of a line
 THINNEST = 2.0  # pixels of a side that is too small to be seen
 LETTERS = 15  # of a name
 MARGIN = 16.0
