@@ -36,8 +36,7 @@ from zoo_core.training.run import resume
 from zoo_core.training.stopping import Interrupted
 
 CASES = {
-    "full": replace(LENET, strategy="full", epochs=2, best_epoch="highest"),
-    "head-only": replace(LENET, strategy="head-only", epochs=2),
+    "head-only": replace(LENET, strategy="head-only", epochs=2, best_epoch="highest"),
     "two phases": replace(LENET, strategy="lp-ft", epochs=2, ema=0.9, l2_sp=0.1),
     "rate by trials": replace(LENET, strategy="head-only", epochs=2, batch_size=20, lr=None),
     "norms": replace(NORMS, strategy="last:1", epochs=1),
@@ -161,7 +160,7 @@ def with_classes(photos: Path, *names: str) -> Path:
     return photos
 
 
-@pytest.mark.parametrize("head", ["linear", "mlp:hidden=8", "cosine"])
+@pytest.mark.parametrize("head", ["mlp:hidden=8", "cosine"])
 def test_known_classes_keep_their_rows_and_new_ones_get_new_ones(head: str, tmp_path: Path, catalog: Catalog) -> None:
     photos = with_classes(make_photos(tmp_path / "photos", count=9, size=32), "b", "d")
     config = FinetuneConfig(
