@@ -92,6 +92,7 @@ def zoo_counts(photos: Path, way: str) -> Iterator[int]:
     import torch
 
     from zoo_core import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+    from zoo_core.data.augmentation import Augmentation
     from zoo_core.data.batches import Batches, in_groups, resized_store
     from zoo_core.data.folders import read_folders
     from zoo_core.data.on_device import normalised
@@ -102,11 +103,11 @@ def zoo_counts(photos: Path, way: str) -> Iterator[int]:
     preprocessing = Preprocessing(size=SIZE, crop=SIZE / SHORTER, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     part = scan_images(read_folders(photos)).parts["train"]  # as a run does beforehand: its digests name what is kept
     store = resized_store(cache_dir(), preprocessing)
-    batches = Batches(part, preprocessing, BATCH, WORKERS, augment="crop-flip", resized=store)
+    batches = Batches(part, preprocessing, BATCH, WORKERS, augment=Augmentation("crop-flip"), resized=store)
     view = fresh_view(0, 0) if way in (VARIED, UNCUT) else CENTRE
     groups = in_groups([(index, view) for index in range(len(part))], BATCH)
     if way == UNCUT:
-        return map(len, batches.map_images(groups, lambda resized, crop: (resized, crop)))
+        return map(len, batches.map_images(groups, lambda resized, *view: (resized, view)))
     return (len(normalised(pixels_BCHW, preprocessing, torch.device("cpu"))) for pixels_BCHW in batches.batches(groups))
 
 

@@ -28,8 +28,8 @@ __all__ = [
     "view_of",
 ]
 
-from zoo_core.data.transforms import Pixels, apply_crop, crop_of
-from zoo_core.settings import Augment, ResolvedSettings
+from zoo_core.data.transforms import Geometry, Pixels, apply_crop, crop_of
+from zoo_core.settings import ResolvedSettings
 from zoo_core.weights_specs import Preprocessing
 
 Zoo = Callable[..., subprocess.CompletedProcess[str]]
@@ -78,7 +78,7 @@ def draw_blank(setattr: Callable[[Any, str, Any], None]) -> None:
     setattr(FigureCanvasAgg, "print_png", blank)
 
 
-def view_of(pixels: Pixels, preprocessing: Preprocessing, augment: Augment, view: int, digest: bytes) -> Pixels:
+def view_of(pixels: Pixels, preprocessing: Preprocessing, augment: Geometry, view: int, digest: bytes) -> Pixels:
     """One view (size, size, C) of a resized image."""
     return apply_crop(pixels, crop_of(pixels, preprocessing.size, augment, view, digest), preprocessing)
 

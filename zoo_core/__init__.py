@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from zoo_core.specs import (
         CLASSIFIER,
         HEAD,
+        AugmentSpec,
         BackboneSpec,
         CommandSpec,
         DatasetSpec,
@@ -72,6 +73,7 @@ __all__ = [
     "TRAINABLE",
     "AppliedPlan",
     "ArrayImages",
+    "AugmentSpec",
     "BackboneSpec",
     "Callback",
     "Catalog",
@@ -141,6 +143,7 @@ __all__ = [
 _HOME = {
     "AppliedPlan": "zoo_core.model.apply",
     "ArrayImages": "zoo_core.data.sources",
+    "AugmentSpec": "zoo_core.specs",
     "BackboneSpec": "zoo_core.specs",
     "CLASSIFIER": "zoo_core.specs",
     "Callback": "zoo_core.training.callback",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from zoo_core import hookspecs
+from zoo_core.augmentations import zoo_augmentations
 from zoo_core.freezing.strategies import (
     DepthOptions,
     FullOptions,
@@ -17,6 +18,8 @@ from zoo_core.hookspecs import hookimpl
 from zoo_core.options import NoOptions
 from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.specs import TASKS, DatasetSpec, FreezeSpec, HeadSpec, Paper, TaskName
+
+__all__ = ["zoo_augmentations"]  # a hook as those below
 
 HOOK_API = hookspecs.HOOK_API
 

@@ -20,9 +20,20 @@ from zoo_core.installing import install_hint
 from zoo_core.options import format_options, parse_options, split_name
 from zoo_core.registry import KnownPlugin, known_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
+from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 
-S = TypeVar("S", BackboneSpec, HeadSpec, FreezeSpec, DatasetSpec, CommandSpec, MetricSpec, ExporterSpec, RunnerSpec)
+S = TypeVar(
+    "S",
+    BackboneSpec,
+    HeadSpec,
+    FreezeSpec,
+    DatasetSpec,
+    CommandSpec,
+    MetricSpec,
+    ExporterSpec,
+    RunnerSpec,
+    AugmentSpec,
+)
 
 KINDS: dict[type, tuple[str, str]] = {
     BackboneSpec: ("backbone", "backbones"),
@@ -33,6 +44,7 @@ KINDS: dict[type, tuple[str, str]] = {
     MetricSpec: ("metric", "metrics"),
     ExporterSpec: ("exporter", "exporters"),
     RunnerSpec: ("runner", "runners"),
+    AugmentSpec: ("augmentation", "augmentations"),
 }
 """The word for each kind of spec, and its plural, which `zoo list` takes for all but commands."""
 
@@ -135,6 +147,9 @@ class Catalog:
 
     def runner(self, text: str) -> Choice[RunnerSpec]:
         return self.choose(RunnerSpec, text)
+
+    def augmentation(self, text: str) -> Choice[AugmentSpec]:
+        return self.choose(AugmentSpec, text)
 
     @property
     def has_failures(self) -> bool:

@@ -19,10 +19,20 @@ from zoo_core.hookspecs import HOOK_API, PROJECT, UNSTATED_API
 from zoo_core.installed import InstalledPlugin, installed_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.spec_checks import collecting_faults, fault_of
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
+from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 from zoo_core.version import __version__
 
-Spec = BackboneSpec | HeadSpec | FreezeSpec | DatasetSpec | CommandSpec | MetricSpec | ExporterSpec | RunnerSpec
+Spec = (
+    BackboneSpec
+    | HeadSpec
+    | FreezeSpec
+    | DatasetSpec
+    | CommandSpec
+    | MetricSpec
+    | ExporterSpec
+    | RunnerSpec
+    | AugmentSpec
+)
 
 CORE = "zoo-core"
 DISABLED = "disabled by the user"
@@ -37,6 +47,7 @@ HOOKS: dict[str, type[Spec]] = {
     "zoo_metrics": MetricSpec,
     "zoo_exporters": ExporterSpec,
     "zoo_runners": RunnerSpec,
+    "zoo_augmentations": AugmentSpec,
 }
 
 

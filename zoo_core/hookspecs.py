@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import pluggy
 
 from zoo_core.result_specs import ExporterSpec, MetricSpec
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
+from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 
 PROJECT = "zoo"
 """The name of the pluggy project and of the entry-point group."""
@@ -52,14 +52,9 @@ def zoo_backbones() -> Sequence[BackboneSpec]:
 
     def _mynet(variant, *, channels):
         return BackboneSpec(
-            name=f"mynet-{variant}",
-            build="zoo_mynet.model:build",
-            variant=variant,
+            name=f"mynet-{variant}", build="zoo_mynet.model:build", variant=variant,
             stages=("stem", "body"),  # the backbone, in order
-            channels=channels,
-            stride=4,
-            min_size=4,
-            year=2026,
+            channels=channels, stride=4, min_size=4, year=2026,
             paper=Paper(title="My Net", authors="A. Author", venue="My Conference", year=2026),
             preprocessing=Preprocessing(size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         )
@@ -99,15 +94,10 @@ def zoo_heads() -> Sequence[HeadSpec]:
 
     @hookimpl
     def zoo_heads():
-        return [
-            HeadSpec(
-                name="wide",
-                build="zoo_wide.head:wide",
-                options=WideOptions,
-                tasks=("classification", "multilabel"),
-                summary="one wide hidden layer",
-            )
-        ]
+        return [HeadSpec(
+            name="wide", build="zoo_wide.head:wide", options=WideOptions,
+            tasks=("classification", "multilabel"), summary="one wide hidden layer",
+        )]
 
     # zoo_wide/head.py
     from torch import nn
@@ -160,17 +150,10 @@ def zoo_datasets() -> Sequence[DatasetSpec]:
 
     @hookimpl
     def zoo_datasets():
-        return [
-            DatasetSpec(
-                name="dots",
-                load="zoo_dots.data:dots",
-                summary="dark and light squares",
-                images=20,
-                classes=2,
-                licence="CC0-1.0",
-                url="https://example.org",
-            )
-        ]
+        return [DatasetSpec(
+            name="dots", load="zoo_dots.data:dots", summary="dark and light squares",
+            images=20, classes=2, licence="CC0-1.0", url="https://example.org",
+        )]
 
     # zoo_dots/data.py
     import numpy as np
@@ -251,15 +234,10 @@ def zoo_exporters() -> Sequence[ExporterSpec]:
 
     @hookimpl
     def zoo_exporters():
-        return [
-            ExporterSpec(
-                name="graph",
-                export="zoo_graph.export:export",
-                run="zoo_graph.export:run",
-                suffix=".pt2",
-                summary="a graph of torch's operators",
-            )
-        ]
+        return [ExporterSpec(
+            name="graph", export="zoo_graph.export:export", run="zoo_graph.export:run",
+            suffix=".pt2", summary="a graph of torch's operators",
+        )]
 
     # zoo_graph/export.py
     import torch
@@ -272,6 +250,27 @@ def zoo_exporters() -> Sequence[ExporterSpec]:
     def run(path):
         network = torch.export.load(path).module()
         return lambda images_BCHW: network(torch.from_numpy(images_BCHW)).detach().numpy()
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def zoo_augmentations() -> Sequence[AugmentSpec]:
+    """Return the augmentations that this plugin provides: operations that vary training images.
+
+    `apply` names a function `(options, image, chance) -> PIL.Image.Image`. Since hook API 2.
+
+    # zoo_turn/plugin.py
+    from zoo_core import AugmentSpec, hookimpl
+
+    HOOK_API = 2
+
+    @hookimpl
+    def zoo_augmentations():
+        return [AugmentSpec(name="turn", apply="zoo_turn.plugin:turn", summary="quarter turns")]
+
+    def turn(options, image, chance):
+        return image.rotate(90 * chance.randrange(4))
     """
     raise NotImplementedError
 

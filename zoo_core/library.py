@@ -25,7 +25,7 @@ from zoo_core.options import split_name
 from zoo_core.paths import user_path
 from zoo_core.predict import Predictor, open_pretrained, open_run
 from zoo_core.runs.directory import CONFIG, is_run
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.specs import TASKS, BackboneSpec, TaskName
 from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback, NullCallback
@@ -124,15 +124,23 @@ def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback
 
 @names_plugins
 def resume(
-    run: str | Path, *, data: Any = None, catalog: Catalog | None = None, callback: Callback | None = None
+    run: str | Path,
+    *,
+    data: Any = None,
+    augment: Augment | None = None,
+    catalog: Catalog | None = None,
+    callback: Callback | None = None,
 ) -> Result:
     """Go on with a run that was interrupted, from its newest checkpoint.
 
-    `data` are the images of a run whose images a program handed over; they must be those that it began with. Raises
-    UsageError for a finished run, and ZooError that lists all that has changed since the run began.
+    `data` are the images of a run whose images a program handed over, and `augment` is the function
+    that varied them; they must be those that it began with. Raises UsageError for a finished run,
+    and ZooError that lists all that has changed since the run began.
     """
     with ONE_AT_A_TIME:
-        return runs.resume(user_path(run), catalog or open_catalog(), callback or NullCallback(), data=data)
+        return runs.resume(
+            user_path(run), catalog or open_catalog(), callback or NullCallback(), data=data, augment=augment
+        )
 
 
 @names_plugins

@@ -190,6 +190,12 @@ def _runners(catalog: Catalog) -> Rows:
     return _with_options(catalog, RunnerSpec)
 
 
+def _augmentations(catalog: Catalog) -> Rows:
+    from zoo_core.specs import AugmentSpec
+
+    return _with_options(catalog, AugmentSpec)
+
+
 def _datasets(catalog: Catalog) -> Rows:
     from dataclasses import asdict
 
@@ -250,4 +256,5 @@ ROWS: dict[str, Callable[[Catalog], Rows]] = {
     "metrics": _metrics,
     "exporters": _exporters,
     "runners": _runners,
+    "augmentations": _augmentations,
 }

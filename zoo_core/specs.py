@@ -33,6 +33,9 @@ CLASSIFIER = "classifier"
 HEAD = "head"
 """The head's name in plans, tables and saved weights."""
 
+AUGMENT_WORDS = ("auto", "none", "crop-flip")
+"""Words of the setting `augment` that name no single operation."""
+
 MAX_SUMMARY = 100  # of a command: with its name and its plugin's it is a line or two of `zoo --help`
 
 TaskName = Literal["classification", "multilabel", "regression"]
@@ -234,6 +237,28 @@ class DatasetSpec(Checked):
         check_texts(owner, summary=self.summary, licence=self.licence, url=self.url)
         check_numbers(owner, 0, 1e15, images=self.images, classes=self.classes)
         check_path(self.name, self.load)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSpec(Checked):
+    """An operation that varies training images: `--augment crop+flip+NAME:key=value`."""
+
+    name: str
+    apply: str
+    """Import path of a function `(options, image, chance) -> PIL.Image.Image`. It gets a square
+    in the mode RGB or L and returns another. It draws from `chance`, a `random.Random` seeded by
+    the view, and from nothing else. Threads call it together."""
+    summary: str
+    options: type = NoOptions
+
+    def check(self) -> None:
+        check_name("augmentation", self.name)
+        can_be_named = self.name[0].isalpha() and self.name not in AUGMENT_WORDS
+        told = f"must begin with a letter, and {', '.join(AUGMENT_WORDS)} mean something else"
+        require(can_be_named, f"the augmentation name '{self.name}' {told}")
+        check_texts(f"augmentation '{self.name}'", summary=self.summary)
+        check_path(self.name, self.apply)
+        check_options(f"augmentation '{self.name}'", self.options)
 
 
 @dataclass(frozen=True, kw_only=True)

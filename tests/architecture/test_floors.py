@@ -34,6 +34,7 @@ FLOORS = (
     "result_specs",
     "freezing",
     "hookspecs",
+    "augmentations",
     "builtin",
     "installed",
     "attribution",

@@ -12,6 +12,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from helpers import Zoo
+from zoo_core.augmentations import zoo_augmentations
 from zoo_core.cli.finetune import finetune
 from zoo_core.cli.main import zoo as command
 from zoo_core.cli.options import Option
@@ -78,7 +79,14 @@ def test_help_shows_the_groups_and_first_what_most_people_need() -> None:
 
 @pytest.mark.parametrize("name", [name for name, one in SETTINGS.items() if one.words])
 def test_a_shell_completes_the_words_of_a_setting(name: str) -> None:
-    assert completed("finetune", f"--{SETTINGS[name].option}", "") == set(SETTINGS[name].words)
+    words = set(SETTINGS[name].words)
+    if name == "augment":
+        words |= {"none", "crop-flip", *(spec.name for spec in zoo_augmentations())}
+    assert completed("finetune", f"--{SETTINGS[name].option}", "") == words
+
+
+def test_a_shell_completes_the_last_name_of_a_chain() -> None:
+    assert completed("finetune", "--augment", "crop+ro") == {"crop+rotate"}
 
 
 @pytest.mark.parametrize(("place", "new"), RENAMED.items())

@@ -63,7 +63,7 @@ def test_every_setting_is_checked_at_birth_by_its_declaration(name: str) -> None
         ("val_share", 0.95, "val_share must be a number of at least 0.01 and at most 0.9"),
         ("epochs", "3", "epochs must be a whole number of at least 1 and at most 10000, got '3'."),
         ("optimizer", "adamW", "optimizer must be one of adamw, sgd, got 'adamW'. Did you mean 'adamw'?"),
-        ("augment", "crops", "augment must be one of auto, none, flip, crop-flip"),
+        ("augment", 3, "augment must be a text or a function of an image and a random.Random, or auto, got 3"),
         ("gradient_checkpointing", 1, "gradient_checkpointing must be true or false, got 1."),
     ],
 )

@@ -11,6 +11,7 @@ from PIL import Image
 
 from helpers import view_of
 from zoo_core.data import sources
+from zoo_core.data.augmentation import Augmentation
 from zoo_core.data.batches import Batches, in_groups, resized_store, training_groups, training_steps
 from zoo_core.data.bundled import fashion_small
 from zoo_core.data.folders import read_folders
@@ -37,10 +38,10 @@ def test_every_image_comes_once_in_order_in_evaluation() -> None:
     assert labels.tolist() == VAL.targets[:50].tolist()
 
 
-@pytest.mark.parametrize("augment", ["none", "flip", "crop-flip"])
+@pytest.mark.parametrize("augment", ["none", "flip", "crop", "crop-flip"])
 def test_a_view_depends_on_its_number_and_the_image_only(augment: str) -> None:
     def seen(view: int, workers: int) -> torch.Tensor:
-        made = replace(batches(20, 8, workers), augment=augment)
+        made = replace(batches(20, 8, workers), augment=Augmentation(augment))
         return torch.cat(list(made.batches([[(index, view) for index in group] for group in ([3, 4, 5], [19])])))
 
     assert torch.equal(seen(1, 1), seen(1, 4))
@@ -80,7 +81,7 @@ def test_images_made_small_are_decoded_once(tmp_path: Path, photos: Path, monkey
     opened: list[Path] = []
     real = sources.open_image
     monkeypatch.setattr(sources, "open_image", lambda path, **more: opened.append(path) or real(path, **more))
-    plain = Batches(part, COLOUR, 8, 2, "crop-flip")
+    plain = Batches(part, COLOUR, 8, 2, Augmentation("crop-flip"))
     groups = [[(index, view) for index in group] for view in (0, 1, 2) for group in in_groups(range(20), 8)]
     expected = list(plain.batches(groups))
     opened.clear()

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from zoo_core.data import batches as batches_module
+from zoo_core.data.augmentation import Augmentation
 from zoo_core.data.batches import Batches, in_groups
 from zoo_core.data.on_device import crop_together
 from zoo_core.data.prefetch import lagged, prefetch
@@ -91,9 +92,9 @@ def test_a_device_that_computes_apart_cuts_what_is_cropped_by_chance(monkeypatch
     images = np.stack([like_a_photo(40, 40, 1, seed=number)[..., 0] for number in range(10)])
     part = Part(ArrayImages("noise", images), np.zeros(10, np.int64))
     groups = in_groups([(index, FRESH) for index in range(10)], 4)
-    for augment, expected in (("crop-flip", [4, 4, 2]), ("flip", []), ("none", [])):
+    for augment, expected in (("crop-flip", [4, 4, 2]), ("crop", [4, 4, 2]), ("flip", []), ("none", [])):
         cut_there.clear()
-        batches = Batches(part, GREY, 4, workers=2, augment=augment)
+        batches = Batches(part, GREY, 4, workers=2, augment=Augmentation(augment))
         for there, here in zip(batches.batches_on(CPU, groups), batches.batches(groups), strict=True):
             assert there.shape == here.shape
             assert (there.int() - here.int()).abs().max() <= (1 if expected else 0)

@@ -86,7 +86,7 @@ def test_the_documented_fields_are_those_that_are_printed(zoo: Zoo, command: str
         assert printed(answer["result"]["calibration"]) == told - of_labels_and_numbers - {"calibration"}
     if command.startswith("list "):
         kind = command.removeprefix("list ")
-        words -= {"heads", "strategies", "metrics", "exporters", "runners"} - {kind}
+        words -= {"heads", "strategies", "metrics", "exporters", "runners", "augmentations"} - {kind}
     assert found == words
 
 

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from helpers import Zoo
 from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command_line
+from zoo_core.data.augmentation import augmentation_named
 
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
@@ -25,6 +26,7 @@ OTHERS = (
     "benchmarks/README.md",
     "docs/advise.md",
     "docs/architecture.md",
+    "docs/augmentation.md",
     "docs/check.md",
     "docs/compare.md",
     "docs/data.md",
@@ -77,6 +79,8 @@ def test_a_command_in_a_document_parses_and_names_what_there_is(path: Path, line
         catalog.backbone(given["backbone"])
     if given.get("head"):
         catalog.head(given["head"])
+    if given.get("augment") not in (None, "auto"):
+        augmentation_named(given["augment"], catalog)
     if given.get("strategy") not in (None, "auto"):
         catalog.strategy(given["strategy"])
 

@@ -18,6 +18,7 @@ from helpers import make_photos
 from norms import CHANNELS
 from zoo_core.catalog import Catalog
 from zoo_core.data import scan, sources
+from zoo_core.data.augmentation import Augmentation
 from zoo_core.data.batches import Batches, training_groups
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import ArrayImages, Part
@@ -252,7 +253,9 @@ def test_a_row_takes_no_more_memory_than_its_entry_in_the_index(tmp_path: Path) 
     count, views, cut = 5000, 4, SplitPoint(1)
     pixels = np.arange(count, dtype="<u4").view(np.uint8).reshape(count, 2, 2)
     preprocessing = Preprocessing(size=2, mean=(0.5,), std=(0.5,))
-    batches = Batches(Part(ArrayImages("numbers", pixels), (0,) * count), preprocessing, 8, 1, "crop-flip")
+    batches = Batches(
+        Part(ArrayImages("numbers", pixels), (0,) * count), preprocessing, 8, 1, Augmentation("crop-flip")
+    )
     features = FeatureCache(
         tmp_path,
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import random
 import re
 import sys
 import textwrap
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from torch import nn
 
 import zoo_core
@@ -136,6 +138,14 @@ def test_the_examples_metric_measures(example: ModuleType) -> None:
     assert (
         resolve(spec.compute)(parse_options(spec.name, spec.options, ""), answers=answers_NK, targets=targets_N) == 0.5
     )
+
+
+@pytest.mark.parametrize("example", ["zoo_augmentations"], indirect=True)
+def test_the_examples_augmentation_turns(example: ModuleType) -> None:
+    (spec,) = example.zoo_augmentations()
+    image = Image.fromarray(np.arange(4, dtype=np.uint8).reshape(2, 2))
+    turned = {resolve(spec.apply)(None, image, random.Random(seed)).tobytes() for seed in range(20)}
+    assert turned == {bytes(order) for order in ((0, 1, 2, 3), (1, 3, 0, 2), (3, 2, 1, 0), (2, 0, 3, 1))}
 
 
 @pytest.mark.parametrize("example", ["zoo_runners"], indirect=True)

@@ -33,10 +33,11 @@ MADE = {  # the arguments for each plugin
     "few": ("--kind", "command"),
     "close": ("--kind", "metric"),
     "traced": ("--kind", "exporter"),
+    "turned": ("--kind", "augmentation"),
     LONGEST: (),
 }
 INSTALLED = [name for name in MADE if name not in (LONGEST, "timmnet")]  # zoo-timm's own tests build its networks
-ANY_BACKBONE = ("top", "thaw", "stripes")
+ANY_BACKBONE = ("top", "thaw", "stripes", "turned")
 """Those that go with any backbone."""
 TRIED = [name for name in INSTALLED if "--from" not in MADE[name]]
 """One plugin of each kind. Those of cut networks, which are larger, are tried by their own tests."""
@@ -166,6 +167,7 @@ def test_each_plugin_is_listed() -> None:
         "commands: few",
         "metrics: close",
         "exporters: traced",
+        "augmentations: turned",
     ):
         assert told in shown.stdout
     assert "few " in zoo("--help").stdout.partition("Commands of plugins:")[2]

@@ -85,7 +85,7 @@ CONFIGS = st.builds(
     warmup=st.floats(0, 1),
     size=st.none() | st.integers(1, 8192),
     seed=st.integers(0, 2**32 - 1),
-    augment=st.sampled_from(["none", "flip", "crop-flip"]),
+    augment=st.sampled_from(["none", "flip", "crop-flip", "crop+flip+color:0.2+rotate:20.0"]),
     bad_images=st.sampled_from(["fail", "skip"]),
     out=st.none() | st.text(max_size=9),
 )

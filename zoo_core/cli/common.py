@@ -228,6 +228,22 @@ class _Name(click.ParamType[str]):
         return [click.shell_completion.CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
 
 
+class Chain(_Name):
+    """Names from the catalog with a + between them, or one of some words alone."""
+
+    def __init__(self, name: str, kind: str, words: Iterable[str]) -> None:
+        super().__init__(name, kind)
+        self.words = tuple(words)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        before, link, last = incomplete.rpartition("+")
+        words = [] if link else [word for word in self.words if word.startswith(last)]
+        names = [str(item.value) for item in super().shell_complete(ctx, param, last)]
+        return [click.shell_completion.CompletionItem(f"{before}{link}{name}") for name in (*words, *names)]
+
+
 BACKBONE = _Name("backbone", "backbones")
 HEAD = _Name("head", "heads")
 STRATEGY = _Name("strategy", "strategies")

@@ -11,9 +11,10 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY
+from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, Chain
 from zoo_core.settings import FinetuneConfig, read_settings
 from zoo_core.settings.fields import Setting, settings_of
+from zoo_core.specs import AUGMENT_WORDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 SETTINGS = settings_of(FinetuneConfig)
@@ -21,6 +22,7 @@ COMPLETED: dict[str, tuple[click.ParamType[Any], str]] = {
     "backbone": (BACKBONE, "NAME"),
     "head": (HEAD, "NAME"),
     "strategy": (STRATEGY, "NAME"),
+    "augment": (Chain("augmentation", "augmentations", AUGMENT_WORDS), "NAME[+NAME...]"),
     "data": (click.Path(), "DATA"),
     "weights": (click.Path(), "WEIGHTS"),
     "fix_list": (click.Path(), "FILE"),

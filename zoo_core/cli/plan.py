@@ -35,9 +35,22 @@ OF_A_RUN = {"out", "save_every"}
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw the plan to this PNG file.",
 )
+@click.option(
+    "--plot-images",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw some images of --data to this PNG file, as the network will see them.",
+)
 @json_option
 @click.pass_context
-def plan(ctx: click.Context, /, config: Path | None, plot: Path | None, as_json: bool, **settings: Any) -> None:
+def plan(
+    ctx: click.Context,
+    /,
+    config: Path | None,
+    plot: Path | None,
+    plot_images: Path | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
     """Show the plan of a training: the stages trained in each epoch, and their learning rates.
 
     It takes every setting of `zoo finetune`. With --data it is the plan for these images, with estimates of time and
@@ -46,10 +59,13 @@ def plan(ctx: click.Context, /, config: Path | None, plot: Path | None, as_json:
     \b
     zoo plan --backbone resnet50 --strategy last:2
     zoo plan --backbone resnet50 --data photos/
+    zoo plan --backbone vgg16 --data photos/ --strategy full --augment rand --plot-images seen.png
     zoo plan --backbone vgg16 --strategy gradual:every=2 --epochs 12 --plot plan.png
     """
     asked = asked_settings(ctx, config, settings)
     chosen = FinetuneConfig.from_dict(asked)
+    if plot_images is not None and "data" not in asked:
+        raise click.UsageError("--plot-images draws images of --data, and none is given. Add --data.", ctx)
     catalog = catalog_of(ctx)
     from zoo_core.training.planning import plan_for_images, plan_without_images
 
@@ -60,7 +76,7 @@ def plan(ctx: click.Context, /, config: Path | None, plot: Path | None, as_json:
         click.echo(f"{names}: no effect, {reason}.", err=True)
     if "data" in asked:
         with progress_of("inspecting the images") as watch:
-            planned = plan_for_images(chosen, catalog, watch)
+            planned = plan_for_images(chosen, catalog, watch, sample=plot_images)
     else:
         planned = plan_without_images(chosen, catalog)
     for note in planned.notes:
@@ -75,6 +91,8 @@ def plan(ctx: click.Context, /, config: Path | None, plot: Path | None, as_json:
     _show(planned)
     if plot is not None:
         click.echo(printable(f"The plan is drawn in {plot}."))
+    if plot_images is not None:
+        click.echo(printable(f"Some images are drawn in {plot_images}, as the network will see them."))
 
 
 def _json(planned: Planned) -> dict[str, Any]:
@@ -87,6 +105,7 @@ def _json(planned: Planned) -> dict[str, Any]:
         "lr_search": planned.lr_search or None,
         "learning_parameters": planned.trained,
         "bytes_kept_per_image": planned.bytes_cached,
+        "augment": planned.augment,
         "estimates": None if planned.estimates is None else [vars(one) for one in planned.estimates],
     }
 
@@ -115,6 +134,8 @@ def _show(planned: Planned) -> None:
 
         for line in decision_lines(planned.decisions):
             out.print(f"decided {line}", markup=False)
+    if planned.augment is not None:
+        out.print(f"Training images vary by the augmentation {planned.augment}.", markup=False)
     out.print(
         f"The backbone has {human_count(planned.parameters)} parameters; the head comes on top and is always trained."
     )

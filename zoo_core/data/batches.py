@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from zoo_core.data.augmentation import UNCHANGED, Augmentation
 from zoo_core.data.decode import READER
 from zoo_core.data.on_device import crop_together
 from zoo_core.data.prefetch import prefetch
@@ -28,7 +29,6 @@ from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, decoded_side, resized, resized_side
 from zoo_core.data.windows import Windows
 from zoo_core.devices.transfer import is_accelerator, to_device
-from zoo_core.settings import Augment
 from zoo_core.weights_specs import Preprocessing
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Batches:
     preprocessing: Preprocessing
     batch_size: int
     workers: int
-    augment: Augment = "none"
+    augment: Augmentation = UNCHANGED
     resized: Store | None = None
     """The store of resized images, for later epochs and runs; None: every epoch decodes."""
 
@@ -65,20 +65,23 @@ class Batches:
     def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
         """Bytes (B, C, H, W) of each group, channels-last in memory; threads decode the next
         ones."""
-        return map(_batch, self.map_images(groups, self._apply_crop))
+        return map(_batch, self.map_images(groups, self._view))
 
     def batches_on(self, device: torch.device, groups: Iterable[Sequence[ImageView]]) -> Iterator[Tensor]:
         """`batches` on a device. An accelerator computes random crops itself, a whole batch at
-        once."""
-        if self.augment == "crop-flip" and is_accelerator(device):
+        once, where nothing follows them."""
+        is_crop = "crop" in self.augment.geometry and not self.augment.operations
+        if is_crop and is_accelerator(device):
             return (
                 crop_together(pairs, self.preprocessing, device)
-                for pairs in self.map_images(groups, lambda *pair: pair)
+                for pairs in self.map_images(groups, lambda pixels, *view: (pixels, self._crop(pixels, *view)))
             )
         return (to_device(pixels_BCHW, device) for pixels_BCHW in self.batches(groups))
 
-    def map_images(self, groups: Iterable[Sequence[ImageView]], work: Callable[[Pixels, Crop], T]) -> Iterator[list[T]]:
-        """Yield for each group the results of `work(resized image, crop of its view)`, in order.
+    def map_images(
+        self, groups: Iterable[Sequence[ImageView]], work: Callable[[Pixels, int, bytes], T]
+    ) -> Iterator[list[T]]:
+        """Yield for each group the results of `work(resized image, view, digest)`, in order.
 
         Threads prefetch the next groups. Newly resized images go to the store.
         """
@@ -98,10 +101,9 @@ class Batches:
 
     def load_batch(self, group: Sequence[ImageView]) -> Tensor:
         """Bytes (B, C, H, W) of one group, decoded in this thread; nothing is stored."""
-        loaded = {index: self._load_resized(index) for index in {index for index, _ in group}}
-        return _batch(
-            [self._apply_crop(loaded[index][0], self._crop(*loaded[index][:2], view)) for index, view in group]
-        )
+        loaded = {index: self._load_resized(index)[:2] for index in {index for index, _ in group}}
+        shown = [(*loaded[index], view) for index, view in group]
+        return _batch([self._view(pixels, view, digest) for pixels, digest, view in shown])
 
     def _store(self, group: Sequence[ImageView], new: Sequence[Pixels | None]) -> None:
         """Add newly resized images to the store, each once."""
@@ -110,16 +112,18 @@ class Batches:
             if added:
                 self.resized.add([self.part.images.digest(index) for index in added], list(added.values()))
 
-    def _process(self, work: Callable[[Pixels, Crop], T], index: int, view: int) -> tuple[T, Pixels | None]:
+    def _process(self, work: Callable[[Pixels, int, bytes], T], index: int, view: int) -> tuple[T, Pixels | None]:
         """The result of `work` on one image, and the resized image unless the store has it."""
         pixels, digest, is_new = self._load_resized(index)
-        return work(pixels, self._crop(pixels, digest, view)), pixels if is_new else None
+        return work(pixels, view, digest), pixels if is_new else None
 
-    def _crop(self, pixels: Pixels, digest: bytes, view: int) -> Crop:
-        return crop_of(pixels, self.preprocessing.size, self.augment, view, digest)
+    def _crop(self, pixels: Pixels, view: int, digest: bytes) -> Crop:
+        return crop_of(pixels, self.preprocessing.size, self.augment.geometry, view, digest)
 
-    def _apply_crop(self, pixels: Pixels, crop: Crop) -> Pixels:
-        return apply_crop(pixels, crop, self.preprocessing)
+    def _view(self, pixels: Pixels, view: int, digest: bytes) -> Pixels:
+        """The square of a view: cropped from the resized image, then augmented."""
+        square = apply_crop(pixels, self._crop(pixels, view, digest), self.preprocessing)
+        return self.augment.changed(square, view, digest)
 
     def _load_resized(self, index: int) -> tuple[Pixels, bytes, bool]:
         """A resized image, the digest of its content, and whether the store lacks it."""

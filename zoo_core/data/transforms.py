@@ -1,7 +1,8 @@
 """From an upright image to a square of bytes in two steps: resize once, then crop one of its views.
 
 View 0 is the centre crop of evaluation. Every other view is a random crop and flip that its number
-and the image's content decide, so that a view can be cached and computed again.
+and the image's content decide, so that a view can be cached and computed again. Further operations
+change the square (`zoo_core.data.augmentation`).
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from zoo_core.data.decode import with_channels
-from zoo_core.settings import Augment
 from zoo_core.weights_specs import Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
@@ -23,6 +24,9 @@ Pixels = npt.NDArray[np.uint8]
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels from the upper left corner."""
+
+Geometry = Literal["none", "flip", "crop", "crop-flip"]
+"""The ways in which a view may differ from the centre crop."""
 
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -83,8 +87,18 @@ def resized(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
         image = image.resize(size, RESAMPLING[preprocessing.interpolation])
     if preprocessing.fit == "pad" and size != (side, side):
         image = _padded(image, side, preprocessing)
+    return as_pixels(image)
+
+
+def as_pixels(image: Image.Image) -> Pixels:
+    """The pixels of an image in the mode RGB or L."""
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def as_image(pixels: Pixels) -> Image.Image:
+    """The image of these pixels, in the mode RGB or L."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def _padded(image: Image.Image, side: int, preprocessing: Preprocessing) -> Image.Image:
@@ -109,16 +123,17 @@ class Crop:
     flipped: bool = False
 
 
-def crop_of(pixels: Pixels, size: int, augment: Augment, view: int, digest: bytes) -> Crop:
+def crop_of(pixels: Pixels, size: int, geometry: Geometry, view: int, digest: bytes) -> Crop:
     """The crop that a view of a resized image shows; `digest` stands for the image's content."""
     height, width = pixels.shape[:2]
     left, top = (width - size) // 2, (height - size) // 2
     centre = left, top, left + size, top + size
-    if view == CENTRE or augment == "none":
+    if view == CENTRE or geometry == "none":
         return Crop(centre)
     chance = random.Random(f"{digest.hex()}/{view}")
     flipped = chance.random() < 0.5 if view >= FRESH else view % 2 == 1
-    return Crop(centre if augment == "flip" else random_box(width, height, chance), flipped)
+    box = centre if geometry == "flip" else random_box(width, height, chance)
+    return Crop(box, flipped and geometry != "crop")
 
 
 def random_box(width: int, height: int, chance: random.Random) -> Box:
@@ -143,9 +158,6 @@ def apply_crop(pixels: Pixels, crop: Crop, preprocessing: Preprocessing) -> Pixe
     if isinstance(left, int) and isinstance(top, int) and right - left == bottom - top == size:
         cropped = pixels[top : top + size, left : left + size]
     else:
-        grey = pixels.shape[2] == 1
-        image = Image.fromarray(pixels[..., 0] if grey else pixels)
-        square = image.resize((size, size), RESAMPLING[preprocessing.interpolation], box=crop.box)
-        cropped = np.asarray(square, dtype=np.uint8)
-        cropped = cropped[..., None] if grey else cropped
+        how = RESAMPLING[preprocessing.interpolation]
+        cropped = as_pixels(as_image(pixels).resize((size, size), how, box=crop.box))
     return cropped[:, ::-1] if crop.flipped else cropped

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from zoo_core.catalog import Catalog, Choice
+from zoo_core.data.augmentation import UNCHANGED, Augmentation, chosen_augmentation
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.eviction import make_room
 from zoo_core.data.scan import Watch
@@ -30,11 +31,12 @@ from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, fixed_be
 from zoo_core.frozen.storage_types import EXACT, item_bytes
 from zoo_core.frozen.table import FeatureTable
 from zoo_core.frozen.taking_over import mark_exact
+from zoo_core.frozen.view_identity import view_identity
 from zoo_core.library import ONE_AT_A_TIME, run_or_backbone
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.paths import cache_dir
 from zoo_core.predict import open_run
-from zoo_core.settings import Augment, FinetuneConfig
+from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import BackboneSpec
 from zoo_core.training.defaults import default_augment
 from zoo_core.training.job import fitted
@@ -51,8 +53,8 @@ VIEWS = {"none": 1, "flip": 2}
 class Embedder:
     """A base with its weights, the preprocessing of its images, and the stage that is read.
 
-    `config` holds the settings as a fine-tune has them; `views` and `augment` say which views of an
-    image are computed.
+    `config` holds the settings as a fine-tune has them; its `views` and the `augment` say which
+    views of an image are computed.
     """
 
     config: FinetuneConfig
@@ -63,6 +65,8 @@ class Embedder:
     split: SplitPoint
     shapes: Mapping[SplitPoint, tuple[int, ...]]
     device: torch.device
+    augment: Augmentation | None = None
+    """The augmentation asked for, None: zoo decides."""
     is_run: bool = False
     """Whether the base is that of a run."""
 
@@ -92,7 +96,7 @@ class Embedder:
         features, exact = feature_caches(
             self.backbone,
             self.shapes,
-            augment=augment,
+            augment=view_identity(augment),
             dtype=self.config.cache_dtype,
             device=self.device,
             workers=workers,
@@ -124,18 +128,18 @@ class Embedder:
         weakref.finalize(table, features.close)
         return table
 
-    def _augment(self, source: Source, views: int) -> Augment:
+    def _augment(self, source: Source, views: int) -> Augmentation:
         """The augmentation that makes the views; a single view is the image as it is."""
         if views == 1:
-            return "none"
-        augment = self.config.augment
-        if augment == "auto":
-            augment, _ = default_augment(next(iter(source.parts.values())), self.preprocessing)
-        most = VIEWS.get(augment, views)
+            return UNCHANGED
+        augment = self.augment
+        if augment is None:
+            augment = Augmentation(default_augment(next(iter(source.parts.values())), self.preprocessing)[0])
+        most = VIEWS.get(augment.text, views)
         if views > most:
             raise UsageError(
-                f"with the augmentation '{augment}' an image has {most} view{'s' * (most > 1)}, and {views} are asked for. "
-                f"Give --views {most}, or --augment crop-flip."
+                f"with the augmentation '{augment.text}' an image has {most} view{'s' * (most > 1)}, and {views} "
+                f"are asked for. Give --views {most}, or --augment crop-flip."
             )
         return augment
 
@@ -240,6 +244,7 @@ def _opened(name: str | Path, config: FinetuneConfig, at: str, catalog: Catalog)
         split=split,
         shapes=shapes_at_splits(base, head, preprocessing),
         device=device,
+        augment=chosen_augmentation(config.augment, catalog),
         is_run=isinstance(found, Path),
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 from zoo_core.data.eviction import stores
-from zoo_core.data.transforms import resized_side
+from zoo_core.data.transforms import fresh_view, resized_side
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.frozen.storage_types import EXACT, item_bytes
@@ -133,6 +133,11 @@ def _views(config: FinetuneConfig, plan: Plan) -> int:
     most = 2 if config.augment == "flip" else plan.epochs
     heads_alone = all(plan.frozen_depth(phase) in (0, len(plan.stages)) for phase in plan.phases)
     return min(config.views or (HEAD_VIEWS if heads_alone else TAIL_VIEWS), max(1, most))
+
+
+def view_seen(epoch: int, index: int, views: int, seed: int) -> int:
+    """The view of a training image in an epoch: one of so many cached ones, with 0 a fresh one."""
+    return view_in_epoch(epoch, index, views) if views else fresh_view(seed, epoch)
 
 
 def view_in_epoch(epoch: int, index: int, views: int) -> int:

@@ -38,7 +38,7 @@ from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import EXACT, ON_DISK, READ_AT_ONCE, as_features, as_rows, from_rows, to_rows
 from zoo_core.frozen.taking_over import has_old, take_exact, take_old
 from zoo_core.paths import cache_dir
-from zoo_core.settings import Augment, CacheType
+from zoo_core.settings import CacheType
 from zoo_core.specs import BackboneSpec
 from zoo_core.weights_specs import Preprocessing
 
@@ -56,7 +56,7 @@ class FeatureCache:
     identity: str
     """Distribution, version and name of the backbone: see `prefix_keys`."""
     shapes: Mapping[SplitPoint, tuple[int, ...]]
-    augment: Augment
+    augment: str
     dtype: CacheType
     device: torch.device
     workers: int
@@ -280,7 +280,7 @@ def feature_caches(
     backbone: Choice[BackboneSpec],
     shapes: Mapping[SplitPoint, tuple[int, ...]],
     *,
-    augment: Augment,
+    augment: str,
     dtype: CacheType,
     device: torch.device,
     workers: int,

@@ -27,7 +27,17 @@ T = TypeVar("T")
 MAX_TEXT = 200  # characters of a summary, a licence, a reason, a range: each is one cell of a table
 MAX_NAMES = 10_000  # of one kind in a release: timm has 1,371 architectures
 MAX_RELEASES = 500
-PROVIDED = ("backbones", "heads", "strategies", "datasets", "commands", "metrics", "exporters", "runners")
+PROVIDED = (
+    "backbones",
+    "heads",
+    "strategies",
+    "datasets",
+    "commands",
+    "metrics",
+    "exporters",
+    "runners",
+    "augmentations",
+)
 """The kinds of specs that a release may list, as fields of it."""
 DISTRIBUTION = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?", re.ASCII)
 VERSION = re.compile(r"[0-9][0-9A-Za-z.+!]{0,49}", re.ASCII)

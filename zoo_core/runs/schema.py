@@ -29,7 +29,7 @@ DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,98}[A-Za-z0-9])?", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Provided:
-    """A backbone, head or strategy as it was chosen, and who provided it."""
+    """A backbone, head, strategy or augmentation as it was chosen, and who provided it."""
 
     name: str
     distribution: str
@@ -72,6 +72,8 @@ class RunFacts:
     """The settings that zoo decided, with the reasons; runs of zoo 0.1 have none."""
     views: int | None = None
     """The number of cached views of each training image, 0 without a cache."""
+    augmentations: tuple[Provided, ...] = ()
+    """The operations that follow crop and flip in the augmentation, in their order."""
     balance: str | None = None
     """How uneven classes were balanced, in words."""
     split_points: tuple[str, ...] | None = None
@@ -106,7 +108,7 @@ def differences(before: RunFacts, now: RunFacts) -> list[str]:
         if name == "config.lr" and one is None:  # found in the run: its checkpoint says where its features were cached
             continue
         if name not in FREE and name.partition(".")[0] not in FREE and one != other:
-            lines.append(f"{name} was {one!r:.60} and is {other!r:.60}")
+            lines.append(f"{name} was {one!r:.100} and is {other!r:.100}")
     return lines
 
 
@@ -123,6 +125,7 @@ def _at_this_version(facts: RunFacts, version: str) -> RunFacts:
         backbone=updated(facts.backbone),
         head=updated(facts.head),
         strategy=updated(facts.strategy),
+        augmentations=tuple(map(updated, facts.augmentations)),
     )
 
 
@@ -162,6 +165,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             decisions=_decisions(data.get("decisions", {})),
             views=None if data.get("views") is None else as_count(data["views"]),
             split_points=_split_points(data.get("split_points")),
+            augmentations=tuple(map(_provided, as_list(data.get("augmentations", [])))),
             balance=None if data.get("balance") is None else as_text(data["balance"]),
         )
     except KeyError as error:

@@ -23,7 +23,7 @@ from zoo_core.installing import ON_AN_INDEX, develop_command
 from zoo_core.registry import known_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.scaffold.sources import BLANK, Cut, cut_of
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.version import __version__
 
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*", re.ASCII)
@@ -41,6 +41,7 @@ KINDS: dict[str, tuple[type, str, tuple[str, ...]]] = {
     "command": (CommandSpec, "command", ("click>=8.1",)),
     "metric": (MetricSpec, "metric", ("numpy>=1.26",)),
     "exporter": (ExporterSpec, "export", ("numpy>=1.26", "torch>=2.11")),
+    "augmentation": (AugmentSpec, "augment", ("pillow>=10.3",)),
 }
 """For each kind its spec, the name of the module with its code, and that code's requirements."""
 
@@ -99,7 +100,10 @@ class NewPlugin:
             return f"zoo evaluate RUN --metric {self.name}"
         if self.kind == "exporter":
             return f"zoo export RUN --to {self.name}"
-        option = {"head": "--head", "strategy": "--strategy", "dataset": "--data"}[self.kind]
+        if self.kind == "augmentation":
+            option = "--strategy full --augment"  # a head alone sees each image as it is
+        else:
+            option = {"head": "--head", "strategy": "--strategy", "dataset": "--data"}[self.kind]
         epochs = 2 if self.kind == "strategy" else 1  # of its two phases
         return f"zoo finetune --backbone {backbone or _smallest_backbone()} {option} {self.name} --epochs {epochs}"
 

@@ -2,7 +2,7 @@
 
 from zoo_core.settings.config import FinetuneConfig
 from zoo_core.settings.files import RULES_BEFORE, read_settings
-from zoo_core.settings.plain import IN_MEMORY
+from zoo_core.settings.plain import GIVEN_AUGMENT, IN_MEMORY, augment_text
 from zoo_core.settings.resolved import Decision, LrSearch, ResolvedSettings
 from zoo_core.settings.words import (
     Augment,
@@ -18,6 +18,7 @@ from zoo_core.settings.words import (
 )
 
 __all__ = [
+    "GIVEN_AUGMENT",
     "IN_MEMORY",
     "RULES_BEFORE",
     "Augment",
@@ -34,5 +35,6 @@ __all__ = [
     "Precision",
     "ResolvedSettings",
     "TaskChoice",
+    "augment_text",
     "read_settings",
 ]

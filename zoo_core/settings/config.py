@@ -99,7 +99,8 @@ class FinetuneConfig(PlainData):
     augment: words.Augment = setting(
         "auto",
         group=DATA,
-        help="Random variation of training images.",
+        help="Random variation of training images: a chain such as crop+flip+color:strength=0.2+rotate "
+        "(`zoo list augmentations`), or none.",
         chosen="crop-flip; flip where the images are smaller than the input",
         needs=(Need.VIEWS,),
     )

@@ -32,12 +32,20 @@ class DataInMemory(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
+@runtime_checkable
+class Augmenting(Protocol):
+    """A function that changes an image by chance: it gets a PIL image and a `random.Random`."""
+
+    def __call__(self, image: Any, chance: Any, /) -> Any: ...
+
+
 KINDS = {
     int: "a whole number",
     float: "a number",
     str: "a text",
     bool: "true or false",
     DataInMemory: "a torch Dataset or list of images with targets",
+    Augmenting: "a function of an image and a random.Random",
 }
 
 

@@ -52,7 +52,7 @@ class ResolvedSettings(FinetuneConfig):
         lr: float
         size: int
         fit: Fit
-        augment: Literal["none", "flip", "crop-flip"]
+        augment: str
         base_lr: float
         patience: int
         views: int

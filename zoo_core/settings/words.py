@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from zoo_core.settings.fields import Auto
+from zoo_core.settings.fields import Augmenting, Auto
 from zoo_core.specs import TaskName
 from zoo_core.weights_specs import Fit
 
-Augment = Literal["auto", "none", "flip", "crop-flip"]
+Augment = Auto | str | Augmenting
 FitChoice = Auto | Fit
 Balance = Literal["none", "weights", "sampling"]
 BestEpoch = Literal["steady", "highest"]

@@ -13,7 +13,8 @@ from typing import Any
 from zoo_core.discovery import registered_specs
 from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.spec_checks import collecting_faults, fault_of
-from zoo_core.specs import BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
+from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
+from zoo_core.testing.augment_rules import AUGMENT_RULES
 from zoo_core.testing.build_rules import BUILD_RULES
 from zoo_core.testing.check import Check, checks_of, rule
 from zoo_core.testing.command_rules import COMMAND_RULES
@@ -82,6 +83,7 @@ def plugin_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
     checks += _of_specs(plugin, "zoo_commands", CommandSpec, COMMAND_RULES)
     checks += _of_specs(plugin, "zoo_metrics", MetricSpec, METRIC_RULES)
     checks += _of_specs(plugin, "zoo_exporters", ExporterSpec, EXPORTER_RULES)
+    checks += _of_specs(plugin, "zoo_augmentations", AugmentSpec, AUGMENT_RULES)
     return checks + _of_specs(plugin, "zoo_runners", RunnerSpec, RUNNER_RULES)
 
 

@@ -14,12 +14,12 @@ from PIL import Image
 from torch import nn
 
 from zoo_core.data.sources import Part
-from zoo_core.data.transforms import resized_side
+from zoo_core.data.transforms import Geometry, resized_side
 from zoo_core.devices.precision import resolve_precision
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching
 from zoo_core.frozen.split import SplitPoint
-from zoo_core.settings import Augment, FinetuneConfig, LrSearch, Precision
+from zoo_core.settings import FinetuneConfig, LrSearch, Precision
 from zoo_core.specs import BackboneSpec
 from zoo_core.training.schedule import PRETRAINED_BASE_SHARE, SCRATCH_BASE_SHARE
 from zoo_core.training.solve import only_solved
@@ -78,7 +78,7 @@ def default_lr_search(
     return "trials", "trials of a head on cached features take seconds"
 
 
-def default_augment(train: Part, preprocessing: Preprocessing) -> tuple[Augment, str]:
+def default_augment(train: Part, preprocessing: Preprocessing) -> tuple[Geometry, str]:
     """The augmentation: images with fewer pixels than the input have none to spare for a crop."""
     measure = max if preprocessing.fit == "pad" else min
     side = median(measure(image.size) for image in sample_of(train))

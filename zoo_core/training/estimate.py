@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
-from zoo_core.data.transforms import CENTRE
+from zoo_core.data.transforms import FRESH
 from zoo_core.devices.precision import autocast
 from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
@@ -90,8 +90,8 @@ def _seconds(job: Job, number: int) -> float:
     step, forward, _ = _tail(job, split or SplitPoint(0), torch.randn(images, *shape, device=job.device))
     decode = 0.0
     if split is None:
-        batches = Batches(part, job.preprocessing, job.settings.batch_size, job.settings.workers)
-        group = [(index % len(part), CENTRE) for index in range(images)]
+        batches = Batches(part, job.preprocessing, job.settings.batch_size, job.settings.workers, job.augmentation)
+        group = [(index % len(part), FRESH) for index in range(images)]
         decode, _ = _timed(lambda: batches.load_batch(group))
     train, val = len(part), len(job.source.parts["val"])
     return (train * step + val * forward + (train + val) * decode / job.settings.workers) / images
@@ -101,8 +101,8 @@ def _estimate(job: Job, images: int) -> list[Estimate]:
     """The estimate from so many images."""
     part = job.source.parts["train"]
     workers = job.settings.workers
-    batches = Batches(part, job.preprocessing, job.settings.batch_size, workers)
-    group = [(index % len(part), CENTRE) for index in range(images)]
+    batches = Batches(part, job.preprocessing, job.settings.batch_size, workers, job.augmentation)
+    group = [(index % len(part), FRESH) for index in range(images)]
     decode, pixels_BCHW = _timed(lambda: batches.load_batch(group))
     images_BCHW = normalised(pixels_BCHW, job.preprocessing, job.device)
     found: list[Estimate] = []

@@ -11,6 +11,7 @@ import torch
 
 from zoo_core.catalog import Catalog, Choice, attributing_errors
 from zoo_core.data.arrange import arranged
+from zoo_core.data.augmentation import Augmentation, augmentation_named, with_augmentation
 from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
 from zoo_core.data.fix_list import with_fix_list
@@ -68,6 +69,7 @@ class Job:
     plan: Plan
     source: Source
     preprocessing: Preprocessing
+    augmentation: Augmentation
     start: InitialWeights
     dropped: tuple[str, ...]
     findings: tuple[str, ...]
@@ -107,6 +109,7 @@ class Job:
             start=self.start.facts(),
             classes=self.source.classes,
             preprocessing=self.preprocessing,
+            augmentations=tuple(Provided(**provider(one)) for one in self.augmentation.choices),
             data=DataFacts(
                 title=short_title(self.source.title),
                 images={name: len(part) for name, part in parts.items()},
@@ -145,6 +148,7 @@ def prepare(
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
     device = find_device(config.device)
+    config, augmentation = with_augmentation(config, catalog)
     _check_design(backbone, head, config)
     source = open_configured(config, catalog, watch)
     config = with_places(config, [ref.tag for ref in backbone.spec.weights])
@@ -194,6 +198,7 @@ def prepare(
         plan=resolved.plan,
         source=source,
         preprocessing=preprocessing,
+        augmentation=augmentation or augmentation_named(resolved.settings.augment, catalog),
         start=start,
         dropped=dropped,
         findings=findings(source),
@@ -220,8 +225,7 @@ def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config
 
 
 def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
-    """The data of a config, as its fix list leaves them. Raises as `open_dataset` and
-    `with_fix_list`."""
+    """The data of a config, as its fix list leaves them; raises as `open_dataset`."""
     return with_fix_list(open_dataset(config.data, catalog, config.task, watch), config.fix_list)
 
 

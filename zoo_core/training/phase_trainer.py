@@ -9,9 +9,8 @@ import torch
 
 from zoo_core.data.batches import training_groups
 from zoo_core.data.sources import windows_of
-from zoo_core.data.transforms import fresh_view
 from zoo_core.freezing.plan import Plan
-from zoo_core.frozen.caching import view_in_epoch
+from zoo_core.frozen.caching import view_seen
 from zoo_core.frozen.input_planner import InputPlanner, PhaseInputs
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
@@ -94,8 +93,7 @@ class PhaseTrainer:
 
     def _view(self, epoch: int, index: int) -> int:
         """The number of the view of a training image that an epoch sees."""
-        views = self.planner.caching.views
-        return view_in_epoch(epoch, index, views) if views else fresh_view(self.config.seed, epoch)
+        return view_seen(epoch, index, self.planner.caching.views, self.config.seed)
 
 
 def phase_optimizer(model: Model, plan: Plan, number: int, config: ResolvedSettings) -> torch.optim.Optimizer:

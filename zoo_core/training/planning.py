@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch
@@ -55,11 +56,22 @@ class Planned:
     estimates: list[Estimate] | None = None
     decisions: Mapping[str, Decision] | None = None
     notes: tuple[str, ...] = ()
+    augment: str | None = None
+    """The augmentation of the images, None where no images were given."""
 
 
-def plan_for_images(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Planned:
-    """The plan of a training on the images of `config`, with estimates for this machine. No weights are fetched."""
+def plan_for_images(
+    config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None, *, sample: Path | None = None
+) -> Planned:
+    """The plan of a training on the images of `config`, with estimates for this machine.
+
+    No weights are fetched. Images are drawn to the PNG file `sample`, as the network will see them.
+    """
     job = prepare(config, catalog, watch, stand_in=True)
+    if sample is not None:
+        from zoo_core.training.sample_picture import draw_sample  # matplotlib waits until there is something to draw
+
+        draw_sample(sample, job)
     settings, plan = job.settings, job.plan
     base = job.model.backbone
     return Planned(
@@ -74,6 +86,7 @@ def plan_for_images(config: FinetuneConfig, catalog: Catalog, watch: Watch | Non
         estimates=estimate(job),
         decisions=job.decisions,
         notes=job.notes,
+        augment=settings.augment,
     )
 
 

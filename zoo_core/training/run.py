@@ -26,7 +26,7 @@ from zoo_core.runs.fitted import write_fitted
 from zoo_core.runs.images import write_images
 from zoo_core.runs.pictures import optional_picture
 from zoo_core.runs.schema import differences
-from zoo_core.settings import FinetuneConfig
+from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
@@ -128,12 +128,14 @@ def resume(
     scanning: Watch | None = None,
     *,
     data: Any = None,
+    augment: Augment | None = None,
     per_machine: Mapping[str, Any] | None = None,
 ) -> Result:
     """Resume a run from its newest checkpoint, or from its start if it has none.
 
     `scanning` is told how many images are inspected, `show` gets the job before it starts; `data`
-    are the images of a program; settings in `per_machine` are taken instead of the run's.
+    are the images of a program and `augment` its function; settings in `per_machine` are taken
+    instead of the run's.
 
     Raises UsageError if the run is finished, and ZooError that names the differences if data,
     classes, plugins or versions are not those of the run.
@@ -147,7 +149,9 @@ def resume(
     world = join_world(find_device((per_machine or {}).get("device", facts.config.device)))
     try:
         kind = str(facts.data.split.get("kind"))
-        config = replace(facts.config, **({} if data is None else {"data": data}), **(per_machine or {}))
+        handed_over: dict[str, Any] = {"data": data, "augment": augment}
+        given = {name: value for name, value in handed_over.items() if value is not None}
+        config = replace(facts.config, **given, **(per_machine or {}))
         job = prepare(config, catalog, scanning, world, split_kind=kind)
         changed = differences(facts, job.facts())
         if changed:

@@ -12,6 +12,7 @@ from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.feature_cache import FeatureCache, feature_caches
 from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.split import prefix_keys
+from zoo_core.frozen.view_identity import view_identity
 from zoo_core.paths import cache_dir
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.callback import Callback
@@ -50,7 +51,7 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
     features, exact = feature_caches(
         job.backbone,
         job.shapes,
-        augment=config.augment,
+        augment=world.broadcast_object(view_identity(job.augmentation)),  # by chance for a function
         dtype=config.cache_dtype,
         device=job.device,
         workers=workers,
@@ -64,9 +65,9 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         caching=job.caching,
         features=features,
         exact=exact,
-        train=Batches(parts["train"], job.preprocessing, size, workers, config.augment, resized),
-        val=Batches(parts["val"], job.preprocessing, size, workers, "none", resized),
-        test=Batches(parts["test"], job.preprocessing, size, workers, "none") if "test" in parts else None,
+        train=Batches(parts["train"], job.preprocessing, size, workers, job.augmentation, resized),
+        val=Batches(parts["val"], job.preprocessing, size, workers, resized=resized),
+        test=Batches(parts["test"], job.preprocessing, size, workers) if "test" in parts else None,
         caches_test=job.caching.test and job.merge is None,
         classes=job.source.classes,
         device=job.device,
