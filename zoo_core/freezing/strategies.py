@@ -61,19 +61,15 @@ class GradualOptions:
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """Only the head is trained for the share `probe` of all epochs, then also the last `n` stages;
-    all of them where none is given."""
+    """Only the head is trained for the share `probe` of all epochs."""
 
     probe: float = 0.5
-    n: int | None = None
     decay: float = 1.0
     statistics: Statistics = "update"
 
     def __post_init__(self) -> None:
         if not 0 < self.probe < 1:
             raise ValueError(f"probe must be between 0 and 1, got {self.probe}")
-        if self.n is not None and self.n < 1:
-            raise ValueError(f"n must be at least 1, got {self.n}")
         _check_decay(self.decay)
 
 
@@ -89,14 +85,14 @@ def head_only(options: NoOptions, *, stages: tuple[str, ...], epochs: int) -> Pl
 
 def last(options: DepthOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
     """Fine-tuning: the last n stages and the head are trained."""
-    _check_depth("last:", options.n, stages)
+    _check_depth("last", options.n, stages)
     return Plan(stages, (_phase(epochs, _last(len(stages), options.n, options.decay, options.statistics)),))
 
 
 def first(options: DepthOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
     """Surgical fine-tuning, for images that look different: the first n stages and the head are
     trained."""
-    _check_depth("first:", options.n, stages)
+    _check_depth("first", options.n, stages)
     trainable = _last(options.n, options.n, options.decay, options.statistics)
     return Plan(stages, (_phase(epochs, trainable + [FROZEN] * (len(stages) - options.n)),))
 
@@ -125,14 +121,11 @@ def gradual(options: GradualOptions, *, stages: tuple[str, ...], epochs: int) ->
 
 
 def lp_ft(options: ProbeOptions, *, stages: tuple[str, ...], epochs: int) -> Plan:
-    """The head alone is trained (linear probing), then everything, or the last n stages and the head
-    (fine-tuning)."""
+    """The head alone is trained (linear probing), then everything (fine-tuning)."""
     if epochs < 2:
         raise UsageError("'lp-ft' needs at least 2 epochs: one for the head, one for everything.")
     alone = min(max(1, round(options.probe * epochs)), epochs - 1)
-    depth = options.n or len(stages)
-    _check_depth("lp-ft:n=", depth, stages)
-    together = _last(len(stages), depth, options.decay, options.statistics)
+    together = _last(len(stages), len(stages), options.decay, options.statistics)
     return Plan(stages, (_phase(alone, [FROZEN] * len(stages)), _phase(epochs - alone, together)))
 
 
@@ -166,6 +159,6 @@ def _last(stages: int, trainable: int, decay: float, statistics: Statistics) -> 
 def _check_depth(name: str, n: int, stages: tuple[str, ...]) -> None:
     if n > len(stages):
         raise UsageError(
-            f"'{name}{n}' asks for {n} stages and this backbone has {len(stages)}: {', '.join(stages)}. "
-            f"Use '{name}{len(stages)}' or less, or 'full'."
+            f"'{name}:{n}' asks for {n} stages and this backbone has {len(stages)}: {', '.join(stages)}. "
+            f"Use '{name}:{len(stages)}' or less, or 'full'."
         )
