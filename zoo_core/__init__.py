@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from zoo_core.model.transform import Transform
     from zoo_core.options import NoOptions, format_options, parse_options
     from zoo_core.predict import Predictor
+    from zoo_core.profiling.picture import stages_svg
+    from zoo_core.profiling.profile import Profile, profile
     from zoo_core.result_specs import ExporterSpec, MetricSpec
     from zoo_core.saving import save_run
     from zoo_core.settings import FinetuneConfig
@@ -105,6 +107,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Preprocessing",
+    "Profile",
     "PublishOptions",
     "PublishResult",
     "Report",
@@ -135,9 +138,11 @@ __all__ = [
     "load",
     "open_catalog",
     "parse_options",
+    "profile",
     "publish",
     "resume",
     "save_run",
+    "stages_svg",
 ]
 
 _HOME = {
@@ -181,6 +186,7 @@ _HOME = {
     "Prediction": "zoo_core.tasks.prediction",
     "Predictor": "zoo_core.predict",
     "Preprocessing": "zoo_core.weights_specs",
+    "Profile": "zoo_core.profiling.profile",
     "PublishOptions": "zoo_core.hub.bundle",
     "PublishResult": "zoo_core.hub.publish",
     "Report": "zoo_core.checking.report",
@@ -211,9 +217,11 @@ _HOME = {
     "load": "zoo_core.library",
     "open_catalog": "zoo_core.catalog",
     "parse_options": "zoo_core.options",
+    "profile": "zoo_core.profiling.profile",
     "publish": "zoo_core.hub.publish",
     "resume": "zoo_core.library",
     "save_run": "zoo_core.saving",
+    "stages_svg": "zoo_core.profiling.picture",
 }
 """The module of each public name."""
 

@@ -1,4 +1,4 @@
-"""Matplotlib figures as PNG files, without a display and without a notebook's backend.
+"""Matplotlib figures as PNG or SVG files, without a display and without a notebook's backend.
 
 Every picture imports `Figure` from here: a notebook names its own backend in MPLBACKEND, which a
 child process often lacks, and matplotlib refuses to be imported with a backend that it does not
@@ -7,6 +7,7 @@ know.
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Sequence
@@ -14,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.errors import printable
-from zoo_core.paths import written_whole
+from zoo_core.paths import write_text, written_whole
 
 _notebooks_own = os.environ.pop("MPLBACKEND", None)
 try:
-    from matplotlib import colormaps
+    from matplotlib import colormaps, rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
@@ -30,7 +31,11 @@ finally:
 __all__ = [
     "ABOVE",
     "DPI",
+    "GROUND",
+    "INK",
+    "LINE",
     "MAX_LABELLED",
+    "SOFT",
     "Figure",
     "MaxNLocator",
     "Rectangle",
@@ -43,6 +48,10 @@ MAX_LABELLED = 40  # names that fit along an axis
 CHARACTER = 0.085  # inches, the room that one takes beside an axis
 ABOVE: dict[str, Any] = {"y": 1.0}  # of a title; finding its place costs a fifth of the drawing
 DPI = 110
+INK, SOFT, LINE, GROUND = "#1b1b1b", "#595959", "#d5d5d5", "#ffffff"
+"""The colours of text, of lesser lines, of grids and of the ground, as on zoo's pages."""
+IN_THE_DARK = {INK: "#e8e8e8", SOFT: "#a9adb2", LINE: "#3a3d41", GROUND: "#16181b"}
+"""Their twins where a reader has chosen dark pages; an SVG file has both."""
 
 
 def axis_names(names: Sequence[str]) -> list[str]:
@@ -51,9 +60,27 @@ def axis_names(names: Sequence[str]) -> list[str]:
 
 
 def save_figure(figure: Figure, target: Path) -> None:
-    """Write a figure to a PNG file, whole or not at all."""
+    """Write a figure to a PNG file, or by its ending to an SVG file, whole or not at all."""
+    if target.suffix.lower() == ".svg":
+        write_text(target, _svg(figure))
+        return
     figure.set_dpi(DPI)
     canvas = FigureCanvasAgg(figure)
     with written_whole(target) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn in its place
         canvas.print_png(temporary)  # type: ignore[no-untyped-call]  # `savefig` would draw twice
+
+
+def _svg(figure: Figure) -> str:
+    """A figure as SVG: text is text, and the colours follow the reader's choice of light or dark."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    stream = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "zoo"}):
+        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    drawn = stream.getvalue()
+    for number, colour in enumerate(IN_THE_DARK):
+        drawn = drawn.replace(colour, f"var(--c{number}, {colour})")
+    dark = " ".join(f"--c{number}: {colour};" for number, colour in enumerate(IN_THE_DARK.values()))
+    style = f"<style>@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}</style>"
+    return drawn.replace("<defs>", f"{style}\n <defs>", 1)

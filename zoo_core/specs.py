@@ -81,7 +81,7 @@ class BackboneSpec(Checked):
 
     name: str
     build: str
-    """Import path of a function `(options) -> Chain`, or `(options, *, variant) -> Chain` with `variant`."""
+    """Import path of a function `(options) -> Chain`, or with `variant` `(options, *, variant)`."""
     stages: tuple[str, ...]
     """The names of the backbone's stages, from the image on."""
     channels: int
@@ -95,7 +95,7 @@ class BackboneSpec(Checked):
     preprocessing: Preprocessing
     """The preprocessing of a network that starts from scratch; weights bring their own."""
     family: str = ""
-    """The name of the architectures that differ from this one in size or details; `zoo list` groups by it."""
+    """The name of the architectures that differ in size or details; `zoo list` groups by it."""
     features: Layout = FEATURE_MAP
     """The layout of the features. A network that computes (B, H, W, C) hands on (B, C, H, W)."""
     size_step: int | None = 1
@@ -114,9 +114,10 @@ class BackboneSpec(Checked):
     """A frozen dataclass; its fields are the options (`mynet:width=2`)."""
     timm: TimmTwin | None = None
     reference: str | None = None
-    """Import path of a function, called like `build`, that returns the published network as one module, for the
-    conformance kit to compare with. Only tests import it."""
+    """Import path of a function, called like `build`, that returns the published network, for the conformance kit."""
     note: str = ""
+    novelty: str = ""
+    """The new idea of the architecture in a sentence; `zoo history` tells those that have one."""
 
     def check(self) -> None:
         check_name("backbone", self.name)
@@ -128,8 +129,8 @@ class BackboneSpec(Checked):
         odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]
         require(not odd, f"backbone '{self.name}': {brief(odd and odd[0])} cannot be the name of a stage")
         require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
-        reserved = {CLASSIFIER, HEAD} & set(self.stages)
-        require(not reserved, f"backbone '{self.name}': {sorted(reserved)} cannot name a stage")
+        reserved = f"backbone '{self.name}': '{CLASSIFIER}' and '{HEAD}' cannot name a stage"
+        require({CLASSIFIER, HEAD}.isdisjoint(self.stages), reserved)
         for field, high in (("channels", MAX_CHANNELS), ("stride", MAX_SIZE), ("min_size", MAX_SIZE)):
             value = getattr(self, field)
             whole = isinstance(value, int) and 1 <= value <= high
@@ -137,7 +138,7 @@ class BackboneSpec(Checked):
         step = self.size_step is None or (isinstance(self.size_step, int) and 1 <= self.size_step <= MAX_SIZE)
         require(step, f"backbone '{self.name}': size_step must be at least 1 or None, got {brief(self.size_step)}")
         check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
-        check_texts(f"backbone '{self.name}'", note=self.note, variant=self.variant, family=self.family)
+        check_texts(self.name, note=self.note, novelty=self.novelty, variant=self.variant, family=self.family)
         tags = [ref.tag for ref in self.weights]
         require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
 

@@ -21,12 +21,14 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from zoo_core import AugmentSpec, MetricSpec
 from zoo_core.catalog import Catalog
 from zoo_core.choosing import cells, elsewhere
 from zoo_core.choosing.cells import Failure, train_cells
 from zoo_core.choosing.elsewhere import Trained, order_of, train_elsewhere
 from zoo_core.choosing.folder import Folder
 from zoo_core.choosing.grid import Cell, Grid, make_grid
+from zoo_core.discovery import PluginRecord
 from zoo_core.paths import sha256_of
 from zoo_core.tasks.metrics import ACCURACY
 from zoo_core.training.callback import NullCallback
@@ -139,6 +141,20 @@ def test_a_begun_cell_is_resumed_where_the_folder_is_seen_and_else_begun_anew(
         assert isinstance(told.outcomes[0], Trained)
         assert (run / "left-over").exists() == sees_folder
         assert facts_of(run) == created
+
+
+def test_the_plugins_of_metric_and_augmentation_have_to_be_of_the_same_versions_too(
+    grid: Grid, catalog: Catalog
+) -> None:
+    """Seen to fail: only those of backbone, head and strategy were compared."""
+    cell = grid.cells[0]
+    metric = MetricSpec(name="mine", compute="a:b", summary="s")
+    turn = AugmentSpec(name="turn", apply="operator:itemgetter", summary="s")
+    records = [PluginRecord("zoo-mine", "1", "a", (metric,)), PluginRecord("zoo-turn", "2", "b", (turn,))]
+    mine = replace(catalog, records=(*catalog.records, *records))
+    used = replace(cell, config=replace(cell.config, metric="mine", augment="crop+turn"))
+    added = elsewhere._versions(used, mine).items() - elsewhere._versions(cell, mine).items()
+    assert added == {("zoo-mine", "1"), ("zoo-turn", "2")}
 
 
 @pytest.mark.parametrize(

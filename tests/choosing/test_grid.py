@@ -130,6 +130,8 @@ def test_equal_cells_are_equal_wherever_the_command_is_given(tmp_path: Path, mon
         ("--backbone lenet5", "one training compares nothing. Give several values to --backbone"),
         ("--backbone lenet5,lenet6", "No backbone 'lenet6'. Did you mean 'lenet5'?"),
         ("--backbone lenet5 --head linear,linaer", "No head 'linaer'. Did you mean 'linear'?"),
+        ("--backbone lenet5 --seeds 2 --augment crop+colour", "No augmentation 'colour'. Did you mean 'color'?"),
+        ("--backbone lenet5 --seeds 2 --metric acuracy", "No metric 'acuracy'. Did you mean 'accuracy'?"),
         ("--backbone lenet5 --strategy full,ful", "No strategy 'ful'. Did you mean 'full'?"),
         (
             "--backbone lenet5 --head ,",
@@ -163,6 +165,7 @@ def test_a_grid_that_cannot_be_is_refused_with_a_next_step(
     assert result.exit_code != 0
     told = str(result.exception) if isinstance(result.exception, ZooError) else " ".join(result.output.split())
     assert message in told
+    assert "training was finished" not in told, "it is refused before the first training"
     assert not list(tmp_path.glob("runs/*/*/config.json"))
 
 

@@ -171,6 +171,13 @@ def test_a_turn_and_a_hole_are_of_the_size_asked_for() -> None:
     assert -32 < min(angles) < -25
 
 
+def test_every_chain_has_a_key_of_its_own(catalog: Catalog) -> None:
+    """Names, options and their order: any of them gives other views."""
+    chains = ("none", "flip", "crop", "crop-flip", "rotate", "rotate:10", "crop+rotate", "rotate+crop", "rotate+color")
+    chains += ("color+rotate", "color:0.1+rotate", "trivial", "rand", "rand:3")
+    assert len({view_identity(augmentation_named(text, catalog)) for text in chains}) == len(chains)
+
+
 def spots(image: Image.Image, chance: random.Random) -> Image.Image:
     image.putpixel((chance.randrange(image.width), chance.randrange(image.height)), (0,) * 3)
     return image

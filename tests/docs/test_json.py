@@ -24,6 +24,7 @@ COMMANDS = [
     "list weights",
     "plugins",
     "plugin search",
+    "history",
     "cache",
     "plan --backbone lenet5 --strategy full --data fashion-small",
     "finetune --backbone lenet5 --epochs 1 --out run",

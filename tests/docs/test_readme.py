@@ -32,6 +32,7 @@ OTHERS = (
     "docs/data.md",
     "docs/explain.md",
     "docs/features.md",
+    "docs/history.md",
     "docs/hooks.md",
     "docs/images.md",
     "docs/json.md",
@@ -39,6 +40,7 @@ OTHERS = (
     "docs/reliability.md",
     "docs/settings.md",
     "docs/speed.md",
+    "docs/view.md",
     "registry/README.md",
 )
 DOCUMENTS = [README, CONTRIBUTING, *(ROOT / name for name in OTHERS)]

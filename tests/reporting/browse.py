@@ -4,7 +4,8 @@
     python tests/reporting/browse.py PAGE.html [PAGE.html ...] --axe axe.min.js [--pictures FOLDER]
 
 Each page is opened 1280 and 390 pixels wide, light and dark. It fails where the console has an error, a request leaves the
-page, the page is wider than the window, axe-core finds a violation, or no image of the map appears under the pointer.
+page, the page is wider than the window, axe-core finds a violation, no image of the map appears under the pointer, or a button
+or a slider does not change the part of the page that its `data-changes` names.
 """
 
 from __future__ import annotations
@@ -20,6 +21,21 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
 WIDTHS = (1280, 390)
+OPERATE = """
+const idle = [];
+for (const control of document.querySelectorAll('[data-changes]:not(:disabled)')) {
+  if (!control.offsetParent) continue;
+  const target = document.getElementById(control.dataset.changes);
+  const before = target.outerHTML;
+  if (control.type === 'range') {
+    control.value = control.value === control.max ? control.min : control.max;
+    control.dispatchEvent(new Event('input', {bubbles: true}));
+  } else control.click();
+  if (target.outerHTML === before) idle.push(control.id || control.textContent);
+}
+return idle;
+"""
+"""Clicks every button and moves every slider; returns those that leave their part of the page as it was."""
 
 
 def main() -> None:
@@ -44,7 +60,8 @@ def main() -> None:
 
 def started() -> Any:
     options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
+    webgl = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # drawn by the CPU
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *webgl):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     return webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
@@ -59,13 +76,13 @@ def faults_of(browser: Any, page: Path, width: int, scheme: str, axe: str) -> li
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
     browser.get(page.resolve().as_uri())
-    found = [f"console: {line['message']}" for line in browser.get_log("browser")]
+    found = said_on_the_console(browser)
     for entry in browser.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         address = (
             message["params"].get("request", {}).get("url", "") if "requestWillBeSent" in message["method"] else ""
         )
-        if address and not address.startswith(("data:", page.resolve().as_uri())):
+        if address and not address.startswith(("data:", "blob:", page.resolve().as_uri())):
             found.append(f"a request for {address:.80}")
     wide = browser.execute_script("return document.documentElement.scrollWidth")
     if wide > width:
@@ -80,10 +97,18 @@ def faults_of(browser: Any, page: Path, width: int, scheme: str, axe: str) -> li
         )
         if shown != 1:
             found.append(f"{shown} images of the map are shown under the pointer")
+    found += [f"the {one} changes nothing" for one in browser.execute_script(OPERATE)]
+    found += said_on_the_console(browser)
     browser.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})
     results = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
     found += [f"axe: {one['id']} ({one['help']}): {one['nodes'][0]['html'][:120]}" for one in results["violations"]]
     return found
+
+
+def said_on_the_console(browser: Any) -> list[str]:
+    """The messages of the page; not those of the driver, which draws WebGL slowly here."""
+    lines = [line["message"] for line in browser.get_log("browser")]
+    return [f"console: {line}" for line in lines if "GL Driver Message (OpenGL, Performance" not in line]
 
 
 def save(browser: Any, target: Path) -> None:

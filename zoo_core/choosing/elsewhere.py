@@ -25,6 +25,7 @@ from zoo_core.catalog import Catalog, Entry, open_catalog
 from zoo_core.choosing.folder import leave_note, name_directory
 from zoo_core.choosing.grid import Cell
 from zoo_core.choosing.one_cell import notes_of, train_cell, trainable_parameters
+from zoo_core.data.augmentation import chosen_augmentation
 from zoo_core.data.places import PLACES, with_places
 from zoo_core.discovery import CORE
 from zoo_core.errors import DataError, ZooError, reason_of
@@ -169,10 +170,14 @@ def _catalog(*, with_plugins: bool) -> Catalog:
 
 
 def _versions(cell: Cell, catalog: Catalog) -> dict[str, str]:
-    choice = cell.candidate
+    choice, config = cell.candidate, cell.config
     chosen: list[Entry[Any]] = [catalog.backbone(choice.backbone).entry, catalog.head(choice.head).entry]
     if choice.strategy != "auto":
         chosen.append(catalog.strategy(choice.strategy).entry)
+    if config.metric != "auto":
+        chosen.append(catalog.metric(config.metric).entry)
+    augmentation = chosen_augmentation(config.augment, catalog)
+    chosen += [one.entry for one in augmentation.choices] if augmentation is not None else []
     return {"torch": torch.__version__, CORE: __version__, **{one.distribution: one.version for one in chosen}}
 
 

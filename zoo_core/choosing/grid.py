@@ -14,6 +14,7 @@ from itertools import product
 from typing import Any
 
 from zoo_core.catalog import Catalog
+from zoo_core.data.augmentation import chosen_augmentation
 from zoo_core.data.places import with_places
 from zoo_core.errors import UsageError, printable, shown
 from zoo_core.settings import FinetuneConfig
@@ -140,7 +141,12 @@ def make_grid(
 
 
 def check_names(grid: Grid, catalog: Catalog) -> None:
-    """Raise UsageError for the first backbone, head or strategy that there is not."""
+    """Raise UsageError for the first name of a backbone, head, strategy, metric or augmentation
+    that there is not."""
+    common = grid.cells[0].config
+    chosen_augmentation(common.augment, catalog)
+    if common.metric != "auto":
+        catalog.metric(common.metric)
     for one in grid.candidates:
         catalog.backbone(one.backbone)
         catalog.head(one.head)

@@ -3,37 +3,61 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
 from zoo_core.catalog import KINDS, Catalog, Choice
 from zoo_core.cli.common import catalog_of, console, json_option, print_json, shown, table
-from zoo_core.errors import UsageError, did_you_mean
+from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.layout import Layout
 from zoo_core.options import describe_options
+from zoo_core.paths import check_new_file, write_text
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 from zoo_core.wording import human_count
 
 
 @click.command()
 @click.argument("name")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the stages of a backbone, to scale, to this SVG file.",
+)
 @json_option
 @click.pass_context
-def info(ctx: click.Context, name: str, as_json: bool) -> None:
+def info(ctx: click.Context, name: str, picture: Path | None, as_json: bool) -> None:
     """Show one backbone, head or strategy: paper, stages, options, weights with their licences.
 
     \b
     zoo info resnet50
     zoo info last
+    zoo info resnet50 --picture resnet50.svg
     """
     catalog = catalog_of(ctx)
     choice = _find(catalog, name)
+    if picture is not None:
+        _draw(picture, choice, name, catalog)
     facts = _backbone_facts(choice) if isinstance(choice.spec, BackboneSpec) else _other_facts(choice)
     if as_json:
         print_json(facts)
     else:
         _show(facts)
+
+
+def _draw(picture: Path, choice: Choice[Any], name: str, catalog: Catalog) -> None:
+    """Draw a backbone's stages. Raises UsageError for anything else, and for a file that exists."""
+    if not isinstance(choice.spec, BackboneSpec):
+        raise UsageError(f"'{printable(name)}' has no stages to draw: --picture is for backbones.")
+    if picture.suffix.lower() != ".svg":
+        raise UsageError(f"the picture is an SVG file, and '{printable(picture.name)}' does not end in .svg.")
+    check_new_file(picture, "--picture")
+    from zoo_core.profiling.picture import stages_svg
+    from zoo_core.profiling.profile import profile
+
+    write_text(picture, stages_svg(profile(name, catalog=catalog)))
+    click.echo(printable(f"The picture is {picture}."), err=True)
 
 
 SPEC_KINDS: tuple[type[Any], ...] = (BackboneSpec, HeadSpec, FreezeSpec)
@@ -77,6 +101,7 @@ def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
         "plugin": choice.entry.distribution,
         "plugin_version": choice.entry.version,
         "paper": str(spec.paper) if spec.paper else None,
+        "novelty": spec.novelty,
         "note": spec.note,
         "options": describe_options(spec.name, spec.options),
         "params": spec.params,
@@ -129,7 +154,7 @@ def _show(facts: dict[str, Any]) -> None:
     out.print(
         f"[bold]{shown(facts['name'])}[/bold], a {facts['kind']} of {shown(facts['plugin'])} {shown(facts['plugin_version'])}"
     )
-    for key in ("summary", "paper", "note", "options"):
+    for key in ("summary", "paper", "novelty", "note", "options"):
         if facts.get(key):
             out.print(shown(facts[key]))
     if facts["kind"] != "backbone":

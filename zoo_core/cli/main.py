@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("zoo_core.cli.list_:list_", "List backbones, heads, strategies, data sets or weights."),
     "info": ("zoo_core.cli.info:info", "Show the facts of one backbone, head or strategy."),
+    "history": ("zoo_core.cli.history:history", "Tell the history of the architectures."),
     "plugins": ("zoo_core.cli.plugins:plugins", "List the plugins, and why one failed."),
     "plugin": ("zoo_core.cli.plugin:plugin", "Make, find, install, check or remove a plugin."),
     "pull": ("zoo_core.cli.pull:pull", "Download weights for work without a network."),

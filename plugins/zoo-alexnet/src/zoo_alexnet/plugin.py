@@ -30,6 +30,7 @@ def zoo_backbones() -> list[BackboneSpec]:
             preprocessing=PREPROCESSING,
             params=61_100_840,
             gmacs=0.714,
+            novelty="a large convolutional network on two GPUs, with ReLU and dropout, in place of features made by hand",
             weights=(
                 WeightsRef(
                     tag="imagenet-v1",

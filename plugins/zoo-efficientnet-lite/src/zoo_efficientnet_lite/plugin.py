@@ -15,6 +15,10 @@ PAPER = Paper(
 )
 STAGES = ("stem", *(f"blocks{number}" for number in range(1, 8)), "top")
 
+NOVELTY = (
+    "EfficientNet's scaling of depth, width and image size together, with the operators that small devices run fast"
+)
+
 
 def _lite(
     number: int, *, size: int, crop: float, params: int, gmacs: float, top1: float, file: str, sha256: str
@@ -54,6 +58,7 @@ def _lite(
         gmacs=gmacs,
         weights=(weights,),
         timm=TimmTwin(architecture=f"tf_efficientnet_lite{number}", classifier="classifier"),
+        novelty=NOVELTY if number == 0 else "",
         note="the Lite variants appeared in 2020: no squeeze-and-excitation, ReLU6 for swish, a stem and a top of one width",
     )
 

@@ -42,6 +42,7 @@ def _googlenet() -> BackboneSpec:
         preprocessing=preprocessing,
         params=6_624_904,
         gmacs=1.50,
+        novelty="several filter sizes side by side (Inception), with 1x1 convolutions that make them cheap",
         weights=(
             WeightsRef(
                 tag="imagenet-v1",
@@ -93,6 +94,7 @@ def _inception_v3() -> BackboneSpec:
         preprocessing=preprocessing,
         params=23_834_568,
         gmacs=5.71,
+        novelty="large filters factorised into small and one-sided ones (3x3, 1x7 and 7x1), and label smoothing",
         weights=(
             WeightsRef(
                 tag="imagenet-v1",

@@ -52,6 +52,7 @@ def zoo_backbones() -> list[BackboneSpec]:
             params=61_706,
             gmacs=0.0004165,
             weights=(MNIST,),
+            novelty="convolutions and subsampling, trained as one by gradients, from pixels of digits to the answer",
             note="every map of C3 sees all of S2, where the paper joins some by a table; plain average pooling and tanh; "
             "the original classifier takes images of 32 pixels",
         )

@@ -31,6 +31,10 @@ PAPER = Paper(
     arxiv="1512.03385",
 )
 
+NOVELTY = (
+    "shortcuts around blocks of layers, which learn a residual: networks of more than a hundred layers can be trained"
+)
+
 
 def _resnet(depth: int, *, channels: int, params: int, gmacs: float, weights: tuple[WeightsRef, ...]) -> BackboneSpec:
     return BackboneSpec(
@@ -49,6 +53,7 @@ def _resnet(depth: int, *, channels: int, params: int, gmacs: float, weights: tu
         gmacs=gmacs,
         weights=weights,
         timm=TimmTwin(architecture=f"resnet{depth}"),
+        novelty=NOVELTY if depth == 50 else "",
         note=""
         if depth < 50
         else "the 3x3 convolution of a block carries the stride ('v1.5'), in the paper the first 1x1",

@@ -138,6 +138,24 @@ PAPERS = {
     ),
 }
 
+NOVELTIES = {
+    "convnext_tiny": "a convolutional network with the choices of transformers: patches, large kernels, LayerNorm",
+    "densenet121": "each layer sees the outputs of all earlier ones of its block",
+    "efficientnet_b0": "depth, width and image size scaled together by one factor, from a base that a search found",
+    "efficientnet_v2_s": "blocks and image sizes chosen for the speed of training",
+    "mnasnet1_0": "an architecture found by a search that measures its time on a phone",
+    "mobilenet_v2": "narrow inputs and outputs around wide depthwise convolutions (inverted residuals)",
+    "mobilenet_v3_large": "MobileNet's blocks chosen by a search for phones, with squeeze-and-excitation and hard swish",
+    "regnet_y_400mf": "a design space instead of one design: widths of blocks on a straight line",
+    "resnext50_32x4d": "grouped convolutions: many paths of one shape in a residual block",
+    "shufflenet_v2_x1_0": "channels split and shuffled, by rules for speed that was measured rather than operations counted",
+    "squeezenet1_0": "AlexNet's accuracy with 50 times fewer parameters, by squeezing 1x1 convolutions",
+    "swin_t": "attention inside windows that shift from layer to layer, in a pyramid of maps",
+    "vit_b_16": "no convolutions: patches of 16x16 pixels are the tokens of a plain transformer",
+    "wide_resnet50_2": "residual blocks that are wider rather than more",
+}
+"""The new idea of each family, at its best known or smallest network."""
+
 
 @hookimpl
 def zoo_backbones() -> list[BackboneSpec]:
@@ -165,6 +183,7 @@ def _spec(entry: dict[str, Any]) -> BackboneSpec:
         params=entry["params"],
         gmacs=entry["gmacs"],
         weights=tuple(_weights(*facts, keys=KEYS.get(family)) for facts in entry["weights"]),
+        novelty=NOVELTIES.get(entry["name"], ""),
         timm=TimmTwin(architecture=entry["name"], classifier=TWINS[family]) if family in TWINS else None,
     )
 

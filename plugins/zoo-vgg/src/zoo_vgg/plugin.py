@@ -27,6 +27,8 @@ PAPER = Paper(
     arxiv="1409.1556",
 )
 
+NOVELTY = "depth by small filters: stacks of 3x3 convolutions see as much as one large filter, with fewer parameters"
+
 
 def _vgg(
     name: str,
@@ -74,6 +76,7 @@ def _vgg(
         gmacs=gmacs,
         weights=(weights,),
         timm=TimmTwin(architecture=name, export="zoo_vgg.keys:to_timm", size=224),
+        novelty=NOVELTY if name == "vgg16" else "",
         note="with batch normalisation, which the paper's networks lack" if name.endswith("_bn") else "",
     )
 

@@ -28,6 +28,7 @@ def zoo_backbones() -> list[BackboneSpec]:
             preprocessing=Preprocessing(size=224, mean=IMAGENET_MEAN, std=IMAGENET_STD),
             params=62_357_608,
             gmacs=1.17,
+            novelty="pictures of what each layer answers to, which led to smaller filters and strides in the first ones",
             note="no trained weights are published: it starts from scratch",
         )
     ]

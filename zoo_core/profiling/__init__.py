@@ -1,0 +1,2 @@
+"""A network stage by stage: shapes, parameters, multiply-accumulates,
+receptive fields, feature maps."""
