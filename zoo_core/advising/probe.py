@@ -20,8 +20,9 @@ from zoo_core.model.solvers import DECAYS, to_unit_scale
 from zoo_core.tasks.metrics import wilson
 
 TOLERANCE = 1e-5
-"""The gradient at which a solver stops, or a thousandth of the penalty, if that is less: the gradients
-of a small penalty are themselves small. The mean cross-entropy is then within 0.001 of the optimum's."""
+"""The gradient at which a solver stops, or a thousandth of the penalty, if that is less: the
+gradients of a small penalty are themselves small. The mean cross-entropy is then within 0.001 of
+the optimum's."""
 CURVATURE = 0.05  # of the cross-entropy: about p (1 - p) of a class where mistakes are few
 FIRST = 2  # of DECAYS: the best one of most features of pretrained networks is this or a neighbour
 
@@ -132,8 +133,8 @@ def solve_folds(
 
 
 def principal(features_NF: Tensor) -> tuple[Tensor, Tensor]:
-    """Features of unit scale along their principal axes (N, P), P at most the smaller of N and F, and
-    the variance (P) along each.
+    """Features of unit scale along their principal axes (N, P), P at most the smaller of N and F,
+    and the variance (P) along each.
 
     No head needs more: its weights are zero along an axis in which no image differs from the mean.
     """
