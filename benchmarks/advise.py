@@ -53,7 +53,7 @@ from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import open_embedder
 from zoo_core.model.solvers import logreg
 from zoo_core.runs.answers import read_answers
-from zoo_core.training.job import open_dataset
+from zoo_core.training.opening import open_dataset
 
 STRATEGIES = ("last:1", "last:2", "full")
 FROZEN = "head-only"

@@ -169,7 +169,7 @@ def measured(title: str, case: Case, **settings: Any) -> Counted:
                 result = zoo_core.finetune(config)
                 images = read_facts(result.directory).data.images["val"]
             kept = next(report for report in result.trained.epochs if report.epoch == result.trained.best)
-            found.chosen_by += round(kept.val_score * images)
+            found.chosen_by += round(kept.score * images)
             found.right += round(result.evaluation.score * result.evaluation.images)
             found.images += result.evaluation.images
     share, counted = f"{100 * found.right / found.images:.1f} %", f"{found.right}/{found.images}"

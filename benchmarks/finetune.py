@@ -156,7 +156,7 @@ def zoo_training(task: Task, settings: dict[str, Any]) -> Train:
                 **settings,
             )
             last = zoo_core.finetune(config, catalog=catalog).trained.epochs[-1]
-        return Outcome(last.val_score, last.val_loss)
+        return Outcome(last.score, last.loss)
 
     return train
 

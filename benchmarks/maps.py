@@ -219,8 +219,8 @@ def row(arguments: argparse.Namespace, images: Path, strategy: str, way: str) ->
                 with hooked(variation, seed):
                     result = zoo_core.finetune(config)
                 last, count = result.trained.epochs[-1], result.evaluation.images
-                right += round(last.val_score * count)
-                losses.append((last.val_loss, count))
+                right += round(last.score * count)
+                losses.append((last.loss, count))
                 seconds.append(sum(report.seconds for report in result.trained.epochs))
                 counts.append(count)
             correct.append(right)

@@ -98,7 +98,7 @@ def by_zoo(arguments: argparse.Namespace) -> Curve:
 
     class Watch(NullCallback):
         def on_epoch(self, report: EpochReport) -> None:
-            curve.append((time.perf_counter() - start, report.val_score))
+            curve.append((time.perf_counter() - start, report.score))
 
     with tempfile.TemporaryDirectory() as folder:
         config = zoo_core.FinetuneConfig(

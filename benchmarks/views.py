@@ -67,9 +67,9 @@ def row(arguments: argparse.Namespace, strategy: str, views: int) -> None:
             start = time.perf_counter()
             trained = zoo_core.finetune(config).trained
             seconds.append(time.perf_counter() - start)
-        best.append(100 * trained.epochs[trained.best - 1].val_score)
-        last.append(100 * trained.epochs[-1].val_score)
-        loss.append(trained.epochs[-1].val_loss)
+        best.append(100 * trained.epochs[trained.best - 1].score)
+        last.append(100 * trained.epochs[-1].score)
+        loss.append(trained.epochs[-1].loss)
     each = ", ".join(f"{accuracy:.1f}" for accuracy in best)
     figures = (f"{statistics.mean(best):.1f} %", f"{statistics.mean(last):.1f} %", f"{statistics.mean(loss):.3f}")
     print(LINE.format(strategy, views, *figures, f"{statistics.median(seconds):.1f}", each), flush=True)

@@ -14,16 +14,18 @@ from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, ZooError, printable
 from zoo_core.library import load
+from zoo_core.paths import user_path
 from zoo_core.runs.images import Digests, digests_of, read_images, short
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
+from zoo_core.streaming.practice import practice_set
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import check_measures, counting_metric, measured
 from zoo_core.tasks.fitted import calibration_figures
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.objective import Objective
-from zoo_core.training.job import open_configured, open_dataset
+from zoo_core.training.opening import open_configured, open_dataset
 from zoo_core.wording import quoted
 
 if TYPE_CHECKING:
@@ -200,7 +202,7 @@ def _own_data(
     own = facts.config
     opened = open_configured(replace(own, data=own.data_text, task=facts.task), catalog, scanning)
     source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
-    return arranged(source, own, str(facts.data.split.get("kind")))
+    return arranged(source, own, facts.data.earlier_split)
 
 
 def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> Digests | None:
@@ -220,7 +222,7 @@ def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> D
 
 
 def _is_fetched(data: str) -> bool:
-    return data.startswith("hf:") or "://" in data
+    return data.startswith("hf:") or "://" in data or (practice_set(data) is not None and not user_path(data).exists())
 
 
 def _is_a_strangers(run: str | Path) -> bool:
@@ -242,7 +244,12 @@ def check_own_data(run: str, data: str, command: str) -> None:
 
 def _held_out(source: Source, facts: RunFacts) -> PartName:
     """The part that the run was measured on. Raises DataError when its images have changed."""
-    name: PartName = "test" if "test" in source.parts else "val"
+    name = next((name for name in ("test", "val") if name in source.parts), None)
+    if name is None:
+        raise DataError(
+            f"the run held no image out: it was trained on all images in {printable(source.title)} (--val-share 0). "
+            "Measure it on others with --data."
+        )
     if source.parts[name].digest() != facts.data.digests.get(name):
         title = printable(source.title)
         moved = "" if Path(source.title).is_absolute() else ", or the run was started in another folder"

@@ -127,6 +127,7 @@ def resume(
     run: str | Path,
     *,
     data: Any = None,
+    more_epochs: int | None = None,
     augment: Augment | None = None,
     catalog: Catalog | None = None,
     callback: Callback | None = None,
@@ -134,13 +135,14 @@ def resume(
     """Go on with a run that was interrupted, from its newest checkpoint.
 
     `data` are the images of a run whose images a program handed over, and `augment` is the function
-    that varied them; they must be those that it began with. Raises UsageError for a finished run,
-    and ZooError that lists all that has changed since the run began.
+    that varied them; they must be those that it began with. A finished run is trained for
+    `more_epochs`: from the weights of its best epoch, as in its last phase, with a learning rate
+    that warms up and falls to zero once more. Raises UsageError for a finished run without
+    `more_epochs`, and ZooError that lists all that has changed since the run began.
     """
     with ONE_AT_A_TIME:
-        return runs.resume(
-            user_path(run), catalog or open_catalog(), callback or NullCallback(), data=data, augment=augment
-        )
+        own, followed = catalog or open_catalog(), callback or NullCallback()
+        return runs.resume(user_path(run), own, followed, data=data, augment=augment, more_epochs=more_epochs)
 
 
 @names_plugins

@@ -20,6 +20,7 @@ from zoo_core.version import __version__
 
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog
+    from zoo_core.streaming.practice import PracticeSet
 
 Rows = list[dict[str, Any]]
 
@@ -200,15 +201,31 @@ def _datasets(catalog: Catalog) -> Rows:
     from dataclasses import asdict
 
     from zoo_core.specs import DatasetSpec
+    from zoo_core.streaming.practice import PRACTICE
 
-    return [
+    rows = [
         {
             key: value
-            for key, value in {**asdict(entry.spec), "plugin": entry.distribution}.items()
+            for key, value in {**asdict(entry.spec), "plugin": entry.distribution, "source": "installed"}.items()
             if key not in ("load", "options")
         }
         for entry in catalog.entries(DatasetSpec)
     ]
+    names = {row["name"] for row in rows}
+    return rows + [_practice_row(one) for one in PRACTICE if one.name not in names]
+
+
+def _practice_row(one: PracticeSet) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "summary": one.summary,
+        "images": sum(one.images.values()) if one.is_counted else None,
+        "classes": one.classes,
+        "licence": one.licence_in_words,
+        "url": one.url,
+        "plugin": "zoo-core",
+        "source": one.source,
+    }
 
 
 def _weights(catalog: Catalog) -> Rows:

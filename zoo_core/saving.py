@@ -13,6 +13,7 @@ import torch
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.findings import findings
+from zoo_core.data.groups import group_counts
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.discovery import CORE
@@ -31,7 +32,7 @@ from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import result_figures
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import objective_for
-from zoo_core.training.job import open_dataset
+from zoo_core.training.opening import open_dataset
 from zoo_core.version import __version__
 
 OWN_LOOP = (
@@ -102,6 +103,7 @@ def save_run(
             split=source.split,
             skipped=source.skipped,
             findings=(OWN_LOOP, *(findings(source) if "train" in source.parts else ())),
+            groups=group_counts(source),
         ),
         plan=plan.to_dict(),
         task=design.task,

@@ -22,7 +22,7 @@ from zoo_core.settings.fields import settings_of
 SETTINGS = settings_of(FinetuneConfig)
 FROZEN = """
 backbone data strategy head weights epochs batch-size lr image-size out
-task val-share augment fit bad-images fix-list train-share fold seed
+task val-share augment fit bad-images fix-list from train-share fold group-by seed
 base-lr optimizer weight-decay warmup metric best-epoch patience balance
 label-smoothing mixup cutmix l2-sp ema
 cached-views cache-gb cache-dtype

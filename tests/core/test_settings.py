@@ -60,7 +60,7 @@ def test_every_setting_is_checked_at_birth_by_its_declaration(name: str) -> None
         ("epochs", 0, "epochs must be a whole number of at least 1 and at most 10000, got 0."),
         ("lr", 0.0, "lr must be a number above 0 and at most 100, or auto, got 0.0."),
         ("lr", float("nan"), "lr must be a number above 0"),
-        ("val_share", 0.95, "val_share must be a number of at least 0.01 and at most 0.9"),
+        ("val_share", 0.95, "val_share must be a number of at least 0 and at most 0.9"),
         ("epochs", "3", "epochs must be a whole number of at least 1 and at most 10000, got '3'."),
         ("optimizer", "adamW", "optimizer must be one of adamw, sgd, got 'adamW'. Did you mean 'adamw'?"),
         ("augment", 3, "augment must be a text or a function of an image and a random.Random, or auto, got 3"),

@@ -314,7 +314,7 @@ def test_a_strategy_that_fails_when_it_is_asked_is_blamed(used: Catalog, strateg
     ],
 )
 def test_a_data_set_that_fails_when_it_is_opened_is_blamed(used: Catalog, name: str, message: str) -> None:
-    from zoo_core.training.job import open_dataset
+    from zoo_core.training.opening import open_dataset
 
     with pytest.raises(PluginError) as caught:
         open_dataset(name, used)

@@ -23,7 +23,7 @@ from zoo_core.data.sources import Source, windows_of
 from zoo_core.errors import DataError, HubError, UsageError
 from zoo_core.installing import install_hint
 from zoo_core.streaming import hubdata
-from zoo_core.training.job import open_dataset
+from zoo_core.training.opening import open_dataset
 
 BOTH = pytest.mark.parametrize("option", ["", ":streaming=yes"], ids=["whole", "streamed"])
 
@@ -340,7 +340,7 @@ def test_without_the_extra_core_works_and_says_what_to_install() -> None:
         "import sys; sys.modules['datasets'] = None\n"
         "import zoo_core, zoo_core.library, zoo_core.streaming.webdataset\n"
         "from zoo_core.catalog import open_catalog\n"
-        "from zoo_core.training.job import open_dataset\n"
+        "from zoo_core.training.opening import open_dataset\n"
         "open_dataset('fashion-small', open_catalog())\n"
         "try:\n    open_dataset('hf:acme/photos', open_catalog())\n"
         "except zoo_core.errors.UsageError as error:\n    print(error)"

@@ -29,7 +29,7 @@ from zoo_core.streaming import index as indexing
 from zoo_core.streaming import shard_cache
 from zoo_core.streaming.shard_cache import ShardCache
 from zoo_core.streaming.webdataset import expanded, open_tars
-from zoo_core.training.job import open_dataset
+from zoo_core.training.opening import open_dataset
 
 SMALL_ROOM = 0.000065  # gigabytes: two of the shards, which have 30,720 bytes each
 

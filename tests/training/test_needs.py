@@ -31,7 +31,8 @@ ALWAYS = {
     "fold": "the images",
     "train_share": "the images",
     "fix_list": "the images",
-    "metric": "the headline of the result",
+    "group_by": "the images",
+    "from_run": "the initial weights",
     "out": "the place of the run",
     "task": "one that does not fit the data is refused",
     "bad_images": "without bad images both of its values say the same",
@@ -46,12 +47,14 @@ OTHER: dict[str, Any] = {
     "optimizer": "sgd", "weight_decay": 0.5, "warmup": 0.5, "best_epoch": "highest", "patience": 3,
     "label_smoothing": 0.1, "mixup": 0.1, "cutmix": 0.1, "l2_sp": 0.1, "ema": 0.1, "views": 3,
     "cache_gb": 5.0, "cache_dtype": "float32", "precision": "bfloat16", "compile": "on", "micro_batch": 4,
-    "gradient_checkpointing": True, "balance": "sampling",
+    "gradient_checkpointing": True, "balance": "sampling", "metric": "macro-f1",
 }  # fmt: skip
 """A value of each other setting that nobody would choose for it."""
 LACKING: dict[Need, dict[str, Any]] = {
     Need.SPLIT: {"data": "parts"},
     Need.STEPS: {"head": "logreg", "strategy": "head-only"},
+    Need.VALIDATION: {"val_share": 0.0},
+    Need.MEASURED: {"val_share": 0.0},
     Need.VIEWS: {"strategy": "head-only"},
     Need.TRAINED_STAGES: {"strategy": "head-only"},
     Need.TRAINED_WEIGHTS: {"strategy": "head-only"},

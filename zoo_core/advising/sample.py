@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo_core.catalog import Catalog
-from zoo_core.data.arrange import Joined, arranged, fold_numbers
+from zoo_core.data.arrange import arranged, fold_numbers, pooled
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks import task_named
-from zoo_core.training.job import open_configured
+from zoo_core.training.opening import open_configured
 
 FOLDS = 5
 MOST_IMAGES = 4000
@@ -81,8 +81,7 @@ def open_sample(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = 
     available = sum(len(part) for name, part in source.parts.items() if name != "test")
     config = sampled(config, available)
     try:
-        parts = list(arranged(source, config).parts.values())
-        part = Part(Joined(tuple(one.images for one in parts)), np.concatenate([one.targets for one in parts]))
+        part = pooled(list(arranged(source, config).parts.values()))
         return Sample(source, config, part, fold_numbers(part, FOLDS, config.seed, by_class=True), available)
     except DataError as error:
         raise DataError(f"{error} zoo advise measures {FOLDS} folds: give it more images.") from error

@@ -22,11 +22,13 @@ from zoo_core.checking.pixels import THUMBNAIL, PixelMeasures, measure_pixels
 from zoo_core.checking.report import (
     CROP,
     DUPLICATE,
+    GROUP_LEAK,
     KINDS,
     LABEL,
     LEAK,
     NEAR_DUPLICATE,
     TWO_CLASSES,
+    TWO_GROUPS,
     UNREADABLE,
     Finding,
     Kind,
@@ -34,7 +36,9 @@ from zoo_core.checking.report import (
     Suspect,
 )
 from zoo_core.data.batches import default_workers
+from zoo_core.data.dealing import joined
 from zoo_core.data.fix_list import DROP, RELABEL
+from zoo_core.data.groups import parts_in_words, shared_groups, with_groups
 from zoo_core.data.scan import Watch, find_bad_images
 from zoo_core.data.sources import Source
 from zoo_core.data.unlabelled import PARTS
@@ -76,6 +80,7 @@ def check_data(
     weights: str = "default",
     fit: FitChoice = "auto",
     task: TaskChoice = "auto",
+    group_by: str = "column",
     cache_dtype: CacheType = "float16",
     cache_gb: float = 10.0,
     device: str = "auto",
@@ -92,8 +97,9 @@ def check_data(
     `data` are all that `zoo_core.features` takes, images without labels too. `backbone` is a
     backbone or a run, whose cached features trainings share; "auto" is the best installed one whose
     weights are on this machine, and "none" leaves out the checks that need one. A `fit` of "pad" or
-    "squash" shows networks whole images, so that none is cut off. Raises UsageError
-    and WeightsError as `zoo_core.features` does, and DataError where no image can be read.
+    "squash" shows networks whole images, so that none is cut off. `group_by` is that of a
+    fine-tune: a group in two parts is found, and a photo in two groups. Raises UsageError and
+    WeightsError as `zoo_core.features` does, and DataError where no image can be read.
     """
     catalog, progress = catalog or open_catalog(), progress or Progress()
     name = (best_on_this_machine(catalog) or NO_BACKBONE) if backbone == AUTO else backbone
@@ -103,13 +109,14 @@ def check_data(
         weights=weights,
         fit=fit,
         task=task,
+        group_by=group_by,
         cache_dtype=cache_dtype,
         cache_gb=cache_gb,
         device=device,
         workers=workers,
         views=1,
     )
-    listed = open_unscanned(config, catalog, progress.scanning)
+    listed = with_groups(open_unscanned(config, catalog, progress.scanning), group_by)
     embedder = None if name == NO_BACKBONE else open_embedder(name, config, POOLED, catalog)
     source, bad = find_bad_images(listed, progress.scanning)
     source = replace(source, parts={part: own for part, own in source.parts.items() if len(own)})
@@ -126,6 +133,7 @@ def check_data(
     found = {
         UNREADABLE: [Suspect(one.problem, image=one.name, suggestion=DROP if one.name else "") for one in bad],
         **_pair_suspects(images, pairs),
+        GROUP_LEAK: _group_leaks(source),
         LABEL: suspected,
         **_odd_suspects(images, measures, embedder.preprocessing if embedder else with_fit(USUAL, fit)),
         **class_suspects(source),
@@ -151,26 +159,36 @@ def _features(embedder: Embedder | None, source: Source, progress: Progress) -> 
 
 
 def _pair_suspects(images: ImageList, pairs: Sequence[Pair]) -> Found:
-    """A suspect for each pair, of one kind: in two parts, else under two classes, else in one.
+    """A suspect for each pair, of one kind: in two parts, else under two classes, else in two
+    groups, else in one.
 
     Of a pair in two parts the image to leave out is the one that is trained on, so that the images
     that measure stay. Of a pair with two answers nobody but a person knows the right one.
     """
-    found: Found = {LEAK: [], TWO_CLASSES: [], DUPLICATE: [], NEAR_DUPLICATE: []}
+    found: Found = {LEAK: [], TWO_CLASSES: [], TWO_GROUPS: [], DUPLICATE: [], NEAR_DUPLICATE: []}
     for pair in pairs:
         one, other = sorted((pair.first, pair.second), key=lambda index: (PARTS.index(images.parts[index]), index))
         parts = images.parts[one], images.parts[other]
         differ = images.labels[one] != images.labels[other]
+        groups = images.groups[one], images.groups[other]
         kind = DUPLICATE if pair.equal else NEAR_DUPLICATE
+        kind = TWO_GROUPS if groups[0] != groups[1] else kind
         kind = LEAK if parts[0] != parts[1] else TWO_CLASSES if differ and images.has_classes else kind
         likeness = "equal to" if pair.equal else f"match {pair.match:.2f} with"
         label = f"{images.target_word} '{printable(images.labels[other])}'"
-        where = ", ".join([parts[1]] * (kind is LEAK) + [label] * differ)
+        group = f"group '{printable(str(groups[1]))}'"
+        where = ", ".join([parts[1]] * (kind is LEAK) + [label] * differ + [group] * (groups[0] != groups[1]))
         where = f" ({where})" if where else ""
         detail = f"{likeness} {printable(images.names[other])}{where}"
         suggestion = "" if differ else DROP
         found[kind].append(images.suspect(one, detail, score=pair.match, other=other, suggestion=suggestion))
     return found
+
+
+def _group_leaks(source: Source) -> list[Suspect]:
+    """A sentence on each group that stands in two parts, the largest first."""
+    shared = sorted(shared_groups(source).items(), key=lambda one: -sum(one[1].values()))
+    return [Suspect(f"group '{printable(group)}' has {parts_in_words(parts)}") for group, parts in shared]
 
 
 def _labels(
@@ -190,6 +208,8 @@ def _labels(
             f"Labels were not checked: {counted(len(images), 'image')} of these classes are too few to tell them apart.",
         )
     groups = groups_of(len(images), pairs)
+    if all(images.groups):
+        groups = joined(groups.tolist(), images.groups)
     probabilities = out_of_fold(vectors, images.targets, groups, len(source.classes), watch)
     suspects = []
     for one in label_suspects(probabilities, images.targets, neighbours.numpy(), groups):

@@ -39,6 +39,11 @@ class ImageList:
         return tuple(name for name, part in self.source.parts.items() for _ in range(len(part)))
 
     @cached_property
+    def groups(self) -> tuple[str | None, ...]:
+        """The group of each image, None without groups."""
+        return tuple(part.groups[index] if part.groups else None for part, index in self.positions())
+
+    @cached_property
     def targets(self) -> Targets:
         """(N) indices of classes, or (N, K); K is 0 without labels."""
         return np.concatenate([part.targets for part in self.source.parts.values()])

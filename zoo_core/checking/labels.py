@@ -25,6 +25,9 @@ ODDS = 15
 """Another class has to be so many times as probable as an image's own. `benchmarks/check.py` counts
 the planted labels that are found so, and the others that are named."""
 AGREEING = 1
+MIXED = 0.05
+"""The share of images of another class than the first of their group from which groups are no
+versions of one photo, but hold several classes."""
 LEAST_IN_CLASS = 5  # images: of fewer a fold may leave no two to learn from
 
 
@@ -47,8 +50,8 @@ def out_of_fold(
     """The probabilities (N, K) that a logistic regression on the other folds gives each image.
 
     Images of one group, the versions of one photo, are in one fold: a copy with the same wrong
-    label would vouch for it. The penalty is that of TRIED with the lowest cross-entropy on held-out
-    images.
+    label would vouch for it. So are those of a group of the data. The penalty is that of TRIED with
+    the lowest cross-entropy on held-out images.
     """
     features_NF, _, _ = to_unit_scale(torch.from_numpy(vectors_NF).double())
     if len(features_NF) < features_NF.shape[1]:  # the optimum lies in the span of the images: fewer numbers
@@ -80,8 +83,10 @@ def out_of_fold(
 
 def grouped_folds(labels_N: Ints, groups_N: Ints, num_classes: int) -> Ints:
     """The fold (N) of each image, one for all images of a group: `stratified_folds` of the first of
-    each group."""
+    each group, or of all where groups hold several classes."""
     _, first_G, group_N = np.unique(groups_N, return_index=True, return_inverse=True)
+    if (labels_N != labels_N[first_G[group_N]]).mean() > MIXED:
+        return np.asarray(stratified_folds(torch.from_numpy(labels_N), num_classes, 0, group_N))
     fold_G = stratified_folds(torch.from_numpy(labels_N[first_G]), num_classes, seed=0).numpy()
     fold_N: Ints = fold_G[group_N]
     return fold_N

@@ -25,10 +25,16 @@ class Kind:
 
 UNREADABLE = Kind("unreadable", "error", "The file cannot be read, and a training stops at it.")
 LEAK = Kind("leak", "error", "The same photo stands in two parts, so the score on one of them is too good.")
+GROUP_LEAK = Kind(
+    "group leak", "error", "Images of one group stand in two parts, so the score on one of them is too good."
+)
 TWO_CLASSES = Kind("two classes", "error", "The same photo stands under two classes, and one of them is wrong.")
 DUPLICATE = Kind("duplicate", "warning", "The same file stands in a part more than once and counts as often.")
 NEAR_DUPLICATE = Kind(
     "near-duplicate", "warning", "Another version of the same photo stands in the part: cropped, mirrored, brightened."
+)
+TWO_GROUPS = Kind(
+    "two groups", "warning", "The same photo stands in two groups, which a split by group may put into two parts."
 )
 LABEL = Kind("label", "warning", "The image looks like another class than its own.")
 BLURRED = Kind("blurred", "warning", "The image has no sharp edge, and the others have.")
@@ -43,7 +49,7 @@ IMBALANCE = Kind("imbalance", "note", "The accuracy says little of classes with 
 FEW = Kind("few images", "note", "So few images measure a class that its figure is mostly chance.")
 IGNORED = Kind("ignored", "note", "Things beside the images, which zoo does not read.")
 KINDS = (
-    *(UNREADABLE, LEAK, TWO_CLASSES, LABEL, DUPLICATE, NEAR_DUPLICATE),
+    *(UNREADABLE, LEAK, GROUP_LEAK, TWO_CLASSES, TWO_GROUPS, LABEL, DUPLICATE, NEAR_DUPLICATE),
     *(BLURRED, BLANK, DARK, BRIGHT, TINY, LONG, CUT_OFF),
     *(CROP, IMBALANCE, FEW, IGNORED),
 )

@@ -20,11 +20,12 @@ from zoo_core.choosing.one_cell import notes_of, train_cell, trainable_parameter
 from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
-from zoo_core.errors import DataError, ZooError, reason_of
+from zoo_core.errors import DataError, UsageError, ZooError, reason_of
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback
 from zoo_core.training.failing import is_written
-from zoo_core.training.job import Job, open_configured
+from zoo_core.training.job import Job
+from zoo_core.training.opening import open_configured
 from zoo_core.training.stopping import ForcedExit, Interrupted, stop_on_signals
 
 USUAL_FOLDS = (10, 5, 3, 2)  # those that are named where more do not go
@@ -80,8 +81,7 @@ def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Sour
     source = scan_images(open_configured(config, catalog, watch), bad_images=config.bad_images, watch=watch)
     configs = [cell.config for cell in {cell.repeat: cell for cell in grid.cells}.values()]
     try:
-        for one in configs:
-            arranged(source, one)
+        made = [arranged(source, one) for one in configs]
     except DataError as error:
         fewer = next(
             (count for count in USUAL_FOLDS if count < (grid.folds or 0) and _goes(source, configs, count)), None
@@ -91,6 +91,10 @@ def check_data(grid: Grid, catalog: Catalog, watch: Watch | None = None) -> Sour
         if fewer is None:
             raise
         raise DataError(f"{error} --folds {fewer} goes.") from error
+    if any(len(one.parts) == 1 for one in made):
+        raise UsageError(
+            "--val-share 0 holds no image out, and a comparison needs scores. Leave it out, or measure with --folds 5."
+        )
     return source
 
 

@@ -52,7 +52,7 @@ def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
         seconds=result.get("seconds", 0.0),
         trainable_parameters=folder.trainable_parameters(cell),
         model_bytes=(run.directory / MODEL).stat().st_size,
-        baseline=result.get("baseline", {}).get("score"),
+        baseline=(result.get("baseline") or {}).get("score"),
         notes=folder.notes(cell),
         right=None,
     )

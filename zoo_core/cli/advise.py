@@ -66,7 +66,7 @@ class Budget(click.ParamType[float]):
 @click.option("--yes", cls=Option, group=CHOICES, is_flag=True, help="Fetch them without the question.")
 @out_option(CHOICES, "advice", "advise")
 @runner_options
-@options_of("task", "fit", "bad_images", "fix_list", "seed", "size", "cache_gb", "device", "workers")
+@options_of("task", "fit", "bad_images", "fix_list", "group_by", "seed", "size", "cache_gb", "device", "workers")
 @json_option
 @click.pass_context
 def advise(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = 3  # of a kind in the table
 UNTRAINED = "a pretrained backbone has not seen them"
-FOR_TRAINING = ("weights", "fit", "task", "cache_dtype")
+FOR_TRAINING = ("weights", "fit", "task", "group_by", "cache_dtype")
 """The settings that a training needs to read the same data and features."""
 
 
@@ -51,7 +51,7 @@ FOR_TRAINING = ("weights", "fit", "task", "cache_dtype")
     help="CSV file of the suspects to write, to decide on and to give to `zoo finetune --fix-list`.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too, and not for errors alone.")
-@options_of("weights", "fit", "task", "cache_dtype", "cache_gb", "device", "workers")
+@options_of("weights", "fit", "task", "group_by", "cache_dtype", "cache_gb", "device", "workers")
 @json_option
 @click.pass_context
 def check(

@@ -71,7 +71,7 @@ def axis_option(axis: str) -> Callable[[F], F]:
 )
 @out_option(GRID, "comparison", "compare")
 @runner_options
-@setting_options_without(*AXES, "fold", "train_share", "out")
+@setting_options_without(*AXES, "from_run", "fold", "train_share", "out")
 @config_option
 @json_option
 @click.pass_context

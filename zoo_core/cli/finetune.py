@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from zoo_core.cli.common import announce, catalog_of, json_option, progress_of
-from zoo_core.cli.options import Command, asked_settings, config_option, given_settings, setting_options
+from zoo_core.cli.options import Command, MoreEpochs, asked_settings, config_option, given_settings, setting_options
 from zoo_core.cli.running import devices_option, report, resume_run, speaks, start_together, watching
 from zoo_core.settings import FinetuneConfig
 
@@ -16,7 +16,12 @@ from zoo_core.settings import FinetuneConfig
 @click.command(cls=Command)
 @setting_options
 @config_option
-@click.option("--resume", "run", type=click.Path(), help="Resume an interrupted run (as `zoo resume RUN`).")
+@click.option(
+    "--resume",
+    "run",
+    type=click.Path(),
+    help="Resume an interrupted run, or with --epochs +N train a finished one further (as `zoo resume RUN`).",
+)
 @devices_option
 @click.option("--report", "with_report", is_flag=True, help="Also write a page about the run, report.html.")
 @json_option
@@ -46,7 +51,8 @@ def finetune(
             raise click.UsageError("--config is for a new run: a resumed run has its settings. Leave one out.", ctx)
         if with_report:
             raise click.UsageError("--report is for a new run. `zoo report RUN` writes the page of any.", ctx)
-        resume_run(ctx, run, given_settings(ctx, settings), as_json=as_json)
+        more = settings.pop("epochs") if isinstance(settings["epochs"], MoreEpochs) else None
+        resume_run(ctx, run, given_settings(ctx, settings), as_json=as_json, more_epochs=more)
         return
     chosen = FinetuneConfig.from_dict(asked_settings(ctx, config, settings))
     catalog = catalog_of(ctx)

@@ -15,7 +15,7 @@ COLUMNS = {
     "backbones": ("name", "year", "params", "GMACs", "top-1 %", "weights", "plugin"),
     "heads": ("name", "summary", "options", "plugin"),
     "strategies": ("name", "summary", "options", "plugin"),
-    "datasets": ("name", "summary", "images", "classes", "licence", "plugin"),
+    "datasets": ("name", "summary", "images", "classes", "licence", "source"),
     "metrics": ("name", "summary", "options", "plugin"),
     "exporters": ("name", "summary", "options", "plugin"),
     "runners": ("name", "summary", "options", "plugin"),
@@ -67,6 +67,10 @@ def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json:
     if any(not ref.get("commercial", True) for row in rows for ref in (row, *row.get("weights", ()))):
         some = "; of a family, of some of them" if any("variants" in row for row in rows) else ""
         below.append(f"* not for commercial use, by the licence of the weights{some}")
+    if kind == "datasets":
+        below.append(
+            "`zoo finetune --backbone BACKBONE --data NAME` trains on one; those of the Hub (hf:) are fetched first."
+        )
     if any(not row.get("installed", True) for row in rows):
         below.append("`zoo plugin install NAME` installs a plugin.")
     print_columns(COLUMNS[kind], [_cells(kind, row) for row in rows], right=RIGHT, below=below)
@@ -82,7 +86,9 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
         tag = row["tag"] + ("" if row["commercial"] else "*")
         return [row["backbone"], tag, "\n".join(row["sources"]), size, row["licence"], top1, here]
     if kind == "datasets":
-        return [str(row[key]) for key in ("name", "summary", "images", "classes", "licence", "plugin")]
+        images = "-" if row["images"] is None else f"{row['images']:,}"
+        source = row["plugin"] if row["source"] == "installed" else row["source"]
+        return [row["name"], row["summary"], images, str(row["classes"]), row["licence"], source]
     options = row["options"].partition(": ")[2] or "-"
     return [row["name"], row["summary"], options.rstrip("."), row["plugin"]]
 

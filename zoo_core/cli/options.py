@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.shell_completion import CompletionItem
 from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, Chain
 from zoo_core.settings import FinetuneConfig, read_settings
 from zoo_core.settings.fields import Setting, settings_of
+from zoo_core.settings.words import NO_RUN
 from zoo_core.specs import AUGMENT_WORDS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,6 +28,7 @@ COMPLETED: dict[str, tuple[click.ParamType[Any], str]] = {
     "data": (click.Path(), "DATA"),
     "weights": (click.Path(), "WEIGHTS"),
     "fix_list": (click.Path(), "FILE"),
+    "from_run": (click.Path(), "RUN"),
     "out": (click.Path(), "DIR"),
 }
 """The settings whose values a shell completes by names of the catalog or by paths."""
@@ -102,6 +105,34 @@ class SettingType(click.ParamType[Any]):
         return [CompletionItem(word) for word in self.declared.words if word.startswith(incomplete)]
 
 
+class MoreEpochs(int):
+    """A number of epochs that is added to those of a finished run."""
+
+
+class EpochsType(SettingType):
+    """The epochs of a training, or +N: so many more."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and re.fullmatch(r"\+[1-9][0-9]{0,8}", value):
+            return MoreEpochs(value)
+        return super().convert(value, param, ctx)
+
+
+class MoreEpochsType(click.ParamType[MoreEpochs]):
+    """+N epochs, and nothing else."""
+
+    name = "+N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> MoreEpochs:
+        more = EpochsType(SETTINGS["epochs"]).convert(value, param, ctx)
+        if not isinstance(more, MoreEpochs):
+            self.fail(f"{more} epochs are those of a new run; +{more} are so many more.", param, ctx)
+        return more
+
+
+MORE_EPOCHS = MoreEpochsType()
+
+
 def setting_option(name: str) -> Callable[[F], F]:
     """The option of a setting of FinetuneConfig.
 
@@ -109,7 +140,7 @@ def setting_option(name: str) -> Callable[[F], F]:
     the help shows.
     """
     declared = SETTINGS[name]
-    own = SettingType(declared)
+    own = EpochsType(declared) if name == "epochs" else SettingType(declared)
     kind, metavar = COMPLETED.get(name, (own, own.name))
     return click.option(
         f"--{declared.option}/--no-{declared.option}" if declared.is_flag else f"--{declared.option}",
@@ -154,16 +185,25 @@ config_option = click.option(
 def asked_settings(
     ctx: click.Context, config: Path | None, settings: dict[str, Any], others: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The settings of a config file and of the command line. Raises UsageError where no backbone is
-    among them, nor among the names of `others`."""
+    """The settings of a config file and of the command line; with `--from` a run's backbone and
+    head. Raises UsageError where no backbone is among them, nor among the names of `others`."""
     asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, settings)}
+    if asked.get("from_run", NO_RUN) != NO_RUN:
+        from zoo_core.runs.directory import design_of
+
+        asked = {**design_of(asked["from_run"]), **asked}
     if "backbone" not in {*asked, *others}:
         raise click.UsageError("Missing option '--backbone'. `zoo list` shows all backbones.", ctx)
     return asked
 
 
 def given_settings(ctx: click.Context, settings: dict[str, Any]) -> dict[str, Any]:
-    """Those of the settings that somebody named on the command line."""
-    return {
+    """Those of the settings that somebody named on the command line. Raises UsageError for +N
+    epochs, which only a finished run has."""
+    given = {
         name: value for name, value in settings.items() if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
+    if isinstance(given.get("epochs"), MoreEpochs):
+        more = given["epochs"]
+        raise click.UsageError(f"--epochs +{more} trains a finished run further: zoo resume RUN --epochs +{more}.", ctx)
+    return given

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from zoo_core.freezing.plan import Plan, Rule
     from zoo_core.training.planning import Planned
 
-WITHOUT_IMAGES = {"backbone", "head", "strategy", "weights", "epochs", "lr", "base_lr", "size", "fit", "data"}
+WITHOUT_IMAGES = {
+    "backbone",
+    "head",
+    "strategy",
+    "weights",
+    "epochs",
+    "lr",
+    "base_lr",
+    "size",
+    "fit",
+    "data",
+    "from_run",
+}
 WITHOUT_IMAGES |= {"cache_dtype", "cache_gb", "views"}
 """The settings that a plan without images depends on."""
 OF_A_RUN = {"out", "save_every"}
@@ -105,6 +117,7 @@ def _json(planned: Planned) -> dict[str, Any]:
         "lr_search": planned.lr_search or None,
         "learning_parameters": planned.trained,
         "bytes_kept_per_image": planned.bytes_cached,
+        "groups": planned.groups,
         "augment": planned.augment,
         "estimates": None if planned.estimates is None else [vars(one) for one in planned.estimates],
     }
@@ -129,6 +142,8 @@ def _show(planned: Planned) -> None:
         shown.add_row("memory", *(megabytes(one.memory) for one in estimates))
     out = console()
     out.print(shown)
+    if planned.groups_in_words:
+        out.print(f"groups: {planned.groups_in_words}", markup=False)
     if planned.decisions:
         from zoo_core.runs.card import decision_lines
 

@@ -64,8 +64,11 @@ def start_together(devices: int | None) -> None:
     end_with_launcher()
 
 
-def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool) -> None:
-    """Resume a run. Raises UsageError for a setting that differs from the run's."""
+def resume_run(
+    ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool, more_epochs: int | None = None
+) -> None:
+    """Resume a run, or train a finished one for more epochs. Raises UsageError for a setting that
+    differs from the run's."""
     catalog = catalog_of(ctx)
     announce("loading the engine, the weights and the list of images")
     from zoo_core.runs.directory import read_facts
@@ -81,7 +84,7 @@ def resume_run(ctx: click.Context, run: str, given: dict[str, Any], *, as_json: 
                 f"the run {run} has --{option} {own} and cannot be resumed with {value}. Leave the option out."
             )
     with progress_of("inspecting the images") as scanning, watching() as callback:
-        result = resume(directory, catalog, callback, callback.show, scanning)
+        result = resume(directory, catalog, callback, callback.show, scanning, more_epochs=more_epochs)
     report(result, as_json=as_json)
 
 
@@ -129,10 +132,10 @@ class TrainingScreen:
                 metric = f"val {self.metric.short}"
                 self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {metric:>13} {'seconds':>8}")
                 self.has_header = True
-            self.screen.print(
-                f"{report.epoch:>7} {report.train_loss:>11.4f} {report.val_loss:>9.4f} "
-                f"{self.metric.text(report.val_score):>13} {short_seconds(report.seconds):>8}"
-            )
+            loss = "-" if report.val_loss is None else f"{report.val_loss:.4f}"
+            score = "-" if report.val_score is None else self.metric.text(report.val_score)
+            seconds = short_seconds(report.seconds)
+            self.screen.print(f"{report.epoch:>7} {report.train_loss:>11.4f} {loss:>9} {score:>13} {seconds:>8}")
 
     def message(self, text: str) -> None:
         if self.screen is not None:
@@ -179,6 +182,8 @@ def show_job(screen: Console, job: Job) -> None:
         ("cached", cached_in_words(job.caching, job.plan.stages)),
         ("device", str(job.device)),
     ]
+    if job.groups is not None:
+        rows.append(("groups", job.groups))
     if job.balance is not None:
         rows.append(("balance", job.balance))
     if job.start.preprocessing_origin:
@@ -232,19 +237,29 @@ def _show_result(screen: Console, result: Result) -> None:
     from zoo_core.tasks import task_named
     from zoo_core.tasks.chosen import result_figures
 
-    part = {"val": "validation", "test": "test"}.get(result.part, result.part)
     run = shown(_argument(result.directory))
     task = task_named(result.task)
-    line = task.headline(result.evaluation, f"on the {part} images")
-    screen.print(f"\n[bold]{line}[/bold].")
-    screen.print(result.ending, markup=False)
-    figures = result_figures(result.evaluation)
-    for sentence in task.baseline_sentences(figures, result.baseline):
-        screen.print(sentence, markup=False)
-    if result.calibration is not None:
-        screen.print(task.calibration_sentence(result.calibration), markup=False)
-    if not task.beats(figures, result.baseline):
-        screen.print("More epochs, another --lr, pretrained weights or more trainable stages (--strategy) may help.")
+    if result.measured is None or result.baseline is None:
+        screen.print(f"\n[bold]Trained on all images: nothing is known of its {task.metric.title}[/bold].")
+        screen.print(result.ending, markup=False)
+    else:
+        part = {"val": "validation"}.get(str(result.part), str(result.part))
+        line = task.headline(result.evaluation, f"on the {part} images")
+        screen.print(f"\n[bold]{line}[/bold].")
+        screen.print(result.ending, markup=False)
+        figures = result_figures(result.evaluation)
+        for sentence in task.baseline_sentences(figures, result.baseline):
+            screen.print(sentence, markup=False)
+        if result.calibration is not None:
+            screen.print(task.calibration_sentence(result.calibration), markup=False)
+        if not task.beats(figures, result.baseline):
+            screen.print(
+                "More epochs, another --lr, pretrained weights or more trainable stages (--strategy) may help."
+            )
+    if result.forgotten is not None:
+        from zoo_core.runs.started import forgotten_in_words
+
+        screen.print(forgotten_in_words(result.forgotten.to_dict(), result.task), markup=False)
     pictures = ", ".join(sorted(path.name for path in result.directory.glob("*.png")))
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")
@@ -269,7 +284,12 @@ def _argument(run: Path) -> str:
 
 
 def _json(result: Result) -> dict[str, Any]:
-    from zoo_core.training.run import result_line
+    from zoo_core.training.finishing import result_line
 
     epochs = [report.to_dict() for report in result.trained.epochs]
-    return {"run": str(result.directory), "epochs": epochs, "result": result_line(result)}
+    return {
+        "run": str(result.directory),
+        "epochs": epochs,
+        "groups": result.groups or None,
+        "result": result_line(result),
+    }

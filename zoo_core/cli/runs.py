@@ -117,7 +117,9 @@ def _cells(run: RunSummary) -> list[str]:
     own = {} if run.metric is None else {"metric": run.metric, "higher_is_better": run.higher_is_better}
     metric = task_named(run.task).metric_of(own)
     if run.score is None or run.metric is None:
-        score, seconds = f"epoch {run.epochs} of {run.planned_epochs}", "-"
+        spent = run.seconds or 0.0
+        score = f"epoch {run.epochs} of {run.planned_epochs}" if run.seconds is None else "not measured"
+        seconds = "-" if run.seconds is None else short_seconds(spent) if spent < 10 else f"{spent:.0f}"
     else:
         spent = run.seconds or 0.0
         score = metric.text(run.score)

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from zoo_core.data.groups import NONE, check_groups, groups_of, with_groups
+from zoo_core.data.parts import EarlierSplit
 from zoo_core.data.sources import Images, Part, PartName, Source, windows_of
 from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.settings import FinetuneConfig
@@ -55,16 +57,20 @@ class Joined:
         raise IndexError(index)
 
 
-def arranged(source: Source, config: FinetuneConfig, kind: str | None = None) -> Source:
-    """The source with the parts of a run; `kind` is that of an earlier split to repeat.
+def arranged(source: Source, config: FinetuneConfig, earlier: EarlierSplit | None = None) -> Source:
+    """The source with the parts of a run; `earlier` is a split to repeat.
 
     A fold becomes the test part, a validation part is held out where there is none, and the
     training part keeps its share. Raises UsageError for a wrong fold, DataError when there are too
-    few images.
+    few images or groups, or when a group is in two parts.
     """
+    if earlier is not None and not earlier.is_grouped:  # zoo 0.2 passed over a column of groups
+        source = with_groups(source, NONE)
     if config.fold != NO_FOLD:
         source = _with_fold(source, config.fold, config.seed)
-    source = source.with_validation(share=config.val_share, seed=config.seed, kind=kind)
+    if earlier is None:
+        check_groups(source, config.group_by)
+    source = source.with_validation(share=config.val_share, seed=config.seed, kind=earlier.kind if earlier else None)
     return _with_share(source, config.train_share, config.seed)
 
 
@@ -77,12 +83,26 @@ def parse_fold(text: str) -> tuple[int, int]:
     return number, count
 
 
+def pooled(parts: Sequence[Part]) -> Part:
+    """The images of several parts as one."""
+    if len(parts) == 1:
+        return parts[0]
+    groups = tuple(group for part in parts for group in part.groups or ())
+    images = Joined(tuple(part.images for part in parts))
+    return Part(images, np.concatenate([part.targets for part in parts]), groups or None)
+
+
 def fold_numbers(part: Part, count: int, seed: int, *, by_class: bool) -> npt.NDArray[np.int64]:
     """The fold (N) of each image, counted from 0: the images of each class are dealt like cards.
 
     Images of equal content are one card, so that no training sees a copy of an image that it is
-    measured on. Raises DataError where there are fewer cards than folds.
+    measured on; so are those of one group. Raises DataError where there are fewer cards than folds.
     """
+    if part.groups is not None:
+        groups = groups_of(part, "classification" if by_class else None)
+        if len(groups) < count:
+            raise DataError(f"{len(groups)} groups are too few for {count} folds.")
+        return groups.dealt([1 / count] * count, seed)[groups.number_N]
     copies: dict[bytes, list[int]] = {}
     for index in range(len(part)):
         copies.setdefault(part.images.digest(index), []).append(index)
@@ -111,12 +131,9 @@ def _with_fold(source: Source, text: str, seed: int) -> Source:
         return source  # which `with_validation` refuses
     if any(windows_of(part.images) is not None for part in own):
         raise UsageError(f"folds need images that all fit on this disk, and {printable(source.title)} is streamed.")
-    pooled = own[0]
-    if len(own) > 1:
-        images = Joined(tuple(part.images for part in own))
-        pooled = Part(images, np.concatenate([part.targets for part in own]))
-    held_out = fold_numbers(pooled, count, seed, by_class=task_named(source.task).single_label) == number - 1
-    parts: dict[PartName, Part] = {"train": _taken(pooled, ~held_out), "test": _taken(pooled, held_out)}
+    both = pooled(own)
+    held_out = fold_numbers(both, count, seed, by_class=task_named(source.task).single_label) == number - 1
+    parts: dict[PartName, Part] = {"train": _taken(both, ~held_out), "test": _taken(both, held_out)}
     return replace(source, parts=parts)
 
 
@@ -124,12 +141,16 @@ def _with_share(source: Source, share: float, seed: int) -> Source:
     """The source with a share of its training images: of each class where images have one class,
     else of all.
 
-    A class keeps at least one image. The images stand in an order that the seed decides, and a
-    share is its beginning.
+    A class keeps at least one image, or group. The images stand in an order that the seed decides,
+    and a share is its beginning.
     """
     if share == 1:
         return source
     train, is_classified = source.parts["train"], task_named(source.task).single_label
+    if train.groups is not None:
+        groups = groups_of(train, source.task)
+        taken_N = groups.share(share, seed)[groups.number_N]
+        return replace(source, parts={**source.parts, "train": _taken(train, taken_N)})
     labels = train.targets if is_classified else np.zeros(len(train), dtype=np.int64)
     least = 1 if is_classified else 2  # a spread of numbers needs two
     chosen: list[int] = []

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -25,6 +25,7 @@ PATH_SYNONYMS = (
     *("img", "img_path", "imagepath", "imagename", "photo", "picture"),
 )
 PART_COLUMN = "part"
+GROUP_COLUMN = "group"
 PART_SYNONYMS = (PART_COLUMN, "split", "subset", "partition", "set")
 SHORT = 8  # characters of cells that recur, of which one copy is held
 NAMED = 5  # missing files that an error lists
@@ -39,6 +40,7 @@ class TableRow:
     path: str
     part: PartName
     values: tuple[str, ...]
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,16 @@ class Header:
     part: int | None = None
     index: int | None = None
     """The column of row numbers that pandas writes, without a name."""
+    group: int | None = None
 
     @property
     def targets(self) -> list[int]:
-        return [place for place in range(len(self.names)) if place not in (self.path, self.part, self.index)]
+        return [place for place in range(len(self.names)) if place not in self.others]
+
+    @property
+    def others(self) -> tuple[int | None, ...]:
+        """The places of the columns that are no targets."""
+        return self.path, self.part, self.index, self.group
 
 
 def read_rows(file: Path) -> Table:
@@ -132,8 +140,9 @@ def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
         rows.append((line, [texts.setdefault(cell, cell) if len(cell) <= SHORT else cell for cell in cells]))
     if not rows:
         raise DataError(f"{file} has a header and no rows.")
-    header = _with_part(_with_index(header, file, rows), rows)
-    table = Table(file, tuple(names[place] for place in header.targets), [])
+    header = _with_group(_with_part(_with_index(header, file, rows), rows))
+    targets = header.targets
+    table = Table(file, tuple(names[place] for place in targets), [])
     if header.index is not None:
         table.ignored["column of row numbers"] = 1
     for line, cells in rows:
@@ -141,7 +150,12 @@ def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
         part = part_named(word)
         if part is None:
             raise DataError(f"{file}, line {line}: the part must be train, val or test, got '{shown(word)}'.")
-        table.rows.append(TableRow(line, cells[header.path], part, tuple(cells[place] for place in header.targets)))
+        values, group = tuple(cells[place] for place in targets), None if header.group is None else cells[header.group]
+        if group == "":
+            raise DataError(
+                f"{file}, line {line}: the column '{GROUP_COLUMN}' is empty. An image that is alone has a name of its own."
+            )
+        table.rows.append(TableRow(line, cells[header.path], part, values, group))
     return table
 
 
@@ -168,7 +182,7 @@ def _with_index(header: Header, file: Path, rows: list[tuple[int, list[str]]]) -
     first = rows[0][1][0]
     if first not in ("0", "1") or any(cells[0] != str(number) for number, (_, cells) in enumerate(rows, int(first))):
         raise DataError(f"{file}: every column needs a name of its own in the header, and the first has none.")
-    return Header(header.names, header.path, header.part, 0)
+    return replace(header, index=0)
 
 
 def _with_part(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
@@ -178,8 +192,15 @@ def _with_part(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
         return header
     for place in header.targets:
         if header.names[place].lower() in PART_SYNONYMS and all(part_named(cells[place]) for _, cells in rows):
-            return Header(header.names, header.path, place, header.index)
+            return replace(header, part=place)
     return header
+
+
+def _with_group(header: Header) -> Header:
+    """The header with a column of groups; the only column beside the path is a target, whatever its
+    name."""
+    named = [place for place in header.targets if header.names[place].lower() == GROUP_COLUMN]
+    return replace(header, group=named[0]) if len(named) == 1 and len(header.targets) > 1 else header
 
 
 def find_images(table: Table) -> list[str]:

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from zoo_core.csv_rows import csv_writer
 from zoo_core.data.csvfile import Table, TableRow, read_rows
 from zoo_core.data.indexed import IndexedImages
@@ -84,7 +82,7 @@ def with_fix_list(source: Source, file: str) -> Source:
         for index, label in labels.items():
             targets[index] = label
         dropped, relabelled = dropped + len(part) - len(left), relabelled + len(labels)
-        parts[name] = _taken(Part(part.images, targets), left)
+        parts[name] = _taken(replace(part, targets=targets), left)
     _check_left(source, parts, file)
     note = f"Fix list: {counted(dropped, 'image')} left out, {relabelled:,} with another class."
     return replace(source, parts=parts, notes=(*source.notes, note))
@@ -141,7 +139,7 @@ def _taken(part: Part, left: Sequence[int]) -> Part:
     if len(left) == len(part):
         return part
     if isinstance(part.images, FolderImages | IndexedImages):
-        return Part(part.images.take(left), part.targets[np.asarray(left, dtype=np.int64)])
+        return part.chosen(part.images.take(left), left)
     return part.take(left)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from zoo_core.tasks.targets import PartName
 
@@ -27,6 +28,14 @@ SYNONYMS: dict[str, PartName] = {
 }
 SUFFIX = r"(s|sets?|data|datasets?|images?|imgs?|photos?|pictures?|samples?|split|part|folder)?"  # trainset, testdata
 PLAIN = re.compile(f"({'|'.join(sorted(SYNONYMS, key=len, reverse=True))}){SUFFIX}")
+
+
+@dataclass(frozen=True)
+class EarlierSplit:
+    """The split of an earlier run, to repeat it: its kind, and whether the run knew groups."""
+
+    kind: str
+    is_grouped: bool
 
 
 def part_named(word: str) -> PartName | None:

@@ -14,7 +14,7 @@ from zoo_core.settings import FinetuneConfig
 
 SHARDS = "wds:"
 ADDRESS = re.compile(r"https?://")
-PLACES = ("data", "fix_list", "weights")
+PLACES = ("data", "fix_list", "weights", "from_run")
 """The settings that may name files."""
 LONGEST = 40
 """The characters of a data set's title in the name of a folder."""
@@ -33,11 +33,12 @@ def absolute_place(place: str) -> str:
 def with_places(config: FinetuneConfig, tags: Iterable[str] = ()) -> FinetuneConfig:
     """The config with PLACES as absolute ones. Words that stand for something else stay, whatever
     files are here: of weights also their `tags`."""
-    data, fix_list, weights = config.data, config.fix_list, config.weights
+    data, fix_list, weights, from_run = config.data, config.fix_list, config.weights, config.from_run
     return replace(
         config,
         data=absolute_place(data) if isinstance(data, str) else data,
         fix_list=fix_list if fix_list == "none" else absolute_place(fix_list),
+        from_run=from_run if from_run == "none" else absolute_place(from_run),
         weights=weights if weights in {"none", "default", *tags} else absolute_place(weights),
     )
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from zoo_core.data.decode import decode, open_image, read_file
+from zoo_core.data.groups import held_out_of
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError, printable
 from zoo_core.specs import TaskName
@@ -24,7 +25,8 @@ from zoo_core.tasks.targets import PartName as PartName
 from zoo_core.tasks.targets import Targets as Targets
 
 DIGEST_BYTES = 16
-STRATIFIED, RANDOM, COVERING = "stratified", "random", "random, every label trained"
+STRATIFIED, RANDOM, COVERING, GROUPED = "stratified", "random", "random, every label trained", "grouped"
+ALL_TRAINED = "all trained"
 """The kinds of splits. All runs before the third kind was made have one of the first two."""
 
 
@@ -149,13 +151,20 @@ class Part:
     images: Images
     targets: Targets
     """(N,) int64 positions of classes, or (N, K) float32: 0 or 1 for each label, or numbers."""
+    groups: tuple[str, ...] | None = None
+    """The name (N) of each image's group, which is in no other part; None without groups."""
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, chosen: Sequence[int]) -> Part:
         """The part of these images alone."""
-        return Part(Subset(self.images, tuple(chosen)), self.targets[np.asarray(chosen, dtype=np.int64)])
+        return self.chosen(Subset(self.images, tuple(chosen)), chosen)
+
+    def chosen(self, images: Images, chosen: Sequence[int]) -> Part:
+        """The part of `images`, which are the chosen ones of these."""
+        groups = self.groups and tuple(self.groups[index] for index in chosen)
+        return Part(images, self.targets[np.asarray(chosen, dtype=np.int64)], groups)
 
     def digest(self) -> str:
         """A sha256 over names, targets and contents, the same for the same split of the same
@@ -191,12 +200,14 @@ class Source:
     task: TaskName = "classification"
 
     def with_validation(self, *, share: float, seed: int, kind: str | None = None) -> Source:
-        """The source with a validation part: its own, or else a held-out share, decided by the seed.
+        """The source with a validation part: its own, or else a held-out share, decided by the
+        seed.
 
-        For classification a share of each class is held out, otherwise a share of all images, of which
-        no image is the last with one of its labels. `kind` is that of an earlier split to repeat: a
-        split of the kind "random" may hold out all images of a label.
-        Raises DataError when there are too few.
+        For classification a share of each class is held out, otherwise a share of all images, of
+        which no image is the last with one of its labels; of images in groups whole groups. A share
+        of 0 holds none out, and there is no validation part. `kind` is that of an earlier split to
+        repeat: a split of the kind "random" may hold out all images of a label. Raises DataError
+        when there are too few.
         """
         if "train" not in self.parts:
             others = " and ".join(name for name in ("val", "test") if name in self.parts)
@@ -205,13 +216,30 @@ class Source:
         if "val" in self.parts:
             return self
         train = self.parts["train"]
-        if task_named(self.task).single_label:
+        if train.groups is not None or not share:
+            self._check_trained()
+        if not share:
+            return replace(self, split={"kind": ALL_TRAINED})
+        if train.groups is not None:
+            made, held_out = GROUPED, held_out_of(train, self.task, share, seed)
+        elif task_named(self.task).single_label:
             made, held_out = STRATIFIED, self._of_each_class(share, seed)
         else:
             made, held_out = self._of_all(share, seed, plain=kind == RANDOM)
         trained = [index for index in range(len(train)) if index not in held_out]
         parts: dict[PartName, Part] = {**self.parts, "train": train.take(trained), "val": train.take(sorted(held_out))}
         return replace(self, parts=parts, split={"kind": made, "seed": seed, "val_share": share})
+
+    def _check_trained(self) -> None:
+        """Raise DataError where a class has no training image, because its groups are held out."""
+        if not task_named(self.task).single_label:
+            return
+        for label in sorted(set(range(len(self.classes))) - set(self.parts["train"].targets.tolist())):
+            finer = "" if self.parts["train"].groups is None else ", or finer groups with --group-by"
+            raise DataError(
+                f"the class '{printable(self.classes[label])}' has no image to train on: all of them are held out. Add "
+                f"images, or take fewer folds{finer}."
+            )
 
     def _of_each_class(self, share: float, seed: int) -> set[int]:
         generator = np.random.default_rng(seed)

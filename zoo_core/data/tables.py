@@ -47,7 +47,8 @@ def read_table(file: Path, task: TaskChoice = "auto") -> Source:
         chosen_rows = [position for position, row in enumerate(table.rows) if row.part == part]
         if chosen_rows:
             paths = tuple(found[position] for position in chosen_rows)
-            parts[part] = Part(FolderImages(file.parent, paths), targets[chosen_rows])
+            groups = tuple(group for position in chosen_rows if (group := table.rows[position].group) is not None)
+            parts[part] = Part(FolderImages(file.parent, paths), targets[chosen_rows], groups or None)
     return Source(str(file), names, parts, dict(table.ignored), task=chosen)
 
 

@@ -18,7 +18,7 @@ from zoo_core.errors import UnlabelledError, UsageError
 from zoo_core.frozen.table import FeatureTable
 from zoo_core.paths import user_path
 from zoo_core.settings import Augment, BadImages, CacheType, FinetuneConfig, FitChoice, TaskChoice
-from zoo_core.training.job import open_dataset
+from zoo_core.training.opening import open_dataset
 
 
 @names_plugins

@@ -6,7 +6,7 @@ A plan is data. It can be printed, saved, compared and tested without torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from zoo_core.errors import PluginError, brief
@@ -54,6 +54,9 @@ class Phase:
 
     epochs: int
     rules: tuple[Rule, ...]
+    restarts: bool = False
+    """Whether the learning rate starts anew here: it warms up and falls to zero in this phase and
+    those after it, as far as these do not start it anew."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Plan:
         for phase in self.phases:
             if not isinstance(phase.epochs, int) or phase.epochs < 1:
                 raise PluginError(f"a phase needs at least one epoch, got {brief(phase.epochs)}")
+            if not isinstance(phase.restarts, bool):
+                raise PluginError(f"a phase starts the learning rate anew or does not, got {brief(phase.restarts)}")
             if len(phase.rules) != len(self.stages) + 1:
                 raise PluginError(
                     f"a phase needs {len(self.stages) + 1} rules: one for each stage and one for the head"
@@ -90,6 +95,21 @@ class Plan:
         """The names of the parts that have rules: the stages, then the head."""
         return (*self.stages, HEAD)
 
+    def stretch(self, number: int) -> range:
+        """The epochs, from 0, around a phase in which the learning rate rises and falls once."""
+        starts = [place for place, phase in enumerate(self.phases) if phase.restarts or not place]
+        first = max(place for place in starts if place <= number)
+        end = min((place for place in starts if place > number), default=len(self.phases))
+        before, within = (
+            sum(phase.epochs for phase in phases) for phases in (self.phases[:first], self.phases[first:end])
+        )
+        return range(before, before + within)
+
+    def extended(self, epochs: int) -> Plan:
+        """The plan that goes on for so many epochs as its last phase, with a learning rate that
+        starts anew."""
+        return replace(self, phases=(*self.phases, replace(self.phases[-1], epochs=epochs, restarts=True)))
+
     def rules(self, phase: Phase) -> dict[str, Rule]:
         """The rules of one phase by the name of the part."""
         return dict(zip(self.parts, phase.rules, strict=True))
@@ -105,7 +125,11 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data for JSON."""
-        return {"stages": list(self.stages), "phases": [asdict(phase) for phase in self.phases]}
+        phases = [asdict(phase) for phase in self.phases]
+        for phase in phases:
+            if not phase["restarts"]:  # so that zoo 0.2 reads the plans that it knows
+                del phase["restarts"]
+        return {"stages": list(self.stages), "phases": phases}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
@@ -113,7 +137,10 @@ class Plan:
         stages = data["stages"]
         if not isinstance(stages, list) or not all(isinstance(name, str) for name in stages):
             raise TypeError("the stages of a plan are not a list of names")
-        phases = [Phase(phase["epochs"], tuple(Rule(**rule) for rule in phase["rules"])) for phase in data["phases"]]
+        phases = [
+            Phase(phase["epochs"], tuple(Rule(**rule) for rule in phase["rules"]), phase.get("restarts", False))
+            for phase in data["phases"]
+        ]
         known = {field.name for kind in (cls, Phase) for field in fields(kind)}
         unknown = {key for part in (data, *data["phases"]) for key in part} - known
         if unknown:

@@ -78,7 +78,7 @@ def choose_caching(
     preprocessing: Preprocessing,
     *,
     train: int,
-    val: int,
+    val: int = 0,
     test: int = 0,
     budget: int,
 ) -> Caching:

@@ -28,7 +28,7 @@ class PhaseInputs:
 
     split: SplitPoint
     train: Inputs
-    val: Inputs
+    val: Inputs | None
     test: Inputs | None = None
 
 
@@ -47,7 +47,8 @@ class InputPlanner:
     features: FeatureCache
     exact: FeatureCache
     train: Batches
-    val: Batches
+    val: Batches | None
+    """The images that choose the best epoch; None where all are trained on."""
     classes: tuple[str, ...]
     device: torch.device
     world: World
@@ -63,21 +64,24 @@ class InputPlanner:
     def enter(self, number: int, watch: Callable[[int, int], None]) -> PhaseInputs:
         """The inputs of a phase, after the missing features are cached; `watch` hears of (images
         done, images)."""
-        images = ImageInputs(self.train, self.device), ImageInputs(self.val, self.device)
+        train_images = ImageInputs(self.train, self.device)
+        val_images = None if self.val is None else ImageInputs(self.val, self.device)
         depth = self.plan.frozen_depth(self.plan.phases[number])
         split = self.caching.splits[number]
         if depth == 0:
-            return PhaseInputs(SplitPoint(0), *images)
+            return PhaseInputs(SplitPoint(0), train_images, val_images)
         if split is None:
             end = SplitPoint(depth)
             prefix = FrozenPrefix(self.model, [end])
-            return PhaseInputs(end, *(ComputedFeatures(inputs, prefix, end) for inputs in images))
+            val_features = None if val_images is None else ComputedFeatures(val_images, prefix, end)
+            return PhaseInputs(end, ComputedFeatures(train_images, prefix, end), val_features)
         of_val = self._build(number, watch)
         train = self.features.cached(split, self.train, self.caching.views)
         is_exact = of_val is self.exact
         of_test = [self.exact.cached(split, part, VIEWS_OF_VAL) for part in self._tests if is_exact]
         test = of_test[0] if of_test else None
-        return PhaseInputs(split, train, of_val.cached(split, self.val, VIEWS_OF_VAL), test)
+        val = None if self.val is None else of_val.cached(split, self.val, VIEWS_OF_VAL)
+        return PhaseInputs(split, train, val, test)
 
     def close(self) -> None:
         """Close the files of the cache."""
@@ -104,18 +108,21 @@ class InputPlanner:
             for later, split in enumerate(self.caching.splits)
             if split and self._frozen_until(split, number, later)
         }
-        train, val = (self.train, self.caching.views), (self.val, VIEWS_OF_VAL)
-        of_val = self.features if self._rounded(splits, CacheItems((val,))) else self.exact
-        held_out = (val, *((part, VIEWS_OF_VAL) for part in self._tests))
-        if of_val is not self.exact:
-            builds = [(self.features, CacheItems((train, val)))]
+        train = (self.train, self.caching.views)
+        val = () if self.val is None else ((self.val, VIEWS_OF_VAL),)
+        of_val = self.features if val and self._rounded(splits, CacheItems(val)) else self.exact
+        held_out = (*val, *((part, VIEWS_OF_VAL) for part in self._tests))
+        if not held_out:
+            builds = [(self.features, CacheItems((train,)))]
+        elif of_val is not self.exact:
+            builds = [(self.features, CacheItems((train, *val)))]
         elif self.exact is self.features:
             builds = [(self.features, CacheItems((train, *held_out)))]
         else:  # validation images first: a run that is stopped in between must not look like an older cache
             builds = [(self.exact, CacheItems(held_out)), (self.features, CacheItems((train,)))]
         for features, items in builds:
             features.build(lambda: FrozenPrefix(self.model, splits), splits, items, self.world, watch)
-        if of_val is not self.features:
+        if of_val is not self.features and held_out:
             mark_exact(self.features, splits)
         return of_val
 

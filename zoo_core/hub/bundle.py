@@ -86,6 +86,7 @@ def without_local_paths(facts: RunFacts) -> RunFacts:
         facts.config,
         data=_last(facts.config.data_text),
         fix_list=_last(facts.config.fix_list),
+        from_run=_last(facts.config.from_run),
         weights=_last_path(facts.config.weights),
         out=None,
     )
@@ -113,9 +114,9 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
     licence = options.licence or (facts.start.licence if facts.start else None)
     licence_id, licence_name = licence_metadata(licence, chosen=options.licence is not None)
     task = task_named(facts.task)
-    metric, score = score_of(result)
     names = {kind: printable(getattr(facts, kind).name) for kind in ("backbone", "head", "strategy")}
-    measured = EvalResult(
+    metric, score = score_of(result)
+    measured = result["part"] and EvalResult(
         task_type=task.hub_task,
         dataset_type=options.dataset or "custom",
         dataset_name=options.dataset or printable(facts.data.title),
@@ -131,9 +132,9 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
         base_model=base,
         datasets=[options.dataset] if options.dataset else None,
         tags=[LIBRARY, *(["timm"] if options.also_timm else []), names["backbone"].partition(":")[0]],
-        metrics=[metric],
+        metrics=[metric] if measured else None,
         model_name=repo.partition("/")[2],
-        eval_results=[measured],
+        eval_results=[measured] if measured else None,
         zoo=names,
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo)}"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo_core.builtin import FittedOptions
+from zoo_core.data.dealing import Groups, Ints
 from zoo_core.layout import FEATURE_MAP, Layout
 from zoo_core.model.heads import pooled
 from zoo_core.model.lean_torch import without_compiler
@@ -38,7 +39,11 @@ class Solvable(Protocol):
 
     def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
         """Set the parameters from the reduced features of all training images; the seed decides all
-        randomness."""
+        randomness.
+
+        A head that holds images out to choose a penalty may take a keyword `groups_N: Ints | None =
+        None`: the group of each image, for data whose images stand in groups.
+        """
 
 
 class _Fitted(nn.Sequential):
@@ -68,13 +73,13 @@ class LogisticRegression(_Fitted):
     output: nn.Linear
 
     @torch.no_grad()
-    def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int) -> None:
+    def fit(self, reduced_NF: Tensor, targets_N: Tensor, seed: int, groups_N: Ints | None = None) -> None:
         """Solve in double precision on features of unit scale, and fold their centre and scale into
         the layer."""
         features_NF, targets_N = reduced_NF.cpu().double(), targets_N.cpu()
         features_NF, mean_F, scale = to_unit_scale(features_NF)
         classes = self.output.out_features
-        decay = best_decay(features_NF, targets_N, classes, seed)
+        decay = best_decay(features_NF, targets_N, classes, seed, groups_N)
         weight_KF, bias_K = solve(features_NF, targets_N, classes, decay)
         weight_KF = weight_KF / scale
         self.output.weight.copy_(weight_KF)
@@ -138,14 +143,14 @@ def solve(
     return found[:, :-1] * units_F, found[:, -1]
 
 
-def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int) -> float:
+def best_decay(features_NF: Tensor, targets_N: Tensor, classes: int, seed: int, groups_N: Ints | None = None) -> float:
     """The penalty of DECAYS with the smallest cross-entropy on held-out images, over stratified
-    folds.
+    folds of whole groups.
 
     The seed decides the folds. If no class has two images, nothing can be held out, and the penalty
     is 1.
     """
-    fold_N = stratified_folds(targets_N, classes, seed)
+    fold_N = stratified_folds(targets_N, classes, seed, groups_N)
     folds = [fold for fold in range(FOLDS) if (fold_N == fold).any()]
     if not folds:
         return 1.0
@@ -170,9 +175,15 @@ def solve_without(
     return outputs_NK, torch.cat((weight_KF, bias_K[:, None]), dim=1)
 
 
-def stratified_folds(targets_N: Tensor, classes: int, seed: int) -> Tensor:
-    """The fold of each image (N): a class's images are dealt out in turn. The only image of a class
-    gets -1: no fold."""
+def stratified_folds(targets_N: Tensor, classes: int, seed: int, groups_N: Ints | None = None) -> Tensor:
+    """The fold of each image (N): a class's images, or groups of images, are dealt out in turn. The
+    only image of a class, or an only group, gets -1: no fold."""
+    if groups_N is not None:
+        groups = Groups(groups_N, [(label,) for label in targets_N.tolist()])
+        if len(groups) < 2:
+            return torch.full_like(targets_N, -1)
+        count = min(FOLDS, len(groups))
+        return torch.from_numpy(groups.dealt([1 / count] * count, seed)[groups_N])
     generator = torch.Generator().manual_seed(seed)
     fold_N = torch.full_like(targets_N, -1)
     for label in range(classes):

@@ -128,7 +128,7 @@ def _epochs_of(directory: Path) -> tuple[dict[str, Any], ...]:
         return ()
     lines = [line for line in read_metrics(directory) if line.get("event") == "epoch"]
     try:
-        return tuple({name: as_number(line[name]) for name in EPOCH} for line in lines)
+        return tuple({name: None if line[name] is None else as_number(line[name]) for name in EPOCH} for line in lines)
     except (KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{directory / METRICS} holds an epoch that is not one of a run: {reason_of(error)}") from error
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from zoo_core.catalog import Catalog
 from zoo_core.checking.labels import out_of_fold
+from zoo_core.data.arrange import pooled
+from zoo_core.data.groups import groups_of
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, Source
 from zoo_core.embedding import POOLED
@@ -44,7 +46,7 @@ def doubtful_labels(
     The probabilities are those of a logistic regression on the other folds' features of the
     pretrained backbone: a trained one may have learned the wrong labels. By the probability of an
     image's own label ranks confident learning (Northcutt, Jiang, Chuang 2021, arXiv 1911.00068).
-    Equal images share a fold.
+    Equal images share a fold, and so do those of a group.
     """
     source, facts = measured.source, measured.facts
     own = facts.config
@@ -59,9 +61,7 @@ def doubtful_labels(
         vectors_NF = _features(measured, source, catalog, computing)
     except ZooError as error:
         return f"the features of the pretrained backbone cannot be had: {error}"
-    groups_N = np.unique(
-        [part.images.digest(i).hex() for part in parts for i in range(len(part))], return_inverse=True
-    )[1]
+    groups_N = groups_of(pooled(parts), None).number_N
     probabilities_NK = out_of_fold(vectors_NF, labels_N, groups_N, len(source.classes), fitting)
     return ranked(probabilities_NK, labels_N, parts)
 

@@ -128,7 +128,7 @@ def _wrong_words(task: Task[Any]) -> str:
 
 def _curves(measured: Measured) -> dict[str, Any]:
     epochs = measured.epochs
-    if not epochs:
+    if not epochs or epochs[-1]["val_loss"] is None:  # no record, or no image was held out to measure an epoch
         return {"curves": [], "epochs": []}
     metric = measured.task.metric_of(measured.result)
     best = int(measured.result.get("best_epoch", 1))

@@ -8,11 +8,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from zoo_core.data.groups import groups_in_words
+from zoo_core.data.places import short_title
 from zoo_core.discovery import CORE
 from zoo_core.errors import printable
 from zoo_core.installing import install_command, place_of
-from zoo_core.runs.ending import ending_in_words
+from zoo_core.runs.ending import LAST_COUNTS, ending_in_words
 from zoo_core.runs.schema import RunFacts
+from zoo_core.runs.started import forgotten_in_words, rows_in_words
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.settings.resolved import LEFT_OPEN
@@ -22,6 +25,7 @@ from zoo_core.tasks.metrics import Baseline
 from zoo_core.tasks.task import Task
 
 FIT_WORDS = {"crop": "", "pad": ", the whole image padded", "squash": ", the whole image squashed"}
+UNFITTED = "No temperature, no thresholds and no limit to strangers were fitted: that needs held-out images."
 MAX_ROWS = 500  # classes, labels or numbers in the table of a card; a page with more is not read
 
 
@@ -31,18 +35,20 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
     `address` is where it was published; without one the card speaks of the run directory.
     """
     task = task_named(facts.task)
-    rows = task.card_rows(result, facts.classes)
+    measured = result["part"] is not None
+    rows = task.card_rows(result, facts.classes) if measured else []
     return _template().render(
         facts=facts,
         fit_words=FIT_WORDS,
         result=result,
+        measured=measured,
         address=address,
         install=_install(sorted({CORE, facts.backbone.distribution, facts.head.distribution})),
         distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
         task=task,
-        headline=_headline(task, result),
-        calibration=_calibration_text(task, facts, result),
-        baseline=_baseline_text(task, result),
+        headline=_headline(task, result) if measured else None,
+        calibration=_calibration_text(task, facts, result) if measured else UNFITTED,
+        baseline=_baseline_text(task, result) if measured else None,
         ending=_ending_text(task, facts, result),
         rows=rows[:MAX_ROWS],
         more=len(rows) - MAX_ROWS,
@@ -50,6 +56,9 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         lr=_lr_text(facts, result),
         decisions=decision_lines(facts.decisions),
         cached=cached_in_words(facts),
+        rows_kept=facts.head_rows and rows_in_words(facts.head_rows, facts.task, short_title(facts.config.from_run)),
+        forgotten=result.get("forgotten") and forgotten_in_words(result["forgotten"], facts.task),
+        groups=groups_in_words(facts.data.groups, facts.data.images, facts.config.group_by),
     )
 
 
@@ -128,6 +137,8 @@ def _ending_text(task: Task[Any], facts: RunFacts, result: Mapping[str, Any]) ->
     """The end of the training, None for a result that was written without its last epoch."""
     if result.get("last_epoch") is None:
         return None
+    if "val" not in facts.data.images:
+        return LAST_COUNTS
     return ending_in_words(
         best=result["best_epoch"],
         last=result["last_epoch"],
@@ -164,6 +175,7 @@ def plan_in_words(plan: Mapping[str, Any]) -> list[str]:
         partly = {name: f" ({rules[name]['parameters']})" for name in trained if rules[name]["parameters"] != "all"}
         parts = ", ".join(name + partly.get(name, "") for name in trained)
         still = f"; frozen: {', '.join(frozen)}" if frozen else "" if partly else "; nothing is frozen"
+        epochs += ", added to the finished run" if phase.get("restarts") else ""
         sentences.append(f"{epochs}: {parts} {'is' if len(trained) == 1 else 'are'} trained{still}.")
     return sentences
 

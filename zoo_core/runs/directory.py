@@ -88,6 +88,12 @@ def read_facts(directory: Path) -> RunFacts:
     return parse_facts(read_json(path), str(path))
 
 
+def design_of(run: str) -> dict[str, str]:
+    """The backbone and the head of a run, as settings. Raises as `read_facts`."""
+    facts = read_facts(user_path(run))
+    return {"backbone": facts.backbone.name, "head": facts.head.name}
+
+
 def is_run(directory: Path) -> bool:
     """Whether a folder's config.json is that of a zoo run."""
     data = read_json(file_of(directory, CONFIG))
@@ -172,6 +178,10 @@ class RunWriter:
             raise UsageError(f"{self.directory} exists and is not empty. Give another --out, or remove it.")
         write_text(self.directory / CONFIG, json_text(facts.to_dict()))
         self._wrote_facts = True
+
+    def replace_facts(self, facts: RunFacts) -> None:
+        """Write the facts of a finished run that is trained further."""
+        write_text(self.directory / CONFIG, json_text(facts.to_dict()))
 
     def add_metrics(self, line: Mapping[str, Any]) -> None:
         if not (self.directory / CONFIG).is_file():

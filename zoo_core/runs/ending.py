@@ -8,11 +8,16 @@ from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import BestEpoch
 from zoo_core.tasks.metrics import Metric
 
+LAST_COUNTS = "No image was held out to choose an epoch by: the last one counts."
+
 
 def loss_rises_since(epochs: Sequence[EpochReport]) -> int | None:
-    """The epoch with the lowest validation loss, None where that of the last epoch is no higher."""
-    lowest = min(epochs, key=lambda report: report.val_loss)
-    return lowest.epoch if epochs[-1].val_loss > lowest.val_loss else None
+    """The epoch with the lowest validation loss, None where that of the last epoch is no higher, or
+    none was measured."""
+    if epochs[-1].val_loss is None:
+        return None
+    lowest = min(epochs, key=lambda report: report.loss)
+    return lowest.epoch if epochs[-1].loss > lowest.loss else None
 
 
 def rule_in_words(rule: BestEpoch, metric: Metric) -> str:

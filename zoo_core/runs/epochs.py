@@ -15,10 +15,23 @@ class EpochReport:
     phase: int
     lr: float
     train_loss: float
-    val_loss: float
-    val_score: float
+    val_loss: float | None
+    val_score: float | None
+    """None where no images were held out to validate with."""
     metric: str
     seconds: float
+
+    @property
+    def loss(self) -> float:
+        """The validation loss of an epoch that was measured."""
+        assert self.val_loss is not None
+        return self.val_loss
+
+    @property
+    def score(self) -> float:
+        """The validation score of an epoch that was measured."""
+        assert self.val_score is not None
+        return self.val_score
 
     def to_dict(self) -> dict[str, Any]:
         return {"event": "epoch", **asdict(self)}

@@ -61,6 +61,8 @@ def read_images(directory: Path, facts: RunFacts) -> Digests | None:
     found: Digests = {}
     tensors = read_tensors(path)
     for name in KNOWN:
+        if name == "val" and name not in facts.data.digests:  # all images were trained on
+            continue
         tensor = tensors.get(facts.data.digests.get(name, ""))
         if tensor is None:
             raise ZooError(f"{path} is no record of this run's images. Remove it to evaluate without one.")

@@ -14,22 +14,26 @@ from zoo_core.tasks.metrics import Metric
 
 
 def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: Metric) -> None:
-    """Draw losses and score by epoch to a PNG file; a line marks the best epoch."""
+    """Draw losses and score by epoch to a PNG file, as far as they were measured; a line marks the
+    best epoch."""
     numbers = [report.epoch for report in epochs]
     figure = Figure(figsize=(9, 3.6))  # fixed margins: a layout that fits the labels costs 0.1 s
-    losses, scores = figure.subplots(1, 2)
+    is_measured = epochs[-1].val_loss is not None
+    losses, *others = np.atleast_1d(figure.subplots(1, 1 + is_measured))
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.91, wspace=0.16)
     losses.plot(numbers, [report.train_loss for report in epochs], marker="o", label="training")
-    losses.plot(numbers, [report.val_loss for report in epochs], marker="o", label="validation")
+    if is_measured:
+        losses.plot(numbers, [report.loss for report in epochs], marker="o", label="validation")
     losses.set(xlabel="epoch", ylabel="loss")
     losses.set_title("Loss", **ABOVE)
     losses.legend(loc="upper right")
-    scores.plot(numbers, [metric.factor * report.val_score for report in epochs], marker="o", color="tab:green")
-    scores.axvline(best, color="grey", linestyle=":", label=f"best epoch: {best}")
-    scores.set(xlabel="epoch", ylabel=metric.unit)
-    scores.set_title(f"Validation {metric.title}", **ABOVE)
-    scores.legend(loc="lower right")
-    for axes in (losses, scores):
+    for scores in others:
+        scores.plot(numbers, [metric.factor * report.score for report in epochs], marker="o", color="tab:green")
+        scores.axvline(best, color="grey", linestyle=":", label=f"best epoch: {best}")
+        scores.set(xlabel="epoch", ylabel=metric.unit)
+        scores.set_title(f"Validation {metric.title}", **ABOVE)
+        scores.legend(loc="lower right")
+    for axes in (losses, *others):
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))

@@ -11,6 +11,7 @@ from zoo_core.runs.schema import RunFacts
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 
+HELD_OUT = {"val", "test"}
 CALIBRATION_LISTS = {"thresholds", "half_widths", "covered"}
 
 
@@ -18,6 +19,12 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
     """Check the result line of a run's metrics. Raises ZooError that names the file and the
     misfit."""
     try:
+        if line["part"] is None and not HELD_OUT & set(facts.data.images):
+            forgotten = _forgotten(line.get("forgotten"))
+            counts = {name: as_count(line[name]) for name in ("best_epoch", "last_epoch")}
+            numbers = {name: None if line.get(name) is None else as_number(line[name]) for name in ("lr", "seconds")}
+            nothing = dict.fromkeys(("part", "metric", "score", "calibration"))
+            return {**nothing, "forgotten": forgotten, **counts, **numbers}
         task = task_named(facts.task)
         figures = task.parse_figures(line, len(facts.classes))
         if facts.config.metric == "auto" or "metric" not in line:
@@ -34,6 +41,7 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
             "higher_is_better": line.get("higher_is_better") is not False,  # older runs do not say so
             "score_interval": _interval(line.get("score_interval")),
             "calibration": _calibration(line.get("calibration"), facts.task),
+            "forgotten": _forgotten(line.get("forgotten")),
             "lr": None if line.get("lr") is None else as_number(line["lr"]),  # older runs have none
             **({"baseline": _baseline(line["baseline"])} if "baseline" in line else {}),  # older runs have none
         }
@@ -66,6 +74,20 @@ def _calibration(value: object, task: TaskName) -> dict[str, Any] | None:
         **{name: [as_number(one) for one in as_list(data[name])] for name in lists if data[name] is not None},
         **{name: [_bin(one) for one in as_list(data[name])] for name in ("bins", "bins_before") if name in data},
         **{name: as_number(data[name]) for name in ("macro_f1", "macro_f1_before") if name in data},
+    }
+
+
+def _forgotten(value: object) -> dict[str, Any] | None:
+    """The scores of the run that a training started from, before and after; other runs have
+    none."""
+    if value is None:
+        return None
+    data = as_mapping(value)
+    return {
+        **{name: as_count(data[name]) for name in ("images", "trained_on", "gone")},
+        **{name: None if data[name] is None else as_number(data[name]) for name in ("before", "after")},
+        "metric": as_text(data["metric"]),
+        "reason": None if data["reason"] is None else as_text(data["reason"]),
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from zoo_core.data.classes import MAX_OUTPUT_NAME, MAX_OUTPUTS
+from zoo_core.data.parts import EarlierSplit
 from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
@@ -40,7 +41,8 @@ class Provided:
 class DataFacts:
     """The images: the number and a digest of names, labels and content of each part.
 
-    `skipped` counts the unreadable images that were left out, `findings` are notes on the rest.
+    `skipped` counts the unreadable images that were left out, `findings` are notes on the rest, and
+    `groups` counts the groups of each part, where images have some.
     """
 
     title: str
@@ -49,6 +51,12 @@ class DataFacts:
     split: dict[str, str | int | float]
     skipped: int = 0
     findings: tuple[str, ...] = ()
+    groups: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def earlier_split(self) -> EarlierSplit:
+        """The split, to be repeated."""
+        return EarlierSplit(str(self.split.get("kind")), bool(self.groups))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +80,20 @@ class RunFacts:
     """The settings that zoo decided, with the reasons; runs of zoo 0.1 have none."""
     views: int | None = None
     """The number of cached views of each training image, 0 without a cache."""
+    head_rows: dict[str, tuple[str, ...]] | None = None
+    """Of a training that started from a run: the classes whose rows of the head were `kept`, those
+    that are `new`, and those of the run that are `gone`."""
     augmentations: tuple[Provided, ...] = ()
     """The operations that follow crop and flip in the augmentation, in their order."""
     balance: str | None = None
     """How uneven classes were balanced, in words."""
     split_points: tuple[str, ...] | None = None
     """The place in each phase at which features are cached: "layer3", "layer4 pooled" or "none"."""
+
+    @property
+    def added_epochs(self) -> tuple[int, ...]:
+        """The epochs by which the finished run was trained further, each time."""
+        return tuple(phase["epochs"] for phase in self.plan["phases"] if phase.get("restarts"))
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
@@ -86,6 +102,7 @@ class RunFacts:
 PER_MACHINE = [f"config.{one.name}" for one in settings_of(FinetuneConfig).values() if one.per_machine]
 PLACES = (
     "config.data",
+    "config.from_run",
     "config.fix_list",
     "config.weights",
     "data.title",
@@ -165,6 +182,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             decisions=_decisions(data.get("decisions", {})),
             views=None if data.get("views") is None else as_count(data["views"]),
             split_points=_split_points(data.get("split_points")),
+            head_rows=_head_rows(data.get("head_rows")),
             augmentations=tuple(map(_provided, as_list(data.get("augmentations", [])))),
             balance=None if data.get("balance") is None else as_text(data["balance"]),
         )
@@ -208,6 +226,7 @@ def _data(value: dict[str, Any]) -> DataFacts:
         split={name: one if isinstance(one, str) else as_number(one) for name, one in split.items()},
         skipped=as_count(value.get("skipped", 0)),
         findings=tuple(as_text(one) for one in as_list(value.get("findings", []))),
+        groups={as_text(part): as_count(count) for part, count in as_mapping(value.get("groups", {})).items()},
     )
 
 
@@ -220,6 +239,13 @@ def _decisions(value: object) -> dict[str, Decision]:
 def _value(value: object) -> Any:
     """The value of a setting: a text or a finite number."""
     return as_text(value) if isinstance(value, str) else as_number(value)
+
+
+def _head_rows(value: object) -> dict[str, tuple[str, ...]] | None:
+    if value is None:
+        return None
+    mapping = as_mapping(value)
+    return {name: tuple(as_text(one) for one in as_list(mapping[name])) for name in ("kept", "new", "gone")}
 
 
 def _split_points(value: object) -> tuple[str, ...] | None:

@@ -101,15 +101,15 @@ def summarise(directory: Path) -> RunSummary:
         data=facts.data.title,
         data_place=facts.config.data_text,
         data_digests=tuple(sorted(facts.data.digests.values())),
-        measured_digest=facts.data.digests.get(result["part"]) if result else None,
+        measured_digest=facts.data.digests.get(result["part"]) if result.get("part") else None,
         epochs=sum(line.get("event") == "epoch" for line in lines),
         planned_epochs=sum(phase["epochs"] for phase in facts.plan["phases"]),
         metric=metric,
         higher_is_better=result.get("higher_is_better", True),
         score=score,
-        interval=task_named(facts.task).interval_of(result),
+        interval=task_named(facts.task).interval_of(result) if score is not None else None,
         images=result.get("images"),
-        baseline=result.get("baseline", {}).get("score"),
+        baseline=(result.get("baseline") or {}).get("score"),
         seconds=result.get("seconds"),
     )
 

@@ -91,8 +91,9 @@ class FinetuneConfig(PlainData):
     val_share: float = setting(
         0.2,
         group=DATA,
-        help="Share of each class held out for validation where the data has no val part.",
-        at_least=0.01,
+        help="Share of each class held out for validation where the data has no val part; 0 trains on everything, "
+        "and nothing is measured.",
+        at_least=0,
         at_most=0.9,
         needs=(Need.SPLIT,),
     )
@@ -109,6 +110,12 @@ class FinetuneConfig(PlainData):
     )
     bad_images: words.BadImages = setting("fail", group=DATA, help="Unreadable images: fail stops, skip omits them.")
     fix_list: str = setting("none", group=DATA, help="Decisions on images: the CSV file of `zoo check`, filled in.")
+    from_run: str = setting(
+        words.NO_RUN,
+        group=DATA,
+        help="Finished run to start from: its backbone, its head with the rows of the classes that are known, its weights.",
+        option="from",
+    )
     train_share: float = setting(
         1.0,
         group=DATA,
@@ -120,6 +127,12 @@ class FinetuneConfig(PlainData):
         "none",
         group=DATA,
         help="Fold of the images that is held out as test part: 2/5 is the second of five, made by the seed.",
+    )
+    group_by: str = setting(
+        "column",
+        group=DATA,
+        help="Images that stay in one part together: column is a CSV file's column 'group'; parent-folder; a regular "
+        "expression, whose first group, or whole match, in an image's path names its group; or none.",
     )
     seed: int = setting(
         0, group=DATA, help="Seed of the split, the head's weights, the order and views.", at_least=0, at_most=MAX_SEED
@@ -158,12 +171,13 @@ class FinetuneConfig(PlainData):
         help="Figure that counts: it chooses the best epoch, ends a training early, orders runs and heads the result "
         "(`zoo list metrics`).",
         chosen="accuracy; mean average precision for labels, R2 for numbers",
+        needs=(Need.MEASURED,),
     )
     best_epoch: words.BestEpoch = setting(
         "steady",
         group=OPTIMISATION,
         help="Epoch that is kept: steady is the latest whose score is within one standard error of the highest.",
-        needs=(Need.STEPS,),
+        needs=(Need.STEPS, Need.VALIDATION),
     )
     patience: int | None = setting(
         None,
@@ -171,7 +185,7 @@ class FinetuneConfig(PlainData):
         help="Early stopping: epochs without a higher score or a lower loss after which a phase of the plan ends.",
         chosen="a third of the epochs, and at least 5; with the highest best epoch none",
         at_least=1,
-        needs=(Need.STEPS,),
+        needs=(Need.STEPS, Need.VALIDATION),
     )
     balance: words.Balance = setting(
         "none",

@@ -18,6 +18,8 @@ class Need(Enum):
 
     SPLIT = "has no effect: the data have a val part of their own"
     STEPS = "has no effect: the head is solved at once, and nothing else is trained"
+    VALIDATION = "has no effect: no image is held out to validate with, so the last epoch counts"
+    MEASURED = "has no effect: no image is held out to be measured"
     VIEWS = "has no effect: every epoch sees each image as it is, in one view (--cached-views)"
     TRAINED_STAGES = "has no effect: no stage of the backbone is trained"
     TRAINED_WEIGHTS = "has no effect: none of the backbone's own weights are trained"

@@ -19,6 +19,9 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
 TaskChoice = Auto | TaskName
 
+NO_RUN = "none"
+"""The setting `from_run` of a training that starts from no run."""
+
 # The groups of settings, in the help and in docs/settings.md.
 MOST_USED = "Most used"
 DATA = "Data"

@@ -43,6 +43,10 @@ class Objective:
         """The metric that counts."""
         return self.task.metric if self.chosen is None else self.chosen.shown
 
+    def noise(self, images: int) -> Callable[[float], float]:
+        """The standard error of a score on so many images, as a function of the score."""
+        return lambda score: self.metric.standard_error(score, images)
+
     def loss(
         self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0, class_weights: Tensor | None = None
     ) -> Tensor:

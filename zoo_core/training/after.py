@@ -23,20 +23,30 @@ from zoo_core.tasks.metrics import Evaluation
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.training.trainer import Trainer
 
+NOTHING_HELD_OUT = (
+    "no image was held out to validate with: no temperature, no thresholds and no limit to strangers are fitted, and the "
+    "last epoch counts"
+)
 MOST_DESCRIBED = 1000  # images of a part whose features tell which images are familiar
 
 
-def measure_and_fit(trainer: Trainer, *, merged: bool) -> tuple[Evaluation, Fitted, Mapping[str, Any] | None]:
-    """The evaluation of the test part, or else the validation part; what was fitted to the latter,
-    and the figures of that.
+def measure_and_fit(trainer: Trainer, *, merged: bool) -> tuple[Evaluation | None, Fitted, Mapping[str, Any] | None]:
+    """The evaluation of the test part, or else the validation part, or none where there is neither;
+    what was fitted to the validation part, and the figures of that.
 
     The first rank fits, and tells the others. Nothing is fitted where the outputs would take too
     much memory, which is said. Raises Interrupted.
     """
     planner, objective = trainer.planner, trainer.objective
     measured = planner.test or planner.val
+    if planner.val is None:
+        trainer.callback.message(NOTHING_HELD_OUT)
+    if measured is None:
+        return None, UNFITTED, None
     parts = [images.part for images in (planner.val, planner.test) if images is not None]
     too_many = too_many_outputs(sum(map(len, parts)), len(planner.classes))
+    if planner.val is None:
+        return trainer.measure_best(measured, Evaluator.evaluate, merged=merged), UNFITTED, None
     if too_many is not None:
         trainer.callback.message(too_many)
         return trainer.measure_best(measured, Evaluator.evaluate, merged=merged), UNFITTED, None
@@ -69,10 +79,11 @@ def _familiar(trainer: Trainer, *, merged: bool) -> Familiar | None:
 
         return trainer.measure_best(images, measure, merged=merged)
 
-    if len(trainer.planner.val.part) < FEWEST_IMAGES:
+    val = trainer.planner.val
+    if val is None or len(val.part) < FEWEST_IMAGES:
         return None
     of_train, targets = features(trainer.planner.train)
     single = trainer.objective.task.single_label
     groups = targets.numpy() if single else np.zeros(len(targets), dtype=np.int64)
     familiar = fit_familiar(of_train.double().numpy(), groups)
-    return familiar and familiar.limited_by(features(trainer.planner.val)[0].double().numpy())
+    return familiar and familiar.limited_by(features(val)[0].double().numpy())

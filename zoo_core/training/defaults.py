@@ -106,8 +106,10 @@ def default_epochs(strategy: str, spec: BackboneSpec, images: int, preprocessing
     return (MANY_EPOCHS if gmacs < CHEAP_GMACS else FEW_EPOCHS), cost
 
 
-def default_patience(config: FinetuneConfig, epochs: int) -> tuple[int, str]:
+def default_patience(config: FinetuneConfig, epochs: int, *, is_measured: bool = True) -> tuple[int, str]:
     """The epochs without an improvement after which a phase ends."""
+    if not is_measured:
+        return epochs, "no image is held out to tell an improvement by"
     if config.best_epoch == "highest":
         return epochs, "nobody asked for early stopping"
     return max(LEAST_PATIENCE, -(-epochs // 3)), "what does not improve for a third of all epochs rarely does later"

@@ -93,7 +93,7 @@ def _seconds(job: Job, number: int) -> float:
         batches = Batches(part, job.preprocessing, job.settings.batch_size, job.settings.workers, job.augmentation)
         group = [(index % len(part), FRESH) for index in range(images)]
         decode, _ = _timed(lambda: batches.load_batch(group))
-    train, val = len(part), len(job.source.parts["val"])
+    train, val = len(part), len(job.source.parts.get("val", ()))
     return (train * step + val * forward + (train + val) * decode / job.settings.workers) / images
 
 
@@ -112,7 +112,7 @@ def _estimate(job: Job, images: int) -> list[Estimate]:
         front, inputs = _front(job, split, images_BCHW)
         front_and_decode = (front + decode / workers) / images
         step, forward, activations = _tail(job, split, inputs)
-        counts = {name: len(one) for name, one in job.source.parts.items()}
+        counts = {"val": 0} | {name: len(one) for name, one in job.source.parts.items()}
         steps = counts["train"] * step / images
         epoch = steps + counts["val"] * forward / images
         once = 0.0

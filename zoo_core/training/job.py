@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import torch
+from torch import nn
 
-from zoo_core.catalog import Catalog, Choice, attributing_errors
+from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.arrange import arranged
 from zoo_core.data.augmentation import Augmentation, augmentation_named, with_augmentation
-from zoo_core.data.classes import check_classes
 from zoo_core.data.findings import findings
-from zoo_core.data.fix_list import with_fix_list
-from zoo_core.data.folders import read_folders
-from zoo_core.data.memory import open_in_memory
+from zoo_core.data.groups import group_counts, groups_in_words
+from zoo_core.data.parts import EarlierSplit
 from zoo_core.data.places import short_title, with_places
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
-from zoo_core.data.tables import read_table
 from zoo_core.devices.find import find_device
 from zoo_core.devices.world import World
-from zoo_core.errors import UsageError, brief
+from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, cache_budget
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.adapt import Merge, adapt, make_plan
 from zoo_core.model.assemble import Model, build_head_for, build_network, trainable_parameters
-from zoo_core.paths import user_path
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
-from zoo_core.settings import IN_MEMORY, Decision, FinetuneConfig, FitChoice, ResolvedSettings, TaskChoice
-from zoo_core.specs import BackboneSpec, DatasetSpec, FreezeSpec, HeadSpec, resolve
-from zoo_core.streaming.open import open_streaming_dataset
+from zoo_core.settings import Decision, FinetuneConfig, FitChoice, ResolvedSettings
+from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import ChosenMetric, chosen_metric
 from zoo_core.tasks.objective import check_loss, check_task, own_loss
@@ -42,6 +36,8 @@ from zoo_core.training.autotune import autotune
 from zoo_core.training.balance import balance_in_words, check_balance
 from zoo_core.training.baseline import check_baseline
 from zoo_core.training.defaults import FEW_EPOCHS
+from zoo_core.training.known import KnownRun, open_known
+from zoo_core.training.opening import open_configured
 from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
 from zoo_core.version import __version__
@@ -82,6 +78,8 @@ class Job:
     """The metric that somebody chose to count, None: the task's own."""
     device: torch.device
     world: World = field(default_factory=World)
+    known: KnownRun | None = None
+    """The run whose weights and rows of the head this training starts from."""
 
     def trainable_count(self, phase: int) -> int:
         """The number of trainable parameters in a phase, those of the head included."""
@@ -94,6 +92,12 @@ class Job:
         if self.config.balance == "none":
             return None
         return balance_in_words(self.config.balance, self.source.parts["train"], self.source.classes)
+
+    @property
+    def groups(self) -> str | None:
+        """The groups of images and how they were dealt, in words; None without groups."""
+        images = {name: len(part) for name, part in self.source.parts.items()}
+        return groups_in_words(group_counts(self.source), images, self.config.group_by)
 
     def facts(self) -> RunFacts:
         """Everything that decides the result, for config.json."""
@@ -117,7 +121,9 @@ class Job:
                 split=self.source.split,
                 skipped=self.source.skipped,
                 findings=self.findings,
+                groups=group_counts(self.source),
             ),
+            head_rows=None if self.known is None else self.known.rows,
             balance=self.balance,
             plan=self.plan.to_dict(),
             task=self.source.task,
@@ -133,20 +139,23 @@ def prepare(
     watch: Watch | None = None,
     world: World | None = None,
     *,
-    split_kind: str | None = None,
+    earlier: EarlierSplit | None = None,
+    added: Sequence[int] = (),
     stand_in: bool = False,
 ) -> Job:
     """Choose, check and load everything that a config names, and decide what it leaves open.
 
     `watch` is told how many images were inspected. `world` holds the processes that train together:
-    all of them prepare, and decide the same. `split_kind` is the kind of a resumed run's split.
-    With `stand_in` the job is for a plan alone, and random weights stand for those of a tag.
+    all of them prepare, and decide the same. `earlier` is the split of a resumed run, and `added`
+    the epochs by which it was trained further. With `stand_in` the job is for a plan alone, and
+    random weights stand for those of a tag.
 
     Raises UsageError for a wrong setting, DataError and WeightsError for wrong files.
     """
     world = world or World()
     backbone = catalog.backbone(config.backbone)
     head = catalog.head(config.head)
+    config, known = open_known(config, head)
     device = find_device(config.device)
     config, augmentation = with_augmentation(config, catalog)
     _check_design(backbone, head, config)
@@ -157,7 +166,7 @@ def prepare(
     check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
     metric = chosen_metric(config.metric, source.task, task_named(source.task).metric, catalog)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
-    source = arranged(source, config, split_kind)
+    source = arranged(source, config, earlier)
     if metric is not None:
         check_baseline(metric, source)
     if config.strategy != "auto":  # a wrong one ends before a download
@@ -168,8 +177,14 @@ def prepare(
     preprocessing = fitted(start.preprocessing, config, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_backbone(backbone, start)
-    outputs = len(source.classes)
-    model = Model(base, build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task))
+
+    def build(outputs: int) -> nn.Module:
+        return build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task)
+
+    model = Model(base, build(len(source.classes)))
+    if known is not None:
+        known = known.of(source.classes, source.task).with_held_out(catalog)
+        known.keep_rows(model.head, build)
     check_loss(model.head, label_smoothing=config.label_smoothing)
     check_balance(config.balance, task_named(source.task), has_own_loss=own_loss(model.head) is not None)
     resolved = resolve_settings(
@@ -181,6 +196,7 @@ def prepare(
         preprocessing=preprocessing,
         pretrained=start.pretrained,
         device=device,
+        added=added,
         # Of the machines that train together the one with the smallest disk decides.
         budget=min(world.all_gather_object(cache_budget(config.cache_gb))),
     )
@@ -202,7 +218,7 @@ def prepare(
         start=start,
         dropped=dropped,
         findings=findings(source),
-        notes=(*outlook, *resolved.notes),
+        notes=(*outlook, *resolved.notes, *([known.note] if known else [])),
         model=model.to(device),
         shapes=resolved.shapes,
         caching=resolved.caching,
@@ -210,6 +226,7 @@ def prepare(
         metric=metric,
         device=device,
         world=world,
+        known=known,
     )
     return autotune(job)
 
@@ -222,53 +239,6 @@ def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config
     base, _ = build_shapes(lambda: build_network(backbone)).split()
     task = head.spec.tasks[0]
     build_shapes(lambda: build_head_for(base, backbone, head, preprocessing, num_outputs=2, task=task))
-
-
-def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
-    """The data of a config, as its fix list leaves them; raises as `open_dataset`."""
-    return with_fix_list(open_dataset(config.data, catalog, config.task, watch), config.fix_list)
-
-
-def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
-    """A bundled or plugged-in data set by its name, one of the Hub, tar shards, a CSV file, a
-    folder, or data in memory.
-
-    `watch` is told how many shards are looked at. Raises UsageError for another task.
-    """
-    data = str(data) if isinstance(data, Path) else data
-    if not isinstance(data, str):
-        return open_in_memory(data, task, watch)
-    if data.startswith(IN_MEMORY):
-        raise UsageError(
-            "the images of this run were handed over by a program, and no path leads to them. Give them again: "
-            "zoo_core.resume(run, data=...) or zoo_core.evaluate_run(run, data=...). `--data` takes others."
-        )
-    path = user_path(data)
-    if path.suffix.lower() == ".csv":
-        return read_table(path, task)
-    source = open_streaming_dataset(data, task, watch) or _named_or_folder(data, catalog)
-    if task not in ("auto", source.task):
-        raise UsageError(f"{data} is for {source.task}. A CSV file can hold the targets for {task}: docs/data.md.")
-    return source
-
-
-def _named_or_folder(data: str, catalog: Catalog) -> Source:
-    known = {entry.spec.name for entry in catalog.entries(DatasetSpec)}
-    if data.split(":")[-1] in known and not Path(data).exists():
-        choice = catalog.dataset(data)
-        load = resolve(choice.spec.load)
-        with attributing_errors(choice.entry):
-            source = load()
-            if not isinstance(source, Source):
-                raise TypeError(f"it gave {brief(source)}, not a Source")
-        check_classes(source.classes, f"the data set '{data}'")
-        return source
-    if not Path(data).exists() and "/" not in data and "\\" not in data:
-        raise UsageError(
-            f"There is no folder and no data set '{data}'. Give a folder with one folder of images for each class, "
-            f"a CSV file that names images, or one of: {', '.join(sorted(known))}."
-        )
-    return read_folders(user_path(data))
 
 
 def fitted(preprocessing: Preprocessing, config: FinetuneConfig, spec: BackboneSpec) -> Preprocessing:

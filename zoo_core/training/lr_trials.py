@@ -9,7 +9,7 @@ Shapes: N images; features are those at the split point of the phase.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from zoo_core.data.batches import training_groups
+from zoo_core.data.dealing import Groups, joined
 from zoo_core.frozen.inputs import Inputs, IntArray, Sample
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
@@ -43,18 +44,22 @@ def lr_by_trials(
     gradients: Callable[[Batch], Tensor],
     evaluator: Evaluator,
     message: Callable[[str], None],
+    groups: Sequence[str] | None = None,
 ) -> float:
     """Train the head at several rates, each from the same weights, and return the rate with the
     lowest loss on held-out training images; model and random numbers stay as they were.
 
     `inputs` are the cached features of the training part; `gradients` sets a batch's gradients on
-    this rank alone and returns its mean loss. If no loss is finite, the usual rate is taken. The
-    ranks call it together, and the losses of the first decide for all. Raises EvaluationStopped
-    after a stop request.
+    this rank alone and returns its mean loss; whole `groups` of images are held out. If no loss is
+    finite, the usual rate is taken. The ranks call it together, and the losses of the first decide
+    for all. Raises EvaluationStopped after a stop request.
     """
     plan, world = step.planner.plan, step.planner.world
     before, drawn = trained_state(model, plan), random_state()
-    trial = _Trial(step, *_features(step, inputs, evaluator), gradients, evaluator.stop_request)
+    chosen = _sample(step, inputs)
+    names = None if groups is None else [groups[index] for index in chosen]
+    features = _features(step, inputs, chosen, evaluator)
+    trial = _Trial(step, *features, gradients, evaluator.stop_request, names)
 
     def loss_of(rate: float) -> float:
         with world.raise_together():
@@ -108,13 +113,14 @@ class _Trial:
     targets: Tensor
     gradients: Callable[[Batch], Tensor]
     stop_request: StopRequest
+    groups: Sequence[str] | None = None
+    """The group of each image, if there are any: they are held out as a whole."""
 
     def loss(self, rate: float) -> float:
         """The lowest mean loss on the held-out images in a training whose peak rate is `rate`;
         infinite where it diverges, or was stopped."""
         config, optimizer = self.step.config, self.step.optimizer
-        order = np.random.default_rng(config.seed).permutation(len(self.features))
-        held_out, kept = np.split(order, [round(HELD_OUT * len(order))])
+        held_out, kept = _held_out(len(self.features), config.seed, self.groups)
         total = min(MOST_STEPS, _steps(len(kept), config))
         lowest = math.inf
         for number, group in zip(range(total), _groups(kept, config), strict=False):
@@ -152,13 +158,31 @@ def _groups(kept: IntArray, config: ResolvedSettings) -> Iterator[IntArray]:
             yield kept[list(group)]
 
 
-def _features(step: TrainStep, inputs: Inputs, evaluator: Evaluator) -> tuple[Tensor, Tensor]:
-    """Features and targets (N, ...) of the training images, or of a random sample of them where
-    all take too much memory."""
+def _held_out(count: int, seed: int, groups: Sequence[str] | None) -> tuple[IntArray, IntArray]:
+    """The places of the images that are held out, and of the others: whole groups, if there are
+    two."""
+    order = np.random.default_rng(seed).permutation(count)
+    if groups is not None and len(set(groups)) > 1:
+        whole = Groups(joined(groups), [()] * count)
+        held_N = whole.held_out(HELD_OUT, seed)[whole.number_N][order]
+        return order[held_N], order[~held_N]
+    held_out, kept = np.split(order, [round(HELD_OUT * count)])
+    return held_out, kept
+
+
+def _sample(step: TrainStep, inputs: Inputs) -> list[int]:
+    """The training images, or a random sample of them where the features of all take too much
+    memory."""
     first, _ = next(iter(inputs.batches([[(0, 0)]])))
     most = max(FEWEST_FOR_TRIALS, MOST_BYTES // (4 * first.numel()))
-    if len(inputs) > most:
-        chosen = np.random.default_rng(step.config.seed).permutation(len(inputs))[:most]
-        inputs = Sample(inputs, [int(index) for index in sorted(chosen)])
+    if len(inputs) <= most:
+        return list(range(len(inputs)))
+    chosen = np.random.default_rng(step.config.seed).permutation(len(inputs))[:most]
+    return [int(index) for index in sorted(chosen)]
+
+
+def _features(step: TrainStep, inputs: Inputs, chosen: Sequence[int], evaluator: Evaluator) -> tuple[Tensor, Tensor]:
+    """Features and targets (N, ...) of the chosen training images."""
+    inputs = inputs if len(chosen) == len(inputs) else Sample(inputs, chosen)
     features, targets = evaluator.outputs(step.tail, inputs, lambda features: features)
     return features.to(step.device), targets.to(step.device)

@@ -20,7 +20,7 @@ from zoo_core.training.evaluator import Evaluator
 from zoo_core.training.lr_trials import lr_by_trials
 from zoo_core.training.memory import MemoryPolicy
 from zoo_core.training.range_test import range_test
-from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups
+from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, schedule, set_rates
 from zoo_core.training.solve import fit_head
 from zoo_core.training.train_step import Batch, TrainStep
 
@@ -36,6 +36,8 @@ class PhaseTrainer:
     number: int
     first: int
     end: int
+    steps: int
+    """The steps of an epoch."""
     config: ResolvedSettings
     planner: InputPlanner
     inputs: PhaseInputs
@@ -56,9 +58,23 @@ class PhaseTrainer:
         for group, (features, targets) in zip(groups, self.inputs.train.batches(local), strict=True):
             yield Batch(features, targets, len(group))
 
-    def evaluate(self, evaluator: Evaluator) -> Evaluation:
-        """The figures on the validation images."""
-        return evaluator.evaluate(self.step.tail, self.inputs.val)
+    def set_rates(self, step: int) -> None:
+        """Set the learning rates for a step, counted over all epochs."""
+        stretch, steps = self.planner.plan.stretch(self.number), self.steps
+        first = stretch.start * steps
+        set_rates(
+            self.step.optimizer, step - first, len(stretch) * steps, steps, self.config.warmup, first=stretch.start
+        )
+
+    def share_of_peak(self, epoch: int) -> float:
+        """The learning rate at the first step of an epoch as a share of its peak."""
+        stretch = self.planner.plan.stretch(self.number)
+        first, total = (epoch - stretch.start) * self.steps, len(stretch) * self.steps
+        return schedule(first, total, self.config.warmup)
+
+    def evaluate(self, evaluator: Evaluator) -> Evaluation | None:
+        """The figures on the validation images, None without any."""
+        return None if self.inputs.val is None else evaluator.evaluate(self.step.tail, self.inputs.val)
 
     def training_loss(self, evaluator: Evaluator) -> float:
         """The mean loss on the training images, not augmented."""
@@ -68,7 +84,7 @@ class PhaseTrainer:
         """Fit a head that has a closed form to all training images, not augmented."""
         tail = self.step.tail
         features_NF, targets = evaluator.outputs(tail, self.inputs.train, tail.reduced)
-        fit_head(tail.whole_head[0], features_NF, targets, self.config.seed)
+        fit_head(tail.whole_head[0], features_NF, targets, self.config.seed, self.planner.train.part.groups)
 
     def find_lr(self, model: Model, evaluator: Evaluator, message: Callable[[str], None]) -> float:
         """The learning rate that the search of the settings finds; nothing else changes."""
@@ -80,6 +96,7 @@ class PhaseTrainer:
                 gradients=lambda batch: self.memory.with_fallback(batch, alone=True),
                 evaluator=evaluator,
                 message=message,
+                groups=self.planner.train.part.groups,
             )
         gather = self.planner.world.all_gather_object
         return range_test(

@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 
 from zoo_core.catalog import Catalog
+from zoo_core.data.groups import group_counts
 from zoo_core.data.scan import Watch
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
@@ -56,6 +57,9 @@ class Planned:
     estimates: list[Estimate] | None = None
     decisions: Mapping[str, Decision] | None = None
     notes: tuple[str, ...] = ()
+    groups: Mapping[str, int] | None = None
+    """The number of groups of images in each part; None where images have none."""
+    groups_in_words: str | None = None
     augment: str | None = None
     """The augmentation of the images, None where no images were given."""
 
@@ -86,6 +90,8 @@ def plan_for_images(
         estimates=estimate(job),
         decisions=job.decisions,
         notes=job.notes,
+        groups=group_counts(job.source) or None,
+        groups_in_words=job.groups,
         augment=settings.augment,
     )
 

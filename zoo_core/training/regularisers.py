@@ -155,6 +155,13 @@ class Ema:
         move(list(self.averages.values()), list(self.tensors.values()), self.steps)
         self.steps += 1
 
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Begin anew with the model as it is now."""
+        self.steps = 0
+        for name, tensor in self.tensors.items():
+            self.averages[name].copy_(tensor)
+
     @contextmanager
     def swapped(self) -> Iterator[None]:
         """Put the averages into the model, to be measured or copied, and the model's own numbers

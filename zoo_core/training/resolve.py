@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -69,12 +70,14 @@ def resolve_settings(
     pretrained: bool,
     device: torch.device,
     budget: int,
+    added: Sequence[int] = (),
 ) -> Resolution:
     """Decide every setting that a config leaves open, by the rules of zoo_core.training.defaults.
 
     Two decisions need a trial on the machine: a batch size and a compile of "auto" are 32 and off
     here, and `zoo_core.training.autotune` improves them before the job is shown. `budget` is the
-    number of bytes that the cache may take. Raises UsageError for settings that exclude each other.
+    number of bytes that the cache may take, and the plan goes on for each number of `added` epochs.
+    Raises UsageError for settings that exclude each other.
     """
     images, parameters = len(source.parts["train"]), count_parameters(model.backbone)
     decided = _Decisions(config)
@@ -93,11 +96,11 @@ def resolve_settings(
     decided("compile", ("off", "it saves no time"))
     batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))
     decided("micro_batch", (batch_size, "a batch goes through the network in one piece"))
-    decided("patience", default_patience(config, epochs))
+    decided("patience", default_patience(config, epochs, is_measured="val" in source.parts))
 
     strategy = catalog.strategy(strategy_name)
     planned = make_plan(strategy, backbone.stages, epochs)
-    plan = with_single_epochs(planned, model.head)
+    plan = reduce(Plan.extended, added, with_single_epochs(planned, model.head))
     shapes = shapes_at_splits(model.backbone, model.head, preprocessing)
     chosen = FinetuneConfig(**decided.values)
     counts = {name: len(part) for name, part in source.parts.items()}
@@ -131,6 +134,8 @@ def _lacking(config: FinetuneConfig, source: Source, plan: Plan, head: nn.Module
     has = {
         Need.SPLIT: source.split.get("kind") != "given",
         Need.STEPS: bool(stepping),
+        Need.VALIDATION: "val" in source.parts,
+        Need.MEASURED: "val" in source.parts or "test" in source.parts,
         Need.VIEWS: bool(stepping) and caching.views != 1,
         Need.TRAINED_STAGES: any(depth < len(plan.stages) for depth in depths),
         Need.TRAINED_WEIGHTS: any(rule.parameters != "added" for rule in rules),

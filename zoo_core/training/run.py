@@ -5,43 +5,45 @@ A run that was interrupted or killed is resumed from its newest checkpoint, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from zoo_core.catalog import Catalog
-from zoo_core.data.places import slug
+from zoo_core.data.groups import group_counts
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
 from zoo_core.devices.find import find_device
 from zoo_core.devices.world import World, join_world
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
-from zoo_core.runs.directory import CURVES, RunWriter, read_facts
-from zoo_core.runs.ending import ending_in_words, loss_rises_since
+from zoo_core.runs.directory import RunWriter, read_facts
+from zoo_core.runs.ending import LAST_COUNTS, ending_in_words, loss_rises_since
 from zoo_core.runs.fitted import write_fitted
 from zoo_core.runs.images import write_images
-from zoo_core.runs.pictures import optional_picture
 from zoo_core.runs.schema import differences
 from zoo_core.settings import Augment, FinetuneConfig
-from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
-from zoo_core.tasks.chosen import result_figures
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.training.after import measure_and_fit
 from zoo_core.training.callback import Callback, Recording
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
+from zoo_core.training.extending import begin_extension, check_extension
 from zoo_core.training.failing import explain_how_to_resume, only_writer
+from zoo_core.training.finishing import draw, result_line, run_name
+from zoo_core.training.forgetting import Forgotten, measure_forgotten
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.setup import make_planner, make_trainer
 from zoo_core.training.stopping import Interrupted, stop_on_signals
 from zoo_core.training.trainer import History, Trainer
 from zoo_core.wording import quoted
 
+MEASURED: tuple[PartName, ...] = ("test", "val")
 STOPPING = "stopping: this step is finished and saved first (once more to leave at once)"
 """The message at the first signal."""
 
@@ -66,20 +68,34 @@ class Result:
 
     directory: Path
     trained: History
-    evaluation: Evaluation
+    measured: Evaluation | None
+    """The evaluation, None where no image was held out."""
     calibration: Mapping[str, Any] | None
     """The fit to the validation images and its effect, None where these are too few."""
-    baseline: Baseline
+    baseline: Baseline | None
     """The score of the best constant answer on the same images."""
-    part: str
-    """The part of the data that was evaluated: "test" if there is one, else "val"."""
+    part: str | None
+    """The part of the data that was evaluated: "test" if there is one, else "val"; None where
+    neither is."""
     num_computed: int
     """The number of images that the frozen prefix computed for the cache; 0 if it held all of them."""
     task: TaskName
+    groups: Mapping[str, int]
+    """The number of groups of images in each part; empty where images have none."""
     ending: str
     """Why the training ended early, if it did, and the rule by which its best epoch was chosen."""
+    forgotten: Forgotten | None = None
+    """Of a training that started from a run: its score on the images of that one, before and
+    after."""
     stopped_by: int | None = None
     """The signal that came when only the results were still to be written."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The evaluation. Raises DataError where no image was held out."""
+        if self.measured is None:
+            raise DataError("the run was trained on all images (val_share 0), and none was held out to evaluate it.")
+        return self.measured
 
 
 def finetune(
@@ -107,7 +123,7 @@ def finetune(
 def run_job(job: Job, callback: Callback) -> Result:
     """Train, evaluate, and write a new run directory."""
     world = job.world
-    made = RunWriter.create(job.config.out, _name(job)).directory if world.is_main else None
+    made = RunWriter.create(job.config.out, run_name(job)).directory if world.is_main else None
     writer = RunWriter(Path(world.broadcast_object(made)))
     try:
         with _training(job, callback, writer, resumed=False) as trainer:
@@ -130,29 +146,34 @@ def resume(
     data: Any = None,
     augment: Augment | None = None,
     per_machine: Mapping[str, Any] | None = None,
+    more_epochs: int | None = None,
 ) -> Result:
     """Resume a run from its newest checkpoint, or from its start if it has none.
 
     `scanning` is told how many images are inspected, `show` gets the job before it starts; `data`
     are the images of a program and `augment` its function; settings in `per_machine` are taken
-    instead of the run's.
+    instead of the run's. A finished run is trained for `more_epochs`, if they are given.
 
-    Raises UsageError if the run is finished, and ZooError that names the differences if data,
-    classes, plugins or versions are not those of the run.
+    Raises UsageError if the run is finished, or with `more_epochs` is not, and ZooError that names
+    the differences if data, classes, plugins or versions are not those of the run.
     """
     facts = read_facts(directory)
     writer = RunWriter(directory)
-    if writer.finished:
+    if more_epochs is not None:
+        facts = check_extension(directory, facts, more_epochs, is_finished=writer.finished)
+    elif writer.finished:
         with only_writer(directory, World()):
             remove_checkpoints(directory)  # the run may have been killed before it came to that
-        raise UsageError(f"the run {directory} is finished. `zoo evaluate {quoted(directory)}` measures it.")
+        raise UsageError(
+            f"the run {directory} is finished. `zoo evaluate {quoted(directory)}` measures it, and "
+            f"`zoo resume {quoted(directory)} --epochs +10` trains it for 10 more epochs."
+        )
     world = join_world(find_device((per_machine or {}).get("device", facts.config.device)))
     try:
-        kind = str(facts.data.split.get("kind"))
         handed_over: dict[str, Any] = {"data": data, "augment": augment}
         given = {name: value for name, value in handed_over.items() if value is not None}
         config = replace(facts.config, **given, **(per_machine or {}))
-        job = prepare(config, catalog, scanning, world, split_kind=kind)
+        job = prepare(config, catalog, scanning, world, earlier=facts.data.earlier_split, added=facts.added_epochs)
         changed = differences(facts, job.facts())
         if changed:
             raise CannotResume(directory, "\n  ".join(changed))
@@ -161,15 +182,22 @@ def resume(
         for note in job.notes:
             callback.message(note)
         show(job)
-        with _training(job, callback, writer, resumed=True) as trainer:
+        begin = None if more_epochs is None else partial(begin_extension, job, facts, writer)
+        with _training(job, callback, writer, resumed=True, begin=begin) as trainer:
             return _finish(job, trainer, trainer.run(), writer)
     finally:
         world.close()
 
 
 @contextmanager
-def _training(job: Job, callback: Callback, writer: RunWriter, *, resumed: bool) -> Iterator[Trainer]:
-    """The trainer of a run at its start or at its newest checkpoint, which saves, stops and fails as a run does."""
+def _training(
+    job: Job, callback: Callback, writer: RunWriter, *, resumed: bool, begin: Callable[[Trainer], None] | None = None
+) -> Iterator[Trainer]:
+    """The trainer of a run at its start or at its newest checkpoint, which saves, stops and fails
+    as a run does.
+
+    `begin` writes the checkpoint from which a finished run goes on.
+    """
     world = job.world
     with (
         only_writer(writer.directory, world),
@@ -189,6 +217,9 @@ def _training(job: Job, callback: Callback, writer: RunWriter, *, resumed: bool)
             recording = Recording(callback, writer if world.is_main else None)
             save = lambda number, checkpoint: write_checkpoint(writer.directory, number, checkpoint)  # noqa: E731
             trainer = make_trainer(job, planner, recording, stop_request, save)
+            if begin is not None:
+                begin(trainer)
+                saved = newest_checkpoint(writer.directory, clean=False)
             if saved is not None:
                 trainer.state.load_state_dict(saved)
                 writer.metrics = [report.to_dict() for report in trainer.state.history]
@@ -201,7 +232,8 @@ def _training(job: Job, callback: Callback, writer: RunWriter, *, resumed: bool)
 
 def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> Result:
     """Evaluate the best epoch's weights and write everything down; the weights get their name last."""
-    part: PartName = "test" if "test" in job.source.parts else "val"
+    parts, outputs = job.source.parts, len(job.source.classes)
+    part = next((name for name in MEASURED if name in parts), None)
     images, task = trainer.planner.test or trainer.planner.val, task_named(job.source.task)
     if job.merge is not None:
         job.merge()
@@ -209,56 +241,38 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
     result = Result(
         directory=writer.directory,
         trained=history,
-        evaluation=evaluation,
+        measured=evaluation,
         calibration=calibration,
-        baseline=trainer.objective.baseline(
-            job.source.parts["train"].targets, job.source.parts[part].targets, len(job.source.classes)
-        ),
+        baseline=part and trainer.objective.baseline(parts["train"].targets, parts[part].targets, outputs),
         part=part,
         num_computed=trainer.planner.num_computed,
         task=task.name,
-        ending=ending_in_words(
+        groups=group_counts(job.source),
+        forgotten=measure_forgotten(job, trainer),
+        ending=LAST_COUNTS
+        if trainer.planner.val is None
+        else ending_in_words(
             best=history.best,
             last=history.epochs[-1].epoch,
             planned=job.plan.epochs,
             rises_since=loss_rises_since(history.epochs),
             rule=job.config.best_epoch,
-            metric=evaluation.shown,
+            metric=trainer.objective.metric,
         ),
     )
     if trainer.planner.world.is_main:
         line = result_line(result)
         with writer.model_written(job.model.named_saved()):
-            _draw(writer.directory, result, job.source.classes, trainer.callback.message)
+            draw(writer.directory, result, trainer.objective.metric, job.source.classes, trainer.callback.message)
             write_fitted(writer.directory, fitted)
-            answers = task.answered(evaluation)
-            if answers is not None:
+            answers = None if evaluation is None else task.answered(evaluation)
+            if images is not None and answers is not None:
                 write_answers(writer.directory, images.part, job.source.classes, answers)
             writer.add_metrics(line)
             writer.write_card(render_card(job.facts(), line))
         remove_checkpoints(writer.directory)
     trainer.planner.world.barrier()
     return replace(result, stopped_by=trainer.stop_request.signal)
-
-
-def _name(job: Job) -> str:
-    """The backbone and the strategy, and the head and the data where they are not the default."""
-    head, usual = job.head.spec.name, settings_of(FinetuneConfig)
-    parts = [job.backbone.spec.name, job.strategy.spec.name]
-    parts += [head] if head != usual["head"].default else []
-    parts += [slug(job.source.title)] if job.config.data != usual["data"].default else []
-    return "-".join(parts)
-
-
-def _draw(directory: Path, result: Result, names: Sequence[str], message: Callable[[str], None]) -> None:
-    """Draw the curves and the task's picture; whatever goes wrong there is only told."""
-    task, history = task_named(result.task), result.trained
-    with optional_picture(directory / CURVES, message):
-        from zoo_core.runs.plots import plot_curves  # matplotlib waits until there is something to draw
-
-        plot_curves(directory / CURVES, history.epochs, history.best, result.evaluation.shown)
-    with optional_picture(directory / task.picture, message):
-        task.draw(directory / task.picture, result.evaluation, names)
 
 
 def _position(trainer: Trainer) -> str:
@@ -271,19 +285,3 @@ def _position(trainer: Trainer) -> str:
 
 def _announce_stop(callback: Callback) -> None:
     callback.message(STOPPING)
-
-
-def result_line(result: Result) -> dict[str, object]:
-    """The last line of a run's metrics."""
-    return {
-        "event": "result",
-        "part": result.part,
-        "baseline": result.baseline.to_dict(),
-        "best_epoch": result.trained.best,
-        "last_epoch": result.trained.epochs[-1].epoch,
-        "loss_rises_since": loss_rises_since(result.trained.epochs),
-        "lr": result.trained.lr,
-        "seconds": sum(report.seconds for report in result.trained.epochs),
-        **result_figures(result.evaluation),
-        "calibration": result.calibration,
-    }

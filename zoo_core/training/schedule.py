@@ -85,7 +85,11 @@ def schedule(step: int, total: int, warmup: float, unfrozen_at: int = 0) -> floa
     return ramp * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
 
 
-def set_rates(optimizer: torch.optim.Optimizer, step: int, total: int, steps_per_epoch: int, warmup: float) -> None:
-    """Set every group's rate to its share of its peak at this step."""
+def set_rates(
+    optimizer: torch.optim.Optimizer, step: int, total: int, steps_per_epoch: int, warmup: float, first: int = 0
+) -> None:
+    """Set every group's rate to its share of its peak at this step of a schedule that begins with
+    the epoch `first`."""
     for group in optimizer.param_groups:
-        group["lr"] = group["max_lr"] * schedule(step, total, warmup, group["unfrozen_at"] * steps_per_epoch)
+        unfrozen_at = max(0, group["unfrozen_at"] - first) * steps_per_epoch
+        group["lr"] = group["max_lr"] * schedule(step, total, warmup, unfrozen_at)

@@ -66,7 +66,7 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         features=features,
         exact=exact,
         train=Batches(parts["train"], job.preprocessing, size, workers, job.augmentation, resized),
-        val=Batches(parts["val"], job.preprocessing, size, workers, resized=resized),
+        val=Batches(parts["val"], job.preprocessing, size, workers, resized=resized) if "val" in parts else None,
         test=Batches(parts["test"], job.preprocessing, size, workers) if "test" in parts else None,
         caches_test=job.caching.test and job.merge is None,
         classes=job.source.classes,

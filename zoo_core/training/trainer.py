@@ -43,7 +43,6 @@ from zoo_core.training.evaluator import EvaluationStopped, Evaluator
 from zoo_core.training.memory import MemoryPolicy, StepError
 from zoo_core.training.phase_trainer import PhaseTrainer, phase_optimizer
 from zoo_core.training.regularisers import L2SP, Ema
-from zoo_core.training.schedule import schedule, set_rates
 from zoo_core.training.solve import only_solved
 from zoo_core.training.stopping import Interrupted, StopRequest, stopped_by
 from zoo_core.training.train_step import Batch, TrainStep, batch_norm_updates
@@ -76,10 +75,10 @@ class Trainer:
     save: Callable[[int, Checkpoint], None]
 
     def __post_init__(self) -> None:
-        world, train = self.planner.world, self.planner.train
+        world, train, val = self.planner.world, self.planner.train, self.planner.val
         self._min_batch = 2 * (world.size if batch_norm_updates(self.model, self.plan) else 1)
         self.steps = training_steps(len(train.part), self.config.batch_size, least=self._min_batch)
-        # Both remember the model as it is before any training, also if a checkpoint is loaded later.
+        # Both remember the model before any training, also if a checkpoint is loaded later.
         self._l2_sp = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
         self._ema = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
         self.state = TrainerState(
@@ -92,7 +91,8 @@ class Trainer:
             lr=None if self.config.lr_search else self.config.lr,
             ema=self._ema,
             metric=self.objective.metric,
-            noise=self._noise if self.config.best_epoch == "steady" else None,
+            noise=None if val is None or self.config.best_epoch != "steady" else self.objective.noise(len(val.part)),
+            is_measured=val is not None,
         )
         self.evaluator = Evaluator(self.objective, self.planner.device, world, self.stop_request)
         self._agreement = Agreement(world, self.planner.device, self.stop_request, self.config.save_every)
@@ -117,7 +117,7 @@ class Trainer:
                     self._evaluate_epoch(phase)
                     self._save_or_stop()
         except EvaluationStopped:
-            self._stop()
+            self.stop()
         self.state.load_best()
         return History(tuple(self.state.history), self.state.best.epoch, self.state.lr)
 
@@ -146,6 +146,7 @@ class Trainer:
             number=number,
             first=first,
             end=first + phase.epochs,
+            steps=self.steps,
             config=config,
             planner=self.planner,
             inputs=inputs,
@@ -158,8 +159,8 @@ class Trainer:
 
     def train_batch(self, phase: PhaseTrainer, batch: Batch) -> None:
         """Take one step of the optimizer. Raises TrainingError, before any weight is moved, if the loss is not finite."""
-        step, total = self.state.global_step, self.plan.epochs * self.steps
-        set_rates(phase.step.optimizer, step, total, self.steps, self.config.warmup)
+        step = self.state.global_step
+        phase.set_rates(step)
         self._agreement.add_loss(phase.memory.with_fallback(batch) * batch.global_size)
         self.state.micro_batch = phase.step.micro_batch
         if not is_accelerator(self.planner.device) or step % READ_EVERY == 0:
@@ -189,7 +190,7 @@ class Trainer:
                     return measure(evaluator, phase.step.tail, inputs)
             return measure(evaluator, self.model, whole)
         except EvaluationStopped:
-            self._stop()
+            self.stop()
 
     def _find_lr(self, phase: PhaseTrainer) -> None:
         """Multiply the phase's rates, which are shares of one, by the rate that is found once a run."""
@@ -225,18 +226,17 @@ class Trainer:
     def _evaluate_epoch(self, phase: PhaseTrainer) -> None:
         """Evaluate the epoch, by its averaged weights if there are any, and end the phase if it has lost patience."""
         started = time.perf_counter() - self.state.seconds
-        total = self.plan.epochs * self.steps
         with nullcontext() if self._ema is None or phase.solved else self._ema.swapped():
             result = phase.evaluate(self.evaluator)
-            self._check_finite(result.loss)
+            self._check_finite(0.0 if result is None else result.loss)
             report = EpochReport(
                 epoch=self.state.epoch + 1,
                 phase=phase.number + 1,
-                lr=(self.state.lr or 0.0) * schedule(self.state.epoch * self.steps, total, self.config.warmup),
+                lr=(self.state.lr or 0.0) * phase.share_of_peak(self.state.epoch),
                 train_loss=self.state.loss_sum / len(self.planner.train.part),
-                val_loss=result.loss,
-                val_score=result.score,
-                metric=result.metric,
+                val_loss=None if result is None else result.loss,
+                val_score=None if result is None else result.score,
+                metric=self.objective.metric.name,
                 seconds=time.perf_counter() - started,
             )
             self.state.end_epoch(report)
@@ -244,10 +244,6 @@ class Trainer:
         if self.state.out_of_patience(self.config.patience, since=phase.first):
             self.callback.message(self.state.lost_patience(phase.end))
             self.state.move_to(phase.end)
-
-    def _noise(self, score: float) -> float:
-        """The standard error of a validation score."""
-        return self.objective.metric.standard_error(score, len(self.planner.val.part))
 
     def _save_or_stop(self) -> None:
         """Save if that is due, and obey a stop request: save, then raise Interrupted. Ranks do as they last agreed."""
@@ -258,7 +254,7 @@ class Trainer:
             word, epoch = stopped_by(stop), min(self.state.epoch + 1, self.plan.epochs)
             raise Interrupted(f"{word} in epoch {epoch}; all that was done is saved.", stop)
 
-    def _stop(self) -> NoReturn:
+    def stop(self) -> NoReturn:
         """Save and stop in the middle of an evaluation, which the resumed run makes again."""
         self._read_loss()
         self._save_or_stop()

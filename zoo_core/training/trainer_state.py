@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from zoo_core.runs.epochs import EpochReport
 from zoo_core.tasks.metrics import Metric
 from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.checkpoint_checks import check_optimizer, check_tensors
+from zoo_core.training.progress_checks import POSITION, REPORT, check_progress, read_fields
 from zoo_core.training.regularisers import Ema
 from zoo_core.training.snapshot import (
     load_optimizer,
@@ -32,11 +32,6 @@ from zoo_core.training.snapshot import (
     trained_state,
     under,
 )
-
-POSITION = {"epoch": int, "step": int, "loss_sum": float, "seconds": float}
-REPORT = {field.name: {"int": int, "float": float, "str": str}[str(field.type)] for field in fields(EpochReport)}
-MAX_LR = 1e4  # a hundred times the largest that can be asked for
-MAX_COUNT = 2**31
 
 
 @dataclass
@@ -59,6 +54,8 @@ class TrainerState:
     noise: Callable[[float], float] | None = None
     """The standard error of a validation score, within which the latest epoch is the best; None:
     the best is the one with the highest score."""
+    is_measured: bool = True
+    """Whether images are held out to validate with. If none are, the last epoch counts."""
     epoch: int = 0
     """The number of epochs that are done."""
     step: int = 0
@@ -92,11 +89,13 @@ class TrainerState:
         these CART keeps the simplest tree; zoo keeps the latest epoch, whose rates have fallen
         furthest, by its own measurements (benchmarks/README.md, "Defaults").
         """
+        if not self.is_measured:
+            return self.history[-1]
         highest, gain = self.highest, self.metric.gain
-        noise = self.noise(highest.val_score) if self.noise else 0.0
+        noise = self.noise(highest.score) if self.noise else 0.0
         if not noise:
             return highest
-        near = (one for one in self.history if gain(one.val_score) >= gain(highest.val_score) - noise)
+        near = (one for one in self.history if gain(one.score) >= gain(highest.score) - noise)
         return max(near, key=lambda report: report.epoch)
 
     @property
@@ -104,7 +103,7 @@ class TrainerState:
         """The epoch with the best score; of equal ones the one with the lowest loss, then the
         first."""
         gain = self.metric.gain
-        return max(self.history, key=lambda report: (gain(report.val_score), -report.val_loss, -report.epoch))
+        return max(self.history, key=lambda report: (gain(report.score), -report.loss, -report.epoch))
 
     @property
     def improved_at(self) -> int:
@@ -112,7 +111,7 @@ class TrainerState:
         epoch is kept, in its loss."""
         if self.noise is None:
             return self.highest.epoch
-        lowest = min(self.history, key=lambda report: (report.val_loss, report.epoch))
+        lowest = min(self.history, key=lambda report: (report.loss, report.epoch))
         return max(self.highest.epoch, lowest.epoch)
 
     @property
@@ -122,7 +121,9 @@ class TrainerState:
 
     def out_of_patience(self, patience: int | None, *, since: int) -> bool:
         """Whether the last `patience` epochs, all after the epoch `since`, improved nothing."""
-        return patience is not None and self.history[-1].epoch - max(self.improved_at, since) >= patience
+        if patience is None or not self.is_measured:
+            return False
+        return self.history[-1].epoch - max(self.improved_at, since) >= patience
 
     def lost_patience(self, end: int) -> str:
         """The reason why a phase that was to end after the epoch `end` ends now."""
@@ -154,6 +155,21 @@ class TrainerState:
         if self.best is report:
             self.best_state = trained_state(self.model, self.plan)
         self.move_to(report.epoch)
+
+    def begin_at(self, epoch: int, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Stand after so many epochs of a finished run, whose metrics are given and whose best
+        weights the model holds.
+
+        Raises KeyError or ValueError for metrics that are not those of such a run.
+        """
+        self.history = [
+            EpochReport(**read_fields(REPORT, {name: line[name] for name in REPORT}, "epoch")) for line in lines
+        ]
+        self._check(epoch, 0, self.history)
+        self.best_state = trained_state(self.model, self.plan)
+        if self.ema is not None:
+            self.ema.restart()
+        self.move_to(epoch)
 
     def move_to(self, epoch: int) -> None:
         """Stand before the first step of the epoch after so many."""
@@ -191,10 +207,10 @@ class TrainerState:
         """
         progress, tensors = saved.state, saved.tensors
         with _refusing():
-            position = _read(POSITION, progress["position"], "position")
-            history = [EpochReport(**_read(REPORT, report, "epoch report")) for report in progress["history"]]
+            position = read_fields(POSITION, progress["position"], "position")
+            history = [EpochReport(**read_fields(REPORT, report, "epoch report")) for report in progress["history"]]
             self._check(position["epoch"], position["step"], history)
-            _check_progress(progress)
+            check_progress(progress)
         self._check_surroundings(progress["processes"], progress["kept"])
         with _refusing():
             self._check_tensors(tensors, has_best=bool(history))
@@ -230,8 +246,11 @@ class TrainerState:
         if not ordered or bool(epoch) > bool(done):
             raise ValueError(f"its history does not lead to epoch {epoch}")
         for report in history:
-            if report.metric != self.metric.name or report.val_score > self.metric.at_most:
-                raise ValueError(f"{report.metric!r:.80} of {report.val_score:g} is no score of epoch {report.epoch}")
+            if any((value is None) is self.is_measured for value in (report.val_loss, report.val_score)):
+                raise ValueError(f"epoch {report.epoch} is {'not ' if self.is_measured else ''}measured")
+            score = report.score if self.is_measured else 0.0
+            if report.metric != self.metric.name or score > self.metric.at_most:
+                raise ValueError(f"{report.metric!r:.80} of {score:g} is no score of epoch {report.epoch}")
 
     def _check_surroundings(self, processes: int, cached: str) -> None:
         """Raise TrainingError if the run was trained by another number of ranks, or on other cached
@@ -258,34 +277,3 @@ def _refusing() -> Iterator[None]:
             f"the newest checkpoint is not one of this run ({reason_of(error)}). Remove the folder checkpoints/ "
             "of the run to start it again from its beginning."
         ) from error
-
-
-def _check_progress(progress: Mapping[str, Any]) -> None:
-    """Raise ValueError for values that no training writes."""
-    if not (progress["lr"] is None or (_is(float, progress["lr"]) and 0 < progress["lr"] <= MAX_LR)):
-        raise ValueError(f"lr cannot be {progress['lr']!r:.80}")
-    if not _is(str, progress["kept"]):
-        raise ValueError(f"kept cannot be {progress['kept']!r:.80}")
-    for name in ("micro_batch", "processes"):
-        count = progress[name]
-        if not (_is(int, count) and 1 <= count <= MAX_COUNT) and not (name == "micro_batch" and count is None):
-            raise ValueError(f"{name} cannot be {count!r:.80}")
-
-
-def _read(kinds: Mapping[str, type], data: Any, name: str) -> dict[str, Any]:
-    """Plain data with exactly these keys, whose numbers are finite. Raises ValueError."""
-    if not isinstance(data, Mapping) or data.keys() != kinds.keys():
-        raise ValueError(f"{data!r:.80} is no {name}")
-    for key, kind in kinds.items():
-        if not _is(kind, data[key]):
-            raise ValueError(f"{key} cannot be {data[key]!r:.80}")
-    return dict(data)
-
-
-def _is(kind: type, value: object) -> bool:
-    """Whether a value from JSON is of a type; a whole number counts as a float."""
-    if kind is str:
-        return isinstance(value, str)
-    if isinstance(value, bool) or not isinstance(value, (int, kind)):
-        return False
-    return kind is int or math.isfinite(value)  # type: ignore[arg-type]

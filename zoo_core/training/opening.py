@@ -1,0 +1,78 @@
+"""The data sets that `--data` names, opened: bundled or plugged in, of the Hub, shards, tables,
+folders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zoo_core.catalog import Catalog, attributing_errors
+from zoo_core.data.classes import check_classes
+from zoo_core.data.fix_list import with_fix_list
+from zoo_core.data.folders import read_folders
+from zoo_core.data.groups import with_groups
+from zoo_core.data.memory import open_in_memory
+from zoo_core.data.scan import Watch
+from zoo_core.data.sources import Source
+from zoo_core.data.tables import read_table
+from zoo_core.errors import UsageError, brief
+from zoo_core.paths import user_path
+from zoo_core.settings import IN_MEMORY, FinetuneConfig, TaskChoice
+from zoo_core.specs import DatasetSpec, resolve
+from zoo_core.streaming.open import open_streaming_dataset
+from zoo_core.streaming.practice import BY_NAME, practice_set
+
+
+def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
+    """The data of a config, as its fix list leaves them and in its groups. Raises as
+    `open_dataset`, `with_fix_list` and `with_groups`."""
+    source = with_fix_list(open_dataset(config.data, catalog, config.task, watch), config.fix_list)
+    return with_groups(source, config.group_by)
+
+
+def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
+    """A bundled or plugged-in data set by its name, one of the Hub, by a short name too, tar
+    shards, a CSV file, a folder, or data in memory.
+
+    `watch` is told how many shards are looked at. Raises UsageError for another task.
+    """
+    data = str(data) if isinstance(data, Path) else data
+    if not isinstance(data, str):
+        return open_in_memory(data, task, watch)
+    if data.startswith(IN_MEMORY):
+        raise UsageError(
+            "the images of this run were handed over by a program, and no path leads to them. Give them again: "
+            "zoo_core.resume(run, data=...) or zoo_core.evaluate_run(run, data=...). `--data` takes others."
+        )
+    path = user_path(data)
+    if path.suffix.lower() == ".csv":
+        return read_table(path, task)
+    practice = None if path.exists() else practice_set(data)
+    if practice is not None:
+        source = open_streaming_dataset(practice[1], task, watch)
+        assert source is not None
+        return replace(source, notes=(practice[0].note, *source.notes))
+    source = open_streaming_dataset(data, task, watch) or _named_or_folder(data, catalog)
+    if task not in ("auto", source.task):
+        raise UsageError(f"{data} is for {source.task}. A CSV file can hold the targets for {task}: docs/data.md.")
+    return source
+
+
+def _named_or_folder(data: str, catalog: Catalog) -> Source:
+    known = {entry.spec.name for entry in catalog.entries(DatasetSpec)}
+    if data.split(":")[-1] in known and not Path(data).exists():
+        choice = catalog.dataset(data)
+        load = resolve(choice.spec.load)
+        with attributing_errors(choice.entry):
+            source = load()
+            if not isinstance(source, Source):
+                raise TypeError(f"it gave {brief(source)}, not a Source")
+        check_classes(source.classes, f"the data set '{data}'")
+        return source
+    if not Path(data).exists() and "/" not in data and "\\" not in data:
+        raise UsageError(
+            f"There is no folder and no data set '{data}'. Give a folder with one folder of images for each class, "
+            f"a CSV file that names images, or one of: {', '.join([*sorted(known), *BY_NAME])}."
+        )
+    return read_folders(user_path(data))
