@@ -53,7 +53,7 @@ def main() -> None:
                     f"\n{title}, {case.backbone}\n{'':<34}{'validation':>12}{'accuracy':>10}{'correct':>12}{'seconds':>9}"
                 )
                 for fit in FITS:
-                    measured(fit, case, fit=fit)
+                    measured(fit, case, fit=fit, strategy="head-only")
         except ZooError as error:
             raise SystemExit(f"error: {error}") from None
 

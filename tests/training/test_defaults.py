@@ -29,18 +29,32 @@ def part(count: int, side: int) -> Part:
     return Part(ArrayImages("some", pixels), np.zeros(count, np.int64))
 
 
-def test_few_images_freeze_a_pretrained_backbone_and_very_many_do_not() -> None:
+def test_the_more_images_the_more_of_a_pretrained_backbone_is_trained() -> None:
     assert default_strategy(226, 3_400_000, pretrained=True) == (
         "head-only",
         "226 images are few for 3.4 M parameters",
     )
-    assert default_strategy(234_999, RESNET50, pretrained=True)[0] == "head-only"
+    chosen = [default_strategy(images, RESNET50, pretrained=True)[0] for images in (999, 1000, 234_999)]
+    assert chosen == ["head-only", "last:2", "last:2"]
     assert default_strategy(235_000, RESNET50, pretrained=True) == (
         "full",
         "235,000 images are many for 23.5 M parameters",
     )
     shares = [default_base_lr(images, RESNET50, pretrained=True)[0] for images in (234_999, 235_000)]
     assert shares == [0.1, 0.2]
+
+
+def test_many_classes_need_as_many_images_each_before_stages_are_trained() -> None:
+    chosen = [default_strategy(images, RESNET50, pretrained=True, classes=50)[0] for images in (4999, 5000)]
+    assert chosen == ["head-only", "last:2"]
+
+
+def test_a_head_that_is_solved_keeps_its_frozen_features() -> None:
+    assert default_strategy(1000, RESNET50, pretrained=True, solved=True)[0] == "head-only"
+
+
+def test_a_backbone_of_few_stages_is_trained_whole() -> None:
+    assert default_strategy(1000, RESNET50, pretrained=True, stages=2)[0] == "full"
 
 
 def test_from_scratch_everything_is_trained() -> None:

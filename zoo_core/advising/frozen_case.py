@@ -33,7 +33,7 @@ from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import count_parameters
 from zoo_core.training.defaults import FEW_EPOCHS
 
-VERSION = 1
+VERSION = 2
 """Grows when probes get other numbers from the same features: those written before are not read."""
 FROZEN = "frozen"
 """The folder of the probes in that of an advice."""

@@ -18,8 +18,11 @@ from zoo_core.model.assemble import build_head_for, build_network, count_paramet
 from zoo_core.model.chain import Chain
 from zoo_core.settings import Decision, FinetuneConfig, LrSearch
 from zoo_core.training.defaults import (
+    ENOUGH_A_CLASS,
+    ENOUGH_IMAGES,
     FEW_EPOCHS,
     FEWEST_FOR_TRIALS,
+    FINE_TUNING,
     MANY_EPOCHS,
     PARAMETERS_PER_IMAGE,
     USUAL_LR,
@@ -112,7 +115,10 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
         name, _ = default_strategy(0, parameters, pretrained=start.pretrained)
         enough = -(-parameters // PARAMETERS_PER_IMAGE)
         if start.pretrained:
-            notes.append(f"--strategy auto is {name} here, and full with at least {enough:,} training images.")
+            notes.append(
+                f"--strategy auto is {name} here, {FINE_TUNING} with at least {ENOUGH_IMAGES:,} training images, "
+                f"{ENOUGH_A_CLASS} a class, and full with at least {enough:,}."
+            )
     strategy = catalog.strategy(name)
     epochs = config.epochs or (MANY_EPOCHS if strategy.spec.name == "head-only" else FEW_EPOCHS)
     plan = with_single_epochs(make_plan(strategy, backbone.spec.stages, epochs), head)

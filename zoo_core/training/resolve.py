@@ -20,6 +20,7 @@ from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model, count_parameters
 from zoo_core.model.chain import Chain
 from zoo_core.model.shapes import stage_shapes
+from zoo_core.model.solvers import Solvable
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
 from zoo_core.settings.needs import Need, idle
 from zoo_core.specs import BackboneSpec, FreezeSpec
@@ -81,7 +82,15 @@ def resolve_settings(
     """
     images, parameters = len(source.parts["train"]), count_parameters(model.backbone)
     decided = _Decisions(config)
-    strategy_name = decided("strategy", default_strategy(images, parameters, pretrained=pretrained))
+    usual_strategy = default_strategy(
+        images,
+        parameters,
+        pretrained=pretrained,
+        classes=max(1, len(source.classes)),
+        stages=len(backbone.stages),
+        solved=isinstance(model.head, Solvable),
+    )
+    strategy_name = decided("strategy", usual_strategy)
     decided("base_lr", default_base_lr(images, parameters, pretrained=pretrained))
     if config.augment == "auto":  # the rule reads some of the images
         decided("augment", default_augment(source.parts["train"], preprocessing))

@@ -97,8 +97,15 @@ def test_the_page_of_a_run_has_its_plan_its_maps_and_no_way_out(run: Path, tmp_p
     assert page.data["phases"][-1]["trained"][-1]
     assert all(one["seconds"][1] > 0 for one in stages)
     assert page.data["maps"] == [6, 16, 16]
-    for name in ("c1", "c3", "c5", "6 × 14 × 14", "the whole image", "Phase 1 of"):
+    for name in ("c1", "c3", "c5", "6 × 14 × 14", "the whole image", "epoch 1: only the head is trained"):
         assert name in page.text
+
+
+def test_a_run_can_be_shown_with_another_plan(run: Path, tmp_path: Path) -> None:
+    viewed(run, "--strategy", "last:1", "-o", tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    assert page.data["phases"] == [{"trained": [False, False, True]}]
+    assert "48.1 k parameters of the backbone and the head are trained" in page.text
 
 
 def test_a_backbone_needs_no_weights_and_another_strategy_another_plan(tmp_path: Path) -> None:

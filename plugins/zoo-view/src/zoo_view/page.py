@@ -76,10 +76,10 @@ def _phases(made: Profile) -> list[str]:
     for number, (phase, count) in enumerate(zip(made.plan.phases, made.trained, strict=True), 1):
         last = first + phase.epochs - 1
         epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
-        trained = (
-            "the parameters that the strategy adds" if count is None else f"{_count(count)} parameters of the backbone"
-        )
-        told.append(f"Phase {number} of {len(made.plan.phases)}, {epochs}: {trained} and the head are trained.")
+        trained = f"{_count(count or 0)} parameters of the backbone and the head are"
+        trained = "the parameters that the strategy adds and the head are" if count is None else trained
+        trained = "only the head is" if count == 0 else trained
+        told.append(f"Phase {number} of {len(made.plan.phases)}, {epochs}: {trained} trained.")
         first = last + 1
     return told
 
