@@ -34,7 +34,7 @@ def test_the_more_images_the_more_of_a_pretrained_backbone_is_trained() -> None:
         "head-only",
         "226 images are few for 3.4 M parameters",
     )
-    chosen = [default_strategy(images, RESNET50, pretrained=True)[0] for images in (999, 1000, 234_999)]
+    chosen = [default_strategy(images, RESNET50, pretrained=True)[0] for images in (1199, 1200, 234_999)]
     assert chosen == ["head-only", "last:2", "last:2"]
     assert default_strategy(235_000, RESNET50, pretrained=True) == (
         "full",
@@ -45,16 +45,16 @@ def test_the_more_images_the_more_of_a_pretrained_backbone_is_trained() -> None:
 
 
 def test_many_classes_need_as_many_images_each_before_stages_are_trained() -> None:
-    chosen = [default_strategy(images, RESNET50, pretrained=True, classes=50)[0] for images in (4999, 5000)]
+    chosen = [default_strategy(images, RESNET50, pretrained=True, classes=50)[0] for images in (5999, 6000)]
     assert chosen == ["head-only", "last:2"]
 
 
 def test_a_head_that_is_solved_keeps_its_frozen_features() -> None:
-    assert default_strategy(1000, RESNET50, pretrained=True, solved=True)[0] == "head-only"
+    assert default_strategy(1200, RESNET50, pretrained=True, solved=True)[0] == "head-only"
 
 
 def test_a_backbone_of_few_stages_is_trained_whole() -> None:
-    assert default_strategy(1000, RESNET50, pretrained=True, stages=2)[0] == "full"
+    assert default_strategy(1200, RESNET50, pretrained=True, stages=2)[0] == "full"
 
 
 def test_from_scratch_everything_is_trained() -> None:

@@ -28,7 +28,7 @@ from zoo_core.wording import human_count
 
 PARAMETERS_PER_IMAGE = 100  # with at most so many, the images suffice to fine-tune a whole backbone
 CHEAP_GMACS = 1000  # billions of multiply-accumulates an epoch: seconds on any machine
-ENOUGH_IMAGES, ENOUGH_A_CLASS = 1000, 100  # training images to fine-tune the last stages of a pretrained backbone
+ENOUGH_IMAGES, ENOUGH_A_CLASS = 1200, 120  # training images to fine-tune the last stages of a pretrained backbone
 FINE_TUNING = "last:2"
 MANY_EPOCHS, FEW_EPOCHS = 30, 10
 INSPECTED = 9  # images that are taken for all
@@ -43,8 +43,8 @@ def default_strategy(
     """The strategy of `--strategy auto`, from the training images and their classes, the backbone's
     parameters and stages, and whether the head is solved, which needs frozen features.
 
-    By default a pretrained backbone is frozen and only a new head is trained. With at least 1,000
-    images, 100 a class, its last two stages are trained as well: that gave 3 to 5 points with 140 and
+    By default a pretrained backbone is frozen and only a new head is trained. With at least 1,200
+    images, 120 a class, its last two stages are trained as well: that gave 3 to 5 points with 140 and
     300 images a class, nothing with 80, and took 3 with 20. With at least one image per 100 backbone parameters
     everything is fine-tuned. From scratch everything is trained.
     """
