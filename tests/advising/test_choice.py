@@ -98,8 +98,8 @@ def test_every_answer_is_that_of_a_head_that_had_not_seen_the_image(wide: int, a
             alone[held] = functional.linear(scaled[held], weight, bias)
         found[functional.cross_entropy(alone, targets).item()] = alone
     lowest = min(found)
-    assert loss == pytest.approx(lowest, abs=1e-3)
-    assert torch.allclose(outputs.softmax(1), found[lowest].softmax(1), atol=0.02)
+    assert loss == pytest.approx(lowest, abs=5e-3)
+    assert torch.allclose(outputs.softmax(1), found[lowest].softmax(1), atol=0.05)
 
 
 COSTS = {"head-only": Cost(1, 0, has_epochs=False), "last:1": Cost(1, 1), "last:2": Cost(1, 2), "full": Cost(1, 20)}

@@ -19,9 +19,9 @@ from zoo_core.model.lean_torch import without_compiler
 from zoo_core.model.solvers import DECAYS, to_unit_scale
 from zoo_core.tasks.metrics import wilson
 
-TOLERANCE = 1e-5
-"""The gradient at which a solver stops, or a thousandth of the penalty, if that is less: the
-gradients of a small penalty are themselves small. The mean cross-entropy is then within 0.001 of
+TOLERANCE = 1e-4
+"""The gradient at which a solver stops, or a hundredth of the penalty, if that is less: the
+gradients of a small penalty are themselves small. The mean cross-entropy is then within 0.005 of
 the optimum's."""
 CURVATURE = 0.05  # of the cross-entropy: about p (1 - p) of a class where mistakes are few
 FIRST = 2  # of DECAYS: the best one of most features of pretrained networks is this or a neighbour
@@ -72,7 +72,7 @@ def out_of_fold(
         # Along each principal axis the loss curves by about CURVATURE * variance + penalty.
         units_P = (CURVATURE * variance_P + decay).rsqrt()
         heads_QKP = solve_folds(
-            features_NP, targets_N, held_QN, decay, heads_QKP, min(TOLERANCE, decay / 1000), units_P
+            features_NP, targets_N, held_QN, decay, heads_QKP, min(TOLERANCE, decay / 100), units_P
         )
         outputs_QNK = features_NP @ heads_QKP[..., :-1].mT + heads_QKP[:, None, :, -1]
         outputs_NK = outputs_QNK[held_QN.int().argmax(0), torch.arange(len(targets_N))]
