@@ -217,8 +217,7 @@ def test_every_command_shows_an_example_in_its_help() -> None:
         return CliRunner().invoke(command_line, [*words, "--help"], prog_name="zoo").output
 
     def names(*words: str) -> list[str]:
-        lines = shown(*words).partition("Commands:")[2].splitlines()
-        return [line.split()[0] for line in lines if line.startswith("  ")]
+        return re.findall(r"^  (\S+)", shown(*words).partition("Commands:")[2], re.MULTILINE)
 
     commands = [(name,) for name in names() if name not in ("completion", "plugin")]
     commands += [("plugin", name) for name in names("plugin")]

@@ -31,7 +31,7 @@ COMMAND = re.compile(r"`(zoo [a-z][^`]*)`")
 OPTION = re.compile(r"(?<![\w{-])--([a-z][a-z-]*[a-z])(?![\w{}-])")
 HOLE = "{}"  # the place of a value in a message
 CONTEXT = click.Context(root)
-TREE = {name: root.get_command(CONTEXT, name) for name in COMMANDS}
+TREE = {name: root.get_command(CONTEXT, name) for name in root.list_commands(CONTEXT)}
 
 
 def shown_options(command: click.Command) -> set[str]:

@@ -71,9 +71,7 @@ def out_of_fold(
         nonlocal heads_QKP
         # Along each principal axis the loss curves by about CURVATURE * variance + penalty.
         units_P = (CURVATURE * variance_P + decay).rsqrt()
-        heads_QKP = solve_folds(
-            features_NP, targets_N, held_QN, decay, heads_QKP, min(TOLERANCE, decay / 100), units_P
-        )
+        heads_QKP = solve_folds(features_NP, targets_N, held_QN, decay, heads_QKP, min(TOLERANCE, decay / 100), units_P)
         outputs_QNK = features_NP @ heads_QKP[..., :-1].mT + heads_QKP[:, None, :, -1]
         outputs_NK = outputs_QNK[held_QN.int().argmax(0), torch.arange(len(targets_N))]
         return outputs_NK, functional.cross_entropy(outputs_NK, targets_N).item()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 
 from zoo_core.errors import printable
 from zoo_core.profiling.profile import Profile
@@ -22,17 +23,6 @@ THINNEST = 2.0  # pixels of a side that is too small to be seen
 LETTERS = 15  # of a name
 MARGIN = 16.0
 NAMED = ' class="name"'
-CLOTHES = """
-svg { --text: #1b1b1b; --soft: #595959; --ground: #fff; --edge: #1b1b1b; --plain: #56b4e9;
-  --trained: #e69f00; --frozen: #c3cbd3; }
-@media (prefers-color-scheme: dark) { svg { --text: #e8e8e8; --soft: #a9adb2; --ground: #16181b; --edge: #0b0c0d;
-  --plain: #4aa8e0; --trained: #e69f00; --frozen: #5a646d; } }
-text { font: 11px system-ui, sans-serif; fill: var(--text); } .name { font-weight: 600; } .soft { fill: var(--soft); }
-.ground { fill: var(--ground); } .image { --fill: var(--soft); } .plain { --fill: var(--plain); }
-.trained { --fill: var(--trained); } .frozen { --fill: var(--frozen); }
-path { fill: var(--fill); stroke: var(--edge); stroke-width: .7; stroke-linejoin: round; }
-.top { fill-opacity: .75; } .side { fill-opacity: .55; }
-"""
 
 
 @dataclass(frozen=True)
@@ -67,10 +57,11 @@ def stages_svg(made: Profile, phase: int | None = None) -> str:
     head = f"{backbone}: {stages} stage{'s' if stages != 1 else ''}, {human_count(_params(made))} parameters without a head"
     told = "A box is as wide as its channels, and as high and as deep as its cells; each of the two to its own scale."
     legend = "" if phase is None else " Orange is trained, grey is frozen."
+    style = (files("zoo_core") / "resources" / "stages.css").read_text("utf-8")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" role="img" '
         f'aria-labelledby="t d"><title id="t">{head}</title><desc id="d">{_described(made, phase)}</desc>'
-        f"<style>{CLOTHES}</style>"
+        f"<style>{(files('zoo_core') / 'resources' / 'stages.css').read_text('utf-8')}</style>"
         f'<rect class="ground" width="100%" height="100%"/><text class="name" x="{MARGIN}" y="{MARGIN + 6}">{head}</text>'
         f"{''.join(drawn)}"
         f'<text class="soft" x="{MARGIN}" y="{height - 8:.0f}">{told}{legend}</text></svg>\n'
