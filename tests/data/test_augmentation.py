@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def seen(augmentation: Augmentation, *views: int) -> torch.Tensor:
         ("crop-flip+color", "crop+flip+color"),
         ("flip+rotate:degrees=20+crop", "flip+rotate:20.0+crop"),
         ("color:strength=1e-1,hue=0.1+rand:n=3,m=4", "color:0.1,hue=0.1+rand:3,m=4"),
-        ("zoo-core:trivial", "trivial"),
+        ("zoo-core:trivial", "zoo-core:trivial"),
     ],
 )
 def test_a_chain_has_one_text_which_makes_it_again(catalog: Catalog, text: str, same: str) -> None:
@@ -222,6 +223,34 @@ def plugged(catalog: Catalog, made: Any) -> Augmentation:
     spec = AugmentSpec(name="mine", apply=f"{__name__}:mine", summary="s")
     record = PluginRecord("zoo-mine", "1.0", "mine", (spec,))
     return augmentation_named("mine", replace(catalog, records=(*catalog.records, record)))
+
+
+def test_a_plugin_with_the_names_of_others_changes_no_default_and_no_run(catalog: Catalog) -> None:
+    """Its name was lost from the text by which a run is resumed, and `crop-flip` was refused."""
+    globals()["mine"] = lambda options, image, chance: image.rotate(90)
+    specs = tuple(AugmentSpec(name=name, apply=f"{__name__}:mine", summary="s") for name in ("flip", "rotate"))
+    both = replace(catalog, records=(*catalog.records, PluginRecord("zoo-mine", "1.0", "mine", specs)))
+    for text in ("flip", "crop-flip"):
+        assert augmentation_named(text, both) == Augmentation(text)
+    chosen = augmentation_named("zoo-mine:flip+crop+zoo-core:rotate:10", both)
+    assert chosen.text == "zoo-mine:flip+crop+zoo-core:rotate:10.0"
+    assert [one.entry.distribution for one in augmentation_named(chosen.text, both).choices] == [
+        "zoo-mine",
+        "zoo-core",
+        "zoo-core",
+    ]
+    with pytest.raises(UsageError, match="provided by zoo-core and by zoo-mine"):
+        augmentation_named("rotate", both)
+
+
+def test_the_code_that_counts_is_that_of_the_module_a_spec_names(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partial says that it is of functools, whose version changes with no edit of the plugin."""
+    augmentation = plugged(catalog, spots)
+    monkeypatch.setitem(globals(), "mine", partial(spots))
+    monkeypatch.setattr("zoo_core.frozen.view_identity.code_digest", str)
+    assert view_identity(augmentation).endswith(f" 1.0 {{'{__name__}'}}")
 
 
 @pytest.mark.parametrize("name", ["auto", "none", "crop-flip", "3d"])

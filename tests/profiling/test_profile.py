@@ -18,6 +18,7 @@ from zoo_core.errors import UsageError
 from zoo_core.profiling.picture import stages_svg
 from zoo_core.profiling.profile import profile
 from zoo_core.profiling.reach import Reach, followed
+from zoo_core.profiling.stages import stages_of
 
 SIDE = 61
 
@@ -119,6 +120,14 @@ def test_known_fields_and_a_cut_of_the_image(catalog: Catalog) -> None:
     assert 0 <= left < right < 224
     assert (left, right) == (top, bottom)
     assert profile("resnet18", catalog=catalog).stages[-1].field == (224, 224), "435, of which the image has 224"
+
+
+def test_stages_have_any_size_that_a_run_may_have(catalog: Catalog) -> None:
+    """LeNet-5's own classifier takes 32 pixels alone, which stopped `zoo view` of a run at 64."""
+    choice = catalog.backbone("lenet5")
+    made = stages_of(choice, replace(choice.spec.preprocessing, size=64))
+    assert [stage.shape for stage in made] == [(6, 30, 30), (16, 13, 13), (120, 9, 9)]
+    assert all(stage.macs for stage in made)
 
 
 def test_the_picture_says_in_words_all_that_it_draws(catalog: Catalog) -> None:

@@ -40,6 +40,14 @@ def test_the_plan_without_images_is_that_for_images(catalog: Catalog, photos: Pa
         assert without.bytes_cached == given.bytes_cached == (120 * HALF,)
 
 
+@pytest.mark.parametrize(("head", "fine_tunes"), [("linear", True), ("logreg", False)])
+def test_auto_is_told_by_the_rule_of_a_training(catalog: Catalog, head: str, fine_tunes: bool) -> None:
+    """A head that is solved keeps the backbone frozen, however many images there are."""
+    (note,) = plan_without_images(FinetuneConfig(backbone="resnet18", head=head), catalog).notes
+    assert ("last:2 with at least 1,200, 120 a class" in note) == fine_tunes
+    assert note.endswith("full with at least 111,766 training images.")
+
+
 def test_a_plan_needs_a_head_that_there_is(catalog: Catalog) -> None:
     with pytest.raises(UsageError, match="No head 'nowhere'"):
         plan_without_images(FinetuneConfig(backbone="lenet5", head="nowhere"), catalog)

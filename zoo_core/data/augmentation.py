@@ -131,7 +131,8 @@ def augmentation_named(text: str, catalog: Catalog) -> Augmentation:
             "the augmentation of this run is a function that a program handed over, and no name leads to it. Give it "
             "again: zoo_core.resume(run, augment=...). `--augment` takes others."
         )
-    return _chain([catalog.augmentation(part) for part in _parts(text)], text)
+    parts = _parts(text)
+    return _chain(parts, [_chosen(part, catalog) for part in parts], text)
 
 
 def with_augmentation(config: FinetuneConfig, catalog: Catalog) -> tuple[FinetuneConfig, Augmentation | None]:
@@ -154,7 +155,13 @@ def _parts(text: str) -> list[str]:
     return [word for part in parts for word in (part.split("-") if part in AUGMENT_WORDS else [part])]
 
 
-def _chain(choices: Sequence[Choice[AugmentSpec]], text: str) -> Augmentation:
+def _chosen(part: str, catalog: Catalog) -> Choice[AugmentSpec]:
+    """The operation of a part of a chain. Crop and flip alone are those of core, whatever plugins
+    name so: every default and every run of zoo 0.1 has them."""
+    return catalog.augmentation(f"{CORE}:{part}" if part in GEOMETRY else part)
+
+
+def _chain(parts: Sequence[str], choices: Sequence[Choice[AugmentSpec]], text: str) -> Augmentation:
     names = [choice.spec.name for choice in choices]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -163,11 +170,13 @@ def _chain(choices: Sequence[Choice[AugmentSpec]], text: str) -> Augmentation:
     while first < len(choices) and choices[first].entry.distribution == CORE and names[first] in GEOMETRY:
         first += 1
     geometry: Any = "-".join(sorted(names[:first])) or "none"
-    return Augmentation(geometry, tuple(map(_operation, choices[first:])))
+    return Augmentation(geometry, tuple(map(_operation, parts[first:], choices[first:])))
 
 
-def _operation(choice: Choice[AugmentSpec]) -> Operation:
-    return Operation(str(choice), partial(resolve(choice.spec.apply), choice.options), choice)
+def _operation(part: str, choice: Choice[AugmentSpec]) -> Operation:
+    owner = f"{choice.entry.distribution}:"
+    text = f"{owner}{choice}" if part.startswith(owner) else str(choice)  # the name alone may be that of two
+    return Operation(text, partial(resolve(choice.spec.apply), choice.options), choice)
 
 
 def _kind(image: Image.Image) -> str:

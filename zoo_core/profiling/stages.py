@@ -16,6 +16,7 @@ import numpy.typing as npt
 from zoo_core.catalog import Choice
 from zoo_core.frozen.storage_types import item_bytes
 from zoo_core.model.assemble import build_network, count_parameters
+from zoo_core.model.chain import Chain
 from zoo_core.model.shapes import stage_shapes
 from zoo_core.options import NoOptions
 from zoo_core.profiling.reach import Reach, followed
@@ -63,12 +64,9 @@ def stages_of(choice: Choice[BackboneSpec], preprocessing: Preprocessing) -> tup
     base, _ = network.split()
     shapes = stage_shapes(base, preprocessing.channels, size)
     rows = {
-        name: (macs, reach) for name, macs, reach in followed(network.named_children(), preprocessing.channels, size)
+        name: (macs, reach) for name, macs, reach in followed(base.named_children(), preprocessing.channels, size)
     }
-    is_counted = True
-    if spec.gmacs is not None and size == spec.preprocessing.size and spec.options is NoOptions:
-        total = sum(macs for macs, _ in rows.values()) / 1e9
-        is_counted = abs(total - spec.gmacs) <= COUNT_AGREES * spec.gmacs
+    is_counted = _is_counted(network, spec)
     number_bytes = item_bytes(FinetuneConfig(backbone=str(choice)).cache_dtype)
     found = []
     for name, module in base.named_children():
@@ -91,6 +89,16 @@ def stages_of(choice: Choice[BackboneSpec], preprocessing: Preprocessing) -> tup
             )
         )
     return tuple(found)
+
+
+def _is_counted(network: Chain, spec: BackboneSpec) -> bool:
+    """Whether the multiply-accumulates of a network add up to the figure of its spec, at the spec's
+    size: its classifier may take no other. True where the spec states no figure."""
+    if spec.gmacs is None or spec.options is not NoOptions:
+        return True
+    own = spec.preprocessing
+    total = sum(macs for _, macs, _ in followed(network.named_children(), own.channels, own.size)) / 1e9
+    return abs(total - spec.gmacs) <= COUNT_AGREES * spec.gmacs
 
 
 def _sizes(spec: BackboneSpec, shape: Sequence[int]) -> tuple[int, int, int]:

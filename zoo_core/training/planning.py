@@ -16,13 +16,13 @@ from zoo_core.frozen.storage_types import item_bytes
 from zoo_core.model.adapt import adapt, make_plan
 from zoo_core.model.assemble import build_head_for, build_network, count_parameters, trainable_parameters
 from zoo_core.model.chain import Chain
+from zoo_core.model.solvers import Solvable
 from zoo_core.settings import Decision, FinetuneConfig, LrSearch
 from zoo_core.training.defaults import (
     ENOUGH_A_CLASS,
     ENOUGH_IMAGES,
     FEW_EPOCHS,
     FEWEST_FOR_TRIALS,
-    FINE_TUNING,
     MANY_EPOCHS,
     PARAMETERS_PER_IMAGE,
     USUAL_LR,
@@ -113,12 +113,18 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
     name, notes = config.strategy, []
     if name == "auto":
         name, _ = default_strategy(0, parameters, pretrained=start.pretrained)
+        more, _ = default_strategy(
+            ENOUGH_IMAGES,
+            parameters,
+            pretrained=start.pretrained,
+            stages=len(backbone.spec.stages),
+            solved=isinstance(head, Solvable),
+        )
         enough = -(-parameters // PARAMETERS_PER_IMAGE)
         if start.pretrained:
-            notes.append(
-                f"--strategy auto is {name} here, {FINE_TUNING} with at least {ENOUGH_IMAGES:,} training images, "
-                f"{ENOUGH_A_CLASS} a class, and full with at least {enough:,}."
-            )
+            is_between = more != name and enough > ENOUGH_IMAGES
+            between = f"{more} with at least {ENOUGH_IMAGES:,}, {ENOUGH_A_CLASS} a class, and " if is_between else ""
+            notes.append(f"--strategy auto is {name} here, {between}full with at least {enough:,} training images.")
     strategy = catalog.strategy(name)
     epochs = config.epochs or (MANY_EPOCHS if strategy.spec.name == "head-only" else FEW_EPOCHS)
     plan = with_single_epochs(make_plan(strategy, backbone.spec.stages, epochs), head)
