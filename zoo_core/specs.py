@@ -138,7 +138,8 @@ class BackboneSpec(Checked):
         step = self.size_step is None or (isinstance(self.size_step, int) and 1 <= self.size_step <= MAX_SIZE)
         require(step, f"backbone '{self.name}': size_step must be at least 1 or None, got {brief(self.size_step)}")
         check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
-        check_texts(self.name, note=self.note, novelty=self.novelty, variant=self.variant, family=self.family)
+        texts = {"note": self.note, "novelty": self.novelty, "variant": self.variant, "family": self.family}
+        check_texts(f"backbone '{self.name}'", **texts)
         tags = [ref.tag for ref in self.weights]
         require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
 

@@ -61,7 +61,7 @@ def stages_svg(made: Profile, phase: int | None = None) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" role="img" '
         f'aria-labelledby="t d"><title id="t">{head}</title><desc id="d">{_described(made, phase)}</desc>'
-        f"<style>{(files('zoo_core') / 'resources' / 'stages.css').read_text('utf-8')}</style>"
+        f"<style>{style}</style>"
         f'<rect class="ground" width="100%" height="100%"/><text class="name" x="{MARGIN}" y="{MARGIN + 6}">{head}</text>'
         f"{''.join(drawn)}"
         f'<text class="soft" x="{MARGIN}" y="{height - 8:.0f}">{told}{legend}</text></svg>\n'

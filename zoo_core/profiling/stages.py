@@ -63,9 +63,7 @@ def stages_of(choice: Choice[BackboneSpec], preprocessing: Preprocessing) -> tup
     network = build_shapes(lambda: build_network(choice)).eval()
     base, _ = network.split()
     shapes = stage_shapes(base, preprocessing.channels, size)
-    rows = {
-        name: (macs, reach) for name, macs, reach in followed(base.named_children(), preprocessing.channels, size)
-    }
+    rows = {name: (macs, reach) for name, macs, reach in followed(base.named_children(), preprocessing.channels, size)}
     is_counted = _is_counted(network, spec)
     number_bytes = item_bytes(FinetuneConfig(backbone=str(choice)).cache_dtype)
     found = []
