@@ -63,7 +63,7 @@ def begin_extension(job: Job, facts: RunFacts, writer: RunWriter, trainer: Train
             f"from its weights: zoo finetune --from {quoted(writer.directory)} --data {quoted(facts.config.data_text)}"
         )
     lines = read_metrics(writer.directory)
-    state.lr = next((line["lr"] for line in lines if line.get("event") == "result"), state.lr)
+    state.lr = next((line["lr"] for line in lines if line.get("lr") and line.get("event") == "result"), state.lr)
     _load(job, writer.directory)
     try:
         state.begin_at(job.plan.epochs - added, [line for line in lines if line.get("event") == "epoch"])
