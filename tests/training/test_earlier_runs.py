@@ -13,7 +13,8 @@ import zoo_core
 from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.devices.world import World
-from zoo_core.runs.directory import METRICS, MODEL, read_facts, read_metrics
+from zoo_core.runs.directory import METRICS, MODEL, RunWriter, read_facts, read_metrics
+from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.known import KnownRun
@@ -44,6 +45,28 @@ def test_a_run_whose_result_says_no_learning_rate_goes_on(config: FinetuneConfig
     zoo_core.resume(run, more_epochs=1, catalog=catalog)
     assert read_facts(run).added_epochs == (1,)
     assert read_metrics(run)[-1]["lr"] == 0.01
+
+
+def test_a_run_that_is_killed_as_it_is_to_go_on_has_lost_nothing(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    write, run = RunWriter.replace_facts, Path(str(config.out))
+
+    def killed(self: RunWriter, facts: RunFacts) -> None:
+        write(self, facts)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "replace_facts", killed)
+        with pytest.raises(Killed):
+            zoo_core.resume(run, more_epochs=5, catalog=catalog)
+    zoo_core.load(run, catalog=catalog)
+    zoo_core.resume(run, more_epochs=1, catalog=catalog)
+    assert read_facts(run).added_epochs == (1,)
+    assert [line["epoch"] for line in read_metrics(run) if line["event"] == "epoch"] == [1, 2]
 
 
 def test_a_training_ends_with_its_result_where_the_earlier_run_is_gone_meanwhile(
