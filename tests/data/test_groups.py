@@ -203,10 +203,23 @@ def test_an_image_without_a_group_and_a_column_that_is_the_target_are_told_apart
     file = make_table(
         tmp_path / "photos", "path,kind,group", lambda kind, number: f"{kind},{'' if number == 3 else 'a'}"
     )
-    with pytest.raises(DataError, match=r"line 5: the column 'group' is empty"):
-        read_table(file)
+    holed = read_table(file)
+    told = r"column 'group' \(--group-by none passes over it\) is empty for 2 images: blue/3.png, red/3.png"
+    with pytest.raises(DataError, match=told):
+        arranged(holed, settings())
+    before = arranged(with_groups(holed, "none"), settings(group_by="none"))
+    again = arranged(holed, settings(), EarlierSplit("stratified", is_grouped=False))  # a run of zoo 0.2
+    assert [part.digest() for part in again.parts.values()] == [part.digest() for part in before.parts.values()]
     alone = read_table(make_table(tmp_path / "other", "path,group", lambda kind, number: kind))
     assert (alone.classes, alone.parts["train"].groups) == (("blue", "red"), None)
+    person, label = (
+        make_table(tmp_path / name, f"path,{name},group", lambda kind, number: f"{number % 2},{number // 6}")
+        for name in ("person", "label")
+    )
+    labels = read_table(person)  # as zoo 0.2 read it
+    assert (labels.task, labels.classes, labels.parts["train"].groups) == ("multilabel", ("person", "group"), None)
+    classes = read_table(label, "classification")
+    assert set(classes.parts["train"].groups or ()) == {"0", "1"}
 
 
 def test_a_class_of_one_group_trains_and_the_run_says_that_it_is_not_measured(tmp_path: Path) -> None:

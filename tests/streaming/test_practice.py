@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +14,9 @@ from streaming.support import Photo, parquet
 from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command
 from zoo_core.data.findings import findings
+from zoo_core.discovery import PluginRecord
 from zoo_core.errors import UsageError
+from zoo_core.specs import DatasetSpec
 from zoo_core.streaming.practice import PRACTICE, practice_set
 from zoo_core.training.opening import open_dataset
 
@@ -34,6 +37,13 @@ def test_a_short_name_opens_the_set_of_the_hub_with_its_columns_and_says_its_lic
     )
     assert "its licence is unknown (sizes and licence as its page states them, not checked)" in note
     assert open_dataset("cifar100:label=coarse_label", catalog).classes == ("insect", "other")
+
+
+def test_a_plugin_that_has_a_set_of_such_a_name_keeps_it(catalog: Catalog) -> None:
+    (bundled,) = (entry.spec for entry in catalog.entries(DatasetSpec) if entry.spec.name == "fashion-small")
+    spec = replace(bundled, name="mnist")
+    plugged = Catalog((*catalog.records, PluginRecord("zoo-own", "1", "own", (spec,))))
+    assert open_dataset("mnist", plugged).title == open_dataset("fashion-small", catalog).title
 
 
 def test_names_and_options_become_the_address() -> None:

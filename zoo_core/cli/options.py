@@ -191,7 +191,7 @@ def asked_settings(
     if asked.get("from_run", NO_RUN) != NO_RUN:
         from zoo_core.runs.directory import design_of
 
-        asked = {**design_of(asked["from_run"]), **asked}
+        asked = {**design_of(str(asked["from_run"])), **asked}  # a config file may name anything
     if "backbone" not in {*asked, *others}:
         raise click.UsageError("Missing option '--backbone'. `zoo list` shows all backbones.", ctx)
     return asked

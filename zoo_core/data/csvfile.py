@@ -13,6 +13,7 @@ from typing import TextIO
 
 from zoo_core.data.parts import part_named
 from zoo_core.errors import DataError, UsageError, printable, shown
+from zoo_core.tasks.multilabel import label_value
 from zoo_core.tasks.targets import PartName
 
 MAX_BYTES = 256 * 2**20  # some two million rows of a path and a word
@@ -24,6 +25,8 @@ PATH_SYNONYMS = (
     *("filename", "file_name", "filepath", "file_path", "image_path", "image_name", "image_file", "image_id"),
     *("img", "img_path", "imagepath", "imagename", "photo", "picture"),
 )
+TARGET_NAMES = ("label", "labels", "class", "class_name", "category", "target", "tags")
+"""Names of a column that is the target where the columns beside it leave the choice open."""
 PART_COLUMN = "part"
 GROUP_COLUMN = "group"
 PART_SYNONYMS = (PART_COLUMN, "split", "subset", "partition", "set")
@@ -140,7 +143,7 @@ def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
         rows.append((line, [texts.setdefault(cell, cell) if len(cell) <= SHORT else cell for cell in cells]))
     if not rows:
         raise DataError(f"{file} has a header and no rows.")
-    header = _with_group(_with_part(_with_index(header, file, rows), rows))
+    header = _with_group(_with_part(_with_index(header, file, rows), rows), rows)
     targets = header.targets
     table = Table(file, tuple(names[place] for place in targets), [])
     if header.index is not None:
@@ -150,12 +153,8 @@ def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
         part = part_named(word)
         if part is None:
             raise DataError(f"{file}, line {line}: the part must be train, val or test, got '{shown(word)}'.")
-        values, group = tuple(cells[place] for place in targets), None if header.group is None else cells[header.group]
-        if group == "":
-            raise DataError(
-                f"{file}, line {line}: the column '{GROUP_COLUMN}' is empty. An image that is alone has a name of its own."
-            )
-        table.rows.append(TableRow(line, cells[header.path], part, values, group))
+        group = None if header.group is None else cells[header.group]
+        table.rows.append(TableRow(line, cells[header.path], part, tuple(cells[place] for place in targets), group))
     return table
 
 
@@ -196,11 +195,16 @@ def _with_part(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
     return header
 
 
-def _with_group(header: Header) -> Header:
+def _with_group(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
     """The header with a column of groups; the only column beside the path is a target, whatever its
-    name."""
+    name, and one of 0 and 1 beside labels of 0 and 1 is a label."""
     named = [place for place in header.targets if header.names[place].lower() == GROUP_COLUMN]
-    return replace(header, group=named[0]) if len(named) == 1 and len(header.targets) > 1 else header
+    if len(named) != 1 or len(header.targets) == 1:
+        return header
+    is_label = not any(header.names[place].lower() in TARGET_NAMES for place in header.targets) and all(
+        label_value(cells[place]) is not None for place in (*named, *header.targets) for _, cells in rows
+    )
+    return header if is_label else replace(header, group=named[0])
 
 
 def find_images(table: Table) -> list[str]:

@@ -21,6 +21,7 @@ from zoo_core.wording import counted
 if TYPE_CHECKING:
     from zoo_core.data.sources import Part, Source
     from zoo_core.specs import TaskName
+    from zoo_core.tasks.targets import PartName
 
 COLUMN, PARENT_FOLDER, NONE = "column", "parent-folder", "none"
 NAMED = 3  # groups, or paths without one, in a message
@@ -40,21 +41,26 @@ def with_groups(source: Source, group_by: str) -> Source:
     groups = {
         name: [group_of(part.images.name(index)) for index in range(len(part))] for name, part in source.parts.items()
     }
+    why = "lies in no folder" if group_by == PARENT_FOLDER else "is not matched, or its group is empty"
+    _check_named(source, groups, f"--group-by {shown(group_by)} gives no group for", f", whose path {why}")
+    parts = {name: replace(part, groups=tuple(map(str, groups[name]))) for name, part in source.parts.items()}
+    return replace(source, parts=parts)
+
+
+def _check_named(source: Source, groups: Mapping[PartName, Sequence[str | None]], found: str, why: str = "") -> None:
+    """Raise DataError where an image has no group, which names the first ones."""
     without = [
-        printable(part.images.name(index))
-        for name, part in source.parts.items()
-        for index, group in enumerate(groups[name])
+        printable(source.parts[name].images.name(index))
+        for name, own in groups.items()
+        for index, group in enumerate(own)
         if not group
     ]
     if without:
         rest = f" and {len(without) - NAMED:,} more" if len(without) > NAMED else ""
-        why = "lies in no folder" if group_by == PARENT_FOLDER else "is not matched, or its group is empty"
         raise DataError(
-            f"--group-by {shown(group_by)} gives no group for {counted(len(without), 'image')}, whose path {why}: "
-            f"{', '.join(without[:NAMED])}{rest}. Every image needs a group; one that is alone has a name of its own."
+            f"{found} {counted(len(without), 'image')}{why}: {', '.join(without[:NAMED])}{rest}. Every image needs a "
+            "group; one that is alone has a name of its own."
         )
-    parts = {name: replace(part, groups=tuple(map(str, groups[name]))) for name, part in source.parts.items()}
-    return replace(source, parts=parts)
 
 
 def _parent(path: str) -> str:
@@ -124,7 +130,7 @@ def shared_groups(source: Source) -> dict[str, dict[str, int]]:
     """The groups that stand in several parts, with the number of their images in each."""
     counts: dict[str, dict[str, int]] = {}
     for name, part in source.parts.items():
-        for group in part.groups or ():
+        for group in filter(None, part.groups or ()):  # an image without a group shares none
             of_group = counts.setdefault(group, {})
             of_group[name] = of_group.get(name, 0) + 1
     return {group: parts for group, parts in counts.items() if len(parts) > 1}
@@ -136,7 +142,10 @@ def parts_in_words(parts: dict[str, int]) -> str:
 
 
 def check_groups(source: Source, group_by: str) -> None:
-    """Raise DataError where a group is in two parts, so that a score on one of them is too good."""
+    """Raise DataError where a group is in two parts, so that a score on one of them is too good,
+    and where an image has none."""
+    groups = {name: part.groups or () for name, part in source.parts.items()}
+    _check_named(source, groups, "the column 'group' (--group-by none passes over it) is empty for")
     shared = shared_groups(source)
     if not shared:
         return

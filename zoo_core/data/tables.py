@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo_core.data.classes import check_names
-from zoo_core.data.csvfile import Table, find_images, listed, read_rows
+from zoo_core.data.csvfile import TARGET_NAMES, Table, find_images, listed, read_rows
 from zoo_core.data.sources import FolderImages, Part, PartName, Source
 from zoo_core.errors import UnlabelledError, UsageError, printable, shown
 from zoo_core.settings import TaskChoice
@@ -21,9 +21,6 @@ from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.multilabel import SEPARATOR, label_value
 from zoo_core.tasks.targets import TargetColumns
-
-TARGET_NAMES = ("label", "labels", "class", "class_name", "category", "target", "tags")
-"""Names of a column that is the target where the columns beside it leave the choice open."""
 
 
 def read_table(file: Path, task: TaskChoice = "auto") -> Source:

@@ -34,15 +34,19 @@ def check_extension(directory: Path, facts: RunFacts, epochs: int, *, is_finishe
         raise UsageError(
             f"the run {directory} has not finished. Finish it with `zoo resume {quoted(directory)}`, then give it more epochs."
         )
-    plan = Plan.from_dict(facts.plan)
-    if not 1 <= epochs <= MAX_EPOCHS - plan.epochs:
-        raise UsageError(
-            f"a run has at most {MAX_EPOCHS:,} epochs; this one has {plan.epochs:,}, and {epochs:,} more are asked for."
-        )
-    if not any(line.get("event") == "epoch" for line in read_metrics(directory)):
+    epochs_done = (line.get("epoch") for line in read_metrics(directory) if line.get("event") == "epoch")
+    done = [epoch for epoch in epochs_done if isinstance(epoch, int)]
+    if not done:
         raise UsageError(
             f"{directory} was trained in a loop of its own, and zoo does not know how to go on. Start from its weights: "
             f"zoo finetune --from {quoted(directory)} --data DATA"
+        )
+    plan = Plan.from_dict(facts.plan)
+    while plan.phases[-1].restarts and done[-1] <= plan.epochs - plan.phases[-1].epochs:
+        plan = replace(plan, phases=plan.phases[:-1])  # the command that added them was killed as it began
+    if not 1 <= epochs <= MAX_EPOCHS - plan.epochs:
+        raise UsageError(
+            f"a run has at most {MAX_EPOCHS:,} epochs; this one has {plan.epochs:,}, and {epochs:,} more are asked for."
         )
     return replace(facts, plan=plan.extended(epochs).to_dict())
 
@@ -50,9 +54,9 @@ def check_extension(directory: Path, facts: RunFacts, epochs: int, *, is_finishe
 def begin_extension(job: Job, facts: RunFacts, writer: RunWriter, trainer: Trainer) -> None:
     """Write the checkpoint from which a finished run is trained further, and unfinish the run.
 
-    From the checkpoint on the run can be resumed; it loses its finished weights, which the
-    checkpoint holds, before its plan gets the new phase. The ranks call it together. Raises
-    UsageError where more epochs change nothing.
+    It loses its finished weights last. Until then it is a finished run, whatever its plan says, and
+    from then on it goes on from the checkpoint, which holds them. The ranks call it together.
+    Raises UsageError where more epochs change nothing.
     """
     state, added = trainer.state, job.plan.phases[-1].epochs
     if only_solved(job.plan, job.plan.phases[-1], job.model.head):
@@ -63,7 +67,7 @@ def begin_extension(job: Job, facts: RunFacts, writer: RunWriter, trainer: Train
             f"from its weights: zoo finetune --from {quoted(writer.directory)} --data {quoted(facts.config.data_text)}"
         )
     lines = read_metrics(writer.directory)
-    state.lr = next((line["lr"] for line in lines if line.get("event") == "result"), state.lr)
+    state.lr = next((line["lr"] for line in lines if line.get("lr") and line.get("event") == "result"), state.lr)
     _load(job, writer.directory)
     try:
         state.begin_at(job.plan.epochs - added, [line for line in lines if line.get("event") == "epoch"])
@@ -75,8 +79,8 @@ def begin_extension(job: Job, facts: RunFacts, writer: RunWriter, trainer: Train
     if trainer.planner.world.is_main:
         remove_checkpoints(writer.directory)  # a killed run may have left one of the same step
         trainer.save(state.global_step, checkpoint)
-        (writer.directory / MODEL).unlink()
         writer.replace_facts(facts)
+        (writer.directory / MODEL).unlink()
     trainer.planner.world.barrier()
     trainer.callback.message(
         f"trained further for {counted(added, 'epoch')}, from the weights of its best epoch, {state.best.epoch}: a finished "

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo_core.data.batches import Batches
 from zoo_core.data.sources import Part
+from zoo_core.errors import ZooError, reason_of
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.specs import TaskName
@@ -77,7 +78,12 @@ def measure_forgotten(job: Job, trainer: Trainer) -> Forgotten | None:
             trainer.stop()
         return _score(known, job.source.task, names, outputs_NK, targets)
 
-    before = score(_earlier(job, known), known.facts.preprocessing, known.facts.classes)
+    try:
+        with job.world.raise_together():
+            earlier = _earlier(job, known)
+    except ZooError as error:  # the training is done, and its result does not hang on this
+        return Forgotten(metric, trained_on=trained_on, gone=gone, reason=str(error).removesuffix("."))
+    before = score(earlier, known.facts.preprocessing, known.facts.classes)
     after = score(job.model, job.preprocessing, job.source.classes)
     return Forgotten(metric, len(part), before, after, trained_on, gone)
 
@@ -94,15 +100,20 @@ def _images(job: Job, known: KnownRun, held_out: Part) -> tuple[Part, int, int]:
 
 
 def _earlier(job: Job, known: KnownRun) -> Model:
-    """The earlier run's model."""
+    """The earlier run's model. Raises ZooError where its weights are gone: somebody removed it, or
+    trains it further."""
     facts = known.facts
-    base, _ = load_backbone(job.backbone, job.start)
+    try:
+        base, _ = load_backbone(job.backbone, job.start)
+        head_tensors = known.head_tensors
+    except OSError as error:
+        raise ZooError(f"the weights of the earlier run are no longer there: {reason_of(error)}") from error
     head = build_empty(
         lambda: build_head_for(
             base, job.backbone, job.head, facts.preprocessing, num_outputs=len(facts.classes), task=facts.task
         )
     )
-    assign(head, known.head_tensors)
+    assign(head, head_tensors)
     return Model(base, head).eval().to(job.device)
 
 

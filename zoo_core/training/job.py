@@ -183,7 +183,7 @@ def prepare(
 
     model = Model(base, build(len(source.classes)))
     if known is not None:
-        known = known.of(source.classes, source.task).with_held_out(catalog)
+        known = known.of(source.classes, source.task).with_held_out(catalog, world)
         known.keep_rows(model.head, build)
     check_loss(model.head, label_smoothing=config.label_smoothing)
     check_balance(config.balance, task_named(source.task), has_own_loss=own_loss(model.head) is not None)

@@ -18,6 +18,7 @@ from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Part, PartName
+from zoo_core.devices.world import World
 from zoo_core.errors import DataError, UsageError, ZooError, printable, shown
 from zoo_core.model.solvers import Solvable
 from zoo_core.paths import user_path
@@ -77,12 +78,17 @@ class KnownRun:
             )
         return known
 
-    def with_held_out(self, catalog: Catalog) -> KnownRun:
-        """The run with the images that it held out, where they are still there."""
+    def with_held_out(self, catalog: Catalog, world: World) -> KnownRun:
+        """The run with the images that it held out, where they are still there for all ranks, which
+        call this together."""
+        held_out: Part | None = None
+        reason: str | None = None
         try:
-            return replace(self, held_out=_held_out(self.facts, catalog))
+            held_out = _held_out(self.facts, catalog)
         except ZooError as error:
-            return replace(self, reason=str(error).removesuffix("."))
+            reason = str(error).removesuffix(".")
+        reason = next(filter(None, world.all_gather_object(reason)), None)
+        return replace(self, held_out=None if reason else held_out, reason=reason)
 
     @property
     def note(self) -> str:

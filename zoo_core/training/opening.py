@@ -49,7 +49,7 @@ def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: 
     if path.suffix.lower() == ".csv":
         return read_table(path, task)
     practice = None if path.exists() else practice_set(data)
-    if practice is not None:
+    if practice is not None and data not in _installed(catalog):  # a plugin's own one wins
         source = open_streaming_dataset(practice[1], task, watch)
         assert source is not None
         return replace(source, notes=(practice[0].note, *source.notes))
@@ -59,8 +59,13 @@ def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: 
     return source
 
 
+def _installed(catalog: Catalog) -> set[str]:
+    """The names of the data sets that are bundled or plugged in."""
+    return {entry.spec.name for entry in catalog.entries(DatasetSpec)}
+
+
 def _named_or_folder(data: str, catalog: Catalog) -> Source:
-    known = {entry.spec.name for entry in catalog.entries(DatasetSpec)}
+    known = _installed(catalog)
     if data.split(":")[-1] in known and not Path(data).exists():
         choice = catalog.dataset(data)
         load = resolve(choice.spec.load)

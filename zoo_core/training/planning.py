@@ -32,6 +32,7 @@ from zoo_core.training.defaults import (
 )
 from zoo_core.training.estimate import Estimate, estimate
 from zoo_core.training.job import fitted, prepare
+from zoo_core.training.known import open_known
 from zoo_core.training.resolve import shapes_at_splits
 from zoo_core.training.schedule import Rates
 from zoo_core.training.solve import with_single_epochs
@@ -101,11 +102,11 @@ def plan_for_images(
 
 def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
     """The plan of a training whose images are not known: where their number decides, they are taken to be few."""
-    backbone = catalog.backbone(config.backbone)
+    backbone, choice = catalog.backbone(config.backbone), catalog.head(config.head)
+    config, _ = open_known(config, choice)
     start = resolve_weights(backbone, config.weights, stand_in=True)
     preprocessing = fitted(start.preprocessing, config, backbone.spec)
     base, _ = build_shapes(lambda: build_network(backbone)).split()
-    choice = catalog.head(config.head)
     task = choice.spec.tasks[0]  # neither the task nor the number of outputs changes the plan
     head = build_shapes(lambda: build_head_for(base, backbone, choice, preprocessing, num_outputs=2, task=task))
     shapes = shapes_at_splits(base, head, preprocessing)
