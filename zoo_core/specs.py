@@ -120,6 +120,7 @@ class BackboneSpec(Checked):
     """The new idea of the architecture in a sentence; `zoo history` tells those that have one."""
 
     def check(self) -> None:
+        own = f"backbone '{self.name}'"
         check_name("backbone", self.name)
         check_path(self.name, self.build)
         if self.reference is not None:
@@ -129,8 +130,7 @@ class BackboneSpec(Checked):
         odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]
         require(not odd, f"backbone '{self.name}': {brief(odd and odd[0])} cannot be the name of a stage")
         require(len(set(self.stages)) == len(self.stages), f"backbone '{self.name}' names a stage twice")
-        reserved = f"backbone '{self.name}': '{CLASSIFIER}' and '{HEAD}' cannot name a stage"
-        require({CLASSIFIER, HEAD}.isdisjoint(self.stages), reserved)
+        require({CLASSIFIER, HEAD}.isdisjoint(self.stages), f"{own}: '{CLASSIFIER}' and '{HEAD}' cannot name a stage")
         for field, high in (("channels", MAX_CHANNELS), ("stride", MAX_SIZE), ("min_size", MAX_SIZE)):
             value = getattr(self, field)
             whole = isinstance(value, int) and 1 <= value <= high
@@ -138,8 +138,7 @@ class BackboneSpec(Checked):
         step = self.size_step is None or (isinstance(self.size_step, int) and 1 <= self.size_step <= MAX_SIZE)
         require(step, f"backbone '{self.name}': size_step must be at least 1 or None, got {brief(self.size_step)}")
         check_numbers(f"backbone '{self.name}'", 0, 1e15, params=self.params, gmacs=self.gmacs, year=self.year)
-        texts = {"note": self.note, "novelty": self.novelty, "variant": self.variant, "family": self.family}
-        check_texts(f"backbone '{self.name}'", **texts)
+        check_texts(own, note=self.note, novelty=self.novelty, variant=self.variant, family=self.family)
         tags = [ref.tag for ref in self.weights]
         require(len(set(tags)) == len(tags), f"backbone '{self.name}' has two weights with one tag")
 
