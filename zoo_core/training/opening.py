@@ -48,8 +48,8 @@ def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: 
     path = user_path(data)
     if path.suffix.lower() == ".csv":
         return read_table(path, task)
-    practice = None if path.exists() else practice_set(data)
-    if practice is not None and data not in _installed(catalog):  # a plugin's own one wins
+    practice = practice_set(data)
+    if practice is not None and not path.exists() and data not in _installed(catalog):  # one's own of that name wins
         source = open_streaming_dataset(practice[1], task, watch)
         assert source is not None
         return replace(source, notes=(practice[0].note, *source.notes))
