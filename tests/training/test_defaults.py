@@ -8,15 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from helpers import Zoo, resolved
+from zoo_core.builtin import FittedOptions
 from zoo_core.catalog import Catalog
 from zoo_core.data.sources import ArrayImages, Part
+from zoo_core.model.solvers import logreg
 from zoo_core.runs.card import cached_in_words, decision_lines
 from zoo_core.runs.directory import read_facts
 from zoo_core.runs.schema import differences
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
-from zoo_core.training.defaults import default_augment, default_base_lr, default_epochs, default_strategy
+from zoo_core.training.defaults import (
+    default_augment,
+    default_base_lr,
+    default_epochs,
+    default_strategy,
+    reason_to_train_only_a_head,
+)
 from zoo_core.training.job import prepare
 from zoo_core.weights_specs import Preprocessing
 
@@ -49,8 +59,24 @@ def test_many_classes_need_as_many_images_each_before_stages_are_trained() -> No
     assert chosen == ["head-only", "last:2"]
 
 
-def test_a_head_that_is_solved_keeps_its_frozen_features() -> None:
-    assert default_strategy(1200, RESNET50, pretrained=True, solved=True)[0] == "head-only"
+@pytest.mark.parametrize(
+    ("head", "device", "backbone", "images", "reason"),
+    [
+        ("linear", "cpu", "resnet50", 1200, ""),
+        ("linear", "cpu", "resnet50", 1300, "to fine-tune with 1,300 images takes long on a CPU"),
+        ("linear", "cuda", "resnet50", 200_000, ""),
+        ("linear", "cpu", "lenet5", 60_000, ""),
+        ("logreg", "cuda", "lenet5", 60_000, "such a head is solved, on frozen features"),
+    ],
+)
+def test_heads_that_are_solved_and_slow_machines_keep_the_last_stages_frozen(
+    catalog: Catalog, head: str, device: str, backbone: str, images: int, reason: str
+) -> None:
+    built = logreg(FittedOptions(), in_channels=4, num_outputs=2) if head == "logreg" else nn.Linear(4, 2)
+    spec = catalog.backbone(backbone).spec
+    assert reason_to_train_only_a_head(built, torch.device(device), spec, images, PREPROCESSING) == reason
+    expected = "head-only" if reason else "last:2"
+    assert default_strategy(1200, RESNET50, pretrained=True, only_head=reason)[0] == expected
 
 
 def test_a_backbone_of_few_stages_is_trained_whole() -> None:

@@ -19,6 +19,7 @@ from zoo_core.devices.precision import resolve_precision
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching
 from zoo_core.frozen.split import SplitPoint
+from zoo_core.model.solvers import Solvable
 from zoo_core.settings import FinetuneConfig, LrSearch, Precision
 from zoo_core.specs import BackboneSpec
 from zoo_core.training.schedule import PRETRAINED_BASE_SHARE, SCRATCH_BASE_SHARE
@@ -27,6 +28,7 @@ from zoo_core.weights_specs import Preprocessing
 from zoo_core.wording import human_count
 
 PARAMETERS_PER_IMAGE = 100  # with at most so many, the images suffice to fine-tune a whole backbone
+MOST_ON_CPU = 5000  # billions of multiply-accumulates a pass: 12,000 images for efficientnet_lite0, 1,200 for resnet50
 CHEAP_GMACS = 1000  # billions of multiply-accumulates an epoch: seconds on any machine
 ENOUGH_IMAGES, ENOUGH_A_CLASS = 1200, 120  # training images to fine-tune the last stages of a pretrained backbone
 FINE_TUNING = "last:2"
@@ -38,10 +40,10 @@ FEWEST_FOR_TRIALS = 50  # images: a fifth of fewer tells no learning rate from a
 
 
 def default_strategy(
-    images: int, parameters: int, *, pretrained: bool, classes: int = 1, stages: int = 3, solved: bool = False
+    images: int, parameters: int, *, pretrained: bool, classes: int = 1, stages: int = 3, only_head: str = ""
 ) -> tuple[str, str]:
     """The strategy of `--strategy auto`, from the training images and their classes, the backbone's
-    parameters and stages, and whether the head is solved, which needs frozen features.
+    parameters and stages, and a reason for which the last stages stay frozen, if there is one.
 
     By default a pretrained backbone is frozen and only a new head is trained. With at least 1,200
     images, 120 a class, its last two stages are trained as well: that gave 3 to 5 points with 140 and
@@ -52,9 +54,31 @@ def default_strategy(
         return "full", "the backbone starts from scratch"
     if is_many(images, parameters):
         return "full", f"{images:,} images are many for {human_count(parameters)} parameters"
-    if not solved and images >= max(ENOUGH_IMAGES, ENOUGH_A_CLASS * classes):
+    if images >= max(ENOUGH_IMAGES, ENOUGH_A_CLASS * classes):
+        if only_head:
+            return "head-only", only_head
         return FINE_TUNING if stages > 2 else "full", f"{images:,} images are enough to fine-tune the last stages"
     return "head-only", f"{images:,} images are few for {human_count(parameters)} parameters"
+
+
+def reason_to_train_only_a_head(
+    head: nn.Module, device: torch.device, spec: BackboneSpec, images: int, preprocessing: Preprocessing
+) -> str:
+    """A reason why enough images are no reason to fine-tune, or "". On a CPU a pass of all images
+    through the network may cost at most MOST_ON_CPU: some minutes on two cores."""
+    if isinstance(head, Solvable):
+        return "such a head is solved, on frozen features"
+    gmacs = forward_gmacs(spec, images, preprocessing)
+    if device.type == "cpu" and (gmacs is None or gmacs > MOST_ON_CPU):
+        return f"to fine-tune with {images:,} images takes long on a CPU"
+    return ""
+
+
+def forward_gmacs(spec: BackboneSpec, images: int, preprocessing: Preprocessing) -> float | None:
+    """Billions of multiply-accumulates of a pass of all images, where the network's are known."""
+    if spec.gmacs is None:
+        return None
+    return spec.gmacs * (preprocessing.size / spec.preprocessing.size) ** 2 * images
 
 
 def is_many(images: int, parameters: int) -> bool:
@@ -107,10 +131,10 @@ def default_epochs(strategy: str, spec: BackboneSpec, images: int, preprocessing
     """The number of epochs: 30 where an epoch costs next to nothing, else 10."""
     if strategy.partition(":")[0] == "head-only":
         return MANY_EPOCHS, "an epoch of a head alone costs next to nothing"
-    if spec.gmacs is None:
+    forward = forward_gmacs(spec, images, preprocessing)
+    if forward is None:
         return FEW_EPOCHS, "the cost of an epoch is not known"
-    area = (preprocessing.size / spec.preprocessing.size) ** 2
-    gmacs = 3 * spec.gmacs * area * images
+    gmacs = 3 * forward
     cost = f"an epoch has about {gmacs:,.0f} billion multiply-accumulates"
     return (MANY_EPOCHS if gmacs < CHEAP_GMACS else FEW_EPOCHS), cost
 

@@ -119,12 +119,13 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
             parameters,
             pretrained=start.pretrained,
             stages=len(backbone.spec.stages),
-            solved=isinstance(head, Solvable),
+            only_head="it is solved" if isinstance(head, Solvable) else "",
         )
         enough = -(-parameters // PARAMETERS_PER_IMAGE)
         if start.pretrained:
             is_between = more != name and enough > ENOUGH_IMAGES
-            between = f"{more} with at least {ENOUGH_IMAGES:,}, {ENOUGH_A_CLASS} a class, and " if is_between else ""
+            many = f"{more} with at least {ENOUGH_IMAGES:,}, {ENOUGH_A_CLASS} a class, that a CPU can train soon, and "
+            between = many if is_between else ""
             notes.append(f"--strategy auto is {name} here, {between}full with at least {enough:,} training images.")
     strategy = catalog.strategy(name)
     epochs = config.epochs or (MANY_EPOCHS if strategy.spec.name == "head-only" else FEW_EPOCHS)

@@ -20,7 +20,6 @@ from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model, count_parameters
 from zoo_core.model.chain import Chain
 from zoo_core.model.shapes import stage_shapes
-from zoo_core.model.solvers import Solvable
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
 from zoo_core.settings.needs import Need, idle
 from zoo_core.specs import BackboneSpec, FreezeSpec
@@ -36,6 +35,7 @@ from zoo_core.training.defaults import (
     default_precision,
     default_strategy,
     reason_of_views,
+    reason_to_train_only_a_head,
 )
 from zoo_core.training.solve import only_solved, with_single_epochs
 from zoo_core.weights_specs import Preprocessing
@@ -88,7 +88,7 @@ def resolve_settings(
         pretrained=pretrained,
         classes=max(1, len(source.classes)),
         stages=len(backbone.stages),
-        solved=isinstance(model.head, Solvable),
+        only_head=reason_to_train_only_a_head(model.head, device, backbone, images, preprocessing),
     )
     strategy_name = decided("strategy", usual_strategy)
     decided("base_lr", default_base_lr(images, parameters, pretrained=pretrained))
