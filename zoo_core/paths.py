@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from zoo_core.errors import UsageError, ZooError, shown
+from zoo_core.errors import UsageError, ZooError, printable, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +105,7 @@ def check_new_file(target: Path, option: str) -> None:
     """Raise UsageError where the file that an option names exists, and ZooError where it cannot be
     made: before the work, not after it."""
     if os.path.lexists(target):
-        raise UsageError(f"{shown(str(target))} exists already. Give another {option}, or remove it.")
+        raise UsageError(f"{printable(str(target))} exists already. Give another {option}, or remove it.")
     check_writable(target)
 
 
