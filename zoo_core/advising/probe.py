@@ -106,8 +106,8 @@ def solve_folds(
     """
     both_QKP = torch.cat((start_QKP[..., :-1] / units_P, start_QKP[..., -1:]), dim=-1).requires_grad_()
     weight_QKP, bias_QK = both_QKP.detach()[..., :-1], both_QKP.detach()[..., -1]  # views of it
-    share_QN1 = (~held_QN / (~held_QN).sum(1, keepdim=True))[..., None]
-    right_QNK = share_QN1 * functional.one_hot(targets_N, bias_QK.shape[1])
+    share_NQ1 = (~held_QN / (~held_QN).sum(1, keepdim=True)).T[..., None]
+    right_NQK = share_NQ1 * functional.one_hot(targets_N, bias_QK.shape[1])[:, None]
     gradient_QKP = both_QKP.grad = torch.empty_like(both_QKP)
     optimizer = without_compiler(torch.optim.LBFGS)(
         [both_QKP],
@@ -120,11 +120,13 @@ def solve_folds(
 
     def loss() -> Tensor:  # with its gradient, which autograd would compute more slowly
         scaled_QKP = weight_QKP * units_P
-        logs_QNK = (features_NP @ scaled_QKP.mT + bias_QK[:, None]).log_softmax(-1)
-        wrong_QNK = logs_QNK.exp() * share_QN1 - right_QNK
-        gradient_QKP[..., :-1] = (wrong_QNK.mT @ features_NP + decay * scaled_QKP) * units_P
-        gradient_QKP[..., -1] = wrong_QNK.sum(1)
-        return decay / 2 * scaled_QKP.square().sum() - (logs_QNK * right_QNK).sum()
+        outputs_NQK = (features_NP @ scaled_QKP.flatten(0, 1).T).unflatten(1, bias_QK.shape) + bias_QK
+        logs_NQK = outputs_NQK.log_softmax(-1)
+        wrong_NQK = logs_NQK.exp() * share_NQ1 - right_NQK
+        of_features_QKP = (wrong_NQK.flatten(1).T @ features_NP).view_as(scaled_QKP)
+        gradient_QKP[..., :-1] = (of_features_QKP + decay * scaled_QKP) * units_P
+        gradient_QKP[..., -1] = wrong_NQK.sum(0)
+        return decay / 2 * scaled_QKP.square().sum() - (logs_NQK * right_NQK).sum()
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     return torch.cat((weight_QKP * units_P, bias_QK[..., None]), dim=-1)
