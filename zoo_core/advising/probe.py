@@ -120,7 +120,7 @@ def solve_folds(
 
     def loss() -> Tensor:  # with its gradient, which autograd would compute more slowly
         scaled_QKP = weight_QKP * units_P
-        outputs_NQK = (features_NP @ scaled_QKP.flatten(0, 1).T).unflatten(1, bias_QK.shape) + bias_QK
+        outputs_NQK = (features_NP @ scaled_QKP.flatten(0, 1).T).view(-1, *bias_QK.shape) + bias_QK
         logs_NQK = outputs_NQK.log_softmax(-1)
         wrong_NQK = logs_NQK.exp() * share_NQ1 - right_NQK
         of_features_QKP = (wrong_NQK.flatten(1).T @ features_NP).view_as(scaled_QKP)
