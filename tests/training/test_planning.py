@@ -44,7 +44,7 @@ def test_the_plan_without_images_is_that_for_images(catalog: Catalog, photos: Pa
 def test_auto_is_told_by_the_rule_of_a_training(catalog: Catalog, head: str, fine_tunes: bool) -> None:
     """A head that is solved keeps the backbone frozen, however many images there are."""
     (note,) = plan_without_images(FinetuneConfig(backbone="resnet18", head=head), catalog).notes
-    assert ("last:2 with at least 1,200, 120 a class" in note) == fine_tunes
+    assert ("last:2 with at least 1,100, 110 a class" in note) == fine_tunes
     assert note.endswith("full with at least 111,766 training images.")
 
 

@@ -124,7 +124,7 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
         enough = -(-parameters // PARAMETERS_PER_IMAGE)
         if start.pretrained:
             is_between = more != name and enough > ENOUGH_IMAGES
-            many = f"{more} with at least {ENOUGH_IMAGES:,}, {ENOUGH_A_CLASS} a class, that a CPU can train soon, and "
+            many = f"{more} with at least {ENOUGH_IMAGES:,}, {ENOUGH_A_CLASS} a class, where a CPU affords it, and "
             between = many if is_between else ""
             notes.append(f"--strategy auto is {name} here, {between}full with at least {enough:,} training images.")
     strategy = catalog.strategy(name)
