@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +17,7 @@ from zoo_core.discovery import DISABLED, DISABLING, PluginRecord, discover, norm
 from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of, shown
 from zoo_core.installed import installed_plugins
 from zoo_core.installing import install_hint
-from zoo_core.options import format_options, parse_options, split_name
+from zoo_core.options import UPTO, format_options, parse_options, split_name, take_option, with_option
 from zoo_core.registry import KnownPlugin, known_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
@@ -71,6 +71,8 @@ class Choice(Generic[S]):
     options: Any
     alias: str | None = None
     """The alias by which it was chosen; None: it was chosen by its name."""
+    whole: S | None = None
+    """The spec of the whole backbone where its first stages were chosen: `spec` is that of these."""
 
     @property
     def spec(self) -> S:
@@ -79,7 +81,10 @@ class Choice(Generic[S]):
     def __str__(self) -> str:
         """The text that makes the same choice again."""
         name = self.alias or self.spec.name
-        return format_options(name, self.options) if getattr(self.spec, "options", None) else name
+        text = format_options(name, self.options) if getattr(self.spec, "options", None) else name
+        if self.whole is not None and isinstance(self.spec, BackboneSpec):
+            return with_option(text, UPTO, self.spec.stages[-1])
+        return text
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,16 @@ class Catalog:
         return Choice(entry, parse_options(name, options_type, options), alias)
 
     def backbone(self, text: str) -> Choice[BackboneSpec]:
-        return self.choose(BackboneSpec, text)
+        """The backbone that `text` chooses; `"name:upto=STAGE"` keeps its stages up to this one."""
+        text, stage = take_option(text, UPTO)
+        choice = self.choose(BackboneSpec, text)
+        if stage is None:
+            return choice
+        spec = choice.spec
+        check_stage(spec, stage)
+        if stage == spec.stages[-1]:
+            return choice
+        return replace(choice, entry=replace(choice.entry, spec=first_stages(spec, stage)), whole=spec)
 
     def head(self, text: str) -> Choice[HeadSpec]:
         return self.choose(HeadSpec, text)
@@ -214,6 +228,24 @@ def attributing_errors(entry: Entry[Any]) -> Iterator[None]:
 def owner_of(entry: Entry[Any]) -> str:
     """The subject of a plugin's error: "zoo-mynet: the backbone 'mynet'"."""
     return f"{printable(entry.distribution)}: the {KINDS[type(entry.spec)][0]} '{entry.spec.name}'"
+
+
+def check_stage(spec: BackboneSpec, name: str, also: Sequence[str] = ()) -> None:
+    """Raise UsageError that lists the stages, and the other words in `also`, where there is none of
+    this name."""
+    if name not in spec.stages:
+        near = did_you_mean(name[:80], (*spec.stages, *also))
+        words = "; or ".join([", ".join(spec.stages), *also])
+        raise UsageError(f"'{spec.name}' has no stage '{shown(name)}'.{near} Its stages: {words}.")
+
+
+def first_stages(spec: BackboneSpec, last: str) -> BackboneSpec:
+    """The backbone that ends with an earlier stage. Of the facts of the whole network it keeps those
+    that hold for it, and `channels`, which are known when it is built."""
+    kept = spec.stages[: spec.stages.index(last) + 1]
+    weights = tuple(replace(ref, top1=None, top5=None) for ref in spec.weights)
+    own = replace(spec, stages=kept, features=spec.features.before, weights=weights)
+    return replace(own, params=None, gmacs=None, timm=None, reference=None)
 
 
 def natural(name: str) -> list[tuple[int, str]]:

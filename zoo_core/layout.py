@@ -6,7 +6,7 @@ Shapes: C channels, H height, W width, N tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Literal
 
@@ -52,6 +52,16 @@ class Layout:
         if self.class_token:
             return before
         return f"{before}, none a class token" if self.prefix else "tokens without a class token"
+
+    @property
+    def before(self) -> Layout:
+        """The layout of an earlier stage: a class token has not yet gathered the image there."""
+        return replace(self, class_token=False)
+
+    def of(self, shape: Sequence[int]) -> Layout:
+        """This layout, or where features of this shape are the other kind, a plain one of that."""
+        kind: Literal["map", "tokens"] = "map" if len(shape) == 3 else "tokens"
+        return self if kind == self.kind else Layout(kind)
 
     def fits(self, shape: Sequence[int]) -> bool:
         """Whether features of one image may have this shape."""

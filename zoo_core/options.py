@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 
 from zoo_core.errors import PluginError, UsageError, brief, did_you_mean, shown
 
+UPTO = "upto"
+"""The option of every backbone that keeps its stages up to one of them."""
+
 O = TypeVar("O")  # an options dataclass  # noqa: E741
 
 
@@ -72,6 +75,27 @@ def format_options(name: str, options: object) -> str:
         positional = position == 0 and not (isinstance(value, str) and "=" in value)
         parts.append(_write(value) if positional else f"{field.name}={_write(value)}")
     return f"{name}:{','.join(parts)}" if parts else name
+
+
+def take_option(text: str, key: str) -> tuple[str, str | None]:
+    """`"name:options"` without one option, and the value that it had; None where it is not there.
+
+    Raises UsageError for an option that is set twice.
+    """
+    name, colon, options = text.rpartition(":")
+    items = options.split(",") if colon else []
+    values = [item.partition("=")[2].strip() for item in items if item.partition("=")[0].strip() == key]
+    if not values:
+        return text, None
+    if len(values) > 1:
+        raise UsageError(f"'{shown(name)}' sets the option '{key}' twice.")
+    others = ",".join(item for item in items if item.partition("=")[0].strip() != key)
+    return f"{name}:{others}" if others else name, values[0]
+
+
+def with_option(text: str, key: str, value: str) -> str:
+    """`"name:options"` with one option more; `take_option` takes it out again."""
+    return f"{text}{',' if ':' in text else ':'}{key}={value}"
 
 
 def describe_options(owner: str, options: type) -> str:

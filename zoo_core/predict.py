@@ -30,7 +30,7 @@ from zoo_core.errors import DataError, UsageError, ZooError, printable, shown
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.frozen.split import averaged, pooled_by
 from zoo_core.installing import install_hint
-from zoo_core.model.assemble import Model, build_head_for, build_network
+from zoo_core.model.assemble import Model, build_head_for, build_network, split_base
 from zoo_core.model.design import ModelDesign
 from zoo_core.runs.directory import FITTED, read_run
 from zoo_core.runs.fitted import read_fitted
@@ -232,7 +232,7 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     head = catalog.head(_installed(facts.head.distribution, facts.head.name, catalog))
     tensors = read_tensors(run.weights_path)
     check_finite(tensors.items(), run.weights_path)
-    base, _ = build_empty(lambda: build_network(backbone)).split()
+    base, _ = split_base(build_empty(lambda: build_network(backbone)), backbone)
     outputs = len(facts.classes)
     module = build_empty(
         lambda: build_head_for(base, backbone, head, facts.preprocessing, num_outputs=outputs, task=facts.task)

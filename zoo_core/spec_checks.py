@@ -96,12 +96,15 @@ def check_numbers(owner: str, low: float, high: float, **numbers: float | None) 
         require(fits, f"{owner}: {field} must be between {low} and {high}, got {brief(number)}")
 
 
-def check_options(owner: str, options: type) -> None:
-    """Options are a frozen dataclass: they are compared, copied and written as text."""
+def check_options(owner: str, options: type, *, reserved: str = "") -> None:
+    """Options are a frozen dataclass: they are compared, copied and written as text. None of them is
+    called `reserved`."""
     dataclass = isinstance(options, type) and is_dataclass(options)
     require(
         dataclass, f"{owner}: its options {brief(options)} are no dataclass. Write @dataclass(frozen=True) above it"
     )
+    taken = reserved in getattr(options, "__dataclass_fields__", ())
+    require(not taken, f"{owner}: zoo gives every such spec the option '{reserved}' itself. Call this one otherwise")
 
 
 def check_sha256(owner: str, sha256: str | None) -> None:

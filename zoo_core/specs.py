@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from zoo_core.errors import PluginError, brief, reason_of
 from zoo_core.layout import FEATURE_MAP, Layout
-from zoo_core.options import NoOptions
+from zoo_core.options import UPTO, NoOptions
 from zoo_core.spec_checks import (
     MAX_CHANNELS,
     MAX_SIZE,
@@ -125,7 +125,7 @@ class BackboneSpec(Checked):
         check_path(self.name, self.build)
         if self.reference is not None:
             check_path(self.name, self.reference)
-        check_options(f"backbone '{self.name}'", self.options)
+        check_options(own, self.options, reserved=UPTO)
         require(bool(self.stages), f"backbone '{self.name}' names no stages")
         odd = [stage for stage in self.stages if not isinstance(stage, str) or not STAGE_PATTERN.fullmatch(stage)]
         require(not odd, f"backbone '{self.name}': {brief(odd and odd[0])} cannot be the name of a stage")

@@ -22,7 +22,7 @@ TARGETS = np.zeros(200, dtype=np.int64)
 COSTS = {"head-only": Cost(1, 0, has_epochs=False), "last:1": Cost(1, 1), "full": Cost(1, 10)}
 
 
-def probe_of(backbone: str, wrong: range, *, depth: int = 2, is_last: bool = True) -> Probe:
+def probe_of(backbone: str, wrong: range, *, depth: int = 2, is_last: bool = True, loss: float = 0.5) -> Probe:
     """A probe that answers all of 200 images rightly but those of a range."""
     answers = tuple(int(place in wrong) for place in range(200))
     return Probe(
@@ -34,7 +34,7 @@ def probe_of(backbone: str, wrong: range, *, depth: int = 2, is_last: bool = Tru
         answers=answers,
         accuracy=1 - len(wrong) / 200,
         interval=(0.0, 1.0),
-        loss=0.5,
+        loss=loss,
         logme=0.0,
         h_score=0.0,
         sfda=0.0,

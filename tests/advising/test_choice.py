@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from advising.support import TARGETS, measured, probe_of
-from zoo_core.advising.advice import Situation, standard_error
+from zoo_core.advising.advice import Situation
 from zoo_core.advising.frozen_case import FrozenCase, choose, similarity
 from zoo_core.advising.networks import Network, find_networks, networks_named, static_ranking
 from zoo_core.advising.probe import out_of_fold
@@ -28,22 +28,25 @@ def networks(catalog: Catalog) -> list[Network]:
     return networks_named(["lenet5", "efficientnet_lite0"], catalog)
 
 
-def test_within_the_noise_published_accuracy_chooses_and_beyond_it_the_images(networks: list[Network]) -> None:
+def test_the_highest_accuracy_decides_and_within_its_standard_error_the_lowest_loss(networks: list[Network]) -> None:
     names = [network.name for network in networks]
-    for wrong, expected in ((range(20, 43), names[1]), (range(20, 80), names[0])):
-        first, second = probe_of(names[0], range(20)), probe_of(names[1], wrong)
+    for wrong, expected in ((range(20, 45), names[1]), (range(20, 53), names[0])):
+        first, second = probe_of(names[0], range(20), loss=0.6), probe_of(names[1], wrong, loss=0.5)
         case = FrozenCase((measured(networks[0], first), measured(networks[1], second)))
         found = choose(case, TARGETS)
         assert (found.chosen.backbone, found.best) == (expected, first)
-        assert found.tied == ((first, second) if expected == names[1] else (first,))
+        assert found.near == ((second, first) if expected == names[1] else (first,))
 
 
-def test_of_boundaries_within_the_noise_the_last_is_chosen(networks: list[Network]) -> None:
-    name = networks[1].name
-    for wrong, depth in ((range(25), 2), (range(90), 1)):
-        early = probe_of(name, range(20), depth=1, is_last=False)
-        case = FrozenCase((measured(networks[1], early, probe_of(name, wrong)),))
-        assert choose(case, TARGETS).chosen.depth == depth
+def test_at_the_same_loss_the_published_accuracy_counts_and_then_the_later_stage(networks: list[Network]) -> None:
+    small, large = (probe_of(network.name, range(20)) for network in networks)
+    early = probe_of(networks[1].name, range(20), depth=1, is_last=False)
+    case = FrozenCase((measured(networks[0], small), measured(networks[1], early, large)))
+    assert choose(case, TARGETS).chosen is large
+    sure = probe_of(networks[1].name, range(20), depth=1, is_last=False, loss=0.4)
+    case = FrozenCase((measured(networks[0], small), measured(networks[1], sure, large)))
+    assert choose(case, TARGETS).chosen is sure
+    assert sure.base == "efficientnet_lite0:upto=stage1"
 
 
 def test_the_static_ranking_goes_by_published_accuracy_and_then_by_size(networks: list[Network]) -> None:
@@ -75,7 +78,7 @@ def test_the_standard_error_of_a_paired_difference_is_that_of_the_differences() 
     generator = np.random.default_rng(1)
     first, second = generator.random(300) < 0.8, generator.random(300) < 0.7
     differences = first.astype(float) - second
-    assert standard_error(paired(first, second)) == pytest.approx(differences.std() / 300**0.5)
+    assert paired(first, second).standard_error == pytest.approx(differences.std() / 300**0.5)
 
 
 @pytest.mark.parametrize(("wide", "apart"), [(6, 1.0), (300, 0.5)])

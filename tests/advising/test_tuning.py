@@ -12,8 +12,8 @@ import pytest
 
 from advising.support import COSTS, advice_of, measured, probe_of, sample_of, trial
 from zoo_core.advising import strategies as module
-from zoo_core.advising.advice import Doubt, best_trial
 from zoo_core.advising.networks import Network, networks_named
+from zoo_core.advising.recommending import Doubt, best_trial
 from zoo_core.advising.rungs import Cost
 from zoo_core.advising.strategies import Tuner, Tuning
 from zoo_core.catalog import Catalog
@@ -54,9 +54,10 @@ def tune(networks: list[Network], tmp_path: Path, catalog: Catalog, monkeypatch:
 
     def tuned(trainings: Trainings, names: Sequence[str]) -> Tuning:
         folder, watching = Folder(tmp_path), None
-        network = measured(networks[0], probe_of(networks[0].name, range(20)))
+        probe = probe_of(networks[0].name, range(20))
+        network = measured(networks[0], probe)
         monkeypatch.setattr(module, "train_cells", trainings)
-        tuner = Tuner(network, sample_of(), folder, catalog, watching)  # type: ignore[arg-type]
+        tuner = Tuner(network, probe, sample_of(), folder, catalog, watching)  # type: ignore[arg-type]
         with folder.held():
             return tuner.tune(names, 1000, lambda: 1000)
 

@@ -24,7 +24,7 @@ from zoo_core.errors import UsageError
 from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.feature_cache import FeatureCache, feature_caches
-from zoo_core.frozen.split import KEY_LETTERS, FeatureKey, FrozenPrefix, SplitPoint
+from zoo_core.frozen.split import KEY_LETTERS, FeatureKey, FrozenPrefix, SplitPoint, averages_maps
 from zoo_core.frozen.storage_types import EXACT, as_features, from_rows, item_bytes
 from zoo_core.library import ONE_AT_A_TIME
 from zoo_core.paths import cache_dir
@@ -80,7 +80,7 @@ def compute_boundaries(
     cache, _ = feature_caches(
         embedder.backbone, shapes, augment="none", dtype=EXACT, device=embedder.device, workers=workers, message=message
     )
-    cache.keys = {**_averaged_keys(embedder.keys), **embedder.keys}
+    cache.keys = _keys(embedder, shapes)
     batches = Batches(part, embedder.preprocessing, 1, workers)
     items, started = CacheItems(((batches, 1),)), time.perf_counter()
     wanted = [*splits, *_fitting(shapes, maps, len(part), room)]
@@ -110,13 +110,15 @@ def _averaged_shapes(shapes: Shapes) -> dict[SplitPoint, tuple[int, ...]]:
     }
 
 
-def _averaged_keys(keys: Mapping[SplitPoint, FeatureKey]) -> dict[SplitPoint, FeatureKey]:
-    """Names of averages in the cache, which follow from those of the features that are averaged."""
-    found = {}
-    for split, key in keys.items():
-        name = hashlib.sha256(f"averaged {key.name}".encode()).hexdigest()[:KEY_LETTERS]
-        found[SplitPoint(split.stages, pooled=True)] = FeatureKey(name, name)
-    return found
+def _keys(embedder: Embedder, shapes: Shapes) -> dict[SplitPoint, FeatureKey]:
+    """The names of the features in the cache. Averages that no head pools so have names that follow
+    from those of the features that are averaged."""
+    keys, last = dict(embedder.keys), max(split.stages for split in shapes)
+    for split in [split for split in keys if not split.pooled and split.stages < last]:
+        if not (averages_maps(embedder.model.head) and len(shapes[split]) == 3):
+            name = hashlib.sha256(f"averaged {keys[split].name}".encode()).hexdigest()[:KEY_LETTERS]
+            keys[SplitPoint(split.stages, pooled=True)] = FeatureKey(name, name)
+    return keys
 
 
 def _fitting(shapes: Shapes, maps: Iterable[SplitPoint], images: int, room: int) -> list[SplitPoint]:

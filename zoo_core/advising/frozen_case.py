@@ -33,7 +33,7 @@ from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import count_parameters
 from zoo_core.training.defaults import FEW_EPOCHS
 
-VERSION = 2
+VERSION = 3
 """Grows when probes get other numbers from the same features: those written before are not read."""
 FROZEN = "frozen"
 """The folder of the probes in that of an advice."""
@@ -73,6 +73,11 @@ class Measured:
     def last(self) -> Probe:
         return self.probes[-1]
 
+    @property
+    def best(self) -> Probe:
+        """The probe with the lowest cross-entropy."""
+        return min(self.probes, key=lambda one: one.loss)
+
 
 @dataclass(frozen=True)
 class FrozenCase:
@@ -98,8 +103,8 @@ class Choice:
     chosen: Probe
     best: Probe
     """The probe with the highest accuracy."""
-    tied: tuple[Probe, ...]
-    """Those that cannot be told apart from the best, the best first."""
+    near: tuple[Probe, ...]
+    """Those within one standard error of its accuracy, that with the lowest cross-entropy first."""
 
 
 def measure_networks(
@@ -138,22 +143,24 @@ def measure_networks(
 def choose(case: FrozenCase, targets_N: npt.NDArray[np.int64]) -> Choice:
     """Choose a network and a boundary of it.
 
-    Of the probes that cannot be told apart from the best on the same images, those of the network
-    with the highest published ImageNet accuracy count, of equal ones those of the cheaper network;
-    of its boundaries the last. Published accuracy is the better judge where the images do not
-    decide: Renggli et al., Which model to transfer?, CVPR 2022. The last boundary is the one at
-    which a fine-tune puts its head.
+    The out-of-fold accuracy decides. Within one standard error of the highest (the rule of one
+    standard error: Breiman et al., Classification and Regression Trees, 1984) the cross-entropy of
+    the same answers does: it counts how sure an answer is, and tells more from few images. Where
+    that is the same, too, the published ImageNet accuracy counts, and then the lower cost. As a
+    stronger prior (Renggli et al., Which model to transfer?, CVPR 2022) it made the choice worse:
+    see benchmarks/README.md.
     """
     best = max(case.probes, key=lambda one: (one.accuracy, -one.loss))
     right_N = right(best, targets_N)
-    tied = [one for one in case.probes if one is best or not paired(right_N, right(one, targets_N)).differ]
+    pairs = [(one, paired(right_N, right(one, targets_N))) for one in case.probes]
+    near = [one for one, pair in pairs if one is best or pair.difference <= pair.standard_error]
 
-    def rank(one: Probe) -> tuple[float, float, int]:
+    def rank(one: Probe) -> tuple[float, float, float, int]:
         network = case.of(one.backbone).network
-        return network.top1 or 0.0, -network.cost, one.depth
+        return one.loss, -(network.top1 or 0.0), network.cost, -one.depth
 
-    ordered = sorted(tied, key=lambda one: (one is not best, -one.accuracy, one.loss))
-    return Choice(max(tied, key=rank), best, tuple(ordered))
+    ordered = sorted(near, key=rank)
+    return Choice(ordered[0], best, tuple(ordered))
 
 
 def right(one: Probe, targets_N: npt.NDArray[np.int64]) -> BoolArray:

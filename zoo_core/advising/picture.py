@@ -65,7 +65,7 @@ def _draw_quadrants(axes: Any, situation: Situation) -> None:
 def _draw_depths(axes: Any, advice: Advice) -> None:
     """The accuracy at every stage boundary, the chosen one with a ring."""
     chosen = advice.choice.chosen
-    ranked = sorted(advice.case.measured, key=lambda one: (one is not advice.network, -one.last.accuracy))
+    ranked = sorted(advice.case.measured, key=lambda one: (one is not advice.network, one.best.loss))
     for number, one in enumerate(ranked[:MOST_NETWORKS]):
         colour = COLOURS[number] if number < len(COLOURS) else OTHERS
         depth = [probe.depth / one.last.depth for probe in one.probes]

@@ -17,6 +17,7 @@ from torch.nn import functional
 from zoo_core.advising.scores import h_score, logme, sfda
 from zoo_core.model.lean_torch import without_compiler
 from zoo_core.model.solvers import DECAYS, to_unit_scale
+from zoo_core.options import UPTO, with_option
 from zoo_core.tasks.metrics import wilson
 
 TOLERANCE = 1e-4
@@ -48,6 +49,11 @@ class Probe:
     sfda: float
     seconds: float
     """Of the heads and the scores."""
+
+    @property
+    def base(self) -> str:
+        """The text that chooses this base: the backbone, up to the boundary."""
+        return self.backbone if self.is_last else with_option(self.backbone, UPTO, self.stage)
 
 
 @torch.no_grad()

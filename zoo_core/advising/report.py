@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from zoo_core.advising.advice import Advice, Doubt
+from zoo_core.advising.advice import Advice
 from zoo_core.advising.probe import Probe
+from zoo_core.advising.recommending import Doubt
 from zoo_core.advising.strategies import Trial
 from zoo_core.choosing.folder import Folder, rename_answers
 from zoo_core.errors import ZooError
@@ -60,7 +61,7 @@ def to_dict(advice: Advice) -> dict[str, Any]:
             for one in advice.case.measured
         ],
         "chosen": _place(advice.choice.chosen),
-        "tied": [_place(one) for one in advice.choice.tied],
+        "near": [_place(one) for one in advice.choice.near],
         "strategies": [_trial(one, advice) for one in tuning.trials],
         "left_out": list(tuning.left_out),
         "budget": advice.budget,

@@ -10,8 +10,9 @@ from typing import Protocol
 from zoo_core.advising.advice import Advice, advise, asked_for
 from zoo_core.advising.frozen_case import FrozenCase, Watching, choose, measure_networks
 from zoo_core.advising.networks import Network
+from zoo_core.advising.probe import Probe
 from zoo_core.advising.sample import Sample
-from zoo_core.advising.strategies import FROZEN_BASE, USUAL, Tuner, Tuning
+from zoo_core.advising.strategies import USUAL, Tuner, Tuning
 from zoo_core.catalog import Catalog
 from zoo_core.choosing.cells import Failure
 from zoo_core.choosing.cells import Watching as CellWatching
@@ -58,7 +59,7 @@ class Session:
             return None
         choice, tuning = choose(case, self.sample.part.targets), Tuning()
         if self.stopped_by is None:
-            tuning = self._tune(case, choice.chosen.backbone, choice.chosen.depth, tried)
+            tuning = self._tune(case, choice.chosen, tried)
         return advise(
             case,
             choice,
@@ -75,14 +76,10 @@ class Session:
         """The seconds that are left of the budget."""
         return self.started + self.budget - time.monotonic()
 
-    def _tune(self, case: FrozenCase, backbone: str, depth: int, strategies: tuple[str, ...]) -> Tuning:
-        """Try the strategies of the chosen network. Where the features of an earlier stage were
-        chosen, the stages behind it are trained, too."""
-        measured = case.of(backbone)
-        behind = measured.last.depth - depth
-        if behind and FROZEN_BASE in strategies:
-            strategies = tuple(dict.fromkeys([*strategies, f"last:{behind}"]))
-        tuner = Tuner(measured, self.sample, self.folder, self.catalog, self.screen, self.executor)
+    def _tune(self, case: FrozenCase, chosen: Probe, strategies: tuple[str, ...]) -> Tuning:
+        """Try the strategies of the chosen network."""
+        measured = case.of(chosen.backbone)
+        tuner = Tuner(measured, chosen, self.sample, self.folder, self.catalog, self.screen, self.executor)
         tuning = tuner.tune(strategies, self.budget, self.left)
         self.failures += tuning.failures
         self.stopped_by = tuning.stopped_by

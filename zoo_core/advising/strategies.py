@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from zoo_core.advising.frozen_case import VERSION, Measured
+from zoo_core.advising.probe import Probe
 from zoo_core.advising.rungs import FINAL_EPOCHS, Cost, Rungs, plan_rungs, survivors
 from zoo_core.advising.sample import FOLDS, Sample
 from zoo_core.attribution import naming_plugins
@@ -28,6 +29,7 @@ from zoo_core.frozen.storage_types import EXACT
 from zoo_core.json_index import read_index, write_index
 from zoo_core.library import ONE_AT_A_TIME
 from zoo_core.runs.answers import read_answers
+from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks.metrics import wilson
 from zoo_core.training.estimate import epoch_seconds
 from zoo_core.training.job import prepare
@@ -110,18 +112,20 @@ class Rung(Grid):
 
 
 class Tuner:
-    """Tries strategies of one network on the images of a sample."""
+    """Tries strategies of one network on the images of a sample. The frozen base ends where its
+    features were chosen; the other strategies have the whole network."""
 
     def __init__(
         self,
         measured: Measured,
+        chosen: Probe,
         sample: Sample,
         folder: Folder,
         catalog: Catalog,
         watching: Watching,
         executor: Callable[[], Executor | None] = lambda: None,
     ) -> None:
-        self.measured, self.sample, self.folder = measured, sample, folder
+        self.measured, self.chosen, self.sample, self.folder = measured, chosen, sample, folder
         self.catalog, self.watching, self.executor = catalog, watching, executor
         network = measured.network
         self.base = replace(
@@ -157,7 +161,8 @@ class Tuner:
         """The costs and the rungs; those of an earlier call with the same budget, so that it goes
         on with the same trainings."""
         file = self.folder.root / PLAN
-        key = [VERSION, settings_asked(self.base), self.sample.part.digest(), list(strategies), budget]
+        digest, bases = self.sample.part.digest(), [settings_asked(self.base), self.chosen.base]
+        key = [VERSION, *bases, digest, list(strategies), budget]
         before = read_index(file, key, _parsed)
         if before is not None:
             self.costs, rungs = before
@@ -178,9 +183,9 @@ class Tuner:
         """The seconds of a training, from its preparation and a few steps. No image goes through
         the network."""
         started = time.perf_counter()
-        job = prepare(replace(self.base, strategy=strategy, epochs=FINAL_EPOCHS[0]), self.catalog)
+        job = prepare(replace(self._config(strategy), epochs=FINAL_EPOCHS[0]), self.catalog)
         is_solved = all(only_solved(job.plan, phase, job.model.head) for phase in job.plan.phases)
-        once = time.perf_counter() - started + self.measured.last.seconds  # about that of fitting the head
+        once = time.perf_counter() - started + self.chosen.seconds  # about that of fitting the head
         seconds = 0.0 if is_solved else epoch_seconds(job)
         return Cost(once, seconds, has_epochs=not is_solved, has_cache=job.caching.views > 0)
 
@@ -220,7 +225,7 @@ class Tuner:
         folds = int(self.sample.config.fold.partition("/")[2])
         for name, epochs in lengths.items():
             own = epochs if self.costs[name].has_epochs else None
-            config = replace(self.base, strategy=name, epochs=own, fold=f"{fold}/{folds}")
+            config = replace(self._config(name), epochs=own, fold=f"{fold}/{folds}")
             candidate = Candidate(config.backbone, name, config.head, config.weights)
             cells.append(Cell(candidate, config.seed, config.train_share, fold, config))
         candidates = tuple(cell.candidate for cell in cells)
@@ -236,6 +241,10 @@ class Tuner:
                 right = {(answer.image, answer.digest): answer.is_right for answer in answers}
                 found.append(Trial(strategy=cell.candidate.strategy, epochs=cell.config.epochs, folds=1, right=right))
         return found
+
+    def _config(self, strategy: str) -> FinetuneConfig:
+        backbone = self.chosen.base if strategy == FROZEN_BASE else self.base.backbone
+        return replace(self.base, backbone=backbone, strategy=strategy)
 
     def _note_failure(self, strategy: str, error: Exception) -> None:
         reason = str(error) if isinstance(error, ZooError) else reason_of(error)

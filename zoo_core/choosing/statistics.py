@@ -46,6 +46,13 @@ class Paired(Compared):
     first_only: int
     second_only: int
 
+    @property
+    def standard_error(self) -> float:
+        """The standard error of the difference d of N answers, sqrt((b + c) / N - d^2) / sqrt(N),
+        from the b + c images that one side alone got right."""
+        discordant = (self.first_only + self.second_only) / self.images
+        return math.sqrt(max(0.0, discordant - self.difference**2) / self.images)
+
 
 def paired(first_N: BoolArray, second_N: BoolArray) -> Paired:
     """Compare two sets of answers on the same images, by Newcombe's interval and McNemar's p."""

@@ -14,10 +14,11 @@ from zoo_core.errors import printable
 from zoo_core.wording import duration, percent, quoted
 
 if TYPE_CHECKING:
-    from zoo_core.advising.advice import Advice, Doubt
+    from zoo_core.advising.advice import Advice
     from zoo_core.advising.frozen_case import Measured
     from zoo_core.advising.networks import Network
     from zoo_core.advising.probe import Probe
+    from zoo_core.advising.recommending import Doubt
     from zoo_core.advising.sample import Sample
     from zoo_core.choosing.cells import Failure
     from zoo_core.choosing.grid import Cell
@@ -57,7 +58,9 @@ class AdviceScreen(CellsScreen):
         if isinstance(outcome, Failure):
             told = f"failed: {outcome.reason}"
         else:
-            told = f"{percent(outcome.last.accuracy)} with a head on its features"
+            best = outcome.best
+            upto = "" if best.is_last else f" up to {best.stage}"
+            told = f"{percent(best.accuracy)} with a head on its features{upto}"
             if outcome.seconds_per_image:
                 told += f" ({1000 * outcome.seconds_per_image:.0f} ms an image)"
         self.message(f"{self.network}: {told}")
@@ -96,26 +99,30 @@ def show_advice(advice: Advice, *, drawn: bool = True) -> None:
 
 
 def _show_networks(advice: Advice) -> None:
-    """The last boundary of each network, the best first; of the chosen one the best earlier ones,
-    too."""
+    """The best and the last boundary of each network, and other good ones of the chosen one."""
     ranks = {network.name: place for place, network in enumerate(advice.static, 1)}
-    measured = sorted(advice.case.measured, key=lambda one: (one is not advice.network, -one.last.accuracy))
+    measured = sorted(advice.case.measured, key=lambda one: (one is not advice.network, one.best.loss))
     shown: list[tuple[Measured, Probe]] = []
     for one in measured[:MOST_NETWORKS]:
-        shown.append((one, one.last))
-        if one is advice.network:
-            earlier = sorted(one.probes[:-1], key=lambda probe: -probe.accuracy)
-            shown += [(one, probe) for probe in earlier[:SHOWN_BOUNDARIES]]
-    tied = {(probe.backbone, probe.stage) for probe in advice.choice.tied}
+        ordered = sorted(one.probes, key=lambda probe: probe.loss)
+        kept = ordered[: SHOWN_BOUNDARIES if one is advice.network else 1]
+        own = {
+            probe.depth: probe
+            for probe in (*kept, one.last, advice.choice.chosen)
+            if probe.backbone == one.network.name
+        }
+        shown += [(one, probe) for probe in own.values()]
+    near = {(probe.backbone, probe.stage) for probe in advice.choice.near}
     rows = []
-    for one, probe in sorted(shown, key=lambda pair: -pair[1].accuracy):
+    for one, probe in sorted(shown, key=lambda pair: pair[1].loss):
         top1 = one.network.top1
         rows.append(
             [
                 one.network.name,
                 probe.stage,
                 percent(probe.accuracy),
-                _interval_text(probe.interval) + (" *" if (probe.backbone, probe.stage) in tied else ""),
+                _interval_text(probe.interval),
+                f"{probe.loss:.3f}" + (" *" if (probe.backbone, probe.stage) in near else "  "),
                 f"{probe.logme:.3f}",
                 f"{probe.h_score:.2f}",
                 f"{probe.sfda:.3f}",
@@ -123,9 +130,25 @@ def _show_networks(advice: Advice) -> None:
                 str(ranks[one.network.name]),
             ]
         )
-    columns = ("network", "up to", "accuracy", "95 % interval", "LogME", "H-score", "SFDA", "ImageNet", "its rank")
-    below = ["* cannot be told apart from the best. LogME, H-score and SFDA decide nothing."]
-    print_columns(columns, rows, right={"accuracy", "LogME", "H-score", "SFDA", "ImageNet", "its rank"}, below=below)
+    columns = (
+        "network",
+        "up to",
+        "accuracy",
+        "95 % interval",
+        "loss  ",
+        "LogME",
+        "H-score",
+        "SFDA",
+        "ImageNet",
+        "its rank",
+    )
+    below = [
+        "* within one standard error of the highest accuracy; of these the lowest loss (cross-entropy) decides. LogME, "
+        "H-score and SFDA decide nothing."
+    ]
+    print_columns(
+        columns, rows, right={"accuracy", "loss  ", "LogME", "H-score", "SFDA", "ImageNet", "its rank"}, below=below
+    )
 
 
 def _choice_text(advice: Advice) -> str:
@@ -133,17 +156,17 @@ def _choice_text(advice: Advice) -> str:
     chosen, best, first = advice.choice.chosen, advice.choice.best, advice.static[0]
     text = f"The network: {chosen.backbone}"
     if not chosen.is_last:
-        text += f" up to {chosen.stage}, whose features are better here than those of its last stage"
+        text += f" up to {chosen.stage}, whose features are better here than those of its last stage ({chosen.base})"
     if len(advice.case.measured) == 1:
         return (
             f"{text}, the only one that was measured. --backbone takes several; `zoo pull NAME` or --all brings others."
         )
-    if chosen.backbone == best.backbone:
+    if chosen.accuracy == best.accuracy:
         text += ". None is better on these images."
     else:
         text += (
-            f". {best.backbone} ({percent(best.accuracy)}) cannot be told apart from it ({percent(chosen.accuracy)}); "
-            "within the noise the published ImageNet accuracy counts, and then the lower cost."
+            f". {best.backbone} ({percent(best.accuracy)}) is better than it ({percent(chosen.accuracy)}) by at most one "
+            "standard error; within that the lower cross-entropy decides."
         )
     if first.top1 is None:
         return f"{text} None of them has a published ImageNet accuracy."
@@ -203,13 +226,9 @@ def _budget(seconds: float) -> str:
 
 
 def _recommendation_text(advice: Advice) -> str:
-    from zoo_core.advising.strategies import FROZEN_BASE
-
     one = advice.recommended
     reach = f"{percent(one.accuracy)}, 95 % interval {_interval_text(one.interval)}, from {one.images:,} images it had not seen"
     told = f"It should reach about {reach}."
-    if one.strategy != FROZEN_BASE and all(trial.strategy != one.strategy for trial in advice.tuning.trials):
-        told = f"It was not tried; a head on the features up to {advice.choice.chosen.stage} reached {reach}."
     licence = advice.network.network.ref
     limit = "" if licence.commercial else f"\nIts weights forbid commercial use ({licence.licence})."
     return f"Recommended: `{one.command}`\n{told} It takes about {duration(one.seconds)} here.{limit}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from zoo_core.catalog import KINDS, Catalog, Choice
 from zoo_core.cli.common import catalog_of, console, json_option, print_json, shown, table
 from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.layout import Layout
-from zoo_core.options import describe_options
+from zoo_core.options import UPTO, describe_options
 from zoo_core.paths import check_new_file, write_text
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 from zoo_core.wording import human_count
@@ -85,15 +85,17 @@ def _find(catalog: Catalog, name: str) -> Choice[Any]:
 
 
 def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
-    from zoo_core.model.assemble import build_network, count_parameters
+    from zoo_core.model.assemble import build_network, count_parameters, split_base
     from zoo_core.model.shapes import stage_shapes
     from zoo_core.options import parse_options
     from zoo_core.weights.load import build_shapes
 
     spec = choice.spec
     size, channels = spec.preprocessing.size, spec.preprocessing.channels
-    plain = Choice(choice.entry, parse_options(spec.name, spec.options, ""))
+    plain = replace(choice, options=parse_options(spec.name, spec.options, ""))
     network = build_shapes(lambda: build_network(plain))
+    if choice.whole:
+        network, _ = split_base(network, choice)
     shapes = stage_shapes(network, channels, size)
     return {
         "kind": "backbone",
@@ -103,8 +105,8 @@ def _backbone_facts(choice: Choice[BackboneSpec]) -> dict[str, Any]:
         "paper": str(spec.paper) if spec.paper else None,
         "novelty": spec.novelty,
         "note": spec.note,
-        "options": describe_options(spec.name, spec.options),
-        "params": spec.params,
+        "options": f"{describe_options(spec.name, spec.options)} {UPTO}=<stage> ends every backbone at an earlier stage.",
+        "params": count_parameters(network) if choice.whole else spec.params,
         "gmacs": spec.gmacs,
         "smallest_image": spec.min_size,
         "image_sizes": spec.sizes,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoo_core.catalog import Catalog, Choice
+from zoo_core.catalog import Catalog, Choice, check_stage
 from zoo_core.data.augmentation import UNCHANGED, Augmentation, chosen_augmentation
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.eviction import make_room
@@ -22,7 +22,7 @@ from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.find import find_device
 from zoo_core.devices.world import World
 from zoo_core.embedding import POOLED
-from zoo_core.errors import UsageError, did_you_mean, shown
+from zoo_core.errors import UsageError
 from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.feature_cache import FeatureCache, feature_caches, identity_of
@@ -254,10 +254,5 @@ def split_at(spec: BackboneSpec, at: str) -> SplitPoint:
     stages."""
     if at == POOLED:
         return SplitPoint(len(spec.stages), pooled=True)
-    if at not in spec.stages:
-        near = did_you_mean(at[:80], (*spec.stages, POOLED))
-        raise UsageError(
-            f"'{spec.name}' has no stage '{shown(at)}'.{near} Its stages: {', '.join(spec.stages)}; or {POOLED}, the "
-            "vector that a head gets."
-        )
+    check_stage(spec, at, also=[POOLED])
     return SplitPoint(spec.stages.index(at) + 1)

@@ -41,7 +41,8 @@ FIXED = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Identity)
 @dataclass(frozen=True, order=True)
 class SplitPoint:
     """A place in a model: after the first `stages` of its backbone, or after the fixed beginning of
-    the head as well; before the last stage `pooled` means the average of each channel."""
+    the head as well; before the last stage `pooled` means the average of each channel of a map or
+    of tokens."""
 
     stages: int
     pooled: bool = False
@@ -55,6 +56,11 @@ def fixed_beginning(head: nn.Module) -> list[nn.Module]:
             break
         found.append(module)
     return found
+
+
+def averages_maps(head: nn.Module) -> bool:
+    """Whether the fixed beginning of a head does nothing but average the maps of any stage."""
+    return [type(module) for module in fixed_beginning(head)] == [nn.AdaptiveAvgPool2d, nn.Flatten]
 
 
 def pooled_by(head: nn.Module) -> nn.Module:
@@ -137,6 +143,7 @@ class FrozenPrefix(nn.Module):
         self.stages = nn.ModuleList(folded(model.backbone.stage(name)) for name in names)
         self.pool = nn.Sequential(*fixed_beginning(model.head)).eval()
         self.last = len(model.backbone.stages)
+        self.averages_maps = averages_maps(model.head)
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor, start: SplitPoint = SplitPoint(0)) -> dict[SplitPoint, Tensor]:
@@ -150,7 +157,8 @@ class FrozenPrefix(nn.Module):
                 # A clone: the next stage may begin in place, as with SiLU(inplace=True).
                 found[SplitPoint(place)] = inputs.clone() if place < len(self.stages) else inputs
             if SplitPoint(place, pooled=True) in self.splits:
-                found[SplitPoint(place, pooled=True)] = self.pool(inputs) if place == self.last else averaged(inputs)
+                as_head = place == self.last or (self.averages_maps and inputs.ndim == 4)  # to the last bit
+                found[SplitPoint(place, pooled=True)] = self.pool(inputs) if as_head else averaged(inputs)
         return found
 
 
@@ -199,19 +207,21 @@ def prefix_keys(
     `old_name` covers the preprocessing, the `identity` (distribution, version and name of the
     backbone), and the structure and weights of every stage up to the split point. `name` adds the
     code of those stages (`code_digest`), the rules by which images are read, the type of device,
-    and VERSION. A store is a folder of this name and the type of its numbers; in it an image has
+    and VERSION. Features that a head pools before the last stage have the name that they have in
+    the backbone that ends there. A store is a folder of this name and the type of its numbers; in it an image has
     its content's digest, and the view, as its key (`FeatureCache.key`).
     """
     digest = hashlib.sha256(f"1 {preprocessing} {identity}".encode())  # processors compute it fastest
     sources: set[str] = set()
-    codes: dict[int, str] = {}  # most stages come from the same files: by how many there are
+    codes: dict[frozenset[str], str] = {}  # most stages come from the same files
     keys: dict[SplitPoint, FeatureKey] = {}
+    pools = fixed_beginning(model.head)
 
-    def add_key(split: SplitPoint) -> None:
-        old = digest.hexdigest()[:KEY_LETTERS]
-        if len(sources) not in codes:
-            codes[len(sources)] = code_digest(sources)
-        code = codes[len(sources)]
+    def add_key(split: SplitPoint, digest: hashlib._Hash, sources: Iterable[str]) -> None:
+        old, files = digest.hexdigest()[:KEY_LETTERS], frozenset(sources)
+        if files not in codes:
+            codes[files] = code_digest(files)
+        code = codes[files]
         new = hashlib.sha256(f"{VERSION} {old} {code} {READER} {device.type}".encode())
         keys[split] = FeatureKey(new.hexdigest()[:KEY_LETTERS], old)
 
@@ -219,11 +229,11 @@ def prefix_keys(
         stage = model.backbone.stage(name)
         sources.update(source_names(stage))
         _add(digest, str(stage), stage.state_dict())
-        add_key(SplitPoint(place))
-    for module in fixed_beginning(model.head):
-        sources.update(source_names(module))
-        _add(digest, f"{type(module).__qualname__} {module}", {})
-    add_key(SplitPoint(len(model.backbone.stages), pooled=True))
+        add_key(SplitPoint(place), digest, sources)
+        pooled = digest.copy()
+        for module in pools:
+            _add(pooled, f"{type(module).__qualname__} {module}", {})
+        add_key(SplitPoint(place, pooled=True), pooled, sources.union(*map(source_names, pools)))
     return keys
 
 

@@ -22,7 +22,7 @@ from zoo_core.model.chain import Chain, freeze_part, is_normalisation
 from zoo_core.model.design import ModelDesign
 from zoo_core.model.shapes import check_features, check_outputs, stage_shapes
 from zoo_core.model.transform import Transform
-from zoo_core.specs import HEAD, BackboneSpec, HeadSpec, TaskName, resolve
+from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, HeadSpec, TaskName, resolve
 from zoo_core.tasks import task_named
 from zoo_core.weights_specs import Preprocessing
 
@@ -127,7 +127,7 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
 
     Raises PluginError when the builder fails or its chain differs from the spec.
     """
-    spec = choice.spec
+    spec = choice.whole or choice.spec
     owner = owner_of(choice.entry)
     builder = resolve(spec.build)
     variant = {} if spec.variant is None else {"variant": spec.variant}
@@ -144,6 +144,13 @@ def build_network(choice: Choice[BackboneSpec]) -> Chain:
     for stage in chain.children():
         mark_owner(stage, owner)
     return chain
+
+
+def split_base(network: Chain, choice: Choice[BackboneSpec]) -> tuple[Chain, Chain | None]:
+    """The base of a whole network, and what a head replaces: the stages behind the last that is
+    kept, and the classifier; None where there are neither."""
+    left_out = choice.whole.stages[len(choice.spec.stages) :] if choice.whole else ()
+    return network.split(left_out[0] if left_out else CLASSIFIER)
 
 
 @contextmanager
@@ -215,8 +222,11 @@ def build_head_for(
     """
     layout = backbone.spec.features
     *_, features = stage_shapes(base, preprocessing.channels, preprocessing.size).values()
-    check_features(features, layout, backbone.spec.channels, owner=owner_of(backbone.entry))
-    channels = layout.channels(features)
+    channels = backbone.spec.channels
+    if backbone.whole:  # the spec states the channels of the whole
+        layout = layout.of(features)
+        channels = layout.channels(features)
+    check_features(features, layout, channels, owner=owner_of(backbone.entry))
     in_size = None
     if head.spec.needs_size:
         in_size = (features[1], features[2]) if layout.kind == "map" else (features[0], 1)

@@ -26,7 +26,7 @@ from zoo_core.errors import UsageError, printable
 from zoo_core.explaining.maps import StagedNetwork
 from zoo_core.freezing.plan import Plan
 from zoo_core.library import run_or_backbone
-from zoo_core.model.assemble import Model, build_network, count_parameters, trainable_parameters
+from zoo_core.model.assemble import Model, build_network, count_parameters, split_base, trainable_parameters
 from zoo_core.model.chain import Chain
 from zoo_core.predict import open_run
 from zoo_core.profiling.stages import Stage, stages_of
@@ -189,7 +189,7 @@ def _chosen_maps(features_CHW: Tensor) -> npt.NDArray[np.uint8]:
 
 def _timed(made: Profile, choice: Choice[BackboneSpec]) -> Profile:
     """The profile with the seconds of each stage on this machine."""
-    base, _ = build_network(choice).split()
+    base, _ = split_base(build_network(choice), choice)
     base.train()
     features, stages = torch.randn(TIMED, *made.input), []
     for stage in made.stages:

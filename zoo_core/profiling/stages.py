@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from zoo_core.catalog import Choice
 from zoo_core.frozen.storage_types import item_bytes
-from zoo_core.model.assemble import build_network, count_parameters
+from zoo_core.model.assemble import build_network, count_parameters, split_base
 from zoo_core.model.chain import Chain
 from zoo_core.model.shapes import stage_shapes
 from zoo_core.options import NoOptions
@@ -61,10 +61,10 @@ def stages_of(choice: Choice[BackboneSpec], preprocessing: Preprocessing) -> tup
     """The stages of a backbone, from shapes alone."""
     spec, size = choice.spec, preprocessing.size
     network = build_shapes(lambda: build_network(choice)).eval()
-    base, _ = network.split()
+    base, _ = split_base(network, choice)
     shapes = stage_shapes(base, preprocessing.channels, size)
     rows = {name: (macs, reach) for name, macs, reach in followed(base.named_children(), preprocessing.channels, size)}
-    is_counted = _is_counted(network, spec)
+    is_counted = _is_counted(network, choice.whole or spec)
     number_bytes = item_bytes(FinetuneConfig(backbone=str(choice)).cache_dtype)
     found = []
     for name, module in base.named_children():

@@ -24,7 +24,7 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, cache_budget
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.adapt import Merge, adapt, make_plan
-from zoo_core.model.assemble import Model, build_head_for, build_network, trainable_parameters
+from zoo_core.model.assemble import Model, build_head_for, build_network, split_base, trainable_parameters
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import Decision, FinetuneConfig, FitChoice, ResolvedSettings
@@ -236,7 +236,7 @@ def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config
     their specs promise."""
     ref = named_weights(backbone.spec, config.weights)
     preprocessing = fitted(ref.preprocessing if ref else backbone.spec.preprocessing, config, backbone.spec)
-    base, _ = build_shapes(lambda: build_network(backbone)).split()
+    base, _ = split_base(build_shapes(lambda: build_network(backbone)), backbone)
     task = head.spec.tasks[0]
     build_shapes(lambda: build_head_for(base, backbone, head, preprocessing, num_outputs=2, task=task))
 

@@ -14,7 +14,7 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.frozen.storage_types import item_bytes
 from zoo_core.model.adapt import adapt, make_plan
-from zoo_core.model.assemble import build_head_for, build_network, count_parameters, trainable_parameters
+from zoo_core.model.assemble import build_head_for, build_network, count_parameters, split_base, trainable_parameters
 from zoo_core.model.chain import Chain
 from zoo_core.model.solvers import Solvable
 from zoo_core.settings import Decision, FinetuneConfig, LrSearch
@@ -106,7 +106,7 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
     config, _ = open_known(config, choice)
     start = resolve_weights(backbone, config.weights, stand_in=True)
     preprocessing = fitted(start.preprocessing, config, backbone.spec)
-    base, _ = build_shapes(lambda: build_network(backbone)).split()
+    base, _ = split_base(build_shapes(lambda: build_network(backbone)), backbone)
     task = choice.spec.tasks[0]  # neither the task nor the number of outputs changes the plan
     head = build_shapes(lambda: build_head_for(base, backbone, choice, preprocessing, num_outputs=2, task=task))
     shapes = shapes_at_splits(base, head, preprocessing)

@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo_core.catalog import Choice
 from zoo_core.errors import UsageError, WeightsError, did_you_mean, shown
 from zoo_core.hubclient.pull import parse_address, pull
-from zoo_core.model.assemble import build_network
+from zoo_core.model.assemble import build_network, split_base
 from zoo_core.model.chain import Chain
 from zoo_core.model.design import StartFacts
 from zoo_core.options import split_name
@@ -131,16 +131,16 @@ def _from_hub(spec: BackboneSpec, text: str) -> InitialWeights:
 def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[Chain, tuple[str, ...]]:
     """Build the backbone and fill it with its initial weights.
 
-    Returns the base and the keys that were dropped: the classifier that a head replaces, auxiliary
-    classifiers, another run's head. Raises WeightsError when other keys or shapes differ, or when a
-    weight is not a finite number.
+    Returns the base and the keys that were dropped: the classifier that a head replaces, stages
+    that are not kept, auxiliary classifiers, another run's head. Raises WeightsError when other
+    keys or shapes differ, or when a weight is not a finite number.
     """
     if start.local is None:
-        base, _ = build_network(choice).split()
+        base, _ = split_base(build_network(choice), choice)
         return base, ()
-    base, classifier = build_empty(lambda: build_network(choice)).split()
+    base, replaced = split_base(build_empty(lambda: build_network(choice)), choice)
     ignored = (*choice.spec.ignored_keys, f"{HEAD}.")
-    dropped = load_chain(base, _tensors(start.local), path=start.local.path, ignored=ignored, classifier=classifier)
+    dropped = load_chain(base, _tensors(start.local), path=start.local.path, ignored=ignored, classifier=replaced)
     check_finite(base.named_upstream(), start.local.path)
     return base, dropped
 
