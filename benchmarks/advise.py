@@ -217,7 +217,9 @@ def advised(
 
 def score_of_advice(advice: Advice, grid: GridResult, settings: dict[str, Any], out: Path) -> float:
     """The test accuracy of the recommended training: that of the grid, if it has it, or else of a training now."""
-    one = advice.recommended
+    one, chosen = advice.recommended, advice.choice.chosen
+    if one.strategy == FROZEN:
+        return grid.score((chosen.backbone, chosen.stage))
     if (one.backbone, one.strategy) in grid.right and one.epochs in (None, EPOCHS):
         return grid.score((one.backbone, one.strategy))
     own: dict[str, Any] = {"strategy": one.strategy, "head": "logreg", "epochs": one.epochs}
