@@ -54,7 +54,9 @@ def test_a_wrong_stage_is_answered_with_the_stages(text: str, reason: str, catal
         catalog.backbone(text)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0:upto=blocks3", "resnet18:upto=layer2", "googlenet:upto=inception3b"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_lite0:upto=blocks3", "resnet18:upto=layer2", "googlenet:upto=inception3b"]
+)
 def test_the_base_computes_what_the_whole_has_there(name: str, catalog: Catalog) -> None:
     choice = catalog.backbone(name)
     network = build_network(choice).eval()

@@ -37,7 +37,6 @@ from zoo_core.frozen.inputs import CachedFeatures, IntArray, group_size
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import EXACT, ON_DISK, READ_AT_ONCE, as_features, as_rows, from_rows, to_rows
 from zoo_core.frozen.taking_over import has_old, take_exact, take_old
-from zoo_core.options import UPTO, take_option
 from zoo_core.paths import cache_dir
 from zoo_core.settings import CacheType
 from zoo_core.specs import BackboneSpec
@@ -273,9 +272,8 @@ class FeatureCache:
 
 
 def identity_of(backbone: Choice[BackboneSpec]) -> str:
-    """The distribution, version and name of a backbone, with its options."""
-    whole, _ = take_option(str(backbone), UPTO)  # its first stages are those of the whole
-    return f"{backbone.entry.distribution} {backbone.entry.version} {whole}"
+    """Distribution, version, name and options of a backbone, of one that ends earlier the whole's."""
+    return f"{backbone.entry.distribution} {backbone.entry.version} {replace(backbone, whole=None)}"
 
 
 def feature_caches(

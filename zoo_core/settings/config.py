@@ -22,7 +22,7 @@ class FinetuneConfig(PlainData):
     A setting at "auto" or None is decided before the training: `zoo_core.training.defaults`.
     """
 
-    backbone: str = setting(group=MOST_USED, help="Pretrained network without its classifier: a name from `zoo list`.")
+    backbone: str = setting(group=MOST_USED, help="Pretrained network (`zoo list`); NAME:upto=STAGE ends it earlier.")
     data: str | DataInMemory = setting(
         "fashion-small",
         group=MOST_USED,
