@@ -1,0 +1,126 @@
+"""The commands of the quick start and the guides work, one after the other, as a reader would type them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from docs.pages import ROOT, blocks
+from helpers import Zoo
+from zoo_core.testing import make_photos
+
+GUIDES = [ROOT / "docs" / "quickstart.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
+GUIDES.remove(ROOT / "docs" / "guides" / "write-a-plugin.md")  # test_readme.py follows it
+CLASSES = ("cats", "dogs", "fish", "birds", "horses", "mice")
+QUICKER = {
+    "resnet50": "lenet5",  # its weights are not here
+    "--budget 10m": "--budget 10s",
+    "--folds 5": "--folds 2",
+}
+NOT_HERE = {
+    "zoo pull": "a network",
+    "zoo search": "a network",
+    "you/my-pets new.jpg": "a published model",
+    "you/my-pets --data": "a published model",
+    "you/my-pets --private": "a token",
+    "you/my-pets --update": "a token",
+    "you/my-pets --pr": "a token",
+    "cuda:1": "two GPUs",
+}
+"""Commands that need something that no test has. They are parsed, as every command of a page is."""
+
+
+def commands(path: Path) -> list[str]:
+    """The zoo commands of a page's blocks, in order, made quicker."""
+    lines = [line for language, text in blocks(path) if language == "sh" for line in text.splitlines()]
+    found = [line for line in lines if line.startswith("zoo ") and not any(part in line for part in NOT_HERE)]
+    for long, short in QUICKER.items():
+        found = [line.replace(long, short) for line in found]
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Photos in folders, a new one, an inbox and nothing else."""
+    photos = make_photos(tmp_path / "photos", classes=CLASSES, count=20, size=64)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for name in CLASSES:
+        shutil.copy(photos / name / "0.jpg", inbox / f"{name}.jpg")
+    shutil.move(photos / "dogs" / "0.jpg", tmp_path / "new.jpg")
+    return tmp_path
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+def test_the_commands_of_a_guide_work(path: Path, place: Path, zoo: Zoo) -> None:
+    lines = commands(path)
+    assert lines
+    if "--out runs/photos" not in " ".join(lines):
+        zoo("finetune", "--backbone", "efficientnet_lite0", "--data", "photos/", "--epochs", 2, "--out", "runs/photos")
+    for line in lines:
+        done = zoo(*shlex.split(line)[1:], timeout=900, warnings="default")
+        assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+
+
+@pytest.mark.whole
+def test_the_programs_of_the_guide_to_serving_work(place: Path, zoo: Zoo) -> None:
+    made = zoo(
+        "finetune", "--backbone", "efficientnet_lite0", "--data", "photos/", "--epochs", 2, "--out", "runs/photos"
+    )
+    assert made.returncode == 0, made.stderr
+    assert zoo("export", "runs/photos", "--to", "torch-export", "-o", "photos.pt2").returncode == 0
+    service, reader = [
+        text for language, text in blocks(ROOT / "docs" / "guides" / "serving.md") if language == "python"
+    ]
+    done = subprocess.run([sys.executable, "-c", reader], cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in CLASSES)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", service.replace("8000", str(port))], cwd=place)
+    try:
+        answers = json.loads(posted(port, (place / "new.jpg").read_bytes()))
+        assert len(answers) == 3
+        assert answers[0][0] in CLASSES
+        assert 0 < answers[0][1] <= 1
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            posted(port, b"no image")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def posted(port: int, body: bytes) -> bytes:
+    """The answer of the service, which takes some seconds to begin."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", data=body, timeout=60) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+
+
+def test_every_command_that_is_left_out_is_in_a_guide() -> None:
+    text = "".join(block for path in GUIDES for _, block in blocks(path))
+    assert not [part for part in NOT_HERE if part not in text]
+    assert sum(len(commands(path)) for path in GUIDES) > 35
+    assert not re.search(r"zoo publish(?!.*(--dry-run|--private|--update|--pr))", text)
