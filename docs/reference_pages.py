@@ -54,7 +54,7 @@ commercial use.
 </form>
 
 <div class="zoo-table" tabindex="0" role="region" aria-label="Table of backbones">
-<table id="catalogue">
+<table id="catalogue" class="zoo-backbones">
 <thead><tr>{head}</tr></thead>
 <tbody>
 {rows}
