@@ -25,6 +25,7 @@ from zoo_core.training.defaults import (
     default_base_lr,
     default_epochs,
     default_strategy,
+    is_enlarged,
     reason_to_train_only_a_head,
 )
 from zoo_core.training.job import prepare
@@ -81,6 +82,29 @@ def test_heads_that_are_solved_and_slow_machines_keep_the_last_stages_frozen(
 
 def test_a_backbone_of_few_stages_is_trained_whole() -> None:
     assert default_strategy(1200, RESNET50, pretrained=True, stages=2)[0] == "full"
+
+
+@pytest.mark.parametrize(
+    ("images", "classes", "only_head", "expected"),
+    [
+        (499, 2, "", "head-only"),
+        (500, 2, "", "full"),
+        (500, 20, "", "head-only"),
+        (1000, 20, "", "full"),
+        (500, 2, "it is solved", "head-only"),
+        (5000, 2, "", "full"),
+    ],
+)
+def test_images_that_are_enlarged_need_fewer_before_everything_is_trained(
+    images: int, classes: int, only_head: str, expected: str
+) -> None:
+    found = default_strategy(images, RESNET50, pretrained=True, classes=classes, only_head=only_head, enlarged=True)
+    assert found[0] == expected
+
+
+def test_images_are_enlarged_where_the_input_has_more_than_twice_their_pixels_along_a_side() -> None:
+    half = PREPROCESSING.size // 2
+    assert [is_enlarged(part(5, side), PREPROCESSING) for side in (half - 1, half)] == [True, False]
 
 
 def test_from_scratch_everything_is_trained() -> None:

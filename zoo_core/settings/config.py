@@ -34,7 +34,7 @@ class FinetuneConfig(PlainData):
         "auto",
         group=MOST_USED,
         help="Stages that are trained: head-only, last:2, full ... (`zoo list strategies`).",
-        chosen="head-only; last:2 from 1,100 images on, 110 a class; full with one per 100 parameters, and from scratch",
+        chosen="head-only; last:2 from 1,100 images on, 110 a class; full with many or small images, and from scratch",
     )
     head: str = setting(
         "linear",

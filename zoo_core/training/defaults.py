@@ -31,6 +31,7 @@ PARAMETERS_PER_IMAGE = 100  # with at most so many, the images suffice to fine-t
 MOST_ON_CPU = 1500  # billions of multiply-accumulates a pass: 3,700 images for efficientnet_lite0
 CHEAP_GMACS = 1000  # billions of multiply-accumulates an epoch: seconds on any machine
 ENOUGH_IMAGES, ENOUGH_A_CLASS = 1100, 110  # training images to fine-tune the last stages of a pretrained backbone
+ENOUGH_SMALL, ENOUGH_SMALL_A_CLASS = 500, 50  # images of few pixels to fine-tune a whole pretrained backbone
 FINE_TUNING = "last:2"
 MANY_EPOCHS, FEW_EPOCHS = 30, 10
 INSPECTED = 9  # images that are taken for all
@@ -40,23 +41,36 @@ FEWEST_FOR_TRIALS = 50  # images: a fifth of fewer tells no learning rate from a
 
 
 def default_strategy(
-    images: int, parameters: int, *, pretrained: bool, classes: int = 1, stages: int = 3, only_head: str = ""
+    images: int,
+    parameters: int,
+    *,
+    pretrained: bool,
+    classes: int = 1,
+    stages: int = 3,
+    only_head: str = "",
+    enlarged: bool = False,
 ) -> tuple[str, str]:
     """The strategy of `--strategy auto`, from the training images and their classes, the backbone's
-    parameters and stages, and a reason for which the last stages stay frozen, if there is one.
+    parameters and stages, a reason for which the last stages stay frozen, if there is one, and
+    whether the images are `enlarged`.
 
     By default a pretrained backbone is frozen and only a new head is trained. With at least 1,100
     images, 110 a class, its last two stages are trained as well: that gave 3 to 5 points with 115 and
     307 images a class, nothing with 80, and took 3 with 20. With at least one image per 100 backbone parameters
-    everything is fine-tuned. From scratch everything is trained.
+    everything is fine-tuned; so it is with 500 enlarged images, 50 a class, which look unlike those
+    of the weights. From scratch everything is trained.
     """
     if not pretrained:
         return "full", "the backbone starts from scratch"
     if is_many(images, parameters):
         return "full", f"{images:,} images are many for {human_count(parameters)} parameters"
-    if images >= max(ENOUGH_IMAGES, ENOUGH_A_CLASS * classes):
-        if only_head:
-            return "head-only", only_head
+    is_enough = images >= max(ENOUGH_IMAGES, ENOUGH_A_CLASS * classes)
+    is_enough_small = enlarged and images >= max(ENOUGH_SMALL, ENOUGH_SMALL_A_CLASS * classes)
+    if (is_enough or is_enough_small) and only_head:
+        return "head-only", only_head
+    if is_enough_small:
+        return "full", f"{images:,} images of so few pixels are enough, and differ from those of the weights"
+    if is_enough:
         return FINE_TUNING if stages > 2 else "full", f"{images:,} images are enough to fine-tune the last stages"
     return "head-only", f"{images:,} images are few for {human_count(parameters)} parameters"
 
@@ -110,6 +124,11 @@ def default_lr_search(
     if images < FEWEST_FOR_TRIALS:
         return "", f"{images} images are too few for trials"
     return "trials", "trials of a head on cached features take seconds"
+
+
+def is_enlarged(train: Part, preprocessing: Preprocessing) -> bool:
+    """Whether most images have less than half of the input's pixels along their shorter side."""
+    return 2 * median(min(image.size) for image in sample_of(train)) < preprocessing.size
 
 
 def default_augment(train: Part, preprocessing: Preprocessing) -> tuple[Geometry, str]:

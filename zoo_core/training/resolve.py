@@ -34,6 +34,7 @@ from zoo_core.training.defaults import (
     default_patience,
     default_precision,
     default_strategy,
+    is_enlarged,
     reason_of_views,
     reason_to_train_only_a_head,
 )
@@ -89,6 +90,7 @@ def resolve_settings(
         classes=max(1, len(source.classes)),
         stages=len(backbone.stages),
         only_head=reason_to_train_only_a_head(model.head, device, backbone, images, preprocessing),
+        enlarged=config.strategy == "auto" and pretrained and is_enlarged(source.parts["train"], preprocessing),
     )
     strategy_name = decided("strategy", usual_strategy)
     decided("base_lr", default_base_lr(images, parameters, pretrained=pretrained))
