@@ -101,6 +101,7 @@ def table(names: list[str], rows: dict[str, dict[str, Any]], left_out: dict[str,
     cut = [name for name in names if "reason" not in rows[name]]
     versions = " and ".join(sorted({rows[name]["timm"] for name in names}))
     untried = len(timm.list_models()) - len(names)
+    left = f" {untried} are not tried yet." if untried else ""
     text = [
         f"# The architectures of timm {timm.__version__}",
         "",
@@ -112,7 +113,7 @@ def table(names: list[str], rows: dict[str, dict[str, Any]], left_out: dict[str,
         "are those of timm's network, all of them and no others. `pytest plugins/zoo-timm -m whole` repeats this for every",
         "architecture, and compares the outputs of the cheapest network of each family in numbers.",
         "",
-        f"{len(names) - len(cut)} are not provided, for the reason in the last column. {untried or 'None'} are not tried yet.",
+        f"{len(names) - len(cut)} are not provided, for the reason in the last column.{left}",
         "`scripts/make_index.py` wrote this table.",
         "",
         "| architecture | features | stages | difference | keys | reason |",
