@@ -1,4 +1,5 @@
-"""The inputs of a training or an evaluation, batch by batch: images, or the frozen prefix's features of them, with targets.
+"""The inputs of a training or an evaluation, batch by batch: images, or the frozen prefix's
+features of them, with targets.
 
 Shapes: B batch, C channels, H height, W width, F features, K outputs.
 """
@@ -66,7 +67,8 @@ class ImageInputs:
 
 @dataclass(frozen=True)
 class ComputedFeatures:
-    """Features that the frozen prefix computes anew each time, so that every epoch sees fresh views of the images."""
+    """Features that the frozen prefix computes anew each time, so that every epoch sees fresh views
+    of the images."""
 
     images: ImageInputs
     prefix: FrozenPrefix
@@ -113,7 +115,8 @@ class CachedFeatures:
 
     @cached_property
     def _held(self) -> Tensor | None:
-        """All rows in the memory of the device, or None if it is a CPU or has too little free memory."""
+        """All rows in the memory of the device, or None if it is a CPU or has too little free
+        memory."""
         entries = self.entries.reshape(-1)
         shape = entries["shape"][0].tolist()
         size = len(entries) * math.prod(shape) * item_bytes(self.dtype)

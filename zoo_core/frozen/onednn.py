@@ -1,8 +1,8 @@
 """Linear layers and 1 x 1 convolutions of a frozen prefix, computed by oneDNN on a CPU.
 
-torch takes the first from MKL always, the second from it in one thread with few images. MKL uses
-no AVX-512 on processors that are not Intel's: oneDNN is more than twice as fast there, and elsewhere
-as fast. The results differ in the last bits of float32, as sums are added up in another order.
+torch takes the first from MKL always, the second from it in one thread with few images. On an AMD
+processor with AVX-512 oneDNN is more than twice as fast as MKL, and held to AVX2 as fast. The
+results differ in the last bits of float32, as sums are added up in another order.
 """
 
 from __future__ import annotations

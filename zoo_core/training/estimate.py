@@ -1,4 +1,5 @@
-"""Estimates of time and memory: a few images are sent through each phase of a plan, without training.
+"""Estimates of time and memory: a few images are sent through each phase of a plan, without
+training.
 
 Shapes: B batch, C channels, H height, W width.
 """
