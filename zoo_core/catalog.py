@@ -72,7 +72,7 @@ class Choice(Generic[S]):
     alias: str | None = None
     """The alias by which it was chosen; None: it was chosen by its name."""
     whole: S | None = None
-    """The spec of the whole backbone where its first stages were chosen: `spec` is that of these."""
+    """The spec of the whole backbone, where `spec` is that of its first stages."""
 
     @property
     def spec(self) -> S:
@@ -240,8 +240,8 @@ def check_stage(spec: BackboneSpec, name: str, also: Sequence[str] = ()) -> None
 
 
 def first_stages(spec: BackboneSpec, last: str) -> BackboneSpec:
-    """The backbone that ends with an earlier stage. Of the facts of the whole network it keeps those
-    that hold for it, and `channels`, which are known when it is built."""
+    """The backbone that ends with an earlier stage. It keeps the facts of the whole that hold for
+    it, and `channels`, which are known when it is built."""
     kept = spec.stages[: spec.stages.index(last) + 1]
     weights = tuple(replace(ref, top1=None, top5=None) for ref in spec.weights)
     own = replace(spec, stages=kept, features=spec.features.before, weights=weights)

@@ -97,8 +97,8 @@ def check_numbers(owner: str, low: float, high: float, **numbers: float | None) 
 
 
 def check_options(owner: str, options: type, *, reserved: str = "") -> None:
-    """Options are a frozen dataclass: they are compared, copied and written as text. None of them is
-    called `reserved`."""
+    """Options are a frozen dataclass: they are compared, copied and written as text. None is called
+    `reserved`."""
     dataclass = isinstance(options, type) and is_dataclass(options)
     require(
         dataclass, f"{owner}: its options {brief(options)} are no dataclass. Write @dataclass(frozen=True) above it"

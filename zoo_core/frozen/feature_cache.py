@@ -272,7 +272,7 @@ class FeatureCache:
 
 
 def identity_of(backbone: Choice[BackboneSpec]) -> str:
-    """Distribution, version, name and options of a backbone, of one that ends earlier the whole's."""
+    """Distribution, version, name and options; of a backbone that ends earlier the whole's."""
     return f"{backbone.entry.distribution} {backbone.entry.version} {replace(backbone, whole=None)}"
 
 

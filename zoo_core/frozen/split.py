@@ -209,8 +209,8 @@ def prefix_keys(
     backbone), and the structure and weights of every stage up to the split point. `name` adds the
     code of those stages (`code_digest`), the rules by which images are read, the type of device,
     and VERSION. Features that a head pools before the last stage have the name that they have in
-    the backbone that ends there. A store is a folder of this name and the type of its numbers; in it an image has
-    its content's digest, and the view, as its key (`FeatureCache.key`).
+    the backbone that ends there. A store is a folder of this name and the type of its numbers; in
+    it an image has its content's digest, and the view, as its key (`FeatureCache.key`).
     """
     digest = hashlib.sha256(f"1 {preprocessing} {identity}".encode())  # processors compute it fastest
     sources: set[str] = set()
