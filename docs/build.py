@@ -90,7 +90,8 @@ def site_name(path: Path) -> str:
 
 
 def rewritten(path: Path, sources: dict[Path, str], pages: Path) -> str:
-    """A page with the links of the site. A picture is copied; a link to a file that is no page becomes its text.
+    """A page with the links of the site. A link that reads as its file's name gets the title of that page; a picture
+    is copied; a link to a file that is no page becomes its text.
 
     GitHub wants a bar inside the code of a table to be escaped, and Python-Markdown shows the escape.
     """
@@ -102,10 +103,11 @@ def rewritten(path: Path, sources: dict[Path, str], pages: Path) -> str:
         if not target or re.match(r"\w+:", target):
             return part[0]
         file = (path.parent / target).resolve()
-        page = sources.get(file / "README.md" if file.is_dir() else file)
-        here = Path(sources[path]).parent
+        file = file / "README.md" if file.is_dir() else file
+        page, here = sources.get(file), Path(sources[path]).parent
         if page:
-            return f"[{part['text']}]({os.path.relpath(page, here)}{mark}{anchor})"
+            text = title_of(file) if part["text"].endswith(".md") else part["text"]
+            return f"[{text}]({os.path.relpath(page, here)}{mark}{anchor})"
         if part["picture"]:
             name = site_name(file)
             (pages / name).parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +116,13 @@ def rewritten(path: Path, sources: dict[Path, str], pages: Path) -> str:
         return f"`{part['text']}`" if re.search(r"[_/]", part["text"]) and "`" not in part["text"] else part["text"]
 
     return PART.sub(link, path.read_text(encoding="utf-8"))
+
+
+def title_of(path: Path) -> str:
+    """The first heading of a page."""
+    return next(line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")).removeprefix(
+        "# "
+    )
 
 
 def with_nav_of(pages: Path) -> tuple[str, list[str]]:
