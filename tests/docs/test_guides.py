@@ -75,6 +75,14 @@ def test_the_commands_of_a_guide_work(path: Path, place: Path, zoo: Zoo) -> None
 
 
 @pytest.mark.whole
+@pytest.mark.parametrize("name", ["augmentation.md", "features.md"])
+def test_the_program_of_a_page_runs(name: str, place: Path) -> None:
+    (code,) = [text for language, text in blocks(ROOT / "docs" / name) if language == "python"]
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.whole
 def test_the_programs_of_the_guide_to_serving_work(place: Path, zoo: Zoo) -> None:
     made = zoo(
         "finetune", "--backbone", "efficientnet_lite0", "--data", "photos/", "--epochs", 2, "--out", "runs/photos"
