@@ -95,3 +95,10 @@ def test_a_stage_that_cannot_be_copied_is_computed_as_it_is(monkeypatch: pytest.
 
     stage = Uncopied(nn.Linear(2, 2))
     assert by_onednn(stage) is stage
+
+
+def test_a_torch_without_the_operations_computes_as_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = nn.Sequential(nn.Linear(4, 4))
+    assert by_onednn(stage) is not stage
+    monkeypatch.setattr("zoo_core.frozen.onednn.OPERATIONS", ("_linear_pointwise", "_not_there"))
+    assert by_onednn(stage) is stage

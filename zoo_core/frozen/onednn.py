@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from zoo_core.attribution import mark_owner, marked_owner
 
 
+OPERATIONS = ("_linear_pointwise", "_convolution_pointwise")
+
+
 class OneDnnLinear(nn.Linear):
     """A linear layer that oneDNN computes where it can: in float32 on a CPU."""
 
@@ -43,8 +46,7 @@ def by_onednn(stage: nn.Module) -> nn.Module:
 
     A stage that cannot be copied, or has no such layer, is returned itself.
     """
-    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not has_onednn or not any(_class_for(module) for module in stage.modules()):
+    if not _has_operations() or not any(_class_for(module) for module in stage.modules()):
         return stage
     try:
         quick = copy.deepcopy(stage, {id(tensor): tensor for tensor in (*stage.parameters(), *stage.buffers())})
@@ -56,6 +58,12 @@ def by_onednn(stage: nn.Module) -> nn.Module:
             module.__class__ = kind
             mark_owner(module, marked_owner(stage))
     return quick.eval()
+
+
+def _has_operations() -> bool:
+    """Whether this torch has oneDNN and the two operations, which are no promised interface of it."""
+    is_there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return is_there and all(hasattr(torch.ops.mkldnn, name) for name in OPERATIONS)
 
 
 def _class_for(module: nn.Module) -> type[nn.Module] | None:
