@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from zoo_core.attribution import mark_owner, marked_owner
 
-
 OPERATIONS = ("_linear_pointwise", "_convolution_pointwise")
 
 
