@@ -25,7 +25,7 @@ from zoo_core.runs.schema import parse_facts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import TASKS, TaskName
 from zoo_core.tasks import classification, task_named
-from zoo_core.tasks.classification import MAX_MATRIX, ClassEvaluation
+from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective
 from zoo_core.training import evaluator

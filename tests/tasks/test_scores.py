@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -14,8 +14,8 @@ from zoo_core import Catalog, MetricSpec
 from zoo_core.builtin import TopOptions
 from zoo_core.discovery import PluginRecord
 from zoo_core.errors import PluginError
-from zoo_core.tasks import chosen, scores
-from zoo_core.tasks.chosen import bootstrap, chosen_metric, counting_metric
+from zoo_core.tasks import chosen, scores, task_named
+from zoo_core.tasks.chosen import Score, bootstrap, chosen_metric, counting_metric
 from zoo_core.tasks.class_evaluation import ClassEvaluation
 from zoo_core.tasks.metrics import ACCURACY
 
@@ -104,6 +104,15 @@ def test_the_figures_of_a_classifier_are_those_of_the_metrics() -> None:
     assert row == {"class": "e", "found": 0, "images": 0, "precision": 0.0, "recall": None, "f1": 0.0}
     assert answered > 0
     assert figures["precisions"][0] == pytest.approx((CLASSES[ANSWERS.argmax(1) == 0] == 0).mean())
+
+
+def test_the_accuracy_beside_a_chosen_metric_is_the_accuracy() -> None:
+    """Seen to fail: "Accuracy 57.8 % (22 of 34)" where 57.8 % was the balanced accuracy."""
+    balanced = replace(ACCURACY, name="balanced_accuracy", title="balanced accuracy")
+    score = Score(balanced, 0.578, lambda answers, targets: 0.578, ANSWERS, CLASSES)
+    evaluation = replace(ClassEvaluation.of(CLASSES, ANSWERS.argmax(1), 5, loss=0.0), chosen=score)
+    told = task_named("classification").summary(evaluation, "here")
+    assert told.startswith(f"Accuracy here: {100 * evaluation.correct / 30:.1f} % ({evaluation.correct} of 30;")
 
 
 def test_a_bootstrapped_interval_is_that_of_theory() -> None:

@@ -95,6 +95,8 @@ def evaluate(
         made.add_row(shown(row[name]), *(_cell(row[figure]) for figure in figures))
     out.print(made)
     out.print(task.headline(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
+    for sentence in task.confusions(measured.evaluation, measured.classes):
+        out.print(sentence, markup=False)
     for sentence in task.baseline_sentences(result_figures(measured.evaluation), measured.baseline):
         out.print(sentence, markup=False)
     if measured.calibration is not None:

@@ -154,16 +154,21 @@ class ClassEvaluation(Headline):
         }
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
+    def confused_pairs(self, most: int) -> list[tuple[int, int, int, int]]:
+        """Class, answer, images answered so, and images of the class: the most frequent first."""
+        wrong = np.flatnonzero(self.true != self.predicted)
+        largest = wrong[np.argsort(-self.counts[wrong], kind="stable")][:most]
+        of = self.positives[self.true[largest]]
+        columns = (self.true[largest], self.predicted[largest], self.counts[largest], of)
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
     def _of_many(self) -> dict[str, Any]:
         """In place of the matrix: its diagonal, the sums of its rows, and its largest other cells."""
-        wrong = np.flatnonzero(self.true != self.predicted)
-        largest = wrong[np.argsort(-self.counts[wrong], kind="stable")][:MAX_CONFUSIONS]
-        cells = np.stack([self.true[largest], self.predicted[largest], self.counts[largest]], axis=1)
         return {
             "confusion": None,
             "found": self.found.tolist(),
             "positives": self.positives.tolist(),
-            "confusions": cells.tolist(),
+            "confusions": [list(pair[:3]) for pair in self.confused_pairs(MAX_CONFUSIONS)],
         }
 
     def _by_class(self, chosen: Any) -> Counts:

@@ -22,7 +22,8 @@ from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text
 if TYPE_CHECKING:  # listing runs needs a task's words, and not torch
     from torch import Tensor, nn
 
-MAX_COUNTED = 20  # classes whose counts fit into the cells of the picture
+MANY = 50  # classes: a table of more is no picture of what is confused
+MOST_CONFUSED = 10  # pairs of so many classes that are named
 FIGURES = ("precisions", "recalls", "f1s")
 """The figures of each class in a result, which runs before zoo 0.3 lack."""
 
@@ -162,7 +163,7 @@ class Classification(Task[ClassEvaluation]):
     def summary(self, evaluation: ClassEvaluation, where: str) -> str:
         low, high = evaluation.interval
         counted = f"{evaluation.correct} of {evaluation.images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
-        return f"Accuracy {where}: {self.metric.text(evaluation.score)} ({counted})"
+        return f"Accuracy {where}: {self.metric.text(evaluation.accuracy)} ({counted})"
 
     def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
         """With a word where the score is better than the baseline, which lies within its
@@ -210,33 +211,18 @@ class Classification(Task[ClassEvaluation]):
         return list(zip(names, *columns, strict=True))
 
     def draw(self, target: Path, evaluation: ClassEvaluation, names: Sequence[str]) -> None:
-        """The confusion matrix, a row a true class: white is none of its images, dark blue all.
+        """The confusion matrix, and where the classes are too many for names, the most confused
+        pairs beside it."""
+        from zoo_core.tasks.confusion_picture import draw_confusion
 
-        Where there are many, a row is a block of neighbouring classes.
-        """
-        from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, axis_names, save_figure
+        draw_confusion(target, evaluation, names)
 
-        confusion = evaluation.blocks(MAX_MATRIX)
-        shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-        side = min(14.0, max(4.5, 0.5 * len(names) + 2))  # inches
-        figure = Figure(figsize=(side, side))
-        axes = figure.subplots()
-        last = len(names) - 0.5
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, extent=(-0.5, last, last, -0.5))
-        labels = axis_names(names) if len(names) <= MAX_LABELLED else ["0000", str(len(names))]
-        room = (0.6 + CHARACTER * max(map(len, labels))) / side
-        figure.subplots_adjust(left=room, right=0.97, bottom=room, top=0.93)
-        axes.set(xlabel="answer", ylabel="true class")
-        axes.set_title(f"Accuracy {100 * evaluation.accuracy:.1f} %", **ABOVE)
-        if len(names) <= MAX_LABELLED:
-            axes.set_xticks(range(len(names)), labels, rotation=90)
-            axes.set_yticks(range(len(names)), labels)
-        if len(names) <= MAX_COUNTED:
-            for (row, column), count in np.ndenumerate(confusion):
-                if count:
-                    colour = "white" if shares[row, column] > 0.5 else "black"
-                    axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-        save_figure(figure, target)
+    def confusions(self, evaluation: ClassEvaluation, names: Sequence[str]) -> list[str]:
+        if len(names) <= MANY:
+            return []
+        pairs = evaluation.confused_pairs(MOST_CONFUSED)
+        told = [f"{printable(names[one])} as {printable(names[other])} ({n} of {of})" for one, other, n, of in pairs]
+        return [f"Most confused: {', '.join(told)}."] if told else []
 
     def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
         low, high = as_list(line["interval"])

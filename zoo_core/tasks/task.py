@@ -44,14 +44,11 @@ class Task(ABC, Generic[E]):
     single_label: ClassVar[bool] = False
     answers_with_all: ClassVar[bool] = False
     """Whether the answer for an image has every output, as numbers have."""
-
     has_temperature: ClassVar[bool] = True
     """Whether outputs are the logarithms of odds, which a temperature divides."""
-
     smooths_labels: ClassVar[bool] = True
     constant_answer: ClassVar[str]
     """The answer of the baseline, as a phrase."""
-
     picture: ClassVar[str]
     """The file that `draw` writes into a run directory."""
     caption: ClassVar[str]
@@ -214,6 +211,10 @@ class Task(ABC, Generic[E]):
         """The summary, and before it the score by the metric that was chosen, if one was."""
         own = self.summary(evaluation, where)
         return own if evaluation.shown == self.metric else f"{score_text(evaluation, where)}. {own}"
+
+    def confusions(self, evaluation: E, names: Sequence[str]) -> list[str]:
+        """The most confused pairs in words, where a table would have too many rows to see them."""
+        return []
 
     def metric_of(self, figures: Mapping[str, Any]) -> Metric:
         """The metric that counts in a result; results of zoo 0.1, and figures alone, name none."""
