@@ -122,7 +122,7 @@ def _of_run(directory: Path, catalog: Catalog, image: GivenImage | None, strateg
         planned = plan_without_images(config, catalog)
         plan, told, trained = planned.plan, planned.strategy, planned.trained
     made = Profile(
-        title=printable(directory.name),
+        title=printable(directory.resolve().name),
         backbone=str(choice),
         strategy=told,
         input=_input(facts.preprocessing),
@@ -136,7 +136,7 @@ def _of_run(directory: Path, catalog: Catalog, image: GivenImage | None, strateg
     )
     if image is not None:
         made = _with_maps(made, model.backbone, facts.preprocessing, image, choice.spec)
-        made = replace(made, weights=f"of the run {printable(directory.name)}")
+        made = replace(made, weights=f"of the run {printable(directory.resolve().name)}")
     return _timed(made, choice) if timed else made
 
 

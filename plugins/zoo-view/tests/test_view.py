@@ -108,6 +108,18 @@ def test_a_run_can_be_shown_with_another_plan(run: Path, tmp_path: Path) -> None
     assert "48.1 k parameters of the backbone and the head are trained" in page.text
 
 
+def test_the_folder_of_a_page_is_made_and_the_run_in_this_folder_is_named(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: a traceback once all was computed; and a page without a title, `view-.html`."""
+    monkeypatch.chdir(run)
+    viewed(".", "-o", tmp_path / "deep" / "er" / "page.html")
+    assert HOSTILE in Page(tmp_path / "deep" / "er" / "page.html").text
+    told = viewed(".")
+    assert "view-run" in told
+    next(run.glob("view-run*.html")).unlink()
+
+
 def test_a_backbone_needs_no_weights_and_another_strategy_another_plan(tmp_path: Path) -> None:
     viewed("lenet5", "--strategy", "last:2", "-o", tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
@@ -122,6 +134,7 @@ def test_a_backbone_needs_no_weights_and_another_strategy_another_plan(tmp_path:
     [
         (["lenet5", "-o", "page.txt"], "does not end in .html"),
         (["lenet5", "-o", "there.html"], "exists already"),
+        (["lenet5", "-o", "there.html/page.html"], "nothing can be written to"),
         (["lenot5"], "lenet5"),
         (["lenet5", "--strategy", "lost"], "lost"),
         (["lenet5", "--image", "no.jpg"], "no.jpg"),

@@ -51,6 +51,9 @@ def view(
         raise UsageError(f"the page is an HTML file, and {target.name!r} does not end in .html.")
     if target.exists():
         raise UsageError(f"{str(target)!r} exists already. Give another --out, or remove it.")
+    above = next(one for one in target.absolute().parents if one.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise UsageError(f"nothing can be written to {str(above)!r}. Give another --out.")
     from zoo_core import profile
 
     catalog = open_catalog(with_plugins=(ctx.obj or {}).get("with_plugins", True))
@@ -58,6 +61,7 @@ def view(
     from zoo_view.page import render
 
     text = render(made)
+    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, target)  # whole, or not at all
@@ -67,4 +71,5 @@ def view(
 def _plain(model: str) -> str:
     """The last part of a name, with nothing that a file's name could not have."""
     last = model.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    last = Path(model).resolve().name if last in ("", ".", "..") else last
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in last)[:80] or "model"
