@@ -59,10 +59,10 @@ def test_the_name_of_a_narrow_column_is_wrapped_as_its_cells_are(
     monkeypatch.setattr("zoo_core.cli.common._width", lambda: 17)
     print_columns(("a", "95 % interval", "s"), [["x", "86.2 to 100.0 %", "7"]], right={"s"})
     assert capsys.readouterr().out.splitlines() == [
-        "a  95 %          s",
+        "a  95 %         s",
         "   interval",
-        "─  ────────────  ─",
-        "x  86.2 to       7",
+        "─  ───────────  ─",
+        "x  86.2 to      7",
         "   100.0 %",
     ]
 

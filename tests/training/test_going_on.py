@@ -7,6 +7,7 @@ and where a killed extension was resumed with the run's old plan.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from contextlib import nullcontext
 from dataclasses import replace
@@ -262,6 +263,7 @@ def test_a_run_on_all_images_claims_nothing_and_works(tmp_path: Path, catalog: C
     assert "no temperature, no thresholds and no limit to strangers" in told
     assert "--patience has no effect: no image is held out to validate with, so the last epoch counts" in told
     assert "Trained on all images: nothing is known of its accuracy" in told
+    assert re.search(r"zoo report \S+run --data DIR ", told), "without images it is refused"
     card = (run / "README.md").read_text()
     assert "nothing is known of how often it is right" in card
     assert "%" not in card.partition("## How to use it")[0]
@@ -275,6 +277,9 @@ def test_a_run_on_all_images_claims_nothing_and_works(tmp_path: Path, catalog: C
         done = zoo(name, *more)
         assert done.exit_code == 0, done.exception
     assert "not measured" in done.output
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "The weights of epoch 3, at the dotted line, are kept. No image was held out" in page
+    assert "train by epoch; the best epoch is 3" in page
     published = build_bundle(read_run(run), "a/b", PublishOptions(), catalog, tmp_path)
     assert "metrics" not in published["README.md"].read_text().partition("\n---\n")[0]
     zoo_core.resume(run, more_epochs=1, catalog=catalog)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ JSON_VERSION = 2
 """Every `--json` answer carries it; it grows when a field changes its meaning or goes."""
 
 MOST_KINDS = 6  # of ignored files that are named
+MIN_NAME, MIN_CELL = 12, 12  # letters of a column in a narrow table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 
@@ -130,7 +131,7 @@ def bar_on(screen: Console) -> Progress:
     """A bar that is taken away when it stops. It draws nothing where no terminal could take it away: in a pipe, a log."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f} %"))
     return Progress(*columns, TimeRemainingColumn(), console=screen, transient=True, disable=not screen.is_terminal)
 
 
@@ -158,11 +159,12 @@ def print_columns(
     wide = [
         max(len(line) for row in (columns, *rows) for line in row[place].split("\n")) for place in range(len(columns))
     ]
-    room = _width() - 2 * (len(columns) - 1)
-    while sum(wide) > room and max(wide) > 12:
-        wide[wide.index(max(wide))] -= 1
+    _fit(wide, [columns, *rows], right, _width() - 2 * (len(columns) - 1))
     lines: list[str] = []
     for number, row in enumerate([[*columns], *rows]):
+        if len(row[0]) > wide[0] and " " not in row[0]:  # a name is never cut
+            lines.append(row[0])
+            row = ["", *row[1:]]
         cells = [_wrapped(text, wide[place]) for place, text in enumerate(row)]
         for line in zip_longest(*cells, fillvalue=""):
             parts = (_aligned(text, wide[place], columns[place] in right) for place, text in enumerate(line))
@@ -174,6 +176,21 @@ def print_columns(
         click.echo_via_pager("\n".join(lines) + "\n")
     else:
         click.echo("\n".join(lines))
+
+
+def _fit(wide: list[int], rows: Sequence[Sequence[str]], right: Collection[str], room: int) -> None:
+    """Make the widest columns narrower until they fit: between words as long as that is enough, and
+    then the first one, whose long names stand alone in a line, before words are cut."""
+    if sum(wide) <= room:
+        return
+    words = [max(max(map(len, row[place].split() or [""])) for row in rows) for place in range(len(wide))]
+    words = [whole if name in right else word for whole, word, name in zip(wide, words, rows[0], strict=True)]
+    for least in (words, [MIN_NAME, *words[1:]], [MIN_NAME, *(min(MIN_CELL, word) for word in words[1:])]):
+        while sum(wide) > room:
+            widest = max(range(len(wide)), key=lambda place: wide[place] - least[place])
+            if wide[widest] <= least[widest]:
+                break
+            wide[widest] -= 1
 
 
 def on_terminal() -> bool:
@@ -209,7 +226,7 @@ def _wrapped(text: str, width: int) -> list[str]:
         return lines
     from textwrap import wrap
 
-    return [part for line in lines for part in wrap(line, width)]
+    return [part for line in lines for part in wrap(line, width, break_on_hyphens=False)]
 
 
 class _Name(click.ParamType[str]):

@@ -16,32 +16,27 @@ from zoo_core.cli.common import (
     bar_on,
     catalog_of,
     console,
-    ignored_in_words,
     print_json,
     progress_of,
     shown,
-    table,
 )
+from zoo_core.cli.job_table import show_job
 from zoo_core.cli.together import end_with_launcher, run_together
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError
 from zoo_core.paths import user_path
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
-from zoo_core.wording import human_count, megabytes, percent, quoted, short_seconds
+from zoo_core.wording import counted, duration, quoted, short_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from zoo_core.frozen.caching import Caching
     from zoo_core.runs.epochs import EpochReport
     from zoo_core.tasks.metrics import Metric
     from zoo_core.training.job import Job
     from zoo_core.training.run import Result
-
-
-MOST_CLASSES = 8  # names of classes, labels or numbers
 
 
 def speaks() -> bool:
@@ -108,6 +103,7 @@ class TrainingScreen:
         self.epochs = 0
         self.metric: Metric | None = None
         self.has_header = False
+        self.measured = ""
 
     def show(self, job: Job) -> None:
         """Show a job before its training."""
@@ -123,19 +119,30 @@ class TrainingScreen:
         if done == total:
             self.close()
 
+    def on_loss(self, loss: float, lr: float, images_per_second: float) -> None:
+        self.measured = f" loss {loss:.3g} lr {lr:.2g} {images_per_second:,.0f} images/s"
+
     def on_step(self, epoch: int, step: int, steps: int) -> None:
-        self._move(f"epoch {epoch}/{self.epochs}", (epoch - 1) * steps + step, self.epochs * steps)
+        self._move(f"epoch {epoch}/{self.epochs}{self.measured}", (epoch - 1) * steps + step, self.epochs * steps)
 
     def on_epoch(self, report: EpochReport) -> None:
         if self.screen is not None and self.metric is not None:
             if not self.has_header:
-                metric = f"val {self.metric.short}"
-                self.screen.print(f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {metric:>13} {'seconds':>8}")
+                self.screen.print(
+                    f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {self.score_title} {'seconds':>8}  * best so far"
+                )
                 self.has_header = True
             loss = "-" if report.val_loss is None else f"{report.val_loss:.4f}"
             score = "-" if report.val_score is None else self.metric.text(report.val_score)
             seconds = short_seconds(report.seconds)
-            self.screen.print(f"{report.epoch:>7} {report.train_loss:>11.4f} {loss:>9} {score:>13} {seconds:>8}")
+            score = score.rjust(len(self.score_title))
+            mark = "  *" if report.is_best else ""
+            self.screen.print(f"{report.epoch:>7} {report.train_loss:>11.4f} {loss:>9} {score} {seconds:>8}{mark}")
+
+    @property
+    def score_title(self) -> str:
+        """The heading of the scores, as wide as its column."""
+        return f"val {self.metric.short}".rjust(13) if self.metric else ""
 
     def message(self, text: str) -> None:
         if self.screen is not None:
@@ -165,74 +172,6 @@ def report(result: Result, *, as_json: bool) -> None:
         print_json(_json(result))
 
 
-def show_job(screen: Console, job: Job) -> None:
-    """Show a job before its training."""
-    from zoo_core.model.assemble import count_parameters
-    from zoo_core.runs.card import decision_lines, plan_in_words
-
-    parts = ", ".join(f"{len(part)} {name}" for name, part in job.source.parts.items())
-    size, channels = job.preprocessing.size, job.preprocessing.channels
-    start = f"{job.start.tag} ({job.start.local.source})" if job.start.local else "from scratch"
-    rows = [
-        ("backbone", f"{job.backbone} from {job.backbone.entry.distribution}, weights: {start}"),
-        ("head", f"{job.head}, for {outputs_in_words(job)}"),
-        ("strategy", f"{job.strategy}. " + " Then ".join(plan_in_words(job.plan.to_dict()))),
-        ("parameters", _parameters(job, count_parameters(job.model))),
-        ("images", f"{parts}; {size} x {size}, {'greyscale' if channels == 1 else 'RGB'}, from {job.source.title}"),
-        ("cached", cached_in_words(job.caching, job.plan.stages)),
-        ("device", str(job.device)),
-    ]
-    if job.groups is not None:
-        rows.append(("groups", job.groups))
-    if job.balance is not None:
-        rows.append(("balance", job.balance))
-    if job.start.preprocessing_origin:
-        rows.insert(1, ("images as", job.start.preprocessing_origin))
-    decisions = decision_lines(job.decisions)
-    rows += [("" if place else "decided", line) for place, line in enumerate(decisions)]
-    if job.dropped:
-        rows.insert(1, ("left out", ", ".join(job.dropped) + " (replaced by the head)"))
-    if job.source.ignored:
-        rows.append(("ignored", ignored_in_words(job.source.ignored)))
-    if job.source.skipped:
-        rows.append(("skipped", f"{job.source.skipped} that cannot be read"))
-    rows += [("note", finding) for finding in job.findings]
-    made = table("", "")
-    made.show_header = False
-    for name, text in rows:
-        made.add_row(f"[bold]{name}[/bold]", shown(text))
-    screen.print(made)
-
-
-def cached_in_words(caching: Caching, stages: tuple[str, ...]) -> str:
-    """The features that are computed once, and their size, or else the cache of resized images."""
-    splits = dict.fromkeys(split for split in caching.splits if split is not None)
-    if splits:
-        places = [f"{stages[split.stages - 1]}{', pooled' if split.pooled else ''}" for split in splits]
-        views = "each image as it is" if caching.views == 1 else f"{caching.views} views of each image"
-        text = f"{views} after {' and '.join(places)}, at most {megabytes(caching.total)} in the cache folder"
-    elif caching.resized_bytes:
-        text = f"resized images, about {megabytes(caching.resized_bytes)} in the cache folder; every epoch sees fresh views"
-    else:
-        text = "nothing; every epoch sees fresh views"
-    return f"{text}. {caching.warning}" if caching.warning else text
-
-
-def outputs_in_words(job: Job) -> str:
-    """The number of classes, labels or numbers, and the first names."""
-    from zoo_core.tasks import task_named
-
-    names, rest = job.source.classes[:MOST_CLASSES], len(job.source.classes) - MOST_CLASSES
-    more = f" and {rest} more" if rest > 0 else ""
-    return f"{len(job.source.classes)} {task_named(job.source.task).outputs}: {', '.join(names)}{more}"
-
-
-def _parameters(job: Job, total: int) -> str:
-    counts = [job.trainable_count(phase) for phase in range(len(job.plan.phases))]
-    shares = [f"{human_count(count)} ({percent(count / total)})" for count in counts]
-    return f"{human_count(total)}, of which trained: {', then '.join(shares)}"
-
-
 def _show_result(screen: Console, result: Result) -> None:
     from zoo_core.tasks import task_named
     from zoo_core.tasks.chosen import result_figures
@@ -256,6 +195,8 @@ def _show_result(screen: Console, result: Result) -> None:
             screen.print(
                 "More epochs, another --lr, pretrained weights or more trainable stages (--strategy) may help."
             )
+    took = duration(sum(report.seconds for report in result.trained.epochs))
+    screen.print(f"The training took {took} ({counted(len(result.trained.epochs), 'epoch')}).", markup=False)
     if result.forgotten is not None:
         from zoo_core.runs.started import forgotten_in_words
 
@@ -263,10 +204,11 @@ def _show_result(screen: Console, result: Result) -> None:
     pictures = ", ".join(sorted(path.name for path in result.directory.glob("*.png")))
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
     screen.print("Next:")
+    others = "" if result.measured is not None else " --data DIR"  # without images of its own that it did not train on
     commands = {
         f"zoo predict {quoted(run)} IMAGE...": "predict images",
         f"zoo evaluate {quoted(run)} --data DIR": "evaluate it on other images",
-        f"zoo report {quoted(run)}": "see its errors, heat maps and doubtful labels on one page",
+        f"zoo report {quoted(run)}{others}": "see its errors, heat maps and doubtful labels on one page",
         f"zoo publish {quoted(run)} OWNER/NAME": "publish it on the Hub",
         "zoo list strategies": "see other strategies",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -20,6 +20,8 @@ class EpochReport:
     """None where no images were held out to validate with."""
     metric: str
     seconds: float
+    is_best: bool = field(default=False, compare=False)
+    """Whether it is the best one so far, by the run's own rule; no part of the line."""
 
     @property
     def loss(self) -> float:
@@ -34,4 +36,6 @@ class EpochReport:
         return self.val_score
 
     def to_dict(self) -> dict[str, Any]:
-        return {"event": "epoch", **asdict(self)}
+        line = asdict(self)
+        del line["is_best"]
+        return {"event": "epoch", **line}

@@ -20,6 +20,10 @@ class Callback(Protocol):
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """Step `step` of `steps` in epoch `epoch` is done; all count from 1."""
 
+    def on_loss(self, loss: float, lr: float, images_per_second: float) -> None:
+        """The losses were read, on a CPU after each step and on a GPU seldom: their mean over this
+        epoch's images so far, the head's learning rate, and the speed."""
+
     def on_epoch(self, report: EpochReport) -> None:
         """An epoch is done and evaluated."""
 
@@ -34,6 +38,9 @@ class NullCallback:
         pass
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
+        pass
+
+    def on_loss(self, loss: float, lr: float, images_per_second: float) -> None:
         pass
 
     def on_epoch(self, report: EpochReport) -> None:
@@ -55,6 +62,9 @@ class Recording:
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         self.callback.on_step(epoch, step, steps)
+
+    def on_loss(self, loss: float, lr: float, images_per_second: float) -> None:
+        self.callback.on_loss(loss, lr, images_per_second)
 
     def on_epoch(self, report: EpochReport) -> None:
         if self.writer is not None:

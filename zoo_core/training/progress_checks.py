@@ -11,7 +11,7 @@ from zoo_core.runs.epochs import EpochReport
 
 POSITION = {"epoch": int, "step": int, "loss_sum": float, "seconds": float}
 KINDS = {"int": int, "float": float, "str": str, "float | None": float}
-REPORT = {field.name: KINDS[str(field.type)] for field in fields(EpochReport)}
+REPORT = {field.name: KINDS[str(field.type)] for field in fields(EpochReport) if field.name != "is_best"}
 UNMEASURED = {"val_loss", "val_score"}
 """The fields of an epoch report that are None without validation images."""
 MAX_LR = 1e4  # a hundred times the largest that can be asked for

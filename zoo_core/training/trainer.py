@@ -16,7 +16,6 @@ of a run that was never stopped.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -157,19 +156,25 @@ class Trainer:
         )
         return self._phase
 
-    def train_batch(self, phase: PhaseTrainer, batch: Batch) -> None:
-        """Take one step of the optimizer. Raises TrainingError, before any weight is moved, if the loss is not finite."""
+    def train_batch(self, phase: PhaseTrainer, batch: Batch) -> bool:
+        """Take one step of the optimizer. The value says whether the losses were read, which a GPU
+        does seldom.
+
+        Raises TrainingError, before any weight is moved, if the loss is not finite.
+        """
         step = self.state.global_step
         phase.set_rates(step)
         self._agreement.add_loss(phase.memory.with_fallback(batch) * batch.global_size)
         self.state.micro_batch = phase.step.micro_batch
-        if not is_accelerator(self.planner.device) or step % READ_EVERY == 0:
+        is_read = not is_accelerator(self.planner.device) or step % READ_EVERY == 0
+        if is_read:
             self._read_loss()
         if self._l2_sp is not None:
             self._l2_sp.add_gradients()
         phase.step.optimizer.step()
         if self._ema is not None:
             self._ema.update()
+        return is_read
 
     def measure_best(self, images: Batches, measure: Callable[..., T], *, merged: bool) -> T:
         """Call a method of the evaluator with the weights that `run` left in the model, on the
@@ -208,15 +213,22 @@ class Trainer:
         if phase.solved:
             self.state.loss_sum = phase.training_loss(self.evaluator) * len(self.planner.train.part)
             self.callback.on_step(epoch + 1, self.steps, self.steps)
+        begun, before = time.perf_counter(), self.state.step
         for batch in () if phase.solved else phase.batches(epoch, self.state.step):
             try:
-                self.train_batch(phase, batch)
+                is_read = self.train_batch(phase, batch)
             except TrainingError as error:
                 if self.planner.world.size == 1 or not isinstance(error, StepError):  # the ranks save together
                     self._save_before_step(phase)
                 raise
             self.state.step += 1
             self.state.seconds = time.perf_counter() - started
+            if is_read:
+                images = min(self.state.step * self.config.batch_size, len(self.planner.train.part))
+                speed = (self.state.step - before) * self.config.batch_size / (time.perf_counter() - begun)
+                self.callback.on_loss(
+                    self.state.loss_sum / images, (self.state.lr or 0.0) * phase.share_of_peak(epoch), speed
+                )
             self.callback.on_step(epoch + 1, self.state.step, self.steps)
             if self.state.step < self.steps:
                 self._save_or_stop()
@@ -228,7 +240,7 @@ class Trainer:
         started = time.perf_counter() - self.state.seconds
         with nullcontext() if self._ema is None or phase.solved else self._ema.swapped():
             result = phase.evaluate(self.evaluator)
-            self._check_finite(0.0 if result is None else result.loss)
+            self.state.check_finite(0.0 if result is None else result.loss)
             report = EpochReport(
                 epoch=self.state.epoch + 1,
                 phase=phase.number + 1,
@@ -240,7 +252,7 @@ class Trainer:
                 seconds=time.perf_counter() - started,
             )
             self.state.end_epoch(report)
-        self.callback.on_epoch(report)
+        self.callback.on_epoch(replace(report, is_best=self.state.best is report))
         if self.state.out_of_patience(self.config.patience, since=phase.first):
             self.callback.message(self.state.lost_patience(phase.end))
             self.state.move_to(phase.end)
@@ -284,13 +296,5 @@ class Trainer:
     def _read_loss(self) -> None:
         """Add the losses of the steps since the last reading to the epoch's. Raises TrainingError if they are not finite."""
         loss = self._agreement.exchange()
-        self._check_finite(loss)
+        self.state.check_finite(loss)
         self.state.loss_sum += loss
-
-    def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            where = f"epoch {self.state.epoch + 1}, step {min(self.state.step + 1, self.steps)} of {self.steps}"
-            raise TrainingError(
-                f"the loss is {loss} in {where}: the training diverged and stopped there. Try a smaller --lr "
-                f"(now {self.state.lr or 0:g}); the epochs before are in the run directory."
-            )

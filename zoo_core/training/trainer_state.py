@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -175,6 +176,15 @@ class TrainerState:
         """Stand before the first step of the epoch after so many."""
         self.epoch, self.step, self.loss_sum, self.seconds = epoch, 0, 0.0, 0.0
 
+    def check_finite(self, loss: float) -> None:
+        """Raise TrainingError for a loss that is no finite number."""
+        if not math.isfinite(loss):
+            where = f"epoch {self.epoch + 1}, step {min(self.step + 1, self.steps_per_epoch)} of {self.steps_per_epoch}"
+            raise TrainingError(
+                f"the loss is {loss} in {where}: the training diverged and stopped there. Try a smaller --lr "
+                f"(now {self.lr or 0:g}); the epochs before are in the run directory."
+            )
+
     def load_best(self) -> None:
         """Leave the best epoch's weights in the model."""
         load_trained(self.model, self.best_state)
@@ -193,7 +203,7 @@ class TrainerState:
             "position": {name: getattr(self, name) for name in POSITION},
             "micro_batch": self.micro_batch,
             "lr": self.lr,
-            "history": [asdict(report) for report in self.history],
+            "history": [{name: getattr(report, name) for name in REPORT} for report in self.history],
             "processes": self.world.size,
             "kept": self.cached,
         }
