@@ -16,6 +16,7 @@ from zoo_core.errors import DataError, UsageError, ZooError, printable
 from zoo_core.library import load
 from zoo_core.paths import user_path
 from zoo_core.runs.images import Digests, digests_of, read_images, short
+from zoo_core.runs.notebook_tables import evaluation_html
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
@@ -77,6 +78,9 @@ class RunEvaluation:
     """Log loss, calibration error and its bins of these answers, None for numbers."""
     note: str | None = None
     """That the task's own metric counts, where that of the run cannot be used here."""
+
+    def _repr_html_(self) -> str:
+        return evaluation_html(self)
 
 
 @names_plugins
@@ -203,6 +207,21 @@ def _own_data(
     opened = open_configured(replace(own, data=own.data_text, task=facts.task), catalog, scanning)
     source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
     return arranged(source, own, facts.data.earlier_split)
+
+
+def training_images(run: str | Path, facts: RunFacts, catalog: Catalog, scanning: Watch | None = None) -> Source:
+    """The images that a run was trained on, as a data set of one part. Raises DataError where they
+    are gone or have changed.
+
+    Nothing is fetched for it, and no place is looked at that a stranger's config names.
+    """
+    if _is_fetched(facts.config.data_text) or _is_a_strangers(run):
+        raise DataError(f"the training images of {printable(str(run))} are not on this machine.")
+    source = _own_data(facts, catalog, scanning)
+    train = source.parts["train"]
+    if train.digest() != facts.data.digests.get("train"):
+        raise DataError(f"the images in {printable(source.title)} are not those that the run was trained on.")
+    return replace(source, parts={"train": train})
 
 
 def _images_of_own_data(run: str | Path, facts: RunFacts, catalog: Catalog) -> Digests | None:

@@ -21,6 +21,7 @@ from zoo_core.model.adapt import adapt, make_plan
 from zoo_core.model.apply import AppliedPlan, parts_of
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.model.design import ModelDesign
+from zoo_core.notebook import default_callback
 from zoo_core.options import split_name
 from zoo_core.paths import user_path
 from zoo_core.predict import Predictor, open_pretrained, open_run
@@ -28,7 +29,7 @@ from zoo_core.runs.directory import CONFIG, is_run
 from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.specs import TASKS, BackboneSpec, TaskName
 from zoo_core.training import run as runs
-from zoo_core.training.callback import Callback, NullCallback
+from zoo_core.training.callback import Callback
 from zoo_core.training.run import Result
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 
@@ -119,7 +120,7 @@ def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback
     evaluation. Raises ZooError with the cause and a next step.
     """
     with ONE_AT_A_TIME:
-        return runs.finetune(config, catalog or open_catalog(), callback or NullCallback())
+        return runs.finetune(config, catalog or open_catalog(), callback or default_callback())
 
 
 @names_plugins
@@ -141,7 +142,7 @@ def resume(
     `more_epochs`, and ZooError that lists all that has changed since the run began.
     """
     with ONE_AT_A_TIME:
-        own, followed = catalog or open_catalog(), callback or NullCallback()
+        own, followed = catalog or open_catalog(), callback or default_callback()
         return runs.resume(user_path(run), own, followed, data=data, augment=augment, more_epochs=more_epochs)
 
 

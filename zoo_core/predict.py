@@ -34,13 +34,14 @@ from zoo_core.model.assemble import Model, build_head_for, build_network, split_
 from zoo_core.model.design import ModelDesign
 from zoo_core.runs.directory import FITTED, read_run
 from zoo_core.runs.fitted import read_fitted
+from zoo_core.runs.notebook_tables import ShownRun
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
 from zoo_core.specs import HEAD, BackboneSpec
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import Objective, objective_for
-from zoo_core.tasks.prediction import NO_STRANGERS, Prediction, as_stranger
+from zoo_core.tasks.prediction import NO_STRANGERS, Prediction, Predictions, as_stranger
 from zoo_core.tensors import read_tensors
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.weights.load import assign, build_empty, check_finite, check_keys_and_shapes, load_chain
@@ -55,7 +56,7 @@ CLASS_LISTS = {"imagenet-1k": "imagenet_1k.txt"}
 
 
 @dataclass(frozen=True)
-class Predictor:
+class Predictor(ShownRun):
     """A network with the preprocessing of its images and the names of its outputs."""
 
     title: str
@@ -99,7 +100,7 @@ class Predictor:
         """
         given = given_images(images)
         if bad_images == "skip":
-            return list(
+            return Predictions(
                 self.predictions(given, top=top, threshold=threshold, tta=tta, coverage=coverage, reject=reject)
             )
         _check_readable(given)
@@ -108,7 +109,7 @@ class Predictor:
             if one.problem:
                 raise (ZooError if one.is_read else DataError)(one.problem)
             found.append(one)
-        return found
+        return Predictions(found)
 
     def predictions(
         self,

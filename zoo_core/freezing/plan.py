@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from zoo_core.errors import PluginError, brief
+from zoo_core.html_tables import html_table
 from zoo_core.specs import HEAD
+from zoo_core.wording import counted
 
 MAX_RULES = 20_000  # of all phases: up to 2.7 MB of the 8 MiB of a config.json that zoo reads
 MAX_SHARE = 1000  # a stage with a thousand times the learning rate is a mistake
@@ -122,6 +124,22 @@ class Plan:
         """The number of frozen stages at the start of the chain: in this phase a fixed function of the image."""
         trainable = [position for position, rule in enumerate(phase.rules) if rule.trainable]
         return min(trainable[0], len(self.stages))
+
+    def _repr_html_(self) -> str:
+        """A row for each part and a column for each phase, for a notebook."""
+        columns = [f"phase {number}, {counted(phase.epochs, 'epoch')}" for number, phase in enumerate(self.phases, 1)]
+        rows = [
+            (
+                part,
+                *(
+                    f"trained, {phase.rules[place].lr:g}" if phase.rules[place].trainable else "frozen"
+                    for phase in self.phases
+                ),
+            )
+            for place, part in enumerate(self.parts)
+        ]
+        note = "A number is a share of the learning rate."
+        return html_table("Freeze plan", ("part", *columns), rows, [note])
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain data for JSON."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from zoo_core.html_tables import html_table
 from zoo_core.tasks.familiar import Familiar
+from zoo_core.wording import counted
 
 STRANGER = (
     "unlike anything it was trained on (distance {distance:.2f}; of the validation images 95 % are within {limit:.2f})"
@@ -39,6 +41,21 @@ class Prediction:
     """The reason why there are no answers, as a sentence."""
     is_read: bool = True
     """Whether the image could be read."""
+
+    def _repr_html_(self) -> str:
+        return Predictions([self])._repr_html_()
+
+
+class Predictions(list[Prediction]):
+    """A list of predictions, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for one in self:
+            answers = ", ".join(f"{name} {value:.3g}" for name, value in one.answers)
+            nothing = one.problem or ("none of these" if one.is_stranger else "-")
+            rows.append((one.image, answers or nothing, one.hint or ""))
+        return html_table(counted(len(self), "prediction"), ("image", "answers", "doubts"), rows)
 
 
 def as_stranger(found: Prediction, familiar: Familiar | None, *, reject: bool) -> Prediction:

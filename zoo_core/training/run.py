@@ -25,6 +25,7 @@ from zoo_core.runs.directory import RunWriter, read_facts
 from zoo_core.runs.ending import LAST_COUNTS, ending_in_words, loss_rises_since
 from zoo_core.runs.fitted import write_fitted
 from zoo_core.runs.images import write_images
+from zoo_core.runs.notebook_tables import result_html
 from zoo_core.runs.schema import differences
 from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.specs import TaskName
@@ -89,6 +90,9 @@ class Result:
     after."""
     stopped_by: int | None = None
     """The signal that came when only the results were still to be written."""
+
+    def _repr_html_(self) -> str:
+        return result_html(self)
 
     @property
     def evaluation(self) -> Evaluation:

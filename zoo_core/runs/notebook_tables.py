@@ -1,0 +1,63 @@
+"""The tables by which a notebook shows runs, their results and their evaluations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zoo_core.html_tables import html_table
+from zoo_core.tasks import task_named
+from zoo_core.tasks.chosen import result_figures
+from zoo_core.wording import duration
+
+if TYPE_CHECKING:
+    from zoo_core.runs.schema import RunFacts
+
+FEW = 12  # names of classes
+
+
+class ShownRun:
+    """What a notebook shows of a loaded run or backbone."""
+
+    title: str
+    classes: tuple[str, ...]
+    preprocessing: Any
+    facts: RunFacts | None
+
+    def _repr_html_(self) -> str:
+        more = f" and {len(self.classes) - FEW} more" if len(self.classes) > FEW else ""
+        size = self.preprocessing.size
+        rows = [("answers with", ", ".join(self.classes[:FEW]) + more), ("sees", f"{size} x {size} pixels")]
+        if self.facts is not None:
+            own = self.facts
+            rows += [("backbone", own.backbone.name), ("head", own.config.head), ("strategy", own.config.strategy)]
+            rows += [("images", ", ".join(f"{count} {part}" for part, count in own.data.images.items()))]
+        return html_table(self.title, (), rows)
+
+
+def result_html(result: Any) -> str:
+    """A result: its headline, and a row for each epoch, the best one marked."""
+    task, rows = task_named(result.task), []
+    for one in result.trained.epochs:
+        losses = f"{one.train_loss:.4f}", "-" if one.val_loss is None else f"{one.val_loss:.4f}"
+        score = "-" if one.val_score is None else f"{one.val_score:.4g}"
+        rows.append((str(one.epoch), *losses, score, "* best" if one.epoch == result.trained.best else ""))
+    notes = [f"The run is in {result.directory}.", result.ending]
+    title = "Trained on all images: no score."
+    if result.measured is not None and result.baseline is not None:
+        title = task.headline(result.measured, f"on the {result.part} images")
+        notes = [*task.baseline_sentences(result_figures(result.measured), result.baseline), *notes]
+    notes.append(f"The training took {duration(sum(one.seconds for one in result.trained.epochs))}.")
+    return html_table(title, ("epoch", "train loss", "val loss", "val score", ""), rows, filter(None, notes))
+
+
+def evaluation_html(measured: Any) -> str:
+    """An evaluation: its headline, and a row for each class, label or number."""
+    task = task_named(measured.task)
+    rows = [task.screen_row(row) for row in measured.evaluation.by_output(measured.classes)]
+    cells = [
+        ["-" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row.values()]
+        for row in rows
+    ]
+    notes = task.baseline_sentences(result_figures(measured.evaluation), measured.baseline)
+    title = task.headline(measured.evaluation, f"on {measured.title} ({measured.part})")
+    return html_table(title, tuple(rows[0]), cells, notes)
