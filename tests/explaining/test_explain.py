@@ -140,8 +140,14 @@ def test_the_whole_command_gives_maps_answers_and_a_picture(zoo: Zoo, tmp_path: 
     assert (blue["answer"], red["answer"]) == ("blue", "red")
     assert np.array(blue["map"]).shape == (8, 8)
     assert not np.allclose(blue["map"], red["map"])
+    assert [near["answer"] for near in blue["nearest"]] == ["blue"] * 3
+    assert all(near["image"].startswith("red/") and near["similarity"] <= 1.001 for near in red["nearest"])
     with Image.open(tmp_path / "maps.png") as picture:
         assert min(picture.size) > 500
+    (tmp_path / "spots" / "red" / "7.png").unlink()
+    gone = zoo(*asked, "--json", "-o", "gone.png")
+    assert "no nearest training images: " in gone.stderr
+    assert [one["nearest"] for one in json.loads(gone.stdout)["explanations"]] == [None, None]
     again = zoo(*asked, "-o", "maps.png")
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
     missing = zoo("explain", "run", "nowhere.png")

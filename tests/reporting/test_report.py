@@ -16,6 +16,7 @@ from zoo_core import FinetuneConfig
 from zoo_core.cli.main import zoo
 from zoo_core.data.sources import Part
 from zoo_core.evaluation import evaluate_run
+from zoo_core.predict import Predictor
 from zoo_core.reporting.gather import in_the_plane
 from zoo_core.reporting.labels import ranked
 from zoo_core.runs.directory import read_facts
@@ -142,6 +143,15 @@ def test_a_training_writes_the_page_where_it_is_asked(tmp_path: Path, monkeypatc
     assert "Worst errors" in Page(Path("run/report.html").read_text(encoding="utf-8")).text
     refused = CliRunner().invoke(zoo, ["finetune", "--resume", "run", "--report"])
     assert "`zoo report RUN` writes the page of any" in " ".join(refused.output.split())
+
+
+def test_a_report_computes_no_network_where_the_features_are_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(make_photos(tmp_path / "photos"), tmp_path / "run", strategy="head-only", head="linear")
+    monkeypatch.setattr(Predictor, "outputs", lambda *given: pytest.fail("the whole network was asked"))
+    report_of(run, "--no-labels")
+    assert "Worst errors" in Page((run / "report.html").read_text(encoding="utf-8")).text
 
 
 def test_other_images_can_be_reported_on(tmp_path: Path) -> None:

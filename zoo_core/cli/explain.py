@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,15 @@ from zoo_core.cli.common import (
     warn,
 )
 from zoo_core.cli.pictures import check_picture_target
+from zoo_core.errors import ZooError
 from zoo_core.explaining import METHODS
 
 if TYPE_CHECKING:
-    from zoo_core.explaining.explain import Explanation
+    from zoo_core.catalog import Catalog
+    from zoo_core.explaining.explain import Explainer, Explanation
+    from zoo_core.explaining.nearest import TrainingImages
+
+FEW = 10  # images whose nearest ones are named on the screen
 
 
 @click.command()
@@ -40,6 +46,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="PNG file for the picture; the default is replaced.",
 )
+@click.option(
+    "--nearest",
+    type=click.IntRange(0, 5),
+    default=3,
+    show_default=True,
+    help="So many of a run's training images that are most like each one; 0 looks for none.",
+)
 @click.option("--weights", default="default", help="Which weights of a backbone (its first).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @json_option
@@ -52,6 +65,7 @@ def explain(
     method: str,
     output: str | None,
     out: Path,
+    nearest: int,
     weights: str,
     device: str,
     as_json: bool,
@@ -61,7 +75,8 @@ def explain(
     WHAT is an image, a folder, a pattern in quotes, an http(s) address, or - for standard input. The
     picture has each image as the network sees it, and a heat map over it. Each map is checked:
     where it is right, deleting its hottest places takes the answer away sooner than deleting places
-    by chance.
+    by chance. Beside it stand the training images of a run that are most like it, where they are
+    still on this machine.
 
     \b
     zoo explain runs/resnet50-head-only-photos-1 photo.jpg
@@ -78,6 +93,7 @@ def explain(
     from zoo_core.runs.pictures import optional_picture
 
     explainer = open_explainer(model, catalog, at=at, method=method, output=output, weights=weights, device=device)
+    explainer = replace(explainer, training=_training_images(explainer, catalog, nearest, device))
     rows: list[dict[str, Any]] = []
     drawn: list[Explanation] = []
     with progress_of("explaining") as watch:
@@ -97,6 +113,22 @@ def explain(
             click.echo(f"The picture is {shown(out)}{more}.")
 
 
+def _training_images(explainer: Explainer, catalog: Catalog, count: int, device: str) -> TrainingImages | None:
+    """The training images of a run; None, with a warning, where they cannot be had."""
+    from zoo_core.explaining.nearest import open_training_images
+
+    if explainer.predictor.directory is None or not count:
+        return None
+    try:
+        with progress_of("looking at the training images") as scanning, progress_of("computing features") as watch:
+            return open_training_images(
+                explainer.predictor.directory, catalog, count=count, device=device, scanning=scanning, watch=watch
+            )
+    except ZooError as error:
+        warn([f"no nearest training images: {error}"])
+        return None
+
+
 def _to_dict(one: Explanation) -> dict[str, Any]:
     found = one.deletion
     checked = found and {"by_map": found.by_map, "by_chance": found.by_chance, "best_by_chance": found.best_by_chance}
@@ -107,6 +139,8 @@ def _to_dict(one: Explanation) -> dict[str, Any]:
         "at": one.at,
         "map": one.cells_HW.tolist(),
         "deletion": checked,
+        "nearest": one.nearest
+        and [{"image": near.image, "answer": near.answer, "similarity": near.similarity} for near in one.nearest],
     }
 
 
@@ -119,6 +153,10 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         made.add_row(shown(row["image"]), shown(row["answer"]), f"{row['value']:.3g}", row["at"], *cells)
     screen = console()
     screen.print(made)
+    for row in rows if len(rows) <= FEW else ():
+        told = [f"{near['image']} ({near['answer']}, {near['similarity']:.2f})" for near in row["nearest"] or ()]
+        if told:
+            screen.print(f"Nearest training images of {shown(row['image'])}: {shown(', '.join(told))}.")
     checked = [row["deletion"] for row in rows if row["deletion"]]
     if not checked:
         return

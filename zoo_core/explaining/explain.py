@@ -24,6 +24,7 @@ from zoo_core.errors import UsageError, ZooError, did_you_mean, printable
 from zoo_core.explaining import METHODS
 from zoo_core.explaining.deletion import Deletion, deletion
 from zoo_core.explaining.maps import StagedNetwork, heat_map, last_place
+from zoo_core.explaining.nearest import Nearest, TrainingImages
 from zoo_core.layout import Layout
 from zoo_core.library import load, run_or_backbone
 from zoo_core.model.assemble import Model
@@ -49,6 +50,8 @@ class Explanation:
     """The heat map, at least 0."""
     deletion: Deletion | None
     """The check of the map; None for numbers, which have no probability to take away."""
+    nearest: tuple[Nearest, ...] | None = None
+    """The training images that are most like it; None where they were not looked for."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Explainer:
     """A stage; None: the last one whose map is not zero everywhere."""
     output: int | None
     """The place of a class, label or number; None: the most probable one."""
+    training: TrainingImages | None = None
+    """The training images among which the nearest are looked for."""
 
     def explanations(self, images: Images) -> Iterator[Explanation]:
         """Explain the images in order. Raises DataError for one that cannot be read."""
@@ -102,6 +107,7 @@ class Explainer:
             at=place,
             cells_HW=cells_HW.numpy(),
             deletion=None if task.answers_with_all else deletion(image_1CSS[0], cells_HW, probability),
+            nearest=None if self.training is None else self.training.nearest(image_1CSS),
         )
 
 

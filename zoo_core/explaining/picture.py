@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 
 from zoo_core.drawing import Figure, colormaps, save_figure
-from zoo_core.errors import printable
+from zoo_core.errors import DataError, printable
 from zoo_core.explaining.explain import Explanation
 from zoo_core.explaining.maps import enlarged
 
 SIDE, CAPTION, MARGIN = 2.6, 0.75, 0.15  # inches
+NEAREST = 2.2  # inches for the nearest training images
 COLOURS = "inferno"  # its lightness grows evenly: people who see few colours, and printers, see the same order
 MOST = 50  # rows: a picture of 18,000 pixels
 LETTERS = 28
@@ -25,7 +26,8 @@ def draw_explanations(target: Path, explanations: Sequence[Explanation]) -> None
     """Draw at most 50 explanations to a PNG file, a row for each."""
     shown = explanations[:MOST]
     height = len(shown) * (SIDE + CAPTION) + MARGIN
-    width = 2 * SIDE + 3 * MARGIN
+    has_nearest = any(one.nearest for one in shown)
+    width = 2 * SIDE + 3 * MARGIN + (NEAREST if has_nearest else 0)
     figure = Figure(figsize=(width, height))
     for row, one in enumerate(shown):
         bottom = height - (row + 1) * (SIDE + CAPTION)
@@ -40,7 +42,29 @@ def draw_explanations(target: Path, explanations: Sequence[Explanation]) -> None
         right = (2 * MARGIN + SIDE) / width
         figure.text(right, above + 0.42 / height, f"{_cut(one.name)}  {one.value:.3g}", size=9, weight="bold")
         figure.text(right, above + 0.1 / height, _verdict(one), size=8, color="#555555")
+        _draw_nearest(figure, one, 3 * MARGIN + 2 * SIDE, bottom)
     save_figure(figure, target)
+
+
+def _draw_nearest(figure: Figure, one: Explanation, left: float, bottom: float) -> None:
+    """The nearest training images, one below the other, with their classes and similarities."""
+    width, height = figure.get_size_inches()
+    nearest = one.nearest or ()
+    if not nearest:
+        return
+    figure.text(left / width, (bottom + SIDE + 0.1) / height, "nearest training images", size=8, color="#555555")
+    side = SIDE / max(3, len(nearest)) - 0.06
+    for place, near in enumerate(nearest):
+        low = bottom + SIDE - (place + 1) * (side + 0.06) + 0.06
+        axes = figure.add_axes((left / width, low / height, side / width, side / height))
+        axes.set_axis_off()
+        try:
+            axes.imshow(np.asarray(near.read().convert("RGB")))
+        except DataError:  # the file has gone since its features were cached
+            axes.text(0.5, 0.5, "gone", size=8, ha="center")
+        beside = (left + side + 0.1) / width
+        figure.text(beside, (low + 0.6 * side) / height, _cut(near.answer, 16), size=8)
+        figure.text(beside, (low + 0.3 * side) / height, f"{near.similarity:.2f}", size=8, color="#555555")
 
 
 def _verdict(one: Explanation) -> str:
@@ -61,6 +85,6 @@ def overlaid(one: Explanation) -> npt.NDArray[np.uint8]:
     return mixed
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, letters: int = LETTERS) -> str:
     text = printable(text)
-    return (text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…").replace("$", r"\$")
+    return (text if len(text) <= letters else f"{text[: letters - 1]}…").replace("$", r"\$")
