@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def started() -> Any:
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *webgl):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
 
 
 def faults_of(browser: Any, page: Path, width: int, scheme: str, axe: str) -> list[str]:

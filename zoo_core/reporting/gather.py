@@ -19,9 +19,12 @@ from torch import Tensor, nn
 from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, Source
+from zoo_core.devices.precision import full_precision
+from zoo_core.embedding import POOLED
+from zoo_core.embedding.embedder import open_embedder
 from zoo_core.errors import UsageError, ZooError, printable, reason_of
 from zoo_core.evaluation import measured_part
-from zoo_core.frozen.split import fixed_beginning
+from zoo_core.frozen.split import SplitPoint, Tail, fixed_beginning
 from zoo_core.json_checks import as_number
 from zoo_core.library import load
 from zoo_core.model.assemble import Model
@@ -35,6 +38,7 @@ from zoo_core.tasks.task import Task
 from zoo_core.wording import quoted
 
 EPOCH = ("epoch", "train_loss", "val_loss", "val_score")
+AT_ONCE = 4096  # vectors that a head answers at once
 FEW = 1000  # images from which the axes of the map are computed: an eigenproblem of a second
 
 
@@ -102,8 +106,8 @@ def measure(
         for one in (source.parts[name], source.parts["train" if data is None else name])
     )
     part = Part(source.parts[name].images, targets)
-    compute, vectors = _with_vectors(network)
-    outputs_NK, truth = predictor.outputs(part, watch, compute)
+    measured = replace(source, parts={"train": part}, classes=facts.classes)
+    outputs_NK, truth, vectors_NF = _answers(predictor, network, measured, catalog, watch)
     return Measured(
         directory=directory,
         facts=facts,
@@ -114,12 +118,54 @@ def measure(
         part_name="all" if data is not None and name == "train" else name,
         part=part,
         values_NK=predictor.objective.values(outputs_NK.double()).numpy(),
-        vectors_NF=torch.cat(vectors).numpy(),
+        vectors_NF=vectors_NF,
         evaluation=predictor.measure(outputs_NK, truth),
         baseline=predictor.objective.baseline(train_targets, targets, len(facts.classes)),
         is_own=data is None,
         note=note,
     )
+
+
+def _answers(
+    predictor: Predictor, network: Model, source: Source, catalog: Catalog, watch: Watch | None
+) -> tuple[Tensor, Tensor, npt.NDArray[np.float32]]:
+    """The outputs (N, K) for the images of a data set of one part, their targets, and their pooled
+    features (N, F).
+
+    A head that begins with pooling reads the features from the cache, where they are computed if it
+    has none; for another one the whole network is computed.
+    """
+    part = source.parts["train"]
+    try:
+        vectors_NF = _cached(predictor, network, source, catalog, watch)
+    except UsageError:  # they do not fit into the cache
+        vectors_NF = None
+    if vectors_NF is None:
+        compute, vectors = _with_vectors(network)
+        outputs_NK, truth = predictor.outputs(part, watch, compute)
+        return outputs_NK, truth, torch.cat(vectors).numpy()
+    tail = Tail(network, SplitPoint(len(network.backbone.stages), pooled=True)).eval()
+    with torch.inference_mode():
+        features = torch.split(torch.from_numpy(vectors_NF).to(predictor.device), AT_ONCE)
+        outputs_NK = torch.cat([full_precision(tail(some)).cpu() for some in features])
+    return outputs_NK, torch.from_numpy(part.targets), vectors_NF
+
+
+def _cached(
+    predictor: Predictor, network: Model, source: Source, catalog: Catalog, watch: Watch | None
+) -> npt.NDArray[np.float32] | None:
+    """The pooled features, exactly, of a data set's images; None for a head that does not pool."""
+    facts, directory = predictor.facts, predictor.directory
+    assert facts is not None
+    assert directory is not None
+    if not fixed_beginning(network.head):
+        return None
+    own = replace(facts.config, weights="default", size=None, fit="auto", device=str(predictor.device))
+    config = replace(own, views=1, workers=None, cache_dtype="float32")
+    embedder = open_embedder(directory, config, POOLED, catalog)
+    with embedder.table(source, watch) as table:
+        found = np.asarray(table)
+    return found if found.ndim == 2 else None
 
 
 def _epochs_of(directory: Path) -> tuple[dict[str, Any], ...]:

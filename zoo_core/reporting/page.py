@@ -98,7 +98,7 @@ def _opening(measured: Measured) -> dict[str, Any]:
     elif measured.part_name == "test":
         held_out = "They were held out and decided nothing."
     return {
-        "title": printable(measured.directory.name),
+        "title": printable(measured.directory.resolve().name),
         "about": printable(about),
         "question": f"{_question(task)} {len(outputs)} {task.outputs}: {few}.",
         "result": task.headline(measured.evaluation, where),
@@ -128,10 +128,20 @@ def _wrong_words(task: Task[Any]) -> str:
 
 def _curves(measured: Measured) -> dict[str, Any]:
     epochs = measured.epochs
-    if not epochs or epochs[-1]["val_loss"] is None:  # no record, or no image was held out to measure an epoch
+    if not epochs:
         return {"curves": [], "epochs": []}
-    metric = measured.task.metric_of(measured.result)
     best = int(measured.result.get("best_epoch", 1))
+    if epochs[-1]["val_loss"] is None:  # no image was held out to measure an epoch
+        drawn = [curves({"train": [float(line["train_loss"]) for line in epochs]}, best=best, unit="loss")]
+        rows = [[str(line["epoch"]), f"{line['train_loss']:.4f}", "-", "-"] for line in epochs]
+        return {
+            "curves": drawn,
+            "epochs": rows,
+            "best": best,
+            "score": measured.task.metric.title,
+            "is_measured": False,
+        }
+    metric = measured.task.metric_of(measured.result)
     scores = {metric.title: [float(line["val_score"]) for line in epochs]}
     losses = {name: [float(line[f"{name}_loss"]) for line in epochs] for name in ("train", "val")}
     drawn = [
@@ -142,7 +152,7 @@ def _curves(measured: Measured) -> dict[str, Any]:
         [str(line["epoch"]), f"{line['train_loss']:.4f}", f"{line['val_loss']:.4f}", metric.text(line["val_score"])]
         for line in epochs
     ]
-    return {"curves": drawn, "epochs": rows, "best": best, "score": metric.title}
+    return {"curves": drawn, "epochs": rows, "best": best, "score": metric.title, "is_measured": True}
 
 
 def _confusion(measured: Measured) -> dict[str, Any]:
