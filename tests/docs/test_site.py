@@ -19,7 +19,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.cli.main import COMMANDS
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 
-TO_COME = {"lesson.md", "museum.md", "plugins/zoo-lesson.md"}
+TO_COME = {"lesson.md", "plugins/zoo-lesson.md"}
 """Pages with a place in the navigation that need not be there."""
 NAVIGATION = tomllib.loads((ROOT / "docs" / "site" / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
 
