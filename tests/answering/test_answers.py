@@ -171,7 +171,7 @@ def test_a_bad_image_is_a_row_and_the_others_are_answered(zoo: Zoo, digits: Path
     assert f"4 of 7 images have no answer:\n  {digits}/b.jpg is not an image" in answered.stderr
     assert f"{server}/b.jpg is not an image" in answered.stderr
     rows = list(csv.DictReader(io.StringIO((tmp_path / "answers.csv").read_text())))
-    assert [*rows[0]] == ["image", "class", "probability", "class_2", "probability_2", "hint", "problem"]
+    assert [*rows[0]] == ["image", "class", "probability", "class_2", "probability_2", "distance", "hint", "problem"]
     assert [bool(row["problem"]) for row in rows] == [False, True, False, False, True, True, True]
     assert [bool(row["class"]) for row in rows] == [not row["problem"] for row in rows]
     again = zoo("predict", "lenet5", digits / "a.png", "-o", "answers.csv")
@@ -218,9 +218,10 @@ def test_the_row_of_each_task(
     task: str, prediction: tuple[tuple[str, float], ...], columns: list[str], cells: list[str]
 ) -> None:
     made = AnswerFormat(task_named(task), ("a", "b"), top=2, has_values=task == "multilabel")  # type: ignore[arg-type]
-    assert made.columns() == ["image", *columns, "hint", "problem"]
-    assert made.row(Prediction("x.png", prediction, None, (0.5, 0.75))) == ["x.png", *cells, "", ""]
-    assert made.row(Prediction("x.png", (), problem="no")) == ["x.png", *[""] * len(cells), "", "no"]
+    assert made.columns() == ["image", *columns, "distance", "hint", "problem"]
+    found = Prediction("x.png", prediction, None, (0.5, 0.75), distance=1.25)
+    assert made.row(found) == ["x.png", *cells, "1.25", "", ""]
+    assert made.row(Prediction("x.png", (), problem="no")) == ["x.png", *[""] * len(cells), "", "", "no"]
 
 
 @pytest.mark.parametrize("name", ["a\rb.png", "ä,b\n.png"])

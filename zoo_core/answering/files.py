@@ -63,7 +63,7 @@ class AnswerFormat:
         else:
             middle = [self.task.outputs]
         values = [f"{self.task.answer}_of_{name}" for name in self.classes] if self.has_values else []
-        return ["image", *middle, *values, "hint", "problem"]
+        return ["image", *middle, *values, "distance", "hint", "problem"]
 
     def row(self, prediction: Prediction) -> list[str]:
         """The cells of a row; those of answers that are not there are empty."""
@@ -77,7 +77,8 @@ class AnswerFormat:
         else:
             middle = [JOINED.join(name for name, _ in prediction.answers)]
         values = [_number(value) for value in self._padded(prediction.values)] if self.has_values else []
-        return [prediction.image, *middle, *values, prediction.hint or "", prediction.problem or ""]
+        end = [_number(prediction.distance), prediction.hint or "", prediction.problem or ""]
+        return [prediction.image, *middle, *values, *end]
 
     def _ends(self) -> list[str]:
         return ["", *(f"_{rank}" for rank in range(2, self.top + 1))]
