@@ -49,9 +49,11 @@ their reasons first; its config.json and its card hold them.
   decides. The rate stands in the result, and a run that is resumed has it in its
   checkpoint.
 - The epoch that is kept is the latest whose validation score is within one standard error of the
-  highest. The highest of many scores on a few hundred images is often one that had luck, early,
-  before the learning rate has fallen. `--best-epoch highest` keeps that one, as zoo 0.1 did; so do
-  metrics (`--metric`) whose standard error zoo does not know: all but accuracy and top:K.
+  best. The highest of many scores on a few hundred images is often one that had luck, early,
+  before the learning rate has fallen. `--best-epoch highest` keeps that one, as zoo 0.1 did. The
+  standard error of accuracy and top:K is that of a proportion, that of other metrics (`--metric`) a
+  bootstrap's; with fewer than ten validation images, or so many that it would take long, the highest
+  of those is kept.
 - A phase ends when for a third of the epochs, and at least 5, neither the score was higher nor the
   loss lower than ever before. `--patience` sets another number; with `--best-epoch highest` nothing
   ends early unless it is set.

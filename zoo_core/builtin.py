@@ -237,8 +237,14 @@ def zoo_metrics() -> list[MetricSpec]:
         _metric(
             "balanced-accuracy", "the mean over the classes of the share of their images that is found", percent=True
         ),
-        _metric("macro-f1", "the mean F1 of the classes or labels", LABELLED, title="macro F1"),
-        _metric("micro-f1", "F1 of the decisions on all labels together", ("multilabel",), title="micro F1"),
+        _metric("macro-f1", "the mean F1 of the classes or labels", LABELLED, title="macro F1", at_threshold=True),
+        _metric(
+            "micro-f1",
+            "F1 of the decisions on all labels together",
+            ("multilabel",),
+            title="micro F1",
+            at_threshold=True,
+        ),
         _metric("auroc", "the mean area under the ROC curve of each class or label", LABELLED, title="AUROC"),
         _metric("log-loss", "the mean of -log of the true one's probability", LABELLED, higher_is_better=False),
         _metric(

@@ -36,6 +36,9 @@ class MetricSpec(Checked):
     is_proportion: bool = False
     """Whether it is the share of the images that have some property: its interval is then Wilson's,
     and its standard error that of a proportion."""
+    at_threshold: bool = False
+    """Whether it counts labels with a probability above 0.5, so that a training for labels can
+    choose a threshold of each by it."""
 
     def check(self) -> None:
         _check("metric", self, self.compute)

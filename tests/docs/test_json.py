@@ -83,6 +83,7 @@ def test_the_documented_fields_are_those_that_are_printed(zoo: Zoo, command: str
         words |= of_task("classification", FIGURES)
         (paragraph,) = re.findall(r"^`calibration` (?:.+\n)+", TEXT, re.MULTILINE)
         of_labels_and_numbers = {"thresholds", "macro_f1", "macro_f1_before", "coverage", "half_widths", "covered"}
+        of_labels_and_numbers |= {"thresholds_metric", "thresholds_score", "thresholds_score_before"}
         told = {word for code in re.findall(r"`([^`]*)`", paragraph) for word in code.split()}
         assert printed(answer["result"]["calibration"]) == told - of_labels_and_numbers - {"calibration"}
     if command.startswith("list "):

@@ -23,11 +23,13 @@ def test_a_loss_has_risen_since_the_epoch_with_the_lowest() -> None:
 
 def test_an_early_stop_gives_its_reason_and_every_best_epoch_its_rule() -> None:
     classes, numbers = ACCURACY, R2
-    steady = rule_in_words("steady", classes)
+    steady = rule_in_words("steady", classes, None)
     assert steady == "the latest whose accuracy is within one standard error of the highest"
-    assert rule_in_words("highest", classes) == "the one with the highest accuracy"
-    assert rule_in_words("steady", numbers) == "the one with the highest R2"
-    assert rule_in_words("steady", metric_named("log-loss")) == "the one with the lowest log loss"
+    assert rule_in_words("highest", classes, 0.01) == "the one with the highest accuracy"
+    assert rule_in_words("steady", numbers, 0.01) == "the latest whose R2 is within one standard error of the highest"
+    assert rule_in_words("steady", numbers, None) == "the one with the highest R2"
+    loss = metric_named("log-loss")
+    assert rule_in_words("steady", loss, 0.1) == "the latest whose log loss is within one standard error of the lowest"
     early: dict[str, Any] = {"best": 4, "last": 13, "planned": 30, "rises_since": 3, "metric": classes}
     assert ending_in_words(**early, rule="steady") == (
         f"Validation loss has risen since epoch 3; stopped after epoch 13 of 30. Best epoch 4: {steady}."

@@ -38,10 +38,12 @@ LENET = FinetuneConfig(
 )
 NORMS = replace(LENET, backbone="norms", weights="none", size=32, epochs=2, batch_size=6)
 CASES = {
-    "head-only": replace(LENET, strategy="head-only"),
-    "last:1": replace(LENET, strategy="last:1", views=0),
+    "head-only": replace(LENET, strategy="head-only", fit="pad", loss="focal"),
+    "last:1": replace(LENET, strategy="last:1", views=0, metric="macro-f1"),
     "first:1": replace(LENET, strategy="first:1", balance="sampling"),
-    "full": replace(LENET, strategy="full", optimizer="sgd", lr=1e-3, balance="weights", augment="crop+color+erase"),
+    "full": replace(
+        LENET, strategy="full", optimizer="sgd", lr=1e-3, balance="weights", loss="focal:1", augment="crop+color+erase"
+    ),
     "gradual": replace(LENET, strategy="gradual", augment="none"),
     "lp-ft": replace(LENET, strategy="lp-ft", optimizer="sgd", lr=1e-3),
     "layerwise": replace(LENET, strategy="layerwise"),

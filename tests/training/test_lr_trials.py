@@ -154,8 +154,8 @@ def test_a_run_of_an_older_zoo_as_a_config_file_keeps_its_rules(tmp_path: Path) 
 
 def test_a_thousand_epochs_are_compared_in_no_time() -> None:
     state = state_with([0.5] * 3000, [0.5] * 3000, 100)
-    seen: list[float] = []
-    state.noise = lambda score: (seen.append(score), 0.1)[1]
+    seen: list[EpochReport] = []
+    state._error = lambda report: (seen.append(report), 0.1)[1]  # type: ignore[func-returns-value]
     assert state.best.epoch == 3000
     assert len(seen) == 1
 
@@ -166,9 +166,9 @@ def history(scores: list[float], losses: list[float]) -> list[EpochReport]:
 
 
 def state_with(scores: list[float], losses: list[float], images: int | None) -> TrainerState:
-    noise = None if images is None else lambda score: ACCURACY.standard_error(score, images)
     state = TrainerState.__new__(TrainerState)
-    state.history, state.noise, state.metric = history(scores, losses), noise, ACCURACY
+    state.history, state.metric = history(scores, losses), ACCURACY
+    state.is_steady, state.val_images = images is not None, images or 1
     return state
 
 

@@ -37,6 +37,8 @@ def show_job(screen: Console, job: Job) -> None:
         rows.append(("groups", job.groups))
     if job.balance is not None:
         rows.append(("balance", job.balance))
+    if job.loss is not None:
+        rows.append(("loss", job.loss))
     if job.start.preprocessing_origin:
         rows.insert(1, ("images as", job.start.preprocessing_origin))
     decisions = decision_lines(job.decisions)

@@ -21,6 +21,7 @@ from zoo_core.settings.fields import settings_of
 from zoo_core.settings.resolved import LEFT_OPEN
 from zoo_core.tasks import task_named
 from zoo_core.tasks.fitted import too_many_outputs
+from zoo_core.tasks.losses import chosen_loss_in_words
 from zoo_core.tasks.metrics import Baseline
 from zoo_core.tasks.task import Task
 
@@ -54,6 +55,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         more=len(rows) - MAX_ROWS,
         plan=plan_in_words(facts.plan),
         lr=_lr_text(facts, result),
+        loss=chosen_loss_in_words(facts.config.loss),
         decisions=decision_lines(facts.decisions),
         cached=cached_in_words(facts),
         rows_kept=facts.head_rows and rows_in_words(facts.head_rows, facts.task, short_title(facts.config.from_run)),
@@ -146,6 +148,7 @@ def _ending_text(task: Task[Any], facts: RunFacts, result: Mapping[str, Any]) ->
         rises_since=result.get("loss_rises_since"),
         rule=facts.config.best_epoch,
         metric=task.metric_of(result),
+        error=result.get("score_error"),
     )
 
 

@@ -20,12 +20,18 @@ def loss_rises_since(epochs: Sequence[EpochReport]) -> int | None:
     return lowest.epoch if epochs[-1].loss > lowest.loss else None
 
 
-def rule_in_words(rule: BestEpoch, metric: Metric) -> str:
+def error_of_best(epochs: Sequence[EpochReport]) -> float | None:
+    """The standard error of the best validation score, None where none is known."""
+    return next((one.val_error for one in reversed(epochs) if one.val_error is not None), None)
+
+
+def rule_in_words(rule: BestEpoch, metric: Metric, error: float | None) -> str:
     """The rule by which the best epoch is chosen; `steady` is the best score where no standard
-    error is known."""
-    if rule == "steady" and metric.standard_error(0.5, 1):
-        return f"the latest whose {metric.title} is within one standard error of the highest"
-    return f"the one with the {'highest' if metric.higher_is_better else 'lowest'} {metric.title}"
+    error is known. Runs of before recorded none of proportions, which follow from the score."""
+    best = "highest" if metric.higher_is_better else "lowest"
+    if rule == "steady" and (error or metric.is_proportion):
+        return f"the latest whose {metric.title} is within one standard error of the {best}"
+    return f"the one with the {best} {metric.title}"
 
 
 def no_improvement(rule: BestEpoch, metric: Metric, *, highest: int | None, rises_since: int | None) -> str:
@@ -39,10 +45,19 @@ def no_improvement(rule: BestEpoch, metric: Metric, *, highest: int | None, rise
 
 
 def ending_in_words(
-    *, best: int, last: int, planned: int, rises_since: int | None, rule: BestEpoch, metric: Metric
+    *,
+    best: int,
+    last: int,
+    planned: int,
+    rises_since: int | None,
+    rule: BestEpoch,
+    metric: Metric,
+    error: float | None = None,
 ) -> str:
     """Two sentences: the reason of an early stop, then the best epoch and its rule."""
-    chosen = f"Best epoch {best}: {rule_in_words(rule, metric)}." if last > 1 else f"Best epoch {best}, the only one."
+    chosen = (
+        f"Best epoch {best}: {rule_in_words(rule, metric, error)}." if last > 1 else f"Best epoch {best}, the only one."
+    )
     if last == planned:
         return chosen
     highest = best if rule == "highest" else None

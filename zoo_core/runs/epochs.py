@@ -20,6 +20,9 @@ class EpochReport:
     """None where no images were held out to validate with."""
     metric: str
     seconds: float
+    val_error: float | None = None
+    """The standard error of the score of an epoch that was the best when it was measured; None of
+    others, and where none is known."""
     is_best: bool = field(default=False, compare=False)
     """Whether it is the best one so far, by the run's own rule; no part of the line."""
 

@@ -12,6 +12,7 @@ from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 
 HELD_OUT = {"val", "test"}
+OF_THRESHOLDS = ("macro_f1", "macro_f1_before", "thresholds_score", "thresholds_score_before")
 CALIBRATION_LISTS = {"thresholds", "half_widths", "covered"}
 
 
@@ -42,7 +43,7 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
             "score_interval": _interval(line.get("score_interval")),
             "calibration": _calibration(line.get("calibration"), facts.task),
             "forgotten": _forgotten(line.get("forgotten")),
-            "lr": None if line.get("lr") is None else as_number(line["lr"]),  # older runs have none
+            **{name: None if line.get(name) is None else as_number(line[name]) for name in ("lr", "score_error")},
             **({"baseline": _baseline(line["baseline"])} if "baseline" in line else {}),  # older runs have none
         }
     except KeyError as error:
@@ -73,7 +74,8 @@ def _calibration(value: object, task: TaskName) -> dict[str, Any] | None:
         **{name: as_number(data[name]) for name in names},
         **{name: [as_number(one) for one in as_list(data[name])] for name in lists if data[name] is not None},
         **{name: [_bin(one) for one in as_list(data[name])] for name in ("bins", "bins_before") if name in data},
-        **{name: as_number(data[name]) for name in ("macro_f1", "macro_f1_before") if name in data},
+        **{name: as_number(data[name]) for name in OF_THRESHOLDS if name in data},
+        **({"thresholds_metric": as_text(data["thresholds_metric"])} if "thresholds_metric" in data else {}),
     }
 
 

@@ -176,7 +176,7 @@ class FinetuneConfig(PlainData):
     best_epoch: words.BestEpoch = setting(
         "steady",
         group=OPTIMISATION,
-        help="Epoch that is kept: steady is the latest whose score is within one standard error of the highest.",
+        help="Epoch that is kept: steady is the latest whose score is within one standard error of the best.",
         needs=(Need.STEPS, Need.VALIDATION),
     )
     patience: int | None = setting(
@@ -190,7 +190,14 @@ class FinetuneConfig(PlainData):
     balance: words.Balance = setting(
         "none",
         group=OPTIMISATION,
-        help="Uneven classes: rare ones count more in the loss (weights), or their images are drawn more often (sampling).",
+        help="Uneven classes: rare ones count more in the loss (weights: the class-balanced loss), or their images are "
+        "drawn more often (sampling).",
+        requires=(Need.STEPS,),
+    )
+    loss: str = setting(
+        "cross-entropy",
+        group=OPTIMISATION,
+        help="Loss of classes and labels: cross-entropy, or focal:gamma=2, in which images that are known well count less.",
         requires=(Need.STEPS,),
     )
     label_smoothing: float = setting(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from zoo_core.tasks.metrics import Counts, FloatArray, f1
+from zoo_core.tasks.metrics import FloatArray, f1
 from zoo_core.tasks.scores import THRESHOLD, is_true
 
 BoolArray = npt.NDArray[np.bool_]
@@ -113,12 +113,6 @@ def _best_threshold(values_N: FloatArray, true_N: BoolArray) -> float:
     cuts = np.append(values[0] / 2, (values[1:] + values[:-1]) / 2)
     best = np.flatnonzero(scores >= scores.max() - 1e-12)
     return float(cuts[best[np.abs(cuts[best] - THRESHOLD).argmin()]])
-
-
-def counts_at(answers_NK: FloatArray, targets_NK: Targets, thresholds_K: FloatArray) -> tuple[Counts, Counts, Counts]:
-    """How often each label (K) was rightly, wrongly and not given above its threshold."""
-    true_NK, given_NK = is_true(targets_NK, len(thresholds_K)), answers_NK > thresholds_K
-    return (given_NK & true_NK).sum(0), (given_NK & ~true_NK).sum(0), (~given_NK & true_NK).sum(0)
 
 
 def halves(targets: Targets) -> BoolArray:

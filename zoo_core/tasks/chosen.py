@@ -26,7 +26,10 @@ from zoo_core.tasks.metrics import Evaluation, FloatArray, Interval, Metric, wil
 
 Targets = npt.NDArray[Any]
 Compute = Callable[[FloatArray, Targets], float]
+Sample = tuple[Compute, FloatArray, Targets]
+"""A figure, and the answers (N, K) and targets of which it is computed."""
 RESAMPLES = 400  # the ends of an interval then move by some 5 % of its width with another seed
+RESAMPLES_OF_ERROR = 100  # a standard error then moves by some 7 % with another seed
 FEWEST_IMAGES = 10  # of fewer, resamples repeat the same few images, and of a single one they are all the same
 FEWEST_RESAMPLES = 100  # of fewer, the ends are too uncertain to be shown
 MOST_NUMBERS = 60_000_000
@@ -40,6 +43,8 @@ class ChosenMetric:
 
     shown: Metric
     compute: Compute
+    at_threshold: bool = False
+    """Whether it depends on the thresholds of labels."""
 
     def score(self, answers_NK: FloatArray, targets: Targets) -> Score:
         """The score of answers. Raises PluginError, which names the metric's distribution."""
@@ -56,12 +61,23 @@ class Score:
     answers_NK: FloatArray
     targets: Targets
 
+    @property
+    def sample(self) -> Sample:
+        return self.compute, self.answers_NK, self.targets
+
     @cached_property
     def interval(self) -> Interval | None:
         """Wilson's for a proportion, else that of a bootstrap."""
         if self.metric.is_proportion:
             return wilson(self.value * len(self.targets), len(self.targets))
-        return bootstrap(self.compute, self.answers_NK, self.targets)
+        return bootstrap(*self.sample)
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of a proportion, else that of a bootstrap."""
+        if self.metric.is_proportion:
+            return self.metric.standard_error(self.value, len(self.targets))
+        return bootstrap_error(*self.sample)
 
 
 class Headline:
@@ -76,6 +92,10 @@ class Headline:
 
     @property
     def own_interval(self) -> Interval | None:
+        raise NotImplementedError
+
+    @property
+    def own_error(self) -> float | None:
         raise NotImplementedError
 
     @property
@@ -94,6 +114,10 @@ class Headline:
     def score_interval(self) -> Interval | None:
         return self.own_interval if self.chosen is None else self.chosen.interval
 
+    @property
+    def standard_error(self) -> float | None:
+        return self.own_error if self.chosen is None else self.chosen.error
+
 
 def chosen_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> ChosenMetric | None:
     """The metric that a setting names ("NAME" or "NAME:options"), None where it is the task's
@@ -106,7 +130,7 @@ def chosen_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> C
     choice = catalog.metric(text)
     check_measures(choice, task)
     is_own = choice.entry.distribution == CORE and choice.spec.name == own.name.replace("_", "-")
-    return None if is_own else ChosenMetric(shown_as(choice), partial(measured, choice))
+    return None if is_own else ChosenMetric(shown_as(choice), partial(measured, choice), choice.spec.at_threshold)
 
 
 def counting_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> tuple[ChosenMetric | None, str | None]:
@@ -209,13 +233,32 @@ def measured(metric: Choice[MetricSpec], answers_NK: FloatArray, targets: Target
 def bootstrap(compute: Compute, answers_NK: FloatArray, targets: Targets, seed: int = 0) -> Interval | None:
     """The 95 % percentile interval of a figure over resamples of the images (Efron, 1979).
 
-    Resamples for which the metric has no figure are left out. None with fewer than 10 images, with
-    too many for at least 100 resamples, and where most of them have none.
+    None as `resampled` has it.
+    """
+    figures = resampled(compute, answers_NK, targets, RESAMPLES, seed)
+    if figures is None:
+        return None
+    low, high = np.percentile(figures, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bootstrap_error(compute: Compute, answers_NK: FloatArray, targets: Targets, seed: int = 0) -> float | None:
+    """The standard error of a figure: its standard deviation over resamples of the images (Efron,
+    1979). None as `resampled` has it."""
+    figures = resampled(compute, answers_NK, targets, RESAMPLES_OF_ERROR, seed)
+    return None if figures is None else float(np.std(figures, ddof=1))
+
+
+def resampled(compute: Compute, answers_NK: FloatArray, targets: Targets, most: int, seed: int) -> list[float] | None:
+    """A figure in at most so many resamples of the images, of which those without one are left out.
+
+    None with fewer than 10 images, with too many for at least 100 resamples, and where most of them
+    have none.
     """
     images, outputs = answers_NK.shape
     if images < FEWEST_IMAGES:
         return None
-    count = min(RESAMPLES, MOST_NUMBERS // (outputs * (images + PER_OUTPUT)))
+    count = min(most, MOST_NUMBERS // (outputs * (images + PER_OUTPUT)))
     if count < FEWEST_RESAMPLES:
         return None
     generator, figures = np.random.default_rng(seed), []
@@ -225,7 +268,4 @@ def bootstrap(compute: Compute, answers_NK: FloatArray, targets: Targets, seed: 
             figures.append(compute(answers_NK[drawn], targets[drawn]))
         except PluginError:  # such as a class that is missing
             continue
-    if 2 * len(figures) < count:
-        return None
-    low, high = np.percentile(figures, [2.5, 97.5])
-    return float(low), float(high)
+    return figures if 2 * len(figures) >= count else None

@@ -66,6 +66,10 @@ class ClassEvaluation(Headline):
         return self.interval
 
     @property
+    def own_error(self) -> float:
+        return self.own_metric.standard_error(self.accuracy, self.images)
+
+    @property
     def images(self) -> int:
         return int(self.counts.sum())
 

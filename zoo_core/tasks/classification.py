@@ -15,6 +15,7 @@ from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.json_checks import as_count, as_list, as_number, parsed_lists, same_length
 from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
 from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities
+from zoo_core.tasks.losses import focal_of_classes
 from zoo_core.tasks.metrics import ACCURACY, Baseline, FloatArray
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text
@@ -56,13 +57,18 @@ class Classification(Task[ClassEvaluation]):
         head: nn.Module,
         label_smoothing: float,
         class_weights: Tensor | None = None,
+        gamma: float = 0.0,
     ) -> Tensor:
-        """Cross-entropy of logits (B, K) and class indices (B), or shares of the classes (B, K).
+        """Cross-entropy of logits (B, K) and class indices (B), or shares of the classes (B, K);
+        above a gamma of 0 the focal loss.
 
         The mean is over the images also where they have weights, so that parts of a batch add up.
         """
         from torch.nn import functional
 
+        if gamma:
+            losses_BK = focal_of_classes(outputs, targets, gamma, label_smoothing)
+            return (losses_BK if class_weights is None else losses_BK * class_weights.to(losses_BK)).sum(1).mean()
         if class_weights is None:
             return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
         losses_B = functional.cross_entropy(

@@ -19,10 +19,8 @@ from zoo_core.tasks import scores
 from zoo_core.tasks.calibration import (
     BoolArray,
     Targets,
-    best_thresholds,
     calibration_error,
     conformal_bound,
-    counts_at,
     decisions,
     fit_temperature,
     halves,
@@ -30,9 +28,10 @@ from zoo_core.tasks.calibration import (
     probabilities,
     reliability,
 )
+from zoo_core.tasks.chosen import ChosenMetric
 from zoo_core.tasks.familiar import Familiar
-from zoo_core.tasks.metrics import Counts, FloatArray, f1
-from zoo_core.tasks.scores import THRESHOLD
+from zoo_core.tasks.metrics import FloatArray
+from zoo_core.tasks.thresholds import ThresholdMetric, macro_f1, moved, threshold_metric, thresholds_by
 
 T = TypeVar("T")
 FEWEST_IMAGES = 20  # halves of fewer than ten images judge nothing
@@ -94,9 +93,12 @@ class Outputs:
         return probabilities(self.outputs_NK / temperature, of_labels=self.targets.ndim > 1)
 
 
-def fit_probabilities(held: Outputs, test: Outputs | None) -> tuple[Fitted, dict[str, Any] | None]:
+def fit_probabilities(
+    held: Outputs, test: Outputs | None, chosen: ChosenMetric | None = None
+) -> tuple[Fitted, dict[str, Any] | None]:
     """Fit classes or labels to `held`, the validation images; the figures for a result are measured
-    on `test`, or else across the halves of `held`, and None where those are too small."""
+    on `test`, or else across the halves of `held`, and None where those are too small. Thresholds
+    of labels are chosen by the metric that somebody chose, if it depends on them."""
     is_enough = len(held.targets) >= FEWEST_IMAGES
     temperature, figures = _temperature(held, test) if is_enough else (1.0, None)
     answers_NK = held.answers(temperature)
@@ -105,7 +107,7 @@ def fit_probabilities(held: Outputs, test: Outputs | None) -> tuple[Fitted, dict
     if figures is None:
         return UNFITTED, None
     tested_NK = None if test is None else test.answers(temperature)
-    thresholds_K, of_thresholds = _thresholds(answers_NK, held, tested_NK, test)
+    thresholds_K, of_thresholds = _thresholds(answers_NK, held, tested_NK, test, chosen)
     return Fitted(temperature, thresholds_K), {**figures, **of_thresholds}
 
 
@@ -151,31 +153,39 @@ def _temperature(held: Outputs, test: Outputs | None) -> tuple[float, dict[str, 
 
 
 def _thresholds(
-    answers_NK: FloatArray, held: Outputs, tested_NK: FloatArray | None, test: Outputs | None
+    answers_NK: FloatArray,
+    held: Outputs,
+    tested_NK: FloatArray | None,
+    test: Outputs | None,
+    chosen: ChosenMetric | None,
 ) -> tuple[FloatArray | None, dict[str, Any]]:
-    """The labels' thresholds, None where 0.5 is as good, and macro F1 with 0.5 and with them."""
-    middle_K = np.full(answers_NK.shape[1], THRESHOLD)
-    usual, crossed = counts_at(answers_NK, held.targets, middle_K), _counts_across(answers_NK, held.targets)
-    thresholds_K = best_thresholds(answers_NK, held.targets) if _macro(crossed) > _macro(usual) else None
+    """The labels' thresholds, None where 0.5 is as good, with macro F1 and the score by the metric
+    that chose them, at 0.5 and by them."""
+    metric, targets = threshold_metric(chosen), held.targets
+    before_NK, after_NK = answers_NK, _moved_across(metric, answers_NK, targets)
+    helps = metric.gain(after_NK, targets) > metric.gain(before_NK, targets)
+    thresholds_K = thresholds_by(metric, answers_NK, targets) if helps else None
     if tested_NK is not None and test is not None:
-        usual = counts_at(tested_NK, test.targets, middle_K)
-        crossed = counts_at(tested_NK, test.targets, middle_K if thresholds_K is None else thresholds_K)
+        before_NK, targets = tested_NK, test.targets
+        after_NK = tested_NK if thresholds_K is None else moved(tested_NK, thresholds_K)
+    elif thresholds_K is None:
+        after_NK = before_NK
     return thresholds_K, {
         "thresholds": None if thresholds_K is None else thresholds_K.tolist(),
-        "macro_f1_before": _macro(usual),
-        "macro_f1": _macro(usual if thresholds_K is None else crossed),
+        "macro_f1_before": macro_f1(before_NK, targets),
+        "macro_f1": macro_f1(after_NK, targets),
+        "thresholds_metric": metric.name,
+        "thresholds_score_before": metric.compute(before_NK, targets),
+        "thresholds_score": metric.compute(after_NK, targets),
     }
 
 
-def _counts_across(answers_NK: FloatArray, targets_NK: Targets) -> tuple[Counts, Counts, Counts]:
-    """The counts of each half with the thresholds of the other."""
-    first_N = halves(targets_NK)
-    parts = [
-        counts_at(answers_NK[~own_N], targets_NK[~own_N], best_thresholds(answers_NK[own_N], targets_NK[own_N]))
-        for own_N in (first_N, ~first_N)
-    ]
-    hits, false_alarms, misses = (sum(pair) for pair in zip(*parts, strict=True))
-    return hits, false_alarms, misses
+def _moved_across(metric: ThresholdMetric, answers_NK: FloatArray, targets_NK: Targets) -> FloatArray:
+    """The answers of each half on the scale of the other's thresholds (N, K)."""
+    first_N, moved_NK = halves(targets_NK), np.empty_like(answers_NK)
+    for own_N in (first_N, ~first_N):
+        moved_NK[~own_N] = moved(answers_NK[~own_N], thresholds_by(metric, answers_NK[own_N], targets_NK[own_N]))
+    return moved_NK
 
 
 def _across(held: Outputs, fit: Callable[[Outputs], T], apply: Callable[[Outputs, T], Any]) -> Any:
@@ -200,10 +210,6 @@ def _errors(held: Outputs) -> FloatArray:
 def _bounds_of(held: Outputs) -> FloatArray:
     found = [conformal_bound(column, COVERAGE) for column in _errors(held).T]
     return np.array([np.inf if bound is None else bound for bound in found])
-
-
-def _macro(counts: tuple[Counts, Counts, Counts]) -> float:
-    return float(f1(*counts).mean())
 
 
 def _place(test: Outputs | None) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zoo_core.tasks.chosen import metric_named
+
 ROW = "| {probability} | {right} | {count} |"
 
 
@@ -23,13 +25,19 @@ def calibration_sentence(figures: Mapping[str, Any]) -> str:
 
 
 def thresholds_sentence(figures: Mapping[str, Any]) -> str:
-    """The labels' thresholds and macro F1 without and with them."""
-    after, before = (f"{figures[name]:.3f}" for name in ("macro_f1", "macro_f1_before"))
+    """The labels' thresholds and the score that chose them, without and with them; runs of before
+    chose by macro F1 alone."""
+    metric = metric_named(figures.get("thresholds_metric", "macro-f1"))
+    after, before = (
+        metric.text(figures.get(f"thresholds_score{end}", figures[f"macro_f1{end}"])) for end in ("", "_before")
+    )
     if figures["thresholds"] is None:
-        return f"A label is given above a probability of 0.5: macro F1 {after}, which no other thresholds improved."
+        return (
+            f"A label is given above a probability of 0.5: {metric.title} {after}, which no other thresholds improved."
+        )
     low, high = min(figures["thresholds"]), max(figures["thresholds"])
     return (
-        f"A label is given above a threshold of its own, {low:.2f} to {high:.2f}: macro F1 {after}, at 0.5 {before}, "
+        f"A label is given above a threshold of its own, {low:.2f} to {high:.2f}: {metric.title} {after}, at 0.5 {before}, "
         f"{measured_on(figures)}."
     )
 

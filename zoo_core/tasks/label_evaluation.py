@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo_core.tasks import scores
-from zoo_core.tasks.chosen import Headline, Score, bootstrap
+from zoo_core.tasks.chosen import Headline, Sample, Score, bootstrap, bootstrap_error
 from zoo_core.tasks.metrics import (
     Counts,
     FloatArray,
@@ -76,12 +76,20 @@ class LabelEvaluation(Headline):
         known = self.average_precisions[~np.isnan(self.average_precisions)]
         return float(known.mean()) if len(known) else 0.0
 
-    @cached_property
-    def own_interval(self) -> Interval | None:
+    @property
+    def _sample(self) -> Sample:
         def compute(answers_NK: FloatArray, targets_NK: Any) -> float:
             return scores.mean_average_precision(None, answers=answers_NK, targets=targets_NK)
 
-        return bootstrap(compute, self.probabilities, self.true)
+        return compute, self.probabilities, self.true
+
+    @cached_property
+    def own_interval(self) -> Interval | None:
+        return bootstrap(*self._sample)
+
+    @property
+    def own_error(self) -> float | None:
+        return bootstrap_error(*self._sample)
 
     @property
     def precisions(self) -> FloatArray:

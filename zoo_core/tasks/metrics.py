@@ -51,10 +51,8 @@ class Metric:
         return score if self.higher_is_better else -score
 
     def standard_error(self, score: float, images: int) -> float:
-        """The standard error of a proportion (Agresti and Coull, 1998), 0 for every other metric:
-        two right and two wrong answers are added, so that it is not 0 where all are right."""
-        if not self.is_proportion:
-            return 0.0
+        """The standard error of a proportion (Agresti and Coull, 1998): two right and two wrong
+        answers are added, so that it is not 0 where all are right."""
         share = (score * images + 2) / (images + 4)
         return math.sqrt(share * (1 - share) / (images + 4))
 
@@ -81,6 +79,10 @@ class Evaluation(Protocol):
     def score_interval(self) -> Interval | None:
         """The 95 % interval of the score, None where there are too few or too many images
         for a bootstrap."""
+
+    @property
+    def standard_error(self) -> float | None:
+        """The standard error of the score, None where there is no interval either."""
 
     @property
     def images(self) -> int: ...

@@ -16,6 +16,7 @@ from zoo_core.json_checks import as_number, as_text, parsed_lists
 from zoo_core.tasks.chosen import own_interval_text
 from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities, thresholds_sentence
 from zoo_core.tasks.label_evaluation import MEAN_AVERAGE_PRECISION, LabelEvaluation
+from zoo_core.tasks.losses import focal_of_labels
 from zoo_core.tasks.metrics import Baseline, FloatArray, resampled_precisions
 from zoo_core.tasks.scores import THRESHOLD
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
@@ -52,11 +53,15 @@ class Multilabel(Task[LabelEvaluation]):
         head: nn.Module,
         label_smoothing: float,
         class_weights: Tensor | None = None,
+        gamma: float = 0.0,
     ) -> Tensor:
-        """Binary cross-entropy of logits and targets (B, K), the mean over labels."""
+        """Binary cross-entropy of logits and targets (B, K), the mean over labels; above a gamma of
+        0 the focal loss."""
         from torch.nn import functional
 
         softened = targets * (1 - label_smoothing) + label_smoothing / 2
+        if gamma:
+            return focal_of_labels(outputs, softened, gamma).mean()
         return functional.binary_cross_entropy_with_logits(outputs, softened)
 
     def evaluate(self, outputs_NK: Tensor, targets: Tensor, loss: float) -> LabelEvaluation:

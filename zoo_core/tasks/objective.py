@@ -43,19 +43,25 @@ class Objective:
         """The metric that counts."""
         return self.task.metric if self.chosen is None else self.chosen.shown
 
-    def noise(self, images: int) -> Callable[[float], float]:
-        """The standard error of a score on so many images, as a function of the score."""
-        return lambda score: self.metric.standard_error(score, images)
-
     def loss(
-        self, outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0, class_weights: Tensor | None = None
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        label_smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+        gamma: float = 0.0,
     ) -> Tensor:
         """The mean loss of a batch: the head's own, if it has a method `loss`, or the task's."""
         own = own_loss(self.head)
         if own is not None:
             return own(outputs, targets)
         return self.task.loss(
-            outputs, targets, head=self.head, label_smoothing=label_smoothing, class_weights=class_weights
+            outputs,
+            targets,
+            head=self.head,
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+            gamma=gamma,
         )
 
     def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
@@ -150,7 +156,9 @@ class Objective:
 
     def fit(self, held: Outputs, test: Outputs | None) -> tuple[Fitted, dict[str, Any] | None]:
         """Fit to the outputs for the validation images; the figures of a result, or None."""
-        return (fit_probabilities if self.task.has_temperature else fit_numbers)(held, test)
+        if self.task.has_temperature:
+            return fit_probabilities(held, test, self.chosen)
+        return fit_numbers(held, test)
 
 
 def concatenated(parts: Sequence[Any]) -> tuple[Tensor, Tensor]:
@@ -174,10 +182,12 @@ def objective_for(
     return Objective(task, head, chosen)
 
 
-def check_task(name: TaskName, head: Choice[HeadSpec], catalog: Catalog, *, label_smoothing: float) -> None:
+def check_task(
+    name: TaskName, head: Choice[HeadSpec], catalog: Catalog, *, label_smoothing: float, gamma: float = 0.0
+) -> None:
     """Raise UsageError when a head does not serve a task, naming those that do.
 
-    Also when `label_smoothing` has no meaning for the task.
+    Also when `label_smoothing` or a focal loss have no meaning for the task.
     """
     if name not in head.spec.tasks:
         fitting = [entry.spec.name for entry in catalog.entries(HeadSpec) if name in entry.spec.tasks]
@@ -188,9 +198,13 @@ def check_task(name: TaskName, head: Choice[HeadSpec], catalog: Catalog, *, labe
     task = task_named(name)
     if label_smoothing and not task.smooths_labels:
         raise UsageError(f"{task.outputs} are not smoothed: leave out --label-smoothing.")
+    if gamma and not task.has_temperature:
+        raise UsageError(f"--loss is for classes and labels, and these data have {task.outputs}: leave it out.")
 
 
-def check_loss(head: nn.Module, *, label_smoothing: float) -> None:
+def check_loss(head: nn.Module, *, label_smoothing: float, gamma: float = 0.0) -> None:
     """Raise UsageError when a head brings a loss for which a setting has no meaning."""
     if label_smoothing and own_loss(head) is not None:
         raise UsageError("the head has a loss of its own, which softens no labels: leave out --label-smoothing.")
+    if gamma and own_loss(head) is not None:
+        raise UsageError("the head has a loss of its own: leave out --loss.")

@@ -17,7 +17,7 @@ import numpy as np
 from zoo_core.errors import DataError, printable, shown
 from zoo_core.json_checks import as_number, as_text, parsed_lists
 from zoo_core.tasks import metrics
-from zoo_core.tasks.chosen import Headline, Score, bootstrap, own_interval_text
+from zoo_core.tasks.chosen import Headline, Sample, Score, bootstrap, bootstrap_error, own_interval_text
 from zoo_core.tasks.honesty import intervals_sentence
 from zoo_core.tasks.metrics import Baseline, FloatArray, Interval, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
@@ -48,9 +48,17 @@ class NumberEvaluation(Headline):
         """The mean R2 of the columns, so that no column's unit decides which epoch is the best."""
         return float(self.r2.mean())
 
+    @property
+    def _sample(self) -> Sample:
+        return lambda *pair: float(metrics.r2(*pair).mean()), self.predicted, self.true
+
     @cached_property
     def own_interval(self) -> Interval | None:
-        return bootstrap(lambda *pair: float(metrics.r2(*pair).mean()), self.predicted, self.true)
+        return bootstrap(*self._sample)
+
+    @property
+    def own_error(self) -> float | None:
+        return bootstrap_error(*self._sample)
 
     @property
     def images(self) -> int:
@@ -117,6 +125,7 @@ class Regression(Task[NumberEvaluation]):
         head: nn.Module,
         label_smoothing: float,
         class_weights: Tensor | None = None,
+        gamma: float = 0.0,
     ) -> Tensor:
         """Mean squared error (B, K), in standard deviations of the training targets."""
         units = _units_of(head)

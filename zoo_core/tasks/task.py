@@ -71,10 +71,12 @@ class Task(ABC, Generic[E]):
         head: nn.Module,
         label_smoothing: float,
         class_weights: Tensor | None = None,
+        gamma: float = 0.0,
     ) -> Tensor:
         """The mean loss of a batch: outputs (B, K), targets (B) if single-label, else (B, K).
 
-        Only a single-label task has weights of its classes (K).
+        Only a single-label task has weights of its classes (K), and only tasks with a temperature
+        have a focal loss, whose power is `gamma`.
         """
 
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zoo_core.data.places import slug
 from zoo_core.runs.directory import CURVES
-from zoo_core.runs.ending import loss_rises_since
+from zoo_core.runs.ending import error_of_best, loss_rises_since
 from zoo_core.runs.pictures import optional_picture
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
@@ -52,6 +52,7 @@ def result_line(result: Result) -> dict[str, object]:
         "best_epoch": result.trained.best,
         "last_epoch": result.trained.epochs[-1].epoch,
         "loss_rises_since": loss_rises_since(result.trained.epochs),
+        "score_error": error_of_best(result.trained.epochs),
         "lr": result.trained.lr,
         "seconds": sum(report.seconds for report in result.trained.epochs),
         **({} if result.measured is None else result_figures(result.measured)),

@@ -31,6 +31,7 @@ from zoo_core.settings import Decision, FinetuneConfig, FitChoice, ResolvedSetti
 from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import ChosenMetric, chosen_metric
+from zoo_core.tasks.losses import chosen_loss_in_words, focal_gamma
 from zoo_core.tasks.objective import check_loss, check_task, own_loss
 from zoo_core.training.autotune import autotune
 from zoo_core.training.balance import balance_in_words, check_balance
@@ -92,6 +93,11 @@ class Job:
         if self.config.balance == "none":
             return None
         return balance_in_words(self.config.balance, self.source.parts["train"], self.source.classes)
+
+    @property
+    def loss(self) -> str | None:
+        """The focal loss in words, None where the loss is the usual one."""
+        return chosen_loss_in_words(self.config.loss)
 
     @property
     def groups(self) -> str | None:
@@ -158,12 +164,13 @@ def prepare(
     config, known = open_known(config, head)
     device = find_device(config.device)
     config, augmentation = with_augmentation(config, catalog)
+    gamma = focal_gamma(config.loss)
     _check_design(backbone, head, config)
     source = open_configured(config, catalog, watch)
     config = with_places(config, [ref.tag for ref in backbone.spec.weights])
     if not isinstance(config.data, str):
         config = replace(config, data=source.title)
-    check_task(source.task, head, catalog, label_smoothing=config.label_smoothing)
+    check_task(source.task, head, catalog, label_smoothing=config.label_smoothing, gamma=gamma)
     metric = chosen_metric(config.metric, source.task, task_named(source.task).metric, catalog)
     source = scan_images(source, bad_images=config.bad_images, watch=watch)
     source = arranged(source, config, earlier)
@@ -185,7 +192,7 @@ def prepare(
     if known is not None:
         known = known.of(source.classes, source.task).with_held_out(catalog, world)
         known.keep_rows(model.head, build)
-    check_loss(model.head, label_smoothing=config.label_smoothing)
+    check_loss(model.head, label_smoothing=config.label_smoothing, gamma=gamma)
     check_balance(config.balance, task_named(source.task), has_own_loss=own_loss(model.head) is not None)
     resolved = resolve_settings(
         config,

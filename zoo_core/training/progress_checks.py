@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
+from zoo_core.errors import TrainingError, reason_of
 from zoo_core.runs.epochs import EpochReport
 
 POSITION = {"epoch": int, "step": int, "loss_sum": float, "seconds": float}
 KINDS = {"int": int, "float": float, "str": str, "float | None": float}
 REPORT = {field.name: KINDS[str(field.type)] for field in fields(EpochReport) if field.name != "is_best"}
-UNMEASURED = {"val_loss", "val_score"}
-"""The fields of an epoch report that are None without validation images."""
+OPTIONAL = {"val_loss", "val_score", "val_error"}
+"""The fields of an epoch report that may be None, as all are without validation images."""
 MAX_LR = 1e4  # a hundred times the largest that can be asked for
 MAX_COUNT = 2**31
 
@@ -35,9 +37,15 @@ def read_fields(kinds: Mapping[str, type], data: Any, name: str) -> dict[str, An
     if not isinstance(data, Mapping) or data.keys() != kinds.keys():
         raise ValueError(f"{data!r:.80} is no {name}")
     for key, kind in kinds.items():
-        if not _is(kind, data[key]) and not (key in UNMEASURED and data[key] is None):
+        if not _is(kind, data[key]) and not (key in OPTIONAL and data[key] is None):
             raise ValueError(f"{key} cannot be {data[key]!r:.80}")
     return dict(data)
+
+
+def read_report(data: Any) -> EpochReport:
+    """An epoch from plain data; those of before have no standard error. Raises ValueError."""
+    known = {"val_error": None, **data} if isinstance(data, Mapping) else data
+    return EpochReport(**read_fields(REPORT, known, "epoch report"))
 
 
 def _is(kind: type, value: object) -> bool:
@@ -47,3 +55,15 @@ def _is(kind: type, value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, kind)):
         return False
     return kind is int or math.isfinite(value)  # type: ignore[arg-type]
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a fault of a checkpoint into one error with a next step."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch's, of a generator's state
+        raise TrainingError(
+            f"the newest checkpoint is not one of this run ({reason_of(error)}). Remove the folder checkpoints/ "
+            "of the run to start it again from its beginning."
+        ) from error

@@ -22,7 +22,7 @@ from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import RunWriter, read_facts
-from zoo_core.runs.ending import LAST_COUNTS, ending_in_words, loss_rises_since
+from zoo_core.runs.ending import LAST_COUNTS, ending_in_words, error_of_best, loss_rises_since
 from zoo_core.runs.fitted import write_fitted
 from zoo_core.runs.images import write_images
 from zoo_core.runs.notebook_tables import result_html
@@ -262,6 +262,7 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
             rises_since=loss_rises_since(history.epochs),
             rule=job.config.best_epoch,
             metric=trainer.objective.metric,
+            error=error_of_best(history.epochs),
         ),
     )
     if trainer.planner.world.is_main:

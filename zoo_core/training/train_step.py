@@ -20,6 +20,7 @@ from zoo_core.frozen.inputs import group_size
 from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
+from zoo_core.tasks.losses import focal_gamma
 from zoo_core.tasks.objective import Objective
 from zoo_core.training.balance import class_weights
 from zoo_core.training.compiling import Compiled, recording_pays
@@ -64,6 +65,7 @@ class TrainStep:
         targets, classes = self.planner.train.part.targets, len(self.planner.classes)
         weighted = self.config.balance == "weights"
         self.class_weights = torch.from_numpy(class_weights(targets, classes)).to(self.device) if weighted else None
+        self.gamma = focal_gamma(self.config.loss)
         self.tail.to(memory_format=torch.channels_last)
         self.tail.train()
         self.batch_norm_updates = any(
@@ -99,7 +101,9 @@ class TrainStep:
             with self._no_sync() if number < count else nullcontext():
                 with autocast(self.config.precision, self.device):
                     outputs_mK = self.tail(features_m) if alone else self.forward(features_m)
-                loss = self.objective.loss(outputs_mK, targets_m, self.config.label_smoothing, self.class_weights)
+                loss = self.objective.loss(
+                    outputs_mK, targets_m, self.config.label_smoothing, self.class_weights, self.gamma
+                )
                 (loss * weight * w).backward()  # type: ignore[no-untyped-call]
             mean_loss += loss.detach().double() * weight
         return mean_loss

@@ -90,8 +90,8 @@ class Trainer:
             lr=None if self.config.lr_search else self.config.lr,
             ema=self._ema,
             metric=self.objective.metric,
-            noise=None if val is None or self.config.best_epoch != "steady" else self.objective.noise(len(val.part)),
-            is_measured=val is not None,
+            is_steady=self.config.best_epoch == "steady",
+            val_images=0 if val is None else len(val.part),
         )
         self.evaluator = Evaluator(self.objective, self.planner.device, world, self.stop_request)
         self._agreement = Agreement(world, self.planner.device, self.stop_request, self.config.save_every)
@@ -177,8 +177,7 @@ class Trainer:
         return is_read
 
     def measure_best(self, images: Batches, measure: Callable[..., T], *, merged: bool) -> T:
-        """Call a method of the evaluator with the weights that `run` left in the model, on the
-        images of a part.
+        """Call a method of the evaluator with the weights that `run` left, on the images of a part.
 
         Raises Interrupted after a stop request, unless the weights were merged, which no checkpoint could undo.
         """
@@ -250,6 +249,7 @@ class Trainer:
                 val_score=None if result is None else result.score,
                 metric=self.objective.metric.name,
                 seconds=time.perf_counter() - started,
+                val_error=self.state.error_of(result),
             )
             self.state.end_epoch(report)
         self.callback.on_epoch(replace(report, is_best=self.state.best is report))

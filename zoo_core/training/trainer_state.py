@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,15 +11,15 @@ import torch
 from torch import Tensor
 
 from zoo_core.devices.world import World
-from zoo_core.errors import TrainingError, brief, reason_of
+from zoo_core.errors import TrainingError, brief
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.runs.ending import loss_rises_since, no_improvement
 from zoo_core.runs.epochs import EpochReport
-from zoo_core.tasks.metrics import Metric
+from zoo_core.tasks.metrics import Evaluation, Metric
 from zoo_core.training.checkpoint import Checkpoint
 from zoo_core.training.checkpoint_checks import check_optimizer, check_tensors
-from zoo_core.training.progress_checks import POSITION, REPORT, check_progress, read_fields
+from zoo_core.training.progress_checks import POSITION, REPORT, check_progress, read_fields, read_report, refusing
 from zoo_core.training.regularisers import Ema
 from zoo_core.training.snapshot import (
     load_optimizer,
@@ -52,11 +51,11 @@ class TrainerState:
     ema: Ema | None
     metric: Metric
     """The metric by which the best epoch is chosen."""
-    noise: Callable[[float], float] | None = None
-    """The standard error of a validation score, within which the latest epoch is the best; None:
-    the best is the one with the highest score."""
-    is_measured: bool = True
-    """Whether images are held out to validate with. If none are, the last epoch counts."""
+    is_steady: bool = False
+    """Whether the latest epoch within one standard error of the highest score is the best, and not
+    the highest itself."""
+    val_images: int = 1
+    """The number of images that are held out to validate with. If none are, the last epoch counts."""
     epoch: int = 0
     """The number of epochs that are done."""
     step: int = 0
@@ -69,6 +68,10 @@ class TrainerState:
     """Weights and statistics of the best epoch so far."""
     optimizer: torch.optim.Optimizer | None = None
     _moments: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def is_measured(self) -> bool:
+        return self.val_images > 0
 
     @property
     def global_step(self) -> int:
@@ -93,10 +96,10 @@ class TrainerState:
         if not self.is_measured:
             return self.history[-1]
         highest, gain = self.highest, self.metric.gain
-        noise = self.noise(highest.score) if self.noise else 0.0
-        if not noise:
+        least = gain(highest.score) - (self._error(highest) if self.is_steady else 0.0)
+        if least == gain(highest.score):
             return highest
-        near = (one for one in self.history if gain(one.score) >= gain(highest.score) - noise)
+        near = (one for one in self.history if gain(one.score) >= least)
         return max(near, key=lambda report: report.epoch)
 
     @property
@@ -106,11 +109,26 @@ class TrainerState:
         gain = self.metric.gain
         return max(self.history, key=lambda report: (gain(report.score), -report.loss, -report.epoch))
 
+    def error_of(self, result: Evaluation | None) -> float | None:
+        """The standard error of the next epoch's score, where it is the highest so far and counts."""
+        if result is None or not self.is_steady:
+            return None
+        gain = self.metric.gain
+        leads = not self.history or gain(result.score) >= gain(self.highest.score)
+        return result.standard_error if leads else None
+
+    def _error(self, report: EpochReport) -> float:
+        """The standard error of a score, 0 where none is known. Runs of before recorded none: that
+        of a proportion follows from the score."""
+        if report.val_error is None and self.metric.is_proportion:
+            return self.metric.standard_error(report.score, self.val_images)
+        return report.val_error or 0.0
+
     @property
     def improved_at(self) -> int:
         """The last epoch that improved on all before it: in its score, or, where the latest good
         epoch is kept, in its loss."""
-        if self.noise is None:
+        if not self.is_steady:
             return self.highest.epoch
         lowest = min(self.history, key=lambda report: (report.loss, report.epoch))
         return max(self.highest.epoch, lowest.epoch)
@@ -129,7 +147,7 @@ class TrainerState:
     def lost_patience(self, end: int) -> str:
         """The reason why a phase that was to end after the epoch `end` ends now."""
         reason = no_improvement(
-            "highest" if self.noise is None else "steady",
+            "steady" if self.is_steady else "highest",
             self.metric,
             highest=self.highest.epoch,
             rises_since=loss_rises_since(self.history),
@@ -141,7 +159,7 @@ class TrainerState:
         """Take the optimizer of a phase, which may have taken steps before a checkpoint; it inherits
         the moments of the parameters that were trained before."""
         moments = self._known_moments()
-        with _refusing():
+        with refusing():
             check_optimizer(moments, optimizer, has_stepped=has_stepped)
         load_optimizer(self.model, optimizer, moments)
         self.optimizer, self._moments = optimizer, {}
@@ -163,9 +181,7 @@ class TrainerState:
 
         Raises KeyError or ValueError for metrics that are not those of such a run.
         """
-        self.history = [
-            EpochReport(**read_fields(REPORT, {name: line[name] for name in REPORT}, "epoch")) for line in lines
-        ]
+        self.history = [read_report({name: line[name] for name in REPORT if name in line}) for line in lines]
         self._check(epoch, 0, self.history)
         self.best_state = trained_state(self.model, self.plan)
         if self.ema is not None:
@@ -216,13 +232,13 @@ class TrainerState:
         Raises TrainingError if the checkpoint is not one of this training.
         """
         progress, tensors = saved.state, saved.tensors
-        with _refusing():
+        with refusing():
             position = read_fields(POSITION, progress["position"], "position")
-            history = [EpochReport(**read_fields(REPORT, report, "epoch report")) for report in progress["history"]]
+            history = [read_report(report) for report in progress["history"]]
             self._check(position["epoch"], position["step"], history)
             check_progress(progress)
         self._check_surroundings(progress["processes"], progress["kept"])
-        with _refusing():
+        with refusing():
             self._check_tensors(tensors, has_best=bool(history))
         for name, value in position.items():
             setattr(self, name, value)
@@ -231,7 +247,7 @@ class TrainerState:
         load_trained(self.model, under("now", tensors))
         if self.ema is not None:
             self.ema.load_state_dict(under("average", tensors))
-        with _refusing():
+        with refusing():
             load_random(under(f"random{self.world.rank}", tensors))
 
     def _check_tensors(self, tensors: Mapping[str, Tensor], *, has_best: bool) -> None:
@@ -275,15 +291,3 @@ class TrainerState:
                 f"this run cached {brief(cached)} of the frozen part, and there is room for '{self.cached}' now. Free "
                 "space on the disk, or name another with the variable ZOO_CACHE."
             )
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Turn a fault of a checkpoint into one error with a next step."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch's, of a generator's state
-        raise TrainingError(
-            f"the newest checkpoint is not one of this run ({reason_of(error)}). Remove the folder checkpoints/ "
-            "of the run to start it again from its beginning."
-        ) from error
