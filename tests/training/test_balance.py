@@ -17,6 +17,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.batches import training_groups
 from zoo_core.data.windows import Windows
 from zoo_core.errors import UsageError
+from zoo_core.runs.directory import read_facts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.balance import check_balance, class_weights
@@ -86,6 +87,26 @@ def test_a_balanced_run_is_another_run_and_says_so(
     assert "Uneven classes" not in (tmp_path / "plain" / "README.md").read_text()
     job = prepare(config, catalog)
     assert job.facts().balance is not None
+
+
+def test_the_focal_loss_stands_in_config_card_and_screen_and_no_solved_head_takes_it(
+    uneven: Path, tmp_path: Path, catalog: Catalog
+) -> None:
+    config = FinetuneConfig(
+        backbone="lenet5", data=str(uneven), epochs=1, strategy="head-only", lr=0.05, balance="weights", loss="focal:3"
+    )
+    result = zoo_core.finetune(replace(config, out=str(tmp_path / "run")))
+    plain = zoo_core.finetune(replace(config, loss="cross-entropy", out=str(tmp_path / "plain")))
+    assert result.trained.epochs[0].train_loss < plain.trained.epochs[0].train_loss
+    assert read_facts(tmp_path / "run").config.loss == "focal:3"
+    words = "focal, gamma 3: an image whose class has a probability of 90 % counts 0.001 times as much"
+    assert f"- Loss: {words}" in (tmp_path / "run" / "README.md").read_text()
+    assert "- Loss:" not in (tmp_path / "plain" / "README.md").read_text()
+    assert (prepare(config, catalog).loss or "").startswith(words)
+    with pytest.raises(UsageError, match="the head is solved, .* leave out --loss"):
+        prepare(replace(config, head="logreg", balance="none"), catalog)
+    with pytest.raises(UsageError, match="there is no loss 'fokal'. Did you mean 'focal'"):
+        prepare(replace(config, loss="fokal"), catalog)
 
 
 def test_labels_solved_heads_and_losses_of_heads_are_refused_in_words(

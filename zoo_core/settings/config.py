@@ -190,16 +190,10 @@ class FinetuneConfig(PlainData):
     balance: words.Balance = setting(
         "none",
         group=OPTIMISATION,
-        help="Uneven classes: rare ones count more in the loss (weights: the class-balanced loss), or their images are "
-        "drawn more often (sampling).",
+        help="Uneven classes: rare ones count more in the loss (weights), or their images are drawn more often (sampling).",
         requires=(Need.STEPS,),
     )
-    loss: str = setting(
-        "cross-entropy",
-        group=OPTIMISATION,
-        help="Loss of classes and labels: cross-entropy, or focal:gamma=2, in which images that are known well count less.",
-        requires=(Need.STEPS,),
-    )
+    loss: str = setting("cross-entropy", group=OPTIMISATION, help=words.LOSS_HELP, requires=(Need.STEPS,))
     label_smoothing: float = setting(
         0.0,
         group=REGULARISATION,
@@ -228,8 +222,7 @@ class FinetuneConfig(PlainData):
     l2_sp: float = setting(
         0.0,
         group=REGULARISATION,
-        help="L2-SP: strength of the pull of the backbone's weights to their initial values, in "
-        "place of weight decay (0: off).",
+        help="L2-SP: strength of the pull of the backbone's weights to their first values, in place of weight decay (0: off).",
         at_least=0,
         at_most=100,
         needs=(Need.TRAINED_WEIGHTS,),

@@ -22,6 +22,10 @@ TaskChoice = Auto | TaskName
 NO_RUN = "none"
 """The setting `from_run` of a training that starts from no run."""
 
+LOSS_HELP = (
+    "Loss of classes and labels: cross-entropy, or focal:gamma=2, in which images that are known well count less."
+)
+
 # The groups of settings, in the help and in docs/settings.md.
 MOST_USED = "Most used"
 DATA = "Data"

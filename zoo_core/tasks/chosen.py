@@ -119,6 +119,23 @@ class Headline:
         return self.own_error if self.chosen is None else self.chosen.error
 
 
+class Resampled(Headline):
+    """An evaluation whose own score is no share of images, so that a bootstrap tells how sure it
+    is."""
+
+    @property
+    def sample(self) -> Sample:
+        raise NotImplementedError
+
+    @cached_property
+    def own_interval(self) -> Interval | None:
+        return bootstrap(*self.sample)
+
+    @property
+    def own_error(self) -> float | None:
+        return bootstrap_error(*self.sample)
+
+
 def chosen_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> ChosenMetric | None:
     """The metric that a setting names ("NAME" or "NAME:options"), None where it is the task's
     `own`.

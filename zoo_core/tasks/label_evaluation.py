@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo_core.tasks import scores
-from zoo_core.tasks.chosen import Headline, Sample, Score, bootstrap, bootstrap_error
+from zoo_core.tasks.chosen import Resampled, Sample, Score
 from zoo_core.tasks.metrics import (
     Counts,
     FloatArray,
-    Interval,
     Metric,
     average_precision,
     f1,
@@ -34,7 +32,7 @@ MEAN_AVERAGE_PRECISION = Metric(
 
 
 @dataclass(frozen=True, eq=False)
-class LabelEvaluation(Headline):
+class LabelEvaluation(Resampled):
     """The figures of each label (K): its average precision, NaN where no image has it, and counts.
 
     At a probability of 0.5 a label is rightly (`hits`), wrongly (`false_alarms`) or not (`misses`)
@@ -77,19 +75,11 @@ class LabelEvaluation(Headline):
         return float(known.mean()) if len(known) else 0.0
 
     @property
-    def _sample(self) -> Sample:
+    def sample(self) -> Sample:
         def compute(answers_NK: FloatArray, targets_NK: Any) -> float:
             return scores.mean_average_precision(None, answers=answers_NK, targets=targets_NK)
 
         return compute, self.probabilities, self.true
-
-    @cached_property
-    def own_interval(self) -> Interval | None:
-        return bootstrap(*self._sample)
-
-    @property
-    def own_error(self) -> float | None:
-        return bootstrap_error(*self._sample)
 
     @property
     def precisions(self) -> FloatArray:

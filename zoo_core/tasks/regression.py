@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +16,9 @@ import numpy as np
 from zoo_core.errors import DataError, printable, shown
 from zoo_core.json_checks import as_number, as_text, parsed_lists
 from zoo_core.tasks import metrics
-from zoo_core.tasks.chosen import Headline, Sample, Score, bootstrap, bootstrap_error, own_interval_text
+from zoo_core.tasks.chosen import Resampled, Sample, Score, own_interval_text
 from zoo_core.tasks.honesty import intervals_sentence
-from zoo_core.tasks.metrics import Baseline, FloatArray, Interval, Metric
+from zoo_core.tasks.metrics import Baseline, FloatArray, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
 from zoo_core.tasks.task import Answers, Task, Threshold, figure_text
 
@@ -34,7 +33,7 @@ R2 = Metric("r2", "R2", "R2", unit="R2", factor=1, decimals=3, at_most=1.0)
 
 
 @dataclass(frozen=True, eq=False)
-class NumberEvaluation(Headline):
+class NumberEvaluation(Resampled):
     """Predicted and true numbers, (N, K) each, in the targets' units."""
 
     predicted: FloatArray
@@ -49,16 +48,8 @@ class NumberEvaluation(Headline):
         return float(self.r2.mean())
 
     @property
-    def _sample(self) -> Sample:
+    def sample(self) -> Sample:
         return lambda *pair: float(metrics.r2(*pair).mean()), self.predicted, self.true
-
-    @cached_property
-    def own_interval(self) -> Interval | None:
-        return bootstrap(*self._sample)
-
-    @property
-    def own_error(self) -> float | None:
-        return bootstrap_error(*self._sample)
 
     @property
     def images(self) -> int:

@@ -75,8 +75,7 @@ class Task(ABC, Generic[E]):
     ) -> Tensor:
         """The mean loss of a batch: outputs (B, K), targets (B) if single-label, else (B, K).
 
-        Only a single-label task has weights of its classes (K), and only tasks with a temperature
-        have a focal loss, whose power is `gamma`.
+        Only a single-label task has weights of its classes (K), and numbers no focal `gamma`.
         """
 
     @abstractmethod
