@@ -24,7 +24,7 @@ FROZEN = """
 backbone data strategy head weights epochs batch-size lr image-size out
 task val-share augment fit bad-images fix-list from train-share fold group-by seed
 base-lr optimizer weight-decay warmup metric best-epoch patience balance
-label-smoothing mixup cutmix l2-sp ema
+loss label-smoothing mixup cutmix l2-sp ema
 cached-views cache-gb cache-dtype
 device precision compile micro-batch gradient-checkpointing no-gradient-checkpointing workers save-every
 config resume devices report json

@@ -62,9 +62,9 @@ def moved(answers_NK: FloatArray, thresholds_K: Any) -> FloatArray:
 
 
 def thresholds_by(metric: ThresholdMetric, answers_NK: FloatArray, targets_NK: Targets) -> FloatArray:
-    """The thresholds (K) that are good by a metric: those with the highest F1 of each label, or 0.5,
-    improved label by label in at most three rounds (coordinate ascent, which may end at less than
-    the best of all). Of macro F1 the first are the best.
+    """The thresholds (K) that are good by a metric: those with the highest F1 of each label, or
+    0.5, improved label by label in at most three rounds (coordinate ascent, which may end at less
+    than the best of all). Of macro F1 the first are the best.
 
     Labels that fewer than ten images have, or lack, keep 0.5. With so many answers and labels that
     it would take long, the F1 of each label decides alone.

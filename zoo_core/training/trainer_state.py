@@ -55,7 +55,7 @@ class TrainerState:
     """Whether the latest epoch within one standard error of the highest score is the best, and not
     the highest itself."""
     val_images: int = 1
-    """The number of images that are held out to validate with. If none are, the last epoch counts."""
+    """The number of images held out to validate with. If there are none, the last epoch counts."""
     epoch: int = 0
     """The number of epochs that are done."""
     step: int = 0
