@@ -110,7 +110,7 @@ class TrainerState:
         return max(self.history, key=lambda report: (gain(report.score), -report.loss, -report.epoch))
 
     def error_of(self, result: Evaluation | None) -> float | None:
-        """The standard error of the next epoch's score, where it is the highest so far and counts."""
+        """The standard error of the next epoch's score, where it is the best so far and counts."""
         if result is None or not self.is_steady:
             return None
         gain = self.metric.gain
