@@ -73,8 +73,8 @@ class Task(ABC, Generic[E]):
         class_weights: Tensor | None = None,
         gamma: float = 0.0,
     ) -> Tensor:
-        """The mean loss of a batch: outputs (B, K), targets (B) if single-label, else (B, K). Only a
-        single-label task has weights of its classes (K), and numbers no focal `gamma`.
+        """The mean loss of a batch: outputs (B, K), targets (B) if single-label, else (B, K). Only
+        a single-label task has weights of its classes (K), and numbers no focal `gamma`.
         """
 
     @abstractmethod
