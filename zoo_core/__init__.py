@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoo_core.checking.check import check_data
     from zoo_core.checking.report import Report
     from zoo_core.data.sources import ArrayImages, FolderImages, Images, Part, Source
+    from zoo_core.drawing import PALETTE, Figure, save_figure
     from zoo_core.embedding.features import features
     from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import RunEvaluation, evaluate_run
@@ -51,8 +52,10 @@ if TYPE_CHECKING:
         Paper,
         RunnerSpec,
     )
+    from zoo_core.tasks.metrics import wilson
     from zoo_core.tasks.prediction import Prediction
     from zoo_core.training.callback import Callback, NullCallback
+    from zoo_core.training.opening import open_dataset
     from zoo_core.training.run import Result
     from zoo_core.weights_specs import (
         IMAGENET_MEAN,
@@ -72,6 +75,7 @@ __all__ = [
     "HOOK_API",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "PALETTE",
     "TRAINABLE",
     "AppliedPlan",
     "ArrayImages",
@@ -86,6 +90,7 @@ __all__ = [
     "Export",
     "ExporterSpec",
     "FeatureTable",
+    "Figure",
     "FinetuneConfig",
     "FolderImages",
     "FreezeSpec",
@@ -137,12 +142,15 @@ __all__ = [
     "hookimpl",
     "load",
     "open_catalog",
+    "open_dataset",
     "parse_options",
     "profile",
     "publish",
     "resume",
+    "save_figure",
     "save_run",
     "stages_svg",
+    "wilson",
 ]
 
 _HOME = {
@@ -161,6 +169,7 @@ _HOME = {
     "ExporterSpec": "zoo_core.result_specs",
     "FROZEN": "zoo_core.freezing.plan",
     "FeatureTable": "zoo_core.frozen.table",
+    "Figure": "zoo_core.drawing",
     "FinetuneConfig": "zoo_core.settings",
     "FolderImages": "zoo_core.data.sources",
     "FreezeSpec": "zoo_core.specs",
@@ -177,6 +186,7 @@ _HOME = {
     "Model": "zoo_core.model.assemble",
     "NoOptions": "zoo_core.options",
     "NullCallback": "zoo_core.training.callback",
+    "PALETTE": "zoo_core.drawing",
     "PackageFile": "zoo_core.weights_specs",
     "Paper": "zoo_core.specs",
     "Part": "zoo_core.data.sources",
@@ -216,12 +226,15 @@ _HOME = {
     "hookimpl": "zoo_core.hookspecs",
     "load": "zoo_core.library",
     "open_catalog": "zoo_core.catalog",
+    "open_dataset": "zoo_core.training.opening",
     "parse_options": "zoo_core.options",
     "profile": "zoo_core.profiling.profile",
     "publish": "zoo_core.hub.publish",
     "resume": "zoo_core.library",
+    "save_figure": "zoo_core.drawing",
     "save_run": "zoo_core.saving",
     "stages_svg": "zoo_core.profiling.picture",
+    "wilson": "zoo_core.tasks.metrics",
 }
 """The module of each public name."""
 

@@ -11,6 +11,7 @@ import io
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ __all__ = [
     "INK",
     "LINE",
     "MAX_LABELLED",
+    "PALETTE",
     "SOFT",
     "Figure",
     "MaxNLocator",
+    "Palette",
     "Rectangle",
     "axis_names",
     "colormaps",
@@ -52,6 +55,26 @@ INK, SOFT, LINE, GROUND = "#1b1b1b", "#595959", "#d5d5d5", "#ffffff"
 """The colours of text, of lesser lines, of grids and of the ground, as on zoo's pages."""
 IN_THE_DARK = {INK: "#e8e8e8", SOFT: "#a9adb2", LINE: "#3a3d41", GROUND: "#16181b"}
 """Their twins where a reader has chosen dark pages; an SVG file has both."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of zoo's pictures: the four above, and those of the things that are shown.
+
+    They are Okabe and Ito's, which people with any eyes tell apart, and grey.
+    """
+
+    ink: str = INK
+    soft: str = SOFT
+    line: str = LINE
+    ground: str = GROUND
+    blue: str = "#0072b2"
+    orange: str = "#e69f00"
+    vermilion: str = "#d55e00"
+    grey: str = "#808080"
+
+
+PALETTE = Palette()
 
 
 def axis_names(names: Sequence[str]) -> list[str]:
