@@ -49,7 +49,7 @@ def measure(lesson: Lesson) -> Finding:
         sentence=sentence,
         choice=0 if slower > work * (2 - ALIKE) else 1 if slower >= ALIKE * work else 2,
         figure=_draw(costs),
-        alt="Each network by its multiply-accumulates and its milliseconds; larger dots have more parameters.",
+        alt="The parameters, the multiply-accumulates and the milliseconds of each network as bars.",
         numbers={one.name: {"params": one.params, "gmacs": one.gmacs, "milliseconds": one.mean} for one in costs},
     )
 
@@ -87,31 +87,22 @@ def _cost(lesson: Lesson, name: str, paths: list[Path]) -> Cost:
 
 
 def _draw(costs: list[Cost]) -> Figure:
-    figure = pictures.figure(4.6)
-    axes = figure.subplots()
-    largest = max(one.params for one in costs)
-    for place, one in enumerate(sorted(costs, key=lambda one: one.gmacs)):
-        axes.scatter(
-            one.gmacs, one.mean, s=40 + 900 * one.params / largest, color=PALETTE.blue, alpha=0.35, linewidth=0
-        )
-        axes.plot(one.gmacs, one.mean, "o", color=PALETTE.blue, markersize=4)
-        side = -1 if place % 2 == 0 else 1  # neighbours have their names on different sides
-        axes.annotate(
-            f"{one.name}\n{one.params / 1e6:.1f} M, {one.mean:.0f} ms",
-            (one.gmacs, one.mean),
-            (9 * side, 0),
-            textcoords="offset points",
-            ha="left" if side > 0 else "right",
-            va="center",
-            size=pictures.TEXT,
-            color=PALETTE.ink,
-        )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.margins(x=0.4, y=0.16)
-    axes.set_xlabel("billions of multiply-accumulates for a photo")
-    axes.set_ylabel("milliseconds for a photo")
-    pictures.dress(axes, "Work and time; the larger a dot, the more parameters", grid="both")
+    figure = pictures.figure(3.8)
+    ordered = sorted(costs, key=lambda one: -one.gmacs)
+    panels = (
+        ("Parameters,\nmillions", [one.params / 1e6 for one in ordered], pictures.FROZEN),
+        ("Work, billions of\nmultiply-accumulates", [one.gmacs for one in ordered], PALETTE.blue),
+        ("Time of a photo\nhere, milliseconds", [one.mean for one in ordered], PALETTE.orange),
+    )
+    for number, (axes, (title, values, colour)) in enumerate(zip(figure.subplots(1, 3), panels, strict=True)):
+        axes.barh(range(len(values)), values, color=colour, height=0.62)
+        for row, value in enumerate(values):
+            pictures.write(axes, value + 0.03 * max(values), row, f"{value:.3g}" if value < 100 else f"{value:.0f}")
+        axes.set_yticks(range(len(values)), [one.name for one in ordered] if number == 0 else [""] * len(values))
+        axes.set_ylim(len(values) - 0.4, -0.6)
+        axes.set_xlim(0, 1.35 * max(values))
+        axes.set_xticks([])
+        pictures.dress(axes, title)
     return figure
 
 
