@@ -19,7 +19,7 @@ from PIL import Image
 from zoo_core import Catalog, Model, Profile, Transform, UsageError, ZooError, create_model, profile
 from zoo_lesson.photos import Photos
 
-SMALL_SIDE = 128  # pixels of a photo where all of a network is trained: 224 take three times as long
+SMALL_SIDE = 96  # pixels of a photo where all of a network is trained: 224 take five times as long
 
 
 @dataclass(frozen=True)
