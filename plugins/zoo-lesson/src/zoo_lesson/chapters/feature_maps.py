@@ -5,6 +5,8 @@ Shapes: N photos, C channels, H height, W width.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -65,7 +67,8 @@ def _draw(
     lesson: Lesson, stages: list[Maps], shares: list[float], found: list[tuple[float, float]], chance: float
 ) -> Figure:
     figure = pictures.figure(6.6)
-    above, below = figure.subfigures(2, height_ratios=(1.15, 2))
+    halves: Any = figure.subfigures(2, height_ratios=(1.15, 2))
+    above, below = halves
     left, dots = above.subplots(1, 2, width_ratios=(1, 1.9))
     shown = len(stages[0].paths) // 2
     pictures.show(left, seen(lesson.transform, stages[0].paths[shown]), "the photo")
