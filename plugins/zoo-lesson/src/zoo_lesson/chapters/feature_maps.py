@@ -26,12 +26,12 @@ def measure(lesson: Lesson) -> Finding:
     found = [intervals.of_share(int(alike_N.sum()), len(alike_N)) for alike_N in alike]
     chance = by_chance(labels_N)
     told = ", ".join(
-        f"by those of {maps.stage} for {intervals.percent(share, interval)}"
+        f"for {intervals.percent(share, interval)} by the maps of {maps.stage}"
         for maps, share, interval in zip(stages, shares, found, strict=True)
     )
     sentence = (
-        f"Of {len(labels_N)} photos, the nearest other one by its feature maps is of the same class {told}; by chance "
-        f"it would be for {100 * chance:.1f} %."
+        f"Of {len(labels_N)} photos, the most similar other one is of the same class {told}; by chance it would be for "
+        f"{100 * chance:.1f} %."
     )
     best = int(np.argmax(shares))
     return Finding(
