@@ -111,7 +111,7 @@ def costs_the_gmacs_of_its_spec(spec: BackboneSpec) -> None:
     """`zoo list` shows the cost of one image."""
     if spec.gmacs is None:
         return
-    network = build_meta(spec).eval()
+    network = build_meta(spec).eval().requires_grad_(False)  # the counter watches gradients, of parameters too
     size = spec.preprocessing.size
     image = torch.empty(1, spec.preprocessing.channels, size, size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -137,7 +137,9 @@ def keeps_its_stages_apart(spec: BackboneSpec) -> None:
     network = build_meta(spec)
     for stage in network.stages:
         part = network.stage(stage)
-        for key, tensor in [*part.named_parameters(remove_duplicate=False), *part.named_buffers()]:
+        saved = part.state_dict()  # a table that no file has is a constant: two stages may use it
+        buffers = [(key, tensor) for key, tensor in part.named_buffers() if key in saved]
+        for key, tensor in [*part.named_parameters(remove_duplicate=False), *buffers]:
             other, other_key = owners.setdefault(id(tensor), (stage, key))
             assert other == stage, f"'{stage}.{key}' is also '{other}.{other_key}'"
 
