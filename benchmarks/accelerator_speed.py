@@ -1,0 +1,150 @@
+"""The speeds that accelerator.py compares."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+from utilisation import Times, images_a_second, operations_an_image
+
+import zoo_core
+from zoo_core.catalog import open_catalog
+from zoo_core.training.job import prepare
+from zoo_core.training.run import run_job
+
+if TYPE_CHECKING:
+    from accelerator import Bench
+
+TRIES, EPOCHS = 10, 3
+RESIDENT_STEPS = 20
+
+
+def product(device: str) -> float:
+    """Operations a second of a product of two large matrices in bfloat16, the fastest of several."""
+    side = 512 if device == "cpu" else 8192
+    left, right = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    seconds = []
+    for _ in range(TRIES):
+        started = now(device)
+        torch.mm(left, right)
+        seconds.append(now(device) - started)
+    return float(2 * side**3 / min(seconds))
+
+
+def now(device: str) -> float:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def images_a_second_of_zoo(bench: Bench, name: str, photos: Path, batch: int) -> tuple[float, float]:
+    """Images a second of a real fine-tune from files, its first epoch aside, and the operations of an image."""
+    config = zoo_core.FinetuneConfig(
+        backbone=name,
+        weights="none",
+        strategy="full",
+        data=str(photos),
+        epochs=EPOCHS,
+        lr=0.001,
+        batch_size=batch,
+        augment="none",
+        device=bench.device,
+        out=str(bench.folder / f"full-{name}"),
+    )
+    job = prepare(config, open_catalog())
+    operations = operations_an_image(job)
+    times = Times()
+    run_job(job, times)
+    return images_a_second(times, batch), operations
+
+
+def images_a_second_of_timm(device: str, name: str, photos: Path, batch: int) -> tuple[float, float]:
+    """Images a second of timm's network in a plain loop: from files, decoded by 16 processes and the first epoch aside,
+    and with one batch that stays on the device."""
+    import timm
+    from timm.data.config import resolve_model_data_config
+    from timm.data.transforms_factory import create_transform
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+
+    torch.manual_seed(0)
+    network = timm.create_model(name, num_classes=4).to(device).to(memory_format=torch.channels_last)
+    wanted = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
+    transform: Any = create_transform(**wanted)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    workers = 2 if device == "cpu" else 16
+    folder = ImageFolder(str(photos / "train"), transform)
+    loader = DataLoader(
+        folder, batch, shuffle=True, num_workers=workers, pin_memory=True, drop_last=True, persistent_workers=True
+    )
+
+    def step(images_BCHW: Any, labels_B: Any) -> None:
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            loss = functional.cross_entropy(network(images_BCHW), labels_B)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    network.train()
+    rates = []
+    for _ in range(EPOCHS):
+        stamps: list[float] = []
+        for images_BCHW, labels_B in loader:
+            step(
+                images_BCHW.to(device, memory_format=torch.channels_last, non_blocking=True),
+                labels_B.to(device, non_blocking=True),
+            )
+            stamps.append(now(device) if len(stamps) in (0, len(loader) - 1) else 0.0)
+        rates.append((len(stamps) - 1) * batch / (stamps[-1] - stamps[0]))
+    images_BCHW, labels_B = images_BCHW.to(device, memory_format=torch.channels_last), labels_B.to(device)
+    steps = 2 if device == "cpu" else RESIDENT_STEPS
+    for number in range(steps + 3):
+        if number == 3:
+            started = now(device)
+        step(images_BCHW, labels_B)
+    return max(rates[1:]), steps * batch / (now(device) - started)
+
+
+@dataclass
+class Busy:
+    """The share of time in which the device computed, in percent; None where nobody can say."""
+
+    share: float | None = None
+    most: float = 0.0
+
+
+@contextmanager
+def gpu_busy(device: str) -> Iterator[Busy]:
+    """Sample the device's use ten times a second."""
+    busy, seen, done = Busy(), [], threading.Event()
+    if not device.startswith("cuda"):
+        yield busy
+        return
+    command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def read() -> None:
+        for line in process.stdout or ():
+            if line.strip().isdigit():
+                seen.append(float(line))
+            if done.is_set():
+                break
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        yield busy
+    finally:
+        done.set()
+        process.terminate()
+        thread.join(timeout=5)
+        if seen:
+            busy.share, busy.most = sum(seen) / len(seen), max(seen)
