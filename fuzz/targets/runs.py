@@ -160,7 +160,7 @@ def _check_as_written(given: Any, read: Any, place: str) -> None:
     expect(same, f"{place} was {given!a:.60} and reads {read!a:.60}")
 
 
-LATER = ("lr", "score_interval", "calibration", "forgotten")
+LATER = ("lr", "score_error", "score_interval", "calibration", "forgotten")
 """Figures that results of older versions lack."""
 
 

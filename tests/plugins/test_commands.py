@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +63,7 @@ def call(*arguments: str) -> Result:
 def test_help_lists_a_command_of_a_plugin_without_importing_it(provide: Callable[..., None]) -> None:
     provide("zoo-greet", "greet", code="raise RuntimeError('imported')")
     answer = call("--help")
-    assert "Commands of plugins:\n  greet  Do it. (zoo-greet)\n" in answer.stdout
+    assert re.search(r"Commands of plugins:\n  greet +Do it\. \(zoo-greet\)\n", answer.stdout)
     assert "greet" not in call("--no-plugins", "--help").output
     assert "zoo_greet_cli" not in sys.modules
 

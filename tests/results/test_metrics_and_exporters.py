@@ -146,7 +146,7 @@ def test_a_set_of_classes_holds_the_true_one_as_often_as_promised(run: Path, tmp
     answer = json.loads(zoo("predict", run, photo, "--coverage", 0.95, "--json").stdout)["predictions"][0]["answers"]
     assert sum(one["probability"] for one in answer) > 0.5
     zoo("predict", run, photo, "--coverage", 0.95, "-o", tmp_path / "answers.csv")
-    assert (tmp_path / "answers.csv").read_text().startswith("image,classes,hint,problem\n")
+    assert (tmp_path / "answers.csv").read_text().startswith("image,classes,distance,hint,problem\n")
     assert "0.998" in str(zoo("predict", run, photo, "--coverage", 0.9999).exception), "500 images promise no more"
     assert "no record of its answers" in str(zoo("predict", "efficientnet_lite0", photo, "--coverage", 0.9).exception)
 
