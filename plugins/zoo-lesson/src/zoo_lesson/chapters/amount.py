@@ -78,16 +78,14 @@ def _draw(rows: list[dict[str, Any]]) -> Figure:
         axes.annotate(
             f"{y:.0f}", (x, y), (0, 9), textcoords="offset points", ha="center", size=pictures.TEXT, color=PALETTE.ink
         )
-    axes.axhline(
-        100 * rows[-1]["baseline"], color=PALETTE.soft, linestyle=":", linewidth=1.5, label="always the same class"
-    )
+    axes.axhline(100 * rows[-1]["baseline"], color=PALETTE.soft, linestyle=":", linewidth=1.5)
+    pictures.write(axes, photos[0], 100 * rows[-1]["baseline"] + 4, "always the same class", color=PALETTE.soft)
     axes.set_xscale("log")
     axes.set_xticks(photos, [str(count) for count in photos])
     axes.minorticks_off()
     axes.set_ylim(0, 105)
     axes.set_xlabel("photos that the head is trained on")
     pictures.dress(axes, "Test photos answered rightly, %, with the 95 % interval", grid="y")
-    pictures.legend(axes, loc="lower right")
     return figure
 
 

@@ -33,10 +33,10 @@ def measure(lesson: Lesson) -> Finding:
         f"Of {len(labels_N)} photos, the most similar other one is of the same class {told}; by chance it would be for "
         f"{100 * chance:.1f} %."
     )
-    best = int(np.argmax(shares))
+    best, second = np.argsort(shares)[::-1][:2].tolist()
     return Finding(
         sentence=sentence,
-        choice=best if shares.count(shares[best]) == 1 else None,
+        choice=best if found[best][0] > shares[second] else None,  # else the order may be chance
         figure=_draw(lesson, stages, shares, found, chance),
         alt=f"A photo and {MAPS_SHOWN} feature maps at {', '.join(lesson.stages)}; the shares of the sentence as dots.",
         numbers={"stages": lesson.stages, "shares": shares, "intervals": found, "chance": chance},
