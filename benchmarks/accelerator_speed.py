@@ -21,7 +21,7 @@ from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
 
 if TYPE_CHECKING:
-    from accelerator import Bench
+    from accelerator_bench import Bench
 
 TRIES, EPOCHS = 10, 3
 RESIDENT_STEPS = 20
