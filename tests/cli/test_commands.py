@@ -20,7 +20,9 @@ from zoo_core.specs import BackboneSpec
 MANY = ("zoo-timm", "zoo-torchvision")
 ENTRIES = [entry for entry in open_catalog().entries(BackboneSpec) if entry.distribution not in MANY]
 EVERY_BACKBONE = [entry.spec for entry in ENTRIES]
-SAMPLE = {entry.distribution: entry.spec for entry in sorted(ENTRIES, key=lambda entry: -(entry.spec.gmacs or 0))}.values()
+SAMPLE = {
+    entry.distribution: entry.spec for entry in sorted(ENTRIES, key=lambda entry: -(entry.spec.gmacs or 0))
+}.values()
 """The cheapest backbone of each plugin."""
 
 
