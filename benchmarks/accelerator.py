@@ -1,4 +1,4 @@
-"""What a GPU computes and how fast, in order of worth, within some minutes.
+"""The trainings of a GPU against those of a CPU, and its speed, in order of worth, within some minutes.
 
     python benchmarks/accelerator.py [--minutes 8] [--out accelerator] [--parts agreement,frozen] [--device cuda]
 
@@ -115,7 +115,7 @@ def answers_of(result: zoo_core.Result) -> list[bool]:
 
 
 def frozen(bench: Bench) -> None:
-    """What is frozen is the same to the bit after a training, its statistics too."""
+    """Frozen tensors are the same to the bit after a training, statistics too."""
     settings = base_settings(bench, strategy="last:2", device=bench.device, precision="auto")
     result = bench.finetune("frozen", **settings)
     before = dict(zoo_core.create_model(backbone=NETWORK, head="linear", num_classes=10).backbone.named_upstream())

@@ -1,4 +1,4 @@
-"""What the exhibits of the failure museum share: figures, a folder to work in, and the bundled images as files."""
+"""The room that the exhibits of the failure museum share: figures, a folder to work in, and the bundled images as files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What one mistake shows and hides."""
+    """One mistake, with the figure that it shows and the one that it hides."""
 
     wrong: Share
     right: Share

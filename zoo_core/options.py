@@ -94,8 +94,10 @@ def take_option(text: str, key: str) -> tuple[str, str | None]:
 
 
 def with_option(text: str, key: str, value: str) -> str:
-    """`"name:options"` with one option more; `take_option` takes it out again."""
-    return f"{text}{',' if ':' in text else ':'}{key}={value}"
+    """`"name:options"` with this option, in place of another value of it; `take_option` takes it out
+    again."""
+    text, _ = take_option(text, key)
+    return f"{text}{',' if '=' in text.rpartition(':')[2] else ':'}{key}={value}"
 
 
 def describe_options(owner: str, options: type) -> str:

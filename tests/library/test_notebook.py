@@ -1,4 +1,4 @@
-"""What a notebook shows: tables that are escaped and have no ground of their own, and the progress of a training."""
+"""The output in a notebook: tables that are escaped and have no ground of their own, and the progress of a training."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ def test_auto_is_told_by_the_rule_of_a_training(catalog: Catalog, head: str, fin
     """A head that is solved keeps the backbone frozen, however many images there are."""
     (note,) = plan_without_images(FinetuneConfig(backbone="resnet18", head=head), catalog).notes
     assert ("last:2 with at least 1,100, 110 a class" in note) == fine_tunes
-    assert note.endswith("full with at least 111,766 training images.")
+    small = ", or 500 of few pixels, 50 a class" if fine_tunes else ""
+    assert note.endswith(f"full with at least 111,766 training images{small}.")
 
 
 def test_a_plan_needs_a_head_that_there_is(catalog: Catalog) -> None:

@@ -156,7 +156,7 @@ def _choice_text(advice: Advice) -> str:
     chosen, best, first = advice.choice.chosen, advice.choice.best, advice.static[0]
     text = f"The network: {chosen.backbone}"
     if not chosen.is_last:
-        text += f" up to {chosen.stage}, whose features are better here than those of its last stage ({chosen.base})"
+        text += f" up to {chosen.stage} ({chosen.base}), whose features serve these images best"
     if len(advice.case.measured) == 1:
         return (
             f"{text}, the only one that was measured. --backbone takes several; `zoo pull NAME` or --all brings others."

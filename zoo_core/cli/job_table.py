@@ -43,6 +43,9 @@ def show_job(screen: Console, job: Job) -> None:
         rows.insert(1, ("images as", job.start.preprocessing_origin))
     decisions = decision_lines(job.decisions)
     rows += [("" if place else "decided", line) for place, line in enumerate(decisions)]
+    if job.backbone.whole:
+        kept, stages = len(job.backbone.spec.stages), job.backbone.whole.stages
+        rows.insert(1, ("ends at", f"{stages[kept - 1]}; left out: {', '.join(stages[kept:])}"))
     if job.dropped:
         rows.insert(1, ("left out", ", ".join(job.dropped) + " (replaced by the head)"))
     if job.source.ignored:

@@ -50,9 +50,12 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
     not one linear layer after average pooling, or the twin agrees at another image size only.
     """
     facts = run.facts
-    spec = catalog.backbone(f"{facts.backbone.distribution}:{facts.backbone.name}").spec
+    choice = catalog.backbone(f"{facts.backbone.distribution}:{facts.backbone.name}")
+    spec = choice.spec
     head = catalog.head(f"{facts.head.distribution}:{facts.head.name}")
     twin = spec.timm
+    if choice.whole:
+        raise UsageError(f"timm has no '{choice}', which ends at an earlier stage. Publish without --timm.")
     if twin is None:
         raise UsageError(f"'{spec.name}' has no twin in timm that its plugin knows of. Publish without --timm.")
     if not task_named(facts.task).single_label:

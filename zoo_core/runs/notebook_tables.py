@@ -16,7 +16,7 @@ FEW = 12  # names of classes
 
 
 class ShownRun:
-    """What a notebook shows of a loaded run or backbone."""
+    """A loaded run or backbone as a notebook shows it."""
 
     title: str
     classes: tuple[str, ...]

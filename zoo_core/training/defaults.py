@@ -52,7 +52,7 @@ def default_strategy(
 ) -> tuple[str, str]:
     """The strategy of `--strategy auto`, from the training images and their classes, the backbone's
     parameters and stages, a reason for which the last stages stay frozen, if there is one, and
-    whether the images are `enlarged`.
+    whether the images are `enlarged` and the machine affords to train everything.
 
     By default a pretrained backbone is frozen and only a new head is trained. With at least 1,100
     images, 110 a class, its last two stages are trained as well: that gave 3 to 5 points with 115 and
@@ -64,27 +64,33 @@ def default_strategy(
         return "full", "the backbone starts from scratch"
     if is_many(images, parameters):
         return "full", f"{images:,} images are many for {human_count(parameters)} parameters"
-    is_enough = images >= max(ENOUGH_IMAGES, ENOUGH_A_CLASS * classes)
-    is_enough_small = enlarged and images >= max(ENOUGH_SMALL, ENOUGH_SMALL_A_CLASS * classes)
-    if (is_enough or is_enough_small) and only_head:
-        return "head-only", only_head
-    if is_enough_small:
+    if enlarged and images >= max(ENOUGH_SMALL, ENOUGH_SMALL_A_CLASS * classes):
         return "full", f"{images:,} images of so few pixels are enough, and differ from those of the weights"
-    if is_enough:
+    if images >= max(ENOUGH_IMAGES, ENOUGH_A_CLASS * classes):
+        if only_head:
+            return "head-only", only_head
         return FINE_TUNING if stages > 2 else "full", f"{images:,} images are enough to fine-tune the last stages"
     return "head-only", f"{images:,} images are few for {human_count(parameters)} parameters"
 
 
 def reason_to_train_only_a_head(
-    head: nn.Module, device: torch.device, spec: BackboneSpec, images: int, preprocessing: Preprocessing
+    head: nn.Module,
+    device: torch.device,
+    spec: BackboneSpec,
+    images: int,
+    preprocessing: Preprocessing,
+    *,
+    whole: bool = False,
 ) -> str:
     """A reason why enough images are no reason to fine-tune, or "". On a CPU a pass of all images
-    through the network may cost at most MOST_ON_CPU: a training takes about as long as 15 such
-    passes, some ten minutes on two cores."""
+    through the network may cost at most MOST_ON_CPU: a training of the last stages takes about as
+    long as 15 such passes, some ten minutes on two cores. One of the `whole` network takes as long
+    as 30, so that half as much is the bound."""
     if isinstance(head, Solvable):
         return "such a head is solved, on frozen features"
     gmacs = forward_gmacs(spec, images, preprocessing)
-    if device.type == "cpu" and (gmacs is None or gmacs > MOST_ON_CPU):
+    most = MOST_ON_CPU / 2 if whole else MOST_ON_CPU
+    if device.type == "cpu" and (gmacs is None or gmacs > most):
         return f"to fine-tune with {images:,} images takes long on a CPU"
     return ""
 
@@ -127,18 +133,24 @@ def default_lr_search(
 
 
 def is_enlarged(train: Part, preprocessing: Preprocessing) -> bool:
-    """Whether most images have less than half of the input's pixels along their shorter side."""
-    return 2 * median(min(image.size) for image in sample_of(train)) < preprocessing.size
+    """Whether most images have less than half of the input's pixels along the side that fills it."""
+    return 2 * usual_side(train, preprocessing) < preprocessing.size
 
 
 def default_augment(train: Part, preprocessing: Preprocessing) -> tuple[Geometry, str]:
     """The augmentation: images with fewer pixels than the input have none to spare for a crop."""
-    measure = max if preprocessing.fit == "pad" else min
-    side = median(measure(image.size) for image in sample_of(train))
+    side = usual_side(train, preprocessing)
     wanted = resized_side(preprocessing)
     if side < wanted:
         return "flip", f"images of {side:.0f} pixels are too small for crops, which need {wanted}"
     return "crop-flip", f"images of {side:.0f} pixels are large enough for crops"
+
+
+def usual_side(train: Part, preprocessing: Preprocessing) -> float:
+    """The median length, in pixels, of the side that fills the input: the shorter one of a crop, the
+    longer one where images are padded."""
+    measure = max if preprocessing.fit == "pad" else min
+    return median(measure(image.size) for image in sample_of(train))
 
 
 def sample_of(train: Part) -> Iterator[Image.Image]:

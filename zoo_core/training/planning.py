@@ -21,6 +21,8 @@ from zoo_core.settings import Decision, FinetuneConfig, LrSearch
 from zoo_core.training.defaults import (
     ENOUGH_A_CLASS,
     ENOUGH_IMAGES,
+    ENOUGH_SMALL,
+    ENOUGH_SMALL_A_CLASS,
     FEW_EPOCHS,
     FEWEST_FOR_TRIALS,
     MANY_EPOCHS,
@@ -126,7 +128,14 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
             is_between = more != name and enough > ENOUGH_IMAGES
             many = f"{more} with at least {ENOUGH_IMAGES:,}, {ENOUGH_A_CLASS} a class, where a CPU affords it, and "
             between = many if is_between else ""
-            notes.append(f"--strategy auto is {name} here, {between}full with at least {enough:,} training images.")
+            small = (
+                ""
+                if isinstance(head, Solvable)
+                else f", or {ENOUGH_SMALL} of few pixels, {ENOUGH_SMALL_A_CLASS} a class"
+            )
+            notes.append(
+                f"--strategy auto is {name} here, {between}full with at least {enough:,} training images{small}."
+            )
     strategy = catalog.strategy(name)
     epochs = config.epochs or (MANY_EPOCHS if strategy.spec.name == "head-only" else FEW_EPOCHS)
     plan = with_single_epochs(make_plan(strategy, backbone.spec.stages, epochs), head)

@@ -83,14 +83,16 @@ def resolve_settings(
     """
     images, parameters = len(source.parts["train"]), count_parameters(model.backbone)
     decided = _Decisions(config)
+    cost = model.head, device, backbone, images, preprocessing
+    is_open = config.strategy == "auto" and pretrained and not reason_to_train_only_a_head(*cost, whole=True)
     usual_strategy = default_strategy(
         images,
         parameters,
         pretrained=pretrained,
         classes=max(1, len(source.classes)),
         stages=len(backbone.stages),
-        only_head=reason_to_train_only_a_head(model.head, device, backbone, images, preprocessing),
-        enlarged=config.strategy == "auto" and pretrained and is_enlarged(source.parts["train"], preprocessing),
+        only_head=reason_to_train_only_a_head(*cost),
+        enlarged=is_open and is_enlarged(source.parts["train"], preprocessing),
     )
     strategy_name = decided("strategy", usual_strategy)
     decided("base_lr", default_base_lr(images, parameters, pretrained=pretrained))

@@ -131,8 +131,8 @@ def _from_hub(spec: BackboneSpec, text: str) -> InitialWeights:
 def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[Chain, tuple[str, ...]]:
     """Build the backbone and fill it with its initial weights.
 
-    Returns the base and the keys that were dropped: the classifier that a head replaces, stages
-    that are not kept, auxiliary classifiers, another run's head. Raises WeightsError when other
+    Returns the base and the keys that were dropped: the classifier that a head replaces, auxiliary
+    classifiers, another run's head. Those of stages that the choice leaves out do not count. Raises WeightsError when other
     keys or shapes differ, or when a weight is not a finite number.
     """
     if start.local is None:
@@ -142,7 +142,8 @@ def load_backbone(choice: Choice[BackboneSpec], start: InitialWeights) -> tuple[
     ignored = (*choice.spec.ignored_keys, f"{HEAD}.")
     dropped = load_chain(base, _tensors(start.local), path=start.local.path, ignored=ignored, classifier=replaced)
     check_finite(base.named_upstream(), start.local.path)
-    return base, dropped
+    later = {key for key, _ in replaced.split()[0].named_upstream()} if choice.whole and replaced else set()
+    return base, tuple(key for key in dropped if key not in later)
 
 
 def load_whole(choice: Choice[BackboneSpec], ref: WeightsRef) -> Chain:

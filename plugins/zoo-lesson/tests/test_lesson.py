@@ -37,7 +37,7 @@ class Terminal(io.StringIO):
 
 
 def zoo(folder: Path, *words: object, typed: io.StringIO | None = None) -> str:
-    """What zoo prints, called in a folder as a shell does; it has to end well."""
+    """The output of zoo, called in a folder as a shell does; it has to end well."""
     (script,) = entry_points(group="console_scripts", name="zoo")
     printed = io.StringIO()
     handler = signal.getsignal(signal.SIGTERM)

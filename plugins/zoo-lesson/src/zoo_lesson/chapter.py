@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a chapter measured on the reader's photos."""
+    """The result of a chapter on the reader's photos."""
 
     sentence: str
     """One sentence with its interval, made from the numbers."""
@@ -35,5 +35,5 @@ class Chapter:
     question: str
     choices: tuple[str, ...]
     explanation: tuple[str, ...]
-    """What the lecture says, in paragraphs."""
+    """The lecture's own words, in paragraphs."""
     measure: Callable[[Lesson], Finding]

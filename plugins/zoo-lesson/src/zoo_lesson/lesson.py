@@ -1,4 +1,4 @@
-"""What a chapter works with: the photos, the network, and the commands of zoo."""
+"""The means of a chapter: the photos, the network, and the commands of zoo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lesson has measured, kept in its folder, so that chapters can be taken one at a time."""
+"""The measurements of a lesson, kept in its folder, so that chapters can be taken one at a time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Record:
     seconds: float
 
     def verdict(self) -> str:
-        """What became of the guess."""
+        """The outcome of the guess."""
         if self.choice is None:
             return "The numbers leave the answer open."
         measured = f"Measured: {self.choices[self.choice]}."
@@ -70,7 +70,7 @@ class Told:
 
 
 def read(folder: Path) -> Told | None:
-    """What a folder has of a lesson; None where it is new or empty.
+    """The part of a lesson that a folder has; None where it is new or empty.
 
     Raises UsageError for a folder of other things, and ZooError for a file that is none of ours.
     """

@@ -1,4 +1,4 @@
-"""What a conv base and a head are: the base stays as it is, and a new head is trained."""
+"""The conv base and the head: the base stays as it is, and a new head is trained."""
 
 from __future__ import annotations
 

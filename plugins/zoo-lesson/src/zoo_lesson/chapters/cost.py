@@ -1,4 +1,4 @@
-"""What it costs to run: parameters, multiply-accumulates, and the time that a photo takes here."""
+"""The costs of running a network: parameters, multiply-accumulates, and the time that a photo takes here."""
 
 from __future__ import annotations
 

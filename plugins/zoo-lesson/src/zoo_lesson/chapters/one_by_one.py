@@ -1,4 +1,4 @@
-"""What 1x1 convolutions save (GoogLeNet): the network with them, and without.
+"""The savings of 1x1 convolutions (GoogLeNet): the network with them, and without.
 
 Shapes: B batch, C channels, H height, W width.
 """
