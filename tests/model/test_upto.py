@@ -13,6 +13,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.model.assemble import Model, build_network, split_base
+from zoo_core.options import UPTO, with_option
 from zoo_core.runs.directory import read_run
 from zoo_core.tensors import read_tensors
 from zoo_core.weights.resolve import load_backbone, resolve_weights
@@ -69,6 +70,22 @@ def test_the_base_computes_what_the_whole_has_there(name: str, catalog: Catalog)
     assert torch.equal(base(image), features)
 
 
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ("lenet5", "lenet5:upto=c1"),
+        ("lenet5:upto=c3", "lenet5:upto=c1"),
+        ("zoo-lenet:lenet5", "zoo-lenet:lenet5:upto=c1"),
+        ("cifar_resnet:depth=20,shortcut=no", "cifar_resnet:depth=20,shortcut=no,upto=stem"),
+    ],
+)
+def test_another_end_replaces_the_one_that_is_there(text: str, again: str, catalog: Catalog) -> None:
+    """Seen to fail: advice on a backbone that ends earlier recommended one with two ends."""
+    stage = again.rpartition("=")[2]
+    assert with_option(text, UPTO, stage) == again
+    assert catalog.backbone(again).spec.stages[-1] == stage
+
+
 def test_weights_of_the_whole_fill_it_and_those_of_later_stages_are_dropped(catalog: Catalog, tmp_path: Path) -> None:
     whole, part = catalog.backbone("lenet5"), catalog.backbone("lenet5:upto=c3")
     all_of_it, _ = load_backbone(whole, resolve_weights(whole, "default"))
@@ -102,6 +119,9 @@ def test_a_run_is_trained_predicted_explained_and_exported_like_any_other(
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     asked = ("--backbone", "lenet5:upto=c3", "--data", photos, "--epochs", 2, "--strategy", "last:1")
     call("finetune", *asked, "--out", "run")
+    shown = capsys.readouterr()
+    assert "c3; left out: c5" in shown.out + shown.err
+    assert "c5.weight" not in shown.out + shown.err, "seen to fail: every tensor of the later stages was named"
     run = read_run(Path("run"))
     assert run.facts.backbone.name == "lenet5:upto=c3"
     keys = read_tensors(run.weights_path).keys()
