@@ -142,3 +142,9 @@ def test_a_run_is_trained_predicted_explained_and_exported_like_any_other(
     told = json.loads(capsys.readouterr().out)
     assert [stage["name"] for stage in told["stages"]] == ["c1", "c3"]
     assert told["params"] == sum(stage["params"] for stage in told["stages"])
+
+
+def test_info_names_the_stages_where_one_is_wrong() -> None:
+    """Seen to fail: no backbone was called so."""
+    with pytest.raises(UsageError, match=r"'lenet5' has no stage 'c9'\. .*Its stages: c1, c3, c5\."):
+        call("info", "lenet5:upto=c9")

@@ -78,7 +78,7 @@ def _find(catalog: Catalog, name: str) -> Choice[Any]:
         return catalog.backbone(name)  # its error names the plugin, if one is known
     except UsageError as error:
         names = [entry.spec.name for kind in SPEC_KINDS for entry in catalog.entries(kind)]
-        if "provided by" in str(error):
+        if not str(error).startswith("No backbone") or "provided by" in str(error):
             raise
         word = " or ".join(word for word, _ in list(KINDS.values())[:3])
         raise UsageError(f"No {word} is called '{name}'.{did_you_mean(name, names)} `zoo list` shows all.") from None
