@@ -4,7 +4,7 @@
     python benchmarks/museum.py stranger        # one of them
     python benchmarks/museum.py --docs docs     # docs/museum.md and docs/museum/*.png
 
-Each takes about 10 seconds of one core, on the images that zoo brings along; `exhibits.py` has what is done.
+They take 8 to 25 seconds each on one core, on the images that zoo brings along; `exhibits.py` has the mistakes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ BEGIN = """# A museum of failures
 Six ways to a figure that means nothing. Each exhibit makes the mistake on the images that zoo
 brings along (Fashion-MNIST, copyright Zalando SE, MIT licence), with a head on the frozen
 efficientnet_lite0 at 64 pixels, and shows the wrong figure beside the right one, with 95 %
-intervals. Each takes about 10 seconds of one core.
+intervals. They take 8 to 25 seconds each on one core.
 
 ```sh
 python benchmarks/museum.py            # all of them, in a checkout

@@ -147,8 +147,8 @@ def choose(case: FrozenCase, targets_N: npt.NDArray[np.int64]) -> Choice:
     standard error: Breiman et al., Classification and Regression Trees, 1984) the cross-entropy of
     the same answers does: it counts how sure an answer is, and tells more from few images. Where
     that is the same, too, the published ImageNet accuracy counts, and then the lower cost. As a
-    stronger prior (Renggli et al., Which model to transfer?, CVPR 2022) it made the choice worse:
-    see benchmarks/README.md.
+    stronger prior (Renggli et al., Which model to transfer?, CVPR 2022) it mostly made the choice
+    worse: see benchmarks/README.md.
     """
     best = max(case.probes, key=lambda one: (one.accuracy, -one.loss))
     right_N = right(best, targets_N)
