@@ -36,16 +36,6 @@ const done = arguments[arguments.length - 1];
 axe.run({exclude: [['#catalogue tbody tr:nth-child(n+20)']]}, {preload: false}).then(done);
 """
 """Rows of the table of backbones are alike, and axe-core would take minutes for all of them."""
-KINDS = (
-    "index.html",
-    "quickstart.html",
-    "guides/serving.html",
-    "compare.html",
-    "reference/backbones.html",
-    "reference/commands.html",
-    "reliability.html",
-)
-"""The pages that axe-core looks at: one of each kind, for the others are made by the same templates."""
 
 
 def main() -> None:
@@ -70,7 +60,7 @@ def faults_of_site(site: Path, axe: Path, *, only: list[str] | None = None, pict
             for scheme in SCHEMES:
                 set_window(browser, width, scheme)
                 for name in names:
-                    told = faults_of_page(browser, address, name, width, code if only or name in KINDS else None)
+                    told = faults_of_page(browser, address, name, width, code)
                     print(f"{name}, {width} pixels, {scheme}: {'; '.join(told) or 'no fault'}", flush=True)
                     found += [f"{name}, {width} pixels, {scheme}: {one}" for one in told]
                     if pictures:
@@ -125,16 +115,14 @@ def set_window(browser: Any, width: int, scheme: str) -> None:
     )
 
 
-def faults_of_page(browser: Any, address: str, name: str, width: int, axe: str | None) -> list[str]:
-    """The faults of one page; without axe-core's code those that it knows are not looked for."""
+def faults_of_page(browser: Any, address: str, name: str, width: int, axe: str) -> list[str]:
+    """The faults of one page."""
     browser.get(address + name)
     found = [f"console: {line['message']}" for line in browser.get_log("browser")]
     found += [f"a request for {asked:.80}" for asked in asked_of_others(browser, address)]
     wide = browser.execute_script("return document.documentElement.scrollWidth")
     if wide > width:
         found.append(f"it is {wide} pixels wide")
-    if axe is None:
-        return found
     browser.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})
     violations = browser.execute_async_script(AXE)["violations"]
     return found + [f"axe: {one['id']} ({one['help']}): {one['nodes'][0]['html'][:160]}" for one in violations]

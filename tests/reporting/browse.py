@@ -1,7 +1,7 @@
 """Opens pages in a headless Chromium, offline, and looks for faults that only a browser shows.
 
     apt-get install chromium chromium-driver; pip install selenium; npm pack axe-core
-    python tests/reporting/browse.py PAGE.html [PAGE.html ...] --axe axe.min.js [--pictures FOLDER]
+    python tests/reporting/browse.py PAGE.html [PAGE.html ...] --axe axe.min.js [--pictures FOLDER [--height 1500]]
 
 Each page is opened 1280 and 390 pixels wide, light and dark. It fails where the console has an error, a request leaves the
 page, the page is wider than the window, axe-core finds a violation, no image of the map appears under the pointer, or a button
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("pages", nargs="+", type=Path)
     parser.add_argument("--axe", type=Path, required=True, help="axe.min.js of the npm package axe-core")
     parser.add_argument("--pictures", type=Path, help="a folder for screenshots")
+    parser.add_argument("--height", type=int, help="the pixels of a page that a screenshot has (default all)")
     arguments = parser.parse_args()
     browser = started()
     faults = []
@@ -52,7 +53,7 @@ def main() -> None:
             for scheme in ("light", "dark"):
                 found = faults_of(browser, page, width, scheme, arguments.axe.read_text(encoding="utf-8"))
                 if arguments.pictures:
-                    save(browser, arguments.pictures / f"{page.stem}-{width}-{scheme}.png")
+                    save(browser, arguments.pictures / f"{page.stem}-{width}-{scheme}.png", width, arguments.height)
                 print(f"{page.name}, {width} pixels, {scheme}: {'; '.join(found) or 'no fault'}")
                 faults += found
     browser.quit()
@@ -112,10 +113,11 @@ def said_on_the_console(browser: Any) -> list[str]:
     return [f"console: {line}" for line in lines if "GL Driver Message (OpenGL, Performance" not in line]
 
 
-def save(browser: Any, target: Path) -> None:
-    """Write a picture of the whole page."""
+def save(browser: Any, target: Path, width: int, height: int | None) -> None:
+    """Write a picture of the page, or of its upper part."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    made = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+    clip = {"clip": {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}} if height else {}
+    made = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, **clip})
     target.write_bytes(base64.b64decode(made["data"]))
 
 
