@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zoo_core.embedding.features import features
     from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import RunEvaluation, evaluate_run
-    from zoo_core.exporting import Export, export_run
+    from zoo_core.exporting.export import Export, export_run
     from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
     from zoo_core.frozen.table import FeatureTable
     from zoo_core.hookspecs import HOOK_API, hookimpl
@@ -165,7 +165,7 @@ _HOME = {
     "CommandSpec": "zoo_core.specs",
     "DataError": "zoo_core.errors",
     "DatasetSpec": "zoo_core.specs",
-    "Export": "zoo_core.exporting",
+    "Export": "zoo_core.exporting.export",
     "ExporterSpec": "zoo_core.result_specs",
     "FROZEN": "zoo_core.freezing.plan",
     "FeatureTable": "zoo_core.frozen.table",
@@ -218,7 +218,7 @@ _HOME = {
     "check_data": "zoo_core.checking.check",
     "create_model": "zoo_core.library",
     "evaluate_run": "zoo_core.evaluation",
-    "export_run": "zoo_core.exporting",
+    "export_run": "zoo_core.exporting.export",
     "features": "zoo_core.embedding.features",
     "finetune": "zoo_core.library",
     "format_options": "zoo_core.options",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from zoo_core.errors import brief
 from zoo_core.options import NoOptions
 from zoo_core.spec_checks import Checked, check_name, check_options, check_path, check_texts, require
 from zoo_core.specs import TASKS, TaskName
 
+Precision = Literal["fp32", "fp16", "int8"]
+"""The numbers of an exported file: floats of 32 or 16 bits, or integers of 8."""
 SUFFIX = re.compile(r"\.[a-z0-9]{1,16}", re.ASCII)
 
 
@@ -55,16 +58,22 @@ class ExporterSpec(Checked):
     name: str
     export: str
     """Import path of a function `(options, *, network, example_BCHW, facts, path) -> None` that
-    writes one file. The module `network` maps normalised float32 images (B, C, H, W), of any B, to
-    answers (B, K) as a metric gets them. `facts` is a dict of JSON that belongs into the file:
-    task, classes and preprocessing."""
+    writes one file. The module `network` maps images like the example's, of any B, to answers
+    (B, K) as a metric gets them: normalised float32 (B, C, H, W), or bytes of that shape, which it
+    normalises itself. `facts` is a dict of JSON that belongs into the file: task, classes,
+    preprocessing, and the meaning of input and output in words."""
     run: str
-    """Import path of a function `(path) -> Callable`. The callable maps arrays (B, C, H, W) of
-    float32 to arrays (B, K)."""
+    """Import path of a function `(path) -> Callable`. The callable maps arrays (B, C, H, W) like
+    the example to arrays (B, K)."""
     suffix: str
     """The end of the file's name, such as ".onnx"."""
     summary: str
     options: type = NoOptions
+    """A field `precision: Literal["fp32", "fp16", "int8"]`, or some of these, is what `--fp16` and
+    `--int8` set; zoo holds the answers of each to a tolerance of its own."""
+    calibrates: bool = False
+    """Whether `export` also takes `calibration`, a function `(count) -> Iterator` of batches of so
+    many training images at most, arrays like the example; nothing is read before it is called."""
 
     def check(self) -> None:
         _check("exporter", self, self.export)

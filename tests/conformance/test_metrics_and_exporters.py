@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import pickle
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -37,7 +39,13 @@ def failures(monkeypatch: pytest.MonkeyPatch, **code: Any) -> list[str]:
     module = ModuleType("zoo_kit_test")
     metric = MetricSpec(name="kit-test", compute="zoo_kit_test:right", summary="s")
     exporter = ExporterSpec(
-        name="kit-test", export="zoo_kit_test:write", run="zoo_kit_test:run", suffix=".x", summary="s"
+        name="kit-test",
+        export="zoo_kit_test:write",
+        run="zoo_kit_test:run",
+        suffix=".x",
+        summary="s",
+        options=Precisions,
+        calibrates=True,
     )
     hooks = {"zoo_metrics": hookimpl(lambda: [metric]), "zoo_exporters": hookimpl(lambda: [exporter])}
     vars(module).update({"right": right, "write": write, "run": run, **hooks, **code})
@@ -57,6 +65,25 @@ def several(options: Any, *, path: Path, **given: Any) -> None:
 
 def one_image(path: Path) -> Any:
     return lambda images_BCHW: run(path)(images_BCHW[:1])
+
+
+@dataclass(frozen=True)
+class Precisions:
+    precision: Literal["fp32", "int8"] = "fp32"
+
+
+def shrunk(options: Precisions, *, network: Any, path: Path, **given: Any) -> None:
+    """Integers that are far too coarse."""
+    if options.precision == "int8":
+        network = copy.deepcopy(network)
+        for parameter in network.parameters():
+            parameter.data.round_()
+    write(options, network=network, path=path)
+
+
+def of_floats(path: Path) -> Any:
+    """Images that are no floats, which a format may not know, count as black."""
+    return lambda images_BCHW: run(path)(images_BCHW * (images_BCHW.dtype == np.float32))
 
 
 def logits(path: Path) -> Any:
@@ -79,6 +106,8 @@ def test_a_sound_metric_and_a_sound_exporter_pass(monkeypatch: pytest.MonkeyPatc
         ({"write": several}, "it wrote ['model.data', 'model.x'], and not the one file model.x"),
         ({"run": one_image}, "5 images have answers of the shape (1, 3)"),
         ({"run": logits}, "from the network's"),
+        ({"run": of_floats}, "writes a network of bytes"),
+        ({"write": shrunk}, "from the network's with precision=int8"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:numpy")
@@ -92,6 +121,6 @@ def test_a_planted_fault_is_found_and_the_way_to_mend_it_told(
 def test_zoos_own_metrics_and_exporters_pass() -> None:
     names = ("balanced-accuracy: ", "torch-export: ")
     checks = [check for check in plugin_checks(builtin) if check.name.startswith(names)]
-    assert len(checks) == 8
+    assert len(checks) == 10
     for check in checks:
         check()

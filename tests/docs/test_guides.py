@@ -89,12 +89,20 @@ def test_the_programs_of_the_guide_to_serving_work(place: Path, zoo: Zoo) -> Non
     )
     assert made.returncode == 0, made.stderr
     assert zoo("export", "runs/photos", "--to", "torch-export", "-o", "photos.pt2").returncode == 0
-    service, reader = [
+    assert zoo("export", "runs/photos", "--to", "onnx", "--with-preprocessing", "-o", "photos.onnx").returncode == 0
+    predicted = zoo("predict", "runs/photos", "new.jpg", "--json")
+    service, of_onnx, of_torch = [
         text for language, text in blocks(ROOT / "docs" / "guides" / "serving.md") if language == "python"
     ]
-    done = subprocess.run([sys.executable, "-c", reader], cwd=place, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert all(name in done.stdout for name in CLASSES)
+    for reader in (of_onnx, of_torch):
+        done = subprocess.run([sys.executable, "-c", reader], cwd=place, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        if reader == of_torch:
+            assert all(name in done.stdout for name in CLASSES)
+        else:
+            best = json.loads(predicted.stdout)["predictions"][0]["answers"][0]
+            name, probability = done.stdout.splitlines()[-1].split()
+            assert (name, pytest.approx(float(probability), abs=1e-3)) == (best["class"], best["probability"])
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -153,7 +153,7 @@ REFUSED = [
     "zoo evaluate 'a run' --data bad",
     "zoo evaluate 'a run' --metric balanced",
     "zoo export 'a run' --to torch-export --data bad",
-    "zoo export 'a run' --to onnx",
+    "zoo export 'a run' --to onyx",
     "zoo export lenet5 --to torch-export",
     "zoo export 'a run' --to torch-export -o photos",
     "zoo finetune --backbone lenet5 --data table/photos.csv",

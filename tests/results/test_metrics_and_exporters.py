@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from zoo_core.cli.main import zoo as command_line
 from zoo_core.discovery import PluginRecord
 from zoo_core.errors import PluginError, UsageError, ZooError
 from zoo_core.evaluation import evaluate_run
-from zoo_core.exporting import export_run
+from zoo_core.exporting.export import export_run
 from zoo_core.runs.directory import read_metrics
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks.scores import balanced_accuracy
@@ -238,7 +239,7 @@ def broken(path: Path) -> Any:
             "write",
             "too_few",
             PluginError,
-            r"zoo-mine: the exporter 'mine' gives answers \(500, 9\) and not \(500, 10\)",
+            r"zoo-mine: the exporter 'mine' gives answers \(16, 9\) and not \(16, 10\)",
         ),
         ("write", "broken", PluginError, "zoo-mine: the exporter 'mine' failed: ValueError: no such format"),
     ],
@@ -269,10 +270,13 @@ def test_numbers_of_any_size_and_labels_are_exported_too(tmp_path: Path, catalog
     assert (made.path, made.changed) == (run / "model.pt2", 0)
     assert made.difference < 1e-6
     spec = ExporterSpec(name="mine", export=f"{THIS}:pickled", run=f"{THIS}:nearly", suffix=".bin", summary="s")
-    difference = export_run(run, "mine", catalog=with_spec(catalog, spec)).difference
+    mine = with_spec(catalog, spec)
+    difference = export_run(run, "mine", catalog=mine, max_loss=math.inf).difference
     assert 0 < difference < 2e-5, "probabilities move less than the outputs do, or as much"
     if far:
         assert difference == pytest.approx(1e-5, rel=0.3)
+        with pytest.raises(ZooError, match="the mine file loses R2: .* and 0.010 may be lost"):
+            export_run(run, "mine", out=tmp_path / "a.bin", catalog=mine)
 
 
 def test_a_folder_and_another_suffix_are_no_place_for_a_file(run: Path, tmp_path: Path) -> None:

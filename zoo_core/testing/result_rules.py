@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from zoo_core.exporting.precision import precisions
 from zoo_core.options import parse_options
 from zoo_core.result_specs import ExporterSpec, MetricSpec
 from zoo_core.specs import TaskName, resolve
@@ -25,6 +26,7 @@ from zoo_core.testing.networks import CLOSE, apart, with_required
 
 IMAGES, ANSWERS = 24, 3
 SIZE = 8
+NEAR = 0.05  # of an answer: integers of 8 bits move a probability by some hundredths
 
 Answers = npt.NDArray[np.float64]
 Targets = npt.NDArray[Any]
@@ -66,27 +68,71 @@ def does_not_depend_on_the_order_of_images(spec: MetricSpec) -> None:
 @rule("Write one file to `path`, and let `run` map arrays (B, C, H, W) of any B to arrays (B, K).")
 def writes_a_file_that_answers_alike(spec: ExporterSpec) -> None:
     """The file answers as the network does, for one image and for several."""
+    _check_written(spec, "", _small_network(), torch.zeros(2, 3, SIZE, SIZE), CLOSE)
+
+
+@rule("Write the network as it is: it may begin with a cast of bytes, and `run` then gets bytes.")
+def writes_a_network_of_bytes(spec: ExporterSpec) -> None:
+    """A network that normalises bytes itself, as `--with-preprocessing` has it, is a file too."""
+    _check_written(spec, "", OfBytes(_small_network()).eval(), torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8), CLOSE)
+
+
+@rule("Keep what loses much in float32, and take the ranges of integers from `calibration`.")
+def answers_nearly_alike_in_every_precision(spec: ExporterSpec) -> None:
+    """Every precision that the options offer makes a file whose answers are near the network's."""
+    for precision in precisions(spec):
+        if precision != "fp32":
+            option = f"precision={precision}"
+            _check_written(spec, option, _small_network(), torch.zeros(2, 3, SIZE, SIZE), NEAR)
+
+
+class OfBytes(nn.Module):
+    """A network of images as one of bytes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels_BCHW: Tensor) -> Any:
+        return self.network(pixels_BCHW.float() / 64 - 2)
+
+
+def _small_network() -> nn.Module:
     torch.manual_seed(0)
-    layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    network = nn.Sequential(*layers, nn.Linear(4, ANSWERS), nn.Softmax(1)).eval()
-    options: Any = parse_options(spec.name, spec.options, with_required(spec.options, ""))
+    layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(*layers, nn.Linear(4, ANSWERS), nn.Softmax(1)).eval()
+
+
+def _check_written(spec: ExporterSpec, option: str, network: nn.Module, example_BCHW: Tensor, bound: float) -> None:
+    """Write the network, run the file on 1 and on 5 images, and compare."""
+    options: Any = parse_options(spec.name, spec.options, with_required(spec.options, option))
     facts = {"task": "classification", "classes": ["a", "b", "c"]}
+    calibration = {"calibration": lambda count: iter([_images(example_BCHW, 16).numpy()])} if spec.calibrates else {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{spec.suffix}"
-        example_BCHW = torch.zeros(2, 3, SIZE, SIZE)
-        resolve(spec.export)(options, network=network, example_BCHW=example_BCHW, facts=facts, path=path)
+        export = resolve(spec.export)
+        export(options, network=network, example_BCHW=example_BCHW, facts=facts, path=path, **calibration)
         made = sorted(one.name for one in Path(folder).iterdir())
         assert made == [path.name], f"it wrote {made or 'nothing'}, and not the one file {path.name}"
         answers = resolve(spec.run)(path)
         for count in (1, 5):
-            images_BCHW = torch.randn(count, 3, SIZE, SIZE)
+            images_BCHW = _images(example_BCHW, count)
             with torch.no_grad():
                 expected_BK = network(images_BCHW)
-            found_BK = torch.from_numpy(np.asarray(answers(images_BCHW.numpy())))
+            found_BK = torch.from_numpy(np.array(answers(images_BCHW.numpy())))
             shape = tuple(found_BK.shape)
             assert shape == (count, ANSWERS), f"{count} images have answers of the shape {shape}"
             far = apart(expected_BK, found_BK)
-            assert far <= CLOSE, f"answers for {count} images are {far:.2g} from the network's"
+            beside = f" with {option}" if option else ""
+            assert far <= bound, f"answers for {count} images are {far:.2g} from the network's{beside}"
+
+
+def _images(example_BCHW: Tensor, count: int) -> Tensor:
+    """Random images of the example's type."""
+    images_BCHW = torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(count))
+    if example_BCHW.dtype == torch.uint8:
+        return (images_BCHW * 64 + 128).clamp(0, 255).to(torch.uint8)
+    return images_BCHW
 
 
 def _figure(spec: MetricSpec, answers_NK: Answers, targets: Targets) -> float:
@@ -114,4 +160,6 @@ EXPORTER_RULES = (
     has_a_name_of_its_own,
     has_options_that_a_text_can_give,
     writes_a_file_that_answers_alike,
+    writes_a_network_of_bytes,
+    answers_nearly_alike_in_every_precision,
 )

@@ -1,0 +1,99 @@
+"""How far the answers of an exported file may be from those of its run.
+
+Shapes: N images, K outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo_core.errors import printable
+from zoo_core.tasks.metrics import Interval, Metric
+from zoo_core.tasks.task import Task
+
+DIFFERENCES: dict[str, float | None] = {"fp32": 1e-4, "fp16": 0.02, "int8": None}
+"""The largest difference of an answer by precision: float32 in another order of operations stays
+far below its bound; the answers of 8-bit integers are held by their score."""
+MAX_LOSS = 0.01  # of the score: one point
+SHOWN = 3  # images with another answer that a message names
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest difference of an answer, None without a bound, and the largest loss of score."""
+
+    difference: float | None
+    loss: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The answers of a file beside those of its run."""
+
+    images: int
+    difference: float
+    """The largest of any answer; of a number above 1, as a share of it."""
+    worst: str
+    """The image with the largest difference."""
+    changed: tuple[str, ...]
+    """The images with another class, or with other labels."""
+    metric: Metric
+    before: float
+    before_interval: Interval | None
+    after: float
+    after_interval: Interval | None
+
+    @property
+    def loss(self) -> float:
+        """The loss of score, below 0 where the file has a higher one."""
+        return self.before - self.after
+
+    def objection(self, tolerance: Tolerance) -> str | None:
+        """The reason to refuse the file, as the end of a sentence, or None."""
+        if tolerance.difference is not None and not self.difference <= tolerance.difference:
+            return (
+                f"answers otherwise than the run: by up to {self.difference:.2g}, and the tolerance is "
+                f"{tolerance.difference:g}, most for {printable(self.worst)}; {self.changes}"
+            )
+        if not self.loss <= tolerance.loss:
+            text = self.metric.text
+            return (
+                f"loses {self.metric.title}: {text(self.before)} become {text(self.after)} on {self.images} images, "
+                f"and {text(tolerance.loss)} may be lost; {self.changes}"
+            )
+        return None
+
+    @property
+    def changes(self) -> str:
+        """The images with other answers, in words."""
+        count = f"{len(self.changed) or 'none'} of {self.images} answers change"
+        named = ", ".join(map(printable, self.changed[:SHOWN]))
+        return f"{count} ({named}{', ...' if len(self.changed) > SHOWN else ''})" if self.changed else count
+
+
+def compared(task: Task[Any], expected_NK: Tensor, found_NK: Tensor, targets: Tensor, names: list[str]) -> Agreement:
+    """Compare answers (N, K) with those of the run; both are measured against the targets by the
+    task's own metric."""
+    difference_N = ((found_NK - expected_NK).abs() / expected_NK.abs().clamp_min(1)).amax(1)
+    difference_N = difference_N.nan_to_num(torch.inf, posinf=torch.inf)
+    worst = int(difference_N.argmax())
+    rows = [slice(index, index + 1) for index in range(len(names))]
+    changed = tuple(
+        name for name, row in zip(names, rows, strict=True) if task.changed(expected_NK[row], found_NK[row])
+    )
+    before, after = (task.evaluate(answers_NK, targets, 0.0) for answers_NK in (expected_NK, found_NK.nan_to_num()))
+    return Agreement(
+        images=len(names),
+        difference=float(difference_N[worst]),
+        worst=names[worst],
+        changed=changed,
+        metric=task.metric,
+        before=before.score,
+        before_interval=before.score_interval,
+        after=after.score,
+        after_interval=after.score_interval,
+    )
