@@ -64,11 +64,11 @@ def of_task(task: str, column: int) -> set[str]:
 
 
 def printed(value: object) -> set[str]:
-    """All keys in a JSON value, however deep; those of `files` are names."""
+    """All keys in a JSON value, however deep; settings and a calibration are told of elsewhere."""
     if isinstance(value, list):
         return set().union(*(printed(item) for item in value))
     if isinstance(value, dict):
-        own = {key: item for key, item in value.items() if key != "calibration"}  # it has a paragraph of its own
+        own = {key: item for key, item in value.items() if key not in ("calibration", "settings")}
         return set(value) | set().union(*(printed(item) for item in own.values()))
     return set()
 

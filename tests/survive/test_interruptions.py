@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers import make_photos
+from helpers import make_photos, make_table
 from survive.support import history_of, weights_of
 from zoo_core.catalog import Catalog
 from zoo_core.data.batches import training_steps
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import FinetuneConfig
+from zoo_core.settings.fields import settings_of
 from zoo_core.specs import FreezeSpec
 from zoo_core.training import run as running
 from zoo_core.training.callback import Callback, NullCallback
@@ -50,6 +51,24 @@ CASES = {
     "bias-only": replace(LENET, strategy="bias-only"),
     "patience": replace(LENET, strategy="lp-ft", epochs=6, patience=1, metric="log-loss"),
     "test-part": replace(LENET, strategy="lp-ft", val_share=0.3),
+    "parts of the data": replace(
+        LENET,
+        strategy="head-only",
+        fit="squash",
+        train_share=0.8,
+        fold="1/3",
+        group_by=r"(\d)\.",
+        bad_images="skip",
+        label_smoothing=0.1,
+        warmup=0.4,
+        weight_decay=0.1,
+        base_lr=0.5,
+        best_epoch="highest",
+        patience=3,
+    ),
+    "decided": replace(LENET, strategy="full", epochs=2, fix_list="suspects.csv", gradient_checkpointing=True),
+    "labels": replace(LENET, strategy="head-only", task="multilabel", metric="macro-f1"),
+    "numbers": replace(LENET, strategy="last:1", task="regression", metric="auto"),
     "norms learn": replace(NORMS, strategy="last:1", augment="crop+flip+rotate"),
     "norm-only": replace(NORMS, strategy="norm-only"),
     "frozen statistics": replace(NORMS, strategy="last:2,statistics=frozen", augment="none", optimizer="sgd"),
@@ -81,8 +100,12 @@ class Stopping(NullCallback):
 
 @pytest.fixture
 def photos(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    folder = make_photos(tmp_path / "photos", count=32 if "trials" in request.node.name else 9)
-    if "test-part" in request.node.name:
+    name = request.node.name
+    if "labels" in name or "numbers" in name:
+        header, row = ("path,tags", "{}|any") if "labels" in name else ("path,warmth", "{1}.5")
+        return make_table(tmp_path / "photos", header, lambda *one: row.format(*one), count=9)
+    folder = make_photos(tmp_path / "photos", count=32 if "trials" in name else 9)
+    if "test-part" in name:
         folder = tmp_path / "parts"
         for part in ("train", "test"):
             make_photos(folder / part, count=9)
@@ -113,6 +136,9 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     config = replace(CASES[case], data=str(photos), out=str(tmp_path / "whole"))
+    if config.fix_list != "none":
+        (tmp_path / config.fix_list).write_text("path,class,decision\nred/1.png,red,drop\nred/3.png,red,class:blue\n")
+        config = replace(config, fix_list=str(tmp_path / config.fix_list))
     job = prepare(config, catalog)
     run_job(job, NullCallback())
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "another"))
@@ -132,6 +158,19 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
         resume(tmp_path / "run", catalog, NullCallback())
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
     assert history_of(tmp_path / "run") == history_of(tmp_path / "whole")
+    for name in ("fitted.safetensors", "answers.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+ELSEWHERE = {"data", "out", "device", "workers", "save_every", "cache_gb", "precision", "compile", "from_run"}
+"""Settings of the machine and of its caches, and a run to start from: tests/training/test_going_on.py."""
+
+
+def test_every_setting_that_decides_a_result_was_interrupted() -> None:
+    """A new one wants a case, or a word on where it is resumed."""
+    for name, declared in settings_of(FinetuneConfig).items():
+        given = {getattr(config, name) for config in CASES.values()} - {declared.default}
+        assert given or name in ELSEWHERE, f"no case sets {name}"
 
 
 def test_every_strategy_that_there_is_was_interrupted(catalog: Catalog) -> None:

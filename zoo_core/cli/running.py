@@ -226,11 +226,13 @@ def _argument(run: Path) -> str:
 
 
 def _json(result: Result) -> dict[str, Any]:
+    from zoo_core.runs.directory import read_facts
     from zoo_core.training.finishing import result_line
 
     epochs = [report.to_dict() for report in result.trained.epochs]
     return {
         "run": str(result.directory),
+        "settings": read_facts(result.directory).config.to_dict(),
         "epochs": epochs,
         "groups": result.groups or None,
         "result": result_line(result),

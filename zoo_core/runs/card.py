@@ -27,6 +27,11 @@ from zoo_core.tasks.task import Task
 
 FIT_WORDS = {"crop": "", "pad": ", the whole image padded", "squash": ", the whole image squashed"}
 UNFITTED = "No temperature, no thresholds and no limit to strangers were fitted: that needs held-out images."
+SAID_ELSEWHERE = {
+    *("backbone", "data", "strategy", "head", "weights", "epochs", "batch_size", "lr", "size", "task", "augment"),
+    *("from_run", "seed", "optimizer", "balance", "loss", "views", "cache_gb"),
+}
+"""The settings of which other sentences of a card tell, and the size of the cache, which changes nothing."""
 MAX_ROWS = 500  # classes, labels or numbers in the table of a card; a page with more is not read
 
 
@@ -56,6 +61,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         plan=plan_in_words(facts.plan),
         lr=_lr_text(facts, result),
         loss=chosen_loss_in_words(facts.config.loss),
+        asked=asked_in_words(facts.config, facts.decisions),
         decisions=decision_lines(facts.decisions),
         cached=cached_in_words(facts),
         rows_kept=facts.head_rows and rows_in_words(facts.head_rows, facts.task, short_title(facts.config.from_run)),
@@ -86,6 +92,16 @@ def decision_lines(decisions: Mapping[str, Decision]) -> list[str]:
         if name in settings and (name not in LEFT_OPEN or name in ("views", "lr", "patience"))
     ]
     return [f"{settings[name].option}: {decisions[name]}" for name in shown]
+
+
+def asked_in_words(config: FinetuneConfig, decisions: Mapping[str, Decision]) -> str:
+    """The settings that somebody gave and of which nothing else in a card tells: "fit pad, ema 0.9"."""
+    asked = []
+    for name, declared in settings_of(FinetuneConfig).items():
+        value = getattr(config, name)
+        if not (name in SAID_ELSEWHERE or name in decisions or declared.per_machine or value == declared.default):
+            asked.append(f"{declared.option} {short_title(value) if name == 'fix_list' else value}")
+    return ", ".join(asked)
 
 
 def cached_in_words(facts: RunFacts) -> str | None:
