@@ -3,8 +3,9 @@
     python benchmarks/export.py RUN [RUN ...] [--formats onnx onnx:int8 ...] [--rounds 7] [--threads 1]
 
 Each format is exported by `zoo export` and checked on the run's held-out images; no file is refused here, so
-that a loss is told as it is. Beside them stand the run in torch, float32, and, where timm has the same architecture, the
-file that timm's own onnx_export writes of the same weights. All ways take the same normalised images, from
+that a loss is told as it is. Beside them stand the run in torch, float32; where timm has the same architecture, the
+file that timm's own onnx_export writes of the same weights; and zoo's float32 file in 8-bit integers by the call that
+Ultralytics 8.4.190 makes (`onnx_int8_quantize`), with the same training images. All ways take the same normalised images, from
 memory. They take turns, round by round, with so many threads each; a figure is the median of the rounds. Ratios are
 medians of the rounds' ratios to torch.
 """
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,14 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
+from zoo_onnx.smaller import Reader
 
 import zoo_core
 from measuring import environment
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
-from zoo_core.evaluation import measured_part
+from zoo_core.evaluation import measured_part, training_images
+from zoo_core.exporting.export import Calibration
 from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.predict import Predictor
 from zoo_core.runs.directory import read_run
@@ -91,20 +95,11 @@ def measured(run: str, arguments: argparse.Namespace, folder: Path) -> tuple[lis
         way = Way(to, _session(path, arguments.threads), made.bytes, made.after, made.difference, made.changed, taken)
         ways.append(way)
     if (by_timm := _by_timm(run, folder, images_NCHW, catalog)) is not None:
-        outputs = _session(by_timm, arguments.threads)
-        found_NK = _all(lambda images: _softmax(outputs(images), predictor), images_NCHW)
-        changed = int((found_NK.argmax(1) != expected_NK.argmax(1)).sum())
-        difference = float(np.abs(found_NK - expected_NK).max())
-        ways.append(
-            Way(
-                "timm's onnx_export",
-                outputs,
-                by_timm.stat().st_size,
-                _accuracy(found_NK, targets_N),
-                difference,
-                changed,
-            )
-        )
+        logits = _session(by_timm, arguments.threads)
+        by_softmax = partial(_softmax, predictor, logits)
+        ways.append(_way("timm's onnx_export", by_softmax, by_timm, images_NCHW, expected_NK, targets_N))
+    path = _by_ultralytics(predictor, run, folder, images_NCHW)
+    ways.append(_way("Ultralytics' int8", _session(path, arguments.threads), path, images_NCHW, expected_NK, targets_N))
     speeds: dict[Any, list[float]] = {}
     for _ in range(arguments.rounds + 1):  # the first does not count
         for batch in BATCHES:
@@ -172,8 +167,35 @@ def _by_timm(run: str, folder: Path, images_NCHW: Array, catalog: Any) -> Path |
     return path
 
 
-def _softmax(outputs_BK: Array, predictor: Predictor) -> Array:
-    answers: Array = predictor.objective.values(torch.from_numpy(outputs_BK)).numpy()
+def _by_ultralytics(predictor: Predictor, run: str, folder: Path, images_NCHW: Array) -> Path:
+    """zoo's float32 file in 8-bit integers, quantised as Ultralytics does: layers alone, by onnxruntime's defaults."""
+    import onnx
+    from onnxruntime.quantization import quantize_static
+
+    whole, made = folder / "whole.onnx", folder / "ultralytics.onnx"
+    zoo_core.export_run(run, "onnx", out=whole)
+    nodes = onnx.load(whole).graph.node
+    others = [node.name for node in nodes if node.op_type not in {"Conv", "Gemm", "MatMul"}]
+    assert predictor.facts is not None
+    train = training_images(run, predictor.facts, zoo_core.open_catalog()).parts["train"]
+    batches = Calibration(predictor, train, "train", False, None).batches(256)
+    one_by_one = {"CalibStridedMinMax": 1}  # the same ranges, in less memory
+    quantize_static(whole, made, Reader("images", batches), nodes_to_exclude=others, extra_options=one_by_one)
+    return made
+
+
+def _way(
+    name: str, answers: Callable[[Array], Array], path: Path, images_NCHW: Array, expected_NK: Array, targets_N: Array
+) -> Way:
+    """A file of others, measured beside the answers of the run."""
+    found_NK = _all(answers, images_NCHW)
+    changed = int((found_NK.argmax(1) != expected_NK.argmax(1)).sum())
+    difference = float(np.abs(found_NK - expected_NK).max())
+    return Way(name, answers, path.stat().st_size, _accuracy(found_NK, targets_N), difference, changed)
+
+
+def _softmax(predictor: Predictor, outputs: Callable[[Array], Array], images_BCHW: Array) -> Array:
+    answers: Array = predictor.objective.values(torch.from_numpy(outputs(images_BCHW))).numpy()
     return answers
 
 

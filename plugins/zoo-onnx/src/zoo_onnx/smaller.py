@@ -10,7 +10,6 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +80,8 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
 
     def __init__(self, name: str, batches: Iterator[npt.NDArray[Any]]) -> None:
         self.name = name
-        self.first = next(batches)
-        self.batches = list(chain([self.first], batches))
-        self.end = self.now = 0
+        self.batches = list(batches)
+        self.now, self.end = 0, len(self.batches)
 
     def __len__(self) -> int:
         return len(self.batches)

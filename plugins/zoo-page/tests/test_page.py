@@ -1,0 +1,108 @@
+"""Pages of exported runs, read as a browser reads them; scripts/browse.py opens them in one."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from PIL import Image
+from zoo_page.export import MODEL, page
+
+import zoo_core
+from zoo_core import FinetuneConfig, Preprocessing, Transform, export_run
+from zoo_core.testing import make_photos
+
+HOSTILE = '"><img src=x onerror=alert(1)>&amp;</script>'.replace("/", "-")
+NODE = shutil.which("node")
+THIRDS = [(size, 0.875, how, fit) for size in (20, 33) for how in ("bilinear", "bicubic") for fit in ("crop", "pad")]
+WAYS = [*THIRDS, (32, 1.0, "bilinear", "squash"), (32, 0.9, "nearest", "crop")]
+SIZES = [(61, 40), (40, 61), (33, 33), (20, 19), (500, 13), (7, 90)]
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and its scripts by their ids."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.addresses, self.scripts = [], [], {}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.now = dict(attrs).get("id", str(len(self.tags)))
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        if self.tags and self.cdata_elem == "script":
+            self.scripts[self.now] = self.scripts.get(self.now, "") + data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("page")
+    photos = make_photos(root / "photos", classes=("blue", HOSTILE), count=10)
+    config = FinetuneConfig(backbone="lenet5", data=str(photos), epochs=1, out=str(root / "run"))
+    return zoo_core.finetune(config).directory
+
+
+def test_a_page_is_one_file_that_answers_as_the_run_and_asks_no_address(run):
+    made = export_run(run, "page")
+    assert made.path == run / "model.html"
+    assert made.difference < 1e-5
+    text = made.path.read_text()
+    found = Tags(text)
+    assert not any(found.addresses)
+    assert "<img src=x" not in text
+    assert json.loads(found.scripts["facts"])["classes"] == list(zoo_core.load(run, device="cpu").classes)
+    assert MODEL.search(text)[1] == found.scripts["model"]
+    assert "default-src 'none'" in text
+    assert "connect-src" not in text, "the default forbids every connection"
+
+
+def test_the_page_has_every_part_and_no_mark_of_its_template_is_left():
+    text = page({"classes": ["@MODEL@", "</script>"]}, b"a network")
+    assert not re.search(r"@[A-Z]+@", text.replace('"@MODEL@"', ""))
+    assert text.count("</script>") == 6
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not here to run the page's script")
+@pytest.mark.parametrize(("size", "crop", "how", "fit"), WAYS)
+def test_the_page_resizes_as_zoo_does(tmp_path, size, crop, how, fit):
+    """To the byte; where both sides shrink by other factors, Pillow 13 may take the rows first and round otherwise."""
+    preprocessing = Preprocessing(
+        size=size, crop=crop, interpolation=how, fit=fit, mean=(0.5, 0.25, 0.1), std=(1.0, 1.0, 1.0)
+    )
+    generator, given, expected = np.random.default_rng(0), [], []
+    for width, height in SIZES:
+        pixels = generator.integers(0, 256, (height, width, 3), np.uint8)
+        given.append({"width": width, "height": height, "data": np.dstack([pixels, pixels[..., :1]]).ravel().tolist()})
+        plain = Transform(preprocessing)(Image.fromarray(pixels)).numpy() + np.array(preprocessing.mean)[:, None, None]
+        expected.append((plain * 255).round().astype(int).reshape(3, -1).tolist())
+    facts = {"size": size, "crop": crop, "interpolation": how, "fit": fit, "mean": preprocessing.mean}
+    (tmp_path / "given.json").write_text(json.dumps({"images": given, "facts": facts}))
+    code = files("zoo_page").joinpath("resources", "resize.js").read_text()
+    code += """
+        const { images, facts } = JSON.parse(require("fs").readFileSync(process.argv[2]));
+        const made = images.map(({ width, height, data }) =>
+          squareOf(planesOf(data, width, height, 3), facts).planes.map((plane) => Array.from(plane)));
+        console.log(JSON.stringify(made));
+    """
+    (tmp_path / "run.js").write_text(code)
+    done = subprocess.run([NODE, tmp_path / "run.js", tmp_path / "given.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    difference = np.abs(np.array(json.loads(done.stdout)) - np.array(expected)).max()
+    assert difference <= (0 if fit == "crop" else 1)
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not here to run the page's script")
+def test_one_channel_is_pillows_brightness(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
+    data = np.dstack([pixels, pixels[..., :1]]).ravel().tolist()
+    code = files("zoo_page").joinpath("resources", "resize.js").read_text()
+    (tmp_path / "run.js").write_text(f"{code}\nconsole.log(Array.from(planesOf({data}, 11, 9, 1).planes[0]).join())")
+    done = subprocess.run([NODE, tmp_path / "run.js"], capture_output=True, text=True, check=True)
+    assert [int(one) for one in done.stdout.split(",")] == list(Image.fromarray(pixels).convert("L").tobytes())
