@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from zoo_core.version import __version__
 
 if TYPE_CHECKING:
+    from zoo_core.benching.bench import bench
+    from zoo_core.benching.measured import Bench
     from zoo_core.catalog import Catalog, open_catalog
     from zoo_core.checking.check import check_data
     from zoo_core.checking.report import Report
@@ -81,6 +83,7 @@ __all__ = [
     "ArrayImages",
     "AugmentSpec",
     "BackboneSpec",
+    "Bench",
     "Callback",
     "Catalog",
     "Chain",
@@ -131,6 +134,7 @@ __all__ = [
     "WeightsRef",
     "ZooError",
     "__version__",
+    "bench",
     "check_data",
     "create_model",
     "evaluate_run",
@@ -158,6 +162,7 @@ _HOME = {
     "ArrayImages": "zoo_core.data.sources",
     "AugmentSpec": "zoo_core.specs",
     "BackboneSpec": "zoo_core.specs",
+    "Bench": "zoo_core.benching.measured",
     "CLASSIFIER": "zoo_core.specs",
     "Callback": "zoo_core.training.callback",
     "Catalog": "zoo_core.catalog",
@@ -215,6 +220,7 @@ _HOME = {
     "WeightsError": "zoo_core.errors",
     "WeightsRef": "zoo_core.weights_specs",
     "ZooError": "zoo_core.errors",
+    "bench": "zoo_core.benching.bench",
     "check_data": "zoo_core.checking.check",
     "create_model": "zoo_core.library",
     "evaluate_run": "zoo_core.evaluation",

@@ -33,6 +33,23 @@ def split_name(text: str) -> tuple[str, str]:
     return name.strip(), options.strip()
 
 
+def split_list(text: str, option: str) -> list[str]:
+    """ "linear,mlp:hidden=64,dropout=0.1" as ["linear", "mlp:hidden=64,dropout=0.1"], each once.
+
+    A piece `key=value` without a colon before it goes on with the options of the value before.
+    Raises UsageError, which names the `option`, where there is no value.
+    """
+    values: list[str] = []
+    for piece in (part.strip() for part in text.split(",")):
+        if values and "=" in piece and ":" not in piece.partition("=")[0]:
+            values[-1] += f",{piece}"
+        else:
+            values.append(piece)
+    if "" in values:
+        raise UsageError(f"{option} has an empty value in '{shown(text)}'. Separate values by one comma.")
+    return list(dict.fromkeys(values))
+
+
 def parse_options(owner: str, options: type[O], text: str) -> O:
     """Read `text` (`key=value,key=value`) into an `options` dataclass.
 

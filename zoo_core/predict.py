@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -128,24 +128,45 @@ class Predictor(ShownRun):
         readable = ReadableImages(images)
         batches = self._batches(Part(readable, np.zeros(len(images), dtype=np.int64)))
         done = 0
-        self.network.eval()
         for pixels_BCHW, _ in batches.in_order():
-            outputs_BK, distances_B = self._outputs(pixels_BCHW, tta)
-            values_BK = self.objective.values(outputs_BK)
-            rows = zip(outputs_BK, values_BK, self._negatives(pixels_BCHW), distances_B, strict=True)
-            for outputs_K, values_K, is_negative, distance in rows:
-                name = images.name(done)
-                if done in readable.problems:
-                    yield Prediction(name, (), problem=readable.problems[done], is_read=False)
-                elif not outputs_K.isfinite().all():
-                    yield Prediction(name, (), problem=_not_finite(self.title, name))
-                else:
-                    answers = self.objective.answers(outputs_K, self.classes, top, threshold, bounds)
-                    values, hint = tuple(values_K.tolist()), HINT if is_negative else None
-                    intervals = self.objective.intervals(values, bounds)
-                    found = Prediction(name, answers, hint, values, intervals, distance)
-                    yield as_stranger(found, self.objective.fitted.familiar, reject=reject)
-                done += 1
+            places = range(done, done + len(pixels_BCHW))
+            found = self.answer(
+                pixels_BCHW, [images.name(place) for place in places], top=top, threshold=threshold, tta=tta,
+                bounds=bounds, reject=reject,
+            )  # fmt: skip
+            for place, one in zip(places, found, strict=True):
+                problem = readable.problems.get(place)
+                yield one if problem is None else Prediction(one.image, (), problem=problem, is_read=False)
+            done += len(pixels_BCHW)
+
+    def answer(
+        self,
+        pixels_BCHW: Tensor,
+        names: Sequence[str],
+        *,
+        top: int = 5,
+        threshold: float | None = None,
+        tta: bool = False,
+        bounds: Sequence[float] | None = None,
+        reject: bool = False,
+    ) -> list[Prediction]:
+        """Answer images that are resized and cropped already, as bytes; one whose outputs are not
+        finite has a `problem`."""
+        self.network.eval()
+        outputs_BK, distances_B = self._outputs(pixels_BCHW, tta)
+        values_BK = self.objective.values(outputs_BK)
+        rows = zip(names, outputs_BK, values_BK, self._negatives(pixels_BCHW), distances_B, strict=True)
+        found = []
+        for name, outputs_K, values_K, is_negative, distance in rows:
+            if not outputs_K.isfinite().all():
+                found.append(Prediction(name, (), problem=_not_finite(self.title, name)))
+                continue
+            answers = self.objective.answers(outputs_K, self.classes, top, threshold, bounds)
+            values, hint = tuple(values_K.tolist()), HINT if is_negative else None
+            intervals = self.objective.intervals(values, bounds)
+            one = Prediction(name, answers, hint, values, intervals, distance)
+            found.append(as_stranger(one, self.objective.fitted.familiar, reject=reject))
+        return found
 
     def check_knows_strangers(self) -> None:
         """Raise UsageError where no record of the training images' features is here."""

@@ -71,6 +71,7 @@ FLOORS = (
     "profiling",
     "reporting",
     "saving",
+    "benching",
     "choosing",
     "advising",
     "listing",

@@ -17,6 +17,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.augmentation import chosen_augmentation
 from zoo_core.data.places import with_places
 from zoo_core.errors import UsageError, printable, shown
+from zoo_core.options import split_list
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.config import MAX_SEED
 from zoo_core.settings.fields import settings_of
@@ -161,15 +162,11 @@ def split_values(axis: str, text: str) -> tuple[str, ...]:
     A piece `key=value` without a colon before it goes on with the options of the value before.
     Raises UsageError where there is no value.
     """
-    values: list[str] = []
-    for piece in (part.strip() for part in text.split(",")):
-        if values and "=" in piece and ":" not in piece.partition("=")[0]:
-            values[-1] += f",{piece}"
-        else:
-            values.append(piece)
-    if "" in values:
+    try:
+        values = split_list(text, f"--{axis}")
+    except UsageError as error:
         listed = f" `zoo list {PLURALS[axis]}` shows all." if axis != "weights" else ""
-        raise UsageError(f"--{axis} has an empty value in '{shown(text)}'. Separate values by one comma.{listed}")
+        raise UsageError(f"{error}{listed}") from None
     if axis == "weights" and PRETRAINED in values:  # "default" is the same
         values = [PRETRAINED if value == "default" else value for value in values]
     return tuple(dict.fromkeys(values))

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("zoo_core.cli.runs:runs", "List your runs, or show the differences of two."),
     "evaluate": ("zoo_core.cli.evaluate:evaluate", "Evaluate a run on labelled images."),
     "export": ("zoo_core.cli.export:export", "Write a run as a file of another format."),
+    "bench": ("zoo_core.cli.bench:bench", "Measure speed, memory and accuracy of a run in several formats."),
     "embed": ("zoo_core.cli.embed:embed", "Write the features of images to a file."),
     "similar": ("zoo_core.cli.similar:similar", "Find the images that are most similar to a photo."),
     "report": ("zoo_core.cli.report:report", "Write a page about a run: errors, heat maps, doubtful labels."),
