@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo_core.version import __version__
 
 if TYPE_CHECKING:
+    from zoo_core.answering.files import AnswerFormat
     from zoo_core.benching.bench import bench
     from zoo_core.benching.measured import Bench
     from zoo_core.catalog import Catalog, open_catalog
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from zoo_core.errors import DataError, HubError, PluginError, TrainingError, UsageError, WeightsError, ZooError
     from zoo_core.evaluation import RunEvaluation, evaluate_run
     from zoo_core.exporting.export import Export, export_run
+    from zoo_core.exporting.reading import load_exported
     from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
     from zoo_core.frozen.table import FeatureTable
     from zoo_core.hookspecs import HOOK_API, hookimpl
@@ -79,6 +81,7 @@ __all__ = [
     "IMAGENET_STD",
     "PALETTE",
     "TRAINABLE",
+    "AnswerFormat",
     "AppliedPlan",
     "ArrayImages",
     "AugmentSpec",
@@ -145,6 +148,7 @@ __all__ = [
     "freeze",
     "hookimpl",
     "load",
+    "load_exported",
     "open_catalog",
     "open_dataset",
     "parse_options",
@@ -158,6 +162,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AnswerFormat": "zoo_core.answering.files",
     "AppliedPlan": "zoo_core.model.apply",
     "ArrayImages": "zoo_core.data.sources",
     "AugmentSpec": "zoo_core.specs",
@@ -231,6 +236,7 @@ _HOME = {
     "freeze": "zoo_core.library",
     "hookimpl": "zoo_core.hookspecs",
     "load": "zoo_core.library",
+    "load_exported": "zoo_core.exporting.reading",
     "open_catalog": "zoo_core.catalog",
     "open_dataset": "zoo_core.training.opening",
     "parse_options": "zoo_core.options",

@@ -271,6 +271,7 @@ def zoo_exporters() -> list[ExporterSpec]:
             name="torch-export",
             export="zoo_core.model.torch_export:export",
             run="zoo_core.model.torch_export:run",
+            facts="zoo_core.model.torch_export:facts",
             suffix=".pt2",
             summary="a graph of torch.export, which torch.export.load opens without zoo",
         )

@@ -24,7 +24,8 @@ from zoo_core.model.design import ModelDesign
 from zoo_core.notebook import default_callback
 from zoo_core.options import split_name
 from zoo_core.paths import user_path
-from zoo_core.predict import Predictor, open_pretrained, open_run
+from zoo_core.predict import Predictor
+from zoo_core.predictors import open_pretrained, open_run
 from zoo_core.runs.directory import CONFIG, is_run
 from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.specs import TASKS, BackboneSpec, TaskName

@@ -71,6 +71,9 @@ class ExporterSpec(Checked):
     options: type = NoOptions
     """A field `precision: Literal["fp32", "fp16", "int8"]`, or some of these, is what `--fp16` and
     `--int8` set; zoo holds the answers of each to a tolerance of its own."""
+    facts: str | None = None
+    """Import path of a function `(path) -> dict`, the facts in such a file. With it
+    `zoo_core.load_exported` opens the file."""
     calibrates: bool = False
     """Whether `export` also takes `calibration`, a function `(count) -> Iterator` of batches of so
     many training images at most, arrays like the example; nothing is read before it is called."""
@@ -78,6 +81,8 @@ class ExporterSpec(Checked):
     def check(self) -> None:
         _check("exporter", self, self.export)
         check_path(self.name, self.run)
+        if self.facts is not None:
+            check_path(self.name, self.facts)
         fits = isinstance(self.suffix, str) and bool(SUFFIX.fullmatch(self.suffix))
         require(fits, f"exporter '{self.name}': {brief(self.suffix)} is no suffix such as '.onnx'")
 

@@ -59,6 +59,7 @@ FLOORS = (
     "streaming",
     "training",
     "predict",
+    "predictors",
     "answering",
     "hub",
     "notebook",

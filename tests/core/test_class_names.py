@@ -10,7 +10,7 @@ import pytest
 from torchvision.models import ResNet18_Weights
 
 from zoo_core.errors import ZooError
-from zoo_core.predict import class_names
+from zoo_core.predictors import class_names
 
 
 @pytest.mark.parametrize("its_file_is_there", [True, False])
@@ -22,7 +22,7 @@ def test_they_are_torchvisions(its_file_is_there: bool, monkeypatch: pytest.Monk
 
 def test_torchvision_is_not_imported_for_them() -> None:
     code = (
-        "import sys; from zoo_core.predict import class_names; print(len(class_names('imagenet-1k')),"
+        "import sys; from zoo_core.predictors import class_names; print(len(class_names('imagenet-1k')),"
         " 'torchvision' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

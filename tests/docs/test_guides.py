@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -37,6 +38,7 @@ NOT_HERE = {
     "you/my-pets --update": "a token",
     "you/my-pets --pr": "a token",
     "cuda:1": "two GPUs",
+    "--port": "a process that stays; a test of its own asks it",
 }
 """Commands that need something that no test has. They are parsed, as every command of a page is."""
 
@@ -118,6 +120,36 @@ def test_the_programs_of_the_guide_to_serving_work(place: Path, zoo: Zoo) -> Non
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.mark.whole
+def test_the_requests_of_the_guide_to_the_server_are_answered(place: Path, zoo: Zoo) -> None:
+    made = zoo(
+        "finetune", "--backbone", "efficientnet_lite0", "--data", "photos/", "--epochs", 2, "--out", "runs/photos"
+    )
+    assert made.returncode == 0, made.stderr
+    lines = [
+        line for language, text in blocks(ROOT / "docs" / "guides" / "server.md") if language == "sh"
+        for line in text.splitlines()
+    ]  # fmt: skip
+    curls = [line for line in lines if line.startswith("curl")]
+    assert len(curls) == 5
+    main = [sys.executable, "-c", "from zoo_core.cli.main import main; main()"]
+    process = subprocess.Popen(
+        [*main, "serve", "runs/photos", "--port", "0"], cwd=place, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        port = next(found[1] for line in process.stderr if (found := re.search(r"127.0.0.1:(\d+)/predict", line)))
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        for line in curls:
+            command = ["bash", "-c", line.replace(":8000", f":{port}")]
+            told = json.loads(subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout)
+            named = [one["answers"][0]["class"] for one in told.get("predictions", [])] or told["parameters"]["classes"]
+            assert set(named) <= set(CLASSES), line
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def posted(port: int, body: bytes) -> bytes:

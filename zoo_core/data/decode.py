@@ -108,7 +108,7 @@ def read_file(path: Path) -> bytes:
         raise DataError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
+def decode(content: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode the bytes of an image file: upright, in mode RGB or L, reduced as in `open_image`.
 
     Raises DataError whose text continues after the file's name.
@@ -118,7 +118,7 @@ def decode(content: bytes, *, at_least: int | None = None) -> Image.Image:
     try:
         _register_heic()
         with PILLOW_IS_QUIET, Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            check_size(image)
+            check_size(image, max_pixels)
             whole = image.size
             if at_least is not None and image.format == "JPEG":
                 image.draft(image.mode, (at_least, at_least))
@@ -174,13 +174,14 @@ def check_image(content: bytes) -> None:
     decode(content, at_least=1)
 
 
-def check_size(image: Image.Image) -> None:
+def check_size(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
     """Raise DataError when an image has no pixels or too many."""
     width, height = image.size
     if width * height == 0:
         raise DataError("has no pixels")
-    if width * height > MAX_PIXELS:
-        raise DataError(f"has {width} x {height} pixels, more than {MAX_PIXELS // 10**6} million. Make it smaller")
+    if width * height > max_pixels:
+        limit = f"{max_pixels // 10**6} million" if max_pixels >= 10**6 else f"{max_pixels:,}"
+        raise DataError(f"has {width} x {height} pixels, more than {limit}. Make it smaller")
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo_core.data.decode import decode
+from zoo_core.data.decode import MAX_PIXELS, decode
 from zoo_core.data.transforms import CENTRE, Pixels, apply_crop, crop_of, decoded_side, resized
 from zoo_core.weights_specs import Preprocessing
 
@@ -22,9 +22,9 @@ def prepared(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     return apply_crop(pixels, crop_of(pixels, preprocessing.size, "none", CENTRE, b""), preprocessing)
 
 
-def prepared_content(content: bytes, preprocessing: Preprocessing) -> Pixels:
+def prepared_content(content: bytes, preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The same for the bytes of an image file, read as zoo reads files. Raises DataError."""
-    return prepared(decode(content, at_least=decoded_side(preprocessing)), preprocessing)
+    return prepared(decode(content, at_least=decoded_side(preprocessing), max_pixels=max_pixels), preprocessing)
 
 
 def normalised_array(squares: Sequence[Pixels], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

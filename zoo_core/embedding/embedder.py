@@ -35,7 +35,7 @@ from zoo_core.frozen.view_identity import view_identity
 from zoo_core.library import ONE_AT_A_TIME, run_or_backbone
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.paths import cache_dir
-from zoo_core.predict import open_run
+from zoo_core.predictors import open_run
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import BackboneSpec
 from zoo_core.training.defaults import default_augment

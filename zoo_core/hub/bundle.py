@@ -17,7 +17,7 @@ from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.hub.timm_export import FILE as TWIN_FILE
 from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.paths import json_text
-from zoo_core.predict import open_run
+from zoo_core.predictors import open_run
 from zoo_core.runs.card import render_card, score_of
 from zoo_core.runs.directory import CARD, CONFIG, CURVES, FITTED, IMAGES, MODEL, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts

@@ -31,6 +31,14 @@ def export(options: NoOptions, *, network: nn.Module, example_BCHW: Tensor, fact
     torch.export.save(program, path, extra_files={FACTS: json.dumps(facts)})
 
 
+def facts(path: Path) -> dict[str, Any]:
+    """The facts in such a file; empty where it has none."""
+    extra = {FACTS: ""}
+    torch.export.load(path, extra_files=extra)
+    found: dict[str, Any] = json.loads(extra[FACTS] or "{}")
+    return found
+
+
 def run(path: Path) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]:
     """Open such a file: a function from images (B, C, H, W) to answers (B, K)."""
     network = torch.export.load(path).module()

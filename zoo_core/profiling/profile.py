@@ -28,7 +28,7 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.library import run_or_backbone
 from zoo_core.model.assemble import Model, build_network, count_parameters, split_base, trainable_parameters
 from zoo_core.model.chain import Chain
-from zoo_core.predict import open_run
+from zoo_core.predictors import open_run
 from zoo_core.profiling.stages import Stage, stages_of
 from zoo_core.runs.directory import read_run
 from zoo_core.settings import FinetuneConfig

@@ -13,7 +13,7 @@ import torch
 from zoo_core.catalog import KINDS, open_catalog
 from zoo_core.model.shapes import stage_shapes
 from zoo_core.options import parse_options
-from zoo_core.predict import class_names
+from zoo_core.predictors import class_names
 from zoo_core.specs import BackboneSpec, resolve
 from zoo_core.testing.check import rule
 from zoo_core.testing.networks import build, build_meta, choice_of, images_of, stir, with_required

@@ -82,6 +82,15 @@ def _describe(graph: onnx.ModelProto, facts: dict[str, Any]) -> None:
         graph.metadata_props.add(key=f"{FACTS}.{key}", value=value if isinstance(value, str) else json.dumps(value))
 
 
+def facts(path: Path) -> dict[str, Any]:
+    """The facts in such a file; empty where it has none."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found: dict[str, Any] = json.loads(session.get_modelmeta().custom_metadata_map.get(FACTS, "{}"))
+    return found
+
+
 def run(path: Path) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]:
     """Open such a file on the CPU: a function from images (B, C, H, W) to answers (B, K)."""
     import onnxruntime

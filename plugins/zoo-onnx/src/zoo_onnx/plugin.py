@@ -33,6 +33,7 @@ def zoo_exporters() -> list[ExporterSpec]:
             name="onnx",
             export="zoo_onnx.export:export",
             run="zoo_onnx.export:run",
+            facts="zoo_onnx.export:facts",
             suffix=".onnx",
             options=OnnxOptions,
             calibrates=True,

@@ -1,0 +1,1 @@
+"""The command `zoo serve`: a model answers images over HTTP."""

@@ -1,0 +1,120 @@
+"""The HTTP server: uvicorn with a stop that finishes what it has accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from zoo_core import UsageError
+from zoo_serve.app import App
+from zoo_serve.limits import MAX_HEADER
+from zoo_serve.logs import log, take_over
+
+HEADER_SECONDS = 10.0
+CLOSING_SECONDS = 1.0  # for requests that are on their way on open connections
+
+
+class Protocol(H11Protocol):
+    """A connection that is closed where no request comes whole within some seconds."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._close_unless_asked)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _close_unless_asked(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Stops by SIGTERM or Ctrl-C: it says that it is not ready, answers what it has, and ends. A
+    second signal ends it at once."""
+
+    def __init__(self, app: App, host: str, port: int, started: Callable[[int], object]) -> None:
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            h11_max_incomplete_event_size=MAX_HEADER,
+            backlog=1024,
+        )
+        super().__init__(config)
+        self.app, self._tell = app, started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell(self.servers[0].sockets[0].getsockname()[1])
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Uvicorn would send the signal to this process once more at the end."""
+        kinds = (signal.SIGTERM, signal.SIGINT)
+        before = {kind: signal.signal(kind, self.handle_exit) for kind in kinds}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = self.app.is_stopping = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no connections; answer, on those that are open, what comes within a moment."""
+        log("stopping", waiting=self.app.engine.counts.pending)
+        await asyncio.sleep(0.05)  # connections that the system has made are taken over
+        for server in self.servers:
+            server.close()
+        end = self._now() + CLOSING_SECONDS
+        while self.server_state.connections and self._now() < end and not self.force_exit:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def run(app: App, host: str, port: int, started: Callable[[int], Any]) -> None:
+    """Serve until a signal. Raises UsageError where the address cannot be had."""
+    taken = _bound(host, port)
+    take_over()
+    try:
+        asyncio.run(Server(app, host, port, started).serve(sockets=[taken]))
+    finally:
+        taken.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise UsageError(f"there is no address '{host}': {error.strerror or error}. Give another --host.") from None
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.set_inheritable(True)
+    except OSError as error:
+        made.close()
+        raise UsageError(f"{host}:{port} cannot be had: {error.strerror or error}. Give another --port.") from None
+    return made
