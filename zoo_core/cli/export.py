@@ -93,6 +93,7 @@ def export(
             max_loss=max_loss,
             bad_images=bad_images,
             catalog=catalog,
+            message=announce,
             scanning=scanning,
             calibrating=calibrating,
             watch=watch,

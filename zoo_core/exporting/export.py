@@ -86,6 +86,7 @@ def export_run(
     max_loss: float = MAX_LOSS,
     bad_images: BadImages | None = None,
     catalog: Catalog | None = None,
+    message: Callable[[str], None] = lambda text: None,
     scanning: Watch | None = None,
     calibrating: Watch | None = None,
     watch: Watch | None = None,
@@ -97,8 +98,9 @@ def export_run(
     probabilities of classes or labels, or to numbers. `precision` sets the format's option of that
     name. The file is run on `data`, or on the held-out part of the run's own data, and kept only
     where no answer differs by more than `tolerance` (by precision, where it is None) and no more
-    than `max_loss` of the score is lost. 8-bit ranges follow from training images. `data`,
-    `bad_images`, `scanning` and `watch` are as in `zoo_core.evaluate_run`.
+    than `max_loss` of the score is lost. 8-bit ranges follow from training images. `message` is
+    told the steps that take long. `data`, `bad_images`, `scanning` and `watch` are as in
+    `zoo_core.evaluate_run`.
 
     Raises UsageError for an unknown format and a file that exists, ZooError for answers that
     differ, and PluginError, which names the distribution, where the format's code fails.
@@ -119,6 +121,7 @@ def export_run(
     trained = "train" if "train" in source.parts else name
     calibration = Calibration(predictor, source.parts[trained], trained, with_preprocessing, calibrating)
     with beside(path) as file:
+        message(f"writing the {exporter} file")
         written(
             exporter,
             file,
