@@ -38,5 +38,15 @@ def zoo_exporters() -> list[ExporterSpec]:
             options=OnnxOptions,
             calibrates=True,
             summary="an ONNX graph for onnxruntime, browsers and devices; also float16 and 8-bit integers",
-        )
+        ),
+        ExporterSpec(
+            name="triton",
+            export="zoo_onnx.triton:export",
+            run="zoo_onnx.triton:run",
+            facts="zoo_onnx.triton:facts",
+            suffix=".zip",
+            options=OnnxOptions,
+            calibrates=True,
+            summary="a model repository for NVIDIA's Triton Inference Server, zipped, with the ONNX graph in it",
+        ),
     ]
