@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from zoo_core.predict import Predictor
     from zoo_core.profiling.picture import stages_svg
     from zoo_core.profiling.profile import Profile, profile
-    from zoo_core.result_specs import ExporterSpec, MetricSpec
+    from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
     from zoo_core.saving import save_run
     from zoo_core.settings import FinetuneConfig
     from zoo_core.specs import (
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from zoo_core.training.callback import Callback, NullCallback
     from zoo_core.training.opening import open_dataset
     from zoo_core.training.run import Result
+    from zoo_core.training.tracking import TrackedRun, Tracker
     from zoo_core.weights_specs import (
         IMAGENET_MEAN,
         IMAGENET_STD,
@@ -130,6 +131,9 @@ __all__ = [
     "Source",
     "TimmTwin",
     "TorchFile",
+    "TrackedRun",
+    "Tracker",
+    "TrackerSpec",
     "TrainingError",
     "Transform",
     "UsageError",
@@ -219,6 +223,9 @@ _HOME = {
     "TRAINABLE": "zoo_core.freezing.plan",
     "TimmTwin": "zoo_core.weights_specs",
     "TorchFile": "zoo_core.weights_specs",
+    "TrackedRun": "zoo_core.training.tracking",
+    "Tracker": "zoo_core.training.tracking",
+    "TrackerSpec": "zoo_core.result_specs",
     "TrainingError": "zoo_core.errors",
     "Transform": "zoo_core.model.transform",
     "UsageError": "zoo_core.errors",

@@ -19,7 +19,7 @@ from zoo_core.installed import installed_plugins
 from zoo_core.installing import install_hint
 from zoo_core.options import UPTO, format_options, parse_options, split_name, take_option, with_option
 from zoo_core.registry import KnownPlugin, known_plugins
-from zoo_core.result_specs import ExporterSpec, MetricSpec
+from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
 from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 
 S = TypeVar(
@@ -33,6 +33,7 @@ S = TypeVar(
     ExporterSpec,
     RunnerSpec,
     AugmentSpec,
+    TrackerSpec,
 )
 
 KINDS: dict[type, tuple[str, str]] = {
@@ -45,6 +46,7 @@ KINDS: dict[type, tuple[str, str]] = {
     ExporterSpec: ("exporter", "exporters"),
     RunnerSpec: ("runner", "runners"),
     AugmentSpec: ("augmentation", "augmentations"),
+    TrackerSpec: ("tracker", "trackers"),
 }
 """The word for each kind of spec, and its plural, which `zoo list` takes for all but commands."""
 
@@ -164,6 +166,9 @@ class Catalog:
 
     def augmentation(self, text: str) -> Choice[AugmentSpec]:
         return self.choose(AugmentSpec, text)
+
+    def tracker(self, text: str) -> Choice[TrackerSpec]:
+        return self.choose(TrackerSpec, text)
 
     @property
     def has_failures(self) -> bool:

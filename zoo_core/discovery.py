@@ -17,7 +17,7 @@ from zoo_core import builtin, hookspecs
 from zoo_core.errors import brief, did_you_mean, printable, reason_of
 from zoo_core.hookspecs import HOOK_API, PROJECT, UNSTATED_API
 from zoo_core.installed import InstalledPlugin, installed_plugins
-from zoo_core.result_specs import ExporterSpec, MetricSpec
+from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
 from zoo_core.spec_checks import collecting_faults, fault_of
 from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 from zoo_core.version import __version__
@@ -32,6 +32,7 @@ Spec = (
     | ExporterSpec
     | RunnerSpec
     | AugmentSpec
+    | TrackerSpec
 )
 
 CORE = "zoo-core"
@@ -48,6 +49,7 @@ HOOKS: dict[str, type[Spec]] = {
     "zoo_exporters": ExporterSpec,
     "zoo_runners": RunnerSpec,
     "zoo_augmentations": AugmentSpec,
+    "zoo_trackers": TrackerSpec,
 }
 
 

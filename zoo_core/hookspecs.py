@@ -17,10 +17,10 @@ from collections.abc import Sequence
 import pluggy
 
 from zoo_core.result_specs import ExporterSpec, MetricSpec
-from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
+from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
+from zoo_core.training_hooks import PROJECT, hookspec, zoo_runners, zoo_trackers
 
-PROJECT = "zoo"
-"""The name of the pluggy project and of the entry-point group."""
+__all__ = ["HOOK_API", "PROJECT", "UNSTATED_API", "hookimpl", "zoo_runners", "zoo_trackers"]  # two hooks as those below
 
 HOOK_API = 2
 """The version of the hooks, their specs and the calls of the code that specs name. It grows by one
@@ -30,7 +30,6 @@ go on working."""
 UNSTATED_API = 1
 """The version of a plugin that states none: that of zoo-core 0.1, which had no word for it."""
 
-hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
@@ -271,29 +270,5 @@ def zoo_augmentations() -> Sequence[AugmentSpec]:
 
     def turn(options, image, chance):
         return image.rotate(90 * chance.randrange(4))
-    """
-    raise NotImplementedError
-
-
-@hookspec
-def zoo_runners() -> Sequence[RunnerSpec]:
-    """Return the runners that this plugin provides: machines that train a comparison's cells.
-
-    `start` names a function `(options) -> concurrent.futures.Executor`. Since hook API 2.
-
-    # zoo_pool/plugin.py
-    from zoo_core import RunnerSpec, hookimpl
-
-    HOOK_API = 2
-
-    @hookimpl
-    def zoo_runners():
-        return [RunnerSpec(name="pool", start="zoo_pool.runner:start", summary="two processes of this machine")]
-
-    # zoo_pool/runner.py
-    from concurrent.futures import ProcessPoolExecutor
-
-    def start(options):
-        return ProcessPoolExecutor(2)
     """
     raise NotImplementedError

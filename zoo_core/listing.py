@@ -197,6 +197,12 @@ def _augmentations(catalog: Catalog) -> Rows:
     return _with_options(catalog, AugmentSpec)
 
 
+def _trackers(catalog: Catalog) -> Rows:
+    from zoo_core.result_specs import TrackerSpec
+
+    return _with_options(catalog, TrackerSpec)
+
+
 def _datasets(catalog: Catalog) -> Rows:
     from dataclasses import asdict
 
@@ -274,4 +280,5 @@ ROWS: dict[str, Callable[[Catalog], Rows]] = {
     "exporters": _exporters,
     "runners": _runners,
     "augmentations": _augmentations,
+    "trackers": _trackers,
 }

@@ -1,4 +1,5 @@
-"""Specs of what is made of a run's results: metrics of its answers, and formats of its network."""
+"""Specs of what is made of a run: metrics of its answers, formats of its network, records of its
+course."""
 
 from __future__ import annotations
 
@@ -87,7 +88,23 @@ class ExporterSpec(Checked):
         require(fits, f"exporter '{self.name}': {brief(self.suffix)} is no suffix such as '.onnx'")
 
 
-def _check(kind: str, spec: MetricSpec | ExporterSpec, path: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class TrackerSpec(Checked):
+    """A service or a file that records trainings: `zoo finetune --track NAME`."""
+
+    name: str
+    start: str
+    """Import path of a function `(options, run: zoo_core.TrackedRun) -> zoo_core.Tracker`. It and
+    the tracker's methods are called in a thread of their own, one call at a time, while the
+    training goes on. An error ends this tracker, and not the training."""
+    summary: str
+    options: type = NoOptions
+
+    def check(self) -> None:
+        _check("tracker", self, self.start)
+
+
+def _check(kind: str, spec: MetricSpec | ExporterSpec | TrackerSpec, path: str) -> None:
     check_name(kind, spec.name)
     check_texts(f"{kind} '{spec.name}'", summary=spec.summary)
     check_options(f"{kind} '{spec.name}'", spec.options)

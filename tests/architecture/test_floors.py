@@ -34,6 +34,7 @@ FLOORS = (
     "specs",
     "result_specs",
     "freezing",
+    "training_hooks",
     "hookspecs",
     "augmentations",
     "builtin",

@@ -88,7 +88,7 @@ def test_the_documented_fields_are_those_that_are_printed(zoo: Zoo, command: str
         assert printed(answer["result"]["calibration"]) == told - of_labels_and_numbers - {"calibration"}
     if command.startswith("list "):
         kind = command.removeprefix("list ")
-        words -= {"heads", "strategies", "metrics", "exporters", "runners", "augmentations"} - {kind}
+        words -= {"heads", "strategies", "metrics", "exporters", "runners", "augmentations", "trackers"} - {kind}
     assert found == words
 
 

@@ -23,7 +23,7 @@ import zoo_core
 from zoo_core import BackboneSpec, Chain, Source, hookspecs, parse_options
 from zoo_core.discovery import HOOKS, registered_specs
 from zoo_core.specs import resolve
-from zoo_core.testing import backbone_checks, build
+from zoo_core.testing import backbone_checks, build, tracked_run
 
 
 @pytest.fixture
@@ -153,6 +153,17 @@ def test_the_examples_runner_is_an_executor(example: ModuleType) -> None:
     (spec,) = example.zoo_runners()
     with resolve(spec.start)(parse_options(spec.name, spec.options, "")) as executor:
         assert executor.submit(abs, -1).result() == 1
+
+
+@pytest.mark.parametrize("example", ["zoo_trackers"], indirect=True)
+def test_the_examples_tracker_writes_what_it_hears(example: ModuleType, tmp_path: Path) -> None:
+    (spec,) = example.zoo_trackers()
+    tracker = resolve(spec.start)(parse_options(spec.name, spec.options, ""), tracked_run(tmp_path / "tracking"))
+    tracker.epoch(1, {"val_loss": 0.5})
+    tracker.end("finished", {"accuracy": 1.0})
+    first, *rest = Path(tracker.place).read_text().splitlines()
+    assert first.startswith("trial from epoch 1 on: {'backbone': ")
+    assert rest == ["epoch 1: {'val_loss': 0.5}", "finished: {'accuracy': 1.0}"]
 
 
 @pytest.mark.parametrize("example", ["zoo_exporters"], indirect=True)

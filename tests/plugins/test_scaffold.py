@@ -34,10 +34,11 @@ MADE = {  # the arguments for each plugin
     "close": ("--kind", "metric"),
     "traced": ("--kind", "exporter"),
     "turned": ("--kind", "augmentation"),
+    "lines": ("--kind", "tracker"),
     LONGEST: (),
 }
 INSTALLED = [name for name in MADE if name not in (LONGEST, "timmnet")]  # zoo-timm's own tests build its networks
-ANY_BACKBONE = ("top", "thaw", "stripes", "turned")
+ANY_BACKBONE = ("top", "thaw", "stripes", "turned", "lines")
 """Those that go with any backbone."""
 TRIED = [name for name in INSTALLED if "--from" not in MADE[name]]
 """One plugin of each kind. Those of cut networks, which are larger, are tried by their own tests."""
@@ -168,6 +169,7 @@ def test_each_plugin_is_listed() -> None:
         "metrics: close",
         "exporters: traced",
         "augmentations: turned",
+        "trackers: lines",
     ):
         assert told in shown.stdout
     assert "few " in zoo("--help").stdout.partition("Commands of plugins:")[2]

@@ -40,6 +40,7 @@ ALWAYS = {
     "device": "the place of the work",
     "workers": "every image is decoded at least once",
     "save_every": "a run may be stopped in any step",
+    "track": "a tracker follows any training",
 }
 """The settings that every run has a use for, and which."""
 OTHER: dict[str, Any] = {

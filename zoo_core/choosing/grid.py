@@ -21,6 +21,7 @@ from zoo_core.options import split_list
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.config import MAX_SEED
 from zoo_core.settings.fields import settings_of
+from zoo_core.training.tracking import trackers_named
 
 AXES = ("backbone", "strategy", "head", "weights")
 """The settings that may have several values."""
@@ -142,9 +143,10 @@ def make_grid(
 
 
 def check_names(grid: Grid, catalog: Catalog) -> None:
-    """Raise UsageError for the first name of a backbone, head, strategy, metric or augmentation
-    that there is not."""
+    """Raise UsageError for the first name of a backbone, head, strategy, metric, augmentation
+    or tracker that there is not."""
     common = grid.cells[0].config
+    trackers_named(common.track, catalog)
     chosen_augmentation(common.augment, catalog)
     if common.metric != "auto":
         catalog.metric(common.metric)

@@ -246,16 +246,16 @@ class _Name(click.ParamType[str]):
 
 
 class Chain(_Name):
-    """Names from the catalog with a + between them, or one of some words alone."""
+    """Names from the catalog with a link between them, or one of some words alone."""
 
-    def __init__(self, name: str, kind: str, words: Iterable[str]) -> None:
+    def __init__(self, name: str, kind: str, words: Iterable[str], link: str = "+") -> None:
         super().__init__(name, kind)
-        self.words = tuple(words)
+        self.words, self.link = tuple(words), link
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        before, link, last = incomplete.rpartition("+")
+        before, link, last = incomplete.rpartition(self.link)
         words = [] if link else [word for word in self.words if word.startswith(last)]
         names = [str(item.value) for item in super().shell_complete(ctx, param, last)]
         return [click.shell_completion.CompletionItem(f"{before}{link}{name}") for name in (*words, *names)]

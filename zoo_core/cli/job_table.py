@@ -33,6 +33,8 @@ def show_job(screen: Console, job: Job) -> None:
         ("cached", cached_in_words(job.caching, job.plan.stages)),
         ("device", str(job.device)),
     ]
+    if job.trackers:
+        rows.append(("tracked by", ", ".join(map(str, job.trackers))))
     if job.groups is not None:
         rows.append(("groups", job.groups))
     if job.balance is not None:

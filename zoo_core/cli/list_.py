@@ -20,6 +20,7 @@ COLUMNS = {
     "exporters": ("name", "summary", "options", "plugin"),
     "runners": ("name", "summary", "options", "plugin"),
     "augmentations": ("name", "summary", "options", "plugin"),
+    "trackers": ("name", "summary", "options", "plugin"),
     "weights": ("backbone", "weights", "sources", "size", "licence", "top-1 %", "here"),
 }
 RIGHT = {"year", "params", "GMACs", "top-1 %", "images", "classes", "size"}
@@ -35,7 +36,7 @@ SHOWN_TAGS = 3  # of one backbone's weights; `zoo info NAME` shows all
 @click.pass_context
 def list_(ctx: click.Context, /, kind: str, text: str, available: bool, as_json: bool, **given: Any) -> None:
     """List backbones (the default), heads, strategies, datasets, augmentations, metrics, exporters,
-    runners or weights, those whose name holds TEXT.
+    runners, trackers or weights, those whose name holds TEXT.
 
     On a terminal large families of backbones are one line each, until a filter chooses among them,
     and a long list is shown page by page.

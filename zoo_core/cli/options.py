@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, Chain
 from zoo_core.settings import FinetuneConfig, read_settings
 from zoo_core.settings.fields import Setting, settings_of
-from zoo_core.settings.words import NO_RUN
+from zoo_core.settings.words import NO_RUN, NO_TRACKERS
 from zoo_core.specs import AUGMENT_WORDS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,6 +30,7 @@ COMPLETED: dict[str, tuple[click.ParamType[Any], str]] = {
     "fix_list": (click.Path(), "FILE"),
     "from_run": (click.Path(), "RUN"),
     "out": (click.Path(), "DIR"),
+    "track": (Chain("tracker", "trackers", (NO_TRACKERS,), link=","), "NAME[,NAME...]"),
 }
 """The settings whose values a shell completes by names of the catalog or by paths."""
 

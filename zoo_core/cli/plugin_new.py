@@ -9,7 +9,7 @@ import click
 from zoo_core.cli.common import announce
 from zoo_core.errors import printable
 
-KINDS = ("backbone", "head", "strategy", "dataset", "command", "exporter", "metric", "augmentation")
+KINDS = ("backbone", "head", "strategy", "dataset", "command", "exporter", "metric", "augmentation", "tracker")
 
 
 @click.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from zoo_core.cli.common import json_option
-from zoo_core.cli.options import MORE_EPOCHS
+from zoo_core.cli.options import MORE_EPOCHS, given_settings, options_of
 from zoo_core.cli.running import devices_option, resume_run, start_together
 
 
@@ -18,10 +20,13 @@ from zoo_core.cli.running import devices_option, resume_run, start_together
     metavar="+N",
     help="Train a finished run for N more epochs, from the weights of its best one.",
 )
+@options_of("track")
 @devices_option
 @json_option
 @click.pass_context
-def resume(ctx: click.Context, run: str, more: int | None, devices: int | None, as_json: bool) -> None:
+def resume(
+    ctx: click.Context, /, run: str, more: int | None, devices: int | None, as_json: bool, **settings: Any
+) -> None:
     """Continue a run from its newest checkpoint, or train a finished one further.
 
     The run ends as it would have without the interruption: on a CPU with the very same weights. It
@@ -33,4 +38,4 @@ def resume(ctx: click.Context, run: str, more: int | None, devices: int | None, 
     zoo resume runs/resnet50-head-only-photos-1 --epochs +10
     """
     start_together(devices)
-    resume_run(ctx, run, {}, as_json=as_json, more_epochs=more)
+    resume_run(ctx, run, given_settings(ctx, settings), as_json=as_json, more_epochs=more)

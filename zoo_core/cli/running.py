@@ -62,8 +62,8 @@ def start_together(devices: int | None) -> None:
 def resume_run(
     ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool, more_epochs: int | None = None
 ) -> None:
-    """Resume a run, or train a finished one for more epochs. Raises UsageError for a setting that
-    differs from the run's."""
+    """Resume a run, or train a finished one for more epochs. Raises UsageError for a setting other
+    than the trackers that differs from the run's."""
     catalog = catalog_of(ctx)
     announce("loading the engine, the weights and the list of images")
     from zoo_core.runs.directory import read_facts
@@ -71,6 +71,7 @@ def resume_run(
 
     directory = user_path(run)
     config = read_facts(directory).config
+    here = {name: given.pop(name) for name in ("track",) if name in given}
     for name, value in given.items():
         own = getattr(config, name)
         if value != own:
@@ -79,7 +80,9 @@ def resume_run(
                 f"the run {run} has --{option} {own} and cannot be resumed with {value}. Leave the option out."
             )
     with progress_of("inspecting the images") as scanning, watching() as callback:
-        result = resume(directory, catalog, callback, callback.show, scanning, more_epochs=more_epochs)
+        result = resume(
+            directory, catalog, callback, callback.show, scanning, per_machine=here, more_epochs=more_epochs
+        )
     report(result, as_json=as_json)
 
 
@@ -203,6 +206,9 @@ def _show_result(screen: Console, result: Result) -> None:
         screen.print(forgotten_in_words(result.forgotten.to_dict(), result.task), markup=False)
     pictures = ", ".join(sorted(path.name for path in result.directory.glob("*.png")))
     screen.print(f"The run is in [bold]{run}[/bold]: card (README.md), {pictures}, model.safetensors.\n")
+    for tracked in result.trackers:
+        if tracked.place is not None:
+            screen.print(f"Tracked by {tracked.name}: {shown(tracked.place)}", markup=False)
     screen.print("Next:")
     others = "" if result.measured is not None else " --data DIR"  # without images of its own that it did not train on
     commands = {
@@ -236,4 +242,5 @@ def _json(result: Result) -> dict[str, Any]:
         "epochs": epochs,
         "groups": result.groups or None,
         "result": result_line(result),
+        "trackers": [one.to_dict() for one in result.trackers],
     }

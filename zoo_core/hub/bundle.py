@@ -21,6 +21,7 @@ from zoo_core.predictors import open_run
 from zoo_core.runs.card import render_card, score_of
 from zoo_core.runs.directory import CARD, CONFIG, CURVES, FITTED, IMAGES, MODEL, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts
+from zoo_core.settings.words import NO_TRACKERS
 from zoo_core.spec_checks import REPO_PATTERN
 from zoo_core.tasks import task_named
 from zoo_core.tensors import write_tensors
@@ -89,6 +90,7 @@ def without_local_paths(facts: RunFacts) -> RunFacts:
         from_run=_last(facts.config.from_run),
         weights=_last_path(facts.config.weights),
         out=None,
+        track=NO_TRACKERS,
     )
     findings = tuple(without_examples(finding) for finding in facts.data.findings)
     data = replace(facts.data, title=_last(facts.data.title), findings=findings)

@@ -37,6 +37,7 @@ PROVIDED = (
     "exporters",
     "runners",
     "augmentations",
+    "trackers",
 )
 """The kinds of specs that a release may list, as fields of it."""
 DISTRIBUTION = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?", re.ASCII)

@@ -33,6 +33,8 @@ FITTED = "fitted.safetensors"
 ANSWERS = "answers.csv"
 CURVES = "curves.png"
 CARD = "README.md"
+TRACKING = "tracking"
+"""The folder of the trackers: their own files, and those by which they find the run again."""
 
 T = TypeVar("T")
 
@@ -228,6 +230,7 @@ class RunWriter:
         """
         if self.directory.is_dir() and not self.begun:
             if self._wrote_facts:
+                shutil.rmtree(self.directory / TRACKING, ignore_errors=True)
                 for name in (CONFIG, IMAGES):
                     (self.directory / name).unlink(missing_ok=True)
             if not any(self.directory.iterdir()):

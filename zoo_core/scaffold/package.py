@@ -21,7 +21,7 @@ from zoo_core.errors import UsageError, printable, shown
 from zoo_core.hookspecs import HOOK_API
 from zoo_core.installing import ON_AN_INDEX, develop_command
 from zoo_core.registry import known_plugins
-from zoo_core.result_specs import ExporterSpec, MetricSpec
+from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
 from zoo_core.scaffold.sources import BLANK, Cut, cut_of
 from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.version import __version__
@@ -42,6 +42,7 @@ KINDS: dict[str, tuple[type, str, tuple[str, ...]]] = {
     "metric": (MetricSpec, "metric", ("numpy>=1.26",)),
     "exporter": (ExporterSpec, "export", ("numpy>=1.26", "torch>=2.11")),
     "augmentation": (AugmentSpec, "augment", ("pillow>=10.3",)),
+    "tracker": (TrackerSpec, "record", ()),
 }
 """For each kind its spec, the name of the module with its code, and that code's requirements."""
 
@@ -103,7 +104,8 @@ class NewPlugin:
         if self.kind == "augmentation":
             option = "--strategy full --augment"  # a head alone sees each image as it is
         else:
-            option = {"head": "--head", "strategy": "--strategy", "dataset": "--data"}[self.kind]
+            options = {"head": "--head", "strategy": "--strategy", "dataset": "--data", "tracker": "--track"}
+            option = options[self.kind]
         epochs = 2 if self.kind == "strategy" else 1  # of its two phases
         return f"zoo finetune --backbone {backbone or _smallest_backbone()} {option} {self.name} --epochs {epochs}"
 

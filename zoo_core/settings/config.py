@@ -26,9 +26,7 @@ class FinetuneConfig(PlainData):
     data: str | DataInMemory = setting(
         "fashion-small",
         group=MOST_USED,
-        help="Your images: a folder with one folder of images for each class, or train/val/[test] "
-        "folders of such; a CSV file (column 'path' and targets); 'wds:SHARDS-{000..010}.tar' here "
-        "or at an address; hf:OWNER/NAME[:streaming=yes] of the Hub; or a bundled data set.",
+        help=words.DATA_HELP,
     )
     strategy: str = setting(
         "auto",
@@ -295,6 +293,8 @@ class FinetuneConfig(PlainData):
     save_every: float = setting(
         30.0, group=COMPUTING, help="Seconds between two checkpoints.", at_least=0, at_most=10**6, per_machine=True
     )
+
+    track: str = setting(words.NO_TRACKERS, group=COMPUTING, help=words.TRACK_HELP, per_machine=True)
 
     def __post_init__(self) -> None:
         check_settings(self)

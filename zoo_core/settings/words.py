@@ -22,6 +22,15 @@ TaskChoice = Auto | TaskName
 NO_RUN = "none"
 """The setting `from_run` of a training that starts from no run."""
 
+NO_TRACKERS = "none"
+"""The setting `track` of a training that no tracker follows."""
+
+DATA_HELP = (
+    "Your images: a folder with one folder of images for each class, or train/val/[test] folders of such; a CSV file "
+    "(column 'path' and targets); 'wds:SHARDS-{000..010}.tar' here or at an address; hf:OWNER/NAME[:streaming=yes] of the "
+    "Hub; or a bundled data set."
+)
+TRACK_HELP = "Trackers that follow the training: tensorboard,mlflow:uri=... (`zoo list trackers`), or none."
 LOSS_HELP = (
     "Loss of classes and labels: cross-entropy, or focal:gamma=2, in which images that are known well count less."
 )

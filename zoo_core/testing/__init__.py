@@ -15,6 +15,7 @@ from zoo_core.testing.kit import backbone_checks, head_checks, plugin_checks, st
 from zoo_core.testing.networks import build, choice_of, difference_from, same_outputs, stir
 from zoo_core.testing.photos import make_photos
 from zoo_core.testing.sizes import ImageSizes, image_sizes
+from zoo_core.testing.tracker_rules import tracked_run
 
 __all__ = [
     "Check",
@@ -31,4 +32,5 @@ __all__ = [
     "stage_shapes",
     "stir",
     "strategy_checks",
+    "tracked_run",
 ]

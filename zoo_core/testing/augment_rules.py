@@ -47,10 +47,10 @@ def draws_from_the_given_chance_alone(spec: AugmentSpec) -> None:
 @rule("Leave the generators of Python, numpy and torch as they are: a training draws from them.")
 def leaves_other_generators_alone(spec: AugmentSpec) -> None:
     """The random numbers of a training do not depend on the augmentation."""
-    before = _states()
+    before = states_of_generators()
     for view in range(VIEWS):
         _made(spec, _image("RGB", SIDES[-1]), view)
-    names = [name for name, state in _states().items() if state != before[name]]
+    names = [name for name, state in states_of_generators().items() if state != before[name]]
     assert not names, f"it draws from the generator of {' and '.join(names)}"
 
 
@@ -73,7 +73,7 @@ def _image(mode: str, side: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(side).integers(0, 256, shape, np.uint8))
 
 
-def _states() -> dict[str, str]:
+def states_of_generators() -> dict[str, str]:
     return {
         "Python": str(random.getstate()),
         "numpy": str(np.random.get_state()),  # the one that others share

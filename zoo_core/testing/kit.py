@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from zoo_core.discovery import registered_specs
-from zoo_core.result_specs import ExporterSpec, MetricSpec
+from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
 from zoo_core.spec_checks import collecting_faults, fault_of
 from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 from zoo_core.testing.augment_rules import AUGMENT_RULES
@@ -24,6 +24,7 @@ from zoo_core.testing.head_rules import HEAD_RULES
 from zoo_core.testing.output_rules import OUTPUT_RULES, SLOW_RULES
 from zoo_core.testing.result_rules import EXPORTER_RULES, METRIC_RULES
 from zoo_core.testing.strategy_rules import STRATEGY_RULES
+from zoo_core.testing.tracker_rules import TRACKER_RULES
 
 BACKBONE_RULES = (*BUILD_RULES, *FACT_RULES, *OUTPUT_RULES)
 RUNNER_RULES = (has_a_name_of_its_own, has_options_that_a_text_can_give)
@@ -84,6 +85,7 @@ def plugin_checks(plugin: ModuleType, *, slow: bool = True) -> list[Check]:
     checks += _of_specs(plugin, "zoo_metrics", MetricSpec, METRIC_RULES)
     checks += _of_specs(plugin, "zoo_exporters", ExporterSpec, EXPORTER_RULES)
     checks += _of_specs(plugin, "zoo_augmentations", AugmentSpec, AUGMENT_RULES)
+    checks += _of_specs(plugin, "zoo_trackers", TrackerSpec, TRACKER_RULES)
     return checks + _of_specs(plugin, "zoo_runners", RunnerSpec, RUNNER_RULES)
 
 

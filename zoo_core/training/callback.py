@@ -8,6 +8,7 @@ from typing import Protocol
 
 from zoo_core.runs.directory import RunWriter
 from zoo_core.runs.epochs import EpochReport
+from zoo_core.training.tracking import Trackers
 
 
 class Callback(Protocol):
@@ -52,16 +53,19 @@ class NullCallback:
 
 @dataclass(frozen=True)
 class Recording:
-    """Writes each epoch to the run, if this is the first rank, before the callback hears of it."""
+    """Writes each epoch to the run, if this is the first rank, before the callback and the trackers
+    hear of it."""
 
     callback: Callback
     writer: RunWriter | None
+    trackers: Trackers
 
     def on_caching(self, done: int, total: int) -> None:
         self.callback.on_caching(done, total)
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         self.callback.on_step(epoch, step, steps)
+        self.trackers.look()
 
     def on_loss(self, loss: float, lr: float, images_per_second: float) -> None:
         self.callback.on_loss(loss, lr, images_per_second)
@@ -70,6 +74,7 @@ class Recording:
         if self.writer is not None:
             self.writer.add_metrics(report.to_dict())
         self.callback.on_epoch(report)
+        self.trackers.epoch(report)
 
     def message(self, text: str) -> None:
         self.callback.message(text)

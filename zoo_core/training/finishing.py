@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo_core.data.places import slug
 from zoo_core.runs.directory import CURVES
@@ -28,6 +28,12 @@ def run_name(job: Job) -> str:
     parts += [head] if head != usual["head"].default else []
     parts += [slug(job.source.title)] if job.config.data != usual["data"].default else []
     return "-".join(parts)
+
+
+def told_to_trackers(job: Job) -> dict[str, Any]:
+    """The settings of a job as they were decided; the rate is left out where the training finds it."""
+    values, names = job.settings.to_dict(), settings_of(FinetuneConfig)
+    return {name: values[name] for name in names if name != "lr" or not job.settings.lr_search}
 
 
 def draw(directory: Path, result: Result, metric: Metric, names: Sequence[str], message: Callable[[str], None]) -> None:

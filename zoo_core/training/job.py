@@ -25,6 +25,7 @@ from zoo_core.frozen.caching import Caching, cache_budget
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.adapt import Merge, adapt, make_plan
 from zoo_core.model.assemble import Model, build_head_for, build_network, split_base, trainable_parameters
+from zoo_core.result_specs import TrackerSpec
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
 from zoo_core.settings import Decision, FinetuneConfig, FitChoice, ResolvedSettings
@@ -41,6 +42,7 @@ from zoo_core.training.known import KnownRun, open_known
 from zoo_core.training.opening import open_configured
 from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
+from zoo_core.training.tracking import trackers_named
 from zoo_core.version import __version__
 from zoo_core.weights.load import build_shapes
 from zoo_core.weights.resolve import InitialWeights, load_backbone, named_weights, resolve_weights
@@ -79,6 +81,7 @@ class Job:
     """The metric that somebody chose to count, None: the task's own."""
     device: torch.device
     world: World = field(default_factory=World)
+    trackers: tuple[Choice[TrackerSpec], ...] = ()
     known: KnownRun | None = None
     """The run whose weights and rows of the head this training starts from."""
 
@@ -165,6 +168,7 @@ def prepare(
     device = find_device(config.device)
     config, augmentation = with_augmentation(config, catalog)
     gamma = focal_gamma(config.loss)
+    trackers = trackers_named(config.track, catalog)
     _check_design(backbone, head, config)
     source = open_configured(config, catalog, watch)
     config = with_places(config, [ref.tag for ref in backbone.spec.weights])
@@ -233,6 +237,7 @@ def prepare(
         metric=metric,
         device=device,
         world=world,
+        trackers=trackers,
         known=known,
     )
     return autotune(job)

@@ -36,11 +36,12 @@ from zoo_core.training.callback import Callback, Recording
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
 from zoo_core.training.extending import begin_extension, check_extension
 from zoo_core.training.failing import explain_how_to_resume, only_writer
-from zoo_core.training.finishing import draw, result_line, run_name
+from zoo_core.training.finishing import draw, result_line, run_name, told_to_trackers
 from zoo_core.training.forgetting import Forgotten, measure_forgotten
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.setup import make_planner, make_trainer
 from zoo_core.training.stopping import Interrupted, stop_on_signals
+from zoo_core.training.tracking import Tracked, Trackers
 from zoo_core.training.trainer import History, Trainer
 from zoo_core.wording import quoted
 
@@ -88,6 +89,7 @@ class Result:
     forgotten: Forgotten | None = None
     """Of a training that started from a run: its score on the images of that one, before and
     after."""
+    trackers: tuple[Tracked, ...] = ()
     stopped_by: int | None = None
     """The signal that came when only the results were still to be written."""
 
@@ -130,8 +132,8 @@ def run_job(job: Job, callback: Callback) -> Result:
     made = RunWriter.create(job.config.out, run_name(job)).directory if world.is_main else None
     writer = RunWriter(Path(world.broadcast_object(made)))
     try:
-        with _training(job, callback, writer, resumed=False) as trainer:
-            return _finish(job, trainer, trainer.run(), writer)
+        with _training(job, callback, writer, resumed=False) as (trainer, trackers):
+            return _finish(job, trainer, trainer.run(), writer, trackers)
     except Interrupted:
         raise
     except BaseException:
@@ -187,8 +189,8 @@ def resume(
             callback.message(note)
         show(job)
         begin = None if more_epochs is None else partial(begin_extension, job, facts, writer)
-        with _training(job, callback, writer, resumed=True, begin=begin) as trainer:
-            return _finish(job, trainer, trainer.run(), writer)
+        with _training(job, callback, writer, resumed=True, begin=begin) as (trainer, trackers):
+            return _finish(job, trainer, trainer.run(), writer, trackers)
     finally:
         world.close()
 
@@ -196,9 +198,9 @@ def resume(
 @contextmanager
 def _training(
     job: Job, callback: Callback, writer: RunWriter, *, resumed: bool, begin: Callable[[Trainer], None] | None = None
-) -> Iterator[Trainer]:
+) -> Iterator[tuple[Trainer, Trackers]]:
     """The trainer of a run at its start or at its newest checkpoint, which saves, stops and fails
-    as a run does.
+    as a run does, and the trackers that follow it.
 
     `begin` writes the checkpoint from which a finished run goes on.
     """
@@ -206,7 +208,7 @@ def _training(
     with (
         only_writer(writer.directory, world),
         explain_how_to_resume(writer, world, resumed=resumed),
-        stop_on_signals(lambda: _announce_stop(callback)) as stop_request,
+        stop_on_signals(lambda: callback.message(STOPPING)) as stop_request,
     ):
         if world.is_main and resumed:
             writer.remove_leftovers()
@@ -218,7 +220,8 @@ def _training(
         saved = newest_checkpoint(writer.directory, clean=world.is_main) if resumed else None
         planner = make_planner(job, world, callback.message)
         try:
-            recording = Recording(callback, writer if world.is_main else None)
+            trackers = Trackers(job.trackers if world.is_main else (), writer.directory, callback.message)
+            recording = Recording(callback, writer if world.is_main else None, trackers)
             save = lambda number, checkpoint: write_checkpoint(writer.directory, number, checkpoint)  # noqa: E731
             trainer = make_trainer(job, planner, recording, stop_request, save)
             if begin is not None:
@@ -229,12 +232,14 @@ def _training(
                 writer.metrics = [report.to_dict() for report in trainer.state.history]
             if resumed:
                 callback.message(_position(trainer) if saved else "no checkpoint was written yet: the run begins anew")
-            yield trainer
+            trackers.start(told_to_trackers(job), job.facts().to_dict(), trainer.state.epoch + 1)
+            with trackers.ending():
+                yield trainer, trackers
         finally:
             planner.close()
 
 
-def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> Result:
+def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter, trackers: Trackers) -> Result:
     """Evaluate the best epoch's weights and write everything down; the weights get their name last."""
     parts, outputs = job.source.parts, len(job.source.classes)
     part = next((name for name in MEASURED if name in parts), None)
@@ -277,7 +282,8 @@ def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter) -> 
             writer.write_card(render_card(job.facts(), line))
         remove_checkpoints(writer.directory)
     trainer.planner.world.barrier()
-    return replace(result, stopped_by=trainer.stop_request.signal)
+    tracked = trackers.end("finished", result_line(result))
+    return replace(result, trackers=tracked, stopped_by=trainer.stop_request.signal)
 
 
 def _position(trainer: Trainer) -> str:
@@ -286,7 +292,3 @@ def _position(trainer: Trainer) -> str:
     if state.epoch == trainer.plan.epochs:
         return "all epochs are done: only their result is missing"
     return f"going on in epoch {state.epoch + 1} after step {state.step} of {trainer.steps}"
-
-
-def _announce_stop(callback: Callback) -> None:
-    callback.message(STOPPING)

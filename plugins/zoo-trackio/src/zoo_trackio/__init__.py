@@ -1,0 +1,1 @@
+"""The tracker trackio for zoo."""

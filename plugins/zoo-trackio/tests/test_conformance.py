@@ -1,0 +1,14 @@
+import pytest
+
+pytest.importorskip(
+    "zoo_trackio", reason="zoo-trackio is tested in an environment of its own (pytest -m whole tests/plugins)"
+)
+
+from zoo_trackio import plugin
+
+from zoo_core.testing import plugin_checks
+
+
+@pytest.mark.parametrize("check", plugin_checks(plugin), ids=str)
+def test_conformance(check):
+    check()
