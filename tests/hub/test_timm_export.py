@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
 from huggingface_hub import constants
+from PIL import Image
 from torch.nn import functional
 from zoo_vgg.keys import to_timm
 
@@ -18,11 +20,14 @@ from hubserver import TestHub
 from zoo_core.catalog import Catalog
 from zoo_core.data.transforms import resized_side
 from zoo_core.errors import UsageError
-from zoo_core.hub.bundle import PublishOptions
+from zoo_core.hub.bundle import PublishOptions, build_bundle
 from zoo_core.hub.publish import publish
 from zoo_core.hub.timm_export import crop_for_timm, tensors_for_timm
 from zoo_core.model.assemble import build_network
+from zoo_core.runs.directory import read_run
+from zoo_core.runs.fitted import read_fitted, write_fitted
 from zoo_core.settings import FinetuneConfig
+from zoo_core.tasks import task_named
 from zoo_core.weights.load import build_shapes
 from zoo_core.weights_specs import Preprocessing
 
@@ -128,3 +133,27 @@ def test_timm_resizes_to_the_same_size_at_every_image_size(size: int, crop: floa
     transform = timm.data.create_transform((3, size, size), crop_pct=told, mean=where.mean, std=where.std)
     assert transform.transforms[0].size == resized_side(where)
     assert round(told, 2) == pytest.approx(crop, abs=0.03)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_transformers_opens_what_is_published_and_answers_the_same(catalog: Catalog, tmp_path: Path) -> None:
+    """Seen to fail: it read zoo's own weights, started the classifier anew and answered anything; and no outputs
+    were divided by the temperature."""
+    from transformers import pipeline
+
+    run = trained(catalog, tmp_path, "resnet18", 64, head="logreg")
+    write_fitted(run, replace(read_fitted(run, 2, task_named("classification")), temperature=0.4))
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    files = build_bundle(read_run(run), "alice/twin", PublishOptions(also_timm=True), catalog, tmp_path)
+    for name, path in files.items():
+        (repository / name).write_bytes(path.read_bytes())
+    answer = pipeline("image-classification", model=str(repository), device="cpu")
+    ours = zoo_core.load(run, device="cpu", catalog=catalog)
+    for number, size in enumerate(((90, 70), (64, 200), (41, 40))):
+        photo = tmp_path / f"{number}.png"
+        pixels = np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(photo)
+        theirs = {one["label"]: one["score"] for one in answer(str(photo))}
+        assert set(theirs) == {"blue", "red"}
+        assert theirs == pytest.approx(dict(ours.predict(photo)[0].answers), abs=1e-4)

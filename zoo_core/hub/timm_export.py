@@ -12,6 +12,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.transforms import resized_side
 from zoo_core.errors import UsageError
 from zoo_core.runs.directory import Run
+from zoo_core.runs.fitted import read_fitted
 from zoo_core.specs import HEAD, resolve
 from zoo_core.tasks import task_named
 from zoo_core.tensors import read_tensors
@@ -25,7 +26,8 @@ LINEAR = ("zoo_core.model.heads:linear", "zoo_core.model.solvers:logreg")
 
 @dataclass(frozen=True)
 class TimmExport:
-    """The tensors of `timm.safetensors`, and the keys that timm reads from config.json."""
+    """The tensors of `timm.safetensors`, and the keys that timm and transformers read from
+    config.json."""
 
     tensors: dict[str, Tensor]
     config: dict[str, Any]
@@ -69,10 +71,13 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
         )
     tensors = read_tensors(run.weights_path)
     base = {key: tensor for key, tensor in tensors.items() if not key.startswith(f"{HEAD}.")}
-    weight, bias = tensors[f"{HEAD}.output.weight"], tensors[f"{HEAD}.output.bias"]
+    temperature = read_fitted(run.directory, len(facts.classes), task_named(facts.task)).temperature
+    # Others divide no outputs, so the layer does.
+    weight, bias = (tensors[f"{HEAD}.output.{name}"] / temperature for name in ("weight", "bias"))
     preprocessing = facts.preprocessing
     config = {
         "architecture": twin.architecture,
+        "transformers_weights": FILE,  # else it reads model.safetensors, whose keys are zoo's
         "num_classes": len(facts.classes),
         "label_names": list(facts.classes),
         "pretrained_cfg": {
