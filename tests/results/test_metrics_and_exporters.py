@@ -23,9 +23,13 @@ from zoo_core.cli.main import zoo as command_line
 from zoo_core.discovery import PluginRecord
 from zoo_core.errors import PluginError, UsageError, ZooError
 from zoo_core.evaluation import evaluate_run
+from zoo_core.exporting.agreement import compared
 from zoo_core.exporting.export import export_run
 from zoo_core.runs.directory import read_metrics
 from zoo_core.settings import FinetuneConfig
+from zoo_core.tasks import task_named
+from zoo_core.tasks.fitted import UNFITTED
+from zoo_core.tasks.objective import Objective
 from zoo_core.tasks.scores import balanced_accuracy
 from zoo_core.training.job import prepare
 
@@ -277,6 +281,16 @@ def test_numbers_of_any_size_and_labels_are_exported_too(tmp_path: Path, catalog
         assert difference == pytest.approx(1e-5, rel=0.3)
         with pytest.raises(ZooError, match="the mine file loses R2: .* and 0.010 may be lost"):
             export_run(run, "mine", out=tmp_path / "a.bin", catalog=mine)
+
+
+def test_labels_change_by_the_thresholds_that_the_run_fitted() -> None:
+    """At 0.5 alone it would be the other image."""
+    fitted = replace(UNFITTED, thresholds_K=np.array([0.2, 0.5]))
+    objective = Objective(task_named("multilabel"), torch.nn.Identity(), fitted=fitted)
+    expected_NK, found_NK = torch.tensor([[0.25, 0.4], [0.6, 0.1]]), torch.tensor([[0.15, 0.4], [0.4, 0.1]])
+    agreement = compared(objective, expected_NK, found_NK, torch.tensor([[1.0, 0.0], [1.0, 1.0]]), ["a", "b"])
+    assert agreement.changed == ("a",)
+    assert (agreement.worst, agreement.difference) == ("b", pytest.approx(0.2))
 
 
 def test_a_folder_and_another_suffix_are_no_place_for_a_file(run: Path, tmp_path: Path) -> None:

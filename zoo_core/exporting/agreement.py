@@ -6,14 +6,13 @@ Shapes: N images, K outputs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo_core.errors import printable
 from zoo_core.tasks.metrics import Interval, Metric
-from zoo_core.tasks.task import Task
+from zoo_core.tasks.objective import Objective
 
 DIFFERENCES: dict[str, float | None] = {"fp32": 1e-4, "fp16": 0.02, "int8": None}
 """The largest difference of an answer by precision: float32 in another order of operations stays
@@ -75,15 +74,18 @@ class Agreement:
         return f"{count} ({named}{', ...' if len(self.changed) > SHOWN else ''})" if self.changed else count
 
 
-def compared(task: Task[Any], expected_NK: Tensor, found_NK: Tensor, targets: Tensor, names: list[str]) -> Agreement:
+def compared(
+    objective: Objective, expected_NK: Tensor, found_NK: Tensor, targets: Tensor, names: list[str]
+) -> Agreement:
     """Compare answers (N, K) with those of the run; both are measured against the targets by the
     task's own metric."""
+    task = objective.task
     difference_N = ((found_NK - expected_NK).abs() / expected_NK.abs().clamp_min(1)).amax(1)
     difference_N = difference_N.nan_to_num(torch.inf, posinf=torch.inf)
     worst = int(difference_N.argmax())
     rows = [slice(index, index + 1) for index in range(len(names))]
     changed = tuple(
-        name for name, row in zip(names, rows, strict=True) if task.changed(expected_NK[row], found_NK[row])
+        name for name, row in zip(names, rows, strict=True) if _differ(objective, expected_NK[row], found_NK[row])
     )
     before, after = (task.evaluate(answers_NK, targets, 0.0) for answers_NK in (expected_NK, found_NK.nan_to_num()))
     return Agreement(
@@ -97,3 +99,12 @@ def compared(task: Task[Any], expected_NK: Tensor, found_NK: Tensor, targets: Te
         after=after.score,
         after_interval=after.score_interval,
     )
+
+
+def _differ(objective: Objective, expected_1K: Tensor, found_1K: Tensor) -> bool:
+    """Whether an image is given another class, or other labels by the fitted thresholds."""
+    thresholds_K = objective.fitted.thresholds_K
+    if thresholds_K is None:
+        return bool(objective.task.changed(expected_1K, found_1K))
+    least_K = torch.from_numpy(thresholds_K)
+    return bool(((expected_1K > least_K) != (found_1K > least_K)).any())
