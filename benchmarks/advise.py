@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("stamps", type=Path, help="the folder of classes that stamps.py made, or any other")
     parser.add_argument("photos", type=Path, help="a folder with train/, val/ and test/")
     parser.add_argument("--networks", default="efficientnet_lite0,efficientnet_lite1,efficientnet_lite2")
-    parser.add_argument("--size", type=int, default=128, help="pixels of the images (default 128)")
+    parser.add_argument("--size", type=int, help="pixels of the images (default: as each network expects)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -2,7 +2,7 @@
 nothing: a ranking by the size of the networks alone often does better
 (arXiv 2510.06448).
 
-Shapes: N images, F features, K classes.
+Shapes: N images, F features, P axes of them, K classes.
 """
 
 from __future__ import annotations
@@ -69,22 +69,36 @@ def h_score(features_NF: FloatArray, targets_N: Labels, classes: int) -> float:
     (1 - s) C + s tr(C) / F I with the s of Ledoit and Wolf (2004), the score
     (1 - s) tr(C^-1 B).
     """
-    centred_NF, means_KF, shares_K = _moments(features_NF, targets_N, classes)
-    covariance_FF = centred_NF.T @ centred_NF / len(centred_NF)
-    shrinkage = ledoit_wolf(centred_NF, covariance_FF)
-    spread_KF = means_KF - shares_K @ means_KF
-    between_FF = (spread_KF.T * shares_K) @ spread_KF
-    return float((1 - shrinkage) * np.trace(np.linalg.solve(_shrunk(covariance_FF, shrinkage), between_FF)))
+    width, features_NP = features_NF.shape[1], along_axes(features_NF)
+    centred_NP, means_KP, shares_K = _moments(features_NP, targets_N, classes)
+    covariance_PP = centred_NP.T @ centred_NP / len(centred_NP)
+    shrinkage = ledoit_wolf(centred_NP, covariance_PP, width)
+    spread_KP = means_KP - shares_K @ means_KP
+    between_PP = (spread_KP.T * shares_K) @ spread_KP
+    return float((1 - shrinkage) * np.trace(np.linalg.solve(_shrunk(covariance_PP, shrinkage, width), between_PP)))
 
 
-def ledoit_wolf(centred_NF: FloatArray, covariance_FF: FloatArray) -> float:
+def along_axes(features_NF: FloatArray) -> FloatArray:
+    """The features (N, P) along axes that hold them all, P the smaller of N and F.
+
+    The scores here are the same along any axes. In directions in which no image lies nothing counts
+    but their number, F - P.
+    """
+    if features_NF.shape[1] <= len(features_NF):
+        return features_NF
+    left_NP, values_P, _ = np.linalg.svd(features_NF, full_matrices=False)
+    return np.asarray(left_NP * values_P)
+
+
+def ledoit_wolf(centred_NF: FloatArray, covariance_FF: FloatArray, width: int | None = None) -> float:
     """The shrinkage that minimises the expected squared error of a covariance.
 
     Ledoit, Wolf: A well-conditioned estimator for large-dimensional covariance matrices. Journal of
     Multivariate Analysis 88, 2004: min(b2, d2) / d2 with d2 = |C - m I|^2, m = tr(C) / F, and
-    b2 = sum |x x' - C|^2 / N^2 over the images' centred features x.
+    b2 = sum |x x' - C|^2 / N^2 over the images' centred features x. `width` is F where the features
+    are given along fewer axes.
     """
-    images, width = centred_NF.shape
+    images, width = len(centred_NF), width or centred_NF.shape[1]
     squared = float((covariance_FF**2).sum())
     distance = squared - np.trace(covariance_FF) ** 2 / width
     lengths_N = (centred_NF**2).sum(1)
@@ -101,18 +115,19 @@ def sfda(features_NF: FloatArray, targets_N: Labels, classes: int) -> float:
     uncertain images get harder, and the discriminant with the same regularisation gives the score.
     As in the authors' program, the score has no logarithm.
     """
-    probabilities_NK, strength = _discriminant(features_NF, targets_N, classes, None)
+    width, features_NP = features_NF.shape[1], along_axes(features_NF)
+    probabilities_NK, strength = _discriminant(features_NP, targets_N, classes, None, width)
     powers_NK = np.exp(probabilities_NK)
     rows = np.arange(len(targets_N))
     certain_N1 = (powers_NK / powers_NK.sum(1, keepdims=True))[rows, targets_N, None]
-    _, means_KF, _ = _moments(features_NF, targets_N, classes)
-    others_KF = (means_KF.sum(0) - means_KF) / (classes - 1)
-    mixed_NF = certain_N1 * features_NF + (1 - certain_N1) * others_KF[targets_N]
-    return float(_discriminant(mixed_NF, targets_N, classes, strength)[0][rows, targets_N].mean())
+    _, means_KP, _ = _moments(features_NP, targets_N, classes)
+    others_KP = (means_KP.sum(0) - means_KP) / (classes - 1)
+    mixed_NP = certain_N1 * features_NP + (1 - certain_N1) * others_KP[targets_N]
+    return float(_discriminant(mixed_NP, targets_N, classes, strength, width)[0][rows, targets_N].mean())
 
 
 def _discriminant(
-    features_NF: FloatArray, targets_N: Labels, classes: int, strength: float | None
+    features_NP: FloatArray, targets_N: Labels, classes: int, strength: float | None, width: int
 ) -> tuple[FloatArray, float]:
     """The probabilities (N, K) of a regularised Fisher discriminant, and its strength.
 
@@ -120,24 +135,23 @@ def _discriminant(
     becomes (1 - l) W + l tr(W) / F I. All discriminant directions together are its inverse:
     log p(k | x) = x' W^-1 m_k - m_k' W^-1 m_k / 2 + log(n_k / N) + constant.
     """
-    _, means_KF, shares_K = _moments(features_NF, targets_N, classes)
-    within_NF = features_NF - means_KF[targets_N]
-    scatter_FF = within_NF.T @ within_NF / len(within_NF)
+    _, means_KP, shares_K = _moments(features_NP, targets_N, classes)
+    within_NP = features_NP - means_KP[targets_N]
+    scatter_PP = within_NP.T @ within_NP / len(within_NP)
     if strength is None:
-        strength = max(float(np.exp(-STRENGTH * np.linalg.eigvalsh(scatter_FF)[-1])), WEAKEST)
-    directions_FK = np.linalg.solve(_shrunk(scatter_FF, strength), means_KF.T)
-    offsets_K = np.log(shares_K) - (means_KF * directions_FK.T).sum(1) / 2
-    scores_NK = features_NF @ directions_FK + offsets_K
+        strength = max(float(np.exp(-STRENGTH * np.linalg.eigvalsh(scatter_PP)[-1])), WEAKEST)
+    directions_PK = np.linalg.solve(_shrunk(scatter_PP, strength, width), means_KP.T)
+    offsets_K = np.log(shares_K) - (means_KP * directions_PK.T).sum(1) / 2
+    scores_NK = features_NP @ directions_PK + offsets_K
     powers_NK = np.exp(scores_NK - scores_NK.max(1, keepdims=True))
     return powers_NK / powers_NK.sum(1, keepdims=True), strength
 
 
-def _shrunk(matrix_FF: FloatArray, share: float) -> FloatArray:
-    """A matrix drawn by a share to a multiple of the identity with the same trace. A trace of 0
-    counts as 1, so that the matrix can be inverted."""
-    width = len(matrix_FF)
-    mean = np.trace(matrix_FF) / width
-    return (1 - share) * matrix_FF + max(share, WEAKEST) * (mean or 1.0) * np.eye(width)
+def _shrunk(matrix_PP: FloatArray, share: float, width: int) -> FloatArray:
+    """A matrix, of P of `width` axes, drawn by a share to a multiple of the identity with the same
+    trace. A trace of 0 counts as 1, so that the matrix can be inverted."""
+    mean = np.trace(matrix_PP) / width
+    return (1 - share) * matrix_PP + max(share, WEAKEST) * (mean or 1.0) * np.eye(len(matrix_PP))
 
 
 def _moments(features_NF: FloatArray, targets_N: Labels, classes: int) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -88,7 +88,7 @@ def _seconds(job: Job, number: int) -> float:
     job.model.apply_rules(job.plan.rules(job.plan.phases[number]))
     size, channels = job.preprocessing.size, job.preprocessing.channels
     shape = (channels, size, size) if split is None else job.shapes[split]
-    step, forward, _ = _tail(job, split or SplitPoint(0), torch.randn(images, *shape, device=job.device))
+    step, forward = _tail(job, split or SplitPoint(0), torch.randn(images, *shape, device=job.device))
     decode = 0.0
     if split is None:
         batches = Batches(part, job.preprocessing, job.settings.batch_size, job.settings.workers, job.augmentation)
@@ -112,7 +112,8 @@ def _estimate(job: Job, images: int) -> list[Estimate]:
         split = job.caching.splits[number] or SplitPoint(job.plan.frozen_depth(phase))
         front, inputs = _front(job, split, images_BCHW)
         front_and_decode = (front + decode / workers) / images
-        step, forward, activations = _tail(job, split, inputs)
+        activations = _activation_bytes(job, split, inputs)
+        step, forward = _tail(job, split, inputs)
         counts = {"val": 0} | {name: len(one) for name, one in job.source.parts.items()}
         steps = counts["train"] * step / images
         epoch = steps + counts["val"] * forward / images
@@ -142,12 +143,18 @@ def _front(job: Job, split: SplitPoint, images_BCHW: Tensor) -> tuple[float, Ten
     return seconds / job.settings.workers, outputs[split].clone()
 
 
-def _tail(job: Job, split: SplitPoint, inputs: Tensor) -> tuple[float, float, int]:
-    """Seconds of a step and of a forward pass over the tried images, and the activation bytes of one."""
-    recompute = job.settings.gradient_checkpointing
-    tail = Tail(job.model, split, recompute=recompute).eval()  # statistics stay as they are
-    targets = torch.from_numpy(job.source.parts["train"].targets[[0] * len(inputs)]).to(job.device)
-    objective = objective_for(job.source.task, job.model.head)
+def _tail(job: Job, split: SplitPoint, inputs: Tensor) -> tuple[float, float]:
+    """Seconds of a step and of a forward pass over the tried images."""
+    tail, loss = _opened_tail(job, split, inputs)
+    with torch.inference_mode():
+        forward, _ = _timed(lambda: tail(inputs))
+    seconds, _ = _timed(lambda: loss().backward())  # type: ignore[no-untyped-call]
+    return seconds, forward
+
+
+def _activation_bytes(job: Job, split: SplitPoint, inputs: Tensor) -> int:
+    """The bytes of one image that a step keeps for its backward pass."""
+    tail, loss = _opened_tail(job, split, inputs)
     saved: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -155,19 +162,24 @@ def _tail(job: Job, split: SplitPoint, inputs: Tensor) -> tuple[float, float, in
         return tensor
 
     weights = {parameter.untyped_storage().data_ptr() for parameter in tail.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss()
+    return sum(count for place, count in saved.items() if place not in weights) // len(inputs)
+
+
+def _opened_tail(job: Job, split: SplitPoint, inputs: Tensor) -> tuple[Tail, Callable[[], Tensor]]:
+    """The part of the network after a split, and the loss of these inputs."""
+    recompute = job.settings.gradient_checkpointing
+    tail = Tail(job.model, split, recompute=recompute).eval()  # statistics stay as they are
+    targets = torch.from_numpy(job.source.parts["train"].targets[[0] * len(inputs)]).to(job.device)
+    objective = objective_for(job.source.task, job.model.head)
 
     def loss() -> Tensor:
         with autocast(job.settings.precision, job.device):
             outputs_BK = tail(inputs)
         return objective.loss(outputs_BK, targets)
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss()
-    activations = sum(count for place, count in saved.items() if place not in weights)
-    with torch.inference_mode():
-        forward, _ = _timed(lambda: tail(inputs))
-    seconds, _ = _timed(lambda: loss().backward())  # type: ignore[no-untyped-call]
-    return seconds, forward, activations // len(inputs)
+    return tail, loss
 
 
 def _memory(job: Job, number: int, activations: int) -> int:
