@@ -148,3 +148,9 @@ def test_info_names_the_stages_where_one_is_wrong() -> None:
     """Seen to fail: no backbone was called so."""
     with pytest.raises(UsageError, match=r"'lenet5' has no stage 'c9'\. .*Its stages: c1, c3, c5\."):
         call("info", "lenet5:upto=c9")
+
+
+def test_a_run_is_named_after_the_stage_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = zoo_core.FinetuneConfig(backbone="lenet5:upto=c1", strategy="head-only", epochs=1, train_share=0.02)
+    assert zoo_core.finetune(config).directory == Path("runs/lenet5-c1-head-only-1")

@@ -43,7 +43,7 @@ def fitting(device: torch.device, cells: int) -> tuple[int, str]:
         return max(1, memory // MEMORY), f"{megabytes(memory)} of memory are free, and one may take {megabytes(MEMORY)}"
     if by_cells < by_cores:
         return by_cells, f"another process is worth its start for {FEWEST} trainings or more"
-    return by_cores, f"there are {cores} cores, and one computes with {CORES}"
+    return by_cores, f"there are {cores} cores, and one training may use {CORES}"
 
 
 class LocalProcesses(ThreadPoolExecutor):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_core.data.places import slug
+from zoo_core.options import UPTO, take_option
 from zoo_core.runs.directory import CURVES
 from zoo_core.runs.ending import error_of_best, loss_rises_since
 from zoo_core.runs.pictures import optional_picture
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 
 def run_name(job: Job) -> str:
-    """The backbone and the strategy, and the head and the data where they are not the default."""
+    """The backbone and the strategy, and its last stage, the head and the data where they are not the
+    default."""
     head, usual = job.head.spec.name, settings_of(FinetuneConfig)
-    parts = [job.backbone.spec.name, job.strategy.spec.name]
+    _, last_stage = take_option(job.config.backbone, UPTO)
+    parts = [job.backbone.spec.name, *([slug(last_stage)] if last_stage else []), job.strategy.spec.name]
     parts += [head] if head != usual["head"].default else []
     parts += [slug(job.source.title)] if job.config.data != usual["data"].default else []
     return "-".join(parts)
