@@ -85,14 +85,15 @@ def view_of(pixels: Pixels, preprocessing: Preprocessing, augment: Geometry, vie
 
 def act_as_accelerator(monkeypatch: pytest.MonkeyPatch, memory: int = 10**9) -> None:
     """Take the ways of a device that computes apart from the processor, and has so much memory left, on a CPU."""
-    from zoo_core.data import batches
-    from zoo_core.frozen import feature_cache, inputs
-    from zoo_core.training import memory as memory_policy
-    from zoo_core.training import trainer
+    from zoo_core.devices.kinds import KINDS, Kind
 
-    for module in (batches, feature_cache, inputs, trainer, memory_policy):
-        monkeypatch.setattr(module, "is_accelerator", lambda device: True)
-    monkeypatch.setattr(inputs, "free_memory", lambda device: memory)
+    class Acting(Kind):
+        is_accelerator = True
+
+        def free_memory(self, device: object) -> int:
+            return memory
+
+    monkeypatch.setitem(KINDS, "cpu", Acting())
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class LostError(TrainingError):
     exit_code = LOST
 
 
-NO_MEMORY = (  # of a CPU on Linux and on Windows, of the system, of oneDNN, and of CUDA's libraries
+NO_MEMORY = (  # of a CPU on Linux and on Windows, of the system, of oneDNN, and of a GPU's libraries
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "Cannot allocate memory",

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import RandAugment, TrivialAugmentWide
 
+from helpers import act_as_accelerator
 from zoo_core import AugmentSpec, PluginError, UsageError
 from zoo_core.augmentations import EraseOptions, RotateOptions
 from zoo_core.catalog import Catalog
-from zoo_core.data import batches as batches_module
 from zoo_core.data.augmentation import Augmentation, augmentation_named, chosen_augmentation
 from zoo_core.data.batches import Batches
 from zoo_core.data.operations import BILINEAR, CHANGES, LEVELS, erase, rotate
@@ -126,7 +126,7 @@ def test_crop_alone_has_the_boxes_of_crop_flip_and_mirrors_nothing() -> None:
 
 
 def test_operations_follow_the_crop_on_an_accelerator_too(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches_module, "is_accelerator", lambda device: True)
+    act_as_accelerator(monkeypatch)
     made = batches(augmentation_named("crop+flip+rotate", catalog))
     (there,) = made.batches_on(torch.device("cpu"), [[(index, FRESH) for index in range(6)]])
     assert torch.equal(there, seen(made.augment, FRESH)[0])

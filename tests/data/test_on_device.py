@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers import act_as_accelerator
 from zoo_core.data import batches as batches_module
 from zoo_core.data.augmentation import Augmentation
 from zoo_core.data.batches import Batches, in_groups
@@ -87,7 +88,7 @@ def test_a_device_that_computes_apart_cuts_what_is_cropped_by_chance(monkeypatch
         cut_there.append(len(pairs))
         return crop_together(pairs, *more)
 
-    monkeypatch.setattr(batches_module, "is_accelerator", lambda device: True)
+    act_as_accelerator(monkeypatch)
     monkeypatch.setattr(batches_module, "crop_together", noted)
     images = np.stack([like_a_photo(40, 40, 1, seed=number)[..., 0] for number in range(10)])
     part = Part(ArrayImages("noise", images), np.zeros(10, np.int64))

@@ -18,7 +18,8 @@ import pytest
 from filelock import FileLock
 
 from zoo_core.data.eviction import make_room, remove_store, stores
-from zoo_core.data.store import ENTRY, HEADER_BYTES, Store
+from zoo_core.data.generation import ENTRY, HEADER_BYTES
+from zoo_core.data.store import Store
 from zoo_core.errors import DataError
 
 
@@ -67,7 +68,7 @@ def test_what_was_not_committed_is_not_found_and_harms_nothing(tmp_path: Path) -
     code = (
         "import os, sys, numpy as np; from pathlib import Path; from zoo_core.data.store import Store\n"
         f"store = Store(Path({str(tmp_path / 's')!r}), np.float16)\n"
-        "store.add([b'x' * 16], [np.zeros((9, 9, 9), np.float16)]); os._exit(9)"
+        "store.add([b'x' * 16], [np.zeros((99, 99, 99), np.float16)]); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert holds(tmp_path / "s", range(5))
@@ -292,5 +293,6 @@ def test_nothing_is_written_without_the_lock(tmp_path: Path, monkeypatch: pytest
 
     with Store(tmp_path / "s", np.float16) as store:
         monkeypatch.setattr(FileLock, "__enter__", removed)
+        store.add([key(1)], [array(1)])
         with pytest.raises(FileExistsError):
-            store.add([key(1)], [array(1)])
+            store.commit()

@@ -17,8 +17,8 @@ import zoo_core
 from helpers import make_photos
 from zoo_core.catalog import Catalog
 from zoo_core.data.batches import Batches
+from zoo_core.data.generation import HEADER_BYTES
 from zoo_core.data.on_device import normalised
-from zoo_core.data.store import HEADER_BYTES
 from zoo_core.embedding.features import open_source
 from zoo_core.errors import DataError, TrainingError, UsageError
 from zoo_core.frozen.feature_cache import FeatureCache

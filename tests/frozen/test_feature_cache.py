@@ -20,9 +20,10 @@ from zoo_core.catalog import Catalog
 from zoo_core.data import scan, sources
 from zoo_core.data.augmentation import Augmentation
 from zoo_core.data.batches import Batches, training_groups
+from zoo_core.data.generation import ENTRY, HEADER_BYTES
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import ArrayImages, Part
-from zoo_core.data.store import ENTRY, HEADER_BYTES, Store
+from zoo_core.data.store import Store
 from zoo_core.devices.world import World
 from zoo_core.errors import DataError, TrainingError
 from zoo_core.freezing.plan import TRAINABLE

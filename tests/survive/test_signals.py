@@ -24,7 +24,7 @@ import pytest
 
 from survive.support import Forks, history_of, weights_of
 from zoo_core.cli.main import terminated
-from zoo_core.data.store import ENTRY
+from zoo_core.data.generation import ENTRY
 from zoo_core.training.stopping import stop_on_signals
 
 LONG = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 4, "--epochs", 20, "--save-every", 1000)

@@ -20,6 +20,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.on_device import crop_together, normalised
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import FRESH, crop_of
+from zoo_core.devices.kinds import Cuda
 from zoo_core.devices.world import World
 from zoo_core.frozen import split
 from zoo_core.frozen.inputs import CachedFeatures
@@ -164,7 +165,7 @@ def test_images_are_cut_and_features_held_on_the_device(
     assert (pixels_BCHW.device, pixels_BCHW.dtype) == (GPU, torch.uint8)
     assert normalised(pixels_BCHW, preprocessing, GPU).device == GPU
 
-    monkeypatch.setattr("zoo_core.frozen.inputs.free_memory", lambda device: 10**9)
+    monkeypatch.setattr(Cuda, "free_memory", lambda self, device: 10**9)
     keys = [bytes([number] * 16) for number in range(6)]
     with Store(tmp_path, np.float16) as store:
         store.add(keys, [np.full((2, 2, 4), number, np.float16) for number in range(6)])

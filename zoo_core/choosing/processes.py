@@ -21,7 +21,7 @@ import torch
 
 from zoo_core.choosing.free_memory import free_memory
 from zoo_core.data.batches import limit_cores, usable_cores
-from zoo_core.devices.transfer import is_accelerator
+from zoo_core.devices.kinds import kind_of
 from zoo_core.errors import ZooError
 from zoo_core.wording import megabytes
 
@@ -35,7 +35,7 @@ PRELOADED = ("zoo_core.choosing.elsewhere", "zoo_core.runs.plots")
 
 def fitting(device: torch.device, cells: int) -> tuple[int, str]:
     """The number of trainings, of so many, that this machine takes at a time, and the reason."""
-    if is_accelerator(device):
+    if kind_of(device).is_accelerator:
         return 1, f"{device} is filled by one training"
     cores, memory = usable_cores(), free_memory()
     by_cores, by_cells = max(1, cores // CORES), max(1, cells // FEWEST)

@@ -28,7 +28,8 @@ from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, decoded_side, resized, resized_side
 from zoo_core.data.windows import Windows
-from zoo_core.devices.transfer import is_accelerator, to_device
+from zoo_core.devices.kinds import kind_of
+from zoo_core.devices.transfer import to_device
 from zoo_core.weights_specs import Preprocessing
 
 T = TypeVar("T")
@@ -71,7 +72,7 @@ class Batches:
         """`batches` on a device. An accelerator computes random crops itself, a whole batch at
         once, where nothing follows them."""
         is_crop = "crop" in self.augment.geometry and not self.augment.operations
-        if is_crop and is_accelerator(device):
+        if is_crop and kind_of(device).is_accelerator:
             return (
                 crop_together(pairs, self.preprocessing, device)
                 for pairs in self.map_images(groups, lambda pixels, *view: (pixels, self._crop(pixels, *view)))

@@ -19,11 +19,8 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
-import stat
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -34,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from zoo_core.data.generation import ENTRY, HEADER_BYTES, begin_generation, read_generation
 from zoo_core.errors import DataError
 
 if sys.platform != "win32":
@@ -41,11 +39,9 @@ if sys.platform != "win32":
 
 Array = npt.NDArray[Any]
 KEY_BYTES = 16
-ENTRY = np.dtype([("key", "<u8", (2,)), ("shape", "<u4", (3,)), ("checksum", "<u4"), ("offset", "<u8")])
 NAMED_BYTES = 28  # of an entry: key and shape, which the checksum covers as well
-MAGIC = b"zoo store 2\0\0\0\0\0"
-HEADER_BYTES = len(MAGIC) + 16  # the generation follows
 COMMIT_BYTES = 64 * 2**20  # how much may be lost when a process is killed
+WRITE_BYTES = 2**20  # how much is written at a time: a lock for each small array takes longer than the array
 OPEN_FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0)
 LOCK_TRIES = 20  # a folder that is removed in the same moment again and again is removed by hand
 
@@ -64,6 +60,8 @@ class Store:
         self._told = False
         self._reading = threading.Lock()
         self._lock = FileLock(folder / "lock")
+        self._unwritten: list[tuple[Array, bytes]] = []
+        self._unwritten_bytes = 0
         self._pending: list[Array] = []
         self._pending_bytes = 0
         self._rows, self._index, self.generation = self._open()
@@ -132,22 +130,36 @@ class Store:
         MiB."""
         plain = [np.ascontiguousarray(array, self.dtype) for array in arrays]
         data = b"".join(array.tobytes() for array in plain)
-        with self._locked(), self._naming_rows():
-            offset = os.lseek(self._rows, 0, os.SEEK_END)
-            _write(self._rows, data)
-        entries = np.zeros(len(plain), ENTRY)
+        entries, offset = np.zeros(len(plain), ENTRY), self._unwritten_bytes
         for entry, key, array in zip(entries, keys, plain, strict=True):
             whole = key.ljust(KEY_BYTES, b"\0")  # numpy's bytes leave out zeros at the end
             entry["key"], entry["shape"], entry["offset"] = np.frombuffer(whole, "<u8"), array.shape, offset
             entry["checksum"] = crc32(array.data, crc32(entry.tobytes()[:NAMED_BYTES], crc32(self.generation)))
             offset += array.nbytes
-        self._pending.append(entries)
-        self._pending_bytes += len(data)
+        self._unwritten.append((entries, data))
+        self._unwritten_bytes += len(data)
+        if self._unwritten_bytes >= WRITE_BYTES:
+            self._write_rows()
         if self._pending_bytes >= COMMIT_BYTES:
             self.commit()
 
+    def _write_rows(self) -> None:
+        """Append the arrays that wait in memory, whose offsets begin at 0, to the rows."""
+        unwritten, self._unwritten, count = self._unwritten, [], self._unwritten_bytes
+        self._unwritten_bytes = 0
+        if not unwritten:
+            return
+        with self._locked(), self._naming_rows():
+            end = os.lseek(self._rows, 0, os.SEEK_END)
+            _write(self._rows, b"".join(data for _, data in unwritten))
+        for entries, _ in unwritten:
+            entries["offset"] += np.uint64(end)
+            self._pending.append(entries)
+        self._pending_bytes += count
+
     def commit(self) -> None:
         """Put what was added on the disk, then into the index."""
+        self._write_rows()
         if not self._pending:
             return
         os.fsync(self._rows)
@@ -169,11 +181,11 @@ class Store:
             with suppress(FileNotFoundError):  # another process removed the folder just now
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with self._locked():
-                    generation = _generation(self.folder, self.dtype.itemsize)
+                    generation = read_generation(self.folder, self.dtype.itemsize)
                     if generation is None:
                         if any(os.path.lexists(self.folder / name) for name in ("rows", "index")):
                             self._tell("was damaged")
-                        generation = _begin(self.folder)
+                        generation = begin_generation(self.folder)
                     opened += [os.open(self.folder / name, OPEN_FLAGS) for name in ("rows", "index")]
                 _hold(opened[0])
                 if os.path.samestat(os.fstat(opened[0]), os.stat(self.folder / "rows")):
@@ -246,37 +258,6 @@ def lookup(entries: Array, keys: Iterable[bytes]) -> tuple[Array, npt.NDArray[np
     places = np.searchsorted(entries["key"][:, 0], wanted[:, 0])
     chosen = entries[np.minimum(places, len(entries) - 1)]
     return chosen, (chosen["key"] == wanted).all(axis=1)
-
-
-def _generation(folder: Path, item_bytes: int) -> bytes | None:
-    """The generation that both files of a store begin with; None when they are no pair."""
-    heads, sizes = [], []
-    for name in ("rows", "index"):
-        try:
-            if not stat.S_ISREG(os.lstat(folder / name).st_mode):  # a pipe would be waited for
-                return None
-            with (folder / name).open("rb") as file:
-                heads.append(file.read(HEADER_BYTES))
-                sizes.append(os.fstat(file.fileno()).st_size)
-        except OSError:
-            return None
-    # An array has at least one number. `refresh` reads no entries beyond that either.
-    fitting = sizes[1] <= HEADER_BYTES + sizes[0] // item_bytes * ENTRY.itemsize
-    whole = len(heads[0]) == HEADER_BYTES and heads[0].startswith(MAGIC)
-    return heads[0][len(MAGIC) :] if heads[0] == heads[1] and whole and fitting else None
-
-
-def _begin(folder: Path) -> bytes:
-    """Put two empty files of a new generation in place. Whoever holds the old ones goes on with
-    those."""
-    generation = uuid.uuid4().bytes
-    for name in ("rows", "index"):
-        if (folder / name).is_dir() and not (folder / name).is_symlink():
-            shutil.rmtree(folder / name)
-        temporary = folder / f".{name}.{generation.hex()}"
-        temporary.write_bytes(MAGIC + generation)
-        temporary.replace(folder / name)
-    return generation
 
 
 def _write(file: int, data: bytes) -> None:

@@ -6,24 +6,29 @@ import os
 
 import torch
 
+from zoo_core.devices.kinds import CPU, KINDS, accelerators
 from zoo_core.errors import UsageError
+
+DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 
 def find_device(text: str) -> torch.device:
-    """The device named "auto", "cpu", "cuda" or "cuda:N". Raises UsageError when it is not visible."""
+    """The device named "auto", "cpu", "cuda", "cuda:N", "mps" and so on: "auto" is the first
+    accelerator that is here, or else the CPU. Raises UsageError when it is not here."""
     if text == "auto":
-        text = "cuda" if torch.cuda.is_available() else "cpu"
-    if text == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun starts one process per device
-        text = f"cuda:{os.environ['LOCAL_RANK']}"
+        text = next((one.name for one in accelerators()), CPU.name)
     try:
         device = torch.device(text)
     except RuntimeError:
-        raise UsageError(f"there is no device '{text}'. Use auto, cpu, cuda or cuda:N.") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"zoo runs on cpu and cuda, not on '{text}'.")
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        raise UsageError(f"there is no device '{text}'. Use {DEVICES}.") from None
+    kind = KINDS.get(device.type)
+    if kind is None:
+        raise UsageError(f"zoo runs on {', '.join(KINDS)}, not on '{text}'.")
+    if kind.is_accelerator and kind.backend and device.index is None and "LOCAL_RANK" in os.environ:
+        device = torch.device(kind.name, int(os.environ["LOCAL_RANK"]))  # torchrun starts one process per device
+    if kind.is_accelerator and (device.index or 0) >= (count := kind.count()):
         raise UsageError(
-            f"the device '{text}' is not here: {count} CUDA devices are visible. Use --device cpu or auto."
+            f"the device '{device}' is not here: {count} {kind.name.upper()} devices are visible. "
+            "Use --device cpu or auto."
         )
     return device

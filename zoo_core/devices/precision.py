@@ -12,20 +12,15 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
+from zoo_core.devices.kinds import kind_of
 from zoo_core.settings import Precision
 
 
 def resolve_precision(asked: Precision, device: torch.device) -> Precision:
-    """The precision asked for; "auto" is bfloat16 on a GPU that supports it, and float32 on every
-    CPU.
-
-    Some CPUs have units for bfloat16. Their speed and accuracy have not been measured, so "auto"
-    gives the same numbers on all CPUs.
-    """
+    """The precision asked for; "auto" is bfloat16 on devices that are known to be good at it."""
     if asked != "auto":
         return asked
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if able else "float32"
+    return "bfloat16" if kind_of(device).has_bfloat16 else "float32"
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

@@ -8,37 +8,36 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from zoo_core.devices.kinds import kind_of
+from zoo_core.errors import UsageError
+
 K = TypeVar("K")
 
 
-def is_accelerator(device: torch.device) -> bool:
-    """Whether the device computes beside the CPU, which can prepare the next images meanwhile."""
-    return device.type == "cuda"
-
-
-def free_memory(device: torch.device) -> int:
-    """The free memory of a GPU in bytes."""
-    return torch.cuda.mem_get_info(device)[0]
-
-
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to the device; the copy to a GPU runs while the CPU goes on."""
-    if device.type != "cuda" or tensor.device.type == "cuda":
+    """Copy a tensor to the device; a copy from pinned memory runs while the CPU goes on. Raises
+    UsageError for float64 on a device without it."""
+    if tensor.device.type == device.type:
         return tensor
+    kind = kind_of(device)
+    if tensor.dtype == torch.float64 and not kind.has_float64:
+        raise UsageError(f"these numbers need float64, which {kind.title} has not. Use --device cpu.")
+    if not kind.has_pinned_memory:
+        return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def to_cpu_async(tensors: Mapping[K, Tensor]) -> Callable[[], dict[K, Tensor]]:
     """Start the copies to the memory of the CPU. The function returned waits for them and gives the
     tensors."""
-    copies = {key: tensor.to("cpu", non_blocking=True) for key, tensor in tensors.items()}
-    if not any(tensor.is_cuda for tensor in tensors.values()):
-        return lambda: copies
-    copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    copied.record()
+    kinds = {kind_of(tensor.device) for tensor in tensors.values()}
+    begin = all(kind.has_pinned_memory for kind in kinds)
+    copies = {key: tensor.to("cpu", non_blocking=begin) for key, tensor in tensors.items()}
+    marks = [kind.mark() for kind in kinds]
 
     def wait() -> dict[K, Tensor]:
-        copied.synchronize()
+        for copied in marks:
+            copied()
         return copies
 
     return wait

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.launched import is_distributed
-from zoo_core.errors import ZooError
+from zoo_core.errors import UsageError, ZooError
 
 T = TypeVar("T")
 
@@ -103,11 +104,13 @@ class World:
 
 def join_world(device: torch.device) -> World:
     """Join the processes started together, over nccl on CUDA and gloo on a CPU; a World of size 1
-    when there is one."""
-    if device.type == "cuda":
-        torch.cuda.set_device(device.index or 0)  # all_gather_object and the generators use the current device
+    when there is one. Raises UsageError for devices that cannot train together."""
+    kind = kind_of(device)
+    kind.choose(device)  # all_gather_object and the generators use the current device
     if not is_distributed():
         return World()
+    if kind.backend is None:
+        raise UsageError(f"{kind.title} trains alone. Use --devices 1, or --device cpu.")
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group(kind.backend)
     return World(dist.get_rank(), dist.get_world_size())

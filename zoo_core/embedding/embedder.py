@@ -20,6 +20,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Source
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.find import find_device
+from zoo_core.devices.proof import placed
 from zoo_core.devices.world import World
 from zoo_core.embedding import POOLED
 from zoo_core.errors import UsageError
@@ -238,7 +239,7 @@ def _opened(name: str | Path, config: FinetuneConfig, at: str, catalog: Catalog)
     return Embedder(
         config=config,
         backbone=backbone,
-        model=Model(base, head).eval().to(device),
+        model=placed(Model(base, head).eval(), device, preprocessing.channels, preprocessing.size, str(backbone)),
         preprocessing=preprocessing,
         at=at,
         split=split,

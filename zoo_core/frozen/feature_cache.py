@@ -28,7 +28,8 @@ from zoo_core.data.prefetch import lagged, prefetch
 from zoo_core.data.scan import Watch
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
-from zoo_core.devices.transfer import is_accelerator, to_cpu_async, to_device
+from zoo_core.devices.kinds import kind_of
+from zoo_core.devices.transfer import to_cpu_async, to_device
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
 from zoo_core.frozen.cache_items import CacheItem, CacheItems
@@ -203,7 +204,7 @@ class FeatureCache:
         Threads read the images. On a CPU each also computes, with one torch thread; an accelerator is given one group
         while the features of the one before are copied back.
         """
-        apart = is_accelerator(self.device)
+        apart = kind_of(self.device).is_accelerator
         threads = torch.get_num_threads()
 
         def work(group: Sequence[CacheItem]) -> GroupInputs | Outputs:

@@ -22,7 +22,8 @@ from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Targets
 from zoo_core.data.store import Store
-from zoo_core.devices.transfer import free_memory, is_accelerator, to_device
+from zoo_core.devices.kinds import kind_of
+from zoo_core.devices.transfer import to_device
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import READ_AT_ONCE, as_features, from_rows, item_bytes, type_of
 from zoo_core.settings import CacheType
@@ -120,7 +121,7 @@ class CachedFeatures:
         entries = self.entries.reshape(-1)
         shape = entries["shape"][0].tolist()
         size = len(entries) * math.prod(shape) * item_bytes(self.dtype)
-        if not is_accelerator(self.device) or size > HELD_SHARE * free_memory(self.device):
+        if size > HELD_SHARE * kind_of(self.device).free_memory(self.device):
             return None
         held = torch.empty((len(entries), *shape), dtype=type_of(self.dtype), device=self.device)
         for start in range(0, len(entries), READ_AT_ONCE):
@@ -135,7 +136,7 @@ def _targets(targets: Targets, group: Sequence[ImageView], device: torch.device)
 
 def group_size(device: torch.device) -> int:
     """The number of images that pass a frozen prefix, or a network in evaluation, together."""
-    return CPU_GROUP if device.type == "cpu" else DEVICE_GROUP
+    return DEVICE_GROUP if kind_of(device).is_accelerator else CPU_GROUP
 
 
 @dataclass(frozen=True)

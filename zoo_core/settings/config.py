@@ -258,7 +258,7 @@ class FinetuneConfig(PlainData):
     cache_dtype: words.CacheType = setting(
         "float16", group=CACHE, help="Number type of cached features.", needs=(Need.CACHED_FEATURES,)
     )
-    device: str = setting("auto", group=COMPUTING, help="Device: auto, cpu, cuda or cuda:N.", per_machine=True)
+    device: str = setting("auto", group=COMPUTING, help="Device: auto, cpu, cuda, cuda:N or mps.", per_machine=True)
     precision: words.Precision = setting(
         "auto",
         group=COMPUTING,

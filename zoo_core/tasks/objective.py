@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.catalog import Catalog, Choice
+from zoo_core.devices.transfer import to_device
 from zoo_core.errors import UsageError
 from zoo_core.specs import HeadSpec, TaskName
 from zoo_core.tasks import task_named
@@ -67,7 +68,7 @@ class Objective:
     def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
         """The figures of a set of images, from outputs and targets on the CPU."""
         device = next((parameter.device for parameter in self.head.parameters()), outputs_NK.device)
-        loss = self.loss(outputs_NK.to(device), targets.to(device)).item()
+        loss = self.loss(to_device(outputs_NK, device), to_device(targets, device)).item()
         evaluation: Any = self.task.evaluate(outputs_NK, targets, loss)
         if self.chosen is not None:
             answers_NK = self.task.values(outputs_NK.double()).numpy()

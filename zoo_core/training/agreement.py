@@ -7,6 +7,7 @@ import time
 import torch
 from torch import Tensor
 
+from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.world import World
 from zoo_core.training.stopping import StopRequest
 
@@ -21,7 +22,7 @@ class Agreement:
 
     def __init__(self, world: World, device: torch.device, stop_request: StopRequest, save_every: float) -> None:
         self.world, self.stop_request, self.save_every = world, stop_request, save_every
-        self._loss = torch.zeros((), device=device, dtype=torch.float64)
+        self._loss = torch.zeros((), device=device, dtype=kind_of(device).sums_in)
         self._signal: int | None = None
         self._save = False
         self._saved_at = time.monotonic()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import autocast
 from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.tasks.objective import objective_for
@@ -36,7 +37,7 @@ def autotune(job: Job) -> Job:
     The main process tries, and all processes take its decisions. The model is left as it was.
     """
     world, asked = job.world, job.config
-    if asked.batch_size == "auto" and job.device.type != "cpu":
+    if asked.batch_size == "auto" and kind_of(job.device).is_accelerator:
         size = world.broadcast_object(tune_batch_size(job) if world.is_main else None)
         job = _decided(job, "batch_size", size, "it is the fastest per image of those tried")
         if asked.micro_batch is None:
@@ -103,13 +104,11 @@ def seconds_per_image(job: Job, size: int) -> float | None:
         if put_back is not None:
             put_back()
         model.zero_grad(set_to_none=True)
-        if job.device.type == "cuda":
-            torch.cuda.empty_cache()
+        kind_of(job.device).release_memory()
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    kind_of(device).wait(device)
     return time.perf_counter()
 
 

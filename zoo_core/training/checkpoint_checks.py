@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from zoo_core.devices.kinds import KINDS
+
 MOMENTS: dict[type[torch.optim.Optimizer], set[str]] = {
     torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
     torch.optim.SGD: {"momentum_buffer"},
@@ -51,7 +53,9 @@ def check_tensors(
     for rank in range(processes):
         states = groups.pop(f"random{rank}", {})
         _check_alike(f"random{rank}", {"cpu": states.pop("cpu", torch.empty(0))}, {"cpu": random["cpu"]})
-        if states.keys() - {"cuda"} or any(state.dtype != torch.uint8 or state.ndim != 1 for state in states.values()):
+        if states.keys() - KINDS.keys() or any(
+            state.dtype != torch.uint8 or state.ndim != 1 for state in states.values()
+        ):
             raise ValueError(f"random{rank} is no state of generators")
     if groups:
         raise ValueError(f"it holds tensors under {min(groups)!r:.80}")

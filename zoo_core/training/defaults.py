@@ -15,6 +15,7 @@ from torch import nn
 
 from zoo_core.data.sources import Part
 from zoo_core.data.transforms import Geometry, resized_side
+from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import resolve_precision
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching
@@ -90,7 +91,7 @@ def reason_to_train_only_a_head(
         return "such a head is solved, on frozen features"
     gmacs = forward_gmacs(spec, images, preprocessing)
     most = MOST_ON_CPU / 2 if whole else MOST_ON_CPU
-    if device.type == "cpu" and (gmacs is None or gmacs > most):
+    if not kind_of(device).is_accelerator and (gmacs is None or gmacs > most):
         return f"to fine-tune with {images:,} images takes long on a CPU"
     return ""
 
@@ -182,15 +183,16 @@ def default_patience(config: FinetuneConfig, epochs: int, *, is_measured: bool =
 
 def default_device(device: torch.device) -> tuple[str, str]:
     """The device of `--device auto`, as `find_device` found it."""
-    return device.type, "a GPU is here" if device.type == "cuda" else "no GPU is here"
+    kind = kind_of(device)
+    return device.type, f"{kind.title} is here" if kind.is_accelerator else "no GPU is here"
 
 
 def default_precision(device: torch.device) -> tuple[Precision, str]:
     """The number type of the forward pass: see `resolve_precision`."""
-    precision = resolve_precision("auto", device)
-    if device.type == "cpu":
+    precision, kind = resolve_precision("auto", device), kind_of(device)
+    if not kind.is_accelerator:
         return precision, "a CPU computes in it"
-    return precision, f"the GPU {'supports' if precision == 'bfloat16' else 'does not support'} bfloat16"
+    return precision, f"{kind.title} {'supports' if precision == 'bfloat16' else 'is not known to support'} bfloat16"
 
 
 def reason_of_views(asked: FinetuneConfig, plan: Plan, caching: Caching) -> str:

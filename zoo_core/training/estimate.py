@@ -17,6 +17,7 @@ from torch import Tensor
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import FRESH
+from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import autocast
 from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from zoo_core.training.job import Job
 
 TRIED = 8  # images; as many as go through the frozen prefix together on a CPU
+FEW = 4  # images on a CPU where nothing but the time of a step is asked for: it hardly depends on their number
 STATES = {"adamw": 2, "sgd": 1}  # numbers that an optimizer stores for each parameter
 QUICK = 0.3  # seconds
 T = TypeVar("T")
@@ -84,7 +86,7 @@ def epoch_seconds(job: Job) -> float:
 def _seconds(job: Job, number: int) -> float:
     """The seconds of an epoch of a phase, from steps on random numbers."""
     part, split = job.source.parts["train"], job.caching.splits[number]
-    images = min(TRIED, job.settings.micro_batch)
+    images = min(TRIED if kind_of(job.device).is_accelerator else FEW, job.settings.micro_batch)
     job.model.apply_rules(job.plan.rules(job.plan.phases[number]))
     size, channels = job.preprocessing.size, job.preprocessing.channels
     shape = (channels, size, size) if split is None else job.shapes[split]
@@ -93,7 +95,7 @@ def _seconds(job: Job, number: int) -> float:
     if split is None:
         batches = Batches(part, job.preprocessing, job.settings.batch_size, job.settings.workers, job.augmentation)
         group = [(index % len(part), FRESH) for index in range(images)]
-        decode, _ = _timed(lambda: batches.load_batch(group))
+        decode, _ = _timed(job, lambda: batches.load_batch(group))
     train, val = len(part), len(job.source.parts.get("val", ()))
     return (train * step + val * forward + (train + val) * decode / job.settings.workers) / images
 
@@ -104,7 +106,7 @@ def _estimate(job: Job, images: int) -> list[Estimate]:
     workers = job.settings.workers
     batches = Batches(part, job.preprocessing, job.settings.batch_size, workers, job.augmentation)
     group = [(index % len(part), FRESH) for index in range(images)]
-    decode, pixels_BCHW = _timed(lambda: batches.load_batch(group))
+    decode, pixels_BCHW = _timed(job, lambda: batches.load_batch(group))
     images_BCHW = normalised(pixels_BCHW, job.preprocessing, job.device)
     found: list[Estimate] = []
     for number, phase in enumerate(job.plan.phases):
@@ -131,13 +133,13 @@ def _front(job: Job, split: SplitPoint, images_BCHW: Tensor) -> tuple[float, Ten
     if split == SplitPoint(0):
         return 0.0, images_BCHW
     front = FrozenPrefix(job.model, [split])
-    if job.device.type != "cpu":
-        seconds, outputs = _timed(lambda: front(images_BCHW))
+    if kind_of(job.device).is_accelerator:
+        seconds, outputs = _timed(job, lambda: front(images_BCHW))
         return seconds, outputs[split].clone()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a worker has one thread, and there are as many workers as threads
     try:
-        seconds, outputs = _timed(lambda: front(images_BCHW))
+        seconds, outputs = _timed(job, lambda: front(images_BCHW))
     finally:
         torch.set_num_threads(threads)
     return seconds / job.settings.workers, outputs[split].clone()
@@ -147,8 +149,8 @@ def _tail(job: Job, split: SplitPoint, inputs: Tensor) -> tuple[float, float]:
     """Seconds of a step and of a forward pass over the tried images."""
     tail, loss = _opened_tail(job, split, inputs)
     with torch.inference_mode():
-        forward, _ = _timed(lambda: tail(inputs))
-    seconds, _ = _timed(lambda: loss().backward())  # type: ignore[no-untyped-call]
+        forward, _ = _timed(job, lambda: tail(inputs))
+    seconds, _ = _timed(job, lambda: loss().backward())  # type: ignore[no-untyped-call]
     return seconds, forward
 
 
@@ -195,17 +197,17 @@ def _memory(job: Job, number: int, activations: int) -> int:
     return weights + trainable * (1 + STATES[job.settings.optimizer]) + activations * together
 
 
-def _timed(work: Callable[[], T]) -> tuple[float, T]:
-    """The seconds of a computation and its result. A quick one is repeated: the first time costs extra."""
-    started = time.perf_counter()
-    result = work()
-    once = time.perf_counter() - started
-    if once > QUICK:
-        return once, result
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    result = work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started, result
+def _timed(job: Job, work: Callable[[], T]) -> tuple[float, T]:
+    """The seconds of a computation on the job's device, and its result. A quick one is repeated: the first time costs
+    extra."""
+    device = kind_of(job.device)
+
+    def once() -> tuple[float, T]:
+        device.wait(job.device)
+        started = time.perf_counter()
+        result = work()
+        device.wait(job.device)
+        return time.perf_counter() - started, result
+
+    seconds, result = once()
+    return (seconds, result) if seconds > QUICK else once()

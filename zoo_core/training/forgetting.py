@@ -114,7 +114,7 @@ def _earlier(job: Job, known: KnownRun) -> Model:
         )
     )
     assign(head, head_tensors)
-    return Model(base, head).eval().to(job.device)
+    return Model(base, head).eval().to(job.device)  # whose kind was proven with this base
 
 
 def _score(known: KnownRun, task_name: TaskName, names: tuple[str, ...], outputs_NK: Tensor, targets: Tensor) -> float:

@@ -18,6 +18,7 @@ from zoo_core.data.places import short_title, with_places
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.devices.find import find_device
+from zoo_core.devices.proof import placed
 from zoo_core.devices.world import World
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
@@ -230,7 +231,7 @@ def prepare(
         dropped=dropped,
         findings=findings(source),
         notes=(*outlook, *resolved.notes, *([known.note] if known else [])),
-        model=model.to(device),
+        model=placed(model, device, preprocessing.channels, preprocessing.size, str(backbone)),
         shapes=resolved.shapes,
         caching=resolved.caching,
         merge=merge,

@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from zoo_core.devices.transfer import is_accelerator
+from zoo_core.devices.kinds import kind_of
 from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.training.snapshot import before_forward
 from zoo_core.training.train_step import BATCH_NORM, Batch, TrainStep
@@ -43,7 +42,7 @@ class MemoryPolicy:
 
     def __post_init__(self) -> None:
         self.undo_forward = before_forward(self.step.tail)
-        self._trials = TRIALS if self.step.world.size > 1 and is_accelerator(self.step.device) else 0
+        self._trials = TRIALS if self.step.world.size > 1 and kind_of(self.step.device).is_accelerator else 0
 
     def with_fallback(self, batch: Batch, *, alone: bool = False) -> Tensor:
         """`TrainStep.accumulate_gradients`, again in less memory each time that there is too
@@ -107,8 +106,7 @@ class MemoryPolicy:
                 "another --device."
             )
         step.optimizer.zero_grad(set_to_none=True)
-        if step.device.type == "cuda":
-            torch.cuda.empty_cache()
+        kind_of(step.device).release_memory()
 
     def agree(self, batch: Batch) -> None:
         """Try a step on each rank alone, and give all ranks the settings of the one with the least

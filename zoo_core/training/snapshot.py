@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from zoo_core.devices.kinds import accelerators
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 
@@ -73,17 +74,16 @@ def named_parameters(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
 
 def random_state() -> dict[str, Tensor]:
     """The state of the generators that dropout draws from."""
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
+    own = {kind.name: state for kind in accelerators() if (state := kind.random_state()) is not None}
+    return {"cpu": torch.get_rng_state(), **own}
 
 
 def load_random(state: Mapping[str, Tensor]) -> None:
     """Set the generators to a state that `random_state` gave."""
     torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+    for kind in accelerators():
+        if kind.name in state:
+            kind.load_random(state[kind.name])
 
 
 def before_forward(module: nn.Module) -> Callable[[], None]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import autocast
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.input_planner import InputPlanner
@@ -71,7 +72,7 @@ class TrainStep:
         self.batch_norm_updates = any(
             isinstance(module, BATCH_NORM) and module.training for module in self.tail.modules()
         )
-        few = self.device.type == "cpu" and self.computes_stages and not self.batch_norm_updates
+        few = not kind_of(self.device).is_accelerator and self.computes_stages and not self.batch_norm_updates
         if self.micro_batch is None and few:
             self.micro_batch = group_size(self.device)
         self.network = DistributedDataParallel(self.tail) if self.world.size > 1 else self.tail
@@ -79,7 +80,7 @@ class TrainStep:
         self.forward: Callable[[Tensor], Tensor] = self._compiled() if compiled else self.network
 
     def accumulate_gradients(self, batch: Batch, *, alone: bool = False) -> Tensor:
-        """Set the gradients to those of the batch's mean loss; return this rank's share of that loss, in float64.
+        """Set the gradients to those of the batch's mean loss; return this rank's share of that loss.
 
         The optimizer must see the gradient of the mean loss over the global batch of n images. A micro-batch of m images
         has a mean of its own, so it counts m/n. DDP averages gradients over w processes, so each is multiplied by w to
@@ -95,7 +96,7 @@ class TrainStep:
         features, targets = self.mixing(batch.features, batch.targets, len(self.planner.classes))
         count = self.num_micro_batches(len(features))
         micro_batches = zip(features.tensor_split(count), targets.tensor_split(count), strict=True)
-        mean_loss = torch.zeros((), device=features.device, dtype=torch.float64)
+        mean_loss = torch.zeros((), device=features.device, dtype=kind_of(self.device).sums_in)
         for number, (features_m, targets_m) in enumerate(micro_batches, start=1):
             weight = len(targets_m) / n if has_images else 0.0
             with self._no_sync() if number < count else nullcontext():
@@ -105,7 +106,7 @@ class TrainStep:
                     outputs_mK, targets_m, self.config.label_smoothing, self.class_weights, self.gamma
                 )
                 (loss * weight * w).backward()  # type: ignore[no-untyped-call]
-            mean_loss += loss.detach().double() * weight
+            mean_loss += loss.detach().to(mean_loss.dtype) * weight
         return mean_loss
 
     @property
@@ -136,7 +137,7 @@ class TrainStep:
 
     def _compiled(self) -> Compiled:
         usual = self.micro_batch_size
-        # A CUDA graph writes gradients where it wrote them before, so a second micro-batch would not be added to the first.
+        # A graph writes gradients where it wrote them before, so a second micro-batch would not be added to the first.
         recorded = recording_pays(self.device, self.split, self.world.size) and usual == self.local_batch_size
         images = (lambda: usual) if recorded else (lambda: self.micro_batch_size)
         return Compiled(self.network, images, self.message, recorded=recorded)

@@ -24,7 +24,7 @@ from itertools import accumulate
 from typing import NoReturn, TypeVar
 
 from zoo_core.data.batches import Batches, training_steps
-from zoo_core.devices.transfer import is_accelerator
+from zoo_core.devices.kinds import kind_of
 from zoo_core.errors import TrainingError
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.input_planner import InputPlanner
@@ -166,7 +166,7 @@ class Trainer:
         phase.set_rates(step)
         self._agreement.add_loss(phase.memory.with_fallback(batch) * batch.global_size)
         self.state.micro_batch = phase.step.micro_batch
-        is_read = not is_accelerator(self.planner.device) or step % READ_EVERY == 0
+        is_read = not kind_of(self.planner.device).is_accelerator or step % READ_EVERY == 0
         if is_read:
             self._read_loss()
         if self._l2_sp is not None:
