@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -60,6 +61,10 @@ class Moves(TorchFunctionMode):
         named = dict(named or {})
         if function in (Tensor.to, Tensor.cpu):
             return moved(function, arguments, named)
+        if function is functional.one_hot and isinstance(
+            arguments[0], Pretended
+        ):  # it makes a tensor on a device itself
+            return Pretended(function(arguments[0].own, *arguments[1:], **named))
         if is_mps(named.get("device")):
             return Pretended(function(*arguments, **{**named, "device": torch.device("cpu")}))
         return function(*arguments, **named)

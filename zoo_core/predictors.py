@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from zoo_core.catalog import Catalog, Choice
+from zoo_core.devices.proof import placed
 from zoo_core.errors import UsageError, ZooError, shown
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network, split_base
@@ -49,7 +50,7 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     design = ModelDesign(
         backbone=backbone, head=head, preprocessing=facts.preprocessing, task=facts.task, start=facts.start
     )
-    model = Model(base, module, design).eval().to(device)
+    model = placed(Model(base, module, design).eval(), device, facts.preprocessing, str(directory))
     objective = replace(
         objective_for(facts.task, module), fitted=read_fitted(directory, outputs, task_named(facts.task))
     )
@@ -81,7 +82,7 @@ def open_pretrained(choice: Choice[BackboneSpec], weights: str, device: torch.de
             f"'{spec.name}' has no pretrained classifier to predict with. Fine-tune it first "
             f"(`zoo finetune --backbone {spec.name} --data DIR`) and predict with the run directory."
         )
-    network = load_whole(choice, ref).eval().to(device)
+    network = placed(load_whole(choice, ref).eval(), device, ref.preprocessing, spec.name)
     objective = objective_for("classification", network)
     return Predictor(
         f"{spec.name} ({ref.tag})", network, ref.preprocessing, class_names(ref.classes), device, objective

@@ -17,6 +17,7 @@ from zoo_core.devices.kinds import kind_of
 from zoo_core.errors import UsageError
 from zoo_core.json_index import read_index, write_index
 from zoo_core.paths import cache_dir
+from zoo_core.weights_specs import Preprocessing
 from zoo_core.wording import percent
 
 N = TypeVar("N", bound=nn.Module)
@@ -38,15 +39,16 @@ class Difference:
         return self.outputs <= OUTPUTS and self.gradients <= GRADIENTS  # not so of nan
 
 
-def placed(network: N, device: torch.device, channels: int, side: int, title: str) -> N:
+def placed(network: N, device: torch.device, preprocessing: Preprocessing, title: str) -> N:
     """Move a network, in eval mode, to a device.
 
-    Where zoo is not proven on its kind, the outputs and gradients of two random images of this size
+    Where zoo is not proven on its kind, the outputs and gradients of two random images as it expects
     are compared with the CPU's, once for these versions; raises UsageError where they differ.
     """
     kind = kind_of(device)
     if kind.is_proven:
         return network.to(device)
+    channels, side = preprocessing.channels, preprocessing.size
     design = hashlib.sha256(f"{network} {channels} {side}".encode()).hexdigest()
     key = [torch.__version__, platform.platform(), str(device), design]
     file = cache_dir() / "devices" / f"{kind.name}-{design[:16]}.json"

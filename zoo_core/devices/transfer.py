@@ -19,12 +19,20 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     UsageError for float64 on a device without it."""
     if tensor.device.type == device.type:
         return tensor
-    kind = kind_of(device)
-    if tensor.dtype == torch.float64 and not kind.has_float64:
-        raise UsageError(f"these numbers need float64, which {kind.title} has not. Use --device cpu.")
-    if not kind.has_pinned_memory:
+    check_number_type(tensor, device)
+    if not kind_of(device).has_pinned_memory:
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def check_number_type(tensor: Tensor, device: torch.device) -> None:
+    """Raise UsageError for float64 that a device has not."""
+    kind = kind_of(device)
+    if tensor.dtype == torch.float64 and not kind.has_float64:
+        raise UsageError(
+            f"these numbers differ by less than float32 can say, and {kind.title} has no float64. Use --device cpu, or take a "
+            "constant away from all of them."
+        )
 
 
 def to_cpu_async(tensors: Mapping[K, Tensor]) -> Callable[[], dict[K, Tensor]]:

@@ -239,7 +239,7 @@ def _opened(name: str | Path, config: FinetuneConfig, at: str, catalog: Catalog)
     return Embedder(
         config=config,
         backbone=backbone,
-        model=placed(Model(base, head).eval(), device, preprocessing.channels, preprocessing.size, str(backbone)),
+        model=placed(Model(base, head).eval(), device, preprocessing, str(backbone)),
         preprocessing=preprocessing,
         at=at,
         split=split,

@@ -1,5 +1,4 @@
-"""The cache of features: the outputs of the frozen prefix for every image, computed once for all
-epochs and later runs.
+"""The cache of features: the frozen prefix's outputs for every image, computed once and kept.
 
 Shapes: B batch, C channels, H height, W width, F features.
 """
@@ -169,8 +168,8 @@ class FeatureCache:
         return found
 
     def _start(self, first: SplitPoint, items: CacheItems, missing: IntArray) -> SplitPoint:
-        """The latest split point up to `first` at which all missing items are stored in float32: what is computed must
-        not depend on rounded features that happened to be there. SplitPoint(0) if there is none."""
+        """The latest split point up to `first` at which all missing items are stored in float32, or SplitPoint(0): nothing
+        depends on rounded features that happened to be there."""
         if self.dtype != "float32":
             return SplitPoint(0)
         keys = self.keys_of(items, missing)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.catalog import Catalog, Choice
-from zoo_core.devices.transfer import to_device
+from zoo_core.devices.transfer import check_number_type, to_device
 from zoo_core.errors import UsageError
 from zoo_core.specs import HeadSpec, TaskName
 from zoo_core.tasks import task_named
@@ -67,7 +67,7 @@ class Objective:
 
     def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
         """The figures of a set of images, from outputs and targets on the CPU."""
-        device = next((parameter.device for parameter in self.head.parameters()), outputs_NK.device)
+        device = device_of(self.head)
         loss = self.loss(to_device(outputs_NK, device), to_device(targets, device)).item()
         evaluation: Any = self.task.evaluate(outputs_NK, targets, loss)
         if self.chosen is not None:
@@ -173,12 +173,18 @@ def own_loss(head: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
     return next((part.loss for part in (head, *head.children()) if hasattr(part, "loss")), None)  # type: ignore[return-value]
 
 
+def device_of(head: nn.Module) -> torch.device:
+    """The device of a head's numbers; the CPU for a head without."""
+    return next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
+
+
 def objective_for(
     name: TaskName, head: nn.Module, targets: Targets | None = None, chosen: ChosenMetric | None = None
 ) -> Objective:
     """The objective of a head. `targets` are those of the training part: they set the units."""
     task = task_named(name)
     if targets is not None:
+        check_number_type(torch.from_numpy(targets[:1]), device_of(head))
         task.fit_units(head, targets)
     return Objective(task, head, chosen)
 

@@ -231,7 +231,7 @@ def prepare(
         dropped=dropped,
         findings=findings(source),
         notes=(*outlook, *resolved.notes, *([known.note] if known else [])),
-        model=placed(model, device, preprocessing.channels, preprocessing.size, str(backbone)),
+        model=placed(model, device, preprocessing, str(backbone)),
         shapes=resolved.shapes,
         caching=resolved.caching,
         merge=merge,

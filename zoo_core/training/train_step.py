@@ -65,7 +65,8 @@ class TrainStep:
         self.mixing = Mixing(self.config.mixup, self.config.cutmix)
         targets, classes = self.planner.train.part.targets, len(self.planner.classes)
         weighted = self.config.balance == "weights"
-        self.class_weights = torch.from_numpy(class_weights(targets, classes)).to(self.device) if weighted else None
+        weights = torch.from_numpy(class_weights(targets, classes)) if weighted else None
+        self.class_weights = None if weights is None else weights.to(kind_of(self.device).sums_in).to(self.device)
         self.gamma = focal_gamma(self.config.loss)
         self.tail.to(memory_format=torch.channels_last)
         self.tail.train()
