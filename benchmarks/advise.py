@@ -10,9 +10,9 @@ part. On the small sets the grid has every stage boundary of every network as a 
 with the last stage, the last two, and all stages trained. On the whole PHOTOS it has the frozen bases alone.
 
 Every candidate is trained on the training part and measured on the test part. The regret of a choice is the best of these test
-accuracies less its own: the maximum of so many noisy numbers, which is a little too high. The grid's seconds count the
-forward pass of each network once, whatever the number of candidates that read its features. The advice has a cache of its
-own, and as its budget a twentieth of the grid's seconds. Tau is Kendall's, between the out-of-fold accuracies of the advice
+accuracies less its own: the maximum of so many noisy numbers, which is a little too high. Seconds are those of the processor's
+cores, to which other work beside adds little. The grid's count the forward pass of each network once, whatever the number of
+candidates that read its features. The advice has a cache of its own, and as its budget a twentieth of the grid's seconds. Tau is Kendall's, between the out-of-fold accuracies of the advice
 and the test accuracies of the same frozen candidates; its interval is a bootstrap over the test images.
 """
 
@@ -121,9 +121,9 @@ def measured(title: str, data: Path, arguments: argparse.Namespace, folder: Path
         default = answers_of(zoo_core.FinetuneConfig(backbone=names[0], out=str(folder / "default"), **settings)).mean()
     budget = grid.seconds / SHARE if tried else 0.0
     with own_cache(folder / "cache"):
-        started = time.perf_counter()
+        started = time.process_time()
         advice = advised(names, tried, settings, catalog, folder / "advice", budget)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
     with own_cache(folder / "grid-cache"):
         score = score_of_advice(advice, grid, settings, folder / "advised")
     best = max(grid.right, key=grid.score)
@@ -146,7 +146,7 @@ def run_grid(
     names: list[str], strategies: tuple[str, ...], settings: dict[str, Any], catalog: Catalog, folder: Path
 ) -> GridResult:
     """Train and measure every candidate."""
-    grid, started = GridResult(), time.perf_counter()
+    grid, started = GridResult(), time.process_time()
     source = scan_images(open_dataset(settings["data"], catalog))
     for name in names:
         config = zoo_core.FinetuneConfig(backbone=name, **settings)
@@ -165,7 +165,7 @@ def run_grid(
             grid.right[name, strategy] = answers_of(
                 zoo_core.FinetuneConfig(backbone=name, out=str(out), **settings, **own)
             )
-    grid.seconds = time.perf_counter() - started
+    grid.seconds = time.process_time() - started
     return grid
 
 

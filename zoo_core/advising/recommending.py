@@ -46,13 +46,14 @@ class Doubt:
 
 
 def best_trial(trials: Sequence[Trial], tuning: Tuning) -> Trial:
-    """The cheapest strategy within one standard error of the best.
+    """The cheapest strategy that McNemar's exact test does not tell apart from the best.
 
-    The rule of one standard error (Breiman et al., Classification and Regression Trees, 1984), by
-    which `zoo finetune` chooses its epoch, too: that of the paired difference.
+    A trial is measured on few images, and of several the best is too good by chance. On few images
+    the frozen base, which is the cheapest, was the best of all in benchmarks/advise.py; to leave it
+    takes evidence.
     """
     best, *others = sorted(trials, key=lambda one: one.rank)
-    near = [one for one in others if (pair := best.against(one)).difference <= pair.standard_error]
+    near = [one for one in others if not best.against(one).differ]
     return min([best, *near], key=lambda one: tuning.costs[one.strategy].seconds(FINAL_EPOCHS[0]))
 
 
