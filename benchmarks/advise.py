@@ -9,11 +9,12 @@ and whole. The bundled images, 20 a class, are written out as files, with their 
 part. On the small sets the grid has every stage boundary of every network as a frozen base with a head, and every network
 with the last stage, the last two, and all stages trained. On the whole PHOTOS it has the frozen bases alone.
 
-Every candidate is trained on the training part and measured on the test part. The regret of a choice is the best of these test
-accuracies less its own: the maximum of so many noisy numbers, which is a little too high. Seconds are those of the processor's
-cores, to which other work beside adds little. The grid's count the forward pass of each network once, whatever the number of
-candidates that read its features. The advice has a cache of its own, and as its budget a twentieth of the grid's seconds. Tau is Kendall's, between the out-of-fold accuracies of the advice
-and the test accuracies of the same frozen candidates; its interval is a bootstrap over the test images.
+Every candidate is trained on the training part and measured on the test part. The regret of a choice is the best of these
+test accuracies less its own: the maximum of so many noisy numbers, which is a little too high. Seconds are those of the
+processor's cores, to which other work beside adds little. The grid's count the forward pass of each network once, whatever
+the number of candidates that read its features. The advice has a cache of its own, and as its budget a twentieth of the
+grid's seconds. Tau is Kendall's, between the out-of-fold accuracies of the advice and the test accuracies of the same frozen
+candidates; its interval is a bootstrap over the test images.
 """
 
 from __future__ import annotations
