@@ -1,1 +1,1 @@
-"""What a model costs in use: latency, throughput, memory, start-up and accuracy, by format."""
+"""The cost of a model in use: latency, throughput, memory, start-up and accuracy, by format."""
