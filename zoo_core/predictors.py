@@ -72,7 +72,8 @@ def _installed(distribution: str, name: str, catalog: Catalog) -> str:
 
 
 def open_pretrained(choice: Choice[BackboneSpec], weights: str, device: torch.device) -> Predictor:
-    """Load a backbone with its original classifier. Raises UsageError when its weights have none."""
+    """Load a backbone with its original classifier. Raises UsageError when its weights have
+    none."""
     spec = choice.spec
     ref = named_weights(spec, weights)
     if ref is None and weights not in ("default", "none"):

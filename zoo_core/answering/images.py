@@ -1,4 +1,5 @@
-"""The images that a user names: files, folders, patterns in quotes, addresses, and standard input."""
+"""The images that a user names: files, folders, patterns in quotes, addresses, and standard
+input."""
 
 from __future__ import annotations
 

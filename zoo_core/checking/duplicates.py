@@ -42,8 +42,8 @@ BLURRED_OVER = 7  # pixels: wider structures, such as outlines, are no details
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair of images of the same photo: their indices, and the correlation of their details, which
-    is 1 for equal files."""
+    """A pair of images of the same photo: their indices, and the correlation of their details,
+    which is 1 for equal files."""
 
     first: int
     second: int
@@ -52,8 +52,8 @@ class Pair:
 
 
 def coarse(thumbnails_NSS: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The means (N, COARSE_SIDE ** 2) of squares of thumbnails, which stand in for the features of a
-    network."""
+    """The means (N, COARSE_SIDE ** 2) of squares of thumbnails, which stand in for the features of
+    a network."""
     count, side, _ = thumbnails_NSS.shape
     squares = thumbnails_NSS.reshape(count, COARSE_SIDE, side // COARSE_SIDE, COARSE_SIDE, side // COARSE_SIDE)
     means: npt.NDArray[np.float32] = squares.mean((2, 4), dtype=np.float32)
@@ -123,7 +123,8 @@ def near_duplicates(
 
 
 def _of_other_contents(index: int, near: Sequence[int], digests: Sequence[bytes]) -> list[int]:
-    """The neighbours of an image that have one of the PAIRED nearest contents other than its own."""
+    """The neighbours of an image that have one of the PAIRED nearest contents other than its
+    own."""
     contents = dict.fromkeys(digests[one] for one in near if digests[one] != digests[index])
     chosen = set(islice(contents, PAIRED))
     return [one for one in near if digests[one] in chosen]

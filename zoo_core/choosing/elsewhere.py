@@ -39,7 +39,8 @@ from zoo_core.training.stopping import Interrupted
 from zoo_core.version import __version__
 
 MARK = ".here"
-"""A file in the folder of a comparison, with a token: a process that reads it there sees the folder."""
+"""A file in the folder of a comparison, with a token: a process that reads it there sees the
+folder."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""The two files of a store: they begin with the same random number, their generation, so that rows and
-index of different stores are never taken for a pair."""
+"""The two files of a store: they begin with the same random number, their generation, so that rows
+and index of different stores are never taken for a pair."""
 
 from __future__ import annotations
 

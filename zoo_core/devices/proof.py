@@ -42,8 +42,9 @@ class Difference:
 def placed(network: N, device: torch.device, preprocessing: Preprocessing, title: str) -> N:
     """Move a network, in eval mode, to a device.
 
-    Where zoo is not proven on its kind, the outputs and gradients of two random images as it expects
-    are compared with the CPU's, once for these versions; raises UsageError where they differ.
+    Where zoo is not proven on its kind, the outputs and gradients of two random images as it
+    expects are compared with the CPU's, once for these versions; raises UsageError where they
+    differ.
     """
     kind = kind_of(device)
     if kind.is_proven:

@@ -1,4 +1,5 @@
-"""An exported file as a predictor: its answers with the names and the preprocessing that it carries.
+"""An exported file as a predictor: its answers with the names and the preprocessing that it
+carries.
 
 Shapes: B batch, C channels, H height, W width, K outputs.
 """

@@ -66,8 +66,8 @@ class Tracker(Protocol):
     """The address or folder at which a person finds the record."""
 
     def epoch(self, epoch: int, figures: Mapping[str, float]) -> None:
-        """An epoch, counted from 1, is done: its losses, the validation score as `val_accuracy`, the
-        learning rate and the seconds."""
+        """An epoch, counted from 1, is done: its losses, the validation score as `val_accuracy`,
+        the learning rate and the seconds."""
 
     def end(self, outcome: Outcome, figures: Mapping[str, float]) -> None:
         """The training ended. One that finished has the figures of its result, by dotted names."""
@@ -241,7 +241,8 @@ def _text(value: Any) -> str:
 
 
 def read_ids(directory: Path) -> dict[str, str]:
-    """The run's ids by the texts of the trackers; empty where there are none, or the file is damaged."""
+    """The run's ids by the texts of the trackers; empty where there are none, or the file is
+    damaged."""
     try:
         path = file_of(directory, f"{TRACKING}/{IDS}")
         data = read_json(path) if path.is_file() else {}
