@@ -70,7 +70,7 @@ def test_a_result_of_the_kit_replaces_the_one_under_the_same_zoo(
     assert after == before, "nothing else has changed"
 
 
-def test_a_result_of_the_kit_counts_the_checks_that_there_are() -> None:
+def test_a_result_of_the_kit_counts_the_checks_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen to fail: the kit had a check more than when it was last run."""
     stated = {
         path.stem: one["verified"][0]["checks"]
@@ -78,7 +78,13 @@ def test_a_result_of_the_kit_counts_the_checks_that_there_are() -> None:
         for one in tomllib.loads(path.read_text())["versions"]
         if "verified" in one
     }
+    monkeypatch.syspath_prepend(ROOT / "registry")
+    build = importlib.import_module("build")
     plugins = {one.distribution: one.load() for one in installed_plugins() if one.distribution in stated}
+    for name in stated.keys() - plugins.keys():  # one that brings much; its facts need zoo alone
+        folder, project = build.PROJECTS[name]
+        monkeypatch.syspath_prepend(ROOT / "plugins" / folder / "src")
+        plugins[name] = importlib.import_module(*project["entry-points"]["zoo"].values())
     assert stated == {name: len(plugin_checks(plugin)) for name, plugin in plugins.items()}, "Run registry/verify.py."
 
 
