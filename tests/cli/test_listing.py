@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo_core.cli import common
 from zoo_core.cli.common import print_columns
 from zoo_core.json_index import write_index
 from zoo_core.listing import ROWS
@@ -127,3 +128,19 @@ def test_an_index_of_another_shape_is_made_anew(site: Path, entries: object) -> 
     (index,) = (site.parent / "cache" / "plugins").glob("heads-*.json")
     write_index(index, json.loads(index.read_text().partition("\n")[0])["key"], entries)
     assert listed(site, "heads")[0] == expected
+
+
+def test_columns_are_left_out_and_named_before_a_name_is_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seen to fail: `zoo runs` broke "efficientnet_lite0" in two on 80 columns, and was wider than these."""
+    row = ["runs/first", "efficientnet_lite0", "seventeen letters", "1234567890" * 4]
+    names = ("run", "backbone", "about", "weights")
+    for width, shown in ((80, "run backbone about"), (120, "run backbone about weights")):
+        monkeypatch.setattr(common, "_width", lambda width=width: width)
+        print_columns(names, [row], right=(), spared=("weights", "about"))
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].split() == shown.split()
+        assert "efficientnet_lite0" in lines[2]
+        assert max(map(len, lines)) <= width
+        assert (lines[-1] == "Left out, for the terminal is narrow: weights.") is (width == 80)

@@ -147,15 +147,23 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def print_columns(
-    columns: tuple[str, ...], rows: list[list[str]], *, right: Collection[str], below: Iterable[str] = ()
+    columns: tuple[str, ...],
+    rows: list[list[str]],
+    *,
+    right: Collection[str],
+    below: Iterable[str] = (),
+    spared: Iterable[str] = (),
 ) -> None:
     """Print a table without rich, whose import would take a third of a listing's time; its texts
     are made printable, and lines may stand `below` it.
 
-    A cell may have several lines; the widest columns are wrapped until the table fits. A terminal
-    that is too low for it gets it page by page.
+    A cell may have several lines; the widest columns are wrapped until the table fits. Before words
+    are cut, the columns that can be `spared` are left out, the first one first, and a line tells of
+    them. A terminal that is too low for the table gets it page by page.
     """
     rows = [["\n".join(printable(line) for line in text.split("\n")) for text in row] for row in rows]
+    columns, rows, left_out = _without(columns, rows, spared)
+    below = [*below, f"Left out, for the terminal is narrow: {', '.join(left_out)}."] if left_out else below
     wide = [
         max(len(line) for row in (columns, *rows) for line in row[place].split("\n")) for place in range(len(columns))
     ]
@@ -176,6 +184,25 @@ def print_columns(
         click.echo_via_pager("\n".join(lines) + "\n")
     else:
         click.echo("\n".join(lines))
+
+
+def _without(
+    columns: tuple[str, ...], rows: list[list[str]], spared: Iterable[str]
+) -> tuple[tuple[str, ...], list[list[str]], list[str]]:
+    """The table without as many of the spared columns as its words need to fit, and their names."""
+    left_out: list[str] = []
+    for name in spared:
+        words = [
+            max(len(word) for row in (columns, *rows) for word in (row[at].split() or [""]))
+            for at in range(len(columns))
+        ]
+        if sum(words) + 2 * (len(words) - 1) <= _width():
+            break
+        place = columns.index(name)
+        columns = columns[:place] + columns[place + 1 :]
+        rows = [row[:place] + row[place + 1 :] for row in rows]
+        left_out.append(name)
+    return columns, rows, left_out
 
 
 def _fit(wide: list[int], rows: Sequence[Sequence[str]], right: Collection[str], room: int) -> None:

@@ -86,7 +86,10 @@ def _target(run: str, out: Path | None) -> Path:
     """The file to write. Raises UsageError for one that is no page or exists."""
     if out is None:
         if not Path(run).is_dir():
-            raise UsageError(f"'{printable(run)}' is no folder to write a page into. Give its place with -o {DEFAULT}.")
+            raise UsageError(
+                f"there is no run directory '{printable(run)}' here to write the page into. `zoo runs` lists those below "
+                f"./runs; of a published model, give the page's place with -o {DEFAULT}."
+            )
         return Path(run) / DEFAULT
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"the page is an HTML file, and '{printable(out.name)}' does not end in .html.")

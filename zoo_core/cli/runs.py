@@ -30,6 +30,8 @@ COLUMNS = (
     "s",
     "date",
 )
+SPARED = ("s", "baseline", "weights", "images", "head", "date", "strategy")
+"""The columns that a narrow terminal does without, the first one first; `--csv` and `--json` have all."""
 
 
 class _Runs(click.Group):
@@ -86,7 +88,8 @@ def list_(folder: Path, data: str | None, best: int | None, as_csv: bool, as_jso
     elif as_csv:
         click.echo(_csv(chosen), nl=False)
     elif chosen:
-        print_columns(COLUMNS, [_cells(run) for run in chosen], right={"score", "baseline", "images", "s"})
+        rows = [_cells(run) for run in chosen]
+        print_columns(COLUMNS, rows, right={"score", "baseline", "images", "s"}, spared=SPARED)
     else:
         narrowed = f" on {data}" if data is not None and found else ""
         click.echo(f"No {'finished ' if best else ''}run{narrowed} below {folder}. `zoo finetune` makes one.", err=True)

@@ -40,13 +40,14 @@ class Doubt:
 def doubtful_labels(
     measured: Measured, catalog: Catalog, computing: Watch | None = None, fitting: Watch | None = None
 ) -> list[Doubt] | str:
-    """The images, of all parts, for which another class is more probable than their own, the least
-    self-confident first; or the reason why they were not looked for.
+    """The images, of all parts, for which another class is more probable than their own, the largest
+    odds of the other one first; or the reason why they were not looked for.
 
     The probabilities are those of a logistic regression on the other folds' features of the
-    pretrained backbone: a trained one may have learned the wrong labels. By the probability of an
-    image's own label ranks confident learning (Northcutt, Jiang, Chuang 2021, arXiv 1911.00068).
-    Equal images share a fold, and so do those of a group.
+    pretrained backbone: a trained one may have learned the wrong labels. Confident learning
+    (Northcutt, Jiang, Chuang 2021, arXiv 1911.00068) ranks by the probability of the own label; the
+    odds leave behind images that are like no class. `benchmarks/doubts.py` compares both. Equal
+    images share a fold, and so do those of a group.
     """
     source, facts = measured.source, measured.facts
     own = facts.config
@@ -78,11 +79,14 @@ def _features(measured: Measured, source: Source, catalog: Catalog, watch: Watch
 def ranked(
     probabilities_NK: npt.NDArray[np.float64], labels_N: npt.NDArray[np.int64], parts: list[Part]
 ) -> list[Doubt]:
+    """The images of which another class is more probable than their own (N of the parts, one after the
+    other), the smallest share of the own probability in that of the other first."""
     rows = np.arange(len(labels_N))
     own_N, like_N = probabilities_NK[rows, labels_N], probabilities_NK.argmax(1)
+    odds_N = own_N / probabilities_NK[rows, like_N]
     ends = np.cumsum([len(part) for part in parts])
     found = []
-    for row in np.argsort(own_N, kind="stable").tolist():
+    for row in np.argsort(odds_N, kind="stable").tolist():
         if like_N[row] != labels_N[row]:
             place = int(np.searchsorted(ends, row, side="right"))
             index = row - int(ends[place] - len(parts[place]))
