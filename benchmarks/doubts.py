@@ -64,7 +64,7 @@ def planted(labels: npt.NDArray[np.int64], classes: int, seed: int) -> tuple[set
 
 
 def on_the_page(data: Path, backbone: str, seed: int) -> int:
-    """Train a head on images of which five lie in the folder of another class, and count these on the report's page."""
+    """Train on images of which five lie in the folder of another class; count these on the report's page."""
     images = sorted(path for path in data.glob("*/*") if path.is_file())
     classes = sorted({path.parent.name for path in images})
     labels = np.array([classes.index(path.parent.name) for path in images])

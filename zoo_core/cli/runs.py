@@ -31,7 +31,7 @@ COLUMNS = (
     "date",
 )
 SPARED = ("s", "baseline", "weights", "images", "head", "date", "strategy")
-"""The columns that a narrow terminal does without, the first one first; `--csv` and `--json` have all."""
+"""The columns that a narrow terminal does without, the first one first; `--csv` has all."""
 
 
 class _Runs(click.Group):

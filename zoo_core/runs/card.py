@@ -31,7 +31,7 @@ SAID_ELSEWHERE = {
     *("backbone", "data", "strategy", "head", "weights", "epochs", "batch_size", "lr", "size", "task", "augment"),
     *("from_run", "seed", "optimizer", "balance", "loss", "views", "cache_gb"),
 }
-"""The settings of which other sentences of a card tell, and the size of the cache, which changes nothing."""
+"""The settings of which other sentences of a card tell, and the size of the cache."""
 MAX_ROWS = 500  # classes, labels or numbers in the table of a card; a page with more is not read
 
 
@@ -95,7 +95,7 @@ def decision_lines(decisions: Mapping[str, Decision]) -> list[str]:
 
 
 def asked_in_words(config: FinetuneConfig, decisions: Mapping[str, Decision]) -> str:
-    """The settings that somebody gave and of which nothing else in a card tells: "fit pad, ema 0.9"."""
+    """The settings that somebody gave and nothing else in a card tells: "fit pad, ema 0.9"."""
     asked = []
     for name, declared in settings_of(FinetuneConfig).items():
         value = getattr(config, name)
