@@ -321,3 +321,21 @@ def test_a_run_on_all_images_is_resumed_to_the_same_bytes(
     resume(stopped, catalog, NullCallback())
     assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert history_of(stopped) == history_of(whole)
+
+
+def test_a_training_that_starts_from_a_run_is_resumed_to_the_same_bytes(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_photos(tmp_path / "photos", count=9, size=32)
+    config = replace(LENET, strategy="full", epochs=2, data=str(photos))
+    run = trained(config, catalog, tmp_path / "run")
+    on = replace(config, from_run=str(run), seed=5)
+    whole, stopped = trained(on, catalog, tmp_path / "whole"), tmp_path / "stopped"
+    stopping = Stopping(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "stop_on_signals", lambda tell: nullcontext(stopping.stop_request))
+        with pytest.raises(Interrupted):
+            running.finetune(replace(on, out=str(stopped)), catalog, stopping)
+    resume(stopped, catalog, NullCallback())
+    assert weights_of(stopped) == weights_of(whole)
+    assert history_of(stopped) == history_of(whole)
