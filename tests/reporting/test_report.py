@@ -194,7 +194,7 @@ class Named:
 
 
 def test_the_images_with_the_largest_odds_of_another_class_come_first_whatever_their_part() -> None:
-    """Seen to fail: with a third class, images that are like no class came first."""
+    """By the probability of the own label alone, images that are like no class would come first."""
     parts = [Part(Named("ab"), np.array([0, 1])), Part(Named("cd"), np.array([0, 1]))]  # type: ignore[arg-type]
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.45, 0.55]])
     found = ranked(probabilities, np.array([0, 1, 0, 1]), parts)

@@ -43,7 +43,7 @@ OF_ALL_IMAGES = {"val-share": ("0", "val-share 0.0"), "cutmix": ("1", "cutmix 1.
 def test_a_setting_that_was_given_stands_in_card_config_and_json(
     given: dict[str, tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen to fail: the card told nothing of fit, folds, averages, mixtures, smoothing and L2-SP."""
+    """Before, the card told nothing of folds, averages, mixtures, smoothing and L2-SP."""
     monkeypatch.chdir(tmp_path)
     if given is OF_LABELS:
         data = make_table(tmp_path / "photos", "path,tags", lambda name, _: f"{name}|any", count=12)
