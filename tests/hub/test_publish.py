@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
@@ -22,6 +23,7 @@ from helpers import make_photos
 from hub.support import Caches
 from hubserver import TestHub
 from zoo_core.catalog import Catalog
+from zoo_core.cli.main import zoo as zoo_command
 from zoo_core.errors import HubError, UsageError, ZooError
 from zoo_core.hub.bundle import PublishOptions
 from zoo_core.hub.publish import PublishResult, publish
@@ -416,3 +418,26 @@ def test_an_id_of_a_data_set_that_the_hub_would_refuse_is_refused_before_anythin
 ) -> None:
     with pytest.raises(UsageError, match="--dataset"):
         send(options=PublishOptions(dataset=dataset), dry_run=True)
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+def test_a_page_about_the_run_is_published_without_images_unless_they_are_asked_for(
+    alice: TestHub, run_directory: Path, with_images: bool
+) -> None:
+    asked = ["publish", str(run_directory), REPO, "--report", *(["--with-images"] if with_images else [])]
+    told = CliRunner().invoke(zoo_command, asked, catch_exceptions=False)
+    assert told.exit_code == 0, told.output
+    files = alice.files(REPO)
+    page = files["report.html"].decode()
+    assert "[report.html](report.html) shows more" in files["README.md"].decode()
+    assert f"zoo predict {REPO} photo.jpg" in page
+    assert str(run_directory.parent) not in page
+    assert "secret-place" not in page
+    names = {path.name for path in (run_directory.parent / "pets").rglob("*.png")}
+    shown = [name for name in names if name in page]
+    assert (bool(shown), "data:image/jpeg" in page) == (with_images, with_images)
+
+
+def test_images_without_a_page_to_show_them_on_are_refused(run_directory: Path) -> None:
+    with pytest.raises(UsageError, match="--with-images shows images on the page about the run: give --report, too"):
+        zoo_command.main(["publish", str(run_directory), REPO, "--with-images"], standalone_mode=False)

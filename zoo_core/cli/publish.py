@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, table
+from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, progress_of, table
 from zoo_core.cli.options import Command
+from zoo_core.cli.report import measured_run
+from zoo_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo_core.catalog import Catalog
 
 
 @click.command(cls=Command)
@@ -19,6 +25,10 @@ from zoo_core.cli.options import Command
 @click.option("--dry-run", is_flag=True, help="Show the files and the card; send nothing.")
 @click.option("--timm", is_flag=True, help="Also write the files that timm opens.")
 @click.option("--also", type=click.Choice(["timm"]), hidden=True)  # the spelling of --timm in zoo 0.1
+@click.option("--report", "with_report", is_flag=True, help="Also a page about the run, without images.")
+@click.option(
+    "--with-images", is_flag=True, help="With --report: show some held-out images, and their names, on the page."
+)
 @click.option("--licence", "--license", help="Licence of the model; default: that of the initial weights.")
 @click.option("--dataset", metavar="OWNER/NAME", help="The data set's id on the Hub, where it has one.")
 @json_option
@@ -33,6 +43,8 @@ def publish(
     dry_run: bool,
     timm: bool,
     also: str | None,
+    with_report: bool,
+    with_images: bool,
     licence: str | None,
     dataset: str | None,
     as_json: bool,
@@ -44,9 +56,12 @@ def publish(
     \b
     zoo publish runs/resnet50-head-only-photos-1 alice/my-pets --dry-run
     zoo publish runs/resnet50-head-only-photos-1 alice/my-pets --private
-    zoo publish runs/resnet50-last-photos-2 alice/my-pets --update --timm
+    zoo publish runs/resnet50-last-photos-2 alice/my-pets --update --timm --report
     """
     catalog = catalog_of(ctx)
+    if with_images and not with_report:
+        raise UsageError("--with-images shows images on the page about the run: give --report, too.")
+    page = _page(run, repo, catalog, with_images=with_images) if with_report else None
     announce("preparing" if dry_run else "publishing")
     from zoo_core.hub import bundle
     from zoo_core.hub import publish as hub
@@ -55,7 +70,7 @@ def publish(
         run,
         repo,
         catalog=catalog,
-        options=bundle.PublishOptions(licence=licence, dataset=dataset, also_timm=timm or also == "timm"),
+        options=bundle.PublishOptions(licence=licence, dataset=dataset, also_timm=timm or also == "timm", page=page),
         private=private,
         update=update,
         pull_request=pull_request,
@@ -78,3 +93,12 @@ def publish(
     else:
         out.print(f"Published as {done.url} in the commit {str(done.commit)[:12]}.")
         out.print(f"Anyone with the plugin can now: zoo predict {done.repo} IMAGE...")
+
+
+def _page(run: Path, repo: str, catalog: Catalog, *, with_images: bool) -> str:
+    """The page about the run, as others may see it."""
+    measured = measured_run(run, catalog)
+    from zoo_core.reporting.public import render_public
+
+    with progress_of("drawing") as drawing:
+        return render_public(measured, repo, catalog, drawing, with_images=with_images)

@@ -15,6 +15,7 @@ from zoo_core.wording import duration, megabytes
 
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog
+    from zoo_core.reporting.gather import Measured
     from zoo_core.reporting.labels import Doubt
 
 DEFAULT = "report.html"
@@ -60,14 +61,10 @@ def write_page(
 ) -> None:
     """Write the page about a run, and say where it is, on standard error with `err`."""
     started = time.perf_counter()
-    announce("loading the model")
-    from zoo_core.reporting.gather import measure
+    measured = measured_run(run, catalog, data=data, device=device)
     from zoo_core.reporting.labels import doubtful_labels
     from zoo_core.reporting.page import render
 
-    with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
-        measured = measure(run, catalog, data=data, device=device, scanning=scanning, watch=watch)
-    warn([measured.note] if measured.note else [])
     doubts: list[Doubt] | str | None = None
     if not measured.task.single_label:
         doubts = "only images with one class each have such labels."
@@ -80,6 +77,17 @@ def write_page(
     size, took = megabytes(len(text.encode())), duration(time.perf_counter() - started)
     told = f"{printable(str(page))}: {measured.evaluation.images:,} images, {size}, {took}. Open it in a browser."
     click.echo(told, err=err)
+
+
+def measured_run(run: str | Path, catalog: Catalog, *, data: str | None = None, device: str = "auto") -> Measured:
+    """A run, measured once more for its page."""
+    announce("loading the model")
+    from zoo_core.reporting.gather import measure
+
+    with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
+        measured = measure(run, catalog, data=data, device=device, scanning=scanning, watch=watch)
+    warn([measured.note] if measured.note else [])
+    return measured
 
 
 def _target(run: str, out: Path | None) -> Path:

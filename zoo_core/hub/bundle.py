@@ -28,15 +28,18 @@ from zoo_core.tensors import write_tensors
 from zoo_core.weights.resolve import HUB_PREFIX
 
 LIBRARY = "zoo"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """Options of a publish: a licence, the data set's id on the Hub, a copy for timm."""
+    """Options of a publish: a licence, the data set's id on the Hub, a copy for timm, and the text of
+    a page about the run, as `zoo_core.reporting.public` makes it."""
 
     licence: str | None = None
     dataset: str | None = None
     also_timm: bool = False
+    page: str | None = None
 
 
 def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog, folder: Path) -> dict[str, Path]:
@@ -65,6 +68,7 @@ def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog,
     written = {
         CONFIG: json_text(config),
         CARD: _card(facts, result, repo, options),
+        **({} if options.page is None else {PAGE: options.page}),
     }
     for name, text in written.items():
         path = folder / name
@@ -139,7 +143,7 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
         eval_results=[measured] if measured else None,
         zoo=names,
     )
-    return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo)}"
+    return f"---\n{metadata.to_yaml()}\n---\n\n{render_card(facts, result, address=repo, page=options.page and PAGE)}"
 
 
 def licence_metadata(licence: str | None, *, chosen: bool) -> tuple[str | None, str | None]:

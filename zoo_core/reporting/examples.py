@@ -102,16 +102,16 @@ def matrix_of(measured: Measured) -> list[list[int]]:
     return rows
 
 
-def words_of(measured: Measured, index: int) -> tuple[str, bool]:
+def words_of(measured: Measured, index: int, *, with_name: bool = True) -> tuple[str, bool]:
     """An image's name, target and answer in a line, and whether the answer is right, as all numbers
     are."""
-    name = printable(measured.part.images.name(index))
+    begin = f"{printable(measured.part.images.name(index))}: " if with_name else ""
     if measured.task.single_label:
         one = _of_class(measured, index)
-        return f"{name}: {one.true}, {one.answer}", int(measured.part.targets[index]) == one.output
+        return f"{begin}{one.true}, {one.answer}", int(measured.part.targets[index]) == one.output
     true = measured.task.target_text(measured.part.targets[index], measured.facts.classes)
     is_right = measured.task.answers_with_all or not _wrong_labels(measured, index).any()
-    return f"{name}: {printable(true)}", bool(is_right)
+    return f"{begin}{printable(true)}", bool(is_right)
 
 
 def _wrong_labels(measured: Measured, index: int | slice = slice(None)) -> npt.NDArray[np.bool_]:

@@ -66,10 +66,17 @@ class Measured:
     """Whether these are images that the run itself held out."""
     note: str | None = None
     """That the task's own metric counts, where that of the run cannot be used here."""
+    repository: str | None = None
+    """Where it is published, if the page is for others."""
 
     @property
     def task(self) -> Task[Any]:
         return task_named(self.facts.task)
+
+    @property
+    def address(self) -> str:
+        """The run or repository as a reader of the page names it in a command."""
+        return self.repository or str(self.directory)
 
     @property
     def thresholds_K(self) -> npt.NDArray[np.float64] | float:

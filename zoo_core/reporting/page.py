@@ -53,19 +53,26 @@ PART_WORDS = {"val": "validation ", "test": "test ", "all": ""}
 Watch = Callable[[int, int], None]
 
 
-def render(measured: Measured, doubts: list[Doubt] | str | None, catalog: Catalog, watch: Watch | None = None) -> str:
+def render(
+    measured: Measured,
+    doubts: list[Doubt] | str | None,
+    catalog: Catalog,
+    watch: Watch | None = None,
+    *,
+    with_images: bool = True,
+) -> str:
     """The page as text. Every name is escaped; `watch` is told (sections done, of how many)."""
     maps = HeatMaps(measured, catalog)
     makers: list[Callable[[], dict[str, Any]]] = [
         lambda: _opening(measured),
         lambda: _curves(measured),
-        lambda: _confusion(measured),
-        lambda: _errors(measured, maps),
-        lambda: {"unsure": _with_maps(measured, least_sure(measured), maps)},
+        lambda: _confusion(measured, with_images),
+        lambda: _errors(measured, maps) if with_images else {"wrong": None},
+        lambda: {"unsure": _with_maps(measured, least_sure(measured), maps) if with_images else []},
         lambda: _doubts(measured, doubts),
         lambda: _outputs(measured),
         lambda: _reliability(measured),
-        lambda: _map(measured),
+        lambda: _map(measured, with_images),
         lambda: _settings(measured),
     ]
     values: dict[str, Any] = {}
@@ -98,7 +105,7 @@ def _opening(measured: Measured) -> dict[str, Any]:
     elif measured.part_name == "test":
         held_out = "They were held out and decided nothing."
     return {
-        "title": printable(measured.directory.resolve().name),
+        "title": printable(measured.repository or measured.directory.resolve().name),
         "about": printable(about),
         "question": f"{_question(task)} {len(outputs)} {task.outputs}: {few}.",
         "result": task.headline(measured.evaluation, where),
@@ -155,7 +162,7 @@ def _curves(measured: Measured) -> dict[str, Any]:
     return {"curves": drawn, "epochs": rows, "best": best, "score": metric.title, "is_measured": True}
 
 
-def _confusion(measured: Measured) -> dict[str, Any]:
+def _confusion(measured: Measured, with_images: bool) -> dict[str, Any]:
     task = measured.task
     drawn: list[Markup] = []
     if task.single_label and len(measured.facts.classes) <= MOST_IN_MATRIX:
@@ -169,7 +176,7 @@ def _confusion(measured: Measured) -> dict[str, Any]:
     pairs = [
         {
             "words": f"{pair.count} of {pair.of} images of {printable(pair.true)} are answered with {printable(pair.answer)}",
-            "images": [image for index in pair.examples if (image := _image(measured, index))],
+            "images": [image for index in pair.examples if with_images and (image := _image(measured, index))],
         }
         for pair in confused_pairs(measured)
     ]
@@ -238,13 +245,13 @@ def _reliability(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _map(measured: Measured) -> dict[str, Any]:
+def _map(measured: Measured, with_images: bool) -> dict[str, Any]:
     places_N2 = in_the_plane(measured.vectors_NF)
     chosen = evenly(len(measured.part), MOST_DOTS)
-    with_image = {chosen[place] for place in evenly(len(chosen), MOST_TINY)}
+    with_image = {chosen[place] for place in evenly(len(chosen), MOST_TINY)} if with_images else set()
     dots = []
     for index in chosen:
-        words, is_right = words_of(measured, index)
+        words, is_right = words_of(measured, index, with_name=with_images)
         colour = int(measured.part.targets[index]) % COLOURS if measured.task.single_label else 0
         image = thumbnail(measured.part, index, TINY) if index in with_image else None
         dots.append(Dot(float(places_N2[index, 0]), float(places_N2[index, 1]), colour, is_right, words, image))
@@ -271,7 +278,7 @@ def _settings(measured: Measured) -> dict[str, Any]:
     phases = [(phase.epochs, [rule.lr for rule in phase.rules]) for phase in plan.phases]
     chart: Markup = plan_chart(plan.parts, phases)
     every = {name: value for name, value in flat(facts.to_dict()).items() if not name.startswith(("plan", "decisions"))}
-    run = quoted(printable(str(measured.directory)))
+    run = quoted(printable(measured.address))
     return {
         "plan": chart,
         "plan_in_words": [printable(line) for line in plan_in_words(facts.plan)],
@@ -284,7 +291,7 @@ def _settings(measured: Measured) -> dict[str, Any]:
             f"zoo evaluate {run} --data photos/",
             f"zoo explain {run} photo.jpg",
         ],
-        "library": f"zoo_core.load({str(measured.directory)!r}).predict('photo.jpg')",
+        "library": f"zoo_core.load({measured.address!r}).predict('photo.jpg')",
     }
 
 

@@ -35,10 +35,13 @@ SAID_ELSEWHERE = {
 MAX_ROWS = 500  # classes, labels or numbers in the table of a card; a page with more is not read
 
 
-def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | None = None) -> str:
+def render_card(
+    facts: RunFacts, result: Mapping[str, Any], *, address: str | None = None, page: str | None = None
+) -> str:
     """Write the card of a run from its facts and the last line of its metrics.
 
-    `address` is where it was published; without one the card speaks of the run directory.
+    `address` is where it was published; without one the card speaks of the run directory. `page` is
+    the name of a page about it, beside the card.
     """
     task = task_named(facts.task)
     measured = result["part"] is not None
@@ -49,6 +52,7 @@ def render_card(facts: RunFacts, result: Mapping[str, Any], *, address: str | No
         result=result,
         measured=measured,
         address=address,
+        page=page,
         install=_install(sorted({CORE, facts.backbone.distribution, facts.head.distribution})),
         distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
         task=task,
