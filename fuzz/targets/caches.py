@@ -17,8 +17,9 @@ from fuzz.mutations import damaged_index, damaged_json
 from fuzz.target import Case, expect, fresh, target
 from fuzz.targets.images import good_images
 from zoo_core import catalog, installed, listing
+from zoo_core.data.generation import MAGIC
 from zoo_core.data.scan import _index_path, inspect_files
-from zoo_core.data.store import MAGIC, Store
+from zoo_core.data.store import Store
 from zoo_core.discovery import normalised
 from zoo_core.errors import DataError, ZooError
 from zoo_core.frozen.old_store import OldStore

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from zoo_core.registry.index import BUNDLED
+
 
 def entry(distribution: str = "zoo-mini", **fields: Any) -> dict[str, Any]:
     """An entry with one version, which has `fields` besides its own."""
@@ -28,5 +30,7 @@ def entry(distribution: str = "zoo-mini", **fields: Any) -> dict[str, Any]:
     return {"distribution": distribution, **summary, "versions": [version]}
 
 
-def index_of(*entries: Any, date: str = "2026-11-26", shape: int = 2) -> bytes:
+def index_of(*entries: Any, date: str | None = None, shape: int = 2) -> bytes:
+    """An index of the same day as zoo's own, which it then goes before."""
+    date = date or json.loads(BUNDLED.read_text(encoding="utf-8"))["date"]
     return json.dumps({"version": shape, "date": date, "plugins": entries}).encode()

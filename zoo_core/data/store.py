@@ -179,7 +179,7 @@ class Store:
         while True:
             opened = []
             with suppress(FileNotFoundError):  # another process removed the folder just now
-                self.folder.mkdir(parents=True, exist_ok=True)
+                self._make_folder()
                 with self._locked():
                     generation = read_generation(self.folder, self.dtype.itemsize)
                     if generation is None:
@@ -192,6 +192,16 @@ class Store:
                     return opened[0], opened[1], generation
             for file in opened:
                 os.close(file)
+
+    def _make_folder(self) -> None:
+        """Make the folder. One that another process removes between mkdir's look and its own counts as a
+        file that is in the way."""
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                return self.folder.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                if not left:
+                    raise
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

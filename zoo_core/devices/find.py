@@ -24,7 +24,7 @@ def find_device(text: str) -> torch.device:
     kind = KINDS.get(device.type)
     if kind is None:
         raise UsageError(f"zoo runs on {', '.join(KINDS)}, not on '{text}'.")
-    if kind.is_accelerator and kind.backend and device.index is None and "LOCAL_RANK" in os.environ:
+    if kind.name != CPU.name and kind.backend and device.index is None and "LOCAL_RANK" in os.environ:
         device = torch.device(kind.name, int(os.environ["LOCAL_RANK"]))  # torchrun starts one process per device
     if kind.is_accelerator and (device.index or 0) >= (count := kind.count()):
         raise UsageError(
