@@ -141,7 +141,8 @@ def test_the_requests_of_the_guide_to_the_server_are_answered(place: Path, zoo: 
     try:
         assert process.stderr is not None
         port = next(found[1] for line in process.stderr if (found := re.search(r"127.0.0.1:(\d+)/predict", line)))
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        reader = threading.Thread(target=process.stderr.read, daemon=True)
+        reader.start()
         for line in curls:
             command = ["bash", "-c", line.replace(":8000", f":{port}")]
             told = json.loads(subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout)
@@ -150,6 +151,8 @@ def test_the_requests_of_the_guide_to_the_server_are_answered(place: Path, zoo: 
     finally:
         process.terminate()
         assert process.wait(30) == 0
+    reader.join()
+    process.stderr.close()
 
 
 def posted(port: int, body: bytes) -> bytes:
