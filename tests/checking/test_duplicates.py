@@ -9,6 +9,7 @@ from PIL import Image, ImageEnhance
 
 from checking.pictures import photo
 from zoo_core.checking.duplicates import (
+    ALONE_MATCH,
     MATCH,
     Pair,
     _placed,
@@ -69,11 +70,13 @@ def test_the_correlation_is_the_one_that_numpy_computes_where_nothing_moves() ->
 
 def test_neighbours_are_those_of_all_cosines() -> None:
     vectors = np.random.default_rng(0).random((50, 7)).astype(np.float32)
-    places = nearest(vectors).numpy()
+    found = nearest(vectors)
+    places = found.indices_NM
     centred = vectors - vectors.mean(0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     wanted = centred @ centred.T - 3 * np.eye(50)
     assert places.shape == (50, 10)
+    assert np.allclose(found.cosines_NM, np.take_along_axis(wanted, places, 1), atol=1e-5)
     assert np.allclose(np.take_along_axis(wanted, places, 1), -np.sort(-wanted, axis=1)[:, :10], atol=1e-5)
 
 
@@ -103,6 +106,23 @@ def test_copies_of_a_photo_do_not_hide_its_other_versions() -> None:
     assert sorted((pair.first, pair.second) for pair in found) == [
         (one, other) for one in range(4) for other in range(4, 8)
     ]
+
+
+def test_a_weaker_match_is_one_where_no_third_photo_is_nearly_as_near() -> None:
+    """Seen to fail: a copy that lost some details is the only photo near its origin, and was not named."""
+    torn, generator = np.asarray(photo(0)).astype(float), np.random.default_rng(1)
+    images = [photo(0), Image.fromarray((torn + generator.normal(0, 32, torn.shape)).clip(0, 255).astype(np.uint8))]
+    images += [photo(seed) for seed in range(1, 6)]
+    assert ALONE_MATCH < matching(images[0], images[1]) < MATCH
+    digests, every = [bytes([digit]) for digit in range(7)], np.ones(7, bool)
+    vectors = np.eye(7, dtype=np.float32)
+    vectors[1, 0] = 1
+    (pair,) = near_duplicates(nearest(vectors), thumbnails(*images), digests, every)
+    assert (pair.first, pair.second) == (0, 1)
+    vectors[2, 0] = 1  # a third photo is as near
+    assert near_duplicates(nearest(vectors), thumbnails(*images), digests, every) == []
+    vectors[2, 0] = 0.3  # nearer than the others, and yet far
+    assert len(near_duplicates(nearest(vectors), thumbnails(*images), digests, every)) == 1
 
 
 def test_thumbnails_are_compared_by_the_means_of_squares() -> None:

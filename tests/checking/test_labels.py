@@ -21,7 +21,7 @@ def clusters(distance: float, *, images: int = 180, classes: int = 3, width: int
 def suspects(features: np.ndarray, labels: np.ndarray) -> list[int]:
     groups = np.arange(len(labels))
     probabilities = out_of_fold(features, labels, groups, int(labels.max()) + 1)
-    return [one.index for one in label_suspects(probabilities, labels, nearest(features).numpy(), groups)]
+    return [one.index for one in label_suspects(probabilities, labels, nearest(features).indices_NM, groups)]
 
 
 def test_planted_labels_are_found_and_named_with_their_class() -> None:
@@ -30,7 +30,7 @@ def test_planted_labels_are_found_and_named_with_their_class() -> None:
     planted = [3, 40, 77, 110, 161]
     given[planted] = (labels[planted] + 1) % 3
     probabilities = out_of_fold(features, given, np.arange(len(given)), 3)
-    found = label_suspects(probabilities, given, nearest(features).numpy(), np.arange(len(given)))
+    found = label_suspects(probabilities, given, nearest(features).indices_NM, np.arange(len(given)))
     assert len({one.index for one in found} & set(planted)) >= 4
     assert len({one.index for one in found} - set(planted)) <= 1
     assert all(one.looks_like == labels[one.index] for one in found if one.index in planted)
@@ -63,7 +63,7 @@ def test_a_copy_with_the_same_wrong_label_does_not_vouch_for_it() -> None:
     apart, together = (out_of_fold(features, given, own, 3) for own in (alone, groups))
     assert together[0, given[0]] < apart[0, given[0]]
     assert len(set(grouped_folds(given, groups, 3)[copies])) == 1
-    found = label_suspects(together, given, nearest(features).numpy(), groups)
+    found = label_suspects(together, given, nearest(features).indices_NM, groups)
     assert {one.index for one in found} >= set(copies), "seen to fail: each was a neighbour that agrees with the others"
 
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.checking.backbone import best_on_this_machine
 from zoo_core.checking.classes import class_suspects
-from zoo_core.checking.duplicates import Pair, coarse, equal_files, groups_of, near_duplicates, nearest
+from zoo_core.checking.duplicates import Neighbours, Pair, coarse, equal_files, groups_of, near_duplicates, nearest
 from zoo_core.checking.images import ImageList
 from zoo_core.checking.labels import label_suspects, out_of_fold
 from zoo_core.checking.odd import crop_sentence, odd_images
@@ -192,7 +191,7 @@ def _group_leaks(source: Source) -> list[Suspect]:
 
 
 def _labels(
-    images: ImageList, vectors: Vectors | None, neighbours: Tensor, pairs: Sequence[Pair], watch: Watch | None
+    images: ImageList, vectors: Vectors | None, neighbours: Neighbours, pairs: Sequence[Pair], watch: Watch | None
 ) -> tuple[list[Suspect], str | None]:
     """The suspected labels, or the reason why they were not looked for."""
     source = images.source
@@ -212,7 +211,7 @@ def _labels(
         groups = joined(groups.tolist(), images.groups)
     probabilities = out_of_fold(vectors, images.targets, groups, len(source.classes), watch)
     suspects = []
-    for one in label_suspects(probabilities, images.targets, neighbours.numpy(), groups):
+    for one in label_suspects(probabilities, images.targets, neighbours.indices_NM, groups):
         own, like = (printable(source.classes[label]) for label in (int(images.targets[one.index]), one.looks_like))
         detail = f"looks like '{like}' ({percent(one.other, 0)}), not '{own}' ({percent(one.confidence, 0)})"
         suggestion = f"{RELABEL}{source.classes[one.looks_like]}"

@@ -2,7 +2,8 @@
 
 Two photos of one class may have nearly the same features, and two photos of one studio nearly the
 same outline. So a pair of near-duplicates has to be near in the features of a network, and its
-thumbnails have to match in detail.
+thumbnails have to match in detail: closely, or less so where both images are nearer to each other
+than to any third one by far.
 
 Shapes: N images, F features, P pairs, S side of a thumbnail, T side of a template.
 """
@@ -37,6 +38,9 @@ COARSE_MATCH, MATCH = 0.6, 0.8
 """The correlation of details from which thumbnails of half the size are compared at their full
 size, and from which these show the same photo. `benchmarks/check.py` counts the planted copies that
 are found so, and the other pairs."""
+ALONE_MATCH, LEAD = 0.6, 0.2
+"""The correlation from which thumbnails show the same photo where their images lead: the cosine of
+their features is higher by so much than that of either with a third photo."""
 BLURRED_OVER = 7  # pixels: wider structures, such as outlines, are no details
 
 
@@ -51,6 +55,14 @@ class Pair:
     equal: bool
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest neighbours of each image, the nearest first."""
+
+    indices_NM: npt.NDArray[np.int64]
+    cosines_NM: npt.NDArray[np.float32]
+
+
 def coarse(thumbnails_NSS: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """The means (N, COARSE_SIDE ** 2) of squares of thumbnails, which stand in for the features of
     a network."""
@@ -60,8 +72,8 @@ def coarse(thumbnails_NSS: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return means.reshape(count, -1)
 
 
-def nearest(vectors_NF: npt.NDArray[np.float32], watch: Watch | None = None) -> Tensor:
-    """The indices (N, NEIGHBOURS) of each image's nearest neighbours by cosine, the nearest first.
+def nearest(vectors_NF: npt.NDArray[np.float32], watch: Watch | None = None) -> Neighbours:
+    """The NEIGHBOURS of each image that are nearest by cosine, of fewer images all others.
 
     The mean of all images is subtracted first: features of a network have a common part, which
     makes any two of them similar. `watch` is told (images done, of how many).
@@ -69,15 +81,17 @@ def nearest(vectors_NF: npt.NDArray[np.float32], watch: Watch | None = None) -> 
     vectors = torch.from_numpy(vectors_NF - vectors_NF.mean(0))
     vectors = functional.normalize(vectors, dim=1)
     count = min(NEIGHBOURS, len(vectors) - 1)
-    indices = []
+    indices, cosines = [], []
     for start in range(0, len(vectors), ROWS_AT_ONCE):
         rows = vectors[start : start + ROWS_AT_ONCE] @ vectors.T
         own = torch.arange(len(rows))
         rows[own, own + start] = -2  # no image is its own neighbour
-        indices.append(rows.topk(count, dim=1).indices)
+        top = rows.topk(count, dim=1)
+        indices.append(top.indices)
+        cosines.append(top.values)
         if watch:
             watch(start + len(rows), len(vectors))
-    return torch.cat(indices)
+    return Neighbours(torch.cat(indices).numpy(), torch.cat(cosines).numpy())
 
 
 def equal_files(digests: Sequence[bytes]) -> list[Pair]:
@@ -93,7 +107,7 @@ def equal_files(digests: Sequence[bytes]) -> list[Pair]:
 
 
 def near_duplicates(
-    neighbours_NM: Tensor,
+    neighbours: Neighbours,
     thumbnails_NSS: npt.NDArray[np.uint8],
     digests: Sequence[bytes],
     detailed_N: npt.NDArray[np.bool_],
@@ -107,7 +121,7 @@ def near_duplicates(
     """
     paired = {
         (min(one, other), max(one, other))
-        for one, near in enumerate(neighbours_NM.tolist())
+        for one, near in enumerate(neighbours.indices_NM.tolist())
         for other in _of_other_contents(one, near, digests)
     }
     pairs = sorted((one, other) for one, other in paired if detailed_N[[one, other]].all())
@@ -118,7 +132,11 @@ def near_duplicates(
         matches += match(thumbnails[one], thumbnails[other]).tolist()
         if watch:
             watch(len(matches), len(pairs))
-    found = [Pair(one, other, own, False) for (one, other), own in zip(pairs, matches, strict=True) if own >= MATCH]
+    found = [
+        Pair(one, other, own, False)
+        for (one, other), own in zip(pairs, matches, strict=True)
+        if own >= MATCH or (own >= ALONE_MATCH and _lead(one, other, neighbours, digests) >= LEAD)
+    ]
     return sorted(found, key=lambda pair: -pair.match)
 
 
@@ -128,6 +146,19 @@ def _of_other_contents(index: int, near: Sequence[int], digests: Sequence[bytes]
     contents = dict.fromkeys(digests[one] for one in near if digests[one] != digests[index])
     chosen = set(islice(contents, PAIRED))
     return [one for one in near if digests[one] in chosen]
+
+
+def _lead(one: int, other: int, neighbours: Neighbours, digests: Sequence[bytes]) -> float:
+    """The cosine of two neighbours less the highest of either with a third content; -1 stands for a
+    third one that is no neighbour."""
+    own, pair, third = -1.0, {digests[one], digests[other]}, [-1.0]
+    for image, partner in ((one, other), (other, one)):
+        for near, cosine in zip(neighbours.indices_NM[image].tolist(), neighbours.cosines_NM[image], strict=True):
+            if near == partner:
+                own = float(cosine)
+            elif digests[near] not in pair:
+                third.append(float(cosine))
+    return own - max(third)
 
 
 def match(first_PSS: Tensor, second_PSS: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ Mask = npt.NDArray[np.bool_]
 OddImages = dict[Kind, list[tuple[int, float, str]]]
 """The suspects of each kind: the index of the image, its score and the detail."""
 
-SPREADS = 4.0
-"""Blur is named beyond so many spreads from the median: of normal values 1 in 30,000 lies there."""
+SPREADS = 3.0
+"""Blur is named beyond so many spreads from the median: of normal values 1 in 700 lies there."""
 LEAST_BLUR = 0.5
 """A smaller blur is none to the eye, however sharp all other images are."""
 FEWEST_COMPARED = 10  # images, of which a median and a spread say something
