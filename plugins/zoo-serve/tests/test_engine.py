@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from zoo_serve.engine import Engine, Wish
 from zoo_serve.limits import Limits, Refusal
+from zoo_serve.trial import fastest_batch
 
 from zoo_core import DataError, Prediction
 
@@ -84,3 +85,43 @@ def test_a_bad_image_and_a_network_that_fails_cost_no_other_request():
 
     assert asyncio.run(ask())[0].image == "next"
     engine.close()
+
+
+class Timed(Slow):
+    """A predictor whose passes take as many seconds as a table says, and fail beyond it."""
+
+    def __init__(self, seconds_of):
+        super().__init__(0)
+        self.seconds_of = seconds_of
+
+    def prepare(self, image, **_):
+        return super().prepare(image, max_pixels=1)
+
+    def answer(self, pixels_BCHW, names, **_):
+        if len(names) not in self.seconds_of:
+            raise RuntimeError("out of memory")
+        time.sleep(self.seconds_of[len(names)])
+        self.batches.append(len(names))
+
+
+@pytest.mark.parametrize(
+    ("seconds_of", "fastest"),
+    [
+        ({1: 0.01, 2: 0.01, 4: 0.01, 8: 0.06, 16: 0.2, 32: 0.4}, 4),  # a processor whose cache is full
+        ({1: 0.01, 2: 0.02, 4: 0.04, 8: 0.08, 16: 0.16, 32: 0.32}, 1),  # no gain: answers come sooner
+        ({1: 0.01, 2: 0.01, 4: 0.01, 8: 0.01, 16: 0.01, 32: 0.01}, 32),
+        ({1: 0.01, 2: 0.01}, 2),  # the memory ends
+    ],
+)
+def test_the_largest_batch_is_the_fastest_of_a_trial(seconds_of, fastest):
+    predictor = Timed(seconds_of)
+    assert fastest_batch(predictor, seconds=2) == fastest
+    assert set(predictor.batches) == set(seconds_of)
+
+
+def test_the_trial_of_a_slow_network_ends_in_time():
+    predictor = Timed({1: 0.1, 2: 0.2, 4: 0.4, 8: 0.8, 16: 1.6, 32: 3.2})
+    start = time.perf_counter()
+    assert fastest_batch(predictor, seconds=0.5) in (1, 2, 4)
+    assert 8 not in predictor.batches
+    assert time.perf_counter() - start > 0.5

@@ -24,7 +24,11 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes to name for an image.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Name only classes or labels above this probability.")
 @click.option("--reject", is_flag=True, help="Give images unlike those of the training no answer: none of these.")
-@click.option("--max-batch", default=32, show_default=True, type=click.IntRange(min=1), help="Images of one pass.")
+@click.option(
+    "--max-batch",
+    type=click.IntRange(min=1),
+    help="Images of one pass (the fastest of 1 to 32, by a trial at the start).",
+)
 @click.option(
     "--max-waiting",
     default=256,
@@ -62,7 +66,7 @@ def serve(
     top: int,
     threshold: float | None,
     reject: bool,
-    max_batch: int,
+    max_batch: int | None,
     max_waiting: int,
     max_bytes: int,
     max_pixels: int,
@@ -102,7 +106,11 @@ def serve(
     from zoo_serve.metrics import Metrics
     from zoo_serve.protocol_v2 import ModelFacts
     from zoo_serve.server import run
+    from zoo_serve.trial import fastest_batch
 
+    if max_batch is None:
+        max_batch = fastest_batch(predictor)
+        click.echo(f"largest batch: {max_batch}, by a trial of the network on this machine", err=True)
     limits = Limits(max_bytes, max_pixels, max_images, max_waiting, max_batch, timeout)
     name = _name(model)
     wish = Wish(top, threshold, reject)
