@@ -17,6 +17,7 @@ from utilisation import Times, images_a_second, operations_an_image
 
 import zoo_core
 from zoo_core.catalog import open_catalog
+from zoo_core.devices.kinds import kind_of
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
 
@@ -40,8 +41,7 @@ def product(device: str) -> float:
 
 
 def now(device: str) -> float:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
+    kind_of(torch.device(device)).wait(torch.device(device))
     return time.perf_counter()
 
 
@@ -56,6 +56,7 @@ def images_a_second_of_zoo(bench: Bench, name: str, photos: Path, batch: int) ->
         lr=0.001,
         batch_size=batch,
         augment="none",
+        size=bench.size,
         device=bench.device,
         out=str(bench.folder / f"full-{name}"),
     )
@@ -66,7 +67,7 @@ def images_a_second_of_zoo(bench: Bench, name: str, photos: Path, batch: int) ->
     return images_a_second(times, batch), operations
 
 
-def images_a_second_of_timm(device: str, name: str, photos: Path, batch: int) -> tuple[float, float]:
+def images_a_second_of_timm(bench: Bench, name: str, photos: Path, batch: int) -> tuple[float, float]:
     """Images a second of timm's network in a plain loop: from files, decoded by 16 processes and the first epoch aside,
     and with one batch that stays on the device."""
     import timm
@@ -75,15 +76,24 @@ def images_a_second_of_timm(device: str, name: str, photos: Path, batch: int) ->
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
 
+    device = bench.device
     torch.manual_seed(0)
     network = timm.create_model(name, num_classes=4).to(device).to(memory_format=torch.channels_last)
     wanted = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
+    if bench.size is not None:
+        wanted["input_size"] = (3, bench.size, bench.size)
     transform: Any = create_transform(**wanted)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    workers = 2 if device == "cpu" else 16
+    workers = 0 if bench.is_dry else 16
     folder = ImageFolder(str(photos / "train"), transform)
     loader = DataLoader(
-        folder, batch, shuffle=True, num_workers=workers, pin_memory=True, drop_last=True, persistent_workers=True
+        folder,
+        batch,
+        shuffle=True,
+        num_workers=workers,
+        pin_memory=not bench.is_dry,
+        drop_last=True,
+        persistent_workers=not bench.is_dry,
     )
 
     def step(images_BCHW: Any, labels_B: Any) -> None:
@@ -105,7 +115,7 @@ def images_a_second_of_timm(device: str, name: str, photos: Path, batch: int) ->
             stamps.append(now(device) if len(stamps) in (0, len(loader) - 1) else 0.0)
         rates.append((len(stamps) - 1) * batch / (stamps[-1] - stamps[0]))
     images_BCHW, labels_B = images_BCHW.to(device, memory_format=torch.channels_last), labels_B.to(device)
-    steps = 2 if device == "cpu" else RESIDENT_STEPS
+    steps = 2 if bench.is_dry else RESIDENT_STEPS
     for number in range(steps + 3):
         if number == 3:
             started = now(device)
