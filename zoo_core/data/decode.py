@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from zoo_core.discovery import CORE
 from zoo_core.errors import DataError, printable
@@ -186,7 +186,9 @@ def check_size(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
 
 def upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation and the rules for modes."""
-    image = ImageOps.exif_transpose(image)
+    image.load()
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else Pillow would copy all pixels
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         given = np.asarray(image)
         if given.min() < 0 or given.max() > 65535:
