@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from zoo_core.errors import brief
@@ -59,7 +60,7 @@ class ExporterSpec(Checked):
     name: str
     export: str
     """Import path of a function `(options, *, network, example_BCHW, facts, path) -> None` that
-    writes one file. The module `network` maps images like the example's, of any B, to answers
+    writes one file, or two with a `second_suffix`. The module `network` maps images like the example's, of any B, to answers
     (B, K) as a metric gets them: normalised float32 (B, C, H, W), or bytes of that shape, which it
     normalises itself. `facts` is a dict of JSON that belongs into the file: task, classes,
     preprocessing, and the meaning of input and output in words."""
@@ -69,6 +70,8 @@ class ExporterSpec(Checked):
     suffix: str
     """The end of the file's name, such as ".onnx"."""
     summary: str
+    second_suffix: str | None = None
+    """The end of the name of a second file, which stands beside the first and belongs to it."""
     options: type = NoOptions
     """A field `precision: Literal["fp32", "fp16", "int8"]`, or some of these, is what `--fp16` and
     `--int8` set; zoo holds the answers of each to a tolerance of its own."""
@@ -84,8 +87,14 @@ class ExporterSpec(Checked):
         check_path(self.name, self.run)
         if self.facts is not None:
             check_path(self.name, self.facts)
-        fits = isinstance(self.suffix, str) and bool(SUFFIX.fullmatch(self.suffix))
-        require(fits, f"exporter '{self.name}': {brief(self.suffix)} is no suffix such as '.onnx'")
+        for suffix in (self.suffix, *([] if self.second_suffix is None else [self.second_suffix])):
+            fits = isinstance(suffix, str) and bool(SUFFIX.fullmatch(suffix))
+            require(fits, f"exporter '{self.name}': {brief(suffix)} is no suffix such as '.onnx'")
+        require(self.suffix != self.second_suffix, f"exporter '{self.name}' has the suffix '{self.suffix}' twice")
+
+    def files(self, path: Path) -> list[Path]:
+        """The file at `path`, and the second one beside it, if the format has two."""
+        return [path, *([] if self.second_suffix is None else [path.with_suffix(self.second_suffix)])]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -219,6 +219,11 @@ def pickled(options: NoOptions, *, network: Any, path: Path, **given: Any) -> No
     torch.save(network, path)
 
 
+def pickled_in_two(options: NoOptions, *, network: Any, path: Path, **given: Any) -> None:
+    torch.save(network, path)
+    path.with_suffix(".data").write_text("more")
+
+
 def nearly(path: Path) -> Any:
     """Answers that are a hundred-thousandth off."""
     network = torch.load(path, weights_only=False)
@@ -305,3 +310,28 @@ def test_a_folder_and_another_suffix_are_no_place_for_a_file(run: Path, tmp_path
 def test_a_suffix_that_is_none_is_refused(suffix: str) -> None:
     with pytest.raises(PluginError, match="is no suffix"):
         ExporterSpec(name="x", export="a:b", run="a:c", suffix=suffix, summary="s")
+
+
+@pytest.mark.parametrize("suffix", ["onnx", ".x"])
+def test_a_second_suffix_is_another_one(suffix: str) -> None:
+    with pytest.raises(PluginError, match="is no suffix|has the suffix '.x' twice"):
+        ExporterSpec(name="x", export="a:b", run="a:c", suffix=".x", second_suffix=suffix, summary="s")
+
+
+def test_a_format_of_two_files_is_kept_whole(run: Path, catalog: Catalog, tmp_path: Path) -> None:
+    """Both files, or neither: one that misses its second is refused."""
+
+    def with_second(written: str) -> ExporterSpec:
+        run_by = f"{THIS}:nearly"
+        return ExporterSpec(name="mine", export=written, run=run_by, suffix=".bin", second_suffix=".data", summary="s")
+
+    with pytest.raises(PluginError, match=r"wrote a\.bin, and not the files a\.bin and a\.data"):
+        export_run(run, "mine", out=tmp_path / "a.bin", catalog=with_spec(catalog, with_second(f"{THIS}:pickled")))
+    assert list(tmp_path.iterdir()) == []
+    mine = with_spec(catalog, with_second(f"{THIS}:pickled_in_two"))
+    made = export_run(run, "mine", out=tmp_path / "a.bin", catalog=mine)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.bin", "a.data"]
+    assert made.bytes == (tmp_path / "a.bin").stat().st_size + 4
+    made.path.unlink()
+    with pytest.raises(UsageError, match=r"a\.data exists already"):
+        export_run(run, "mine", out=tmp_path / "a.bin", catalog=mine)

@@ -127,7 +127,8 @@ def formats_of(opened: OpenedRun, formats: Sequence[str], folder: Path, device: 
             except ZooError as error:
                 made.problems[text] = str(error)
                 continue
-            asked = Asked.of(opened.name, text, "cpu", images, preprocessing, [file], file=str(file), run=run)
+            files = exporters[text].spec.files(file)
+            asked = Asked.of(opened.name, text, "cpu", images, preprocessing, files, file=str(file), run=run)
         made.asked.append(asked)
         if opened.part_name is not None:
             made.scores[text] = score

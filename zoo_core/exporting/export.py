@@ -54,6 +54,7 @@ class Export:
     with_preprocessing: bool
     """Whether the file takes bytes and normalises them itself."""
     bytes: int
+    """Of the second file too, if the format has two."""
     images: int
     part: str
     task: TaskName
@@ -108,7 +109,7 @@ def export_run(
     catalog = catalog or open_catalog()
     exporter = chosen_exporter(to, precision, catalog)
     name_of_file = "model" if precision_of(exporter) == "fp32" else f"model-{precision_of(exporter)}"
-    path = free_path(run, out, name_of_file, exporter.spec.suffix, to)
+    path = free_path(run, out, name_of_file, exporter.spec, to)
     predictor = load(run, device="cpu", catalog=catalog)
     if predictor.facts is None or predictor.directory is None:
         raise UsageError(
@@ -134,14 +135,15 @@ def export_run(
         bound = DIFFERENCES[precision_of(exporter)] if tolerance is None else tolerance
         if (objection := agreement.objection(Tolerance(bound, max_loss))) is not None:
             raise ZooError(f"the {exporter} file {objection}. It was not kept. {_ways_out(exporter)}")
-        with written_whole(path) as temporary:
-            file.replace(temporary)
+        for made, target in reversed(list(zip(*map(exporter.spec.files, (file, path)), strict=True))):
+            with written_whole(target) as temporary:  # the first file comes last: with it the export is there
+                made.replace(temporary)
     return Export(
         path=path,
         format=str(exporter),
         precision=precision_of(exporter),
         with_preprocessing=with_preprocessing,
-        bytes=path.stat().st_size,
+        bytes=sum(one.stat().st_size for one in exporter.spec.files(path)),
         images=agreement.images,
         part=name,
         task=task.name,

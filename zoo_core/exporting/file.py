@@ -22,9 +22,10 @@ OTHERS = "`zoo list exporters` shows other formats."
 Array = npt.NDArray[Any]
 
 
-def free_path(run: str | Path, out: str | Path | None, stem: str, suffix: str, to: str) -> Path:
-    """The path of the new file. Raises UsageError where something stands there, and for another
-    suffix than the format's."""
+def free_path(run: str | Path, out: str | Path | None, stem: str, spec: ExporterSpec, to: str) -> Path:
+    """The path of the new file. Raises UsageError where something stands there, or where its
+    second file goes, and for another suffix than the format's."""
+    suffix = spec.suffix
     name = f"{stem}{suffix}"
     path = Path(out) if out is not None else Path(run) / name if Path(run).is_dir() else Path(name)
     if path.is_dir():
@@ -33,8 +34,9 @@ def free_path(run: str | Path, out: str | Path | None, stem: str, suffix: str, t
         raise UsageError(
             f"{printable(to)} writes {suffix} files. Give such a name: -o {quoted(str(path.with_suffix(suffix)))}"
         )
-    if path.exists() or path.is_symlink():
-        raise UsageError(f"{printable(str(path))} exists already. Remove it, or give another name with -o.")
+    for one in spec.files(path):
+        if one.exists() or one.is_symlink():
+            raise UsageError(f"{printable(str(one))} exists already. Remove it, or give another name with -o.")
     return path
 
 
@@ -54,18 +56,19 @@ def written(
 ) -> None:
     """Write the file by the format's code; `given` are its arguments.
 
-    Raises PluginError where it fails, or writes anything but this one file.
+    Raises PluginError where it fails, or writes anything but this file and its second one.
     """
     if exporter.spec.calibrates:
         given["calibration"] = calibration
     with blaming(exporter):
         resolve(exporter.spec.export)(exporter.options, path=path, **given)
     made = sorted(one.name for one in path.parent.iterdir())
-    if made != [path.name] or not path.is_file() or not path.stat().st_size:
+    asked = exporter.spec.files(path)
+    if made != sorted(one.name for one in asked) or not all(one.is_file() and one.stat().st_size for one in asked):
         told = ", ".join(map(printable, made)) or "nothing"
-        raise PluginError(
-            f"{owner_of(exporter.entry)} wrote {told}, and not one file {path.name} with something in it."
-        )
+        names = " and ".join(one.name for one in asked)
+        count = "one file" if len(asked) == 1 else "the files"
+        raise PluginError(f"{owner_of(exporter.entry)} wrote {told}, and not {count} {names} with something in it.")
 
 
 def opened(exporter: Choice[ExporterSpec], path: Path) -> Callable[[Array], Array]:

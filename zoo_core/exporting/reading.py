@@ -93,4 +93,7 @@ def _format_of(path: Path, catalog: Catalog) -> Choice[ExporterSpec]:
     if not path.is_file() or not fitting:
         known = ", ".join(sorted({entry.spec.suffix for entry in entries}))
         raise UsageError(f"{printable(str(path))} is no file that `zoo export` wrote and zoo can open ({known}).")
+    for one in fitting[0].spec.files(path):
+        if not one.is_file():
+            raise UsageError(f"{printable(str(path))} belongs to a file {printable(one.name)}, which is not beside it.")
     return catalog.exporter(f"{fitting[0].distribution}:{fitting[0].spec.name}")

@@ -65,7 +65,7 @@ def does_not_depend_on_the_order_of_images(spec: MetricSpec) -> None:
         assert same, f"the figure {first} is {turned} in reverse order"
 
 
-@rule("Write one file to `path`, and let `run` map arrays (B, C, H, W) of any B to arrays (B, K).")
+@rule("Write to `path` (and its `second_suffix`) alone; let `run` map arrays (B, C, H, W) of any B to arrays (B, K).")
 def writes_a_file_that_answers_alike(spec: ExporterSpec) -> None:
     """The file answers as the network does, for one image and for several."""
     _check_written(spec, "", _small_network(), torch.zeros(2, 3, SIZE, SIZE), CLOSE)
@@ -113,7 +113,9 @@ def _check_written(spec: ExporterSpec, option: str, network: nn.Module, example_
         export = resolve(spec.export)
         export(options, network=network, example_BCHW=example_BCHW, facts=facts, path=path, **calibration)
         made = sorted(one.name for one in Path(folder).iterdir())
-        assert made == [path.name], f"it wrote {made or 'nothing'}, and not the one file {path.name}"
+        asked = sorted(one.name for one in spec.files(path))
+        told = f"the one file {path.name}" if len(asked) == 1 else " and ".join(asked)
+        assert made == asked, f"it wrote {made or 'nothing'}, and not {told}"
         answers = resolve(spec.run)(path)
         for count in (1, 5):
             images_BCHW = _images(example_BCHW, count)
