@@ -81,6 +81,12 @@ class ExporterSpec(Checked):
     calibrates: bool = False
     """Whether `export` also takes `calibration`, a function `(count) -> Iterator` of batches of so
     many training images at most, arrays like the example; nothing is read before it is called."""
+    explains: bool = False
+    """Whether `export` also takes `explained`, a function without arguments. It gives a module like
+    `network` whose forward gives a tuple of tensors, named by its `outputs`: the answers, then, of
+    runs that have them, "features" (B, F), whose distance to the training images follows from the
+    arrays in its `familiar`, and the heat "map" (B, H, W) of `zoo explain`; `without_map()` gives
+    the same without the map."""
 
     def check(self) -> None:
         _check("exporter", self, self.export)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
@@ -23,14 +23,12 @@ from zoo_core.data.sources import Images, Part
 from zoo_core.errors import UsageError, ZooError, did_you_mean, printable
 from zoo_core.explaining import METHODS
 from zoo_core.explaining.deletion import Deletion, deletion
-from zoo_core.explaining.maps import StagedNetwork, heat_map, last_place
+from zoo_core.explaining.maps import StagedNetwork, heat_map, last_place, staged
 from zoo_core.explaining.nearest import Nearest, TrainingImages
-from zoo_core.layout import Layout
 from zoo_core.library import load, run_or_backbone
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import Chain
 from zoo_core.predict import Predictor
-from zoo_core.specs import HEAD
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +131,7 @@ def open_explainer(
     catalog = catalog or open_catalog()
     predictor = load(name, weights=weights, device=device, catalog=catalog)
     predictor.network.eval().requires_grad_(False)
-    network = StagedNetwork(_stages_of(predictor.network), _layout_of(predictor, name, weights, catalog))
+    network = _network_of(predictor, name, weights, catalog)
     if at is not None and at not in network.places:
         near = did_you_mean(at, network.places)
         raise UsageError(f"there is no stage '{printable(at)}'.{near} Stages: {', '.join(network.places)}.")
@@ -159,20 +157,14 @@ def explain(
     return list(explainer.explanations(given_images(images)))
 
 
-def _layout_of(predictor: Predictor, name: str | Path, weights: str, catalog: Catalog) -> Layout:
-    if isinstance(predictor.network, Model):
-        return predictor.network.design.backbone.spec.features
-    found = run_or_backbone(name, weights, catalog)
-    assert not isinstance(found, Path)
-    return found.spec.features
-
-
-def _stages_of(network: nn.Module) -> dict[str, nn.Module]:
+def _network_of(predictor: Predictor, name: str | Path, weights: str, catalog: Catalog) -> StagedNetwork:
     """The stages of a run's model and its head, or of a published network with its classifier."""
-    if isinstance(network, Model):
-        return {**dict(network.backbone.named_children()), HEAD: network.head}
-    assert isinstance(network, Chain)
-    return dict(network.named_children())
+    if isinstance(predictor.network, Model):
+        return staged(predictor.network)
+    found = run_or_backbone(name, weights, catalog)
+    assert isinstance(predictor.network, Chain)
+    assert not isinstance(found, Path)
+    return StagedNetwork(dict(predictor.network.named_children()), found.spec.features)
 
 
 def _place_of(name: str | None, names: Sequence[str]) -> int | None:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from zoo_core.explaining import METHODS
 from zoo_core.layout import Layout
+from zoo_core.model.assemble import Model
+from zoo_core.specs import HEAD
 
 
 def grad_cam(features_CHW: Tensor, gradients_CHW: Tensor) -> Tensor:
@@ -100,6 +102,12 @@ class StagedNetwork:
         height, width = self.layout.grid(tuple(tokens_NC.shape))
         side = isqrt(len(tokens_NC))
         return (side, side) if width == 1 and side * side == len(tokens_NC) else (height, width)
+
+
+def staged(model: Model) -> StagedNetwork:
+    """The stages of a run's model and its head."""
+    stages = {**dict(model.backbone.named_children()), HEAD: model.head}
+    return StagedNetwork(stages, model.design.backbone.spec.features)
 
 
 def heat_map(network: StagedNetwork, place: str, image_1CHW: Tensor, output: int, method: str) -> Tensor:

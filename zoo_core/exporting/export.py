@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from zoo_core.devices.precision import full_precision
 from zoo_core.errors import PluginError, UsageError, ZooError, printable
 from zoo_core.evaluation import measured_part
 from zoo_core.exporting.agreement import DIFFERENCES, MAX_LOSS, Agreement, Tolerance, compared
+from zoo_core.exporting.explained import explained_network
 from zoo_core.exporting.file import beside, blaming, free_path, opened, written
 from zoo_core.exporting.network import example_of, exported_network, facts_of
 from zoo_core.exporting.precision import chosen_exporter, precision_of
@@ -123,13 +125,15 @@ def export_run(
     calibration = Calibration(predictor, source.parts[trained], trained, with_preprocessing, calibrating)
     with beside(path) as file:
         message(f"writing the {exporter} file")
+        example_BCHW = example_of(predictor.preprocessing, with_preprocessing=with_preprocessing)
         written(
             exporter,
             file,
             network=exported_network(predictor, with_preprocessing=with_preprocessing),
-            example_BCHW=example_of(predictor.preprocessing, with_preprocessing=with_preprocessing),
+            example_BCHW=example_BCHW,
             facts=facts_of(predictor, with_preprocessing=with_preprocessing),
             calibration=calibration.batches,
+            explained=partial(explained_network, predictor, example_BCHW, with_preprocessing=with_preprocessing),
         )
         agreement = _checked(exporter, predictor, opened(exporter, file), part, with_preprocessing, watch)
         bound = DIFFERENCES[precision_of(exporter)] if tolerance is None else tolerance

@@ -52,14 +52,22 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 def written(
-    exporter: Choice[ExporterSpec], path: Path, *, calibration: Callable[[int], Iterator[Array]], **given: Any
+    exporter: Choice[ExporterSpec],
+    path: Path,
+    *,
+    calibration: Callable[[int], Iterator[Array]],
+    explained: Callable[[], Any],
+    **given: Any,
 ) -> None:
-    """Write the file by the format's code; `given` are its arguments.
+    """Write the file by the format's code; `given` are its arguments, and the others where its spec
+    asks for them.
 
     Raises PluginError where it fails, or writes anything but this file and its second one.
     """
     if exporter.spec.calibrates:
         given["calibration"] = calibration
+    if exporter.spec.explains:
+        given["explained"] = explained
     with blaming(exporter):
         resolve(exporter.spec.export)(exporter.options, path=path, **given)
     made = sorted(one.name for one in path.parent.iterdir())

@@ -1,9 +1,11 @@
-"""Open an exported page in a browser without a network, give it photos, and compare its answers with `zoo predict`.
+"""Open an exported page in a browser without a network, give it photos, and compare it with `zoo predict` and
+`zoo explain`: the answers, the distances to the training images, the words on strangers, and the heat maps.
 
     python plugins/zoo-page/scripts/browse.py PAGE RUN PHOTO [PHOTO ...] [--picture FILE] [--most 0.001]
 
-It needs selenium (`pip install selenium`), chromium and chromedriver, and `zoo` in the path. The answers of the
-photos must be within `--most` of each other; the exit code is 1 otherwise, and where the page asks for an address.
+It needs selenium (`pip install selenium`), chromium and chromedriver, and `zoo` in the path. The answers and the
+distances must be within `--most` of each other, and the heat maps, as shares of their highest values, too; the exit
+code is 1 otherwise, and where the page asks for an address.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +36,68 @@ def main() -> None:
     parser.add_argument("--most", type=float, default=1e-3, help="the largest difference (default 0.001)")
     arguments = parser.parse_args()
     shown = _by_browser(arguments)
-    command = ["zoo", "predict", arguments.run, *map(str, arguments.photos), "--json", "--top", "5"]
-    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["predictions"]
-    worst = 0.0
-    for prediction, rows in zip(told, shown, strict=True):
-        expected = {one["class"]: one["probability"] for one in prediction["answers"]}
-        found = dict(rows)
-        difference = max(abs(expected.get(name, 0.0) - value) for name, value in found.items() if name in expected)
-        same = next(iter(expected)) == rows[0][0]
-        print(
-            f"{prediction['image']}: {rows[0][0]} {rows[0][1]:.4f}, difference {difference:.2g}{'' if same else ' !'}"
-        )
-        worst = max(worst, difference)
-    print(f"{len(shown)} photos: the largest difference is {worst:.2g}")
-    sys.exit(worst > arguments.most)
+    predicted = _by_zoo("predict", arguments, "--top", "5")["predictions"]
+    with tempfile.TemporaryDirectory() as folder:
+        picture = str(Path(folder) / "maps.png")
+        explained = _by_zoo("explain", arguments, "--nearest", "0", "-o", picture)["explanations"]
+    worst: dict[str, float] = {}
+    differs = False
+    for one, prediction, explanation in zip(shown, predicted, explained, strict=True):
+        found = {
+            "answer": _of_answers(one.rows, prediction["answers"]),
+            "distance": _of_distance(one.distance, prediction["distance"]),
+            "map": _of_map(one.cells, explanation["map"]),
+        }
+        told = (prediction["hint"] or "").lower()
+        differs |= one.doubt.lower() != told or next(iter(prediction["answers"]))["class"] != one.rows[0][0]
+        known = {name: value for name, value in found.items() if value is not None}
+        print(f"{prediction['image']}: {one.rows[0][0]} {one.rows[0][1]:.4f}, {one.doubt or 'no doubt'}; ", end="")
+        print(", ".join(f"{name} {value:.2g} off" for name, value in known.items()))
+        worst = {name: max(value, worst.get(name, 0.0)) for name, value in {**worst, **known}.items()}
+    print(f"{len(shown)} photos; the largest differences: {', '.join(f'{k} {v:.2g}' for k, v in worst.items())}")
+    if differs:
+        print("the first answers or the words on strangers differ")
+    sys.exit(differs or max(worst.values()) > arguments.most)
 
 
-def _by_browser(arguments: argparse.Namespace) -> list[list[tuple[str, float]]]:
-    """The names and values that the page shows for each photo, in the order of the photos."""
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows for a photo."""
+
+    rows: list[tuple[str, float]]
+    doubt: str
+    distance: float | None
+    cells: list[float] | None
+
+
+def _by_zoo(command: str, arguments: argparse.Namespace, *options: str) -> Any:
+    words = ["zoo", command, arguments.run, *map(str, arguments.photos), "--json", *options]
+    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+
+def _of_answers(rows: list[tuple[str, float]], answers: list[dict[str, Any]]) -> float:
+    expected = {one["class"]: one["probability"] for one in answers}
+    return max(abs(expected[name] - value) for name, value in rows if name in expected)
+
+
+def _of_distance(found: float | None, expected: float | None) -> float | None:
+    if (found is None) != (expected is None):
+        return float("inf")
+    return None if found is None or expected is None else abs(found - expected)
+
+
+def _of_map(found: list[float] | None, expected_HW: list[list[float]]) -> float | None:
+    """The largest difference of two maps, each as shares of its highest value; None where the page shows none."""
+    if found is None:
+        return None
+    expected = [value for row in expected_HW for value in row]
+    if len(expected) != len(found):
+        return float("inf")
+    return max(abs(one / max(found) - other / max(expected)) for one, other in zip(found, expected, strict=True))
+
+
+def _by_browser(arguments: argparse.Namespace) -> list[Shown]:
+    """What the page shows for each photo, in the order of the photos."""
     options = webdriver.ChromeOptions()
     for word in ("headless=new", "no-sandbox", "host-resolver-rules=MAP * ~NOTFOUND", "window-size=900,1200"):
         options.add_argument(f"--{word}")
@@ -68,7 +116,7 @@ def _by_browser(arguments: argparse.Namespace) -> list[list[tuple[str, float]]]:
             driver.save_screenshot(str(arguments.picture))
         _check_alone(driver)
         cards = reversed(driver.find_elements(By.CSS_SELECTOR, "article"))  # the newest is shown first
-        return [_rows(card) for card in cards]
+        return [Shown(_rows(card), *_beside(card)) for card in cards]
     finally:
         driver.quit()
 
@@ -78,6 +126,13 @@ def _rows(card: Any) -> list[tuple[str, float]]:
     if not rows:
         raise SystemExit(card.text)
     return [(row.find_element(By.TAG_NAME, "span").text, float(row.get_attribute("data-value"))) for row in rows]
+
+
+def _beside(card: Any) -> tuple[str, float | None, list[float] | None]:
+    distance = card.get_attribute("data-distance")
+    cells = card.find_element(By.TAG_NAME, "canvas").get_attribute("data-cells")
+    doubt = card.find_element(By.TAG_NAME, "p").text
+    return doubt, None if distance is None else float(distance), cells and json.loads(cells)
 
 
 def _check_alone(driver: Any) -> None:

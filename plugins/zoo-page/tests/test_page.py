@@ -66,7 +66,7 @@ def test_a_page_is_one_file_that_answers_as_the_run_and_asks_no_address(run):
 def test_the_page_has_every_part_and_no_mark_of_its_template_is_left():
     text = page({"classes": ["@MODEL@", "</script>"]}, b"a network")
     assert not re.search(r"@[A-Z]+@", text.replace('"@MODEL@"', ""))
-    assert text.count("</script>") == 6
+    assert text.count("</script>") == 7
 
 
 @pytest.mark.skipif(NODE is None, reason="node is not here to run the page's script")

@@ -9,7 +9,7 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +34,15 @@ def export(
     facts: dict[str, Any],
     path: Path,
     calibration: Callable[[int], Iterator[npt.NDArray[Any]]],
+    outputs: Sequence[str] = (OUTPUT,),
 ) -> None:
-    """Write a network to an .onnx file, for any number of images."""
+    """Write a network to an .onnx file, for any number of images. One that gives a tuple has
+    several `outputs`, the answers first."""
     import onnx
 
     from zoo_onnx import smaller
 
-    graph = _graph_of(network, example_BCHW)
+    graph = _graph_of(network, example_BCHW, outputs)
     if options.precision == "fp16":
         graph = smaller.in_float16(graph)
     elif options.precision == "int8":
@@ -50,7 +52,7 @@ def export(
     onnx.save_model(graph, str(path))
 
 
-def _graph_of(network: nn.Module, example_BCHW: Tensor) -> onnx.ModelProto:
+def _graph_of(network: nn.Module, example_BCHW: Tensor, outputs: Sequence[str]) -> onnx.ModelProto:
     """The graph of a network in float32, without the names of this machine's files."""
     import torch
 
@@ -62,7 +64,7 @@ def _graph_of(network: nn.Module, example_BCHW: Tensor) -> onnx.ModelProto:
             dynamo=True,
             dynamic_shapes=({0: batch},),
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=list(outputs),
             verbose=False,
         )
     assert program is not None

@@ -61,18 +61,31 @@ def in_int8(graph: onnx.ModelProto, batches: Iterator[npt.NDArray[Any]], ranges:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_in_float(onnx.load(plain).graph.node),
+            nodes_to_exclude=_in_float(onnx.load(plain).graph),
             calibrate_method=METHODS[ranges],
             extra_options={"CalibPercentile": PERCENTILE, "CalibStridedMinMax": 1},
         )
         return onnx.load(made)
 
 
-def _in_float(nodes: Sequence[onnx.NodeProto]) -> list[str]:
+def _in_float(graph: onnx.GraphProto) -> list[str]:
     """The names of the nodes that stay in float32: the scaling of bytes before the first layer, and
-    all from the last one on, which are the classifier and its probabilities."""
-    layers = [index for index, node in enumerate(nodes) if node.op_type in LAYERS]
-    return [node.name for index, node in enumerate(nodes) if not layers[0] <= index < layers[-1]]
+    all from the last one on, which are the classifier, its probabilities, and what other outputs
+    follow from it."""
+    behind = _nodes_of(graph.output[0].name, graph.node)
+    layers = [index for index, node in enumerate(graph.node) if node.op_type in LAYERS and index in behind]
+    return [node.name for index, node in enumerate(graph.node) if not layers[0] <= index < layers[-1]]
+
+
+def _nodes_of(output: str, nodes: Sequence[onnx.NodeProto]) -> set[int]:
+    """The places of the nodes, which stand in the order of their computation, that an output
+    follows from."""
+    needed, found = {output}, set()
+    for index in reversed(range(len(nodes))):
+        if needed.intersection(nodes[index].output):
+            found.add(index)
+            needed.update(nodes[index].input)
+    return found
 
 
 class Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -27,6 +27,7 @@ def zoo_exporters() -> list[ExporterSpec]:
             suffix=".html",
             options=PageOptions,
             calibrates=True,
+            explains=True,
             summary="one web page that answers photos in the browser, without a server and without a network",
         )
     ]

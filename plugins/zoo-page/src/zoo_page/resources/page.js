@@ -31,8 +31,12 @@ function pixelsOf(picture, width, height) {
   return planesOf(context.getImageData(0, 0, width, height).data, width, height, how.mean.length);
 }
 
+const distanceOf = facts.familiar && distanceTo(facts.familiar);
+
+// The answers to a photo, with its square, and with its features and the cells of its heat map where there are any.
 async function answersTo(image) {
-  const { planes } = squareOf(image, how);
+  const square = squareOf(image, how);
+  const { planes } = square;
   const shape = [1, planes.length, how.size, how.size];
   const area = how.size ** 2;
   const values = new (facts.normalises ? Uint8Array : Float32Array)(planes.length * area);
@@ -45,7 +49,7 @@ async function answersTo(image) {
   const network = await session;
   const input = new ort.Tensor(facts.normalises ? "uint8" : "float32", values, shape);
   const found = await network.run({ [network.inputNames[0]]: input });
-  return Array.from(found[network.outputNames[0]].data);
+  return { values: Array.from(found.answers.data), square, features: found.features, map: found.map };
 }
 
 // The rows of an answer: the most probable classes, the labels, or the numbers.
@@ -78,6 +82,32 @@ function show(list, values) {
   );
 }
 
+// The word on a photo that lies further from the training images than nearly all validation images.
+function showDoubt(card, features) {
+  if (!features || !distanceOf) return;
+  const [distance, { limit }] = [distanceOf(features.data), facts.familiar];
+  card.dataset.distance = distance;
+  if (!(distance > limit)) return;
+  const doubt = card.querySelector("p");
+  doubt.hidden = false;
+  doubt.className = "doubt";
+  doubt.textContent =
+    `Unlike anything it was trained on (distance ${distance.toFixed(2)}; ` +
+    `of the validation images 95 % are within ${limit.toFixed(2)})`;
+}
+
+// The places that speak for the most probable answer, where any do.
+function showMap(card, { values, square, map }, name) {
+  if (!map || !map.data.some((value) => value > 0)) return;
+  const explained = facts.task === "regression" ? 0 : values.indexOf(Math.max(...values));
+  const canvas = card.querySelector("canvas");
+  drawMap(canvas, square, map.data, map.dims[1], map.dims[2]);
+  canvas.dataset.cells = JSON.stringify(Array.from(map.data));
+  canvas.ariaLabel = `The places in ${name} that speak for ${facts.classes[explained]}`;
+  card.querySelector("figcaption").textContent = `What speaks for ${facts.classes[explained]}`;
+  card.querySelector("figure").hidden = false;
+}
+
 async function answerFile(file) {
   const card = element("card").content.cloneNode(true).firstElementChild;
   element("photos").prepend(card);
@@ -89,12 +119,16 @@ async function answerFile(file) {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
     const image = pixelsOf(bitmap, bitmap.width, bitmap.height);
     const start = performance.now();
-    show(card.querySelector("ol"), await answersTo(image));
+    const answered = await answersTo(image);
+    show(card.querySelector("ol"), answered.values);
+    showDoubt(card, answered.features);
+    showMap(card, answered, file.name);
     card.dataset.done = "yes";
     state(`${file.name} was answered in ${Math.round(performance.now() - start)} ms.`);
   } catch (error) {
     picture.remove();
     card.dataset.done = "failed";
+    card.querySelector("p").hidden = false;
     card.querySelector("p").textContent = `${file.name} cannot be answered: ${error.message || error}`;
     state(`${file.name} cannot be answered.`);
   }
@@ -129,7 +163,7 @@ async function turnCamera() {
 async function watchCamera(video) {
   while (camera) {
     if (video.videoWidth) {
-      const values = await answersTo(pixelsOf(video, video.videoWidth, video.videoHeight));
+      const { values } = await answersTo(pixelsOf(video, video.videoWidth, video.videoHeight));
       if (camera) show(element("seen"), values);
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSE));

@@ -1,0 +1,48 @@
+"""The page in a browser: its answers, distances and heat maps are those of zoo."""
+
+import json
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import zoo_core
+from zoo_core import FinetuneConfig, export_run
+from zoo_core.testing import make_photos
+
+spec = spec_from_file_location("zoo_page_browser", Path(__file__).with_name("browser.py"))
+browser = module_from_spec(spec)
+spec.loader.exec_module(browser)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with enough validation images to know which photos are unlike those of its training."""
+    root = tmp_path_factory.mktemp("page")
+    photos = make_photos(root / "photos", count=30)
+    config = FinetuneConfig(backbone="lenet5", data=str(photos), epochs=1, val_share=0.4, out=str(root / "run"))
+    return zoo_core.finetune(config).directory
+
+
+@browser.needs_browser
+def test_it_answers_doubts_and_explains_as_zoo_does(run, tmp_path):
+    export_run(run, "page")
+    strange = tmp_path / "strange.png"
+    zoo_core.save_figure(zoo_core.Figure(figsize=(1, 1)), strange)
+    photos = [*sorted((run.parent / "photos").rglob("*.png"))[::12], strange]
+    found = browser.shown(run / "model.html", photos, tmp_path)
+    predicted = zoo_core.load(run, device="cpu").predict(photos)
+    command = [sys.executable, "-m", "zoo_core", "explain", run, *photos, "--nearest", "0", "--json"]
+    done = subprocess.run([*command, "-o", tmp_path / "maps.png"], capture_output=True, text=True, check=True)
+    for one, prediction, explained in zip(found, predicted, json.loads(done.stdout)["explanations"], strict=True):
+        assert one["done"] == "yes"
+        assert one["answers"] == pytest.approx(dict(prediction.answers), abs=1e-4)
+        assert one["distance"] == pytest.approx(prediction.distance, rel=1e-4)
+        assert one["text"].lower() == (prediction.hint or "").lower()
+        cells = np.array(explained["map"]).ravel()
+        assert np.array(one["map"]) / max(one["map"]) == pytest.approx(cells / cells.max(), abs=1e-3)
+    assert predicted[-1].is_stranger
+    assert not predicted[0].is_stranger
