@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import zoo_core
 from zoo_core import FinetuneConfig, export_run
@@ -27,12 +28,27 @@ def run(tmp_path_factory):
     return zoo_core.finetune(config).directory
 
 
+def large(root):
+    """JPEGs that zoo decodes at a half, a quarter and an eighth of their size, of odd sizes, in all orientations; the
+    last has several pictures in it and is decoded whole."""
+    generator = np.random.default_rng(0)
+    for orientation in range(1, 10):
+        coarse = Image.fromarray(generator.integers(0, 256, (9, 7, 3), np.uint8))
+        side = 131 * 2 ** (orientation % 3)
+        image = coarse.resize((side + orientation, side + 3 * orientation), Image.Resampling.BICUBIC)
+        exif = Image.Exif()
+        exif[0x0112] = min(orientation, 8)
+        several = {"format": "MPO", "save_all": True, "append_images": [image]} if orientation == 9 else {}
+        image.save(root / f"large{orientation}.jpg", exif=exif, quality=80, progressive=orientation % 2 == 0, **several)
+    return sorted(root.glob("large*.jpg"))
+
+
 @browser.needs_browser
 def test_it_answers_doubts_and_explains_as_zoo_does(run, tmp_path):
     export_run(run, "page")
     strange = tmp_path / "strange.png"
     zoo_core.save_figure(zoo_core.Figure(figsize=(1, 1)), strange)
-    photos = [*sorted((run.parent / "photos").rglob("*.png"))[::12], strange]
+    photos = [*sorted((run.parent / "photos").rglob("*.png"))[::12], *large(tmp_path), strange]
     found = browser.shown(run / "model.html", photos, tmp_path)
     predicted = zoo_core.load(run, device="cpu").predict(photos)
     command = [sys.executable, "-m", "zoo_core", "explain", run, *photos, "--nearest", "0", "--json"]

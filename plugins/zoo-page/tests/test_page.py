@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from zoo_page.export import MODEL, page
 
 import zoo_core
@@ -66,7 +66,7 @@ def test_a_page_is_one_file_that_answers_as_the_run_and_asks_no_address(run):
 def test_the_page_has_every_part_and_no_mark_of_its_template_is_left():
     text = page({"classes": ["@MODEL@", "</script>"]}, b"a network")
     assert not re.search(r"@[A-Z]+@", text.replace('"@MODEL@"', ""))
-    assert text.count("</script>") == 7
+    assert text.count("</script>") == 8
 
 
 @pytest.mark.skipif(NODE is None, reason="node is not here to run the page's script")
@@ -88,7 +88,7 @@ def test_the_page_resizes_as_zoo_does(tmp_path, size, crop, how, fit):
     code += """
         const { images, facts } = JSON.parse(require("fs").readFileSync(process.argv[2]));
         const made = images.map(({ width, height, data }) =>
-          squareOf(planesOf(data, width, height, 3), facts).planes.map((plane) => Array.from(plane)));
+          squareOf(planesOf(data, width, height), facts).planes.map((plane) => Array.from(plane)));
         console.log(JSON.stringify(made));
     """
     (tmp_path / "run.js").write_text(code)
@@ -103,6 +103,40 @@ def test_one_channel_is_pillows_brightness(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
     data = np.dstack([pixels, pixels[..., :1]]).ravel().tolist()
     code = files("zoo_page").joinpath("resources", "resize.js").read_text()
-    (tmp_path / "run.js").write_text(f"{code}\nconsole.log(Array.from(planesOf({data}, 11, 9, 1).planes[0]).join())")
+    (tmp_path / "run.js").write_text(
+        f"{code}\nconsole.log(Array.from(withChannels(planesOf({data}, 11, 9), 1).planes[0]).join())"
+    )
     done = subprocess.run([NODE, tmp_path / "run.js"], capture_output=True, text=True, check=True)
     assert [int(one) for one in done.stdout.split(",")] == list(Image.fromarray(pixels).convert("L").tobytes())
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not here to run the page's script")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_browser_without_a_decoder_of_parts_takes_means_of_pixels(tmp_path, orientation):
+    """They are those of Pillow's decoder but for roundings, in every orientation, of a size that no block divides."""
+    coarse = Image.fromarray(np.random.default_rng(0).integers(60, 200, (6, 5), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / "large.jpg"
+    coarse.resize((137, 151), Image.Resampling.BICUBIC).save(file, exif=exif, quality=95)
+    whole = ImageOps.exif_transpose(Image.open(file))
+    small = Image.open(file)
+    small.draft("L", (34, 34))
+    expected = np.asarray(ImageOps.exif_transpose(small), int)
+    code = "".join(files("zoo_page").joinpath("resources", name).read_text() for name in ("resize.js", "jpeg.js"))
+    given = {"width": whole.width, "height": whole.height, "plane": np.asarray(whole).ravel().tolist()}
+    code += f"""
+        const {{ width, height, plane }} = {json.dumps(given)};
+        const bytes = new Uint8Array(require("fs").readFileSync(process.argv[2]));
+        asDecoded({{ width, height, planes: [plane] }}, bytes, {{ size: 17, crop: 1 }}).then(
+          (made) => console.log(JSON.stringify([made.width, made.height, Array.from(made.planes[0])])));
+    """
+    (tmp_path / "run.js").write_text(code.replace('"use strict";', ""))
+    done = subprocess.run([NODE, tmp_path / "run.js", file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made_width, made_height, made = json.loads(done.stdout)
+    assert (made_height, made_width) == expected.shape
+    found = np.array(made).reshape(expected.shape)
+    edge = np.abs(found - expected)
+    assert edge[1:-1, 1:-1].max() <= 1
+    assert edge.max() <= 4, "blocks at the end go on beyond the photo"

@@ -95,6 +95,7 @@ def page(facts: dict[str, Any], model: bytes) -> str:
         "WASM": base64.b64encode(files("zoo_page").joinpath("resources", "ort.wasm.gz").read_bytes()).decode(),
         "ORT": _resource("ort.min.js"),
         "RESIZE": _resource("resize.js"),
+        "JPEG": _resource("jpeg.js"),
         "EXPLAIN": _resource("explain.js"),
         "PAGE": _resource("page.js"),
     }

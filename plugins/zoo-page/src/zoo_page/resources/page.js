@@ -28,14 +28,14 @@ function pixelsOf(picture, width, height) {
   context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
   context.drawImage(picture, 0, 0);
-  return planesOf(context.getImageData(0, 0, width, height).data, width, height, how.mean.length);
+  return planesOf(context.getImageData(0, 0, width, height).data, width, height);
 }
 
 const distanceOf = facts.familiar && distanceTo(facts.familiar);
 
 // The answers to a photo, with its square, and with its features and the cells of its heat map where there are any.
 async function answersTo(image) {
-  const square = squareOf(image, how);
+  const square = squareOf(withChannels(image, how.mean.length), how);
   const { planes } = square;
   const shape = [1, planes.length, how.size, how.size];
   const area = how.size ** 2;
@@ -117,7 +117,8 @@ async function answerFile(file) {
   picture.alt = `The photo ${file.name}`;
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
-    const image = pixelsOf(bitmap, bitmap.width, bitmap.height);
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const image = await asDecoded(pixelsOf(bitmap, bitmap.width, bitmap.height), bytes, how);
     const start = performance.now();
     const answered = await answersTo(image);
     show(card.querySelector("ol"), answered.values);

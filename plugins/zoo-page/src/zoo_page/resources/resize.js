@@ -134,20 +134,29 @@ function padded(image, side, mean) {
   return { width: side, height: side, planes };
 }
 
-// The channels of RGBA pixels; of one channel, Pillow's brightness.
-function planesOf(data, width, height, channels) {
-  const planes = Array.from({ length: channels }, () => new Uint8Array(width * height));
+// The three colours of RGBA pixels.
+function planesOf(data, width, height) {
+  const planes = Array.from({ length: 3 }, () => new Uint8Array(width * height));
   for (let i = 0; i < width * height; i++) {
-    const [red, green, blue] = [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
-    if (channels === 1) planes[0][i] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
-    else [planes[0][i], planes[1][i], planes[2][i]] = [red, green, blue];
+    [planes[0][i], planes[1][i], planes[2][i]] = [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
   }
   return { width, height, planes };
 }
 
+// Pillow's brightness, for a network of one channel.
+function withChannels({ width, height, planes }, channels) {
+  if (channels === 3) return { width, height, planes };
+  const [red, green, blue] = planes;
+  const grey = red.map((value, i) => (value * 19595 + green[i] * 38470 + blue[i] * 7471 + 0x8000) >> 16);
+  return { width, height, planes: [grey] };
+}
+
+// The length to which the shorter side of a photo is resized, or the longer one to pad it.
+const sideOf = ({ size, crop }) => Math.max(size, rounded(size / crop));
+
 // The square (size x size) of a photo, as `preprocessing` says.
 function squareOf(image, { size, crop, interpolation, mean, fit }) {
-  const side = Math.max(size, rounded(size / crop));
+  const side = sideOf({ size, crop });
   if (fit === "crop") {
     const most = MAX_RATIO * Math.min(image.width, image.height);
     const [width, height] = [Math.min(image.width, most), Math.min(image.height, most)];
