@@ -38,7 +38,14 @@ Zoo = Callable[..., subprocess.CompletedProcess[str]]
 def resolved(**given: Any) -> ResolvedSettings:
     """Settings in which nothing is open, as a run on a CPU would decide them."""
     decided = {"task": "classification", "strategy": "full", "epochs": 2, "size": 32, "augment": "none"}
-    decided |= {"base_lr": 0.2, "patience": 2, "views": 0, "precision": "float32", "compile": "off"}
+    decided |= {
+        "base_lr": 0.2,
+        "patience": 2,
+        "views": 0,
+        "precision": "float32",
+        "compile": "off",
+        "step_layout": "channels-last:8",
+    }
     decided |= {"micro_batch": 32, "workers": 1, "device": "cpu", "lr": 0.01, "fit": "crop", "metric": "accuracy"}
     return ResolvedSettings(**{"backbone": "resnet18", **decided, **given})
 

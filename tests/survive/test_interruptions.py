@@ -72,6 +72,9 @@ CASES = {
     "norms learn": replace(NORMS, strategy="last:1", augment="crop+flip+rotate"),
     "norm-only": replace(NORMS, strategy="norm-only"),
     "frozen statistics": replace(NORMS, strategy="last:2,statistics=frozen", augment="none", optimizer="sgd"),
+    "another layout": replace(
+        NORMS, strategy="last:2,statistics=frozen", step_layout="contiguous:whole", micro_batch=None
+    ),
     "gradual norms": replace(NORMS, strategy="gradual", epochs=3, cache_dtype="float32"),
     "lora": replace(NORMS, strategy="lora"),
     "averages and mixtures": replace(LENET, strategy="lp-ft", ema=0.9, mixup=0.4, cutmix=1.0, l2_sp=0.1),

@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "label_smoothing": 0.1, "mixup": 0.1, "cutmix": 0.1, "l2_sp": 0.1, "ema": 0.1, "views": 3,
     "cache_gb": 5.0, "cache_dtype": "float32", "precision": "bfloat16", "compile": "on", "micro_batch": 4,
     "gradient_checkpointing": True, "balance": "sampling", "metric": "macro-f1", "loss": "focal",
+    "step_layout": "contiguous:8",
 }  # fmt: skip
 """A value of each other setting that nobody would choose for it."""
 LACKING: dict[Need, dict[str, Any]] = {

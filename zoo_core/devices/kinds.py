@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +41,12 @@ class Kind:
         """Whether to train in bfloat16 where nobody says. Some CPUs have units for it; their speed
         and accuracy differ, so that all CPUs give the numbers of float32."""
         return False
+
+    @property
+    def has_bfloat16_units(self) -> bool:
+        """Whether it computes bfloat16 by itself, so that it may be faster than float32."""
+        backend: Any = torch.backends.mkldnn
+        return bool(backend.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
     @property
     def sums_in(self) -> torch.dtype:
@@ -81,6 +88,10 @@ class Accelerator(Kind):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    @property
+    def has_bfloat16_units(self) -> bool:
+        return self.has_bfloat16
 
     @property
     def module(self) -> ModuleType:

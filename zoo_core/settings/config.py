@@ -23,11 +23,7 @@ class FinetuneConfig(PlainData):
     """
 
     backbone: str = setting(group=MOST_USED, help="Pretrained network (`zoo list`); NAME:upto=STAGE ends it earlier.")
-    data: str | DataInMemory = setting(
-        "fashion-small",
-        group=MOST_USED,
-        help=words.DATA_HELP,
-    )
+    data: str | DataInMemory = setting("fashion-small", group=MOST_USED, help=words.DATA_HELP)
     strategy: str = setting(
         "auto",
         group=MOST_USED,
@@ -229,8 +225,7 @@ class FinetuneConfig(PlainData):
     ema: float = setting(
         0.0,
         group=REGULARISATION,
-        help="Decay of the exponential moving average of the weights, which is then evaluated and "
-        "saved in their place (0: off).",
+        help=words.EMA_HELP,
         at_least=0,
         at_most=0.999999,
         requires=(Need.STEPS,),
@@ -238,8 +233,7 @@ class FinetuneConfig(PlainData):
     views: int | None = setting(
         None,
         group=CACHE,
-        help="Augmented views of each training image whose features are cached (0: no cache, a "
-        "fresh view in every epoch).",
+        help=words.VIEWS_HELP,
         chosen="1 where only a head is trained, else 4",
         at_least=0,
         at_most=1000,
@@ -281,6 +275,13 @@ class FinetuneConfig(PlainData):
         at_least=1,
         needs=(Need.STEPS,),
     )
+    step_layout: words.StepLayout = setting(
+        "auto",
+        group=COMPUTING,
+        help=words.LAYOUT_HELP,
+        chosen="the fastest of a short trial on a CPU before a long training, else channels-last:8",
+        needs=(Need.TRAINED_STAGES,),
+    )
     gradient_checkpointing: bool = setting(
         False,
         group=COMPUTING,
@@ -293,7 +294,6 @@ class FinetuneConfig(PlainData):
     save_every: float = setting(
         30.0, group=COMPUTING, help="Seconds between two checkpoints.", at_least=0, at_most=10**6, per_machine=True
     )
-
     track: str = setting(words.NO_TRACKERS, group=COMPUTING, help=words.TRACK_HELP, per_machine=True)
 
     def __post_init__(self) -> None:

@@ -59,6 +59,7 @@ class ResolvedSettings(FinetuneConfig):
         precision: Literal["float32", "bfloat16"]
         compile: Literal["on", "off"]
         micro_batch: int
+        step_layout: Literal["channels-last:8", "contiguous:8", "channels-last:whole", "contiguous:whole"]
         workers: int
 
     def __post_init__(self) -> None:

@@ -17,7 +17,11 @@ CacheType = Literal["float16", "bfloat16", "float32"]
 BadImages = Literal["fail", "skip"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
+StepLayout = Literal["auto", "channels-last:8", "contiguous:8", "channels-last:whole", "contiguous:whole"]
 TaskChoice = Auto | TaskName
+
+USUAL_LAYOUT: StepLayout = "channels-last:8"
+"""The layout of a training step where no trial has found a faster one."""
 
 NO_RUN = "none"
 """The setting `from_run` of a training that starts from no run."""
@@ -31,6 +35,16 @@ DATA_HELP = (
     "Hub; or a bundled data set."
 )
 TRACK_HELP = "Trackers that follow the training: tensorboard,mlflow:uri=... (`zoo list trackers`), or none."
+LAYOUT_HELP = (
+    "How the images of a training step lie in memory, and how many of them a CPU computes together where the result "
+    "stays the same."
+)
+EMA_HELP = (
+    "Decay of the exponential moving average of the weights, which is then evaluated and saved in their place (0: off)."
+)
+VIEWS_HELP = (
+    "Augmented views of each training image whose features are cached (0: no cache, a fresh view in every epoch)."
+)
 LOSS_HELP = (
     "Loss of classes and labels: cross-entropy, or focal:gamma=2, in which images that are known well count less."
 )

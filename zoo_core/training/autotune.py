@@ -1,4 +1,5 @@
-"""The two decisions that need a trial on the machine: the batch size, and whether compiling pays."""
+"""The decisions that need a trial on the machine: the batch size, whether compiling pays, and the
+layout of a step."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from zoo_core.training.compiling import compiling_pays
 from zoo_core.training.estimate import estimate
 from zoo_core.training.resolve import USUAL_BATCH
 from zoo_core.training.snapshot import before_forward
+from zoo_core.training.step_layout import tune_step_layout
 
 if TYPE_CHECKING:
     from zoo_core.training.job import Job
@@ -31,8 +33,8 @@ SLOW = 20  # billions of operations a second: hardly any machine in use for this
 
 
 def autotune(job: Job) -> Job:
-    """The job with a batch size by trial and with compiling on or off, where its user left them
-    open.
+    """The job with a batch size and a step layout by trial and with compiling on or off, where its
+    user left them open.
 
     The main process tries, and all processes take its decisions. The model is left as it was.
     """
@@ -44,6 +46,11 @@ def autotune(job: Job) -> Job:
             job = _decided(job, "micro_batch", size, job.settings.reasons["micro_batch"])
     if asked.compile == "auto" and world.broadcast_object(_compiling_pays(job) if world.is_main else None):
         job = _decided(job, "compile", "on", "it saves more time than it takes")
+    if asked.step_layout == "auto" and job.settings.compile == "off" and not kind_of(job.device).is_accelerator:
+        trial = world.broadcast_object(tune_step_layout(job) if world.is_main else None)
+        if trial is not None:
+            job = _decided(job, "step_layout", trial.chosen, trial.because)
+            job = replace(job, notes=(*job.notes, *filter(None, [trial.note])))
     return job
 
 

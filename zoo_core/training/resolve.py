@@ -22,6 +22,7 @@ from zoo_core.model.chain import Chain
 from zoo_core.model.shapes import stage_shapes
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
 from zoo_core.settings.needs import Need, idle
+from zoo_core.settings.words import USUAL_LAYOUT
 from zoo_core.specs import BackboneSpec, FreezeSpec
 from zoo_core.tasks import task_named
 from zoo_core.training.defaults import (
@@ -76,10 +77,10 @@ def resolve_settings(
 ) -> Resolution:
     """Decide every setting that a config leaves open, by the rules of zoo_core.training.defaults.
 
-    Two decisions need a trial on the machine: a batch size and a compile of "auto" are 32 and off
-    here, and `zoo_core.training.autotune` improves them before the job is shown. `budget` is the
-    number of bytes that the cache may take, and the plan goes on for each number of `added` epochs.
-    Raises UsageError for settings that exclude each other.
+    Three decisions need a trial on the machine: a batch size, a step layout and a compile of "auto"
+    are 32, the usual one and off here, and `zoo_core.training.autotune` improves them before the job
+    is shown. `budget` is the number of bytes that the cache may take, and the plan goes on for each
+    number of `added` epochs. Raises UsageError for settings that exclude each other.
     """
     images, parameters = len(source.parts["train"]), count_parameters(model.backbone)
     decided = _Decisions(config)
@@ -109,6 +110,7 @@ def resolve_settings(
     decided("compile", ("off", "it saves no time"))
     batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))
     decided("micro_batch", (batch_size, "a batch goes through the network in one piece"))
+    decided("step_layout", (USUAL_LAYOUT, "only long, uncompiled trainings of stages on a CPU try others"))
     decided("patience", default_patience(config, epochs, is_measured="val" in source.parts))
 
     strategy = catalog.strategy(strategy_name)

@@ -17,7 +17,6 @@ from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import autocast
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.input_planner import InputPlanner
-from zoo_core.frozen.inputs import group_size
 from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
@@ -42,13 +41,29 @@ class Batch:
     global_size: int
 
 
+@dataclass(frozen=True)
+class Layout:
+    """The memory format of a step's images and weights, and the number of images that a CPU
+    computes together, None for all."""
+
+    memory_format: torch.memory_format
+    images: int | None
+
+    @classmethod
+    def of(cls, text: str) -> Layout:
+        """The layout of a setting, such as "channels-last:8"."""
+        name, _, images = text.partition(":")
+        memory_format = torch.channels_last if name == "channels-last" else torch.contiguous_format
+        return cls(memory_format, None if images == "whole" else int(images))
+
+
 @dataclass
 class TrainStep:
     """The trained layers of one phase, with their loss and their optimizer.
 
-    `micro_batch` is the number of images that pass the layers together, None for the whole batch. On a CPU it becomes a
-    few where that is faster and changes nothing: where stages are computed and no batch norm takes its statistics from
-    the batch.
+    `micro_batch` is the number of images that pass the layers together, None for the whole batch.
+    On a CPU it becomes that of the layout where that changes nothing: where stages are computed and
+    no batch norm takes its statistics from the batch.
     """
 
     tail: Tail
@@ -68,14 +83,13 @@ class TrainStep:
         weights = torch.from_numpy(class_weights(targets, classes)) if weighted else None
         self.class_weights = None if weights is None else weights.to(kind_of(self.device).sums_in).to(self.device)
         self.gamma = focal_gamma(self.config.loss)
-        self.tail.to(memory_format=torch.channels_last)
+        self.layout = Layout.of(self.config.step_layout)
+        self.tail.to(memory_format=self.layout.memory_format)
         self.tail.train()
-        self.batch_norm_updates = any(
-            isinstance(module, BATCH_NORM) and module.training for module in self.tail.modules()
-        )
+        self.batch_norm_updates = trains_batch_norm(self.tail)
         few = not kind_of(self.device).is_accelerator and self.computes_stages and not self.batch_norm_updates
         if self.micro_batch is None and few:
-            self.micro_batch = group_size(self.device)
+            self.micro_batch = self.layout.images
         self.network = DistributedDataParallel(self.tail) if self.world.size > 1 else self.tail
         compiled = self.config.compile == "on" and self.computes_stages
         self.forward: Callable[[Tensor], Tensor] = self._compiled() if compiled else self.network
@@ -95,6 +109,8 @@ class TrainStep:
         has_images = alone or self.world.rank < n  # images are dealt out in turn, so the last ranks go without
         self.optimizer.zero_grad(set_to_none=True)
         features, targets = self.mixing(batch.features, batch.targets, len(self.planner.classes))
+        if self.layout.memory_format == torch.contiguous_format:
+            features = features.contiguous()
         count = self.num_micro_batches(len(features))
         micro_batches = zip(features.tensor_split(count), targets.tensor_split(count), strict=True)
         mean_loss = torch.zeros((), device=features.device, dtype=kind_of(self.device).sums_in)
@@ -142,6 +158,11 @@ class TrainStep:
         recorded = recording_pays(self.device, self.split, self.world.size) and usual == self.local_batch_size
         images = (lambda: usual) if recorded else (lambda: self.micro_batch_size)
         return Compiled(self.network, images, self.message, recorded=recorded)
+
+
+def trains_batch_norm(tail: Tail) -> bool:
+    """Whether a batch norm of a tail in training mode takes its statistics from the batch."""
+    return any(isinstance(module, BATCH_NORM) and module.training for module in tail.modules())
 
 
 def batch_norm_updates(model: Model, plan: Plan) -> bool:

@@ -1,0 +1,218 @@
+"""The layout of a training step on a CPU: how images lie in memory, and how many go through the
+network together.
+
+Neither changes what is computed, but for the order of sums. Which one is fast depends on the
+processor, so a long training begins with a trial. bfloat16 gives other numbers: its speed is told,
+and the user decides.
+
+Shapes: B images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from zoo_core.devices.kinds import kind_of
+from zoo_core.devices.precision import autocast
+from zoo_core.errors import is_out_of_memory
+from zoo_core.frozen.split import SplitPoint, Tail
+from zoo_core.json_index import read_index, write_index
+from zoo_core.paths import cache_dir
+from zoo_core.settings.words import USUAL_LAYOUT
+from zoo_core.tasks.objective import objective_for
+from zoo_core.training.snapshot import before_forward
+from zoo_core.training.train_step import Layout, trains_batch_norm
+
+if TYPE_CHECKING:
+    from zoo_core.training.job import Job
+
+OTHERS = ("contiguous:8", "channels-last:whole", "contiguous:whole")
+BFLOAT16 = f"{USUAL_LAYOUT} in bfloat16"
+WORTH_IT = 1.1  # another layout has to be this much faster: trials on a busy machine differ by less
+WORTH_TELLING = 1.2
+SECONDS = 1.8  # of a trial; the first step alone may take longer
+ROUNDS = 2
+CLOCK = time.perf_counter
+LEAST_GMACS = 2_000  # a minute and more on 2 cores; the trial would be too large a share of less
+
+
+@dataclass(frozen=True)
+class LayoutTrial:
+    """The shortest seconds of a step of so many `images`, by layout; a faster one than the usual is
+    taken if it is worth it. Without images nothing was tried."""
+
+    images: int
+    seconds: Mapping[str, float]
+
+    @property
+    def chosen(self) -> str:
+        if not self.images:
+            return USUAL_LAYOUT
+        known = {layout: seconds for layout, seconds in self.seconds.items() if layout != BFLOAT16}
+        best = min(known, key=lambda layout: known[layout])
+        return best if known[best] * WORTH_IT <= known[USUAL_LAYOUT] else USUAL_LAYOUT
+
+    @property
+    def because(self) -> str:
+        if not self.images:
+            return "a trial of others would take longer than 2 seconds, or more memory, here and now"
+        count = len(self.seconds) - (BFLOAT16 in self.seconds)
+        tried = f"a trial of {count} on {self.images} image{'s' if self.images > 1 else ''}"
+        if self.chosen == USUAL_LAYOUT:
+            return f"no other layout was {WORTH_IT} times as fast in {tried}"
+        gain = self.seconds[USUAL_LAYOUT] / self.seconds[self.chosen]
+        return f"it was {gain:.1f} times as fast as {USUAL_LAYOUT} in {tried}"
+
+    @property
+    def note(self) -> str | None:
+        """A sentence about bfloat16 where it is much faster."""
+        gain = self.seconds[self.chosen] / self.seconds[BFLOAT16] if BFLOAT16 in self.seconds else 1.0
+        if gain < WORTH_TELLING:
+            return None
+        return f"--precision bfloat16 makes a training step {gain:.1f} times as fast here, with other numbers than float32."
+
+
+def tune_step_layout(job: Job) -> LayoutTrial | None:
+    """Try the layouts of a step in the phase that trains the most stages; None for a short
+    training.
+
+    The result is cached by machine, versions, network and settings. The model is left as it was.
+    """
+    frozen = min(job.plan.frozen_depth(phase) for phase in job.plan.phases)
+    if not _is_long(job) or frozen == len(job.plan.stages):
+        return None
+    key = _key(job, frozen)
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+    file = cache_dir() / "layouts" / f"{digest}.json"
+    found = read_index(file, key, _parsed)
+    if found is None:
+        found = _tried(job, frozen)
+        if found.images:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_index(file, key, {"images": found.images, "seconds": dict(found.seconds)})
+    return found
+
+
+def _parsed(entries: dict[str, object]) -> LayoutTrial:
+    images, seconds = entries["images"], entries["seconds"]
+    if not isinstance(images, int) or not isinstance(seconds, dict):
+        raise TypeError("no trial")
+    known = {str(layout): float(one) for layout, one in seconds.items()}
+    return LayoutTrial(
+        images, {layout: known[layout] for layout in (USUAL_LAYOUT, *OTHERS, BFLOAT16) if layout in known}
+    )
+
+
+def _is_long(job: Job) -> bool:
+    """Whether the training is long enough for a trial, as far as the cost of its network is known."""
+    spec, plan = job.backbone.spec, job.plan
+    epochs = sum(phase.epochs for phase in plan.phases if plan.frozen_depth(phase) < len(plan.stages))
+    area = (job.preprocessing.size / spec.preprocessing.size) ** 2
+    return (spec.gmacs or 0.0) * area * len(job.source.parts["train"]) * epochs >= LEAST_GMACS
+
+
+def _key(job: Job, frozen: int) -> list[object]:
+    """All that a trial depends on."""
+    settings = job.settings
+    names = ("batch_size", "precision", "gradient_checkpointing", "size")
+    stages = [str(job.model.backbone.stage(name)) for name in job.plan.stages]
+    return [
+        [processor(), torch.backends.cpu.get_cpu_capability(), os.environ.get("ONEDNN_MAX_CPU_ISA", "")],
+        [torch.__version__, platform.platform(), torch.get_num_threads(), job.world.size],
+        [str(job.plan.rules(phase)) for phase in job.plan.phases if job.plan.frozen_depth(phase) == frozen],
+        hashlib.sha256("".join([*stages, str(job.model.head)]).encode()).hexdigest(),
+        [*(getattr(settings, name) for name in names), job.config.micro_batch, job.config.precision],
+    ]
+
+
+def processor() -> str:
+    """The name of the processor, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = ("model name", "cpu family", "model\t", "stepping")
+    return " ".join(dict.fromkeys(line.partition(":")[2].strip() for line in lines if line.startswith(names)))
+
+
+def _tried(job: Job, frozen: int) -> LayoutTrial:
+    """The trial, within `SECONDS`; one without images where not even single ones fit into that
+    time, or into the memory."""
+    job.model.apply_rules(job.plan.rules(min(job.plan.phases, key=job.plan.frozen_depth)))
+    tail = Tail(job.model, SplitPoint(frozen), recompute=job.settings.gradient_checkpointing)
+    tail.train()
+    undo = before_forward(tail)
+    try:
+        step, least = _step_of(job, tail, SplitPoint(frozen)), 2 if trains_batch_norm(tail) else 1
+        once = step(USUAL_LAYOUT, least)  # the first time costs extra
+        if once > SECONDS:  # the machine is busy, or the network large
+            return LayoutTrial(0, {})
+        again = step(USUAL_LAYOUT, least)
+        layouts, images = _affordable(job, SECONDS - once - again, again / least, least=least)
+        if not images:
+            return LayoutTrial(0, {})
+        seconds: dict[str, float] = {}
+        for number in range(ROUNDS):  # in turns, and there and back, so that no moment decides
+            for layout in layouts if number % 2 else reversed(layouts):
+                seconds[layout] = min(step(layout, images), seconds.get(layout, float("inf")))
+        return LayoutTrial(images, {layout: seconds[layout] for layout in layouts})
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return LayoutTrial(0, {})  # the training has ways to need less
+    finally:
+        undo()
+        tail.to(memory_format=torch.contiguous_format)
+        job.model.zero_grad(set_to_none=True)
+
+
+def _affordable(job: Job, seconds: float, one: float, *, least: int) -> tuple[Sequence[str], int]:
+    """The layouts that can be tried in some seconds if an image takes `one`, and the number of
+    images.
+
+    Statistics of the batch take `least` 2 images, and no micro-batches.
+    """
+    tells_bfloat16 = job.config.precision == "auto" and kind_of(job.device).has_bfloat16_units
+    told = [BFLOAT16] if tells_bfloat16 else []
+    batch = min(job.settings.batch_size, len(job.source.parts["train"]))
+    affordable = int(seconds / (ROUNDS * one))  # images, of all layouts together
+    whole, formats = [USUAL_LAYOUT, *OTHERS, *told], [USUAL_LAYOUT, OTHERS[0]]
+    if least == 1 and job.config.micro_batch is None and len(whole) * batch <= affordable:
+        return whole, batch
+    for layouts in ([*formats, *told], formats):
+        if len(layouts) * least <= affordable:
+            return layouts, min(batch, 8, affordable // len(layouts))
+    return [], 0
+
+
+def _step_of(job: Job, tail: Tail, split: SplitPoint) -> Callable[[str, int], float]:
+    """A function that computes the gradients of some images in a layout, and gives the seconds."""
+    size, channels = job.preprocessing.size, job.preprocessing.channels
+    shape = job.shapes[split] if split.stages else (channels, size, size)
+    batch = min(job.settings.batch_size, len(job.source.parts["train"]))
+    drawn = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+    targets = torch.from_numpy(job.source.parts["train"].targets[[0] * batch])
+    objective = objective_for(job.source.task, job.model.head)
+
+    def step(text: str, images: int) -> float:
+        layout = Layout.of(USUAL_LAYOUT if text == BFLOAT16 else text)
+        tail.to(memory_format=layout.memory_format)
+        inputs = drawn[:images]
+        inputs = inputs.contiguous(memory_format=layout.memory_format) if inputs.ndim == 4 else inputs
+        started = CLOCK()
+        for part in torch.split(inputs, layout.images or images):
+            with autocast("bfloat16" if text == BFLOAT16 else job.settings.precision, job.device):
+                outputs_BK = tail(part)
+            objective.loss(outputs_BK, targets[: len(part)]).backward()  # type: ignore[no-untyped-call]
+        return CLOCK() - started
+
+    return step
