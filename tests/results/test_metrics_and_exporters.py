@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from zoo_core.cli.main import zoo as command_line
 from zoo_core.discovery import PluginRecord
 from zoo_core.errors import PluginError, UsageError, ZooError
 from zoo_core.evaluation import evaluate_run
-from zoo_core.exporting.agreement import compared
+from zoo_core.exporting.agreement import MAX_LOSS, Tolerance, compared
 from zoo_core.exporting.export import export_run
 from zoo_core.runs.directory import read_metrics
 from zoo_core.settings import FinetuneConfig
@@ -296,6 +297,24 @@ def test_labels_change_by_the_thresholds_that_the_run_fitted() -> None:
     agreement = compared(objective, expected_NK, found_NK, torch.tensor([[1.0, 0.0], [1.0, 1.0]]), ["a", "b"])
     assert agreement.changed == ("a",)
     assert (agreement.worst, agreement.difference) == ("b", pytest.approx(0.2))
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(1.0000001, False), (1.02, True)])
+def test_a_score_far_below_0_may_lose_a_share_of_itself(factor: float, refused: bool) -> None:
+    """Seen to fail: an R2 of -27,806,377, of a network that learnt nothing, lost 3.7 by roundings of 1e-8."""
+    objective = Objective(task_named("regression"), torch.nn.Identity(), fitted=UNFITTED)
+    expected_NK, targets = torch.tensor([[5e3], [-5e3], [4e3]]), torch.tensor([[1.0], [2.0], [3.0]])
+    agreement = compared(objective, expected_NK, expected_NK * factor, targets, ["a", "b", "c"])
+    assert agreement.before < -1e6
+    assert agreement.loss > MAX_LOSS
+    assert (agreement.objection(Tolerance(1.0, MAX_LOSS)) is not None) == refused
+
+
+def test_a_precision_that_a_format_lacks_names_the_formats_that_have_it(run: Path) -> None:
+    told = str(zoo("export", run, "--to", "torch-export", "--int8").exception)
+    assert re.fullmatch(
+        r"torch-export has no int8\. Formats that have it: .*onnx.*\. Ask for one: --to \w+ --int8\.", told
+    )
 
 
 def test_a_folder_and_another_suffix_are_no_place_for_a_file(run: Path, tmp_path: Path) -> None:

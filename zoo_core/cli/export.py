@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0, max=1),
     default=0.01,
     show_default=True,
-    help="The largest loss of accuracy (labels: mean average precision, numbers: R2); 0.01 is one point.",
+    help="The largest loss of accuracy (labels: mean average precision, numbers: R2); 0.01 is one point, and of an R2 "
+    "below -1 a share of it.",
 )
 @click.option(
     "--bad-images",

@@ -23,7 +23,8 @@ SHOWN = 3  # images with another answer that a message names
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The largest difference of an answer, None without a bound, and the largest loss of score."""
+    """The largest difference of an answer, None without a bound, and the largest loss of score; of a
+    score beyond 1, such as an R2 far below 0, a share of it."""
 
     difference: float | None
     loss: float
@@ -58,11 +59,12 @@ class Agreement:
                 f"answers otherwise than the run: by up to {self.difference:.2g}, and the tolerance is "
                 f"{tolerance.difference:g}, most for {printable(self.worst)}; {self.changes}"
             )
-        if not self.loss <= tolerance.loss:
+        allowed = tolerance.loss * max(1, abs(self.before))
+        if not self.loss <= allowed:
             text = self.metric.text
             return (
                 f"loses {self.metric.title}: {text(self.before)} become {text(self.after)} on {self.images} images, "
-                f"and {text(tolerance.loss)} may be lost; {self.changes}"
+                f"and {text(allowed)} may be lost; {self.changes}"
             )
         return None
 

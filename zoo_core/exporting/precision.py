@@ -37,7 +37,8 @@ def chosen_exporter(to: str, precision: Precision | None, catalog: Catalog) -> C
     if precision not in precisions(exporter.spec):
         having = [one.spec.name for one in catalog.entries(ExporterSpec) if precision in precisions(one.spec)]
         told = f"Formats that have it: {', '.join(having)}." if having else "No installed format has it."
-        raise UsageError(f"{exporter.spec.name} has no {precision}. {told} `zoo plugin search onnx` finds others.")
+        step = f"Ask for one: --to {having[0]} --{precision}." if having else "`zoo plugin search onnx` finds some."
+        raise UsageError(f"{exporter.spec.name} has no {precision}. {told} {step}")
     given = precision_of(exporter)
     if given not in ("fp32", precision):
         raise UsageError(f"'{to}' asks for {given}, and --{precision} for {precision}. Leave one out.")

@@ -108,7 +108,7 @@ def test_both_formats_answer_as_the_run(tmp_path, spec, head, task):
         made = export_run(run, to)
         assert made.difference <= 1e-4
         assert made.changed == 0
-        assert made.after == pytest.approx(made.before, abs=1e-4)
+        assert made.after == pytest.approx(made.before, rel=1e-6, abs=1e-4)  # R2 may be far below 0
 
 
 def test_the_file_answers_as_predict_does_for_photos_read_by_its_own_words(run, tmp_path):

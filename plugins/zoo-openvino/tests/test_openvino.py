@@ -82,7 +82,7 @@ def test_the_model_answers_as_the_run(tmp_path, backbone, head, task):
     made = export_run(trained(tmp_path, backbone=backbone, head=head, task=task), "openvino")
     assert made.difference <= 1e-4
     assert made.changed == 0
-    assert made.after == pytest.approx(made.before, abs=1e-4)
+    assert made.after == pytest.approx(made.before, rel=1e-6, abs=1e-4)  # R2 may be far below 0
 
 
 def test_the_model_takes_bytes_and_opens_without_zoo_and_as_a_predictor(run, made):
