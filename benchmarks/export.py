@@ -6,14 +6,15 @@ Each format is exported by `zoo export` and checked on the run's held-out images
 that a loss is told as it is. Beside them stand the run in torch, float32; where timm has the same architecture, the
 file that timm's own onnx_export writes of the same weights; and zoo's float32 file in 8-bit integers by the call that
 Ultralytics 8.4.190 makes (`onnx_int8_quantize`), with the same training images. All ways take the same normalised images, from
-memory. They take turns, round by round, with so many threads each; a figure is the median of the rounds. Ratios are
-medians of the rounds' ratios to torch.
+memory. They take turns, round by round, with so many threads each, on so many cores; a figure is the median of the rounds.
+Ratios are medians of the rounds' ratios to torch.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -38,9 +39,10 @@ from zoo_core.exporting.export import Calibration
 from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.predict import Predictor
 from zoo_core.runs.directory import read_run
+from zoo_core.specs import resolve
 
 Array = npt.NDArray[Any]
-FORMATS = ("onnx", "onnx:int8")
+FORMATS = ("onnx", "onnx:int8", "openvino", "openvino:int8")
 BATCHES = (1, 16)
 PASSES = 32  # images that a round passes through, so that one takes a second or so
 
@@ -67,7 +69,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of each way (default 1)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(environment("torch", "onnx", "onnxruntime", "timm"), f"{arguments.threads} thread(s), {_processor()}")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
+    print(
+        environment("torch", "onnx", "onnxruntime", "openvino", "timm"),
+        f"{arguments.threads} thread(s), {_processor()}",
+    )
     for run in arguments.runs:
         with tempfile.TemporaryDirectory() as folder:
             report(run, measured(run, arguments, Path(folder)), arguments)
@@ -89,11 +96,13 @@ def measured(run: str, arguments: argparse.Namespace, folder: Path) -> tuple[lis
     weights = Path(run) / "model.safetensors"
     ways = [Way("torch", of_torch, weights.stat().st_size, _accuracy(expected_NK, targets_N))]
     for to in arguments.formats:
-        path, start = folder / f"{len(ways)}.onnx", time.perf_counter()
+        spec = catalog.exporter(to).spec
+        path, start = folder / f"{len(ways)}{spec.suffix}", time.perf_counter()
         made = zoo_core.export_run(run, to, out=path, tolerance=1.0, max_loss=1.0, catalog=catalog)
         taken = time.perf_counter() - start
-        way = Way(to, _session(path, arguments.threads), made.bytes, made.after, made.difference, made.changed, taken)
-        ways.append(way)
+        # other formats than onnx take as many threads as the process may use cores
+        answers = _session(path, arguments.threads) if spec.name == "onnx" else resolve(spec.run)(path)
+        ways.append(Way(to, answers, made.bytes, made.after, made.difference, made.changed, taken))
     if (by_timm := _by_timm(run, folder, images_NCHW, catalog)) is not None:
         logits = _session(by_timm, arguments.threads)
         by_softmax = partial(_softmax, predictor, logits)
