@@ -71,7 +71,8 @@ def row(name: str, job: Job, rounds: int) -> str:
         steps["bfloat16"] = replaced(step, precision="bfloat16")
     whole = (job.preprocessing.channels, job.preprocessing.size, job.preprocessing.size)
     shape = job.shapes[step.split] if step.split.stages else whole
-    images = torch.randn(job.settings.batch_size, *shape).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(job.settings.batch_size, *shape)
+    images = images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images  # not tokens
     batch = Batch(images, torch.zeros(len(images), dtype=torch.int64), len(images))
     shortest: dict[str, float] = {}
     for number in range(rounds + 1 if rounds else 0):
