@@ -74,7 +74,10 @@ def measure(strategy: str, photos: Path, folder: Path, given: argparse.Namespace
         run = zoo_core.finetune(config).directory
         temperature = float(read_metrics(run)[-1]["calibration"]["temperature"])
         probabilities_NK = np.array(
-            [[dict(one.answers)[name] for name in classes] for one in zoo_core.load(run).predict(held, top=len(classes))]
+            [
+                [dict(one.answers)[name] for name in classes]
+                for one in zoo_core.load(run).predict(held, top=len(classes))
+            ]
         )
         answers_NK.append(probabilities_NK)
         before.append(warmed(probabilities_NK, temperature))
