@@ -14,6 +14,8 @@ Item = TypeVar("Item")
 REPO = r"(?P<repo>[^/]+/[^/]+)"
 DATASET = r"(?P<repo>datasets/[^/]+/[^/]+)"  # as data sets are named here
 
+SPACE = r"(?P<repo>spaces/[^/]+/[^/]+)"
+
 
 @dataclass(frozen=True)
 class Call:
@@ -75,7 +77,7 @@ def route(methods: str, pattern: str, endpoint: Callable[..., Answer]) -> Route:
 
 def resolved_path(repo_id: str, sha: str, path: str) -> str:
     """The path under which a small file of one commit is served."""
-    facts = repo_id if repo_id.startswith("datasets/") else f"models/{repo_id}"
+    facts = repo_id if repo_id.startswith(("datasets/", "spaces/")) else f"models/{repo_id}"
     return f"/api/resolve-cache/{facts}/{quote(sha, safe='')}/{quote(path)}"
 
 

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .answers import Answer, HubError, json_answer
-from .calls import DATASET, REPO, Call, Route, lfs_path, resolved_path, route
+from .calls import DATASET, REPO, SPACE, Call, Route, lfs_path, resolved_path, route
 from .store import Commit, Repo, StoredFile, git_blob_id, signed_in
 
 IN_LISTS = (
@@ -47,7 +47,7 @@ def is_listed(call: Call, repo: Repo) -> bool:
     except HubError:
         return False
     author, search = call.value("author"), call.value("search").lower()
-    if repo.is_dataset:
+    if not repo.is_model:
         return False
     is_tagged = set(call.query.get("filter", ())) <= set(repo.tags_at(repo.at("main")))
     return is_tagged and author in ("", repo.namespace) and search in repo.id.lower()
@@ -77,7 +77,7 @@ def facts(repo: Repo, commit: Commit) -> dict[str, Any]:
     """All that the Hub tells about a model at one commit."""
     card = repo.card_at(commit)
     return {
-        "id": repo.id.removeprefix("datasets/"),
+        "id": repo.id.removeprefix("datasets/").removeprefix("spaces/"),
         "modelId": repo.id,
         "author": repo.namespace,
         "sha": commit.sha,
@@ -231,9 +231,10 @@ def routes_of(files: str, facts: str) -> tuple[Route, ...]:
 HUB_ROUTES = (
     route("GET", "/api/whoami-v2", whoami),
     route("GET", "/api/models", list_models),
-    *routes_of(REPO, f"models/{REPO}"),
+    *routes_of(SPACE, SPACE),
     *routes_of(DATASET, DATASET),
+    *routes_of(REPO, f"models/{REPO}"),
 )
 CDN_ROUTES = tuple(
-    route("GET HEAD", f"/lfs-objects/{repo}/(?P<sha256>[0-9a-f]+)", large_file) for repo in (REPO, DATASET)
+    route("GET HEAD", f"/lfs-objects/{repo}/(?P<sha256>[0-9a-f]+)", large_file) for repo in (SPACE, DATASET, REPO)
 )

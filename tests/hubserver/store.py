@@ -74,7 +74,7 @@ class Commit:
 class Repo:
     """A repository: facts that the Hub keeps about it, commits by sha, refs by full name.
 
-    The id of a data set begins with "datasets/", that of a model with its owner.
+    The id of a data set begins with "datasets/", that of a Space with "spaces/", that of a model with its owner.
     """
 
     id: str
@@ -94,8 +94,8 @@ class Repo:
         return self.id.split("/")[-2]
 
     @property
-    def is_dataset(self) -> bool:
-        return self.id.startswith("datasets/")
+    def is_model(self) -> bool:
+        return not self.id.startswith(("datasets/", "spaces/"))
 
     def ref_named(self, revision: str) -> str | None:
         """Returns the full name of a branch, tag or pull request, None if there is none."""
@@ -155,7 +155,7 @@ class Store:
 
     def add(self, repo: Repo) -> None:
         """Takes in a repo that has no commit yet."""
-        if not re.fullmatch(r"(datasets/)?[\w.-]+/[\w.-]+", repo.id):
+        if not re.fullmatch(r"(datasets/|spaces/)?[\w.-]+/[\w.-]+", repo.id):
             raise HubError(400, "Invalid repo name: it must be owner/name")
         if repo.id in self.repos:
             raise HubError(409, "You already created this model repo")

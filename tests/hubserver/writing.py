@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from .answers import Answer, HubError, json_answer
-from .calls import REPO, Call, lfs_path, route
+from .calls import REPO, SPACE, Call, Route, lfs_path, route
 from .cards import read_card
 from .store import MAIN, Commit, Repo, StoredFile, signed_in
 
@@ -17,8 +17,10 @@ FIRST_FILES = {".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -
 def create_repo(call: Call) -> Answer:
     """Makes a repo with its first commit. One that exists is a 409, which must carry its address too."""
     repo_id = repo_id_in(call)
-    namespace = repo_id.split("/")[0]
+    namespace = repo_id.split("/")[-2]
     call.store.check_may_write(namespace, call.user)
+    if repo_id.startswith("spaces/") and not call.json().get("sdk"):
+        raise HubError(400, "A Space needs an sdk")
     url = f"{call.hub_url}/{repo_id}"
     repo = Repo(repo_id, private=call.json().get("visibility") == "private")
     try:
@@ -39,7 +41,8 @@ def delete_repo(call: Call) -> Answer:
 def repo_id_in(call: Call) -> str:
     """The repo's id from a name and an organization; without one it is the user's own."""
     wanted = call.json()
-    return f"{wanted.get('organization') or signed_in(call.user).name}/{wanted['name']}"
+    kind = "spaces/" if wanted.get("type") == "space" else ""
+    return f"{kind}{wanted.get('organization') or signed_in(call.user).name}/{wanted['name']}"
 
 
 def validate_yaml(call: Call) -> Answer:
@@ -189,15 +192,25 @@ def add_ref(repo: Repo, name: str, target: str) -> Answer:
     return json_answer({})
 
 
+def routes_of(files: str, facts: str) -> tuple[Route, ...]:
+    """The endpoints that change one repository."""
+    return (
+        route("POST", f"/api/{facts}/preupload/(?P<rev>[^/]+)", preupload),
+        route("POST", f"/{files}\\.git/info/lfs/objects/batch", lfs_batch),
+        route("POST", f"/{files}\\.git/info/lfs/objects/verify", verify_large_file),
+        route("POST", f"/api/{facts}/commit/(?P<rev>[^/]+)", commit),
+        route("POST", f"/api/{facts}/branch/(?P<branch>[^/]+)", create_branch),
+        route("POST", f"/api/{facts}/tag/(?P<rev>[^/]+)", create_tag),
+    )
+
+
 HUB_ROUTES = (
     route("POST", "/api/repos/create", create_repo),
     route("DELETE", "/api/repos/delete", delete_repo),
     route("POST", "/api/validate-yaml", validate_yaml),
-    route("POST", f"/api/models/{REPO}/preupload/(?P<rev>[^/]+)", preupload),
-    route("POST", f"/{REPO}\\.git/info/lfs/objects/batch", lfs_batch),
-    route("POST", f"/{REPO}\\.git/info/lfs/objects/verify", verify_large_file),
-    route("POST", f"/api/models/{REPO}/commit/(?P<rev>[^/]+)", commit),
-    route("POST", f"/api/models/{REPO}/branch/(?P<branch>[^/]+)", create_branch),
-    route("POST", f"/api/models/{REPO}/tag/(?P<rev>[^/]+)", create_tag),
+    *routes_of(SPACE, SPACE),
+    *routes_of(REPO, f"models/{REPO}"),
 )
-CDN_ROUTES = (route("PUT", f"/lfs-objects/{REPO}/(?P<sha256>[0-9a-f]+)", receive_large_file),)
+CDN_ROUTES = tuple(
+    route("PUT", f"/lfs-objects/{repo}/(?P<sha256>[0-9a-f]+)", receive_large_file) for repo in (SPACE, REPO)
+)

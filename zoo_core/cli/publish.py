@@ -11,9 +11,14 @@ from zoo_core.cli.common import announce, catalog_of, console, json_option, prin
 from zoo_core.cli.options import Command
 from zoo_core.cli.report import measured_run
 from zoo_core.errors import UsageError
+from zoo_core.installing import install_command
 
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog
+    from zoo_core.hub.publish import PublishResult
+
+FORMAT = "page"
+"""The format of a Space, which zoo-page brings."""
 
 
 @click.command(cls=Command)
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--with-images", is_flag=True, help="With --report: show some held-out images, and their names, on the page."
 )
+@click.option("--space", is_flag=True, help="Publish a page to try it instead (zoo-page), as a static Space.")
 @click.option("--licence", "--license", help="Licence of the model; default: that of the initial weights.")
 @click.option("--dataset", metavar="OWNER/NAME", help="The data set's id on the Hub, where it has one.")
 @json_option
@@ -45,11 +51,15 @@ def publish(
     also: str | None,
     with_report: bool,
     with_images: bool,
+    space: bool,
     licence: str | None,
     dataset: str | None,
     as_json: bool,
 ) -> None:
     """Publish a run on the Hugging Face Hub: weights, config and card, in one commit.
+
+    With --space it publishes a page that answers photos in the visitor's own browser, as a static
+    Space: a repository of its own, whose name may be that of the model.
 
     The token comes from `hf auth login` or the environment variable HF_TOKEN.
 
@@ -57,25 +67,25 @@ def publish(
     zoo publish runs/resnet50-head-only-photos-1 alice/my-pets --dry-run
     zoo publish runs/resnet50-head-only-photos-1 alice/my-pets --private
     zoo publish runs/resnet50-last-photos-2 alice/my-pets --update --timm --report
+    zoo publish runs/resnet50-head-only-photos-1 alice/my-pets --space
     """
     catalog = catalog_of(ctx)
+    also_timm = timm or also == "timm"
     if with_images and not with_report:
         raise UsageError("--with-images shows images on the page about the run: give --report, too.")
-    page = _page(run, repo, catalog, with_images=with_images) if with_report else None
-    announce("preparing" if dry_run else "publishing")
-    from zoo_core.hub import bundle
-    from zoo_core.hub import publish as hub
+    sending = {"private": private, "update": update, "pull_request": pull_request, "dry_run": dry_run}
+    if space:
+        if also_timm or with_report or dataset:
+            raise UsageError("--space publishes a page alone: leave out --timm, --report and --dataset.")
+        done = _publish_space(run, repo, catalog, licence=licence, **sending)
+    else:
+        page = _page(run, repo, catalog, with_images=with_images) if with_report else None
+        announce("preparing" if dry_run else "publishing")
+        from zoo_core.hub import bundle
+        from zoo_core.hub import publish as hub
 
-    done = hub.publish(
-        run,
-        repo,
-        catalog=catalog,
-        options=bundle.PublishOptions(licence=licence, dataset=dataset, also_timm=timm or also == "timm", page=page),
-        private=private,
-        update=update,
-        pull_request=pull_request,
-        dry_run=dry_run,
-    )
+        options = bundle.PublishOptions(licence=licence, dataset=dataset, also_timm=also_timm, page=page)
+        done = hub.publish(run, repo, catalog=catalog, options=options, **sending)
     if as_json:
         print_json({"repo": done.repo, "url": done.url, "commit": done.commit, "files": done.files})
         return
@@ -92,7 +102,33 @@ def publish(
         out.print(f"{done.url} holds exactly this already; nothing was sent.")
     else:
         out.print(f"Published as {done.url} in the commit {str(done.commit)[:12]}.")
-        out.print(f"Anyone with the plugin can now: zoo predict {done.repo} IMAGE...")
+        if space:
+            out.print("Anyone with a browser can try it there.")
+        else:
+            out.print(f"Anyone with the plugin can now: zoo predict {done.repo} IMAGE...")
+
+
+def _publish_space(
+    run: Path, repo: str, catalog: Catalog, *, licence: str | None, dry_run: bool, **sending: bool
+) -> PublishResult:
+    """Write the page of a run, which checks it on the held-out images, and publish it."""
+    from zoo_core.result_specs import ExporterSpec
+
+    if FORMAT not in {entry.spec.name for entry in catalog.entries(ExporterSpec)}:
+        raise UsageError(
+            f"a Space shows the page of the plugin zoo-page, which is not installed: "
+            f"`{install_command('zoo-onnx', 'zoo-page')}`."
+        )
+    announce("writing the page")
+    from zoo_core.exporting.export import export_run
+    from zoo_core.hub.publish import publish_folder
+    from zoo_core.hub.space import PAGE, publish_space
+
+    with publish_folder() as folder, progress_of("looking at the images") as scanning:
+        with progress_of("checking the page") as watch:
+            made = export_run(run, FORMAT, out=folder / PAGE, catalog=catalog, scanning=scanning, watch=watch)
+        announce("preparing" if dry_run else "publishing")
+        return publish_space(run, repo, made.path, licence=licence, dry_run=dry_run, **sending)
 
 
 def _page(run: Path, repo: str, catalog: Catalog, *, with_images: bool) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.errors import HubError, UsageError
@@ -21,7 +21,9 @@ from zoo_core.spec_checks import REPO_PATTERN
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import ModelInfo
+    from huggingface_hub.hf_api import ModelInfo, SpaceInfo
+
+    RepoFacts = ModelInfo | SpaceInfo
 
 ATTEMPTS = 3
 FOLDER = "zoo-publish-"
@@ -65,32 +67,73 @@ def publish(
     if update and pull_request:
         raise UsageError("--update changes the repository and --pr proposes the change: leave one out.")
     run = read_run(Path(directory))
+    with publish_folder() as folder:
+        files = build_bundle(run, repo, options or PublishOptions(), catalog or open_catalog(), folder)
+        place = Place(repo, "Publish a model fine-tuned with zoo")
+        return send(place, files, private=private, update=update, pull_request=pull_request, dry_run=dry_run)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository of the Hub, of a model or of a Space, and the title of a commit to it."""
+
+    repo: str
+    title: str
+    kind: Literal["model", "space"] = "model"
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{endpoint()}/{'spaces/' if self.kind == 'space' else ''}{self.repo}"
+
+    @property
+    def subject(self) -> str:
+        """The words with which errors begin."""
+        return f"publishing {self.repo}"
+
+
+@contextmanager
+def publish_folder() -> Iterator[Path]:
+    """A new folder for the files of a publish, which goes afterwards; those of publishes that were
+    killed go too."""
     _remove_leftovers()
     with tempfile.TemporaryDirectory(prefix=FOLDER) as folder:
-        files = build_bundle(run, repo, options or PublishOptions(), catalog or open_catalog(), Path(folder))
-        sizes = {name: path.stat().st_size for name, path in files.items()}
-        planned = PublishResult(repo, f"{endpoint()}/{repo}", sizes, files[CARD].read_text(encoding="utf-8"))
-        if dry_run:
-            return planned
-        if offline():
-            raise HubError(f"publishing {repo}: HF_HUB_OFFLINE forbids the network.")
-        subject = f"publishing {repo}"
-        api = guarded_api()
-        head = _head(api, repo, subject) or _create(api, repo, subject, private=private)
-        if private and head.private is False:
-            raise UsageError(
-                f"{repo} is there and public, and --private is for a new repository: make it private at "
-                f"{planned.url}/settings, or leave --private out."
-            )
-        if _holds(head, files):
-            return _done(planned, head.sha, already_there=True)
-        existing = {file.rfilename for file in head.siblings or ()} - BARE
-        if existing and not (update or pull_request):
-            raise UsageError(
-                f"{repo} exists and holds {', '.join(sorted(existing)[:4])}. --update replaces it, --pr proposes the change."
-            )
-        commit = _commit(api, repo, files, head.sha, subject, pull_request=pull_request)
-        return _done(planned, commit)
+        yield Path(folder)
+
+
+def send(
+    place: Place,
+    files: Mapping[str, Path],
+    *,
+    private: bool = False,
+    update: bool = False,
+    pull_request: bool = False,
+    dry_run: bool = False,
+) -> PublishResult:
+    """Send files, a card among them, in one commit, as `publish` says."""
+    repo = place.repo
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    planned = PublishResult(repo, place.url, sizes, files[CARD].read_text(encoding="utf-8"))
+    if dry_run:
+        return planned
+    if offline():
+        raise HubError(f"{place.subject}: HF_HUB_OFFLINE forbids the network.")
+    api = guarded_api()
+    head = _head(api, place) or _create(api, place, private=private)
+    if private and head.private is False:
+        raise UsageError(
+            f"{repo} is there and public, and --private is for a new repository: make it private at "
+            f"{planned.url}/settings, or leave --private out."
+        )
+    if _holds(head, files):
+        return _done(planned, head.sha, already_there=True)
+    existing = {file.rfilename for file in head.siblings or ()} - BARE
+    if existing and not (update or pull_request):
+        raise UsageError(
+            f"{repo} exists and holds {', '.join(sorted(existing)[:4])}. --update replaces it, --pr proposes the change."
+        )
+    commit = _commit(api, place, files, head.sha, pull_request=pull_request)
+    return _done(planned, commit)
 
 
 def _remove_leftovers() -> None:
@@ -105,13 +148,15 @@ def _done(planned: PublishResult, commit: str | None, *, already_there: bool = F
     return PublishResult(planned.repo, planned.url, planned.files, planned.card, commit, already_there)
 
 
-def _head(api: HfApi, repo: str, subject: str, revision: str | None = None) -> ModelInfo | None:
+def _head(api: HfApi, place: Place, revision: str | None = None) -> RepoFacts | None:
     """The newest commit of a repository, None where the token sees no repository."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    def ask() -> ModelInfo | None:
+    def ask() -> RepoFacts | None:
         try:
-            return checked_info(api.model_info(repo, revision=revision, files_metadata=True))
+            info: Any = api.repo_info(place.repo, repo_type=place.kind, revision=revision, files_metadata=True)
+            found: RepoFacts = checked_info(info)
+            return found
         except RepositoryNotFoundError as error:
             if getattr(error.response, "status_code", None) == 401 and api.token is None:
                 return None
@@ -119,18 +164,22 @@ def _head(api: HfApi, repo: str, subject: str, revision: str | None = None) -> M
                 return None
             raise
 
-    return attempt(subject, ask)
+    return attempt(place.subject, ask)
 
 
-def _create(api: HfApi, repo: str, subject: str, *, private: bool) -> ModelInfo:
-    attempt(subject, lambda: api.create_repo(repo, private=private, exist_ok=True))
-    head = _head(api, repo, subject)
+def _create(api: HfApi, place: Place, *, private: bool) -> RepoFacts:
+    sdk = "static" if place.kind == "space" else None
+    attempt(
+        place.subject,
+        lambda: api.create_repo(place.repo, repo_type=place.kind, space_sdk=sdk, private=private, exist_ok=True),
+    )
+    head = _head(api, place)
     if head is None:
-        raise HubError(f"{subject}: the repository was created and cannot be read. Run the same command again.")
+        raise HubError(f"{place.subject}: the repository was created and cannot be read. Run the same command again.")
     return head
 
 
-def _holds(head: ModelInfo, files: Mapping[str, Path]) -> bool:
+def _holds(head: RepoFacts, files: Mapping[str, Path]) -> bool:
     """Whether a commit holds all these files with the same bytes."""
     siblings = {file.rfilename: file for file in head.siblings or ()}
     for name, path in files.items():
@@ -144,7 +193,7 @@ def _holds(head: ModelInfo, files: Mapping[str, Path]) -> bool:
 
 
 def _commit(
-    api: HfApi, repo: str, files: Mapping[str, Path], parent: str | None, subject: str, *, pull_request: bool
+    api: HfApi, place: Place, files: Mapping[str, Path], parent: str | None, *, pull_request: bool
 ) -> str | None:
     """Make the commit at most once: an attempt whose answer was lost may have made it."""
     from huggingface_hub import CommitOperationAdd
@@ -152,15 +201,16 @@ def _commit(
     def commit() -> str | None:
         operations = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
         made = api.create_commit(
-            repo,
+            place.repo,
             operations,
-            commit_message="Publish a model fine-tuned with zoo",
+            commit_message=place.title,
+            repo_type=place.kind,
             parent_commit=parent,
             create_pr=pull_request,
         )
         return made.oid
 
-    return _once(commit, lambda: _landed(api, repo, files, subject, pull_request=pull_request), subject, repo)
+    return _once(commit, lambda: _landed(api, place, files, pull_request=pull_request), place.subject, place.repo)
 
 
 def _once(commit: Callable[[], str | None], landed: Callable[[], str | None], subject: str, repo: str) -> str | None:
@@ -186,14 +236,17 @@ def _once(commit: Callable[[], str | None], landed: Callable[[], str | None], su
     raise AssertionError("unreachable")
 
 
-def _landed(api: HfApi, repo: str, files: Mapping[str, Path], subject: str, *, pull_request: bool) -> str | None:
+def _landed(api: HfApi, place: Place, files: Mapping[str, Path], *, pull_request: bool) -> str | None:
     """The commit that holds these files, None where the Hub made none."""
     revisions: list[str | None] = [None]
     if pull_request:
-        refs = attempt(subject, lambda: api.list_repo_refs(repo, include_pull_requests=True))
+        refs = attempt(
+            place.subject,
+            lambda: api.list_repo_refs(place.repo, repo_type=place.kind, include_pull_requests=True),
+        )
         revisions = [ref.ref for ref in refs.pull_requests or ()]
     for revision in revisions:
-        head = _head(api, repo, subject, revision)
+        head = _head(api, place, revision)
         if head is not None and _holds(head, files):
             return head.sha
     return None
