@@ -14,11 +14,13 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from zoo_core import ZooError
 from zoo_openvino.plugin import OpenvinoOptions
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import openvino
     from torch import Tensor, nn
 
 FACTS = "zoo"
@@ -52,11 +54,27 @@ def export(
             path=graph,
             calibration=calibration,
         )
-        model = openvino.Core().read_model(graph)
+        model = _read(graph)
         model.set_rt_info("onnx", ["framework"])  # in place of the graph's own metadata
         model.set_rt_info(json.dumps({**facts, "precision": options.precision}), [FACTS])
         # float16 is a matter of the stored weights alone: the graph before is in float32
         openvino.save_model(model, path, compress_to_fp16=options.precision == "fp16")
+
+
+def _read(graph: Path) -> openvino.Model:
+    """The graph of an ONNX file. Raises ZooError for one that OpenVINO does not take, such as a
+    pooling over more pixels than there are."""
+    import openvino
+
+    try:
+        return openvino.Core().read_model(graph)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = next((line for line in lines if line.startswith("Kernel")), " ".join(lines)[:300])
+        raise ZooError(
+            f"OpenVINO does not take this network: {reason} A run of larger images may be taken (--image-size); --to onnx "
+            "writes this one."
+        ) from error
 
 
 def facts(path: Path) -> dict[str, Any]:
