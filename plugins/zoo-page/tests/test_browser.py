@@ -14,9 +14,16 @@ import zoo_core
 from zoo_core import FinetuneConfig, export_run
 from zoo_core.testing import make_photos
 
-spec = spec_from_file_location("zoo_page_browser", Path(__file__).with_name("browser.py"))
-browser = module_from_spec(spec)
-spec.loader.exec_module(browser)
+
+def beside(name):
+    """A module of this folder, which is no package."""
+    spec = spec_from_file_location(f"zoo_page_{name}", Path(__file__).with_name(f"{name}.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+browser, hostile = beside("browser"), beside("hostile")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +32,9 @@ def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     photos = make_photos(root / "photos", count=30)
     config = FinetuneConfig(backbone="lenet5", data=str(photos), epochs=1, val_share=0.4, out=str(root / "run"))
-    return zoo_core.finetune(config).directory
+    directory = zoo_core.finetune(config).directory
+    export_run(directory, "page")
+    return directory
 
 
 def large(root):
@@ -45,7 +54,6 @@ def large(root):
 
 @browser.needs_browser
 def test_it_answers_doubts_and_explains_as_zoo_does(run, tmp_path):
-    export_run(run, "page")
     strange = tmp_path / "strange.png"
     zoo_core.save_figure(zoo_core.Figure(figsize=(1, 1)), strange)
     photos = [*sorted((run.parent / "photos").rglob("*.png"))[::12], *large(tmp_path), strange]
@@ -62,3 +70,22 @@ def test_it_answers_doubts_and_explains_as_zoo_does(run, tmp_path):
         assert np.array(one["map"]) / max(one["map"]) == pytest.approx(cells / cells.max(), abs=1e-3)
     assert predicted[-1].is_stranger
     assert not predicted[0].is_stranger
+
+
+@browser.needs_browser
+def test_hostile_files_get_one_clear_answer_each(run, tmp_path):
+    """No file ends the page: those that zoo refuses are refused with a reason, and odd photos are answered as by zoo."""
+    given = {**hostile.refused(), **hostile.answered()}
+    for name, content in given.items():
+        (tmp_path / name).write_bytes(content)
+    files = [tmp_path / name for name in given]
+    predicted = zoo_core.load(run, device="cpu").predict(files, bad_images="skip")
+    for path, one, prediction in zip(files, browser.shown(run / "model.html", files, tmp_path), predicted, strict=True):
+        if path.name in hostile.refused():
+            assert prediction.problem
+            assert one["done"] == "failed", path.name
+            assert one["text"].startswith(f"{path.name} cannot be answered: ")
+            assert not one["answers"]
+        else:
+            assert one["done"] == "yes", one["text"]
+            assert one["answers"] == pytest.approx(dict(prediction.answers), abs=1e-4), path.name

@@ -2,6 +2,7 @@
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const how = facts.preprocessing;
 const TOP = 5; // classes that a photo shows
+const MAX_PIXELS = 80e6; // of a photo, as for zoo
 const PAUSE = 400; // milliseconds between two pictures of the camera
 const element = (id) => document.getElementById(id);
 const state = (text) => (element("state").textContent = text);
@@ -117,6 +118,9 @@ async function answerFile(file) {
   picture.alt = `The photo ${file.name}`;
   try {
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+    if (bitmap.width * bitmap.height > MAX_PIXELS) {
+      throw new Error(`It has ${bitmap.width} x ${bitmap.height} pixels, more than 80 million. Make it smaller.`);
+    }
     const bytes = new Uint8Array(await file.arrayBuffer());
     const image = await asDecoded(pixelsOf(bitmap, bitmap.width, bitmap.height), bytes, how);
     const start = performance.now();
