@@ -1,5 +1,6 @@
 """Pages of exported runs, read as a browser reads them; scripts/browse.py opens them in one."""
 
+import base64
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image, ImageOps
 from zoo_page.export import MODEL, page
@@ -61,6 +63,16 @@ def test_a_page_is_one_file_that_answers_as_the_run_and_asks_no_address(run):
     assert MODEL.search(text)[1] == found.scripts["model"]
     assert "default-src 'none'" in text
     assert "connect-src" not in text, "the default forbids every connection"
+
+
+def test_a_head_whose_gradient_onnx_lacks_has_a_page_without_a_map(tmp_path):
+    photos = make_photos(tmp_path / "photos", count=10)
+    config = FinetuneConfig(
+        backbone="lenet5", head="linear:pool=max", size=64, data=str(photos), epochs=1, out=str(tmp_path / "run")
+    )
+    made = export_run(zoo_core.finetune(config).directory, "page")
+    network = onnxruntime.InferenceSession(base64.b64decode(MODEL.search(made.path.read_text())[1]))
+    assert [one.name for one in network.get_outputs()] == ["answers"]
 
 
 def test_the_page_has_every_part_and_no_mark_of_its_template_is_left():
