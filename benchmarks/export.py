@@ -105,7 +105,7 @@ def measured(run: str, arguments: argparse.Namespace, folder: Path) -> tuple[lis
         ways.append(Way(to, answers, made.bytes, made.after, made.difference, made.changed, taken))
     if (by_timm := _by_timm(run, folder, images_NCHW, catalog)) is not None:
         logits = _session(by_timm, arguments.threads)
-        by_softmax = partial(_softmax, predictor, logits)
+        by_softmax = partial(_softmax, logits)
         ways.append(_way("timm's onnx_export", by_softmax, by_timm, images_NCHW, expected_NK, targets_N))
     path = _by_ultralytics(predictor, run, folder, images_NCHW)
     ways.append(_way("Ultralytics' int8", _session(path, arguments.threads), path, images_NCHW, expected_NK, targets_N))
@@ -203,8 +203,9 @@ def _way(
     return Way(name, answers, path.stat().st_size, _accuracy(found_NK, targets_N), difference, changed)
 
 
-def _softmax(predictor: Predictor, outputs: Callable[[Array], Array], images_BCHW: Array) -> Array:
-    answers: Array = predictor.objective.values(torch.from_numpy(outputs(images_BCHW))).numpy()
+def _softmax(outputs: Callable[[Array], Array], images_BCHW: Array) -> Array:
+    """The answers of timm's outputs, which hold the run's temperature."""
+    answers: Array = torch.from_numpy(outputs(images_BCHW)).softmax(1).numpy()
     return answers
 
 
