@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 OTHERS = ("contiguous:8", "channels-last:whole", "contiguous:whole")
 BFLOAT16 = f"{USUAL_LAYOUT} in bfloat16"
-WORTH_IT = 1.1  # another layout has to be this much faster: trials on a busy machine differ by less
+WORTH_IT = 1.2  # another layout has to be this much faster: trials on a busy machine differ by less
 WORTH_TELLING = 1.2
 SECONDS = 1.8  # of a trial; the first step alone may take longer
 ROUNDS = 2
