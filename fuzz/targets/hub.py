@@ -10,7 +10,7 @@ from typing import Any
 
 from fuzz.mutations import damaged, damaged_json
 from fuzz.target import Case, expect, target
-from zoo_core.hub.publish import _head, _holds
+from zoo_core.hub.publish import Place, _head, _holds
 from zoo_core.hub.search import search
 from zoo_core.hubclient import client
 from zoo_core.hubclient.guard import COMMIT, SHA256
@@ -149,7 +149,7 @@ def hub_repository(folder: Path) -> Case:
             expect(facts.size == own["size"], f"another size of {name}")
             expect(facts.sha256 is None or SHA256.fullmatch(facts.sha256) is not None, f"no hash of {name}")
             expect(facts.sha256 == (large["sha256"] if large else None), f"another sha256 of {name}")
-        head = _head(client.guarded_api(), "a/b", "publishing a/b")
+        head = _head(client.guarded_api(), Place("a/b", "a commit"))
         expect(head is not None and not _holds(head, {"README.md": folder / "README.md"}), "a file that is not there")
 
     return Case(((HEAD + "\n\n" + json.dumps(REPOSITORY)).encode(),), check, damaged_answer)
