@@ -4,10 +4,10 @@
 
 RUN is a run directory, IMAGES a folder of JPEG files. Four measurements, each of a server process of its own:
 
-    rate       so many connections ask for so many seconds; the images a second are compared with those that `zoo bench`
-               measures for the same run before and after. Whoever asks takes time from the same cores: its share of the
-               processor's time is told, and the rate that would be left to the server without it is not guessed. Beside
-               it stands the processor's time of an image, which other programs on the machine hardly change
+    rate       so many connections ask for so many seconds, in turns with a process of `zoo bench` that computes the same run
+               in its best batch: the median of the turns' ratios holds on a busy machine. Whoever asks takes time from the
+               same cores: its share of the processor's time is told, and the rate that would be left to the server without
+               it is not guessed
     memory     so many requests to a small run (--small); the resident memory after every tenth of them
     malformed  1,000 spoilt requests: none may be answered with a status from 500 on
     stop       SIGTERM under load: every request that was sent on an accepted connection must be answered
@@ -28,15 +28,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from measuring import environment, in_child
+import zoo_core
+from measuring import environment
+from zoo_core.benching.process import Asked, Worker
 
 ZOO = [sys.executable, "-m", "zoo_core"]
+TURNS = 8
 QUIETLY = {"OMP_WAIT_POLICY": "PASSIVE"}  # as `zoo` has it: threads that wait take no time
 
 
@@ -127,69 +129,61 @@ class Load:
                 return
 
 
-def benched(run: str, images: str) -> float:
-    """Images a second of the format torch, by `zoo bench`."""
+def best_batch(run: str, images: str) -> int:
+    """The batch that `zoo bench` finds the fastest for the format torch."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [*ZOO, "bench", run, "--data", images, "--rounds", "5", "--json", "-o", f"{folder}/a.png"]
+        command = [*ZOO, "bench", run, "--data", images, "--rounds", "3", "--json", "-o", f"{folder}/a.png"]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
-    rate: float = json.loads(done.stdout)["rows"][0]["images_per_second"]
-    return rate
+    batch: int = json.loads(done.stdout)["rows"][0]["batch"]
+    return batch
 
 
-def core_seconds(run: str, images: str, seconds: float) -> float:
-    """The processor's time of an image by `zoo bench`, which other programs on the machine hardly change."""
-    return float(in_child(__file__, run, images, str(seconds), environment=QUIETLY)["core_seconds"])
-
-
-def child(run: str, images: str, seconds: float) -> None:
-    """Measure it in the way of a worker of `zoo bench`, in batches of 16."""
-    from zoo_core import load
-    from zoo_core.benching.worker import opened
-
+@contextmanager
+def bench_worker(run: str, paths: list[Path]) -> Iterator[Worker]:
+    """A process of `zoo bench` that has the run open and the images of these files."""
+    os.environ.update(QUIETLY)
     with tempfile.TemporaryDirectory() as folder:
-        for number, path in enumerate(sorted(Path(images).rglob("*.jpg"))[:64]):
+        for number, path in enumerate(paths):
             (Path(folder) / f"{number:03}").write_bytes(path.read_bytes())
-        how = asdict(load(run, device="cpu").preprocessing)
-        model = opened({"images": folder, "preprocessing": how, "model": run, "device": "cpu"})
-        model.batches(16, 2)
-        before, start, rounds = time.process_time(), time.perf_counter(), 0
-        while time.perf_counter() < start + seconds:
-            model.batches(16, 20)
-            rounds += 1
-    print(json.dumps({"core_seconds": (time.process_time() - before) / (rounds * 320)}))
+        how = zoo_core.load(run, device="cpu").preprocessing
+        worker = Worker(Asked.of(run, "torch", "cpu", Path(folder), how, [], model=run), None)
+        try:
+            yield worker
+        finally:
+            worker.close()
 
 
 def measure_rate(run: str, images: str, connections: int, seconds: float) -> dict[str, Any]:
-    requests = [request_of(path.read_bytes()) for path in sorted(Path(images).rglob("*.jpg"))[:256]]
-    before, core_before = benched(run, images), core_seconds(run, images, 10)
-    server = Server(run)
-    load = Load(server.port, requests)
-    asyncio.run(load.run(connections, most=4 * connections))  # one that does not count
-    load.statuses.clear()
-    load.times.clear()
-    own, theirs, start = time.process_time(), server.seconds(), time.perf_counter()
-    asyncio.run(load.run(connections, until=start + seconds))
-    taken = time.perf_counter() - start
-    own, theirs = time.process_time() - own, server.seconds() - theirs
-    code = server.stop()
-    after, core_after = benched(run, images), core_seconds(run, images, 10)
-    core = statistics.mean((core_before, core_after))
-    rate = len(load.times) / taken
+    paths = sorted(Path(images).rglob("*.jpg"))[:256]
+    batch, turns = best_batch(run, images), []
+    with bench_worker(run, paths) as worker:
+        server = Server(run)
+        load = Load(server.port, [request_of(path.read_bytes()) for path in paths])
+        asyncio.run(load.run(connections, most=4 * connections))  # one that does not count
+        load.statuses.clear()
+        worker.ask("throughput", batch=batch, seconds=seconds / TURNS)  # the same
+        own, theirs, times = 0.0, 0.0, []
+        for _ in range(TURNS):
+            benched = worker.ask("throughput", batch=batch, seconds=seconds / TURNS)["rate"]
+            load.times.clear()
+            before, server_before, start = time.process_time(), server.seconds(), time.perf_counter()
+            asyncio.run(load.run(connections, until=start + seconds / TURNS))
+            turns.append((len(load.times) / (time.perf_counter() - start), benched))
+            own, theirs = own + time.process_time() - before, theirs + server.seconds() - server_before
+            times += load.times
+        code = server.stop()
     return {
-        "bench_before": before,
-        "bench_after": after,
-        "served": rate,
-        "share_of_bench": rate / statistics.mean((before, after)),
-        "core_ms_of_bench": [1000 * core_before, 1000 * core_after],
-        "core_ms_of_server": 1000 * theirs / len(load.times),
-        "core_share_of_bench": core / (theirs / len(load.times)),
+        "batch_of_bench": batch,
+        "server": server.text().splitlines()[0],
+        "served_and_benched": turns,
+        "share_of_bench": statistics.median(served / benched for served, benched in turns),
+        "core_ms_of_server": 1000 * theirs / len(times),
         "statuses": dict(load.statuses),
-        "median_ms": 1000 * statistics.median(load.times),
-        "p99_ms": 1000 * statistics.quantiles(load.times, n=100)[-1],
+        "median_ms": 1000 * statistics.median(times),
+        "p99_ms": 1000 * statistics.quantiles(times, n=100)[-1],
         "load_generator_cpu_share": own / (own + theirs),
-        "cores_of_server": theirs / taken,
         "exit_code": code,
     }
 
@@ -290,10 +284,6 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000, help="of the measurement of memory (default 20000)")
     parser.add_argument("--small", help="run for it (RUN)")
     parser.add_argument("--only", help="one of rate, stop, malformed, memory")
-    if sys.argv[1:2] == ["--child"]:
-        run, images, seconds = sys.argv[2:]
-        child(run, images, float(seconds))
-        return
     arguments = parser.parse_args()
     print(environment("torch", "uvicorn", "pillow"), flush=True)
     run, images, connections = arguments.run, arguments.images, arguments.connections
