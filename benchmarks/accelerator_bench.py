@@ -41,12 +41,12 @@ class Bench:
 
     @property
     def size(self) -> int | None:
-        """The side of images, None for what the weights expect."""
+        """The side of images, None for the one that the weights expect."""
         return 32 if self.is_dry else None
 
     @property
     def limits(self) -> list[str]:
-        """Sentences about what was not shown."""
+        """Sentences about the lines that were not shown."""
         named = [f"Not shown: {row['title']}: {row['figure']}." for row in self.rows if row.get("missing")]
         return [NOTHING_OF_A_GPU, *named] if self.is_dry else named
 
@@ -59,7 +59,7 @@ class Bench:
         self.write()
 
     def not_shown(self, title: str, because: str) -> None:
-        """Add a row for what this device, or the time, does not allow to show."""
+        """Add a row for a line that this device, or the time, does not allow to show."""
         self.tell(title, because, missing=True)
 
     def write(self) -> None:
@@ -113,7 +113,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def last_run(file: Path = LAST) -> str:
-    """When and on what the checks were last run, for a sentence."""
+    """The date and the device of the last run of the checks, for a sentence."""
     if not file.is_file():
         return "not yet run on a GPU"
     result = json.loads(file.read_text(encoding="utf-8"))

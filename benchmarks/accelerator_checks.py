@@ -1,4 +1,4 @@
-"""What a GPU computes against what a CPU does: the correctness of accelerator.py, and of tests/accelerator.
+"""The results of a GPU against those of a CPU: the correctness of accelerator.py, and of tests/accelerator.
 
 Each check trains, and tells rows of which some hold or do not. On a CPU all of them go through a tiny network, which
 shows that they run.

@@ -1,4 +1,4 @@
-"""What the trial of a step's layout chooses, and what that loses to the best layout there is.
+"""The choice of the trial of a step's layout, and its loss against the best layout there is.
 
     python benchmarks/layouts.py PHOTOS [--backbones resnet18,resnet50] [--strategy full] [--rounds 2] [--images 32] [--busy]
 
@@ -38,7 +38,7 @@ TRIALS = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What the trial of a step's layout chooses.")
+    parser = argparse.ArgumentParser(description="Measure the choice of the trial of a step's layout.")
     parser.add_argument("photos", type=Path)
     parser.add_argument("--backbones", default="resnet18,resnet50,efficientnet_lite0,timm-vit_small_patch16_224")
     parser.add_argument("--strategy", default="full")
@@ -92,7 +92,7 @@ def row(name: str, job: Job, rounds: int) -> str:
 
 
 def trial(job: Job) -> tuple[str, str, float]:
-    """The choice of a trial with an empty cache, what it tried, and its seconds."""
+    """The choice of a trial with an empty cache, the layouts that it tried, and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZOO_CACHE"] = folder
         started = step_layout.CLOCK()

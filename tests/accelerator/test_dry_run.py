@@ -1,4 +1,4 @@
-"""The benchmark of GPUs, where none is: every part runs, and the report says what it did not show."""
+"""The benchmark of GPUs, where none is: every part runs, and the report names the lines that it did not show."""
 
 from __future__ import annotations
 

@@ -86,6 +86,8 @@ def test_blur_is_relative_to_the_other_images() -> None:
     for above, named in ((-0.1, []), (0.1, [21])):
         spread = np.array([0.5, 0.6] * 10 + [0.5, 0.55 + (SPREADS + above) * 1.4826 * 0.05], np.float32)
         assert np.flatnonzero(is_blurred(spread, np.ones(22, bool))).tolist() == named
+    sharp = np.array([0.26, 0.34] * 10 + [0.3, 0.53], np.float32)  # a photo of small pictures whose sharpness differs
+    assert np.flatnonzero(is_blurred(sharp, np.ones(22, bool))).tolist() == [21]
 
 
 def test_each_odd_image_has_its_kind() -> None:

@@ -59,7 +59,7 @@ def test_the_exif_orientation_is_applied(tmp_path: Path, orientation: int, corne
 def test_the_pixels_of_an_upright_image_are_not_copied(
     tmp_path: Path, exif: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen to fail: Pillow copies what it has nothing to turn of, a fifth of the time of reading a photo."""
+    """Seen to fail: Pillow copies a photo that is upright already, a fifth of the time of reading it."""
     facts = Image.Exif()
     if exif is not None:
         facts[0x0112] = exif

@@ -1,4 +1,4 @@
-"""What the documentation says of GPUs is the last result that benchmarks/accelerator.json holds."""
+"""The documentation's figures of GPUs are those of the last result that benchmarks/accelerator.json holds."""
 
 from __future__ import annotations
 

@@ -95,6 +95,16 @@ def test_a_trial_is_short_leaves_no_trace_and_is_made_once(
     assert torch.equal(torch.random.get_rng_state(), after)
 
 
+def test_a_cache_folder_that_cannot_be_written_costs_the_trial_of_the_next_run_alone(
+    photos: Path, catalog: Catalog, long: None
+) -> None:
+    """Seen to fail: the folder of the results could not be made, and the run ended with a traceback."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    cache_dir().joinpath("layouts").write_text("a file where the folder goes")
+    job = prepare(replace(LENET, data=str(photos)), catalog)
+    assert "in a trial of" in job.decisions["step_layout"].because
+
+
 def test_a_trial_with_statistics_of_the_batch_tries_the_memory_formats_and_leaves_them(
     photos: Path, catalog: Catalog, long: None
 ) -> None:

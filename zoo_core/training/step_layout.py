@@ -1,7 +1,7 @@
 """The layout of a training step on a CPU: how images lie in memory, and how many go through the
 network together.
 
-Neither changes what is computed, but for the order of sums. Which one is fast depends on the
+Neither changes the result, but for the order of sums. Which one is fast depends on the
 processor, so a long training begins with a trial. bfloat16 gives other numbers: its speed is told,
 and the user decides.
 
@@ -97,7 +97,6 @@ def tune_step_layout(job: Job) -> LayoutTrial | None:
     if found is None:
         found = _tried(job, frozen)
         if found.images:
-            file.parent.mkdir(parents=True, exist_ok=True)
             write_index(file, key, {"images": found.images, "seconds": dict(found.seconds)})
     return found
 

@@ -1,4 +1,4 @@
-"""Runs as OpenVINO models: they answer as the run does, say what is inside, and open without zoo."""
+"""Runs as OpenVINO models: they answer as the run does, hold its facts, and open without zoo."""
 
 import json
 import shutil
@@ -163,7 +163,7 @@ def test_neither_of_the_two_files_is_overwritten_or_missed(run, made, tmp_path):
 
 
 def called(*arguments):
-    """Run a command in this process. Raises what it raises."""
+    """Run a command in this process. Raises its errors."""
     zoo = next(one for one in entry_points(group="console_scripts") if one.name == "zoo").load()
     done = CliRunner().invoke(sys.modules[zoo.__module__].zoo, [str(one) for one in arguments])
     if done.exception is not None:

@@ -62,7 +62,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page shows for a photo."""
+    """The words and pictures of the page for a photo."""
 
     rows: list[tuple[str, float]]
     doubt: str
@@ -97,7 +97,7 @@ def _of_map(found: list[float] | None, expected_HW: list[list[float]]) -> float 
 
 
 def _by_browser(arguments: argparse.Namespace) -> list[Shown]:
-    """What the page shows for each photo, in the order of the photos."""
+    """The words and pictures of the page for each photo, in the order of the photos."""
     options = webdriver.ChromeOptions()
     for word in ("headless=new", "no-sandbox", "host-resolver-rules=MAP * ~NOTFOUND", "window-size=900,1200"):
         options.add_argument(f"--{word}")

@@ -77,7 +77,7 @@ class Browser:
 
 
 def shown(page, files, folder):
-    """What the page shows for each file, in order."""
+    """The words and pictures of the page for each file, in order."""
     browser = Browser(page, folder)
     try:
         root = browser.call("DOM.getDocument")["root"]["nodeId"]

@@ -70,8 +70,8 @@ def in_int8(graph: onnx.ModelProto, batches: Iterator[npt.NDArray[Any]], ranges:
 
 def _in_float(graph: onnx.GraphProto) -> list[str]:
     """The names of the nodes that stay in float32: the scaling of bytes before the first layer, and
-    all from the last one on, which are the classifier, its probabilities, and what other outputs
-    follow from it."""
+    all from the last one on, which are the classifier, its probabilities, and the nodes from which
+    other outputs follow."""
     behind = _nodes_of(graph.output[0].name, graph.node)
     layers = [index for index, node in enumerate(graph.node) if node.op_type in LAYERS and index in behind]
     return [node.name for index, node in enumerate(graph.node) if not layers[0] <= index < layers[-1]]

@@ -105,7 +105,7 @@ function showMap(card, { values, square, map }, name) {
   drawMap(canvas, square, map.data, map.dims[1], map.dims[2]);
   canvas.dataset.cells = JSON.stringify(Array.from(map.data));
   canvas.ariaLabel = `The places in ${name} that speak for ${facts.classes[explained]}`;
-  card.querySelector("figcaption").textContent = `What speaks for ${facts.classes[explained]}`;
+  card.querySelector("figcaption").textContent = `The bright parts speak for ${facts.classes[explained]}`;
   card.querySelector("figure").hidden = false;
 }
 
