@@ -13,7 +13,7 @@ import zoo_core
 from helpers import make_photos
 from hubserver import TestHub
 from zoo_core.cli.main import zoo as command_line
-from zoo_core.errors import HubError, UsageError
+from zoo_core.errors import HubError, UsageError, ZooError
 from zoo_core.hub.space import publish_space
 from zoo_core.settings import FinetuneConfig
 
@@ -120,3 +120,22 @@ def test_what_does_not_go_with_a_space_is_told(run: Path, monkeypatch: pytest.Mo
     without = zoo("publish", run, REPO, "--space")
     assert isinstance(without.exception, UsageError)
     assert "zoo-page, which is not installed: `pip install" in str(without.exception)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("pets",), "'pets' is not a Space"),
+        ((REPO, "--update", "--pr"), "leave one out"),
+        ((REPO,), "HF_HUB_OFFLINE forbids the network"),
+    ],
+)
+def test_no_page_is_made_for_a_space_that_cannot_be(
+    run: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], told: str
+) -> None:
+    """Seen to fail: the page was written and checked on all images before the name was looked at."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("zoo_core.exporting.export.export_run", lambda *_, **__: pytest.fail("a page was made"))
+    ended = zoo("publish", run, *given, "--space")
+    assert isinstance(ended.exception, ZooError)
+    assert told in str(ended.exception)

@@ -122,8 +122,10 @@ def _publish_space(
     announce("writing the page")
     from zoo_core.exporting.export import export_run
     from zoo_core.hub.publish import publish_folder
-    from zoo_core.hub.space import PAGE, publish_space
+    from zoo_core.hub.space import PAGE, check_space, publish_space
 
+    changes = {name: sending[name] for name in ("update", "pull_request")}
+    check_space(repo, dry_run=dry_run, **changes)
     with publish_folder() as folder, progress_of("looking at the images") as scanning:
         with progress_of("checking the page") as watch:
             made = export_run(run, FORMAT, out=folder / PAGE, catalog=catalog, scanning=scanning, watch=watch)

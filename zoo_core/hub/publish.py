@@ -101,6 +101,12 @@ def publish_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def check_online(subject: str) -> None:
+    """Raise HubError where the user forbids the network."""
+    if offline():
+        raise HubError(f"{subject}: HF_HUB_OFFLINE forbids the network.")
+
+
 def send(
     place: Place,
     files: Mapping[str, Path],
@@ -116,8 +122,7 @@ def send(
     planned = PublishResult(repo, place.url, sizes, files[CARD].read_text(encoding="utf-8"))
     if dry_run:
         return planned
-    if offline():
-        raise HubError(f"{place.subject}: HF_HUB_OFFLINE forbids the network.")
+    check_online(place.subject)
     api = guarded_api()
     head = _head(api, place) or _create(api, place, private=private)
     if private and head.private is False:

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo_core.errors import UsageError, printable
 from zoo_core.hub.bundle import is_repository, licence_metadata
-from zoo_core.hub.publish import Place, PublishResult, publish_folder, send
+from zoo_core.hub.publish import Place, PublishResult, check_online, publish_folder, send
 from zoo_core.runs.directory import CARD, read_run
 from zoo_core.runs.schema import RunFacts
 
@@ -32,10 +32,7 @@ def publish_space(
     The files of the Space are the page and a card with its metadata. All else is as for `publish`,
     and a model of the same name is another repository.
     """
-    if not is_repository(repo):
-        raise UsageError(f"'{printable(repo)}' is not a Space 'owner/name' (letters, digits, '-', '_' and '.').")
-    if update and pull_request:
-        raise UsageError("--update changes the Space and --pr proposes the change: leave one out.")
+    check_space(repo, update=update, pull_request=pull_request, dry_run=dry_run)
     facts = read_run(Path(directory)).facts
     with publish_folder() as folder:
         files = {CARD: folder / CARD, PAGE: folder / PAGE}
@@ -43,6 +40,17 @@ def publish_space(
         shutil.copyfile(page, files[PAGE])
         place = Place(repo, "Publish a page made with zoo", kind="space")
         return send(place, files, private=private, update=update, pull_request=pull_request, dry_run=dry_run)
+
+
+def check_space(repo: str, *, update: bool = False, pull_request: bool = False, dry_run: bool = False) -> None:
+    """Raise, before a page is made for it, UsageError for a Space that cannot be, and HubError
+    where the network is forbidden."""
+    if not is_repository(repo):
+        raise UsageError(f"'{printable(repo)}' is not a Space 'owner/name' (letters, digits, '-', '_' and '.').")
+    if update and pull_request:
+        raise UsageError("--update changes the Space and --pr proposes the change: leave one out.")
+    if not dry_run:
+        check_online(f"publishing {repo}")
 
 
 def _card(facts: RunFacts, repo: str, licence: str | None) -> str:
