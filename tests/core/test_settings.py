@@ -134,3 +134,15 @@ def test_a_file_that_is_no_config_is_refused(tmp_path: Path, name: str, text: st
     with pytest.raises(UsageError) as caught:
         FinetuneConfig.from_dict({"backbone": "x", **read_settings(file)})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "before"), [("best_epoch", "highest"), ("step_layout", "channels-last:8")])
+def test_the_config_of_an_earlier_version_means_its_rules(tmp_path: Path, name: str, before: str) -> None:
+    """Its runs are resumed and repeated as they were trained, not by the rules of today."""
+    assert SETTINGS[name].default != before
+    config = {key: value for key, value in FinetuneConfig(backbone="x").to_dict().items() if key != name}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"format": 1, "config": config}))
+    assert read_settings(file)[name] == before
+    file.write_text(json.dumps(config))  # a config file of today's
+    assert name not in read_settings(file)
