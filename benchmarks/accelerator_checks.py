@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerator_agreement import DIFFERENT_ANSWERS, TOLERANCES, Notes, apart, base_settings, learnt, precisions
 from accelerator_bench import Bench
+from accelerator_together import graphs, processes
 
 import zoo_core
-from zoo_core.devices.kinds import kind_of
-from zoo_core.runs.answers import read_answers
-from zoo_core.runs.epochs import EpochReport
 from zoo_core.tensors import read_tensors
 from zoo_core.training.callback import NullCallback
 
-LR = 0.005
 WAYS: dict[str, dict[str, Any]] = {
     "head-only": {},
     "last:2": {},
@@ -33,35 +31,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "lora": {},
     "logreg": {"strategy": "head-only", "head": "logreg", "epochs": None, "lr": None},
 }
-TOLERANCES = {"float32": 0.02, "bfloat16": 0.1}
-"""Of the validation losses, as a share of the CPU's: or twice the distance of two CPU runs with another number of threads,
-where that is more. A training of the whole network grows every last bit."""
-DIFFERENT_ANSWERS = {"float32": 0.02, "bfloat16": 0.05}
-"""The share of validation images that may be answered otherwise, or twice that of those two runs."""
 MEMORY = 3e9  # bytes, of which resnet50 with 256 images at once needs seven times as many
-
-
-class Notes(NullCallback):
-    """The messages of a training; after `stop` epochs a Ctrl-C comes."""
-
-    def __init__(self, stop: int | None = None) -> None:
-        self.messages: list[str] = []
-        self.stop = stop
-
-    def on_epoch(self, report: EpochReport) -> None:
-        if report.epoch == self.stop:
-            raise KeyboardInterrupt
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-
-def base_settings(bench: Bench, **changes: Any) -> dict[str, Any]:
-    """Two epochs of a network with pretrained weights, on the digits that zoo brings; in a dry run on a few photos."""
-    network = {"backbone": "efficientnet_lite0", "size": 96, "batch_size": 32}
-    if bench.is_dry:
-        network = {"backbone": "lenet5", "batch_size": 8, "data": bench.photos(0)}
-    return {**network, "epochs": 2, "patience": 2, "lr": LR, "seed": 0, **changes}
 
 
 def agreement(bench: Bench, way: str) -> None:
@@ -75,35 +45,17 @@ def agreement(bench: Bench, way: str) -> None:
     finally:
         torch.set_num_threads(threads)
     spread = apart(cpu, other)
-    for precision, tolerance in TOLERANCES.items():
-        if precision == "bfloat16" and not (bench.is_dry or kind_of(torch.device(bench.device)).has_bfloat16):
-            bench.not_shown(f"{way}, {precision}", "the device is not known to support it")
-            continue
+    for precision in precisions(bench, way):
         own = learnt(bench, f"{way}-{precision}", settings, device=bench.device, precision=precision)
         gap, different = apart(cpu, own)
-        holds = gap <= max(tolerance, 2 * spread[0])
+        holds = gap <= max(TOLERANCES[precision], 2 * spread[0])
         holds = holds and different <= max(DIFFERENT_ANSWERS[precision], 2 * spread[1])
         figure = (
-            f"loss {cpu[0][-1]:.4f} on the CPU, {other[0][-1]:.4f} there with fewer threads, {own[0][-1]:.4f} here; "
+            f"loss {cpu.losses[-1]:.4f} on the CPU, {other.losses[-1]:.4f} there with fewer threads, "
+            f"{own.losses[-1]:.4f} here; "
             f"{100 * different:.1f} % other answers, {100 * spread[1]:.1f} % with fewer threads"
         )
         bench.tell(f"{way}, {precision}", figure, holds=holds, gap=gap, different=different)
-
-
-def learnt(bench: Bench, name: str, settings: dict[str, Any], **more: Any) -> tuple[list[float], list[bool]]:
-    """The validation losses of a training, and which images it answers rightly."""
-    result = bench.finetune(name.replace(":", "-"), **settings, **more)
-    return [report.loss for report in result.trained.epochs], answers_of(result)
-
-
-def apart(one: tuple[list[float], list[bool]], other: tuple[list[float], list[bool]]) -> tuple[float, float]:
-    """The largest distance of two rows of losses, as a share, and the share of images with another answer."""
-    gap = max(abs(first - second) / first for first, second in zip(one[0], other[0], strict=True))
-    return gap, sum(first != second for first, second in zip(one[1], other[1], strict=True)) / len(one[1])
-
-
-def answers_of(result: zoo_core.Result) -> list[bool]:
-    return [answer.is_right for answer in read_answers(result.directory) or ()]
 
 
 def frozen(bench: Bench) -> None:
@@ -196,10 +148,14 @@ def waits(bench: Bench) -> None:
 
 
 CHECKS: dict[str, Callable[[Bench], None]] = {
-    **{way: partial(agreement, way=way) for way in WAYS},
+    **{way: partial(agreement, way=way) for way in ("head-only", "last:2", "full")},
     "frozen": frozen,
     "resume": resume,
+    "graphs": graphs,
+    "processes": processes,
     "memory": memory,
     "waits": waits,
 }
 """In order of worth."""
+AGREEMENTS: dict[str, Callable[[Bench], None]] = {way: partial(agreement, way=way) for way in WAYS if way not in CHECKS}
+"""Of the other strategies, which are worth less than the speeds."""

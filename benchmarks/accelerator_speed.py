@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch.nn import functional
@@ -17,7 +17,10 @@ from utilisation import Times, images_a_second, operations_an_image
 
 import zoo_core
 from zoo_core.catalog import open_catalog
+from zoo_core.data.batches import Batches
 from zoo_core.devices.kinds import kind_of
+from zoo_core.settings.words import USUAL_LAYOUT
+from zoo_core.training import compiling
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
 
@@ -45,29 +48,64 @@ def now(device: str) -> float:
     return time.perf_counter()
 
 
-def images_a_second_of_zoo(bench: Bench, name: str, photos: Path, batch: int) -> tuple[float, float]:
-    """Images a second of a real fine-tune from files, its first epoch aside, and the operations of an image."""
+class Speed(NamedTuple):
+    """Images a second, the operations of an image, and the most bytes of an NVIDIA GPU's memory, else 0."""
+
+    rate: float
+    operations: float
+    memory: int
+
+
+def full_settings(bench: Bench, name: str, photos: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = {"backbone": name, "weights": "none", "strategy": "full", "data": str(photos)}
+    settings |= {"epochs": EPOCHS, "lr": 0.001, "augment": "none", "precision": "bfloat16"}
+    return settings | {"size": bench.size, "device": bench.device}
+
+
+def images_a_second_of_zoo(bench: Bench, name: str, photos: Path, batch: int, *, compiled: bool = False) -> Speed:
+    """A real fine-tune from files, its first epoch aside."""
+    mode: Literal["on", "off"] = "on" if compiled else "off"
+    out = str(bench.folder / f"full-{name}-{mode}")
     config = zoo_core.FinetuneConfig(
-        backbone=name,
-        weights="none",
-        strategy="full",
-        data=str(photos),
-        epochs=EPOCHS,
-        lr=0.001,
-        batch_size=batch,
-        augment="none",
-        size=bench.size,
-        device=bench.device,
-        out=str(bench.folder / f"full-{name}"),
+        **full_settings(bench, name, photos), batch_size=batch, compile=mode, step_layout=USUAL_LAYOUT, out=out
     )
     job = prepare(config, open_catalog())
     operations = operations_an_image(job)
-    times = Times()
-    run_job(job, times)
-    return images_a_second(times, batch), operations
+    times, counts_memory = Times(), bench.device.startswith("cuda")
+    if counts_memory:
+        torch.cuda.reset_peak_memory_stats()
+    backend, compiling.BACKEND = compiling.BACKEND, back_end(bench)
+    try:
+        run_job(job, times)
+    finally:
+        compiling.BACKEND = backend
+    return Speed(images_a_second(times, batch), operations, torch.cuda.max_memory_allocated() if counts_memory else 0)
 
 
-def images_a_second_of_timm(bench: Bench, name: str, photos: Path, batch: int) -> tuple[float, float]:
+def back_end(bench: Bench) -> str:
+    """Of torch.compile: a dry run writes no code, which takes a CPU most of a minute."""
+    return "aot_eager" if bench.is_dry else "inductor"
+
+
+def batch_by_trial(bench: Bench, name: str, photos: Path) -> int:
+    """The batch size that a trial on the device chooses."""
+    config = zoo_core.FinetuneConfig(**full_settings(bench, name, photos), batch_size="auto", compile="off")
+    return prepare(config, open_catalog()).settings.batch_size
+
+
+def images_a_second_read(settings: dict[str, Any]) -> tuple[int, float]:
+    """The training images of a run, and how many a second its threads read while nothing computes."""
+    job = prepare(zoo_core.FinetuneConfig(**settings, device="cpu"), open_catalog())
+    part = job.source.parts["train"]
+    batches = Batches(part, job.preprocessing, job.settings.batch_size, job.settings.workers)
+    started = time.perf_counter()
+    images = sum(len(pixels_BCHW) for pixels_BCHW, _ in batches.in_order())
+    return images, images / (time.perf_counter() - started)
+
+
+def images_a_second_of_timm(
+    bench: Bench, name: str, photos: Path, batch: int, *, compiled: bool = False
+) -> tuple[float, float]:
     """Images a second of timm's network in a plain loop: from files, decoded by 16 processes and the first epoch aside,
     and with one batch that stays on the device."""
     import timm
@@ -83,6 +121,7 @@ def images_a_second_of_timm(bench: Bench, name: str, photos: Path, batch: int) -
     if bench.size is not None:
         wanted["input_size"] = (3, bench.size, bench.size)
     transform: Any = create_transform(**wanted)
+    forward: Any = torch.compile(network, backend=back_end(bench), dynamic=False) if compiled else network
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     workers = 0 if bench.is_dry else 16
     folder = ImageFolder(str(photos / "train"), transform)
@@ -98,7 +137,7 @@ def images_a_second_of_timm(bench: Bench, name: str, photos: Path, batch: int) -
 
     def step(images_BCHW: Any, labels_B: Any) -> None:
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            loss = functional.cross_entropy(network(images_BCHW), labels_B)
+            loss = functional.cross_entropy(forward(images_BCHW), labels_B)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
