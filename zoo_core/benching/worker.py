@@ -21,6 +21,7 @@ from typing import Any
 from zoo_core.data.prefetch import prefetch
 from zoo_core.data.prepared import normalised_array, prepared_content
 from zoo_core.data.transforms import Pixels
+from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.errors import ZooError, is_out_of_memory, reason_of
 from zoo_core.specs import resolve
 from zoo_core.weights_specs import Preprocessing
@@ -181,4 +182,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with freed_memory_kept():  # as in `zoo predict`
+        main()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.errors import UsageError, ZooError, is_out_of_memory
 from zoo_core.version import version_text
 
@@ -140,6 +141,7 @@ def zoo(ctx: click.Context, no_plugins: bool) -> None:
     ZOO_DISABLE_PLUGINS=a,b disables the plugins of the distributions a and b; ZOO_CACHE is the cache folder.
     """
     ctx.obj = {"with_plugins": not no_plugins}
+    ctx.with_resource(freed_memory_kept())
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from zoo_core.data.groups import group_counts
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
 from zoo_core.devices.find import find_device
+from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.devices.world import World, join_world
 from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.runs.answers import write_answers
@@ -209,6 +210,7 @@ def _training(
         only_writer(writer.directory, world),
         explain_how_to_resume(writer, world, resumed=resumed),
         stop_on_signals(lambda: callback.message(STOPPING)) as stop_request,
+        freed_memory_kept(),
     ):
         if world.is_main and resumed:
             writer.remove_leftovers()

@@ -1,0 +1,45 @@
+"""Memory that torch frees stays in the process while zoo trains, and goes back at the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource, sys
+import torch
+from zoo_core.devices.malloc import freed_memory_kept
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(2**24)  # 64 MB, of which malloc takes every one from the system
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+
+pages = 2**26 // resource.getpagesize()
+usual = faults()
+with freed_memory_kept():
+    with freed_memory_kept():
+        faults()
+    kept, held = faults(), resident()
+print(usual >= 9 * pages, kept <= pages, held - resident() >= pages // 2, faults() >= 9 * pages)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the malloc of Linux")
+@pytest.mark.parametrize(
+    ("environment", "printed"),
+    [({}, "True True True True"), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, "True False False True")],
+    ids=["usual", "a user's own choice"],
+)
+def test_memory_is_kept_within_the_context_alone(environment: dict[str, str], printed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == printed
