@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from measuring import has_bfloat16
+
 BATCH, SIZE, SHORTER = 32, 224, 256
 WORKERS = len(os.sched_getaffinity(0))
 
@@ -28,6 +30,8 @@ class Task:
     backbone: str
     strategy: str
     epochs: int
+    at_best: bool = False
+    """Whether the plain loops compute channels last, and in bfloat16 where the CPU has units for it."""
 
     @property
     def lr(self) -> float:
@@ -92,10 +96,8 @@ def torchvision_folders(task: Task) -> tuple[Any, Any]:
 def loaders(train: Any, val: Any) -> tuple[Any, Any]:
     from torch.utils.data import DataLoader
 
-    return (
-        DataLoader(train, BATCH, shuffle=True, num_workers=WORKERS),
-        DataLoader(val, BATCH, num_workers=WORKERS),
-    )
+    shuffled = DataLoader(train, BATCH, shuffle=True, num_workers=WORKERS)
+    return shuffled, DataLoader(val, BATCH, num_workers=WORKERS)
 
 
 def plain_loop(network: Any, train: Iterable[Any], val: Iterable[Any], task: Task) -> Outcome:
@@ -105,16 +107,20 @@ def plain_loop(network: Any, train: Iterable[Any], val: Iterable[Any], task: Tas
 
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=task.lr)
+    if task.at_best:
+        network.to(memory_format=torch.channels_last)
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=task.at_best and has_bfloat16())
     for _ in range(task.epochs):
         network.train()
         for images_BCHW, labels_B in train:
-            loss = functional.cross_entropy(network(images_BCHW), labels_B)
+            with mixed:
+                loss = functional.cross_entropy(network(images_BCHW), labels_B)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         network.eval()
         right, total, count = 0, 0.0, 0
-        with torch.no_grad():
+        with torch.no_grad(), mixed:
             for images_BCHW, labels_B in val:
                 outputs_BK = network(images_BCHW)
                 right += int((outputs_BK.argmax(1) == labels_B).sum())

@@ -15,6 +15,9 @@ is a fresh process; they take turns, and ratios are medians over the rounds. zoo
 
 zoo's seconds also hold what the others do not do: its run directory with metrics, pictures and weights. CPU seconds are
 those of the process and its workers on all cores: what other work on the machine disturbs least.
+
+--at-best lets zoo, timm and torchvision's loop take the fastest that they have, and not the same numbers: zoo trains in
+bfloat16 where the processor has units for it (a frozen prefix stays float32), the loops compute channels last and in bfloat16.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines import RIVALS, Outcome, Task, Train
-from measuring import environment, in_child, make_photos
+from measuring import environment, has_bfloat16, in_child, make_photos
 
 COLD, WARM, VARIED = "zoo", "zoo, warm cache", "zoo, 4 views"
 ZOO: dict[str, dict[str, Any]] = {
@@ -56,6 +59,7 @@ def main() -> None:
     parser.add_argument(
         "--ways", nargs="+", choices=(*ZOO, *RIVALS), help="only these (default: all that are installed)"
     )
+    parser.add_argument("--at-best", action="store_true", help="zoo, timm and torchvision as fast as each can")
     parser.add_argument("--child", metavar="WAY", help=argparse.SUPPRESS)
     parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -71,7 +75,10 @@ def main() -> None:
         environment("torch", "torchvision", *(RIVALS[way][0] for way in ways if way in RIVALS and way != "torchvision"))
     )
     print(f"{arguments.backbone}, {arguments.strategy}, {arguments.epochs} epochs, ", end="")
-    print(f"{arguments.train} + {arguments.val} images, {arguments.rounds} rounds\n", flush=True)
+    print(
+        f"{arguments.train} + {arguments.val} images, {arguments.rounds} rounds{', each at its best' * arguments.at_best}\n",
+        flush=True,
+    )
     measured: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
@@ -112,14 +119,22 @@ def measure(way: str, arguments: argparse.Namespace, weights: Path, folder: Path
     """Train in a fresh process. In a round, the two ways of zoo with one training share a cache."""
     cache = folder / ("usual" if way == VARIED else "cache")
     settings = ("--backbone", arguments.backbone, "--strategy", arguments.strategy, "--epochs", str(arguments.epochs))
-    given = (way, str(arguments.photos), "--weights", str(weights), *settings)
+    at_best = ("--at-best",) if arguments.at_best else ()
+    given = (way, str(arguments.photos), "--weights", str(weights), *settings, *at_best)
     return in_child(__file__, *given, environment={"ZOO_CACHE": str(cache)})
 
 
 def child(arguments: argparse.Namespace) -> None:
     """Train in one way and print what it took and came to."""
     way = arguments.child
-    task = Task(arguments.photos, arguments.weights, arguments.backbone, arguments.strategy, arguments.epochs)
+    task = Task(
+        arguments.photos,
+        arguments.weights,
+        arguments.backbone,
+        arguments.strategy,
+        arguments.epochs,
+        at_best=arguments.at_best,
+    )
     train = zoo_training(task, ZOO[way]) if way in ZOO else RIVALS[way][1]()
     start, busy = time.perf_counter(), cpu_seconds()
     outcome = train(task)
@@ -153,6 +168,7 @@ def zoo_training(task: Task, settings: dict[str, Any]) -> Train:
                 lr=task.lr,
                 base_lr=1.0,  # as the others: the base learns at the head's rate
                 out=f"{folder}/run",
+                precision="bfloat16" if task.at_best and has_bfloat16() else "auto",
                 **settings,
             )
             last = zoo_core.finetune(config, catalog=catalog).trained.epochs[-1]

@@ -62,3 +62,10 @@ def environment(*packages: str) -> str:
     """Versions and cores, for the head of a report."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return f"Python {platform.python_version()}, {versions}, {len(os.sched_getaffinity(0))} cores"
+
+
+def has_bfloat16() -> bool:
+    """Whether the CPU has units for bfloat16."""
+    import torch
+
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
