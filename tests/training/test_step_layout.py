@@ -132,6 +132,24 @@ def test_what_does_not_fit_into_the_time_is_not_tried(
     assert was_not_tried(prepare(replace(LENET, data=str(photos)), catalog))
 
 
+@pytest.mark.parametrize("layers", [1, 4, 20], ids=["forward", "backward", "a later step"])
+def test_a_trial_ends_in_the_middle_of_a_step_and_leaves_no_trace(
+    layers: int, photos: Path, catalog: Catalog, long: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine one step may take ten seconds. Seen to fail: with the time looked at between steps alone."""
+    ticks = iter(range(1_000))
+    config = replace(NORMS, data=str(photos))
+    untried = prepare(replace(config, step_layout=USUAL_LAYOUT), catalog)
+    monkeypatch.setattr(step_layout, "ENDS", layers)
+    monkeypatch.setattr(step_layout, "CLOCK", lambda: float(next(ticks)))
+    job = prepare(config, catalog)
+    assert was_not_tried(job)
+    assert next(ticks) < layers + 4, "a look at the clock before each layer, and none after the last"
+    assert digest(job.model.state_dict()) == digest(untried.model.state_dict())
+    assert not any(one._forward_hooks or one._forward_pre_hooks for one in job.model.modules())
+    assert all(one.grad is None for one in job.model.parameters())
+
+
 @pytest.mark.parametrize(
     "changes",
     [{}, {"strategy": "head-only"}, {"step_layout": USUAL_LAYOUT}, {"compile": "on"}],

@@ -14,12 +14,14 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
 from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import autocast
@@ -39,7 +41,8 @@ OTHERS = ("contiguous:8", "channels-last:whole", "contiguous:whole")
 BFLOAT16 = f"{USUAL_LAYOUT} in bfloat16"
 WORTH_IT = 1.2  # another layout has to be this much faster: trials on a busy machine differ by less
 WORTH_TELLING = 1.2
-SECONDS = 1.8  # of a trial; the first step alone may take longer
+SECONDS = 1.8  # of the steps of a trial
+ENDS = 2.0  # seconds after which a trial is broken off before its next layer, on a machine that is busy
 ROUNDS = 2
 CLOCK = time.perf_counter
 LEAST_GMACS = 2_000  # a minute and more on 2 cores; the trial would be too large a share of less
@@ -149,21 +152,20 @@ def _tried(job: Job, frozen: int) -> LayoutTrial:
     job.model.apply_rules(job.plan.rules(min(job.plan.phases, key=job.plan.frozen_depth)))
     tail = Tail(job.model, SplitPoint(frozen), recompute=job.settings.gradient_checkpointing)
     tail.train()
-    undo = before_forward(tail)
+    undo, started = before_forward(tail), CLOCK()
     try:
-        step, least = _step_of(job, tail, SplitPoint(frozen)), 2 if trains_batch_norm(tail) else 1
-        once = step(USUAL_LAYOUT, least)  # the first time costs extra
-        if once > SECONDS:  # the machine is busy, or the network large
-            return LayoutTrial(0, {})
-        again = step(USUAL_LAYOUT, least)
-        layouts, images = _affordable(job, SECONDS - once - again, again / least, least=least)
-        if not images:
-            return LayoutTrial(0, {})
-        seconds: dict[str, float] = {}
-        for number in range(ROUNDS):  # in turns, and there and back, so that no moment decides
-            for layout in layouts if number % 2 else reversed(layouts):
-                seconds[layout] = min(step(layout, images), seconds.get(layout, float("inf")))
-        return LayoutTrial(images, {layout: seconds[layout] for layout in layouts})
+        with _until(started + ENDS, tail):
+            step, least = _step_of(job, tail, SplitPoint(frozen)), 2 if trains_batch_norm(tail) else 1
+            step(USUAL_LAYOUT, least)  # the first time costs extra
+            one = step(USUAL_LAYOUT, least) / least
+            layouts, images = _affordable(job, started + SECONDS - CLOCK(), one, least=least)
+            seconds: dict[str, float] = {}
+            for number in range(ROUNDS if images else 0):  # in turns, and there and back, so that no moment decides
+                for layout in layouts if number % 2 else reversed(layouts):
+                    seconds[layout] = min(step(layout, images), seconds.get(layout, float("inf")))
+            return LayoutTrial(images, {layout: seconds[layout] for layout in layouts})
+    except _TooLongError:
+        return LayoutTrial(0, {})
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -172,6 +174,32 @@ def _tried(job: Job, frozen: int) -> LayoutTrial:
         undo()
         tail.to(memory_format=torch.contiguous_format)
         job.model.zero_grad(set_to_none=True)
+
+
+class _TooLongError(Exception):
+    """A trial's time is over."""
+
+
+@contextmanager
+def _until(ends: float, tail: Tail) -> Iterator[None]:
+    """Raise _TooLongError in this block after a time of the clock, before the next layer or its gradients."""
+
+    def check(*given: object) -> None:
+        if ends < CLOCK():
+            raise _TooLongError
+
+    def check_gradient(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.requires_grad:
+            output.register_hook(check)
+
+    layers = [module for module in tail.modules() if not any(True for _ in module.children())]
+    hooks = [layer.register_forward_pre_hook(check) for layer in layers]
+    hooks += [layer.register_forward_hook(check_gradient) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _affordable(job: Job, seconds: float, one: float, *, least: int) -> tuple[Sequence[str], int]:
