@@ -46,7 +46,15 @@ def resolved(**given: Any) -> ResolvedSettings:
         "compile": "off",
         "step_layout": "channels-last:8",
     }
-    decided |= {"micro_batch": 32, "workers": 1, "device": "cpu", "lr": 0.01, "fit": "crop", "metric": "accuracy"}
+    decided |= {
+        "micro_batch": 32,
+        "workers": 1,
+        "threads": 1,
+        "device": "cpu",
+        "lr": 0.01,
+        "fit": "crop",
+        "metric": "accuracy",
+    }
     return ResolvedSettings(**{"backbone": "resnet18", **decided, **given})
 
 

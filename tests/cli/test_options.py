@@ -26,7 +26,8 @@ task val-share augment fit bad-images fix-list from train-share fold group-by se
 base-lr optimizer weight-decay warmup metric best-epoch patience balance
 loss label-smoothing mixup cutmix l2-sp ema
 cached-views cache-gb cache-dtype
-device precision compile micro-batch step-layout gradient-checkpointing no-gradient-checkpointing workers save-every track
+device precision compile micro-batch step-layout threads gradient-checkpointing no-gradient-checkpointing
+workers save-every track
 config resume devices report json
 """
 """All options of `zoo finetune`. A new one is a promise: think whether "auto" could do without it, then add it here."""

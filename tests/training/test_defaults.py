@@ -165,10 +165,11 @@ def test_every_open_setting_of_a_job_is_decided_with_a_reason(catalog: Catalog, 
     config = FinetuneConfig(backbone="lenet5", data=str(photos), lr="auto", batch_size="auto")
     job = prepare(config, catalog)
     asked = config.to_dict()
-    left_open = {name for name, value in asked.items() if value in (None, "auto") and name != "out"}
+    undecided = {"out", "threads"}  # torch's own number of threads is no decision
+    left_open = {name for name, value in asked.items() if value in (None, "auto") and name not in undecided}
     assert set(job.decisions) == left_open
     assert all(decision.because for decision in job.decisions.values())
-    given = {name: value for name, value in asked.items() if name not in left_open}
+    given = {name: value for name, value in asked.items() if name not in left_open | undecided}
     assert {name: getattr(job.settings, name) for name in given} == given
     assert (job.settings.lr_search, job.settings.batch_size, job.settings.micro_batch) == ("range test", 32, 32)
 
@@ -246,7 +247,7 @@ def test_what_was_decided_is_filled_into_the_config_that_repeats_the_run(catalog
     facts = prepare(config, catalog).facts()
     decided = ("strategy", "epochs", "base_lr", "augment", "precision", "compile", "patience", "lr")
     assert all(getattr(facts.config, name) not in (None, "auto") for name in decided)
-    follows = ("task", "size", "views", "micro_batch", "device", "workers", "out")
+    follows = ("task", "size", "views", "micro_batch", "device", "workers", "threads", "out")
     assert all(getattr(facts.config, name) == getattr(config, name) for name in follows)
     again = prepare(facts.config, catalog).facts()
     assert differences(facts, again) == []

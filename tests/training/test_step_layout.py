@@ -47,7 +47,7 @@ def trials(monkeypatch: pytest.MonkeyPatch) -> list[LayoutTrial]:
     """The trials that are made from now on: each finds the contiguous layout twice as fast."""
     made: list[LayoutTrial] = []
 
-    def tried(job: object, frozen: int) -> LayoutTrial:
+    def tried(job: object, frozen: int, fewer: int) -> LayoutTrial:
         made.append(CONTIGUOUS)
         return CONTIGUOUS
 
@@ -90,7 +90,7 @@ def test_a_trial_is_short_leaves_no_trace_and_is_made_once(
     assert all(one.is_contiguous() and one.grad is None for one in job.model.parameters())
     assert job.settings.step_layout in (USUAL_LAYOUT, *OTHERS)
     assert "in a trial of" in job.decisions["step_layout"].because
-    monkeypatch.setattr(step_layout, "_tried", lambda job, frozen: pytest.fail("the trial was made again"))
+    monkeypatch.setattr(step_layout, "_tried", lambda *given: pytest.fail("the trial was made again"))
     assert prepare(config, catalog).settings == job.settings
     assert torch.equal(torch.random.get_rng_state(), after)
 
@@ -118,7 +118,7 @@ def test_a_trial_with_statistics_of_the_batch_tries_the_memory_formats_and_leave
 def test_a_trial_that_finds_too_little_memory_chooses_nothing(
     photos: Path, catalog: Catalog, long: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(job: object, tail: object, split: object) -> object:
+    def full(*given: object) -> object:
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(step_layout, "_step_of", full)

@@ -93,7 +93,7 @@ def decision_lines(decisions: Mapping[str, Decision]) -> list[str]:
     shown = [
         name
         for name in decisions
-        if name in settings and (name not in LEFT_OPEN or name in ("views", "lr", "patience"))
+        if name in settings and (name not in LEFT_OPEN or name in ("views", "lr", "patience", "threads"))
     ]
     return [f"{settings[name].option}: {decisions[name]}" for name in shown]
 

@@ -282,11 +282,9 @@ class FinetuneConfig(PlainData):
         chosen="the fastest of a short trial on a CPU before a long training, else channels-last:8",
         needs=(Need.TRAINED_STAGES,),
     )
+    threads: int | None = setting(None, group=COMPUTING, help=words.THREADS_HELP, chosen=words.THREADS_RULE, at_least=1)
     gradient_checkpointing: bool = setting(
-        False,
-        group=COMPUTING,
-        help="Compute activations a second time instead of storing them: less memory, more time, the same result.",
-        needs=(Need.TRAINED_STAGES,),
+        False, group=COMPUTING, help=words.RECOMPUTE_HELP, needs=(Need.TRAINED_STAGES,)
     )
     workers: int | None = setting(
         None, group=COMPUTING, help="Threads that decode images.", chosen="1 a core to 16", at_least=1, per_machine=True

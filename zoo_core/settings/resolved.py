@@ -12,11 +12,14 @@ from zoo_core.weights_specs import Fit
 
 LrSearch = Literal["", "range test", "trials"]
 """The search by which a training finds its learning rate; none where the rate is given."""
-LEFT_OPEN = ("task", "metric", "size", "fit", "views", "micro_batch", "device", "workers", "out", "patience", "lr")
+LEFT_OPEN = (
+    *("task", "metric", "size", "fit", "views", "micro_batch", "device", "workers", "threads", "out"),
+    *("patience", "lr"),
+)
 """Settings that the config of a run leaves open as its user did: each follows anew from the data,
 the weights, the plan, the batch size or the machine; `lr` where it is searched for, and `patience`
-where none was asked for. All others are filled in, so that a later zoo with other rules repeats the
-run."""
+where none was asked for; `threads` where no trial found fewer to be faster. All others are filled
+in, so that a later zoo with other rules repeats the run."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class ResolvedSettings(FinetuneConfig):
         compile: Literal["on", "off"]
         micro_batch: int
         step_layout: Literal["channels-last:8", "contiguous:8", "channels-last:whole", "contiguous:whole"]
+        threads: int
         workers: int
 
     def __post_init__(self) -> None:
@@ -79,6 +83,10 @@ class ResolvedSettings(FinetuneConfig):
     def as_config(self, asked: FinetuneConfig) -> FinetuneConfig:
         """The config that repeats the run that somebody asked for; see `LEFT_OPEN`."""
         names = [one.name for one in fields(FinetuneConfig)]
-        decided = {"lr": not self.lr_search, "patience": self.best_epoch == "steady"}
+        decided = {
+            "lr": not self.lr_search,
+            "patience": self.best_epoch == "steady",
+            "threads": "threads" in self.reasons,
+        }
         is_open = set(LEFT_OPEN) - {name for name, is_decided in decided.items() if is_decided}
         return FinetuneConfig(**{name: getattr(asked if name in is_open else self, name) for name in names})

@@ -39,6 +39,9 @@ LAYOUT_HELP = (
     "How the images of a training step lie in memory, and how many of them a CPU computes together where the result "
     "stays the same."
 )
+THREADS_HELP = "Threads that compute on a CPU."
+THREADS_RULE = "torch's own number, or half of it where the trial of layouts finds that faster"
+RECOMPUTE_HELP = "Compute activations a second time instead of storing them: less memory, more time, the same result."
 EMA_HELP = (
     "Decay of the exponential moving average of the weights, which is then evaluated and saved in their place (0: off)."
 )

@@ -50,6 +50,8 @@ def autotune(job: Job) -> Job:
         trial = world.broadcast_object(tune_step_layout(job) if world.is_main else None)
         if trial is not None:
             job = _decided(job, "step_layout", trial.chosen, trial.because)
+            if trial.fewer_threads and asked.threads is None:
+                job = _decided(job, "threads", trial.fewer_threads, trial.because_of_threads)
             job = replace(job, notes=(*job.notes, *filter(None, [trial.note])))
     return job
 

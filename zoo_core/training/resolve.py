@@ -111,6 +111,7 @@ def resolve_settings(
     batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))
     decided("micro_batch", (batch_size, "a batch goes through the network in one piece"))
     decided("step_layout", (USUAL_LAYOUT, "only long, uncompiled trainings of stages on a CPU try others"))
+    decided.values["threads"] = config.threads or torch.get_num_threads()
     decided("patience", default_patience(config, epochs, is_measured="val" in source.parts))
 
     strategy = catalog.strategy(strategy_name)

@@ -42,6 +42,7 @@ from zoo_core.training.forgetting import Forgotten, measure_forgotten
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.setup import make_planner, make_trainer
 from zoo_core.training.stopping import Interrupted, stop_on_signals
+from zoo_core.training.threads import computing_with
 from zoo_core.training.tracking import Tracked, Trackers
 from zoo_core.training.trainer import History, Trainer
 from zoo_core.wording import quoted
@@ -208,6 +209,7 @@ def _training(
     world = job.world
     with (
         only_writer(writer.directory, world),
+        computing_with(job.settings.threads, callback.message),
         explain_how_to_resume(writer, world, resumed=resumed),
         stop_on_signals(lambda: callback.message(STOPPING)) as stop_request,
         freed_memory_kept(),

@@ -32,6 +32,7 @@ from zoo_core.paths import cache_dir
 from zoo_core.settings.words import USUAL_LAYOUT
 from zoo_core.tasks.objective import objective_for
 from zoo_core.training.snapshot import before_forward
+from zoo_core.training.threads import computing_with, fewer_threads
 from zoo_core.training.train_step import Layout, trains_batch_norm
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 OTHERS = ("contiguous:8", "channels-last:whole", "contiguous:whole")
 BFLOAT16 = f"{USUAL_LAYOUT} in bfloat16"
+FEWER = f"{USUAL_LAYOUT} with half of the threads"
 WORTH_IT = 1.2  # another layout has to be this much faster: trials on a busy machine differ by less
 WORTH_TELLING = 1.2
 SECONDS = 1.8  # of the steps of a trial
@@ -51,16 +53,18 @@ LEAST_GMACS = 2_000  # a minute and more on 2 cores; the trial would be too larg
 @dataclass(frozen=True)
 class LayoutTrial:
     """The shortest seconds of a step of so many `images`, by layout; a faster one than the usual is
-    taken if it is worth it. Without images nothing was tried."""
+    taken if it is worth it. Without images nothing was tried. `threads` are those of all layouts but
+    FEWER, 0 where the machine was too busy to try that."""
 
     images: int
     seconds: Mapping[str, float]
+    threads: int = 0
 
     @property
     def chosen(self) -> str:
         if not self.images:
             return USUAL_LAYOUT
-        known = {layout: seconds for layout, seconds in self.seconds.items() if layout != BFLOAT16}
+        known = {layout: self.seconds[layout] for layout in (USUAL_LAYOUT, *OTHERS) if layout in self.seconds}
         best = min(known, key=lambda layout: known[layout])
         return best if known[best] * WORTH_IT <= known[USUAL_LAYOUT] else USUAL_LAYOUT
 
@@ -68,12 +72,23 @@ class LayoutTrial:
     def because(self) -> str:
         if not self.images:
             return "a trial of others would take longer than 2 seconds, or more memory, here and now"
-        count = len(self.seconds) - (BFLOAT16 in self.seconds)
+        count = len(self.seconds.keys() - {BFLOAT16, FEWER})
         tried = f"a trial of {count} on {self.images} image{'s' if self.images > 1 else ''}"
         if self.chosen == USUAL_LAYOUT:
             return f"no other layout was {WORTH_IT} times as fast in {tried}"
         gain = self.seconds[USUAL_LAYOUT] / self.seconds[self.chosen]
         return f"it was {gain:.1f} times as fast as {USUAL_LAYOUT} in {tried}"
+
+    @property
+    def fewer_threads(self) -> int:
+        """Half of the threads, where a step of the usual layout is that much faster with them; else 0."""
+        is_faster = self.seconds.get(FEWER, float("inf")) * WORTH_IT <= self.seconds.get(USUAL_LAYOUT, 0.0)
+        return self.threads // 2 if is_faster and self.chosen == USUAL_LAYOUT else 0
+
+    @property
+    def because_of_threads(self) -> str:
+        gain = self.seconds[USUAL_LAYOUT] / self.seconds[FEWER]
+        return f"they were {gain:.1f} times as fast as {self.threads} in the trial of layouts"
 
     @property
     def note(self) -> str | None:
@@ -97,21 +112,24 @@ def tune_step_layout(job: Job) -> LayoutTrial | None:
     digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
     file = cache_dir() / "layouts" / f"{digest}.json"
     found = read_index(file, key, _parsed)
-    if found is None:
-        found = _tried(job, frozen)
-        if found.images:
-            write_index(file, key, {"images": found.images, "seconds": dict(found.seconds)})
+    are_given = job.config.threads is not None or job.world.size > 1
+    fewer = 0 if are_given or (found and found.threads) else fewer_threads()
+    if found is None or fewer:
+        trial = _tried(job, frozen, fewer)
+        if trial.images:
+            entries = {"images": trial.images, "seconds": dict(trial.seconds), "threads": trial.threads}
+            write_index(file, key, entries)
+        found = trial if trial.images or found is None else found
     return found
 
 
 def _parsed(entries: dict[str, object]) -> LayoutTrial:
-    images, seconds = entries["images"], entries["seconds"]
-    if not isinstance(images, int) or not isinstance(seconds, dict):
+    images, seconds, threads = entries["images"], entries["seconds"], entries["threads"]
+    if not isinstance(images, int) or not isinstance(seconds, dict) or not isinstance(threads, int):
         raise TypeError("no trial")
     known = {str(layout): float(one) for layout, one in seconds.items()}
-    return LayoutTrial(
-        images, {layout: known[layout] for layout in (USUAL_LAYOUT, *OTHERS, BFLOAT16) if layout in known}
-    )
+    ordered = {layout: known[layout] for layout in (USUAL_LAYOUT, *OTHERS, BFLOAT16, FEWER) if layout in known}
+    return LayoutTrial(images, ordered, threads)
 
 
 def _is_long(job: Job) -> bool:
@@ -146,24 +164,25 @@ def processor() -> str:
     return " ".join(dict.fromkeys(line.partition(":")[2].strip() for line in lines if line.startswith(names)))
 
 
-def _tried(job: Job, frozen: int) -> LayoutTrial:
-    """The trial, within `SECONDS`; one without images where not even single ones fit into that
-    time, or into the memory."""
+def _tried(job: Job, frozen: int, fewer: int) -> LayoutTrial:
+    """The trial, within `SECONDS`, also with `fewer` threads if there are any; one without images
+    where not even single ones fit into that time, or into the memory."""
     job.model.apply_rules(job.plan.rules(min(job.plan.phases, key=job.plan.frozen_depth)))
     tail = Tail(job.model, SplitPoint(frozen), recompute=job.settings.gradient_checkpointing)
     tail.train()
     undo, started = before_forward(tail), CLOCK()
     try:
         with _until(started + ENDS, tail):
-            step, least = _step_of(job, tail, SplitPoint(frozen)), 2 if trains_batch_norm(tail) else 1
+            step, least = _step_of(job, tail, SplitPoint(frozen), fewer), 2 if trains_batch_norm(tail) else 1
             step(USUAL_LAYOUT, least)  # the first time costs extra
             one = step(USUAL_LAYOUT, least) / least
-            layouts, images = _affordable(job, started + SECONDS - CLOCK(), one, least=least)
+            layouts, images = _affordable(job, started + SECONDS - CLOCK(), one, least, fewer)
             seconds: dict[str, float] = {}
             for number in range(ROUNDS if images else 0):  # in turns, and there and back, so that no moment decides
                 for layout in layouts if number % 2 else reversed(layouts):
                     seconds[layout] = min(step(layout, images), seconds.get(layout, float("inf")))
-            return LayoutTrial(images, {layout: seconds[layout] for layout in layouts})
+            threads = torch.get_num_threads() if fewer else 0
+            return LayoutTrial(images, {layout: seconds[layout] for layout in layouts}, threads)
     except _TooLongError:
         return LayoutTrial(0, {})
     except (RuntimeError, MemoryError) as error:
@@ -190,7 +209,7 @@ def _until(ends: float, tail: Tail) -> Iterator[None]:
 
     def check_gradient(module: nn.Module, inputs: object, output: object) -> None:
         if isinstance(output, Tensor) and output.requires_grad:
-            output.register_hook(check)
+            output.register_hook(check)  # type: ignore[no-untyped-call]
 
     layers = [module for module in tail.modules() if not any(True for _ in module.children())]
     hooks = [layer.register_forward_pre_hook(check) for layer in layers]
@@ -202,14 +221,14 @@ def _until(ends: float, tail: Tail) -> Iterator[None]:
             hook.remove()
 
 
-def _affordable(job: Job, seconds: float, one: float, *, least: int) -> tuple[Sequence[str], int]:
+def _affordable(job: Job, seconds: float, one: float, least: int, fewer: int) -> tuple[Sequence[str], int]:
     """The layouts that can be tried in some seconds if an image takes `one`, and the number of
     images.
 
     Statistics of the batch take `least` 2 images, and no micro-batches.
     """
     tells_bfloat16 = job.config.precision == "auto" and kind_of(job.device).has_bfloat16_units
-    told = [BFLOAT16] if tells_bfloat16 else []
+    told = [*([FEWER] if fewer else []), *([BFLOAT16] if tells_bfloat16 else [])]
     batch = min(job.settings.batch_size, len(job.source.parts["train"]))
     affordable = int(seconds / (ROUNDS * one))  # images, of all layouts together
     whole, formats = [USUAL_LAYOUT, *OTHERS, *told], [USUAL_LAYOUT, OTHERS[0]]
@@ -221,7 +240,7 @@ def _affordable(job: Job, seconds: float, one: float, *, least: int) -> tuple[Se
     return [], 0
 
 
-def _step_of(job: Job, tail: Tail, split: SplitPoint) -> Callable[[str, int], float]:
+def _step_of(job: Job, tail: Tail, split: SplitPoint, fewer: int) -> Callable[[str, int], float]:
     """A function that computes the gradients of some images in a layout, and gives the seconds."""
     size, channels = job.preprocessing.size, job.preprocessing.channels
     shape = job.shapes[split] if split.stages else (channels, size, size)
@@ -231,12 +250,16 @@ def _step_of(job: Job, tail: Tail, split: SplitPoint) -> Callable[[str, int], fl
     objective = objective_for(job.source.task, job.model.head)
 
     def step(text: str, images: int) -> float:
-        layout = Layout.of(USUAL_LAYOUT if text == BFLOAT16 else text)
+        layout = Layout.of(USUAL_LAYOUT if text in (BFLOAT16, FEWER) else text)
         tail.to(memory_format=layout.memory_format)
         inputs = drawn[:images]
         inputs = inputs.contiguous(memory_format=layout.memory_format) if inputs.ndim == 4 else inputs
+        with computing_with(fewer if text == FEWER else torch.get_num_threads(), lambda text: None):
+            return timed(layout, inputs, text)
+
+    def timed(layout: Layout, inputs: Tensor, text: str) -> float:
         started = CLOCK()
-        for part in torch.split(inputs, layout.images or images):
+        for part in torch.split(inputs, layout.images or len(inputs)):
             with autocast("bfloat16" if text == BFLOAT16 else job.settings.precision, job.device):
                 outputs_BK = tail(part)
             objective.loss(outputs_BK, targets[: len(part)]).backward()  # type: ignore[no-untyped-call]

@@ -1,0 +1,58 @@
+"""The number of threads that compute on a CPU.
+
+torch takes one for each core. Where cores are of two kinds, or share their units, half as many may
+be faster; where other programs compute, that is no property of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from zoo_core.data.batches import usable_cores
+
+LOADS = Path("/proc/loadavg")
+LOOKS, PAUSE = 5, 0.004  # seconds: the threads of an earlier computation have gone to sleep by then
+THEIRS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables by which a user decides the number."""
+
+
+def fewer_threads() -> int:
+    """The other number of threads that is worth a trial: half of torch's, 0 where there is none, the
+    user has decided, or other programs compute now."""
+    half = torch.get_num_threads() // 2
+    return half if half and not any(name in os.environ for name in THEIRS) and is_idle() else 0
+
+
+def is_idle() -> bool:
+    """Whether nothing but this program computes on this machine now; False where the system does
+    not tell."""
+    with suppress(OSError, ValueError, IndexError):
+        for _ in range(LOOKS):
+            time.sleep(PAUSE)
+            running, _, _ = LOADS.read_text(encoding="ascii").split()[3].partition("/")
+            if int(running) <= 1:  # this thread
+                return True
+    return False
+
+
+@contextmanager
+def computing_with(threads: int, message: Callable[[str], None]) -> Iterator[None]:
+    """Compute with so many threads in this block, or with as many as there are cores where these
+    are fewer, which `message` hears."""
+    before, cores = torch.get_num_threads(), usable_cores()
+    if threads > max(before, cores):
+        message(f"--threads {threads} is more than the cores here: computing with {cores}; last bits may differ")
+        threads = cores
+    if threads != before:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        if threads != before:
+            torch.set_num_threads(before)
