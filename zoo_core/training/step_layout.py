@@ -43,8 +43,8 @@ BFLOAT16 = f"{USUAL_LAYOUT} in bfloat16"
 FEWER = f"{USUAL_LAYOUT} with half of the threads"
 WORTH_IT = 1.2  # another layout has to be this much faster: trials on a busy machine differ by less
 WORTH_TELLING = 1.2
-SECONDS = 1.8  # of the steps of a trial
-ENDS = 2.0  # seconds after which a trial is broken off before its next layer, on a machine that is busy
+SECONDS = 1.6  # of a trial, as far as steps can be foreseen
+ENDS = 1.8  # seconds after which a trial is broken off before its next layer, on a machine that is busy
 ROUNDS = 2
 CLOCK = time.perf_counter
 LEAST_GMACS = 2_000  # a minute and more on 2 cores; the trial would be too large a share of less
@@ -167,10 +167,11 @@ def processor() -> str:
 def _tried(job: Job, frozen: int, fewer: int) -> LayoutTrial:
     """The trial, within `SECONDS`, also with `fewer` threads if there are any; one without images
     where not even single ones fit into that time, or into the memory."""
+    started = CLOCK()
     job.model.apply_rules(job.plan.rules(min(job.plan.phases, key=job.plan.frozen_depth)))
     tail = Tail(job.model, SplitPoint(frozen), recompute=job.settings.gradient_checkpointing)
     tail.train()
-    undo, started = before_forward(tail), CLOCK()
+    undo = before_forward(tail)
     try:
         with _until(started + ENDS, tail):
             step, least = _step_of(job, tail, SplitPoint(frozen), fewer), 2 if trains_batch_norm(tail) else 1
