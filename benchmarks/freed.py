@@ -48,7 +48,7 @@ def row(network: str, work: str, pairs: list[list[dict[str, Any]]]) -> str:
     """A row of the table: medians, those of the ratios over the pairs."""
 
     def median(name: str, place: int) -> float:
-        return statistics.median(pair[place][name] for pair in pairs)
+        return statistics.median(float(pair[place][name]) for pair in pairs)
 
     gains = [statistics.median(usual[name] / kept[name] for usual, kept in pairs) for name in ("seconds", "cpu")]
     times = [f"{median('seconds', place) * 1000:.1f}" for place in (0, 1)]

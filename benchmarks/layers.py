@@ -7,7 +7,8 @@ timm's network computes the gradients of a batch of random images of 224 x 224 p
 (contiguous, freed memory goes back to the system), and as in zoo's (channels last, freed memory is kept). oneDNN tells the
 time of each of its computations (ONEDNN_VERBOSE); what remains of the step's CPU seconds is batch norm, activations,
 sums and fresh memory. Operations a second are two for each product of a convolution. Each measurement is a fresh process;
-they take turns, and the one with the shortest step counts.
+they take turns, and the one with the shortest computations counts. Nothing else
+may run: oneDNN counts the seconds that pass.
 """
 
 from __future__ import annotations
@@ -52,11 +53,16 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for network in arguments.networks:
         found = {way: [measured(network, way, arguments.images) for _ in range(arguments.rounds)] for way in WAYS}
-        best = [min(rounds, key=lambda one: sum(ms for ms, _ in one.values())) for rounds in found.values()]
+        best = [min(rounds, key=told) for rounds in found.values()]
         for kind in (*KINDS.values(), REORDERS, REST):
             print(row(network, kind, [one[kind] for one in best], arguments.images), flush=True)
         whole = [(sum(ms for ms, _ in one.values()), 0.0) for one in best]
         print(row(network, "the step", whole, arguments.images), flush=True)
+
+
+def told(one: dict[str, tuple[float, float]]) -> float:
+    """The milliseconds that oneDNN told of."""
+    return sum(ms for kind, (ms, _) in one.items() if kind != REST)
 
 
 def row(network: str, kind: str, ways: list[tuple[float, float]], images: int) -> str:
@@ -70,8 +76,8 @@ def row(network: str, kind: str, ways: list[tuple[float, float]], images: int) -
 def measured(network: str, way: str, images: int) -> dict[str, tuple[float, float]]:
     """Milliseconds and operations of a step by the kind of computation."""
     command = [sys.executable, __file__, "--images", str(images), "--child", network, way]
-    told = {"ONEDNN_VERBOSE": "profile_exec", "OMP_NUM_THREADS": "1"}
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **told}).stdout
+    environ = {"ONEDNN_VERBOSE": "profile_exec", "OMP_NUM_THREADS": "1"}
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environ}).stdout
     lines = printed.partition(MARK)[2].splitlines()
     found: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for line in lines:
@@ -83,8 +89,7 @@ def measured(network: str, way: str, images: int) -> dict[str, tuple[float, floa
         ms, operations = found[kind]
         found[kind] = ms + float(cells[-1]), operations + (operations_of(cells[-2]) if kind in KINDS.values() else 0.0)
     step = next(float(line.split()[1]) for line in lines if line.startswith("SECONDS")) * 1000
-    told_of = sum(ms for kind, (ms, _) in found.items() if kind != REST)
-    return {**{kind: found[kind] for kind in (*KINDS.values(), REORDERS)}, REST: (step - told_of, 0.0)}
+    return {**{kind: found[kind] for kind in (*KINDS.values(), REORDERS)}, REST: (step - told(found), 0.0)}
 
 
 def operations_of(shape: str) -> float:

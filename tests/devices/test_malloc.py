@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from zoo_core.devices import malloc
+from zoo_core.devices.malloc import KEPT
+
 SCRIPT = """
 import resource, sys
 import torch
@@ -43,3 +46,14 @@ def test_memory_is_kept_within_the_context_alone(environment: dict[str, str], pr
         [sys.executable, "-c", SCRIPT], env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == printed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the malloc of Linux")
+def test_where_little_memory_is_free_it_goes_back_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(malloc, "_set", lambda mallopt, values: asked.append("kept" if values is KEPT else "usual"))
+    for free in (5e9, 7e9, None):
+        monkeypatch.setattr(malloc, "free_memory", lambda free=free: free)
+        with malloc.freed_memory_kept():
+            asked.append(f"{free} free")
+    assert asked == ["5000000000.0 free", "kept", "7000000000.0 free", "usual", "None free"]
