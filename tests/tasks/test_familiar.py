@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo_core.tasks.familiar import fit_familiar
+from zoo_core.tasks.familiar import _principal, fit_familiar
 
 
 def test_the_distance_is_that_of_mahalanobis_with_the_covariance_written_out() -> None:
@@ -67,3 +67,23 @@ def test_few_training_images_leave_new_ones_at_distances_near_1() -> None:
     familiar = fit_familiar(features[:40], np.arange(40) % 2)
     assert familiar is not None
     assert familiar.distances(features[40:]).max() < 10
+
+
+@pytest.mark.parametrize(("images", "features"), [(60, 300), (300, 60)], ids=["wide", "tall"])
+def test_the_principal_directions_are_those_of_a_singular_value_decomposition(images: int, features: int) -> None:
+    generator = np.random.default_rng(2)
+    centred_NF = generator.normal(size=(images, features)) * np.exp(-np.arange(features) / 20)
+    variances, directions = _principal(centred_NF)
+    _, lengths, rows = np.linalg.svd(centred_NF, full_matrices=False)
+    assert variances == pytest.approx(lengths**2 / images)
+    assert np.abs((directions[:20] * rows[:20]).sum(1)) == pytest.approx(1.0)  # up to the sign
+
+
+def test_directions_in_which_no_training_image_differs_are_none_of_the_distribution() -> None:
+    generator = np.random.default_rng(3)
+    features_NF = generator.normal(size=(40, 3)) @ generator.normal(size=(3, 100)) + 5  # of rank 3
+    familiar = fit_familiar(features_NF, np.zeros(40, np.int64))
+    assert familiar is not None
+    assert len(familiar.directions_DF) <= 4  # that of the lengths is one
+    assert np.linalg.norm(familiar.directions_DF, axis=1) == pytest.approx(1.0)
+    assert np.isfinite(familiar.distances(generator.normal(size=(5, 100)))).all()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zoo_core.catalog import Catalog
 from zoo_core.paths import cache_dir
+from zoo_core.profiling.stages import stages_of
 from zoo_core.runs.directory import read_facts
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import FinetuneConfig
@@ -229,3 +230,12 @@ def was_not_tried(job: Job) -> bool:
 
 def digest(state: dict[str, Tensor]) -> str:
     return hashlib.sha256(b"".join(one.numpy().tobytes() for one in state.values())).hexdigest()
+
+
+def test_the_share_of_the_trained_stages_is_that_of_their_multiplications(photos: Path, catalog: Catalog) -> None:
+    backbone = replace(LENET, backbone="resnet18", weights="none", strategy="full", size=64, data=str(photos))
+    job = prepare(backbone, catalog)
+    macs = [stage.macs or 0 for stage in stages_of(job.backbone, job.preprocessing)]
+    assert sum(macs) > 1e8
+    for frozen in (0, len(macs) - 2, len(macs) - 1):
+        assert step_layout._trained_share(job, frozen) == pytest.approx(sum(macs[frozen:]) / sum(macs), rel=0.1)

@@ -11,6 +11,7 @@ Shapes: B images, C channels, H height, W width.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import time
@@ -106,7 +107,7 @@ def tune_step_layout(job: Job) -> LayoutTrial | None:
     The result is cached by machine, versions, network and settings. The model is left as it was.
     """
     frozen = min(job.plan.frozen_depth(phase) for phase in job.plan.phases)
-    if not _is_long(job) or frozen == len(job.plan.stages):
+    if not _is_long(job, frozen) or frozen == len(job.plan.stages):
         return None
     key = _key(job, frozen)
     digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
@@ -132,12 +133,24 @@ def _parsed(entries: dict[str, object]) -> LayoutTrial:
     return LayoutTrial(images, ordered, threads)
 
 
-def _is_long(job: Job) -> bool:
+def _is_long(job: Job, frozen: int) -> bool:
     """Whether the training is long enough for a trial, as far as the cost of its network is known."""
     spec, plan = job.backbone.spec, job.plan
     epochs = sum(phase.epochs for phase in plan.phases if plan.frozen_depth(phase) < len(plan.stages))
     area = (job.preprocessing.size / spec.preprocessing.size) ** 2
-    return (spec.gmacs or 0.0) * area * len(job.source.parts["train"]) * epochs >= LEAST_GMACS
+    whole = (spec.gmacs or 0.0) * area * len(job.source.parts["train"]) * epochs
+    return whole * _trained_share(job, frozen) >= LEAST_GMACS
+
+
+def _trained_share(job: Job, frozen: int) -> float:
+    """The share of a forward pass that the stages behind the first `frozen` take, by their weights
+    and the positions to which these are applied."""
+    costs = []
+    for place, name in enumerate(job.plan.stages, start=1):
+        shape = job.shapes[SplitPoint(place)]
+        positions = math.prod(shape[1:]) if len(shape) == 3 else shape[0] if len(shape) == 2 else 1
+        costs.append(positions * sum(parameter.numel() for parameter in job.model.backbone.stage(name).parameters()))
+    return sum(costs[frozen:]) / max(1, sum(costs))
 
 
 def _key(job: Job, frozen: int) -> list[object]:
