@@ -70,6 +70,7 @@ CASES = {
     "labels": replace(LENET, strategy="head-only", task="multilabel", metric="macro-f1"),
     "numbers": replace(LENET, strategy="last:1", task="regression", metric="auto"),
     "norms learn": replace(NORMS, strategy="last:1", augment="crop+flip+rotate"),
+    "features in bfloat16": replace(NORMS, strategy="last:1", prefix_precision="bfloat16"),
     "norm-only": replace(NORMS, strategy="norm-only"),
     "frozen statistics": replace(NORMS, strategy="last:2,statistics=frozen", augment="none", optimizer="sgd"),
     "another layout": replace(

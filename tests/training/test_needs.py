@@ -48,7 +48,8 @@ OTHER: dict[str, Any] = {
     "epochs": 3, "batch_size": 8, "lr": 0.5, "val_share": 0.5, "augment": "flip", "base_lr": 0.3,
     "optimizer": "sgd", "weight_decay": 0.5, "warmup": 0.5, "best_epoch": "highest", "patience": 3,
     "label_smoothing": 0.1, "mixup": 0.1, "cutmix": 0.1, "l2_sp": 0.1, "ema": 0.1, "views": 3,
-    "cache_gb": 5.0, "cache_dtype": "float32", "precision": "bfloat16", "compile": "on", "micro_batch": 4,
+    "cache_gb": 5.0, "cache_dtype": "float32", "prefix_precision": "bfloat16",
+    "precision": "bfloat16", "compile": "on", "micro_batch": 4,
     "gradient_checkpointing": True, "balance": "sampling", "metric": "macro-f1", "loss": "focal",
     "step_layout": "contiguous:8",
 }  # fmt: skip

@@ -22,8 +22,9 @@ from zoo_core.devices.world import World
 from zoo_core.embedding.embedder import Embedder
 from zoo_core.errors import UsageError
 from zoo_core.frozen.cache_items import CacheItems
+from zoo_core.frozen.cache_pair import feature_caches
 from zoo_core.frozen.caching import cache_budget
-from zoo_core.frozen.feature_cache import FeatureCache, feature_caches
+from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.split import KEY_LETTERS, FeatureKey, FrozenPrefix, SplitPoint, averages_maps
 from zoo_core.frozen.storage_types import EXACT, as_features, from_rows, item_bytes
 from zoo_core.library import ONE_AT_A_TIME

@@ -25,8 +25,9 @@ from zoo_core.devices.world import World
 from zoo_core.embedding import POOLED
 from zoo_core.errors import UsageError
 from zoo_core.frozen.cache_items import CacheItems
+from zoo_core.frozen.cache_pair import feature_caches, identity_of
 from zoo_core.frozen.caching import cache_budget
-from zoo_core.frozen.feature_cache import FeatureCache, feature_caches, identity_of
+from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.inputs import IntArray
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, fixed_beginning, prefix_keys
 from zoo_core.frozen.storage_types import EXACT, item_bytes

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +20,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from zoo_core.catalog import Choice
 from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.prefetch import lagged, prefetch
@@ -28,18 +27,19 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.kinds import kind_of
+from zoo_core.devices.precision import autocast, full_precision
 from zoo_core.devices.transfer import to_cpu_async, to_device
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
+from zoo_core.frozen.bfloat16 import SUFFIX, note_of_bfloat16
 from zoo_core.frozen.cache_items import CacheItem, CacheItems
 from zoo_core.frozen.computing_alone import computing_alone
 from zoo_core.frozen.inputs import CachedFeatures, IntArray, group_size
 from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint
-from zoo_core.frozen.storage_types import EXACT, ON_DISK, READ_AT_ONCE, as_features, as_rows, from_rows, to_rows
+from zoo_core.frozen.storage_types import ON_DISK, READ_AT_ONCE, as_features, as_rows, from_rows, to_rows
 from zoo_core.frozen.taking_over import has_old, take_exact, take_old
-from zoo_core.paths import cache_dir
 from zoo_core.settings import CacheType
-from zoo_core.specs import BackboneSpec
+from zoo_core.settings.words import PrefixPrecision
 from zoo_core.weights_specs import Preprocessing
 
 GroupInputs = list[tuple[Preprocessing | None, Tensor]]
@@ -64,6 +64,10 @@ class FeatureCache:
     message: Callable[[str], None] = lambda text: None
     num_computed: int = 0
     """Images that went through a stage of the prefix to be cached; 0 when all features were found."""
+    precision: PrefixPrecision = "float32"
+    """In which the prefix computes; the exact cache is always of float32."""
+    tells_bfloat16: bool = False
+    """Whether to say how much faster bfloat16 would compute many features."""
     exact: FeatureCache | None = None
     """The cache of the same features in float32: those that it has are rounded, not computed."""
     _stores: dict[Path, Store] = field(default_factory=dict, init=False)
@@ -77,7 +81,7 @@ class FeatureCache:
         return self._stores[folder]
 
     def folder(self, split: SplitPoint) -> Path:
-        return self.root / "features" / f"{self.keys[split].name}-{self.dtype}"
+        return self.root / "features" / f"{self.keys[split].name}-{self.dtype}{SUFFIX[self.precision]}"
 
     def close(self) -> None:
         for store in self._stores.values():
@@ -110,6 +114,8 @@ class FeatureCache:
                 world.barrier()
             with world.raise_together():
                 if len(missing):
+                    if self.tells_bfloat16 and (note := note_of_bfloat16(self, prefix(), items, missing)):
+                        self.message(note)
                     start = self._start(ordered[0], items, missing)
                     size = group_size(self.device)
                     groups = [missing[place : place + size] for place in range(0, len(missing), size)]
@@ -170,7 +176,7 @@ class FeatureCache:
     def _start(self, first: SplitPoint, items: CacheItems, missing: IntArray) -> SplitPoint:
         """The latest split point up to `first` at which all missing items are stored in float32, or SplitPoint(0): nothing
         depends on rounded features that happened to be there."""
-        if self.dtype != "float32":
+        if self.dtype != "float32" or self.precision != "float32":
             return SplitPoint(0)
         keys = self.keys_of(items, missing)
         for stages in range(first.stages, 0, -1):
@@ -244,8 +250,9 @@ class FeatureCache:
         layout = torch.channels_last if images.ndim == 4 else torch.contiguous_format
         full = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=layout)
         full[:count], full[count:] = images, images[-1:]
-        found = prefix(full, start)
-        outputs = {split: output[:count] for split, output in found.items() if split != start}
+        with autocast(self.precision, self.device):
+            found = prefix(full, start)
+        outputs = {split: full_precision(output[:count]) for split, output in found.items() if split != start}
         fetch = to_cpu_async({split: to_rows(output, self.dtype) for split, output in outputs.items()})
         return lambda: {split: self.checked(stored, outputs[split]) for split, stored in fetch().items()}
 
@@ -269,32 +276,3 @@ class FeatureCache:
                 "caches nothing."
             )
         return as_rows(stored, self.dtype)
-
-
-def identity_of(backbone: Choice[BackboneSpec]) -> str:
-    """Distribution, version, name and options; of a backbone that ends earlier the whole's."""
-    return f"{backbone.entry.distribution} {backbone.entry.version} {replace(backbone, whole=None)}"
-
-
-def feature_caches(
-    backbone: Choice[BackboneSpec],
-    shapes: Mapping[SplitPoint, tuple[int, ...]],
-    *,
-    augment: str,
-    dtype: CacheType,
-    device: torch.device,
-    workers: int,
-    message: Callable[[str], None] = lambda text: None,
-) -> tuple[FeatureCache, FeatureCache]:
-    """The cache of a backbone's features in a type, and that of exact ones, perhaps the same."""
-    exact = FeatureCache(
-        root=cache_dir(),
-        identity=identity_of(backbone),
-        shapes=shapes,
-        augment=augment,
-        dtype=EXACT,
-        device=device,
-        workers=workers,
-        message=message,
-    )
-    return exact if dtype == EXACT else replace(exact, dtype=dtype, exact=exact), exact

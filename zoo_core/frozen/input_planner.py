@@ -130,7 +130,7 @@ class InputPlanner:
         """Whether an older version cached the validation features, rounded like the others. They
         are read as they are: a run that finds them computes nothing, and gives the numbers that
         those versions gave."""
-        if self.exact is self.features:
+        if self.exact is self.features or self.features.precision != "float32":
             return False
         noted = [self.exact.folder(split) for split in splits]
         noted += [self.features.folder(split) / EXACT_BESIDE for split in splits]

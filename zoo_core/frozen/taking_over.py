@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo_core.data.store import lookup
+from zoo_core.frozen.bfloat16 import SUFFIX
 from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.inputs import IntArray
 from zoo_core.frozen.old_store import SAMPLE, OldStore, agrees
@@ -99,4 +100,5 @@ def take_old(
 
 
 def _old_folder(cache: FeatureCache, split: SplitPoint) -> Path:
-    return cache.root / "features" / f"{cache.keys[split].old_name}-{cache.dtype}"
+    """The folder of zoo 0.1.0, which computed in float32 alone: of other features there is none."""
+    return cache.root / "features" / f"{cache.keys[split].old_name}-{cache.dtype}{SUFFIX[cache.precision]}"

@@ -249,8 +249,9 @@ class FinetuneConfig(PlainData):
         at_most=1_000_000,
         needs=(Need.CACHE,),
     )
-    cache_dtype: words.CacheType = setting(
-        "float16", group=CACHE, help="Number type of cached features.", needs=(Need.CACHED_FEATURES,)
+    cache_dtype: words.CacheType = setting("float16", group=CACHE, help=words.DTYPE_HELP, needs=(Need.CACHED_FEATURES,))
+    prefix_precision: words.PrefixPrecision = setting(
+        "float32", group=CACHE, help=words.PREFIX_HELP, needs=(Need.CACHED_FEATURES,)
     )
     device: str = setting("auto", group=COMPUTING, help="Device: auto, cpu, cuda, cuda:N or mps.", per_machine=True)
     precision: words.Precision = setting(

@@ -16,6 +16,7 @@ Optimizer = Literal["adamw", "sgd"]
 CacheType = Literal["float16", "bfloat16", "float32"]
 BadImages = Literal["fail", "skip"]
 Precision = Literal["auto", "float32", "bfloat16"]
+PrefixPrecision = Literal["float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
 StepLayout = Literal["auto", "channels-last:8", "contiguous:8", "channels-last:whole", "contiguous:whole"]
 TaskChoice = Auto | TaskName
@@ -42,6 +43,8 @@ LAYOUT_HELP = (
 THREADS_HELP = "Threads that compute on a CPU."
 THREADS_RULE = "torch's own number, or half of it where the trial of layouts finds that faster"
 RECOMPUTE_HELP = "Compute activations a second time instead of storing them: less memory, more time, the same result."
+DTYPE_HELP = "Number type of cached features."
+PREFIX_HELP = "Number type in which the frozen layers compute the cached features of training images."
 EMA_HELP = (
     "Decay of the exponential moving average of the weights, which is then evaluated and saved in their place (0: off)."
 )

@@ -8,8 +8,9 @@ from zoo_core.data.batches import Batches, resized_store
 from zoo_core.data.eviction import make_room, stores
 from zoo_core.data.store import Store
 from zoo_core.devices.world import World
+from zoo_core.frozen.cache_pair import feature_caches
 from zoo_core.frozen.caching import cache_budget
-from zoo_core.frozen.feature_cache import FeatureCache, feature_caches
+from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.split import prefix_keys
 from zoo_core.frozen.view_identity import view_identity
@@ -56,7 +57,9 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         device=job.device,
         workers=workers,
         message=message,
+        precision=config.prefix_precision,
     )
+    features.tells_bfloat16 = True
     if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
         _make_room(job, (features, exact), resized)
     return InputPlanner(
