@@ -3,6 +3,7 @@
 Weights, their gradients, the optimizer and the loss are float32 either way. So is everything that
 is not a training step: the frozen prefix, whose features other runs read, and every evaluation, so
 that the function that chooses the best epoch is the one that is reported and shipped.
+`--prefix-precision bfloat16` alone lets the prefix compute training images in bfloat16.
 """
 
 from __future__ import annotations
