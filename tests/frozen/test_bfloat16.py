@@ -83,7 +83,7 @@ def test_an_unknown_type_is_refused(config: FinetuneConfig) -> None:
         ({}, False, 2.0, False),
         ({"prefix_precision": "bfloat16"}, True, 2.0, False),
         ({"LONG": 10.0}, True, 2.0, False),
-        ({"MOST": 0.01}, True, 2.0, False),
+        ({"MOST": 0.01, "LONG": 0.05}, True, 2.0, False),
     ],
     ids=["told", "hardly faster", "no units", "taken already", "short", "too slow for a trial"],
 )

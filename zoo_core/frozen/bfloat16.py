@@ -30,7 +30,9 @@ CLOCK = time.perf_counter
 def note_of_bfloat16(cache: FeatureCache, prefix: FrozenPrefix, items: CacheItems, missing: IntArray) -> str | None:
     """A sentence about bfloat16 where the `missing` features take long and it computes them much
     faster; on a CPU alone, in one thread, as its workers compute."""
-    kind = kind_of(cache.device)
+    kind, share = kind_of(cache.device), len(missing) / cache.workers
+    if share * MOST / TRIED < LONG:  # whatever the network is
+        return None
     if cache.precision != "float32" or kind.is_accelerator or not kind.has_bfloat16_units:
         return None
     (batches, _), *_ = items.take(missing[:1])
@@ -51,7 +53,7 @@ def note_of_bfloat16(cache: FeatureCache, prefix: FrozenPrefix, items: CacheItem
     try:
         seconds("float32")  # the first time costs extra
         exact = seconds("float32")
-        if exact > MOST or exact / TRIED * len(missing) / cache.workers < LONG:
+        if exact > MOST or share * exact / TRIED < LONG:
             return None
         seconds("bfloat16")
         gain = min(exact, seconds("float32")) / min(seconds("bfloat16") for _ in range(2))
