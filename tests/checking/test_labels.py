@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo_core.checking.duplicates import nearest
-from zoo_core.checking.labels import ODDS, grouped_folds, label_suspects, out_of_fold
+from zoo_core.checking.labels import ODDS, SURPRISING, USUAL_SHARE, grouped_folds, label_suspects, out_of_fold
 
 
 def clusters(distance: float, *, images: int = 180, classes: int = 3, width: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +21,7 @@ def clusters(distance: float, *, images: int = 180, classes: int = 3, width: int
 def suspects(features: np.ndarray, labels: np.ndarray) -> list[int]:
     groups = np.arange(len(labels))
     probabilities = out_of_fold(features, labels, groups, int(labels.max()) + 1)
-    return [one.index for one in label_suspects(probabilities, labels, nearest(features).indices_NM, groups)]
+    return [one.index for one in label_suspects(probabilities, labels, nearest(features).indices_NM, groups)[0]]
 
 
 def test_planted_labels_are_found_and_named_with_their_class() -> None:
@@ -30,7 +30,7 @@ def test_planted_labels_are_found_and_named_with_their_class() -> None:
     planted = [3, 40, 77, 110, 161]
     given[planted] = (labels[planted] + 1) % 3
     probabilities = out_of_fold(features, given, np.arange(len(given)), 3)
-    found = label_suspects(probabilities, given, nearest(features).indices_NM, np.arange(len(given)))
+    found, _ = label_suspects(probabilities, given, nearest(features).indices_NM, np.arange(len(given)))
     assert len({one.index for one in found} & set(planted)) >= 4
     assert len({one.index for one in found} - set(planted)) <= 1
     assert all(one.looks_like == labels[one.index] for one in found if one.index in planted)
@@ -63,7 +63,7 @@ def test_a_copy_with_the_same_wrong_label_does_not_vouch_for_it() -> None:
     apart, together = (out_of_fold(features, given, own, 3) for own in (alone, groups))
     assert together[0, given[0]] < apart[0, given[0]]
     assert len(set(grouped_folds(given, groups, 3)[copies])) == 1
-    found = label_suspects(together, given, nearest(features).indices_NM, groups)
+    found, _ = label_suspects(together, given, nearest(features).indices_NM, groups)
     assert {one.index for one in found} >= set(copies), "seen to fail: each was a neighbour that agrees with the others"
 
 
@@ -72,3 +72,44 @@ def test_the_folds_share_the_images_of_every_class() -> None:
     folds = grouped_folds(labels, np.arange(len(labels)), 3)
     for label, images in enumerate((10, 5, 1)):
         assert np.bincount(folds[labels == label], minlength=5).tolist() == [images] * 5
+
+
+def answers(*rows: tuple[int, tuple[int, ...]], sure: float, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (N, K) and labels: for each label, the classes of which a classifier is sure, image by image."""
+    labels = np.array([label for label, likes in rows for _ in likes])
+    likes = np.array([like for _, own in rows for like in own])
+    probabilities = np.full((len(labels), classes), (1 - sure) / (classes - 1))
+    probabilities[np.arange(len(labels)), likes] = sure
+    return probabilities, labels
+
+
+def far(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours (N, 1) that no image agrees with, and groups of one image each."""
+    return np.array([[np.flatnonzero(labels != label)[0]] for label in labels]), np.arange(len(labels))
+
+
+def test_what_is_usual_for_a_class_is_no_doubt_about_a_label() -> None:
+    """Seen to fail: of fruit that looked like vegetables, as much other fruit did, each was named."""
+    fruit = (0,) * 29 + (1,) * 14 + (2,)
+    probabilities, labels = answers((0, fruit), (1, (1,) * 44), (2, (2,) * 44), sure=0.89)
+    (found,), further = label_suspects(probabilities, labels, *far(labels))
+    assert (found.index, found.looks_like, further) == (43, 2, 0)
+    others = [probabilities[index, 2] for index in range(44) if index != 43]
+    assert found.surprise == pytest.approx(0.89 / 0.055 / (0.02 + sum(others) / 43))
+    assert found.surprise >= SURPRISING
+
+
+def test_as_many_labels_are_named_as_go_beyond_what_is_usual() -> None:
+    """Seen to fail: where classes overlap, most of what was named was rightly labelled."""
+    classes, share = 12, np.ceil(USUAL_SHARE * 300)
+    for wrong, named in ((1, 11), (4, 37)):
+        rows = [
+            (label, (*(label,) * (25 - wrong), *((label + 1 + i) % classes for i in range(wrong))))
+            for label in range(12)
+        ]
+        probabilities, labels = answers(*rows, classes=classes, sure=0.95)
+        probabilities[24] = 0.5 * probabilities[24] + 0.5 / classes  # a doubt that is less surprising
+        found, further = label_suspects(probabilities, labels, *far(labels))
+        assert (len(found), len(found) + further) == (named, 12 * wrong)
+        assert named == max(share, 12 * wrong - share)
+        assert 24 not in {one.index for one in found}, "the least surprising one"

@@ -13,11 +13,20 @@ from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.checking.backbone import best_on_this_machine
 from zoo_core.checking.classes import class_suspects
-from zoo_core.checking.duplicates import Neighbours, Pair, coarse, equal_files, groups_of, near_duplicates, nearest
+from zoo_core.checking.duplicates import (
+    LEAST_SIDE,
+    Neighbours,
+    Pair,
+    coarse,
+    equal_files,
+    groups_of,
+    near_duplicates,
+    nearest,
+)
 from zoo_core.checking.images import ImageList
 from zoo_core.checking.labels import label_suspects, out_of_fold
 from zoo_core.checking.odd import crop_sentence, odd_images
-from zoo_core.checking.pixels import THUMBNAIL, PixelMeasures, measure_pixels
+from zoo_core.checking.pixels import PixelMeasures, measure_pixels
 from zoo_core.checking.report import (
     CROP,
     DUPLICATE,
@@ -125,7 +134,7 @@ def check_data(
     vectors, num_computed = _features(embedder, source, progress)
     measures = measure_pixels(source, workers or default_workers(), progress.measuring)
     neighbours = nearest(coarse(measures.thumbnails) if vectors is None else vectors, progress.comparing)
-    detailed = measures.shorter >= THUMBNAIL
+    detailed = measures.shorter >= LEAST_SIDE
     near = near_duplicates(neighbours, measures.thumbnails, images.digests, detailed, progress.comparing)
     pairs = [*equal_files(images.digests), *near]
     suspected, reason = _labels(images, vectors, neighbours, pairs, progress.fitting)
@@ -193,7 +202,7 @@ def _group_leaks(source: Source) -> list[Suspect]:
 def _labels(
     images: ImageList, vectors: Vectors | None, neighbours: Neighbours, pairs: Sequence[Pair], watch: Watch | None
 ) -> tuple[list[Suspect], str | None]:
-    """The suspected labels, or the reason why they were not looked for."""
+    """The suspected labels, and a sentence where not all are named, or why they were not looked for."""
     source = images.source
     if not images.has_classes:
         reason = f"the task is {source.task}" if source.classes else "these images have none"
@@ -211,12 +220,23 @@ def _labels(
         groups = joined(groups.tolist(), images.groups)
     probabilities = out_of_fold(vectors, images.targets, groups, len(source.classes), watch)
     suspects = []
-    for one in label_suspects(probabilities, images.targets, neighbours.indices_NM, groups):
+    named, further = label_suspects(probabilities, images.targets, neighbours.indices_NM, groups)
+    for one in named:
         own, like = (printable(source.classes[label]) for label in (int(images.targets[one.index]), one.looks_like))
         detail = f"looks like '{like}' ({percent(one.other, 0)}), not '{own}' ({percent(one.confidence, 0)})"
         suggestion = f"{RELABEL}{source.classes[one.looks_like]}"
         suspects.append(images.suspect(one.index, detail, score=one.confidence, suggestion=suggestion))
-    return suspects, None
+    return suspects, _further(further)
+
+
+def _further(count: int) -> str | None:
+    """The labels that are doubted and not named; None where there are none."""
+    if not count:
+        return None
+    return (
+        f"{counted(count, 'more label')} {'is' if count == 1 else 'are'} doubted less, and not named: decide on the "
+        "named ones, and check again."
+    )
 
 
 def _odd_suspects(images: ImageList, measures: PixelMeasures, preprocessing: Preprocessing) -> Found:
@@ -234,7 +254,7 @@ def _too_small(detailed: npt.NDArray[np.bool_]) -> str | None:
     if not small:
         return None
     return (
-        f"Near-duplicates were not looked for among {counted(small, 'image')} with a side of fewer than {THUMBNAIL} "
+        f"Near-duplicates were not looked for among {counted(small, 'image')} with a side of fewer than {LEAST_SIDE} "
         "pixels: too few for details in which two photos differ."
     )
 
