@@ -202,7 +202,7 @@ def _group_leaks(source: Source) -> list[Suspect]:
 def _labels(
     images: ImageList, vectors: Vectors | None, neighbours: Neighbours, pairs: Sequence[Pair], watch: Watch | None
 ) -> tuple[list[Suspect], str | None]:
-    """The suspected labels, and a sentence where not all are named, or why they were not looked for."""
+    """The suspected labels, and a sentence where not all are named or none looked for."""
     source = images.source
     if not images.has_classes:
         reason = f"the task is {source.task}" if source.classes else "these images have none"

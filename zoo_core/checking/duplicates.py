@@ -39,14 +39,14 @@ COARSE_MATCH, MATCH = 0.6, 0.8
 size, and from which these show the same photo. `benchmarks/check.py` counts the planted copies that
 are found so, and the other pairs."""
 LEAST_MATCH = 0.65
-"""A lead, by which the cosine of a pair's features exceeds that of either with a third photo, makes
-up for a correlation below MATCH, down to this one."""
+"""A lead, by which the cosine of a pair's features exceeds that of either with a third photo,
+makes up for a correlation below MATCH, down to this one."""
 LOOKED_AT = 0.2
-"""The lead from which thumbnails are compared at their full size at once: the stripes of a cloth are
-gone at half of it."""
+"""The lead from which thumbnails are compared at their full size at once: the stripes of a cloth
+are gone at half of it."""
 LEAST_SIDE = 40
-"""Pixels of the shorter side of images whose details are compared. Of 1,500 clothes of 28 pixels 113
-others would be named, of 300 photos that were made as small as 40 pixels none."""
+"""Pixels of the shorter side of images whose details are compared. Of 1,500 clothes of 28 pixels
+113 others would be named, of 300 photos that were made as small as 40 pixels none."""
 BLURRED_OVER = 7  # pixels: wider structures, such as outlines, are no details
 
 

@@ -31,10 +31,10 @@ are found so, and the others that are named."""
 SELDOM = 0.02
 """The probability that is added to what is usual: of few images nobody knows how rare a case is."""
 USUAL_SHARE = 0.035
-"""The share of the images that are named, and no more of those that are doubted: so many labels are
-doubted where none is wrong. Ten much used test sets have 3.3 % of wrong labels (Northcutt, Athalye,
-Mueller, "Pervasive label errors in test sets destabilize machine learning benchmarks", 2021, arXiv
-2103.14749)."""
+"""The share of the images that are named at most, or are not where more than twice as many are
+doubted: of rightly labelled images a few in a hundred are. Ten much used test sets have 3.3 % of
+wrong labels (Northcutt, Athalye, Mueller, "Pervasive label errors in test sets destabilize machine
+learning benchmarks", 2021, arXiv 2103.14749)."""
 AGREEING = 1
 MIXED = 0.05
 """The share of images of another class than the first of their group from which groups are no
@@ -117,11 +117,11 @@ def label_suspects(
 
         p_other / p_own / usual,  with usual = SELDOM + the mean p_other of the others of its class.
 
-    Some classes overlap, so that a classifier is often sure of the wrong one: an image of fruit that
-    looks like a vegetable says little, where other fruit does, too. The label is doubted where the
-    surprise is at least SURPRISING, p_other at least ODDS times p_own, and at most AGREEING of the
-    image's nearest neighbours (N, M) have its label, not counting those of its own group: a copy
-    with the same wrong label does not vouch for it. Of D doubted ones of N images the most
+    Some classes overlap, so that a classifier is often sure of the wrong one: an image of fruit
+    that looks like a vegetable says little, where other fruit does, too. The label is doubted where
+    the surprise is at least SURPRISING, p_other at least ODDS times p_own, and at most AGREEING of
+    the image's nearest neighbours (N, M) have its label, not counting those of its own group: a
+    copy with the same wrong label does not vouch for it. Of D doubted ones of N images the most
     surprising max(s, D - s) are named, with s = USUAL_SHARE * N. Classes with fewer than
     LEAST_IN_CLASS images are passed over.
     """

@@ -109,8 +109,8 @@ class Report:
         return sum(len(one.suspects) for one in self.findings if one.kind.severity == severity)
 
     def fix_rows(self) -> list[FixRow]:
-        """A row for each image to decide on, and one for the image that it is like. The first row of
-        an image has its suggestion; of several it is to drop the image."""
+        """A row for each image to decide on, and one for the image that it is like. The first row
+        of an image has its suggestion; of several it is to drop the image."""
         suspects = [(finding.kind.name, one) for finding in self.findings for one in finding.suspects if one.image]
         suggestions: dict[str, str] = {}
         for _, one in suspects:
