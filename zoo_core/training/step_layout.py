@@ -54,8 +54,8 @@ LEAST_GMACS = 2_000  # a minute and more on 2 cores; the trial would be too larg
 @dataclass(frozen=True)
 class LayoutTrial:
     """The shortest seconds of a step of so many `images`, by layout; a faster one than the usual is
-    taken if it is worth it. Without images nothing was tried. `threads` are those of all layouts but
-    FEWER, 0 where the machine was too busy to try that."""
+    taken if it is worth it. Without images nothing was tried. `threads` are those of all layouts
+    but FEWER, 0 where the machine was too busy to try that."""
 
     images: int
     seconds: Mapping[str, float]
@@ -82,7 +82,7 @@ class LayoutTrial:
 
     @property
     def fewer_threads(self) -> int:
-        """Half of the threads, where a step of the usual layout is that much faster with them; else 0."""
+        """Half of the threads, where a step of the usual layout is that much faster so; else 0."""
         is_faster = self.seconds.get(FEWER, float("inf")) * WORTH_IT <= self.seconds.get(USUAL_LAYOUT, 0.0)
         return self.threads // 2 if is_faster and self.chosen == USUAL_LAYOUT else 0
 
@@ -215,7 +215,8 @@ class _TooLongError(Exception):
 
 @contextmanager
 def _until(ends: float, tail: Tail) -> Iterator[None]:
-    """Raise _TooLongError in this block after a time of the clock, before the next layer or its gradients."""
+    """Raise _TooLongError in this block after a time of the clock, before the next layer or its
+    gradients."""
 
     def check(*given: object) -> None:
         if ends < CLOCK():

@@ -23,8 +23,8 @@ THEIRS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def fewer_threads() -> int:
-    """The other number of threads that is worth a trial: half of torch's, 0 where there is none, the
-    user has decided, or other programs compute now."""
+    """The other number of threads that is worth a trial: half of torch's, 0 where there is none,
+    the user has decided, or other programs compute now."""
     half = torch.get_num_threads() // 2
     return half if half and not any(name in os.environ for name in THEIRS) and is_idle() else 0
 
