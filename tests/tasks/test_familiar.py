@@ -76,6 +76,7 @@ def test_the_principal_directions_are_those_of_a_singular_value_decomposition(im
     variances, directions = _principal(centred_NF)
     _, lengths, rows = np.linalg.svd(centred_NF, full_matrices=False)
     assert variances == pytest.approx(lengths**2 / images)
+    assert directions.flags.c_contiguous, "as files of tensors have them"
     assert np.abs((directions[:20] * rows[:20]).sum(1)) == pytest.approx(1.0)  # up to the sign
 
 

@@ -89,7 +89,7 @@ def _principal(centred_NF: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
     is_wide = len(centred_NF) < centred_NF.shape[1]
     squares, vectors = np.linalg.eigh(centred_NF @ centred_NF.T if is_wide else centred_NF.T @ centred_NF)
-    squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1].T
+    squares, vectors = np.maximum(squares[::-1], 0.0), np.ascontiguousarray(vectors[:, ::-1].T)
     if is_wide:
         vectors = vectors @ centred_NF / np.sqrt(np.maximum(squares, np.finfo(np.float64).tiny))[:, None]
     return squares / len(centred_NF), vectors
