@@ -17,7 +17,7 @@ zoo's seconds also hold what the others do not do: its run directory with metric
 those of the process and its workers on all cores: what other work on the machine disturbs least.
 
 --at-best lets zoo, timm and torchvision's loop take the fastest that they have, and not the same numbers: zoo trains in
-bfloat16 where the processor has units for it (a frozen prefix stays float32), the loops compute channels last and in bfloat16.
+bfloat16 where the processor has units for it, the frozen prefix too, and the loops compute channels last and in bfloat16.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ ZOO: dict[str, dict[str, Any]] = {
     WARM: {"views": 1, "augment": "none"},
     VARIED: {"views": 4, "augment": "crop-flip"},
 }
+BEST: dict[str, Any] = {"precision": "bfloat16", "prefix_precision": "bfloat16"}
 LINE = "{:<18}{:>8}{:>13}{:>10}{:>10}{:>10}{:>10}"
 
 
@@ -168,7 +169,7 @@ def zoo_training(task: Task, settings: dict[str, Any]) -> Train:
                 lr=task.lr,
                 base_lr=1.0,  # as the others: the base learns at the head's rate
                 out=f"{folder}/run",
-                precision="bfloat16" if task.at_best and has_bfloat16() else "auto",
+                **(BEST if task.at_best and has_bfloat16() else {}),
                 **settings,
             )
             last = zoo_core.finetune(config, catalog=catalog).trained.epochs[-1]
