@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+import zoo_core
+from zoo_core import FinetuneConfig
+from zoo_core.cli.main import zoo
 from zoo_core.devices import malloc
-from zoo_core.devices.malloc import KEPT
+from zoo_core.devices.malloc import KEPT, LEAST_FREE
+from zoo_core.runs.epochs import EpochReport
+from zoo_core.training.callback import NullCallback
 
 SCRIPT = """
 import resource, sys
@@ -35,6 +42,15 @@ print(usual >= 9 * pages, kept <= pages, held - resident() >= pages // 2)
 """
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What malloc is asked from now on."""
+    found: list[str] = []
+    monkeypatch.setattr(malloc, "_set", lambda mallopt, values: found.append("kept" if values is KEPT else "usual"))
+    monkeypatch.setattr(malloc, "free_memory", lambda: LEAST_FREE)
+    return found
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the malloc of Linux")
 @pytest.mark.parametrize(
     ("environment", "printed"),
@@ -49,11 +65,25 @@ def test_memory_is_kept_within_the_context_alone(environment: dict[str, str], pr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the malloc of Linux")
-def test_where_little_memory_is_free_it_goes_back_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(malloc, "_set", lambda mallopt, values: asked.append("kept" if values is KEPT else "usual"))
+def test_where_little_memory_is_free_it_goes_back_as_usual(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for free in (5e9, 7e9, None):
         monkeypatch.setattr(malloc, "free_memory", lambda free=free: free)
         with malloc.freed_memory_kept():
             asked.append(f"{free} free")
     assert asked == ["5000000000.0 free", "kept", "7000000000.0 free", "usual", "None free"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the malloc of Linux")
+def test_a_command_keeps_it(asked: list[str]) -> None:
+    assert CliRunner().invoke(zoo, ["list", "heads"]).exit_code == 0
+    assert asked == ["kept", "usual"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the malloc of Linux")
+def test_a_training_in_a_program_keeps_it(asked: list[str], tmp_path: Path) -> None:
+    class Watching(NullCallback):
+        def on_epoch(self, report: EpochReport) -> None:
+            asked.append("epoch")
+
+    zoo_core.finetune(FinetuneConfig(backbone="lenet5", epochs=1, out=str(tmp_path / "run")), callback=Watching())
+    assert asked == ["kept", "epoch", "usual"]

@@ -239,3 +239,18 @@ def test_the_share_of_the_trained_stages_is_that_of_their_multiplications(photos
     assert sum(macs) > 1e8
     for frozen in (0, len(macs) - 2, len(macs) - 1):
         assert step_layout._trained_share(job, frozen) == pytest.approx(sum(macs[frozen:]) / sum(macs), rel=0.1)
+
+
+@pytest.mark.parametrize(("strategy", "made"), [("full", [CONTIGUOUS]), ("last:1", [])])
+def test_the_stages_that_are_trained_decide_whether_a_training_is_long(
+    strategy: str,
+    made: list[LayoutTrial],
+    photos: Path,
+    catalog: Catalog,
+    trials: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = replace(LENET, backbone="resnet18", weights="none", strategy=strategy, size=64, data=str(photos))
+    monkeypatch.setattr(step_layout, "LEAST_GMACS", 2.5)  # of 4.7, two epochs of all stages
+    prepare(given, catalog)
+    assert trials == made
