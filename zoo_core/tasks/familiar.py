@@ -84,7 +84,7 @@ def fit_familiar(features_NF: FloatArray, groups_N: Counts) -> Familiar | None:
 
 def _principal(centred_NF: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The variances along the principal directions, the largest first, and the directions (D, F), by
-    the smaller of the two matrices of products: a quarter of the time of a singular value
+    the smaller of the two matrices of products, which is faster than a singular value
     decomposition. A direction without variance is none.
     """
     is_wide = len(centred_NF) < centred_NF.shape[1]
