@@ -1,6 +1,7 @@
-"""Linear layers and 1 x 1 convolutions of a frozen prefix, computed by oneDNN on a CPU.
+"""Linear layers and convolutions of a frozen prefix, computed by oneDNN on a CPU; those of 3 x 3 as
+`winograd` has them.
 
-torch takes the first from MKL always, the second from it in one thread with few images. On an AMD
+torch takes linear layers from MKL always, 1 x 1 convolutions from it in one thread with few images. On an AMD
 processor with AVX-512 oneDNN is more than twice as fast as MKL, and held to AVX2 as fast. The
 results differ in the last bits of float32, as sums are added up in another order.
 """
@@ -13,15 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.attribution import mark_owner, marked_owner
+from zoo_core.frozen import winograd
 
 OPERATIONS = ("_linear_pointwise", "_convolution_pointwise")
+MEASURED = ("AVX2", "AVX512")
+"""The processors on which 3 x 3 convolutions were found faster so (`benchmarks/layers.py`)."""
 
 
 class OneDnnLinear(nn.Linear):
     """A linear layer that oneDNN computes where it can: in float32 on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not _fits(input, self.weight):
+        if not winograd.in_float32_on_cpu(input, self.weight):
             return super().forward(input)
         output: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
         return output
@@ -31,7 +35,7 @@ class OneDnnPointwise(nn.Conv2d):
     """A 1 x 1 convolution that oneDNN computes where it can: in float32 on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim != 4 or not _fits(input, self.weight):
+        if input.ndim != 4 or not winograd.in_float32_on_cpu(input, self.weight):
             return super().forward(input)
         output: Tensor = torch.ops.mkldnn._convolution_pointwise(
             input, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups, "none", [], ""
@@ -71,8 +75,6 @@ def _class_for(module: nn.Module) -> type[nn.Module] | None:
         return OneDnnLinear
     if type(module) is nn.Conv2d and module.kernel_size == (1, 1) and module.padding == (0, 0):
         return OneDnnPointwise
+    if winograd.suits(module) and torch.backends.cpu.get_cpu_capability() in MEASURED:
+        return winograd.WinogradConvolution
     return None
-
-
-def _fits(input: Tensor, weight: Tensor) -> bool:
-    return input.is_cpu and weight.is_cpu and input.dtype == weight.dtype == torch.float32

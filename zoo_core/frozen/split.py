@@ -28,7 +28,7 @@ from zoo_core.model.chain import freeze_part
 from zoo_core.model.solvers import Solvable
 from zoo_core.weights_specs import Preprocessing
 
-VERSION = 3
+VERSION = 4
 """Grows when this module computes other numbers from the same network: features cached before are
 not found again."""
 

@@ -1,0 +1,120 @@
+"""3 x 3 convolutions of a frozen prefix from tiles: the numbers of a direct convolution in float64, up to rounding."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo_core.frozen import winograd
+from zoo_core.frozen.split import folded
+from zoo_core.frozen.winograd import WinogradConvolution, suits
+
+pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+
+
+def convolution(inputs: int, outputs: int, *, padding: int | tuple[int, int], bias: bool) -> WinogradConvolution:
+    torch.manual_seed(0)
+    return WinogradConvolution(inputs, outputs, 3, padding=padding, bias=bias).requires_grad_(False)
+
+
+def exact(layer: nn.Conv2d, images: Tensor) -> Tensor:
+    bias = None if layer.bias is None else layer.bias.double()
+    return functional.conv2d(images.double(), layer.weight.double(), bias, padding=layer.padding)
+
+
+def worst(found: Tensor, exact: Tensor) -> float:
+    """The largest difference, as a share of the largest number."""
+    return float((found - exact).abs().max() / exact.abs().max())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("padding", [0, 1, 2, (1, 0), (0, 3)])
+@pytest.mark.parametrize("size", [(3, 3), (7, 7), (8, 6), (9, 14), (28, 5)])
+def test_it_gives_the_numbers_of_a_direct_convolution(
+    size: tuple[int, int], padding: int | tuple[int, int], bias: bool
+) -> None:
+    layer = convolution(8, 12, padding=padding, bias=bias)
+    images = torch.randn(3, 8, *size)
+    for inputs in (images, images.contiguous(memory_format=torch.channels_last), images[:1]):
+        found = layer(inputs)
+        assert found.shape == exact(layer, inputs).shape
+        assert worst(found, exact(layer, inputs)) < 1e-5
+
+
+def test_many_images_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, images = convolution(8, 8, padding=1, bias=True), torch.randn(5, 8, 9, 9)
+    whole = layer(images)
+    parts: list[int] = []
+    one_part = winograd.convolved
+
+    def noted(images_BHWC: Tensor, filters_36KC: Tensor, bias_K: Tensor | None) -> Tensor:
+        parts.append(len(images_BHWC))
+        return one_part(images_BHWC, filters_36KC, bias_K)
+
+    monkeypatch.setattr(winograd, "convolved", noted)
+    monkeypatch.setattr(winograd, "TILE_BYTES", 2 * 36 * 9 * 8 * 4)
+    assert torch.allclose(layer(images), whole, rtol=1e-6, atol=1e-6)
+    assert parts == [2, 2, 1]
+
+
+def test_with_as_many_channels_as_networks_have_the_rounding_stays_small() -> None:
+    """A direct convolution in float32 is off by about 4e-7 here."""
+    layer = convolution(512, 512, padding=1, bias=True)
+    images = torch.randn(2, 512, 14, 14).relu()
+    assert worst(layer(images), exact(layer, images)) < 3e-5
+
+
+def test_other_types_are_computed_by_torch() -> None:
+    layer, images = convolution(8, 8, padding=1, bias=True), torch.randn(2, 8, 6, 6)
+    assert torch.equal(layer.double()(images.double()), exact(layer, images))
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (nn.Conv2d(128, 128, 3, padding=1), True),
+        (nn.Conv2d(128, 192, 3), True),
+        (nn.Conv2d(128, 64, 3, padding=1), False),
+        (nn.Conv2d(3, 128, 3, padding=1), False),
+        (nn.Conv2d(128, 128, 3, stride=2, padding=1), False),
+        (nn.Conv2d(128, 128, 3, dilation=2), False),
+        (nn.Conv2d(128, 128, 3, groups=2), False),
+        (nn.Conv2d(128, 128, 5, padding=1), False),
+        (nn.Conv2d(128, 128, (3, 1)), False),
+        (nn.Conv2d(128, 128, 3, padding="same"), False),
+        (nn.Conv2d(128, 128, 3, padding=1, padding_mode="reflect"), False),
+        (nn.ConvTranspose2d(128, 128, 3), False),
+    ],
+)
+def test_convolutions_with_many_channels_suit(layer: nn.Module, expected: bool) -> None:
+    assert suits(layer) is expected
+
+
+@pytest.mark.parametrize(("processor", "expected"), [("AVX2", True), ("AVX512", True), ("DEFAULT", False)])
+def test_a_prefix_has_them_on_the_processors_where_they_were_measured(
+    monkeypatch: pytest.MonkeyPatch, processor: str, expected: bool
+) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(128)
+    norm.bias.data.normal_()
+    stage = nn.Sequential(nn.Conv2d(128, 128, 3, padding=1, bias=False), norm, nn.ReLU()).eval()
+    images = torch.randn(2, 128, 9, 9)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    prefix = folded(stage)
+    assert any(isinstance(module, WinogradConvolution) for module in prefix.modules()) is expected
+    with torch.inference_mode():
+        assert worst(prefix(images), stage(images)) < 1e-5
+    assert type(stage[0]) is nn.Conv2d
+
+
+def test_two_threads_compute_the_same() -> None:
+    """The workers of the cache share the prefix, and its filters are transformed by the first that needs them."""
+    layer, images = convolution(16, 16, padding=1, bias=True), torch.randn(4, 16, 12, 12)
+    with ThreadPoolExecutor(4) as pool:
+        found = [*pool.map(layer, [images] * 16)]
+    assert all(torch.equal(one, found[0]) for one in found)
+    assert worst(found[0], exact(layer, images)) < 1e-5
