@@ -79,6 +79,7 @@ def test_other_types_are_computed_by_torch() -> None:
         (nn.Conv2d(128, 128, 3, padding=1), True),
         (nn.Conv2d(128, 192, 3), True),
         (nn.Conv2d(128, 64, 3, padding=1), False),
+        (nn.Conv2d(64, 64, 3, padding=1), False),
         (nn.Conv2d(3, 128, 3, padding=1), False),
         (nn.Conv2d(128, 128, 3, stride=2, padding=1), False),
         (nn.Conv2d(128, 128, 3, dilation=2), False),
@@ -90,19 +91,25 @@ def test_other_types_are_computed_by_torch() -> None:
         (nn.ConvTranspose2d(128, 128, 3), False),
     ],
 )
-def test_convolutions_with_many_channels_suit(layer: nn.Module, expected: bool) -> None:
+def test_convolutions_with_many_channels_suit(
+    monkeypatch: pytest.MonkeyPatch, layer: nn.Module, expected: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert suits(layer) is expected
 
 
-@pytest.mark.parametrize(("processor", "expected"), [("AVX2", True), ("AVX512", True), ("DEFAULT", False)])
+@pytest.mark.parametrize(
+    ("processor", "channels", "expected"),
+    [("AVX2", 64, True), ("AVX512", 64, False), ("AVX512", 128, True), ("DEFAULT", 128, False)],
+)
 def test_a_prefix_has_them_on_the_processors_where_they_were_measured(
-    monkeypatch: pytest.MonkeyPatch, processor: str, expected: bool
+    monkeypatch: pytest.MonkeyPatch, processor: str, channels: int, expected: bool
 ) -> None:
     torch.manual_seed(0)
-    norm = nn.BatchNorm2d(128)
+    norm = nn.BatchNorm2d(channels)
     norm.bias.data.normal_()
-    stage = nn.Sequential(nn.Conv2d(128, 128, 3, padding=1, bias=False), norm, nn.ReLU()).eval()
-    images = torch.randn(2, 128, 9, 9)
+    stage = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), norm, nn.ReLU()).eval()
+    images = torch.randn(2, channels, 9, 9)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
     prefix = folded(stage)
     assert any(isinstance(module, WinogradConvolution) for module in prefix.modules()) is expected

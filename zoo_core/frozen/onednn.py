@@ -1,9 +1,9 @@
 """Linear layers and convolutions of a frozen prefix, computed by oneDNN on a CPU; those of 3 x 3 as
 `winograd` has them.
 
-torch takes linear layers from MKL always, 1 x 1 convolutions from it in one thread with few images. On an AMD
-processor with AVX-512 oneDNN is more than twice as fast as MKL, and held to AVX2 as fast. The
-results differ in the last bits of float32, as sums are added up in another order.
+torch takes linear layers from MKL always, 1 x 1 convolutions from it in one thread with few images.
+On an AMD processor with AVX-512 oneDNN is more than twice as fast as MKL, and held to AVX2 as fast.
+The results differ in the last bits of float32, as sums are added up in another order.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from zoo_core.attribution import mark_owner, marked_owner
 from zoo_core.frozen import winograd
 
 OPERATIONS = ("_linear_pointwise", "_convolution_pointwise")
-MEASURED = ("AVX2", "AVX512")
-"""The processors on which 3 x 3 convolutions were found faster so (`benchmarks/layers.py`)."""
 
 
 class OneDnnLinear(nn.Linear):
@@ -75,6 +73,6 @@ def _class_for(module: nn.Module) -> type[nn.Module] | None:
         return OneDnnLinear
     if type(module) is nn.Conv2d and module.kernel_size == (1, 1) and module.padding == (0, 0):
         return OneDnnPointwise
-    if winograd.suits(module) and torch.backends.cpu.get_cpu_capability() in MEASURED:
+    if winograd.suits(module):
         return winograd.WinogradConvolution
     return None

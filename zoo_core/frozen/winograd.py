@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-FEWEST_CHANNELS = 128
-"""Of both input and output: with fewer, cutting and joining tiles takes as long as it saves."""
+FEWEST_CHANNELS = {"AVX2": 64, "AVX512": 128}
+"""Of both input and output, by what the processor has: with fewer, cutting and joining tiles takes
+as long as it saves (`benchmarks/prefix.py`). It was not measured on others."""
 TILE_BYTES = 16_000_000
 """About so much the transformed tiles take that are computed at once: they are to stay in the
 processor's cache."""
@@ -61,11 +62,13 @@ def in_float32_on_cpu(input: Tensor, weight: Tensor) -> bool:
 
 
 def suits(module: nn.Module) -> bool:
-    """Whether a module is a convolution that is faster so."""
+    """Whether a module is a convolution that is faster so on this processor."""
+    fewest = FEWEST_CHANNELS.get(torch.backends.cpu.get_cpu_capability())
     return (
-        type(module) is nn.Conv2d
+        fewest is not None
+        and type(module) is nn.Conv2d
         and (module.kernel_size, module.stride, module.dilation, module.groups) == ((3, 3), (1, 1), (1, 1), 1)
-        and min(module.in_channels, module.out_channels) >= FEWEST_CHANNELS
+        and min(module.in_channels, module.out_channels) >= fewest
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
     )
