@@ -58,6 +58,8 @@ def by_onednn(stage: nn.Module) -> nn.Module:
         if kind is not None:
             module.__class__ = kind
             mark_owner(module, marked_owner(stage))
+        if isinstance(module, winograd.WinogradConvolution):
+            module.transform_filters()
     return quick.eval()
 
 

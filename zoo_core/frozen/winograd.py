@@ -28,7 +28,7 @@ TILE_BYTES = 16_000_000
 processor's cache."""
 SIDE, OUT = 6, 4  # numbers along a tile, and along what it gives of the output
 FILTERS = torch.tensor(
-    [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float64
+    [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float32
 ).div(24)
 """G of the paper."""
 BIAS_AT = 7  # of the 36 products: row and column 1, which A^T and A spread over the whole output with weight 1
@@ -38,12 +38,16 @@ class WinogradConvolution(nn.Conv2d):
     """A 3 x 3 convolution whose weights no longer change; in float32 on a CPU it is computed from
     tiles."""
 
+    filters_36KC: Tensor
+
+    def transform_filters(self) -> None:
+        """Prepare for `forward`; again after any change of the weights."""
+        self.filters_36KC = transformed(self.weight)
+
     def forward(self, input: Tensor) -> Tensor:
         margins = self.padding
         if isinstance(margins, str) or input.ndim != 4 or not in_float32_on_cpu(input, self.weight):
             return super().forward(input)
-        if not hasattr(self, "filters_36KC"):
-            self.filters_36KC = transformed(self.weight)
         height, width = (side + 2 * margin - 2 for side, margin in zip(input.shape[2:], margins, strict=True))
         down, right = -(-height // OUT), -(-width // OUT)
         below, beside = down * OUT - height, right * OUT - width
@@ -70,6 +74,7 @@ def suits(module: nn.Module) -> bool:
         and (module.kernel_size, module.stride, module.dilation, module.groups) == ((3, 3), (1, 1), (1, 1), 1)
         and min(module.in_channels, module.out_channels) >= fewest
         and module.padding_mode == "zeros"
+        and in_float32_on_cpu(module.weight, module.weight)
         and not isinstance(module.padding, str)
     )
 
@@ -77,8 +82,8 @@ def suits(module: nn.Module) -> bool:
 def transformed(weight_KC33: Tensor) -> Tensor:
     """The filters (36, K, C) of the products: four times as many numbers as the weights."""
     outputs, inputs = weight_KC33.shape[:2]
-    exact = torch.einsum("au,kcuv,bv->abkc", FILTERS, weight_KC33.detach().double(), FILTERS)
-    return exact.reshape(SIDE * SIDE, outputs, inputs).float().contiguous()
+    weights_9KC = weight_KC33.detach().permute(2, 3, 0, 1).reshape(9, -1)
+    return (torch.kron(FILTERS, FILTERS) @ weights_9KC).view(SIDE * SIDE, outputs, inputs)
 
 
 def convolved(images_BHWC: Tensor, filters_36KC: Tensor, bias_K: Tensor | None) -> Tensor:
