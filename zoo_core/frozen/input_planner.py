@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -120,8 +121,9 @@ class InputPlanner:
             builds = [(self.features, CacheItems((train, *held_out)))]
         else:  # validation images first: a run that is stopped in between must not look like an older cache
             builds = [(self.exact, CacheItems(held_out)), (self.features, CacheItems((train,)))]
+        prefix = cache(lambda: FrozenPrefix(self.model, splits))
         for features, items in builds:
-            features.build(lambda: FrozenPrefix(self.model, splits), splits, items, self.world, watch)
+            features.build(prefix, splits, items, self.world, watch)
         if of_val is not self.features and held_out:
             mark_exact(self.features, splits)
         return of_val

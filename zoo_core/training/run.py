@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.catalog import Catalog
+from zoo_core.collector import rare_collections
 from zoo_core.data.groups import group_counts
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
@@ -106,6 +107,7 @@ class Result:
         return self.measured
 
 
+@rare_collections()
 def finetune(
     config: FinetuneConfig,
     catalog: Catalog,
@@ -144,6 +146,7 @@ def run_job(job: Job, callback: Callback) -> Result:
         raise
 
 
+@rare_collections()
 def resume(
     directory: Path,
     catalog: Catalog,
