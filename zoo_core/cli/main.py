@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.collector import EVERY
+from zoo_core.devices.collector import EVERY
 from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.errors import UsageError, ZooError, is_out_of_memory
 from zoo_core.version import version_text

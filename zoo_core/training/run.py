@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.catalog import Catalog
-from zoo_core.collector import rare_collections
 from zoo_core.data.groups import group_counts
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
+from zoo_core.devices.collector import rare_collections
 from zoo_core.devices.find import find_device
 from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.devices.world import World, join_world
@@ -205,10 +205,8 @@ def _training(
     job: Job, callback: Callback, writer: RunWriter, *, resumed: bool, begin: Callable[[Trainer], None] | None = None
 ) -> Iterator[tuple[Trainer, Trackers]]:
     """The trainer of a run at its start or at its newest checkpoint, which saves, stops and fails
-    as a run does, and the trackers that follow it.
-
-    `begin` writes the checkpoint from which a finished run goes on.
-    """
+    as a run does, and the trackers that follow it. `begin` writes the checkpoint from
+    which a finished run goes on."""
     world = job.world
     with (
         only_writer(writer.directory, world),

@@ -10,7 +10,7 @@ import pytest
 
 import zoo_core
 from zoo_core import FinetuneConfig
-from zoo_core.collector import EVERY, rare_collections
+from zoo_core.devices.collector import EVERY, rare_collections
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.training.callback import NullCallback
 
