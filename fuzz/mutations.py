@@ -236,7 +236,7 @@ def _edge(data: bytearray, chance: random.Random) -> None:
     width, value = chance.choice([1, 2, 4, 8]), chance.choice(EDGES)
     start = chance.randrange(len(data) + 1)
     order = chance.choice(["little", "big"])
-    data[start : start + width] = (value % 256**width).to_bytes(width, order)  # type: ignore[arg-type]
+    data[start : start + width] = (value % 256**width).to_bytes(width, order)
 
 
 def _remove(data: bytearray, chance: random.Random) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from zlib import crc32
 
 import numpy as np
@@ -173,7 +174,7 @@ def plugin_index(folder: Path) -> Case:
         installed.InstalledPlugin("two", "not_there:spec", "zoo-two", "2.0"),
     ]
     installed._scan = lambda: list(right)  # the real scan takes a tenth of a second
-    installed.import_folders = lambda: {"/site-packages": 1}
+    patch.object(installed, "import_folders", lambda: {"/site-packages": 1}).start()
     installed.installed_plugins()
     (path,) = (cache_dir() / "plugins").glob("*.json")
     good = path.read_bytes()
@@ -198,7 +199,8 @@ def listing_index(folder: Path) -> Case:
     code = fresh(folder / "code.py", b"# the code of a spec")
     listing._code = lambda: iter([str(code)])  # in place of all modules and a catalog, which take a second
     listing.ROWS["heads"] = lambda catalog: right[0]
-    catalog.open_catalog = lambda **settings: SimpleNamespace(warnings=right[1], has_failures=False)
+    opened = SimpleNamespace(warnings=right[1], has_failures=False)
+    patch.object(catalog, "open_catalog", lambda **settings: opened).start()
     listing.listed("heads")
     (path,) = (cache_dir() / "plugins").glob("heads-*.json")
     good = path.read_bytes()

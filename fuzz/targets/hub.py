@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from fuzz.mutations import damaged, damaged_json
 from fuzz.target import Case, expect, target
@@ -54,7 +55,7 @@ REPOSITORY: dict[str, Any] = {
 def answering(answer: Callable[[], bytes]) -> None:
     """Let the Hub's client get this answer to every request: a status, headers, an empty line and a body."""
     import huggingface_hub
-    from huggingface_hub.utils import get_session
+    from huggingface_hub.utils._http import get_session
 
     client.guarded_api()
     session = get_session()
@@ -75,9 +76,9 @@ def answering(answer: Callable[[], bytes]) -> None:
 
     session._transport = library.MockTransport(respond)
     session._mounts = {}
-    huggingface_hub.set_client_factory = lambda factory: None  # type: ignore[assignment]
-    client.PAUSES = (0, 0)  # type: ignore[assignment]
-    client.wait_asked = lambda response: 0  # type: ignore[assignment]
+    patch.object(huggingface_hub, "set_client_factory", lambda factory: None).start()
+    patch.object(client, "PAUSES", (0, 0)).start()
+    patch.object(client, "wait_asked", lambda response: 0).start()
 
 
 def damaged_answer(content: bytes, chance: random.Random) -> bytes:
