@@ -290,3 +290,28 @@ def test_images_too_small_for_details_are_no_near_duplicates(catalog: Catalog) -
     report = zoo_core.check_data("fashion-small", backbone="none", catalog=catalog)
     assert not [one for one in report.findings if one.kind.severity == "error"]
     assert "among 1,500 images with a side of fewer than 40 pixels" in report.left_out[1]
+
+
+def test_labels_are_checked_by_the_crop_and_by_the_whole_image(faulty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    out_of_fold = checking.out_of_fold
+
+    def recorded(vectors: np.ndarray, *others: Any) -> np.ndarray:
+        seen.append(vectors)
+        return out_of_fold(vectors, *others)
+
+    monkeypatch.setattr(checking, "out_of_fold", recorded)
+    told: dict[str, list[tuple[int, int]]] = {"computing": [], "fitting": []}
+    progress = checking.Progress(**{name: lambda *now, own=own: own.append(now) for name, own in told.items()})
+    report = zoo_core.check_data(faulty, backbone="lenet5", progress=progress)
+    assert report.num_computed == 64, "an image counts once, and equal ones together"
+    zoo_core.check_data(faulty, backbone="lenet5", fit="pad")
+    crop, whole, pad = seen
+    assert not np.allclose(crop, whole), "the strip is cut off"
+    assert np.array_equal(whole, pad), "an image that is shown whole anyway is seen once"
+    with zoo_core.features("lenet5", faulty, bad_images="skip") as table:
+        assert np.array_equal(crop, np.asarray(table))
+    for steps in told.values():
+        shares = [done / total for done, total in steps]
+        assert shares == sorted(shares)
+        assert shares.index(1.0) >= len(shares) - 2, "a bar goes at its end, and must not come again"

@@ -24,7 +24,7 @@ from zoo_core.checking.duplicates import (
     nearest,
 )
 from zoo_core.checking.images import ImageList
-from zoo_core.checking.labels import label_suspects, out_of_fold
+from zoo_core.checking.labels import averaged, label_suspects, out_of_fold
 from zoo_core.checking.odd import crop_sentence, odd_images
 from zoo_core.checking.pixels import PixelMeasures, measure_pixels
 from zoo_core.checking.report import (
@@ -131,13 +131,13 @@ def check_data(
     if not source.parts:
         raise DataError(f"no image of {printable(source.title)} can be read: {bad[0] if bad else 'there is none'}.")
     images = ImageList(source)
-    vectors, num_computed = _features(embedder, source, progress)
+    views, num_computed = _features(_embedders(embedder, images), source, progress)
     measures = measure_pixels(source, workers or default_workers(), progress.measuring)
-    neighbours = nearest(coarse(measures.thumbnails) if vectors is None else vectors, progress.comparing)
+    neighbours = nearest(views[0] if views else coarse(measures.thumbnails), progress.comparing)
     detailed = measures.shorter >= LEAST_SIDE
     near = near_duplicates(neighbours, measures.thumbnails, images.digests, detailed, progress.comparing)
     pairs = [*equal_files(images.digests), *near]
-    suspected, reason = _labels(images, vectors, neighbours, pairs, progress.fitting)
+    suspected, reason = _labels(images, views, neighbours, pairs, progress.fitting)
     found = {
         UNREADABLE: [Suspect(one.problem, image=one.name, suggestion=DROP if one.name else "") for one in bad],
         **_pair_suspects(images, pairs),
@@ -158,12 +158,30 @@ def check_data(
     )
 
 
-def _features(embedder: Embedder | None, source: Source, progress: Progress) -> tuple[Vectors | None, int]:
-    """The pooled features (N, F) of all images from the cache, and the number of new ones."""
+def _embedders(embedder: Embedder | None, images: ImageList) -> list[Embedder]:
+    """The network with its own preprocessing; where that crops, and labels can be checked, also one
+    that is shown whole images: the object may stand beside the middle."""
     if embedder is None:
-        return None, 0
-    with embedder.table(source, progress.computing, progress.message) as table:
-        return np.asarray(table), table.num_computed
+        return []
+    whole = replace(embedder, preprocessing=with_fit(embedder.preprocessing, "pad"))
+    return [embedder, whole] if embedder.preprocessing.fit == "crop" and images.has_classes else [embedder]
+
+
+def _features(embedders: Sequence[Embedder], source: Source, progress: Progress) -> tuple[list[Vectors], int]:
+    """The pooled features (N, F) of all images by each of the networks, from the cache, and the
+    number of new images."""
+    views, num_computed = [], 0
+    for place, embedder in enumerate(embedders):
+        watch = _part_of(progress.computing, place, len(embedders))
+        with embedder.table(source, watch, progress.message) as table:
+            views.append(np.asarray(table))
+            num_computed = max(num_computed, table.num_computed)
+    return views, num_computed
+
+
+def _part_of(watch: Watch | None, place: int, count: int) -> Watch | None:
+    """The callback for one of several equal parts of a work, which is told of the whole."""
+    return watch and (lambda done, total: watch(place * total + done, count * total))
 
 
 def _pair_suspects(images: ImageList, pairs: Sequence[Pair]) -> Found:
@@ -200,14 +218,14 @@ def _group_leaks(source: Source) -> list[Suspect]:
 
 
 def _labels(
-    images: ImageList, vectors: Vectors | None, neighbours: Neighbours, pairs: Sequence[Pair], watch: Watch | None
+    images: ImageList, views: Sequence[Vectors], neighbours: Neighbours, pairs: Sequence[Pair], watch: Watch | None
 ) -> tuple[list[Suspect], str | None]:
     """The suspected labels, and a sentence where not all are named or none looked for."""
     source = images.source
     if not images.has_classes:
         reason = f"the task is {source.task}" if source.classes else "these images have none"
         return [], f"Labels were not checked: that needs one class an image, and {reason}."
-    if vectors is None:
+    if not views:
         return [], None  # said with the other checks that need a network
     counts = np.bincount(images.targets, minlength=len(source.classes))
     if (counts > 1).sum() < 2 or len(images) < FEWEST_FITTED:
@@ -218,7 +236,12 @@ def _labels(
     groups = groups_of(len(images), pairs)
     if all(images.groups):
         groups = joined(groups.tolist(), images.groups)
-    probabilities = out_of_fold(vectors, images.targets, groups, len(source.classes), watch)
+    probabilities = averaged(
+        [
+            out_of_fold(one, images.targets, groups, len(source.classes), _part_of(watch, place, len(views)))
+            for place, one in enumerate(views)
+        ]
+    )
     suspects = []
     named, further = label_suspects(probabilities, images.targets, neighbours.indices_NM, groups)
     for one in named:

@@ -7,6 +7,7 @@ Shapes: N images, F features, K classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,12 +31,11 @@ SURPRISING = 60
 are found so, and the others that are named."""
 SELDOM = 0.02
 """The probability that is added to what is usual: of few images nobody knows how rare a case is."""
-USUAL_SHARE = 0.035
+USUAL_SHARE = 0.04
 """The share of the images that are named at most, or are not where more than twice as many are
 doubted: of rightly labelled images a few in a hundred are. Ten much used test sets have 3.3 % of
 wrong labels (Northcutt, Athalye, Mueller, "Pervasive label errors in test sets destabilize machine
 learning benchmarks", 2021, arXiv 2103.14749)."""
-AGREEING = 1
 MIXED = 0.05
 """The share of images of another class than the first of their group from which groups are no
 versions of one photo, but hold several classes."""
@@ -94,6 +94,14 @@ def out_of_fold(
     return best_NK.softmax(1).numpy()
 
 
+def averaged(probabilities: Sequence[Floats]) -> Floats:
+    """The probabilities (N, K) whose odds are the geometric means of several classifiers' odds."""
+    mean_NK = np.mean([np.log(np.maximum(one, 1e-300)) for one in probabilities], axis=0)
+    mean_NK = np.exp(mean_NK - mean_NK.max(1, keepdims=True))
+    result: Floats = mean_NK / mean_NK.sum(1, keepdims=True)
+    return result
+
+
 def grouped_folds(labels_N: Ints, groups_N: Ints, num_classes: int) -> Ints:
     """The fold (N) of each image, one for all images of a group: `stratified_folds` of the first of
     each group, or of all where groups hold several classes."""
@@ -115,15 +123,17 @@ def label_suspects(
     With p the out-of-fold probabilities of an image, `own` its label and `other` the most probable
     other class, its surprise is
 
-        p_other / p_own / usual,  with usual = SELDOM + the mean p_other of the others of its class.
+        p_other / p_own / usual / (1 + agreeing),
+
+    with usual = SELDOM + the mean p_other of the others of its class, and agreeing the number of
+    its nearest neighbours (N, M) with its label, not counting those of its own group: a copy with
+    the same wrong label does not vouch for it.
 
     Some classes overlap, so that a classifier is often sure of the wrong one: an image of fruit
     that looks like a vegetable says little, where other fruit does, too. The label is doubted where
-    the surprise is at least SURPRISING, p_other at least ODDS times p_own, and at most AGREEING of
-    the image's nearest neighbours (N, M) have its label, not counting those of its own group: a
-    copy with the same wrong label does not vouch for it. Of D doubted ones of N images the most
-    surprising max(s, D - s) are named, with s = USUAL_SHARE * N. Classes with fewer than
-    LEAST_IN_CLASS images are passed over.
+    the surprise is at least SURPRISING, and p_other at least ODDS times p_own. Of D doubted ones of
+    N images the most surprising max(s, D - s) are named, with s = USUAL_SHARE * N. Classes with
+    fewer than LEAST_IN_CLASS images are passed over.
     """
     rows, counts_K = np.arange(len(labels_N)), np.bincount(labels_N, minlength=probabilities_NK.shape[1])
     own_N = probabilities_NK[rows, labels_N]
@@ -134,10 +144,10 @@ def label_suspects(
     sums_KK = np.zeros((len(counts_K), len(counts_K)))
     np.add.at(sums_KK, labels_N, probabilities_NK)
     usual_N = SELDOM + (sums_KK[labels_N, like_N] - other_N) / np.maximum(counts_K[labels_N] - 1, 1)
-    surprise_N = other_N / np.maximum(own_N * usual_N, 1e-300)
     others_NM = groups_N[neighbours_NM] != groups_N[:, None]
     agreeing_N = ((labels_N[neighbours_NM] == labels_N[:, None]) & others_NM).sum(1)
-    possible_N = (ODDS * own_N <= other_N) & (agreeing_N <= AGREEING) & (counts_K[labels_N] >= LEAST_IN_CLASS)
+    surprise_N = other_N / np.maximum(own_N * usual_N * (1 + agreeing_N), 1e-300)
+    possible_N = (ODDS * own_N <= other_N) & (counts_K[labels_N] >= LEAST_IN_CLASS)
     doubted = np.flatnonzero(possible_N & (surprise_N >= SURPRISING))
     doubted = doubted[np.argsort(-surprise_N[doubted], kind="stable")]
     share = math.ceil(USUAL_SHARE * len(labels_N))
