@@ -20,7 +20,7 @@ from zoo_core.choosing import processes
 from zoo_core.choosing.processes import LocalProcesses, fitting
 from zoo_core.cli.main import zoo
 from zoo_core.cli.runners import executor_for
-from zoo_core.data.batches import usable_cores
+from zoo_core.devices.cores import usable_cores
 from zoo_core.devices.free_memory import free_memory
 from zoo_core.discovery import PluginRecord
 from zoo_core.errors import PluginError, UsageError, ZooError

@@ -21,8 +21,8 @@ from zoo_core.benching.measured import Bench, Latency, Row
 from zoo_core.benching.models import Formats, as_run, formats_of, names_run, opened_run
 from zoo_core.benching.process import Asked, Worker, WorkerProblem
 from zoo_core.catalog import Catalog, open_catalog
-from zoo_core.data.batches import usable_cores
 from zoo_core.data.scan import Watch
+from zoo_core.devices.cores import usable_cores
 from zoo_core.errors import UsageError
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)

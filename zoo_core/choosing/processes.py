@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from zoo_core.data.batches import limit_cores, usable_cores
+from zoo_core.devices.cores import limit_cores, usable_cores
 from zoo_core.devices.free_memory import free_memory
 from zoo_core.devices.kinds import kind_of
 from zoo_core.errors import ZooError

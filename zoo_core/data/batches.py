@@ -5,8 +5,6 @@ Shapes: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -28,13 +26,12 @@ from zoo_core.data.sources import Part
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, decoded_side, resized, resized_side
 from zoo_core.data.windows import Windows
+from zoo_core.devices.cores import usable_cores
 from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.transfer import to_device
 from zoo_core.weights_specs import Preprocessing
 
 T = TypeVar("T")
-_limits = [sys.maxsize]
-"""Of the cores that this process uses; the smallest holds."""
 PREFETCHED = 3  # batches that are decoded while one is computed
 
 ImageView = tuple[int, int]
@@ -199,15 +196,3 @@ def training_steps(count: int, size: int, *, least: int = 2) -> int:
 def default_workers() -> int:
     """The number of decoding threads: one a usable core, 16 at most."""
     return min(16, usable_cores())
-
-
-def usable_cores() -> int:
-    """The number of cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, *_limits)
-
-
-def limit_cores(count: int) -> None:
-    """Use so many cores at most, and one at least, from now on: processes beside this one have the
-    others."""
-    _limits.append(max(1, count))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from zoo_core.devices.control_groups import control_groups
 
 GROUPS = (
     # folder of the groups, limit, usage, cached files in memory.stat: cgroup v2, then v1
@@ -23,27 +24,14 @@ def free_memory(root: Path = Path("/")) -> int | None:
     found = []
     with suppress(OSError, ValueError, KeyError):
         found.append(1024 * _figures(root / "proc/meminfo")["MemAvailable:"])
-    for group, (_, limit, usage, cached) in _groups(root):
-        with suppress(OSError, ValueError):  # not there, or without a limit: "max"
-            most, used = int((group / limit).read_text()), int((group / usage).read_text())
-            with suppress(OSError, ValueError):
-                used -= _figures(group / "memory.stat").get(cached, 0)
-            found.append(max(0, most - used))
+    for top, limit, usage, cached in GROUPS:
+        for group in control_groups(root / top, root):
+            with suppress(OSError, ValueError):  # not there, or without a limit: "max"
+                most, used = int((group / limit).read_text()), int((group / usage).read_text())
+                with suppress(OSError, ValueError):
+                    used -= _figures(group / "memory.stat").get(cached, 0)
+                found.append(max(0, most - used))
     return min(found, default=None)
-
-
-def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str, str]]]:
-    """The groups of this process and those around them. A container sees its own as the outermost
-    one, by whatever name the machine knows it."""
-    paths = {"/"}
-    with suppress(OSError, UnicodeDecodeError):
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-        paths |= {line.split(":", 2)[2] for line in lines if line.count(":") > 1}
-    for names in GROUPS:
-        top = root / names[0]
-        inner = {top / path.strip("/") for path in paths}
-        for group in {one for own in inner for one in (own, *own.parents) if one.is_relative_to(top)}:
-            yield group, names
 
 
 def _figures(file: Path) -> dict[str, int]:

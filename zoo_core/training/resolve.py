@@ -40,6 +40,7 @@ from zoo_core.training.defaults import (
     reason_to_train_only_a_head,
 )
 from zoo_core.training.solve import only_solved, with_single_epochs
+from zoo_core.training.threads import usual_threads
 from zoo_core.weights_specs import Preprocessing
 
 USUAL_BATCH = 32
@@ -111,7 +112,7 @@ def resolve_settings(
     batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))
     decided("micro_batch", (batch_size, "a batch goes through the network in one piece"))
     decided("step_layout", (USUAL_LAYOUT, "only long, uncompiled trainings of stages on a CPU try others"))
-    decided.values["threads"] = config.threads or torch.get_num_threads()
+    decided.values["threads"] = config.threads or usual_threads()
     decided("patience", default_patience(config, epochs, is_measured="val" in source.parts))
 
     strategy = catalog.strategy(strategy_name)

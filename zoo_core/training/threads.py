@@ -14,12 +14,19 @@ from pathlib import Path
 
 import torch
 
-from zoo_core.data.batches import usable_cores
+from zoo_core.devices.cores import THREADS, quota, usable_cores
 
 LOADS = Path("/proc/loadavg")
 LOOKS, PAUSE = 5, 0.004  # seconds: the threads of an earlier computation have gone to sleep by then
-THEIRS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+THEIRS = (THREADS, "MKL_NUM_THREADS")
 """Variables by which a user decides the number."""
+
+
+def usual_threads() -> int:
+    """torch's own number, and no more than the cores of which a container gets the time; the user's
+    where the environment names one."""
+    own = torch.get_num_threads()
+    return own if any(name in os.environ for name in THEIRS) else min(own, quota())
 
 
 def fewer_threads() -> int:

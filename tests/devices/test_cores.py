@@ -1,0 +1,90 @@
+"""The cores that this process may use: no more than those of which its container gets the time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo_core.devices import cores
+from zoo_core.devices.cores import THREADS, compute_within_quota, quota, usable_cores
+from zoo_core.training import threads
+from zoo_core.training.threads import usual_threads
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    yield
+    quota.cache_clear()
+
+
+def system(root: Path, own: str, files: dict[str, str]) -> Path:
+    """A system in which this process is in a group, with these files of groups."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(own)
+    for name, text in files.items():
+        (root / "sys/fs/cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "sys/fs/cgroup" / name).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ("0::/", {}, sys.maxsize),
+        ("0::/", {"cpu.max": "max 100000\n"}, sys.maxsize),
+        ("0::/", {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/", {"cpu.max": "150000 100000\n"}, 2),
+        ("0::/", {"cpu.max": "20000 100000\n"}, 1),
+        ("0::/pods/mine", {"cpu.max": "max 100000\n", "pods/cpu.max": "400000 100000\n"}, 4),
+        ("0::/pods/mine", {"pods/cpu.max": "400000 100000\n", "pods/mine/cpu.max": "300000 100000\n"}, 3),
+        ("0::/pods/mine", {"pods/other/cpu.max": "100000 100000\n"}, sys.maxsize),
+        ("1:cpu:/", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, sys.maxsize),
+        ("1:cpu,cpuacct:/a", {"cpu/a/cpu.cfs_quota_us": "250000\n", "cpu/a/cpu.cfs_period_us": "100000\n"}, 3),
+        ("0::/", {"cpu.max": "nonsense"}, sys.maxsize),
+        ("0::/", {"cpu.max": "100000 0\n"}, sys.maxsize),
+    ],
+)
+def test_a_quota_of_the_group_or_of_one_around_it_counts(
+    tmp_path: Path, own: str, files: dict[str, str], expected: int
+) -> None:
+    assert quota(system(tmp_path, own, files)) == expected
+
+
+def test_no_more_cores_are_used_than_the_quota_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "_cores", lambda: 64)
+    monkeypatch.setattr(cores, "quota", lambda: 3)
+    monkeypatch.setattr(threads, "quota", lambda: 3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.delenv(THREADS, raising=False)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    assert usable_cores() == usual_threads() == 3
+    compute_within_quota()
+    assert os.environ.pop(THREADS) == "3"
+    monkeypatch.setenv(THREADS, "5")  # the user's own number
+    compute_within_quota()
+    assert (os.environ[THREADS], usual_threads()) == ("5", 64)
+
+
+def test_without_a_quota_nothing_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "quota", lambda: sys.maxsize)
+    monkeypatch.delenv(THREADS, raising=False)
+    compute_within_quota()
+    assert THREADS not in os.environ
+
+
+def test_the_command_decides_before_torch_is_imported() -> None:
+    script = (
+        "import sys; from zoo_core.devices import cores; cores.quota = lambda: 1; cores._cores = lambda: 4\n"
+        "sys.argv = ['zoo', '--version']; import atexit, os\n"
+        f"atexit.register(lambda: print(os.environ.get('{THREADS}'), 'torch' in sys.modules))\n"
+        "from zoo_core.cli.main import main; main()"
+    )
+    plain = {name: value for name, value in os.environ.items() if name != THREADS}
+    done = subprocess.run([sys.executable, "-c", script], env=plain, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "1 False"
