@@ -179,3 +179,13 @@ def test_a_machine_is_idle_where_no_other_thread_runs(
 def test_no_threads_are_refused() -> None:
     with pytest.raises(UsageError, match="threads must be a whole number of at least 1"):
         replace(LENET, threads=0)
+
+
+def test_within_a_containers_quota_a_program_computes_with_as_many_threads(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "quota", lambda: 2)
+    steps = Steps()
+    run_job(prepare(replace(LENET, epochs=1, step_layout=USUAL_LAYOUT, out=str(tmp_path / "run")), catalog), steps)
+    assert steps.threads == {2}
+    assert torch.get_num_threads() == 4
