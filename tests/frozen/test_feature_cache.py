@@ -399,6 +399,17 @@ def test_validation_features_are_kept_exactly(config: FinetuneConfig, catalog: C
     assert (rounded.num_computed, exact.num_computed) == (20 + 4, 20), "those of the 4 validation images are the same"
 
 
+def test_the_prefix_is_made_once_for_rounded_and_exact_features(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[FrozenPrefix] = []
+    monkeypatch.setattr(
+        FrozenPrefix, "__init__", lambda self, *given, own=FrozenPrefix.__init__: made.append(self) or own(self, *given)
+    )
+    run(config, catalog, strategy="head-only", cache_dtype="float16")
+    assert len(made) == 1
+
+
 def test_rounded_features_of_training_images_are_not_read_for_validation(
     config: FinetuneConfig, catalog: Catalog
 ) -> None:

@@ -1,7 +1,7 @@
 """How often Python looks for objects that nothing reaches.
 
-torch and what it imports make 400,000 objects that stay. Looking through all of them takes a tenth
-of a second or more, and by Python's own rule it is done again and again while more is imported.
+torch and its dependencies make 400,000 objects that stay. By Python's own rule all of them are looked
+through again and again while more is imported, and each look takes longer than the one before.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EVERY = 50_000
-"""Objects that are made before Python looks among the newest; the number of 700 is its own."""
+"""Objects that are made before Python looks among the newest."""
 
 
 @contextmanager

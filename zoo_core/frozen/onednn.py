@@ -42,8 +42,8 @@ class OneDnnPointwise(nn.Conv2d):
 
 
 def by_onednn(stage: nn.Module) -> nn.Module:
-    """The stage for evaluation, with such layers by oneDNN; its tensors are those of `stage`, which
-    stays unchanged.
+    """The stage for evaluation, with such layers by oneDNN; its parameters and buffers are those of
+    `stage`, which stays unchanged.
 
     A stage that cannot be copied, or has no such layer, is returned itself.
     """

@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 FEWEST_CHANNELS = {"AVX2": 64, "AVX512": 128}
-"""Of both input and output, by what the processor has: with fewer, cutting and joining tiles takes
-as long as it saves (`benchmarks/prefix.py`). It was not measured on others."""
+"""Of both input and output, by the instructions of the processor: with fewer, cutting and joining
+tiles takes as long as it saves (`benchmarks/prefix.py`, on one processor with AVX-512 and with it
+masked; others were not measured). No trial decides: the last bits of a feature would depend on it."""
 TILE_BYTES = 16_000_000
 """About so much the transformed tiles take that are computed at once: they are to stay in the
 processor's cache."""
-SIDE, OUT = 6, 4  # numbers along a tile, and along what it gives of the output
+SIDE, OUT = 6, 4  # numbers along a tile, and along its part of the output
 FILTERS = torch.tensor(
     [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float32
 ).div(24)
