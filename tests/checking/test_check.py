@@ -315,3 +315,30 @@ def test_labels_are_checked_by_the_crop_and_by_the_whole_image(faulty: Path, mon
         shares = [done / total for done, total in steps]
         assert shares == sorted(shares)
         assert shares.index(1.0) >= len(shares) - 2, "a bar goes at its end, and must not come again"
+
+
+@pytest.mark.parametrize(
+    ("counts", "reason"),
+    [
+        ({"dark": 23, "light": 1}, "that needs two classes with two images or more."),
+        ({"dark": 2, "light": 2}, "4 images are too few to tell classes apart."),
+    ],
+)
+def test_where_labels_cannot_be_checked_an_image_is_seen_once_and_the_reason_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int], reason: str
+) -> None:
+    """Seen to fail: all images went through the network again, and many images of one class were called too few."""
+    for kind, count in counts.items():
+        for number in range(count):
+            save(photo(number, 80), tmp_path / "data" / kind / f"{number}.png")
+    shown: list[int] = []
+    features = checking._features
+
+    def noted(embedders: list[Any], *others: Any) -> Any:
+        shown.append(len(embedders))
+        return features(embedders, *others)
+
+    monkeypatch.setattr(checking, "_features", noted)
+    report = zoo_core.check_data(tmp_path / "data", backbone="lenet5")
+    assert shown == [1]
+    assert f"Labels were not checked: {reason}" in report.left_out

@@ -164,7 +164,7 @@ def _embedders(embedder: Embedder | None, images: ImageList) -> list[Embedder]:
     if embedder is None:
         return []
     whole = replace(embedder, preprocessing=with_fit(embedder.preprocessing, "pad"))
-    return [embedder, whole] if embedder.preprocessing.fit == "crop" and images.has_classes else [embedder]
+    return [embedder, whole] if embedder.preprocessing.fit == "crop" and not _obstacle(images) else [embedder]
 
 
 def _features(embedders: Sequence[Embedder], source: Source, progress: Progress) -> tuple[list[Vectors], int]:
@@ -217,22 +217,27 @@ def _group_leaks(source: Source) -> list[Suspect]:
     return [Suspect(f"group '{printable(group)}' has {parts_in_words(parts)}") for group, parts in shared]
 
 
+def _obstacle(images: ImageList) -> str | None:
+    """The sentence why the labels of these images cannot be checked; None where they can."""
+    source = images.source
+    if not images.has_classes:
+        reason = f"the task is {source.task}" if source.classes else "these images have none"
+        return f"Labels were not checked: that needs one class an image, and {reason}."
+    counts = np.bincount(images.targets, minlength=len(source.classes))
+    if (counts > 1).sum() < 2:
+        return "Labels were not checked: that needs two classes with two images or more."
+    if len(images) < FEWEST_FITTED:
+        return f"Labels were not checked: {counted(len(images), 'image')} are too few to tell classes apart."
+    return None
+
+
 def _labels(
     images: ImageList, views: Sequence[Vectors], neighbours: Neighbours, pairs: Sequence[Pair], watch: Watch | None
 ) -> tuple[list[Suspect], str | None]:
     """The suspected labels, and a sentence where not all are named or none looked for."""
+    if (obstacle := _obstacle(images)) or not views:  # without a network that is said with the other checks
+        return [], obstacle
     source = images.source
-    if not images.has_classes:
-        reason = f"the task is {source.task}" if source.classes else "these images have none"
-        return [], f"Labels were not checked: that needs one class an image, and {reason}."
-    if not views:
-        return [], None  # said with the other checks that need a network
-    counts = np.bincount(images.targets, minlength=len(source.classes))
-    if (counts > 1).sum() < 2 or len(images) < FEWEST_FITTED:
-        return (
-            [],
-            f"Labels were not checked: {counted(len(images), 'image')} of these classes are too few to tell them apart.",
-        )
     groups = groups_of(len(images), pairs)
     if all(images.groups):
         groups = joined(groups.tolist(), images.groups)
