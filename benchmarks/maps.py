@@ -46,7 +46,7 @@ from zoo_core.data.on_device import normalised
 from zoo_core.data.transforms import CENTRE
 from zoo_core.errors import ZooError
 from zoo_core.frozen.inputs import Inputs
-from zoo_core.frozen.split import FrozenPrefix, SplitPoint
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint, split_shapes
 from zoo_core.training import resolve as resolve_module
 from zoo_core.training.job import prepare
 from zoo_core.training.phase_trainer import PhaseTrainer
@@ -182,18 +182,18 @@ def hooked(variation: MapVariation | None, seed: int) -> Iterator[None]:
     if variation is None:
         yield
         return
-    batches, shapes_at_splits = PhaseTrainer.batches, resolve_module.shapes_at_splits
+    batches = PhaseTrainer.batches
 
     def varied(phase: PhaseTrainer, epoch: int, start: int = 0) -> Iterator[Batch]:
         train = VariedInputs(phase.inputs.train, variation, seed, epoch)
         return batches(replace(phase, inputs=replace(phase.inputs, train=train)), epoch, start)
 
     def unpooled(*arguments: Any) -> dict[SplitPoint, tuple[int, ...]]:
-        return {cut: shape for cut, shape in shapes_at_splits(*arguments).items() if not cut.pooled}
+        return {cut: shape for cut, shape in split_shapes(*arguments).items() if not cut.pooled}
 
     with (
         mock.patch.object(PhaseTrainer, "batches", varied),
-        mock.patch.object(resolve_module, "shapes_at_splits", unpooled),
+        mock.patch.object(resolve_module, "split_shapes", unpooled),
     ):
         yield
 

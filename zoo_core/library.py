@@ -21,6 +21,7 @@ from zoo_core.model.adapt import adapt, make_plan
 from zoo_core.model.apply import AppliedPlan, parts_of
 from zoo_core.model.assemble import Model, build_head_for
 from zoo_core.model.design import ModelDesign
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.notebook import default_callback
 from zoo_core.options import split_name
 from zoo_core.paths import user_path
@@ -63,7 +64,8 @@ def create_model(
     choice, head_choice = catalog.backbone(backbone), catalog.head(head)
     start = resolve_weights(choice, weights)
     base, _ = load_backbone(choice, start)
-    answers = build_head_for(base, choice, head_choice, start.preprocessing, num_outputs=num_classes, task=task)
+    shapes = stage_shapes(base, start.preprocessing.channels, start.preprocessing.size)
+    answers = build_head_for(shapes, choice, head_choice, num_outputs=num_classes, task=task)
     design = ModelDesign(
         backbone=choice, head=head_choice, preprocessing=start.preprocessing, task=task, start=start.facts()
     )

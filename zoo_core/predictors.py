@@ -14,6 +14,7 @@ from zoo_core.errors import UsageError, ZooError, shown
 from zoo_core.installing import install_hint
 from zoo_core.model.assemble import Model, build_head_for, build_network, split_base
 from zoo_core.model.design import ModelDesign
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.predict import Predictor
 from zoo_core.runs.directory import read_run
 from zoo_core.runs.fitted import read_fitted
@@ -39,9 +40,8 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     check_finite(tensors.items(), run.weights_path)
     base, _ = split_base(build_empty(lambda: build_network(backbone)), backbone)
     outputs = len(facts.classes)
-    module = build_empty(
-        lambda: build_head_for(base, backbone, head, facts.preprocessing, num_outputs=outputs, task=facts.task)
-    )
+    shapes = stage_shapes(base, facts.preprocessing.channels, facts.preprocessing.size)
+    module = build_empty(lambda: build_head_for(shapes, backbone, head, num_outputs=outputs, task=facts.task))
     load_chain(base, tensors, path=run.weights_path, ignored=(f"{HEAD}.",), classifier=None)
     own = {key.removeprefix(f"{HEAD}."): tensor for key, tensor in tensors.items() if key.startswith(f"{HEAD}.")}
     check_keys_and_shapes(module.state_dict(keep_vars=True), own, subject=f"the head in {run.weights_path}")

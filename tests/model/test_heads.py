@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -11,6 +9,7 @@ from zoo_core.errors import PluginError, UsageError
 from zoo_core.library import create_model
 from zoo_core.model.assemble import build_head, build_head_for, build_network, count_parameters
 from zoo_core.model.heads import GeMPool2d, pooled
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.tasks.units import in_units, units_of
 
 FEATURES = torch.randn(4, 16, 3, 5, generator=torch.Generator().manual_seed(0))
@@ -144,9 +143,9 @@ def test_a_head_that_needs_the_size_is_told_that_of_the_feature_map(
     catalog: Catalog, backbone: str, size: int, expected: tuple[int, int]
 ) -> None:
     choice = catalog.backbone(backbone)
-    preprocessing = replace(choice.spec.preprocessing, size=size)
     base, _ = build_network(choice).split()
-    head = build_head_for(base, choice, catalog.head("flatten"), preprocessing, num_outputs=2, task="classification")
+    shapes = stage_shapes(base, choice.spec.preprocessing.channels, size)
+    head = build_head_for(shapes, choice, catalog.head("flatten"), num_outputs=2, task="classification")
     assert head.output.in_features == choice.spec.channels * expected[0] * expected[1]
 
 

@@ -16,6 +16,7 @@ from helpers import Zoo, resolved
 from zoo_core.builtin import FittedOptions
 from zoo_core.catalog import Catalog
 from zoo_core.data.sources import ArrayImages, Part, Source
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.model.solvers import logreg
 from zoo_core.runs.card import cached_in_words, decision_lines
 from zoo_core.runs.directory import read_facts
@@ -117,6 +118,7 @@ def test_small_images_are_fine_tuned_as_far_as_a_cpu_affords(images: int, expect
         backbone=spec,
         source=source,
         preprocessing=spec.preprocessing,
+        shapes=stage_shapes(model.backbone, 3, spec.preprocessing.size),
         pretrained=True,
         device=torch.device("cpu"),
         budget=10**9,

@@ -29,20 +29,20 @@ from zoo_core.frozen.cache_pair import feature_caches, identity_of
 from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.inputs import IntArray
-from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, fixed_beginning, prefix_keys
+from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, fixed_beginning, prefix_keys, split_shapes
 from zoo_core.frozen.storage_types import EXACT, item_bytes
 from zoo_core.frozen.table import FeatureTable
 from zoo_core.frozen.taking_over import mark_exact
 from zoo_core.frozen.view_identity import view_identity
 from zoo_core.library import ONE_AT_A_TIME, run_or_backbone
 from zoo_core.model.assemble import Model, build_head_for
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.paths import cache_dir
 from zoo_core.predictors import open_run
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import BackboneSpec
 from zoo_core.training.defaults import default_augment
 from zoo_core.training.job import fitted
-from zoo_core.training.resolve import shapes_at_splits
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 from zoo_core.weights_specs import Preprocessing
 from zoo_core.wording import megabytes
@@ -234,9 +234,10 @@ def _opened(name: str | Path, config: FinetuneConfig, at: str, catalog: Catalog)
         base, _ = load_backbone(backbone, start)
         head = None
     preprocessing = fitted(preprocessing, config, backbone.spec)
+    shapes = stage_shapes(base, preprocessing.channels, preprocessing.size)
     if head is None or not fixed_beginning(head):
         choice = catalog.head(config.head)
-        head = build_head_for(base, backbone, choice, preprocessing, num_outputs=1, task="classification")
+        head = build_head_for(shapes, backbone, choice, num_outputs=1, task="classification")
     return Embedder(
         config=config,
         backbone=backbone,
@@ -244,7 +245,7 @@ def _opened(name: str | Path, config: FinetuneConfig, at: str, catalog: Catalog)
         preprocessing=preprocessing,
         at=at,
         split=split,
-        shapes=shapes_at_splits(base, head, preprocessing),
+        shapes=split_shapes(shapes, head),
         device=device,
         augment=chosen_augmentation(config.augment, catalog),
         is_run=isinstance(found, Path),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from zoo_core.frozen.code import code_digest, source_names
 from zoo_core.frozen.onednn import by_onednn
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
+from zoo_core.model.shapes import StageShapes
 from zoo_core.model.solvers import Solvable
 from zoo_core.weights_specs import Preprocessing
 
@@ -246,14 +247,14 @@ def _add(digest: hashlib._Hash, structure: str, state: Mapping[str, Tensor]) -> 
         digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
 
 
-def split_shapes(shapes: Sequence[tuple[int, ...]], head: nn.Module) -> dict[SplitPoint, tuple[int, ...]]:
-    """The shape of the features of one image at each split point, from the output shapes (C, H, W)
-    of the stages."""
-    found = {SplitPoint(place): shape for place, shape in enumerate(shapes, start=1)}
+def split_shapes(shapes: StageShapes, head: nn.Module) -> dict[SplitPoint, tuple[int, ...]]:
+    """The shape of the features of one image at each split point, from those of the stages. Nothing
+    is computed but the pooling of zeros."""
+    found = {SplitPoint(place): shape for place, shape in enumerate(shapes.values(), start=1)}
     pool = nn.Sequential(*fixed_beginning(head))
     if len(pool):
         with torch.inference_mode():
-            pooled = pool(torch.zeros(1, *shapes[-1]))
+            pooled = pool(torch.zeros(1, *found[SplitPoint(len(shapes))]))
         found[SplitPoint(len(shapes), pooled=True)] = tuple(pooled.shape[1:])
     return found
 

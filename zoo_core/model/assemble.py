@@ -20,7 +20,7 @@ from zoo_core.layout import FEATURE_MAP, Layout
 from zoo_core.model.adapt import ADDED
 from zoo_core.model.chain import Chain, freeze_part, is_normalisation
 from zoo_core.model.design import ModelDesign
-from zoo_core.model.shapes import check_features, check_outputs, stage_shapes
+from zoo_core.model.shapes import StageShapes, check_features, check_outputs
 from zoo_core.model.transform import Transform
 from zoo_core.specs import CLASSIFIER, HEAD, BackboneSpec, HeadSpec, TaskName, resolve
 from zoo_core.tasks import task_named
@@ -206,22 +206,16 @@ def build_head(
 
 
 def build_head_for(
-    base: Chain,
-    backbone: Choice[BackboneSpec],
-    head: Choice[HeadSpec],
-    preprocessing: Preprocessing,
-    *,
-    num_outputs: int,
-    task: TaskName,
+    shapes: StageShapes, backbone: Choice[BackboneSpec], head: Choice[HeadSpec], *, num_outputs: int, task: TaskName
 ) -> nn.Module:
-    """Build a head for a backbone's base and images of this preprocessing.
+    """Build a head for a backbone's base, whose stages put out `shapes`.
 
     Raises PluginError when the base puts out other features than its spec says, and when the head
     does not map them to (B, K): both are seen from their shapes, before anything is computed.
     Raises UsageError that names both where the head cannot take the backbone's features.
     """
     layout = backbone.spec.features
-    *_, features = stage_shapes(base, preprocessing.channels, preprocessing.size).values()
+    *_, features = shapes.values()
     channels = backbone.spec.channels
     if backbone.whole:  # the spec states the channels of the whole
         layout = layout.of(features)

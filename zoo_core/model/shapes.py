@@ -9,7 +9,7 @@ Shapes: B batch, C channels, H height, W width, K outputs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,11 @@ from zoo_core.layout import Layout
 from zoo_core.model.chain import Chain
 from zoo_core.model.lean_torch import ShapeInference
 
+StageShapes = Mapping[str, tuple[int, ...]]
+"""The shape of each stage's output for one image, as (C, H, W) or (N, C), in the order of the stages."""
 
-def stage_shapes(chain: Chain, channels: int, size: int) -> dict[str, tuple[int, ...]]:
+
+def stage_shapes(chain: Chain, channels: int, size: int) -> StageShapes:
     """The shape of each stage's output for one square image of `size` pixels.
 
     The chain may be on any device, and stays as it is. Raises PluginError that names the first

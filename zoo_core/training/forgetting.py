@@ -16,6 +16,7 @@ from zoo_core.data.sources import Part
 from zoo_core.errors import ZooError, reason_of
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.model.assemble import Model, build_head_for
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 from zoo_core.training.evaluator import EvaluationStopped
@@ -108,10 +109,9 @@ def _earlier(job: Job, known: KnownRun) -> Model:
         head_tensors = known.head_tensors
     except OSError as error:
         raise ZooError(f"the weights of the earlier run are no longer there: {reason_of(error)}") from error
+    shapes = stage_shapes(base, facts.preprocessing.channels, facts.preprocessing.size)
     head = build_empty(
-        lambda: build_head_for(
-            base, job.backbone, job.head, facts.preprocessing, num_outputs=len(facts.classes), task=facts.task
-        )
+        lambda: build_head_for(shapes, job.backbone, job.head, num_outputs=len(facts.classes), task=facts.task)
     )
     assign(head, head_tensors)
     return Model(base, head).eval().to(job.device)  # whose kind was proven with this base

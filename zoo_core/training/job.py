@@ -26,6 +26,7 @@ from zoo_core.frozen.caching import Caching, cache_budget
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.adapt import Merge, adapt, make_plan
 from zoo_core.model.assemble import Model, build_head_for, build_network, split_base, trainable_parameters
+from zoo_core.model.shapes import StageShapes, stage_shapes
 from zoo_core.result_specs import TrackerSpec
 from zoo_core.runs.directory import now, provider
 from zoo_core.runs.schema import DataFacts, Provided, RunFacts
@@ -170,7 +171,7 @@ def prepare(
     config, augmentation = with_augmentation(config, catalog)
     gamma = focal_gamma(config.loss)
     trackers = trackers_named(config.track, catalog)
-    _check_design(backbone, head, config)
+    usual, shapes = _check_design(backbone, head, config)
     source = open_configured(config, catalog, watch)
     config = with_places(config, [ref.tag for ref in backbone.spec.weights])
     if not isinstance(config.data, str):
@@ -189,9 +190,11 @@ def prepare(
     preprocessing = fitted(start.preprocessing, config, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_backbone(backbone, start)
+    if (preprocessing.channels, preprocessing.size) != (usual.channels, usual.size):
+        shapes = stage_shapes(base, preprocessing.channels, preprocessing.size)
 
     def build(outputs: int) -> nn.Module:
-        return build_head_for(base, backbone, head, preprocessing, num_outputs=outputs, task=source.task)
+        return build_head_for(shapes, backbone, head, num_outputs=outputs, task=source.task)
 
     model = Model(base, build(len(source.classes)))
     if known is not None:
@@ -206,6 +209,7 @@ def prepare(
         backbone=backbone.spec,
         source=source,
         preprocessing=preprocessing,
+        shapes=shapes,
         pretrained=start.pretrained,
         device=device,
         added=added,
@@ -244,14 +248,17 @@ def prepare(
     return autotune(job)
 
 
-def _check_design(backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config: FinetuneConfig) -> None:
+def _check_design(
+    backbone: Choice[BackboneSpec], head: Choice[HeadSpec], config: FinetuneConfig
+) -> tuple[Preprocessing, StageShapes]:
     """Raise PluginError, before any image is opened, when backbone or head do not put out what
-    their specs promise."""
+    their specs promise; return the preprocessing that they promise and the shapes with it."""
     ref = named_weights(backbone.spec, config.weights)
     preprocessing = fitted(ref.preprocessing if ref else backbone.spec.preprocessing, config, backbone.spec)
     base, _ = split_base(build_shapes(lambda: build_network(backbone)), backbone)
-    task = head.spec.tasks[0]
-    build_shapes(lambda: build_head_for(base, backbone, head, preprocessing, num_outputs=2, task=task))
+    shapes = stage_shapes(base, preprocessing.channels, preprocessing.size)
+    build_shapes(lambda: build_head_for(shapes, backbone, head, num_outputs=2, task=head.spec.tasks[0]))
+    return preprocessing, shapes
 
 
 def fitted(preprocessing: Preprocessing, config: FinetuneConfig, spec: BackboneSpec) -> Preprocessing:

@@ -11,11 +11,12 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.groups import group_counts
 from zoo_core.data.scan import Watch
 from zoo_core.freezing.plan import Plan
-from zoo_core.frozen.split import SplitPoint
+from zoo_core.frozen.split import SplitPoint, split_shapes
 from zoo_core.frozen.storage_types import item_bytes
 from zoo_core.model.adapt import adapt, make_plan
 from zoo_core.model.assemble import build_head_for, build_network, count_parameters, split_base, trainable_parameters
 from zoo_core.model.chain import Chain
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.model.solvers import Solvable
 from zoo_core.settings import Decision, FinetuneConfig, LrSearch
 from zoo_core.training.defaults import (
@@ -35,7 +36,6 @@ from zoo_core.training.defaults import (
 from zoo_core.training.estimate import Estimate, estimate
 from zoo_core.training.job import fitted, prepare
 from zoo_core.training.known import open_known
-from zoo_core.training.resolve import shapes_at_splits
 from zoo_core.training.schedule import Rates
 from zoo_core.training.solve import with_single_epochs
 from zoo_core.weights.load import build_shapes
@@ -109,9 +109,10 @@ def plan_without_images(config: FinetuneConfig, catalog: Catalog) -> Planned:
     start = resolve_weights(backbone, config.weights, stand_in=True)
     preprocessing = fitted(start.preprocessing, config, backbone.spec)
     base, _ = split_base(build_shapes(lambda: build_network(backbone)), backbone)
+    of_stages = stage_shapes(base, preprocessing.channels, preprocessing.size)
     task = choice.spec.tasks[0]  # neither the task nor the number of outputs changes the plan
-    head = build_shapes(lambda: build_head_for(base, backbone, choice, preprocessing, num_outputs=2, task=task))
-    shapes = shapes_at_splits(base, head, preprocessing)
+    head = build_shapes(lambda: build_head_for(of_stages, backbone, choice, num_outputs=2, task=task))
+    shapes = split_shapes(of_stages, head)
     parameters = count_parameters(base)
     name, notes = config.strategy, []
     if name == "auto":

@@ -18,8 +18,7 @@ from zoo_core.frozen.caching import Caching, choose_caching
 from zoo_core.frozen.split import SplitPoint, split_shapes
 from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import Model, count_parameters
-from zoo_core.model.chain import Chain
-from zoo_core.model.shapes import stage_shapes
+from zoo_core.model.shapes import StageShapes
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
 from zoo_core.settings.needs import Need, idle
 from zoo_core.settings.words import USUAL_LAYOUT
@@ -71,6 +70,7 @@ def resolve_settings(
     backbone: BackboneSpec,
     source: Source,
     preprocessing: Preprocessing,
+    shapes: StageShapes,
     pretrained: bool,
     device: torch.device,
     budget: int,
@@ -118,10 +118,10 @@ def resolve_settings(
     strategy = catalog.strategy(strategy_name)
     planned = make_plan(strategy, backbone.stages, epochs)
     plan = reduce(Plan.extended, added, with_single_epochs(planned, model.head))
-    shapes = shapes_at_splits(model.backbone, model.head, preprocessing)
+    at_splits = split_shapes(shapes, model.head)
     chosen = FinetuneConfig(**decided.values)
     counts = {name: len(part) for name, part in source.parts.items()}
-    caching = choose_caching(chosen, plan, shapes, preprocessing, **counts, budget=budget)
+    caching = choose_caching(chosen, plan, at_splits, preprocessing, **counts, budget=budget)
     if caching.views != config.views:
         decided.values["views"] = caching.views
         decided.reasons["views"] = reason_of_views(chosen, plan, caching)
@@ -139,7 +139,7 @@ def resolve_settings(
         usual["augment"] = "none"
     elif Need.VIEWS in lacking and config.augment != "auto":
         usual["augment"], _ = default_augment(source.parts["train"], preprocessing)
-    return Resolution(settings, strategy, plan, shapes, caching, tuple(idle(config, lacking, usual)))
+    return Resolution(settings, strategy, plan, at_splits, caching, tuple(idle(config, lacking, usual)))
 
 
 def _lacking(config: FinetuneConfig, source: Source, plan: Plan, head: nn.Module, caching: Caching) -> set[Need]:
@@ -185,8 +185,3 @@ def _place(plan: Plan, split: SplitPoint | None) -> str:
     if split is None:
         return "none"
     return plan.stages[split.stages - 1] + (" pooled" if split.pooled else "")
-
-
-def shapes_at_splits(base: Chain, head: nn.Module, preprocessing: Preprocessing) -> dict[SplitPoint, tuple[int, ...]]:
-    """The shape of one image's features at each split point of a model. Nothing is computed."""
-    return split_shapes(list(stage_shapes(base, preprocessing.channels, preprocessing.size).values()), head)
