@@ -97,8 +97,9 @@ def save_figure(figure: Figure, target: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     with written_whole(target) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn in its place
-        canvas.draw()  # `savefig` would draw twice
-        opaque = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        canvas.draw()  # type: ignore[no-untyped-call]  # `savefig` would draw twice
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        opaque = Image.fromarray(pixels).convert("RGB")
         opaque.save(temporary, "png", dpi=(DPI, DPI), compress_level=COMPRESSION)
 
 

@@ -32,7 +32,8 @@ from zoo_core.frozen.caching import cache_budget, choose_caching, view_in_epoch
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.inputs import CPU_GROUP
-from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, Tail, folded, prefix_keys
+from zoo_core.frozen.keys import FeatureKey, prefix_keys
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail, folded
 from zoo_core.paths import cache_dir
 from zoo_core.settings import CacheType, FinetuneConfig
 from zoo_core.training.callback import NullCallback
@@ -265,7 +266,7 @@ def test_a_row_takes_no_more_memory_than_its_entry_in_the_index(tmp_path: Path) 
         "float32",
         torch.device("cpu"),
         1,
-        {cut: FeatureKey("key", "old key")},
+        {cut: FeatureKey("key")},
     )
     rows = CacheItems(((batches, views),))
     features.store(cut).add([features.key(*row) for row in rows], [np.zeros((1, 1, 1))] * len(rows))
@@ -548,9 +549,9 @@ def test_features_are_the_same_whatever_is_computed_with_them(catalog: Catalog, 
         for numbers in (range(11), *([number] for number in range(11))):
             images = ArrayImages("numbers", pixels[list(numbers)])
             batches = Batches(Part(images, np.zeros(len(numbers), np.int64)), preprocessing, 8, 1)
-            key = FeatureKey(f"{name} {len(found)}", "none")
+            key = FeatureKey(f"{name} {len(found)}")
             keys = {SplitPoint(number): key for number in range(1, split.stages)} | {split: key}
-            keys[SplitPoint(split.stages)] = FeatureKey("nothing", "none")
+            keys[SplitPoint(split.stages)] = FeatureKey("nothing")
             features = FeatureCache(tmp_path, "", {split: (1,)}, "none", "float32", torch.device("cpu"), 1, keys)
             items = CacheItems(((batches, 1),))
             features.build(

@@ -25,7 +25,8 @@ from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.cache_pair import feature_caches
 from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.feature_cache import FeatureCache
-from zoo_core.frozen.split import KEY_LETTERS, FeatureKey, FrozenPrefix, SplitPoint, averages_maps
+from zoo_core.frozen.keys import KEY_LETTERS, FeatureKey
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint, averages_maps
 from zoo_core.frozen.storage_types import EXACT, as_features, from_rows, item_bytes
 from zoo_core.library import ONE_AT_A_TIME
 from zoo_core.paths import cache_dir
@@ -118,7 +119,7 @@ def _keys(embedder: Embedder, shapes: Shapes) -> dict[SplitPoint, FeatureKey]:
     for split in [split for split in keys if not split.pooled and split.stages < last]:
         if not (averages_maps(embedder.model.head) and len(shapes[split]) == 3):
             name = hashlib.sha256(f"averaged {keys[split].name}".encode()).hexdigest()[:KEY_LETTERS]
-            keys[SplitPoint(split.stages, pooled=True)] = FeatureKey(name, name)
+            keys[SplitPoint(split.stages, pooled=True)] = FeatureKey(name)
     return keys
 
 

@@ -29,7 +29,8 @@ from zoo_core.frozen.cache_pair import feature_caches, identity_of
 from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.inputs import IntArray
-from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint, fixed_beginning, prefix_keys, split_shapes
+from zoo_core.frozen.keys import FeatureKey, prefix_keys
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint, fixed_beginning, split_shapes
 from zoo_core.frozen.storage_types import EXACT, item_bytes
 from zoo_core.frozen.table import FeatureTable
 from zoo_core.frozen.taking_over import mark_exact

@@ -35,7 +35,8 @@ from zoo_core.frozen.bfloat16 import SUFFIX, note_of_bfloat16
 from zoo_core.frozen.cache_items import CacheItem, CacheItems
 from zoo_core.frozen.computing_alone import computing_alone
 from zoo_core.frozen.inputs import CachedFeatures, IntArray, group_size
-from zoo_core.frozen.split import FeatureKey, FrozenPrefix, SplitPoint
+from zoo_core.frozen.keys import FeatureKey
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import ON_DISK, READ_AT_ONCE, as_features, as_rows, from_rows, to_rows
 from zoo_core.frozen.taking_over import has_old, take_exact, take_old
 from zoo_core.settings import CacheType

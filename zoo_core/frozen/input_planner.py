@@ -15,7 +15,8 @@ from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.caching import Caching
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.inputs import ComputedFeatures, ImageInputs, Inputs
-from zoo_core.frozen.split import FrozenPrefix, SplitPoint, prefix_keys
+from zoo_core.frozen.keys import prefix_keys
+from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.frozen.taking_over import EXACT_BESIDE, mark_exact
 from zoo_core.model.assemble import Model
 

@@ -7,8 +7,7 @@ Shapes: B batch, C channels, H height, W width, F features, K outputs.
 from __future__ import annotations
 
 import copy
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -19,21 +18,16 @@ from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
 from zoo_core.attribution import mark_owner, marked_owner
-from zoo_core.data.decode import READER
 from zoo_core.devices.precision import full_precision
-from zoo_core.frozen.code import code_digest, source_names
 from zoo_core.frozen.onednn import by_onednn
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
 from zoo_core.model.shapes import StageShapes
 from zoo_core.model.solvers import Solvable
-from zoo_core.weights_specs import Preprocessing
 
-VERSION = 4
-"""Grows when this module computes other numbers from the same network: features cached before are
-not found again."""
-
-KEY_LETTERS = 32  # of a sha256: 128 bits
+VERSION = 5
+"""Grows when this module computes other numbers from the same network, or `keys` other keys: features
+cached before are not found again."""
 
 # Modules without parameters and random numbers. A head's own module declares itself one by the
 # attribute `fixed`.
@@ -189,62 +183,6 @@ def folded(stage: nn.Module) -> nn.Module:
         return by_onednn(fused.to(memory_format=torch.channels_last))
     except Exception:  # tracing runs the stage's own code, which may do anything
         return by_onednn(still.to(memory_format=torch.channels_last))
-
-
-@dataclass(frozen=True)
-class FeatureKey:
-    """The name of the features at a split point in the cache, and their `old_name` in a cache of
-    zoo 0.1.0."""
-
-    name: str
-    old_name: str
-
-
-def prefix_keys(
-    model: Model, preprocessing: Preprocessing, identity: str, device: torch.device
-) -> dict[SplitPoint, FeatureKey]:
-    """How cached features are keyed: a key for each split point, equal only where all that decides
-    the features is.
-
-    `old_name` covers the preprocessing, the `identity` (distribution, version and name of the
-    backbone), and the structure and weights of every stage up to the split point. `name` adds the
-    code of those stages (`code_digest`), the rules by which images are read, the type of device,
-    and VERSION. Features that a head pools before the last stage have the name that they have in
-    the backbone that ends there. A store is a folder of this name and the type of its numbers; in
-    it an image has its content's digest, and the view, as its key (`FeatureCache.key`).
-    """
-    digest = hashlib.sha256(f"1 {preprocessing} {identity}".encode())  # processors compute it fastest
-    sources: set[str] = set()
-    codes: dict[frozenset[str], str] = {}  # most stages come from the same files
-    keys: dict[SplitPoint, FeatureKey] = {}
-    pools = fixed_beginning(model.head)
-
-    def add_key(split: SplitPoint, digest: hashlib._Hash, sources: Iterable[str]) -> None:
-        old, files = digest.hexdigest()[:KEY_LETTERS], frozenset(sources)
-        if files not in codes:
-            codes[files] = code_digest(files)
-        code = codes[files]
-        new = hashlib.sha256(f"{VERSION} {old} {code} {READER} {device.type}".encode())
-        keys[split] = FeatureKey(new.hexdigest()[:KEY_LETTERS], old)
-
-    for place, name in enumerate(model.backbone.stages, start=1):
-        stage = model.backbone.stage(name)
-        sources.update(source_names(stage))
-        _add(digest, str(stage), stage.state_dict())
-        add_key(SplitPoint(place), digest, sources)
-        pooled = digest.copy()
-        for module in pools:
-            _add(pooled, f"{type(module).__qualname__} {module}", {})
-        add_key(SplitPoint(place, pooled=True), pooled, sources.union(*map(source_names, pools)))
-    return keys
-
-
-def _add(digest: hashlib._Hash, structure: str, state: Mapping[str, Tensor]) -> None:
-    digest.update(structure.encode())
-    for name, tensor in state.items():
-        plain = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def split_shapes(shapes: StageShapes, head: nn.Module) -> dict[SplitPoint, tuple[int, ...]]:

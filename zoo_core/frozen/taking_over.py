@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from zoo_core.data.store import lookup
+from zoo_core.data.store import LOCK, lookup
 from zoo_core.frozen.bfloat16 import SUFFIX
 from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.inputs import IntArray
@@ -100,5 +100,11 @@ def take_old(
 
 
 def _old_folder(cache: FeatureCache, split: SplitPoint) -> Path:
-    """The folder of zoo 0.1.0, which computed in float32 alone: of other features there is none."""
-    return cache.root / "features" / f"{cache.keys[split].old_name}-{cache.dtype}{SUFFIX[cache.precision]}"
+    """The folder of zoo 0.1.0, which computed in float32 alone: of other features there is none.
+
+    Raises OSError where no store is as old: those have no lock.
+    """
+    stores = cache.root / "features"
+    if all((store / LOCK).exists() for store in stores.iterdir()):
+        raise FileNotFoundError(stores)
+    return stores / f"{cache.keys[split].old_name()}-{cache.dtype}{SUFFIX[cache.precision]}"

@@ -12,7 +12,7 @@ from zoo_core.frozen.cache_pair import feature_caches
 from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.input_planner import InputPlanner
-from zoo_core.frozen.split import prefix_keys
+from zoo_core.frozen.keys import prefix_keys
 from zoo_core.frozen.view_identity import view_identity
 from zoo_core.paths import cache_dir
 from zoo_core.tasks.objective import objective_for
