@@ -168,7 +168,7 @@ def zoo_training(task: Task, settings: dict[str, Any]) -> Train:
             epochs=task.epochs,
             lr=task.lr,
             base_lr=1.0,  # as the others: the base learns at the head's rate
-            out=f"{runs.name}/run",
+            out=tempfile.mkdtemp(dir=runs.name),
             **(BEST if task.at_best and has_bfloat16() else {}),
             **settings,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -48,7 +48,6 @@ def prefix_keys(
     keys: dict[SplitPoint, FeatureKey] = {}
     pools = fixed_beginning(model.head)
     states = {name: model.backbone.stage(name).state_dict() for name in model.backbone.stages}
-    of_tensors = iter(_digests([tensor for state in states.values() for tensor in state.values()]))
     old_names = cache(lambda: _old_names(model, preprocessing, identity))
 
     def add_key(split: SplitPoint, digest: hashlib._Hash, sources: Iterable[str]) -> None:
@@ -58,17 +57,19 @@ def prefix_keys(
         whole.update(codes[files].encode())
         keys[split] = FeatureKey(whole.hexdigest()[:KEY_LETTERS], lambda: old_names()[split])
 
-    for place, (name, state) in enumerate(states.items(), start=1):
-        stage = model.backbone.stage(name)
-        sources.update(source_names(stage))
-        digest.update(str(stage).encode())
-        for key, tensor in state.items():
-            digest.update(_described(key, tensor) + next(of_tensors))
-        add_key(SplitPoint(place), digest, sources)
-        pooled = digest.copy()
-        for module in pools:
-            pooled.update(f"{type(module).__qualname__} {module}".encode())
-        add_key(SplitPoint(place, pooled=True), pooled, sources.union(*map(source_names, pools)))
+    with ThreadPoolExecutor(usable_cores(), "zoo-keys") as threads:
+        of_tensors = _digests([tensor for state in states.values() for tensor in state.values()], threads)
+        for place, (name, state) in enumerate(states.items(), start=1):
+            stage = model.backbone.stage(name)
+            sources.update(source_names(stage))
+            digest.update(str(stage).encode())
+            for key, tensor in state.items():
+                digest.update(_described(key, tensor) + next(of_tensors))
+            add_key(SplitPoint(place), digest, sources)
+            pooled = digest.copy()
+            for module in pools:
+                pooled.update(f"{type(module).__qualname__} {module}".encode())
+            add_key(SplitPoint(place, pooled=True), pooled, sources.union(*map(source_names, pools)))
     return keys
 
 
@@ -90,11 +91,10 @@ def _old_names(model: Model, preprocessing: Preprocessing, identity: str) -> dic
     return names
 
 
-def _digests(tensors: Sequence[Tensor]) -> list[bytes]:
-    """A sha256 of the numbers of each tensor; threads share those that take a while."""
-    with ThreadPoolExecutor(usable_cores(), "zoo-keys") as pool:
-        started = [pool.submit(_digest, one) if one.nbytes >= LARGE else None for one in tensors]
-        return [one.result() if one else _digest(tensor) for one, tensor in zip(started, tensors, strict=True)]
+def _digests(tensors: Sequence[Tensor], threads: ThreadPoolExecutor) -> Iterator[bytes]:
+    """A sha256 of the numbers of each tensor; threads compute those that take a while, from now on."""
+    started = [threads.submit(_digest, tensor) if tensor.nbytes >= LARGE else None for tensor in tensors]
+    return (one.result() if one else _digest(tensor) for one, tensor in zip(started, tensors, strict=True))
 
 
 def _digest(tensor: Tensor) -> bytes:
