@@ -15,7 +15,7 @@ from pathlib import Path
 from zoo_core.discovery import CORE, normalised
 from zoo_core.errors import UsageError, did_you_mean, printable, shown
 from zoo_core.paths import user_path
-from zoo_core.registry import KnownPlugin, Release, known_plugin, known_plugins
+from zoo_core.registry import KnownPlugin, Release, known_plugins
 from zoo_core.registry.entries import ADDRESS, EXTRAS
 
 ON_AN_INDEX = False
@@ -162,7 +162,7 @@ def _origin(distribution: str) -> str:
     """The place that a distribution is installed from; its name for one that no index knows."""
     if distribution == CORE:
         return CORE if ON_AN_INDEX else "."
-    plugin = known_plugin(distribution)
+    plugin = known_plugins().named(distribution)
     if plugin is None:
         return distribution
     release = plugin.best or plugin.releases[0]

@@ -59,16 +59,6 @@ def known_plugins() -> Index:
     return bundled
 
 
-def known_plugin(distribution: str) -> KnownPlugin | None:
-    """The plugin of a distribution in the same index, of which no other entry is read where it is
-    zoo's own: that was checked whole when it was made."""
-    if user_index().is_file():
-        return known_plugins().named(distribution)
-    wanted = normalised(distribution)
-    entries = json.loads(BUNDLED.read_bytes())["plugins"]
-    return next((read_plugin(entry) for entry in entries if normalised(entry["distribution"]) == wanted), None)
-
-
 def first_party() -> tuple[str, ...]:
     """The distributions in zoo's source, of which no package index has one."""
     return tuple(plugin.distribution for plugin in _bundled().plugins if plugin.releases[0].is_of_source)

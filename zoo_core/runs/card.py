@@ -45,6 +45,7 @@ def render_card(
     """
     task = task_named(facts.task)
     measured = result["part"] is not None
+    distributions = sorted({CORE, facts.backbone.distribution, facts.head.distribution})
     rows = task.card_rows(result, facts.classes) if measured else []
     return _template().render(
         facts=facts,
@@ -53,8 +54,8 @@ def render_card(
         measured=measured,
         address=address,
         page=page,
-        install=_install(sorted({CORE, facts.backbone.distribution, facts.head.distribution})),
-        distributions=sorted({CORE, facts.backbone.distribution, facts.head.distribution}),
+        install=address and _install(distributions),
+        distributions=distributions,
         task=task,
         headline=_headline(task, result) if measured else None,
         calibration=_calibration_text(task, facts, result) if measured else UNFITTED,

@@ -20,7 +20,7 @@ from zoo_core.discovery import CORE
 from zoo_core.errors import UsageError, printable, shown
 from zoo_core.hookspecs import HOOK_API
 from zoo_core.installing import ON_AN_INDEX, develop_command
-from zoo_core.registry import known_plugin
+from zoo_core.registry import known_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
 from zoo_core.scaffold.sources import BLANK, Cut, cut_of
 from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
@@ -177,7 +177,7 @@ def checked_name(text: str, kind: str, catalog: Catalog, reserved: Collection[st
     package = f"{PREFIX}{name}".replace("-", "_")
     if importlib.util.find_spec(package) is not None:
         raise UsageError(f"A package {package} is installed already. Choose another name.")
-    known = known_plugin(f"{PREFIX}{name}")
+    known = known_plugins().named(f"{PREFIX}{name}")
     if known is not None:
         raise UsageError(f"{known.distribution} is a known plugin already. Choose another name.")
     return name
