@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from zoo_core.devices import cores
-from zoo_core.devices.cores import THREADS, compute_within_quota, quota, usable_cores
+from zoo_core.devices.cores import THREADS, compute_within_share, quota, usable_cores
 from zoo_core.training import threads
 from zoo_core.training.threads import usual_threads
 
@@ -64,17 +64,31 @@ def test_no_more_cores_are_used_than_the_quota_has(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv(THREADS, raising=False)
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     assert usable_cores() == usual_threads() == 3
-    compute_within_quota()
+    compute_within_share()
     assert os.environ.pop(THREADS) == "3"
     monkeypatch.setenv(THREADS, "5")  # the user's own number
-    compute_within_quota()
+    compute_within_share()
     assert (os.environ[THREADS], usual_threads()) == ("5", 64)
+
+
+@pytest.mark.parametrize(("together", "share"), [("1", 8), ("2", 4), ("3", 2), ("16", 1)])
+def test_processes_that_train_together_share_the_cores(
+    together: str, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: each of two processes on a CPU computed with as many threads as there are cores."""
+    monkeypatch.setattr(cores, "_cores", lambda: 8)
+    monkeypatch.setattr(cores, "quota", lambda: sys.maxsize)
+    monkeypatch.setenv(cores.PROCESSES_HERE, together)
+    monkeypatch.delenv(THREADS, raising=False)
+    assert usable_cores() == share
+    compute_within_share()
+    assert os.environ.pop(THREADS, "8") == str(share)
 
 
 def test_without_a_quota_nothing_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "quota", lambda: sys.maxsize)
     monkeypatch.delenv(THREADS, raising=False)
-    compute_within_quota()
+    compute_within_share()
     assert THREADS not in os.environ
 
 

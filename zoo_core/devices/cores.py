@@ -12,14 +12,18 @@ from zoo_core.devices.control_groups import control_groups
 
 THREADS = "OMP_NUM_THREADS"
 """The variable from which torch takes the number of its threads, before it is imported."""
+PROCESSES_HERE = "LOCAL_WORLD_SIZE"
+"""The variable in which torchrun, and `--devices`, tell each process how many train on its machine."""
 
 _limits = [sys.maxsize]
 """Of the cores that this process uses; the smallest holds."""
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may use."""
-    return min(_cores(), quota(), *_limits)
+    """The number of cores that this process may use: of those that train together on a machine each
+    has its share."""
+    together = int(os.environ.get(PROCESSES_HERE, "1"))
+    return max(1, min(min(_cores(), quota()) // together, *_limits))
 
 
 def limit_cores(count: int) -> None:
@@ -28,11 +32,11 @@ def limit_cores(count: int) -> None:
     _limits.append(max(1, count))
 
 
-def compute_within_quota() -> None:
-    """Let torch, which is to be imported yet, have no more threads than the quota has cores, unless
-    the environment names a number. More would stop each other for most of the time."""
-    if quota() < _cores():
-        os.environ.setdefault(THREADS, str(quota()))
+def compute_within_share() -> None:
+    """Let torch, which is to be imported yet, have no more threads than this process may use cores,
+    unless the environment names a number. More would stop each other for most of the time."""
+    if usable_cores() < _cores():
+        os.environ.setdefault(THREADS, str(usable_cores()))
 
 
 @cache
