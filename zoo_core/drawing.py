@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from zoo_core.errors import printable
 from zoo_core.paths import write_text, written_whole
 
 _notebooks_own = os.environ.pop("MPLBACKEND", None)
 try:
+    from matplotlib import __version__ as matplotlib_version
     from matplotlib import colormaps, rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -100,7 +102,9 @@ def save_figure(figure: Figure, target: Path) -> None:
         canvas.draw()  # type: ignore[no-untyped-call]  # `savefig` would draw twice
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         opaque = Image.fromarray(pixels).convert("RGB")
-        opaque.save(temporary, "png", dpi=(DPI, DPI), compress_level=COMPRESSION)
+        signature = PngInfo()
+        signature.add_text("Software", f"Matplotlib {matplotlib_version}")
+        opaque.save(temporary, "png", dpi=(DPI, DPI), compress_level=COMPRESSION, pnginfo=signature)
 
 
 def _svg(figure: Figure) -> str:

@@ -13,7 +13,7 @@ from zoo_core.devices.control_groups import control_groups
 THREADS = "OMP_NUM_THREADS"
 """The variable from which torch takes the number of its threads, before it is imported."""
 PROCESSES_HERE = "LOCAL_WORLD_SIZE"
-"""The variable in which torchrun, and `--devices`, tell each process how many train on its machine."""
+"""The variable in which torchrun, and `--devices`, tell a process how many train on its machine."""
 
 _limits = [sys.maxsize]
 """Of the cores that this process uses; the smallest holds."""

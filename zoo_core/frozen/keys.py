@@ -92,7 +92,7 @@ def _old_names(model: Model, preprocessing: Preprocessing, identity: str) -> dic
 
 
 def _digests(tensors: Sequence[Tensor], threads: ThreadPoolExecutor) -> Iterator[bytes]:
-    """A sha256 of the numbers of each tensor; threads compute those that take a while, from now on."""
+    """A sha256 of the numbers of each tensor; threads begin with those that take a while."""
     started = [threads.submit(_digest, tensor) if tensor.nbytes >= LARGE else None for tensor in tensors]
     return (one.result() if one else _digest(tensor) for one, tensor in zip(started, tensors, strict=True))
 

@@ -26,8 +26,8 @@ from zoo_core.model.shapes import StageShapes
 from zoo_core.model.solvers import Solvable
 
 VERSION = 5
-"""Grows when this module computes other numbers from the same network, or `keys` other keys: features
-cached before are not found again."""
+"""Grows when this module computes other numbers from the same network, or `keys` other names:
+features cached before are not found again."""
 
 # Modules without parameters and random numbers. A head's own module declares itself one by the
 # attribute `fixed`.

@@ -22,7 +22,7 @@ from zoo_core.model.chain import Chain
 from zoo_core.model.lean_torch import ShapeInference
 
 StageShapes = Mapping[str, tuple[int, ...]]
-"""The shape of each stage's output for one image, as (C, H, W) or (N, C), in the order of the stages."""
+"""The shape of each stage's output for one image, as (C, H, W) or (N, C), stage by stage."""
 
 
 def stage_shapes(chain: Chain, channels: int, size: int) -> StageShapes:

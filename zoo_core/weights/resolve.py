@@ -84,8 +84,8 @@ def resolve_weights(choice: Choice[BackboneSpec], text: str, *, stand_in: bool =
 
 
 def weights_of_path(choice: Choice[BackboneSpec], text: str) -> InitialWeights | None:
-    """The weights that `text` names without a tag or a place on the Hub: a file, a run directory, or
-    none. Raises as `resolve_weights` does."""
+    """The weights that `text` names without a tag or a place on the Hub: a file, a run directory,
+    or none. Raises as `resolve_weights` does."""
     spec = choice.spec
     ref = named_weights(spec, text)
     if text == FROM_SCRATCH or (text == "default" and ref is None):
