@@ -289,7 +289,7 @@ def test_images_too_small_for_details_are_no_near_duplicates(catalog: Catalog) -
     """Seen to fail: of the bundled images, of 28 pixels, 56 pairs of garments of one cut passed for leaks."""
     report = zoo_core.check_data("fashion-small", backbone="none", catalog=catalog)
     assert not [one for one in report.findings if one.kind.severity == "error"]
-    assert "among 1,500 images with a side of fewer than 40 pixels" in report.left_out[1]
+    assert "Among 1,500 images with a side of fewer than 40 pixels" in report.left_out[1]
 
 
 def test_labels_are_checked_by_the_crop_and_by_the_whole_image(faulty: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance
 
 from checking.pictures import photo
+from zoo_core.checking.colours import DIFFER, colour_distance, colours_of
 from zoo_core.checking.duplicates import (
+    CLEAR_LEAD,
+    EXACT_MATCH,
     LEAST_MATCH,
+    LEAST_SIDE,
     MATCH,
     Neighbours,
     Pair,
@@ -21,11 +28,20 @@ from zoo_core.checking.duplicates import (
     near_duplicates,
     nearest,
 )
-from zoo_core.checking.pixels import THUMBNAIL
+from zoo_core.checking.pixels import THUMBNAIL, PixelMeasures
 
 
 def thumbnails(*images: Image.Image) -> np.ndarray:
     return np.stack([np.asarray(one.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)) for one in images])
+
+
+def measured(*images: Image.Image, sides: Sequence[int] = ()) -> PixelMeasures:
+    """Of these images, the measures that are compared; `sides` are their shorter ones."""
+    none, count = np.zeros(len(images), np.float32), len(images)
+    shorter = np.array(sides or [200] * count)
+    return PixelMeasures(
+        shorter, none, none, none, none, thumbnails(*images), np.stack([colours_of(one) for one in images])
+    )
 
 
 def matching(one: Image.Image, other: Image.Image) -> float:
@@ -33,6 +49,11 @@ def matching(one: Image.Image, other: Image.Image) -> float:
     return float(match(both[:1], both[1:])[0])
 
 
+def luma(*images: Image.Image) -> np.ndarray:
+    return thumbnails(*(one.convert("L") for one in images))
+
+
+TINTS = ((1.0, 0.55, 0.5), (0.5, 0.6, 1.0))
 VERSIONS = {
     "equal": lambda image: image,
     "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
@@ -90,9 +111,7 @@ def test_equal_files_and_versions_are_pairs_once() -> None:
     assert equal_files(digests[:1] * 3) == [Pair(0, 1, 1.0, True), Pair(1, 2, 1.0, True)], (
         "seen to fail: each with the first"
     )
-    (pair,) = near_duplicates(nearest(vectors), thumbnails(*images), digests, np.ones(5, bool))
-    small = np.array([True, True, True, True, False])
-    assert near_duplicates(nearest(vectors), thumbnails(*images), digests, small) == []
+    (pair,) = near_duplicates(nearest(vectors), measured(*images), digests)
     assert (pair.first, pair.second, pair.equal) == (1, 4, False)
     assert groups_of(5, [Pair(0, 2, 1.0, True), pair]).tolist() == [0, 1, 0, 3, 1]
 
@@ -103,7 +122,7 @@ def test_copies_of_a_photo_do_not_hide_its_other_versions() -> None:
     digests = [bytes([digit]) for digit in (0, 0, 0, 0, 1, 1, 1, 1, 2)]
     vectors = np.eye(9, dtype=np.float32)
     vectors[:8] = [[1, 1, *[0] * 7]] * 4 + [[1, 1.2, *[0] * 7]] * 4
-    found = near_duplicates(nearest(vectors), thumbnails(*images), digests, np.ones(9, bool))
+    found = near_duplicates(nearest(vectors), measured(*images), digests)
     assert sorted((pair.first, pair.second) for pair in found) == [
         (one, other) for one in range(4) for other in range(4, 8)
     ]
@@ -115,15 +134,15 @@ def test_a_weaker_match_is_one_where_no_third_photo_is_nearly_as_near() -> None:
     images = [photo(0), Image.fromarray((torn + generator.normal(0, 32, torn.shape)).clip(0, 255).astype(np.uint8))]
     images += [photo(seed) for seed in range(1, 6)]
     assert LEAST_MATCH < matching(images[0], images[1]) < MATCH
-    digests, every = [bytes([digit]) for digit in range(7)], np.ones(7, bool)
+    digests = [bytes([digit]) for digit in range(7)]
     vectors = np.eye(7, dtype=np.float32)
     vectors[1, 0] = 1
-    (pair,) = near_duplicates(nearest(vectors), thumbnails(*images), digests, every)
+    (pair,) = near_duplicates(nearest(vectors), measured(*images), digests)
     assert (pair.first, pair.second) == (0, 1)
     vectors[2, 0] = 1  # a third photo is as near
-    assert near_duplicates(nearest(vectors), thumbnails(*images), digests, every) == []
+    assert near_duplicates(nearest(vectors), measured(*images), digests) == []
     vectors[2, 0] = 0.3  # nearer than the others, and yet far
-    assert len(near_duplicates(nearest(vectors), thumbnails(*images), digests, every)) == 1
+    assert len(near_duplicates(nearest(vectors), measured(*images), digests)) == 1
 
 
 def test_a_lead_makes_up_for_as_much_of_a_match_as_it_has() -> None:
@@ -136,8 +155,52 @@ def test_a_lead_makes_up_for_as_much_of_a_match_as_it_has() -> None:
     for lead, found in ((missing + 0.02, 1), (missing - 0.02, 0)):
         cosines = np.array([[0.9, 0.9 - lead], [0.9, 0.0], [0.9 - lead, 0.0], [0.1, 0.0]], np.float32)
         neighbours = Neighbours(np.array([[1, 2], [0, 3], [0, 3], [1, 2]]), cosines)
-        every = np.ones(4, bool)
-        assert len(near_duplicates(neighbours, thumbnails(*images), [b"0", b"1", b"2", b"3"], every)) == found
+        assert len(near_duplicates(neighbours, measured(*images), [b"0", b"1", b"2", b"3"])) == found
+
+
+def test_small_images_are_compared_where_they_lead_clearly() -> None:
+    """Seen to fail: copies of drawings of 30 pixels were not found, though no other drawing was near."""
+    images = [photo(0), VERSIONS["cropped"](photo(0)), photo(1), photo(2)]
+    numbers = [b"0", b"1", b"2", b"3"]
+    for lead, small, large in ((CLEAR_LEAD + 0.01, 1, 1), (CLEAR_LEAD - 0.01, 0, 1)):
+        cosines = np.array([[0.9, 0.9 - lead], [0.9, 0.0], [0.9 - lead, 0.0], [0.1, 0.0]], np.float32)
+        neighbours = Neighbours(np.array([[1, 2], [0, 3], [0, 3], [1, 2]]), cosines)
+        for sides, found in (([LEAST_SIDE - 1, 200, 200, 200], small), ([LEAST_SIDE, 200, 200, 200], large)):
+            assert len(near_duplicates(neighbours, measured(*images, sides=sides), numbers)) == found
+
+
+def test_a_photo_in_other_colours_is_another_one_unless_all_details_are_the_same() -> None:
+    """Seen to fail: shirts of one cut in red and in blue, on one floor, passed for a near-duplicate."""
+    grey = photo(0)
+    red, blue = (Image.merge("RGB", [grey.point(lambda v, s=s: int(v * s)) for s in shares]) for shares in TINTS)
+    noisy = np.asarray(blue, float) + np.random.default_rng(1).normal(0, 12, (*blue.size[::-1], 1))
+    other = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    vectors = np.eye(5, dtype=np.float32)
+    vectors[1, 0] = 1
+    numbers, rest = [bytes([digit]) for digit in range(5)], [photo(seed).convert("RGB") for seed in range(1, 4)]
+    one, two = (
+        replace(measured(first, second, *rest), thumbnails=luma(first, second, *rest))
+        for first, second in ((red, other), (blue, other))
+    )
+    assert MATCH < float(match(*(torch.from_numpy(one.thumbnails[[place]]) for place in (0, 1)))[0]) < EXACT_MATCH
+    assert near_duplicates(nearest(vectors), one, numbers) == []
+    assert len(near_duplicates(nearest(vectors), two, numbers)) == 1, "the same details and colours"
+    tinted = replace(measured(red, grey.convert("RGB"), *rest), thumbnails=luma(red, grey.convert("RGB"), *rest))
+    assert len(near_duplicates(nearest(vectors), tinted, numbers)) == 1, "a copy in black and white"
+
+
+def test_colours_are_compared_without_brightness_and_mirrored() -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(40, 200, (8, 8, 3)).astype(np.uint8)).resize(
+        (64, 64), 0
+    )
+    versions = [picture, ImageEnhance.Brightness(picture).enhance(0.6), VERSIONS["mirrored"](picture)]
+    versions += [picture.convert("L"), Image.merge("RGB", picture.split()[::-1]), Image.new("RGB", (64, 64))]
+    colours = np.stack([colours_of(one) for one in versions])
+    same, darker, mirrored, grey, swapped, black = colour_distance(colours[[0] * 6], colours)
+    assert (same, mirrored, black) == (0, 0, 0)
+    assert darker < 0.01 < DIFFER < min(grey, swapped)
+    red, blue = (np.full((1, 8, 8, 3), colour, np.uint8) for colour in ((200, 0, 0), (0, 0, 200)))
+    assert colour_distance(red, blue)[0] == pytest.approx(1.0), "red has all of red, blue nothing of red or green"
 
 
 def test_a_fine_pattern_is_compared_at_its_full_size_where_a_pair_leads() -> None:
@@ -150,7 +213,8 @@ def test_a_fine_pattern_is_compared_at_its_full_size_where_a_pair_leads() -> Non
     vectors = np.eye(4, dtype=np.float32)
     vectors[1, 0] = 1
     pictures = np.concatenate([cloth.numpy(), cloth.numpy(), thumbnails(photo(0), photo(1))])
-    (pair,) = near_duplicates(nearest(vectors), pictures, [b"0", b"1", b"2", b"3"], np.ones(4, bool))
+    cloths = replace(measured(*map(photo, range(4))), thumbnails=pictures)
+    (pair,) = near_duplicates(nearest(vectors), cloths, [b"0", b"1", b"2", b"3"])
     assert (pair.first, pair.second) == (0, 1)
 
 

@@ -134,8 +134,7 @@ def check_data(
     views, num_computed = _features(_embedders(embedder, images), source, progress)
     measures = measure_pixels(source, workers or default_workers(), progress.measuring)
     neighbours = nearest(views[0] if views else coarse(measures.thumbnails), progress.comparing)
-    detailed = measures.shorter >= LEAST_SIDE
-    near = near_duplicates(neighbours, measures.thumbnails, images.digests, detailed, progress.comparing)
+    near = near_duplicates(neighbours, measures, images.digests, progress.comparing)
     pairs = [*equal_files(images.digests), *near]
     suspected, reason = _labels(images, views, neighbours, pairs, progress.fitting)
     found = {
@@ -152,7 +151,7 @@ def check_data(
         labels=images.labels,
         findings=tuple(Finding(kind, tuple(found[kind])) for kind in KINDS if found.get(kind)),
         backbone=name if embedder else None,
-        left_out=tuple(filter(None, (None if embedder else _without_network(backbone), _too_small(detailed), reason))),
+        left_out=tuple(filter(None, (None if embedder else _without_network(backbone), _too_small(measures), reason))),
         num_computed=num_computed,
         is_run=embedder is not None and embedder.is_run,
     )
@@ -276,14 +275,14 @@ def _odd_suspects(images: ImageList, measures: PixelMeasures, preprocessing: Pre
     return {**found, CROP: [] if sentence is None else [Suspect(sentence)]}
 
 
-def _too_small(detailed: npt.NDArray[np.bool_]) -> str | None:
-    """The images that are compared as equal files alone; None where there are none."""
-    small = int((~detailed).sum())
+def _too_small(measures: PixelMeasures) -> str | None:
+    """The images of which few are compared in detail; None where there are none."""
+    small = int((measures.shorter < LEAST_SIDE).sum())
     if not small:
         return None
     return (
-        f"Near-duplicates were not looked for among {counted(small, 'image')} with a side of fewer than {LEAST_SIDE} "
-        "pixels: too few for details in which two photos differ."
+        f"Among {counted(small, 'image')} with a side of fewer than {LEAST_SIDE} pixels only near-duplicates that stand "
+        "out were looked for: so few pixels have few details in which two photos differ."
     )
 
 

@@ -1,9 +1,9 @@
 """Images that are the same photo: equal files, and other versions of a photo.
 
 Two photos of one class may have nearly the same features, and two photos of one studio nearly the
-same outline. So a pair of near-duplicates has to be near in the features of a network, and its
+same outline. So a pair of near-duplicates has to be near in the features of a network, its
 thumbnails have to match in detail: closely, or less so where both images are nearer to each other
-than to any third one.
+than to any third one; and unless they match almost exactly, they have to have the same colours.
 
 Shapes: N images, F features, P pairs, S side of a thumbnail, T side of a template.
 """
@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from zoo_core.checking.colours import DIFFER, colour_distance
+from zoo_core.checking.pixels import PixelMeasures
 from zoo_core.data.scan import Watch
 
 NEIGHBOURS = 10
@@ -34,19 +36,22 @@ OFFSETS = (-0.05, -0.025, 0.0, 0.025, 0.05)
 """The steps around the best of these scales: half a pixel of a template's border."""
 TEMPLATE = 0.75
 """The share of a thumbnail's sides that has to match; the rest leaves room to move."""
-COARSE_MATCH, MATCH = 0.6, 0.8
+COARSE_MATCH, MATCH = 0.5, 0.8
 """The correlation of details from which thumbnails of half the size are compared at their full
 size, and from which these show the same photo. `benchmarks/check.py` counts the planted copies that
 are found so, and the other pairs."""
+EXACT_MATCH = 0.95
+"""The correlation from which colours do not count: a photo has copies in black and white."""
 LEAST_MATCH = 0.65
 """A lead, by which the cosine of a pair's features exceeds that of either with a third photo,
 makes up for a correlation below MATCH, down to this one."""
 LOOKED_AT = 0.2
 """The lead from which thumbnails are compared at their full size at once: the stripes of a cloth
 are gone at half of it."""
-LEAST_SIDE = 40
-"""Pixels of the shorter side of images whose details are compared. Of 1,500 clothes of 28 pixels
-113 others would be named, of 300 photos that were made as small as 40 pixels none."""
+LEAST_SIDE, CLEAR_LEAD = 40, 0.3
+"""Pixels of the shorter side of images whose details are compared; smaller ones are where they lead
+by so much. Of 1,500 clothes of 28 pixels 113 others would be named without such a lead, and no pair
+has it; of 300 photos that were made as small as 40 pixels none would be."""
 BLURRED_OVER = 7  # pixels: wider structures, such as outlines, are no details
 
 
@@ -114,14 +119,13 @@ def equal_files(digests: Sequence[bytes]) -> list[Pair]:
 
 def near_duplicates(
     neighbours: Neighbours,
-    thumbnails_NSS: npt.NDArray[np.uint8],
+    measures: PixelMeasures,
     digests: Sequence[bytes],
-    detailed_N: npt.NDArray[np.bool_],
     watch: Watch | None = None,
 ) -> list[Pair]:
     """The pairs of neighbours whose thumbnails match in detail, the best match first.
 
-    Only images that are `detailed` enough are compared: two photos of 28 pixels show two trousers
+    Small images are compared only with a clear lead: two photos of 28 pixels show two trousers
     alike. Equal files are no such pair, and count as one neighbour. An image has one pair with each
     other photo at most.
     """
@@ -130,9 +134,11 @@ def near_duplicates(
         for one, near in enumerate(neighbours.indices_NM.tolist())
         for other in _of_other_contents(one, near, digests)
     }
-    pairs = sorted((one, other) for one, other in paired if detailed_N[[one, other]].all())
-    leads = [max(0.0, _lead(one, other, neighbours, digests)) for one, other in pairs]
-    thumbnails, leading_P = torch.from_numpy(thumbnails_NSS), torch.tensor(leads) >= LOOKED_AT
+    leading = {pair: max(0.0, _lead(*pair, neighbours, digests)) for pair in sorted(paired)}
+    detailed = measures.shorter >= LEAST_SIDE
+    leading = {pair: lead for pair, lead in leading.items() if detailed[list(pair)].all() or lead >= CLEAR_LEAD}
+    pairs, leads = list(leading), list(leading.values())
+    thumbnails, leading_P = torch.from_numpy(measures.thumbnails), torch.tensor(leads) >= LOOKED_AT
     matches: list[float] = []
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         rows = slice(start, start + PAIRS_AT_ONCE)
@@ -145,7 +151,10 @@ def near_duplicates(
         for (one, other), own, lead in zip(pairs, matches, leads, strict=True)
         if own >= LEAST_MATCH and own + lead >= MATCH
     ]
-    return sorted(found, key=lambda pair: -pair.match)
+    one, other = ([getattr(pair, place) for pair in found] for place in ("first", "second"))
+    apart = colour_distance(measures.colours[one], measures.colours[other])
+    same = [pair for pair, own in zip(found, apart, strict=True) if own <= DIFFER or pair.match >= EXACT_MATCH]
+    return sorted(same, key=lambda pair: -pair.match)
 
 
 def _of_other_contents(index: int, near: Sequence[int], digests: Sequence[bytes]) -> list[int]:

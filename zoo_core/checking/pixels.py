@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from zoo_core.checking.colours import Colours, colours_of
 from zoo_core.data.decode import sides_in_file
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Images, Part, Source
@@ -45,6 +46,8 @@ class PixelMeasures:
     """(N) see `blur_of`."""
     thumbnails: npt.NDArray[np.uint8]
     """(N, S, S) luma of the whole image, squeezed into a square."""
+    colours: Colours
+    """(N, S, S, 3) see `colours_of`."""
 
 
 def measure_pixels(source: Source, workers: int, watch: Watch | None = None) -> PixelMeasures:
@@ -63,23 +66,24 @@ def measure_pixels(source: Source, workers: int, watch: Watch | None = None) -> 
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    shorter, numbers, thumbnails = zip(*rows, strict=True)
+    shorter, numbers, thumbnails, colours = zip(*rows, strict=True)
     ratio, darkest, brightest, blur = np.asarray(numbers, dtype=np.float32).T
-    return PixelMeasures(np.asarray(shorter), ratio, darkest, brightest, blur, np.stack(thumbnails))
+    return PixelMeasures(np.asarray(shorter), ratio, darkest, brightest, blur, np.stack(thumbnails), np.stack(colours))
 
 
 def _images(parts: Iterable[Part]) -> Iterator[tuple[Images, int]]:
     return ((part.images, index) for part in parts for index in range(len(part)))
 
 
-def _measure(images: Images, index: int) -> tuple[int, tuple[float, ...], npt.NDArray[np.uint8]]:
+def _measure(images: Images, index: int) -> tuple[int, tuple[float, ...], npt.NDArray[np.uint8], Colours]:
     image = images.read(index, at_least=MEASURED_SIDE)
     shorter, longer = sides_in_file(image)
+    colours = colours_of(image)
     image = _reduced(image.convert("L"))
     luma_HW: Floats = np.asarray(image, dtype=np.float32) / np.float32(255)
     darkest, brightest = np.percentile(luma_HW, (DARK_END, BRIGHT_END))
     thumbnail = np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX))
-    return shorter, (longer / shorter, float(darkest), float(brightest), blur_of(luma_HW)), thumbnail
+    return shorter, (longer / shorter, float(darkest), float(brightest), blur_of(luma_HW)), thumbnail, colours
 
 
 def _reduced(image: Image.Image) -> Image.Image:
