@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
-from PIL import Image
 
 from zoo_core.testing import make_photos
 
@@ -87,10 +87,8 @@ def draw_blank(setattr: Callable[[Any, str, Any], None]) -> None:
     """Let every picture from now on be a single pixel; its figure is still made."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    def blank(canvas: object, target: Path) -> None:
-        Image.new("L", (1, 1)).save(target, "png")
-
-    setattr(FigureCanvasAgg, "print_png", blank)
+    setattr(FigureCanvasAgg, "draw", lambda canvas: None)
+    setattr(FigureCanvasAgg, "buffer_rgba", lambda canvas: np.full((1, 1, 4), 255, np.uint8))
 
 
 def view_of(pixels: Pixels, preprocessing: Preprocessing, augment: Geometry, view: int, digest: bytes) -> Pixels:

@@ -203,6 +203,20 @@ def test_colours_are_compared_without_brightness_and_mirrored() -> None:
     assert colour_distance(red, blue)[0] == pytest.approx(1.0), "red has all of red, blue nothing of red or green"
 
 
+@pytest.mark.parametrize("share", [0.7, 0.8, 0.9])
+def test_a_crop_has_the_colours_of_its_photo_wherever_it_was_cut(share: float) -> None:
+    """Seen to fail: of a picture that is red on the left and blue on the right, its right side."""
+    halves = Image.new("RGB", (160, 160), (210, 40, 40))
+    halves.paste((40, 40, 210), (80, 0, 160, 160))
+    side = round(share * 160)
+    crops = [halves.crop((left, 0, left + side, side)) for left in (0, 80 - side // 2, 160 - side)]
+    crops += [VERSIONS["mirrored"](crops[0]), halves.convert("L").convert("RGB")]
+    whole = np.stack([colours_of(halves)] * 5)
+    *cropped, grey = colour_distance(whole, np.stack([colours_of(one) for one in crops]))
+    assert max(cropped) < DIFFER < grey
+    assert np.allclose(colour_distance(np.stack([colours_of(one) for one in crops]), whole), [*cropped, grey])
+
+
 def test_a_fine_pattern_is_compared_at_its_full_size_where_a_pair_leads() -> None:
     """Seen to fail: two pixels wide, the stripes of a cloth were gone at half the size, and nothing was compared."""
     rows = np.random.default_rng(0).integers(0, 2, 32).repeat(2)

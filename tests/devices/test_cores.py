@@ -78,11 +78,24 @@ def test_processes_that_train_together_share_the_cores(
     """Seen to fail: each of two processes on a CPU computed with as many threads as there are cores."""
     monkeypatch.setattr(cores, "_cores", lambda: 8)
     monkeypatch.setattr(cores, "quota", lambda: sys.maxsize)
-    monkeypatch.setenv(cores.PROCESSES_HERE, together)
+    monkeypatch.setenv(cores.SHARING, together)
     monkeypatch.delenv(THREADS, raising=False)
     assert usable_cores() == share
     compute_within_share()
     assert os.environ.pop(THREADS, "8") == str(share)
+
+
+def test_a_quota_is_shared_by_the_processes_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: the number of threads that the launcher had chosen for itself was that of each."""
+    monkeypatch.setattr(cores, "_cores", lambda: 64)
+    monkeypatch.setattr(cores, "quota", lambda: 4)
+    monkeypatch.delenv(THREADS, raising=False)
+    compute_within_share()
+    assert os.environ[THREADS] == "4"
+    assert cores.environment_of(2).get(THREADS) is None
+    assert cores.environment_of(2)[cores.SHARING] == "2"
+    monkeypatch.setenv(THREADS, "3")  # the user's own number
+    assert cores.environment_of(2)[THREADS] == "3"
 
 
 def test_without_a_quota_nothing_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from helpers import make_photos
@@ -34,6 +35,8 @@ from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.inputs import CPU_GROUP
 from zoo_core.frozen.keys import FeatureKey, prefix_keys
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail, folded
+from zoo_core.model.assemble import Model
+from zoo_core.model.chain import Chain
 from zoo_core.paths import cache_dir
 from zoo_core.settings import CacheType, FinetuneConfig
 from zoo_core.training.callback import NullCallback
@@ -479,6 +482,27 @@ def test_keys_grow_stage_by_stage(config: FinetuneConfig, catalog: Catalog) -> N
     same = {cut.stages for cut in before if before[cut] == after[cut]}
     assert same == {1, 2, 3}
     assert set(prefix_keys(job.model, job.preprocessing, "y", job.device).values()).isdisjoint(after.values())
+
+
+@pytest.mark.parametrize("numbers", [10, 2**18])
+def test_each_tensor_counts_in_its_place(numbers: int) -> None:
+    """Threads hash those of 1 MiB and more."""
+    stage = nn.ParameterList([torch.zeros(numbers), torch.ones(numbers), torch.ones(numbers)])
+    model = Model(Chain({"only": stage}), nn.Linear(1, 1))
+
+    def name() -> str:
+        preprocessing = Preprocessing(size=2, mean=(0.5,), std=(0.5,))
+        return prefix_keys(model, preprocessing, "x", torch.device("cpu"))[SplitPoint(1)].name
+
+    names = [name(), name()]
+    with torch.no_grad():
+        stage[0].fill_(1)
+        stage[1].fill_(0)
+        names.append(name())
+        stage[2][-1] = 2
+        names.append(name())
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
 
 
 @pytest.mark.parametrize(

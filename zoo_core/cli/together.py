@@ -18,7 +18,7 @@ from typing import IO
 
 import click
 
-from zoo_core.devices.cores import PROCESSES_HERE
+from zoo_core.devices.cores import environment_of
 from zoo_core.devices.launched import leave_closed_terminal, stopping_signals
 from zoo_core.errors import LOST, ZooError, reason_of
 
@@ -108,15 +108,12 @@ def _show(output: IO[bytes] | None) -> None:
 
 
 def _start(rank: int, devices: int, port: int, errors: IO[bytes] | None) -> subprocess.Popen[bytes]:
-    place = {
-        **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": devices, PROCESSES_HERE: devices},
-        **{"MASTER_ADDR": MEETING, "MASTER_PORT": port},
-    }
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": devices, "MASTER_ADDR": MEETING, "MASTER_PORT": port}
     return subprocess.Popen(
         # -P: without it the current folder comes first on the import path, and a torch.py that lies
         # there is run.
         [sys.executable, "-P", "-m", "zoo_core", *sys.argv[1:]],
-        env={**os.environ, **{name: str(value) for name, value in place.items()}, LAUNCHED: "1"},
+        env={**environment_of(devices), **{name: str(value) for name, value in place.items()}, LAUNCHED: "1"},
         stdin=subprocess.PIPE,
         stderr=errors,
         start_new_session=True,

@@ -39,7 +39,6 @@ if sys.platform != "win32":
 
 Array = npt.NDArray[Any]
 KEY_BYTES = 16
-LOCK = "lock"  # the file of a store that a process holds while it writes
 NAMED_BYTES = 28  # of an entry: key and shape, which the checksum covers as well
 COMMIT_BYTES = 64 * 2**20  # how much may be lost when a process is killed
 WRITE_BYTES = 2**20  # how much is written at a time: a lock for each small array takes longer than the array
@@ -60,7 +59,7 @@ class Store:
         self._message = message
         self._told = False
         self._reading = threading.Lock()
-        self._lock = FileLock(folder / LOCK)
+        self._lock = FileLock(folder / "lock")
         self._unwritten: list[tuple[Array, bytes]] = []
         self._unwritten_bytes = 0
         self._pending: list[Array] = []

@@ -12,18 +12,20 @@ from zoo_core.devices.control_groups import control_groups
 
 THREADS = "OMP_NUM_THREADS"
 """The variable from which torch takes the number of its threads, before it is imported."""
-PROCESSES_HERE = "LOCAL_WORLD_SIZE"
-"""The variable in which torchrun, and `--devices`, tell a process how many train on its machine."""
+SHARING = "ZOO_SHARING"
+"""The variable in which `--devices` tells its processes how many of them share the cores. Those of
+torchrun, which may bind each to cores of its own, have torchrun's number of threads."""
 
+_chosen: dict[str, str] = {}
+"""The variables that this process has set for itself."""
 _limits = [sys.maxsize]
 """Of the cores that this process uses; the smallest holds."""
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may use: of those that train together on a machine each
-    has its share."""
-    together = int(os.environ.get(PROCESSES_HERE, "1"))
-    return max(1, min(min(_cores(), quota()) // together, *_limits))
+    """The number of cores that this process may use: each of those that `--devices` starts has its
+    share."""
+    return max(1, min(min(_cores(), quota()) // int(os.environ.get(SHARING, "1")), *_limits))
 
 
 def limit_cores(count: int) -> None:
@@ -35,8 +37,15 @@ def limit_cores(count: int) -> None:
 def compute_within_share() -> None:
     """Let torch, which is to be imported yet, have no more threads than this process may use cores,
     unless the environment names a number. More would stop each other for most of the time."""
-    if usable_cores() < _cores():
-        os.environ.setdefault(THREADS, str(usable_cores()))
+    if usable_cores() < _cores() and THREADS not in os.environ:
+        os.environ[THREADS] = _chosen[THREADS] = str(usable_cores())
+
+
+def environment_of(processes: int) -> dict[str, str]:
+    """The environment of each of so many processes that share the cores of this one: a number of
+    threads that was chosen here is not theirs."""
+    kept = {name: value for name, value in os.environ.items() if _chosen.get(name) != value}
+    return {**kept, SHARING: str(processes)}
 
 
 @cache

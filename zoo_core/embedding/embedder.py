@@ -111,6 +111,7 @@ class Embedder:
             with ONE_AT_A_TIME:  # plugins' networks may draw random numbers
                 self._build(features, exact, batches, views, watch or (lambda done, total: None))
             entries = np.concatenate([features.cached(self.split, own, views).entries for own in batches])
+            features.keys = {split: FeatureKey(key.name) for split, key in self.keys.items()}  # without the network
         except BaseException:
             features.close()
             raise

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from zoo_core.data.generation import MAGIC
 from zoo_core.data.store import Array, by_key
 from zoo_core.frozen.storage_types import ON_DISK, as_features, type_of
 from zoo_core.settings import CacheType
@@ -73,6 +74,17 @@ class OldStore:
         ends = begins + ordered["shape"].astype(np.float64).prod(axis=1) * self._item.itemsize
         inside = (ends > begins).all() and (ends <= len(self._rows)).all()
         return bool(inside and (ends[:-1] <= begins[1:]).all())
+
+
+def is_old(folder: Path) -> bool:
+    """Whether a store may be one of zoo 0.1.0: it has an index, which begins in another way."""
+    try:
+        if not stat.S_ISREG(os.lstat(folder / "index").st_mode):
+            return False
+        with (folder / "index").open("rb") as file:
+            return file.read(len(MAGIC)) not in (b"", MAGIC)
+    except OSError:
+        return False
 
 
 def agrees(old: list[Array], computed: list[Array], dtype: CacheType) -> bool:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from zoo_core.data.store import LOCK, lookup
+from zoo_core.data.store import lookup
 from zoo_core.frozen.bfloat16 import SUFFIX
 from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.inputs import IntArray
-from zoo_core.frozen.old_store import SAMPLE, OldStore, agrees
+from zoo_core.frozen.old_store import SAMPLE, OldStore, agrees, is_old
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import as_features, images_at_once, type_of
 
@@ -102,9 +102,9 @@ def take_old(
 def _old_folder(cache: FeatureCache, split: SplitPoint) -> Path:
     """The folder of zoo 0.1.0, which computed in float32 alone: of other features there is none.
 
-    Raises OSError where no store is as old: those have no lock.
+    Raises OSError where no store is as old.
     """
     stores = cache.root / "features"
-    if all((store / LOCK).exists() for store in stores.iterdir()):
+    if not any(is_old(store) for store in stores.iterdir()):
         raise FileNotFoundError(stores)
     return stores / f"{cache.keys[split].old_name()}-{cache.dtype}{SUFFIX[cache.precision]}"

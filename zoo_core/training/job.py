@@ -47,7 +47,7 @@ from zoo_core.training.resolve import resolve_settings
 from zoo_core.training.tracking import trackers_named
 from zoo_core.version import __version__
 from zoo_core.weights.load import build_shapes
-from zoo_core.weights.resolve import InitialWeights, load_backbone, named_weights, resolve_weights, weights_of_path
+from zoo_core.weights.resolve import InitialWeights, load_backbone, named_weights, resolve_weights
 from zoo_core.weights_specs import Preprocessing
 
 
@@ -172,9 +172,6 @@ def prepare(
     gamma = focal_gamma(config.loss)
     trackers = trackers_named(config.track, catalog)
     usual, shapes = _check_design(backbone, head, config)
-    start = weights_of_path(backbone, config.weights)  # others are fetched when all else is right
-    if start is not None:
-        start.begin_sha256()
     source = open_configured(config, catalog, watch)
     config = with_places(config, [ref.tag for ref in backbone.spec.weights])
     if not isinstance(config.data, str):
@@ -187,8 +184,9 @@ def prepare(
         check_baseline(metric, source)
     if config.strategy != "auto":  # a wrong one ends before a download
         make_plan(catalog.strategy(config.strategy), backbone.spec.stages, config.epochs or FEW_EPOCHS)
-    start = start or resolve_weights(backbone, config.weights, stand_in=stand_in)
-    start.begin_sha256()
+    start = resolve_weights(backbone, config.weights, stand_in=stand_in)
+    if start.local is not None:
+        start.local.begin_sha256()
     preprocessing = fitted(start.preprocessing, config, backbone.spec)
     torch.manual_seed(config.seed)
     base, dropped = load_backbone(backbone, start)

@@ -45,11 +45,6 @@ class InitialWeights:
     def pretrained(self) -> bool:
         return self.local is not None or self.stand_in
 
-    def begin_sha256(self) -> None:
-        """Start to compute, in another thread, the sha256 that the record needs."""
-        if self.local is not None:
-            self.local.begin_sha256()
-
     def facts(self) -> StartFacts | None:
         """The record of these weights for a run; None for a start from scratch."""
         if self.local is None:
@@ -72,26 +67,16 @@ def resolve_weights(choice: Choice[BackboneSpec], text: str, *, stand_in: bool =
     UsageError when `text` is neither a tag nor a path, and WeightsError when the weights cannot be
     had.
     """
-    found = weights_of_path(choice, text)
-    if found is not None:
-        return found
-    ref = named_weights(choice.spec, text)
-    if ref is None:
-        return _from_hub(choice.spec, text)
-    if stand_in:
-        return InitialWeights(ref.tag, ref.preprocessing, ref=ref, stand_in=True)
-    return InitialWeights(ref.tag, ref.preprocessing, fetch(choice.spec.name, ref), ref)
-
-
-def weights_of_path(choice: Choice[BackboneSpec], text: str) -> InitialWeights | None:
-    """The weights that `text` names without a tag or a place on the Hub: a file, a run directory,
-    or none. Raises as `resolve_weights` does."""
     spec = choice.spec
     ref = named_weights(spec, text)
     if text == FROM_SCRATCH or (text == "default" and ref is None):
         return InitialWeights(FROM_SCRATCH, spec.preprocessing)
-    if ref is not None or text.startswith(HUB_PREFIX):
-        return None
+    if ref is not None and stand_in:
+        return InitialWeights(ref.tag, ref.preprocessing, ref=ref, stand_in=True)
+    if ref is not None:
+        return InitialWeights(ref.tag, ref.preprocessing, fetch(spec.name, ref), ref)
+    if text.startswith(HUB_PREFIX):
+        return _from_hub(spec, text)
     path = user_path(text)
     if path.is_dir():
         return _from_run(spec, path)
