@@ -122,7 +122,8 @@ def measure(way: str, arguments: argparse.Namespace, weights: Path, folder: Path
     settings = ("--backbone", arguments.backbone, "--strategy", arguments.strategy, "--epochs", str(arguments.epochs))
     at_best = ("--at-best",) if arguments.at_best else ()
     given = (way, str(arguments.photos), "--weights", str(weights), *settings, *at_best)
-    return in_child(__file__, *given, environment={"ZOO_CACHE": str(cache)})
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE"} if way in ZOO else {}  # as `zoo` has it
+    return in_child(__file__, *given, environment={"ZOO_CACHE": str(cache), **waiting})
 
 
 def child(arguments: argparse.Namespace) -> None:
