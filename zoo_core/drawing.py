@@ -91,7 +91,7 @@ def axis_names(names: Sequence[str]) -> list[str]:
 
 
 def save_figure(figure: Figure, target: Path) -> None:
-    """Write a figure to an opaque PNG file, or by its ending to an SVG file, whole or not at all."""
+    """Write a figure to an opaque PNG file, or by its ending to an SVG file, or not at all."""
     if target.suffix.lower() == ".svg":
         write_text(target, _svg(figure))
         return

@@ -31,14 +31,15 @@ def colours_of(image: Image.Image) -> Colours:
 
 
 def colour_distance(first_PSS3: Colours, second_PSS3: Colours) -> Floats:
-    """The mean distance (P) of chromaticities, red and green as shares of red, green and blue, where
-    it is least: either image may be a crop of the other, and mirrored.
+    """The mean distance (P) of chromaticities, red and green as shares of red, green and blue,
+    where it is least: either image may be a crop of the other, and mirrored.
 
     Brightness is no colour, and the darker a square is, the less it counts.
     """
     first, second = first_PSS3.astype(np.float64), second_PSS3.astype(np.float64)
     pairs = ((first, second), (first[:, :, ::-1], second), (second, first), (second, first[:, :, ::-1]))
-    return np.min([_distance(*shown) for crop, whole in pairs for shown in _placed(crop, whole)], axis=0)
+    found = [_distance(*shown) for crop, whole in pairs for shown in _placed(crop, whole)]
+    return np.asarray(np.min(found, axis=0), np.float64)
 
 
 def _placed(crop_PSS3: Floats, whole_PSS3: Floats) -> Iterator[tuple[Floats, Floats]]:
@@ -55,7 +56,7 @@ def _shares(side: int) -> Floats:
     """The shares (W, S) that squares have in those of a grid of fewer."""
     edges, places = np.linspace(0, SQUARES, side + 1), np.arange(SQUARES)
     overlap = np.minimum(edges[1:, None], places + 1) - np.maximum(edges[:-1, None], places)
-    return np.maximum(overlap, 0) * side / SQUARES
+    return np.asarray(np.maximum(overlap, 0) * side / SQUARES, np.float64)
 
 
 def _distance(one_PWW3: Floats, other_PWW3: Floats) -> Floats:

@@ -111,7 +111,8 @@ class Embedder:
             with ONE_AT_A_TIME:  # plugins' networks may draw random numbers
                 self._build(features, exact, batches, views, watch or (lambda done, total: None))
             entries = np.concatenate([features.cached(self.split, own, views).entries for own in batches])
-            features.keys = {split: FeatureKey(key.name) for split, key in self.keys.items()}  # without the network
+            # Keys without the network, which a table would else keep in memory.
+            features.keys = {split: FeatureKey(key.name) for split, key in self.keys.items()}
         except BaseException:
             features.close()
             raise
