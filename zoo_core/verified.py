@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,29 @@ from typing import Any
 from zoo_core.errors import ZooError
 from zoo_core.paths import cache_dir, sha256_of, write_text
 
+RESTED = 2_000_000_000  # nanoseconds, many ticks of any file system
+
 
 def remember(path: Path, sha256: str) -> None:
     """Record the sha256 of a file, so that it is not hashed at every start."""
     with suppress(ZooError, OSError):  # a record only saves time
         write_text(_record(path), json.dumps({"sha256": sha256, **_facts(path)}))
+
+
+def sha256_once(path: Path, compute: Callable[[Path], str]) -> str:
+    """The sha256 of a file, computed only where none is recorded for the file as it is.
+
+    It is recorded where the file has rested: one that is being written may change again within one
+    tick of its times.
+    """
+    known = unchanged_sha256(path)
+    if known is not None:
+        return known
+    before, now = _facts(path), time.time_ns()
+    found = compute(path)
+    if _facts(path) == before and now - max(before["mtime_ns"], before["ctime_ns"]) > RESTED:
+        remember(path, found)
+    return found
 
 
 def recorded_sha256(path: Path) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import zoo_core
-from zoo_core import PackageFile, TorchFile, WeightsRef
+from zoo_core import PackageFile, TorchFile, WeightsRef, verified
 from zoo_core.catalog import Catalog, Choice, Entry
 from zoo_core.errors import UsageError, WeightsError
 from zoo_core.model.assemble import build_network
@@ -209,6 +209,31 @@ def test_a_file_of_the_users_is_hashed_when_its_hash_is_asked_for(
     assert hashed == []
     assert start.local.sha256 == start.local.sha256 == sha256_of(path)
     assert hashed == [path]
+
+
+def test_a_file_that_has_rested_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[bytes] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path.read_bytes())
+        return sha256_of(path)
+
+    path = tmp_path / "w.safetensors"
+    for content, rested, times in ((b"new", verified.RESTED, 2), (b"old", -1, 1), (b"other", -1, 1)):
+        path.write_bytes(content)
+        monkeypatch.setattr(verified, "RESTED", rested)
+        hashed.clear()
+        assert [verified.sha256_once(path, counted) for _ in range(2)] == [sha256_of(path)] * 2
+        assert hashed == [content] * times
+
+    def changing(path: Path) -> str:
+        found = sha256_of(path)
+        path.write_bytes(b"changed while it was hashed")
+        return found
+
+    path.write_bytes(b"last")
+    verified.sha256_once(path, changing)
+    assert verified.sha256_once(path, sha256_of) == sha256_of(path)
 
 
 @pytest.mark.parametrize("backbone", ["efficientnet_lite0", "lenet5", "zfnet"])

@@ -17,7 +17,7 @@ from zoo_core.errors import WeightsError
 from zoo_core.hubclient.pull import cached, pull
 from zoo_core.installing import install_hint
 from zoo_core.paths import cache_dir, sha256_of
-from zoo_core.verified import is_as_written, recorded_sha256
+from zoo_core.verified import is_as_written, recorded_sha256, sha256_once
 from zoo_core.weights.torch_server import cached_torch_file, pull_torch_file, write_converted
 from zoo_core.weights_specs import HubFile, PackageFile, TorchFile, WeightsRef, WeightsSource
 
@@ -37,7 +37,8 @@ class LocalWeights:
 
     @property
     def sha256(self) -> str:
-        """The sha256 of the file's bytes, computed at first use where it is not known.
+        """The sha256 of the file's bytes, computed at first use where it is neither known nor
+        recorded from an earlier run.
 
         Only the records of a run need it: prediction does not wait for it.
         """
@@ -51,7 +52,7 @@ class LocalWeights:
     @cached_property
     def _computed(self) -> Future[str]:
         thread = ThreadPoolExecutor(1, "zoo-sha256")
-        computed = thread.submit(_sha256_in_one_call, self.path)
+        computed = thread.submit(sha256_once, self.path, _sha256_in_one_call)
         thread.shutdown(wait=False)
         return computed
 
