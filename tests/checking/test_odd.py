@@ -70,6 +70,16 @@ def test_blur_is_that_of_the_paper_pixel_by_pixel() -> None:
     assert blur_of(np.full((20, 20), 0.5, np.float32)) == blur_of(luma[:5, :5]) == 0.0
 
 
+def test_colours_are_those_of_the_whole_image() -> None:
+    halves = Image.new("RGB", (300, 200), (200, 10, 10))
+    halves.paste((10, 10, 200), (150, 0, 300, 200))
+    grey = Image.new("L", (50, 50), 90)
+    colours = measure_pixels(source_of(halves, grey), 1).colours
+    assert (colours[0, :, :4] == (200, 10, 10)).all()
+    assert (colours[0, :, 4:] == (10, 10, 200)).all()
+    assert (colours[1] == 90).all()
+
+
 def test_a_blurred_image_is_found_among_sharp_ones_with_smooth_backgrounds() -> None:
     images = [garment(seed) for seed in range(30)]
     images[7] = images[7].filter(ImageFilter.GaussianBlur(3))

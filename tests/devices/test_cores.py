@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoo_core.cli import together
 from zoo_core.devices import cores
 from zoo_core.devices.cores import THREADS, compute_within_share, quota, usable_cores
 from zoo_core.training import threads
@@ -71,14 +72,14 @@ def test_no_more_cores_are_used_than_the_quota_has(monkeypatch: pytest.MonkeyPat
     assert (os.environ[THREADS], usual_threads()) == ("5", 64)
 
 
-@pytest.mark.parametrize(("together", "share"), [("1", 8), ("2", 4), ("3", 2), ("16", 1)])
+@pytest.mark.parametrize(("processes", "share"), [("1", 8), ("2", 4), ("3", 2), ("16", 1)])
 def test_processes_that_train_together_share_the_cores(
-    together: str, share: int, monkeypatch: pytest.MonkeyPatch
+    processes: str, share: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen to fail: each of two processes on a CPU computed with as many threads as there are cores."""
     monkeypatch.setattr(cores, "_cores", lambda: 8)
     monkeypatch.setattr(cores, "quota", lambda: sys.maxsize)
-    monkeypatch.setenv(cores.SHARING, together)
+    monkeypatch.setenv(cores.SHARING, processes)
     monkeypatch.delenv(THREADS, raising=False)
     assert usable_cores() == share
     compute_within_share()
@@ -93,6 +94,11 @@ def test_a_quota_is_shared_by_the_processes_of_devices(monkeypatch: pytest.Monke
     compute_within_share()
     assert os.environ[THREADS] == "4"
     assert cores.environment_of(2).get(THREADS) is None
+    with monkeypatch.context() as patched:
+        started: list[dict[str, str]] = []
+        patched.setattr(subprocess, "Popen", lambda command, *, env, **settings: started.append(env))
+        together._start(0, 2, 1234, None)
+    assert (THREADS in started[0], started[0][cores.SHARING]) == (False, "2")
     assert cores.environment_of(2)[cores.SHARING] == "2"
     monkeypatch.setenv(THREADS, "3")  # the user's own number
     assert cores.environment_of(2)[THREADS] == "3"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -233,6 +235,18 @@ def test_fewer_than_two_classes_with_images_are_no_labels(photos: Path, catalog:
     assert (source.classes, len(source.parts["train"])) == ((), 10)
     with pytest.raises(DataError, match="the class 'raw' has no images"):  # a training needs them
         zoo_core.finetune(config, catalog=catalog)
+
+
+def test_a_table_holds_no_network(photos: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: the keys of its cache did, for the names that zoo 0.1.0 gave."""
+    built: list[weakref.ref[Model]] = []
+    real = Model.__init__
+    monkeypatch.setattr(Model, "__init__", lambda self, *given: built.append(weakref.ref(self)) or real(self, *given))
+    table = features(photos, catalog)
+    gc.collect()
+    assert [own() for own in built] == [None]
+    assert len(table) == 20
+    table.close()
 
 
 def test_a_table_leaves_the_callers_random_numbers_alone(photos: Path, catalog: Catalog) -> None:

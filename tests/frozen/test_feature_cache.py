@@ -28,6 +28,7 @@ from zoo_core.data.store import Store
 from zoo_core.devices.world import World
 from zoo_core.errors import DataError, TrainingError
 from zoo_core.freezing.plan import TRAINABLE
+from zoo_core.frozen import keys as keys_module
 from zoo_core.frozen.cache_items import CacheItems
 from zoo_core.frozen.caching import cache_budget, choose_caching, view_in_epoch
 from zoo_core.frozen.feature_cache import FeatureCache
@@ -482,6 +483,22 @@ def test_keys_grow_stage_by_stage(config: FinetuneConfig, catalog: Catalog) -> N
     same = {cut.stages for cut in before if before[cut] == after[cut]}
     assert same == {1, 2, 3}
     assert set(prefix_keys(job.model, job.preprocessing, "y", job.device).values()).isdisjoint(after.values())
+
+
+def test_everything_that_decides_a_feature_gives_another_key(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = prepare(config, catalog)
+
+    def names(preprocessing: Preprocessing = job.preprocessing, identity: str = "x") -> set[str]:
+        return {key.name for key in prefix_keys(job.model, preprocessing, identity, job.device).values()}
+
+    found = [names(), names(identity="y"), names(replace(job.preprocessing, size=job.preprocessing.size + 1))]
+    for name, value in (("READER", "other rules"), ("VERSION", -1), ("code_digest", lambda files: "other code")):
+        with monkeypatch.context() as patched:
+            patched.setattr(keys_module, name, value)
+            found.append(names())
+    assert len(set().union(*found)) == sum(map(len, found))
 
 
 @pytest.mark.parametrize("numbers", [10, 2**18])

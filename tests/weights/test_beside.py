@@ -12,7 +12,9 @@ import torch
 import zoo_core
 from helpers import make_photos
 from zoo_core.catalog import Catalog
+from zoo_core.frozen.split import split_shapes
 from zoo_core.model.assemble import build_network
+from zoo_core.model.shapes import stage_shapes
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tensors import write_tensors
 from zoo_core.training.job import prepare
@@ -75,4 +77,7 @@ def test_the_weights_of_a_run_are_used_as_the_run_used_them(tmp_path: Path, cata
     by_file = resolve_weights(choice, str(run / "model.safetensors"))
     assert by_file.preprocessing == by_folder.preprocessing != choice.spec.preprocessing
     config = FinetuneConfig(backbone="lenet5", weights=str(run / "model.safetensors"), data=data)
-    assert prepare(config, catalog).preprocessing.size == 40
+    job = prepare(config, catalog)
+    assert job.preprocessing.size == 40
+    of_stages = stage_shapes(job.model.backbone, job.preprocessing.channels, 40)
+    assert job.shapes == split_shapes(of_stages, job.model.head), "not those of the size that the plugin states"

@@ -207,8 +207,12 @@ def test_a_file_of_the_users_is_hashed_when_its_hash_is_asked_for(
     load_backbone(choice, start)
     assert start.local is not None
     assert hashed == []
+    monkeypatch.setattr(verified, "RESTED", -1)  # as if it had been written a while ago
     assert start.local.sha256 == start.local.sha256 == sha256_of(path)
-    assert hashed == [path]
+    again = resolve_weights(choice, str(path))
+    assert again.local is not None
+    assert again.local.sha256 == start.local.sha256
+    assert hashed == [path], "a later run reads the record"
 
 
 def test_a_file_that_has_rested_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ class Embedder:
                 self._build(features, exact, batches, views, watch or (lambda done, total: None))
             entries = np.concatenate([features.cached(self.split, own, views).entries for own in batches])
             # Keys without the network, which a table would else keep in memory.
-            features.keys = {split: FeatureKey(key.name) for split, key in self.keys.items()}
+            features.keys = exact.keys = {split: FeatureKey(key.name) for split, key in self.keys.items()}
         except BaseException:
             features.close()
             raise
