@@ -1,4 +1,4 @@
-"""How cached features are keyed: by a digest of all that decides them."""
+"""The keys of cached features: digests of all that decides them."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: 
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.ticklabel_format(axis="y", scilimits=(-2, 3))  # longer numbers leave the picture
         axes.xaxis.set_label_coords(0.5, -0.1)  # fixed: finding them takes as long as a legend
-        axes.yaxis.set_label_coords(-0.1, 0.5)
     save_figure(figure, target)
 
 
