@@ -1,5 +1,5 @@
 """What a frozen prefix costs on a CPU, in CPU milliseconds an image: with direct 3 x 3 convolutions, as zoo computes it
-(those with many channels from tiles, `zoo_core/frozen/winograd.py`), and in bfloat16 (`--prefix-precision`).
+(those with many channels from tiles, `zoo_core/tiles`), and in bfloat16 (`--prefix-precision`).
 
     python benchmarks/prefix.py [--backbones resnet50 resnet18 efficientnet_lite0 timm-vit_small_patch16_224] [--rounds 5]
 
@@ -22,9 +22,9 @@ import zoo_core
 from measuring import environment, has_bfloat16
 from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.devices.precision import autocast
-from zoo_core.frozen import winograd
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.settings.words import PrefixPrecision
+from zoo_core.tiles.frozen import FEWEST_CHANNELS
 
 IMAGES = 8
 DIRECT, ZOO, BFLOAT16 = "direct", "zoo", "bfloat16"
@@ -51,7 +51,7 @@ def row(backbone: str, ways: Sequence[str], rounds: int) -> str:
     model = zoo_core.create_model(backbone, weights="none", num_classes=2).eval()
     split = SplitPoint(len(model.backbone.stages), pooled=True)
     prefixes = {way: FrozenPrefix(model, [split]) for way in ways if way != DIRECT}
-    with patch.dict(winograd.FEWEST_CHANNELS, clear=True):
+    with patch.dict(FEWEST_CHANNELS, clear=True):
         prefixes[DIRECT] = FrozenPrefix(model, [split])
     images_BCHW = torch.randn(IMAGES, 3, 224, 224).contiguous(memory_format=torch.channels_last)
     least, outputs = dict.fromkeys(ways, float("inf")), {}

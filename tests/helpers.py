@@ -45,6 +45,7 @@ def resolved(**given: Any) -> ResolvedSettings:
         "precision": "float32",
         "compile": "off",
         "step_layout": "channels-last:8",
+        "tiles": "frozen",
     }
     decided |= {
         "micro_batch": 32,

@@ -56,6 +56,7 @@ FLOORS = (
     "hubclient",
     "runs",
     "weights",
+    "tiles",
     "frozen",
     "streaming",
     "training",

@@ -26,7 +26,7 @@ task val-share augment fit bad-images fix-list from train-share fold group-by se
 base-lr optimizer weight-decay warmup metric best-epoch patience balance
 loss label-smoothing mixup cutmix l2-sp ema
 cached-views cache-gb cache-dtype prefix-precision
-device precision compile micro-batch step-layout threads gradient-checkpointing no-gradient-checkpointing
+device precision compile micro-batch step-layout tiles threads gradient-checkpointing no-gradient-checkpointing
 workers save-every track
 config resume devices report json
 """

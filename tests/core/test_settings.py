@@ -136,7 +136,9 @@ def test_a_file_that_is_no_config_is_refused(tmp_path: Path, name: str, text: st
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "before"), [("best_epoch", "highest"), ("step_layout", "channels-last:8")])
+@pytest.mark.parametrize(
+    ("name", "before"), [("best_epoch", "highest"), ("step_layout", "channels-last:8"), ("tiles", "frozen")]
+)
 def test_the_config_of_an_earlier_version_means_its_rules(tmp_path: Path, name: str, before: str) -> None:
     """Its runs are resumed and repeated as they were trained, not by the rules of today."""
     assert SETTINGS[name].default != before

@@ -409,7 +409,9 @@ def test_the_prefix_is_made_once_for_rounded_and_exact_features(
 ) -> None:
     made: list[FrozenPrefix] = []
     monkeypatch.setattr(
-        FrozenPrefix, "__init__", lambda self, *given, own=FrozenPrefix.__init__: made.append(self) or own(self, *given)
+        FrozenPrefix,
+        "__init__",
+        lambda self, *given, own=FrozenPrefix.__init__, **named: made.append(self) or own(self, *given, **named),
     )
     run(config, catalog, strategy="head-only", cache_dtype="float16")
     assert len(made) == 1

@@ -74,7 +74,12 @@ CASES = {
     "norm-only": replace(NORMS, strategy="norm-only"),
     "frozen statistics": replace(NORMS, strategy="last:2,statistics=frozen", augment="none", optimizer="sgd"),
     "another layout": replace(
-        NORMS, strategy="last:2,statistics=frozen", step_layout="contiguous:whole", micro_batch=None, threads=2
+        NORMS,
+        strategy="last:2,statistics=frozen",
+        step_layout="contiguous:whole",
+        micro_batch=None,
+        threads=2,
+        tiles="all",
     ),
     "gradual norms": replace(NORMS, strategy="gradual", epochs=3, cache_dtype="float32"),
     "lora": replace(NORMS, strategy="lora"),

@@ -58,7 +58,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     monkeypatch.setattr(TrainStep, "accumulate_gradients", with_gradients)
     monkeypatch.setattr(Tensor, "backward", lambda loss: None)
     monkeypatch.setattr(Tensor, "item", lambda tensor: 0.0)
-    monkeypatch.setattr(split, "folded", lambda stage: stage)  # it copies, which fake tensors cannot
+    monkeypatch.setattr(split, "folded", lambda stage, tiles: stage)  # it copies, which fake tensors cannot
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     monkeypatch.setattr(
         nn.Module, "to", lambda module, **memory_format: module

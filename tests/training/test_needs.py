@@ -40,6 +40,7 @@ ALWAYS = {
     "device": "the place of the work",
     "workers": "every image is decoded at least once",
     "threads": "every training computes",
+    "tiles": "every network may have such convolutions",
     "save_every": "a run may be stopped in any step",
     "track": "a tracker follows any training",
 }

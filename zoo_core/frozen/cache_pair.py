@@ -32,12 +32,13 @@ def feature_caches(
     workers: int,
     message: Callable[[str], None] = lambda text: None,
     precision: PrefixPrecision = "float32",
+    tiles: bool = True,
 ) -> tuple[FeatureCache, FeatureCache]:
     """The cache of a backbone's features in a type, computed in a `precision`, and that of exact
-    ones, perhaps the same."""
+    ones, perhaps the same. Those that a prefix without `tiles` computes are cached apart."""
     exact = FeatureCache(
         root=cache_dir(),
-        identity=identity_of(backbone),
+        identity=identity_of(backbone) if tiles else f"{identity_of(backbone)}, no tiles",
         shapes=shapes,
         augment=augment,
         dtype=EXACT,

@@ -57,6 +57,8 @@ class InputPlanner:
     test: Batches | None = None
     """The images of the test part, which no epoch sees."""
     caches_test: bool = False
+    tiles: bool = True
+    """Whether the prefix computes 3 x 3 convolutions of many channels from tiles."""
 
     @property
     def num_computed(self) -> int:
@@ -74,7 +76,7 @@ class InputPlanner:
             return PhaseInputs(SplitPoint(0), train_images, val_images)
         if split is None:
             end = SplitPoint(depth)
-            prefix = FrozenPrefix(self.model, [end])
+            prefix = FrozenPrefix(self.model, [end], tiles=self.tiles)
             val_features = None if val_images is None else ComputedFeatures(val_images, prefix, end)
             return PhaseInputs(end, ComputedFeatures(train_images, prefix, end), val_features)
         of_val = self._build(number, watch)
@@ -122,7 +124,7 @@ class InputPlanner:
             builds = [(self.features, CacheItems((train, *held_out)))]
         else:  # validation images first: a run that is stopped in between must not look like an older cache
             builds = [(self.exact, CacheItems(held_out)), (self.features, CacheItems((train,)))]
-        prefix = cache(lambda: FrozenPrefix(self.model, splits))
+        prefix = cache(lambda: FrozenPrefix(self.model, splits, tiles=self.tiles))
         for features, items in builds:
             features.build(prefix, splits, items, self.world, watch)
         if of_val is not self.features and held_out:

@@ -1,5 +1,5 @@
 """Linear layers and convolutions of a frozen prefix, computed by oneDNN on a CPU; those of 3 x 3 as
-`winograd` has them.
+`zoo_core.tiles` has them.
 
 torch takes linear layers from MKL always, 1 x 1 convolutions from it in one thread with few images.
 On an AMD processor with AVX-512 oneDNN is more than twice as fast as MKL, and held to AVX2 as fast.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.attribution import mark_owner, marked_owner
-from zoo_core.frozen import winograd
+from zoo_core.tiles.frozen import WinogradConvolution, in_float32_on_cpu, suits
 
 OPERATIONS = ("_linear_pointwise", "_convolution_pointwise")
 
@@ -23,7 +23,7 @@ class OneDnnLinear(nn.Linear):
     """A linear layer that oneDNN computes where it can: in float32 on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not winograd.in_float32_on_cpu(input, self.weight):
+        if not in_float32_on_cpu(input, self.weight):
             return super().forward(input)
         output: Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
         return output
@@ -33,7 +33,7 @@ class OneDnnPointwise(nn.Conv2d):
     """A 1 x 1 convolution that oneDNN computes where it can: in float32 on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.ndim != 4 or not winograd.in_float32_on_cpu(input, self.weight):
+        if input.ndim != 4 or not in_float32_on_cpu(input, self.weight):
             return super().forward(input)
         output: Tensor = torch.ops.mkldnn._convolution_pointwise(
             input, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups, "none", [], ""
@@ -41,24 +41,24 @@ class OneDnnPointwise(nn.Conv2d):
         return output
 
 
-def by_onednn(stage: nn.Module) -> nn.Module:
-    """The stage for evaluation, with such layers by oneDNN; its parameters and buffers are those of
-    `stage`, which stays unchanged.
+def by_onednn(stage: nn.Module, *, tiles: bool = True) -> nn.Module:
+    """The stage for evaluation, with such layers by oneDNN, and with `tiles` those that they suit; its
+    parameters and buffers are those of `stage`, which stays unchanged.
 
     A stage that cannot be copied, or has no such layer, is returned itself.
     """
-    if not _has_operations() or not any(_class_for(module) for module in stage.modules()):
+    if not _has_operations() or not any(_class_for(module, tiles=tiles) for module in stage.modules()):
         return stage
     try:
         quick = copy.deepcopy(stage, {id(tensor): tensor for tensor in (*stage.parameters(), *stage.buffers())})
     except Exception:  # copying runs the stage's own code, which may do anything
         return stage
     for module in quick.modules():
-        kind = _class_for(module)
+        kind = _class_for(module, tiles=tiles)
         if kind is not None:
             module.__class__ = kind
             mark_owner(module, marked_owner(stage))
-        if isinstance(module, winograd.WinogradConvolution):
+        if isinstance(module, WinogradConvolution):
             module.transform_filters()
     return quick.eval()
 
@@ -69,12 +69,12 @@ def _has_operations() -> bool:
     return is_there and all(hasattr(torch.ops.mkldnn, name) for name in OPERATIONS)
 
 
-def _class_for(module: nn.Module) -> type[nn.Module] | None:
+def _class_for(module: nn.Module, *, tiles: bool) -> type[nn.Module] | None:
     """The class that computes what a module does by oneDNN; None where there is none."""
     if type(module) is nn.Linear:
         return OneDnnLinear
     if type(module) is nn.Conv2d and module.kernel_size == (1, 1) and module.padding == (0, 0):
         return OneDnnPointwise
-    if winograd.suits(module):
-        return winograd.WinogradConvolution
+    if tiles and suits(module):
+        return WinogradConvolution
     return None

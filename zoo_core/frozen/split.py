@@ -24,6 +24,7 @@ from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
 from zoo_core.model.shapes import StageShapes
 from zoo_core.model.solvers import Solvable
+from zoo_core.tiles.trained import TilesInTraining
 
 VERSION = 5
 """Grows when this module computes other numbers from the same network, or `keys` other names:
@@ -66,11 +67,12 @@ def pooled_by(head: nn.Module) -> nn.Module:
 
 class Tail(nn.Module):
     """The model behind a split point, with the very modules of the model: features there to outputs
-    (B, K)."""
+    (B, K). With `recompute` gradients take less memory, and with `tiles` they come from
+    convolutions that are computed from tiles."""
 
-    def __init__(self, model: Model, split: SplitPoint, *, recompute: bool = False) -> None:
+    def __init__(self, model: Model, split: SplitPoint, *, recompute: bool = False, tiles: bool = False) -> None:
         super().__init__()
-        self.recompute = recompute
+        self.recompute, self.tiles = recompute, tiles
         names = model.backbone.stages[split.stages :]
         self.stages = nn.ModuleList(model.backbone.stage(name) for name in names)
         self.rules = [model.backbone.rules[name] for name in names]
@@ -85,9 +87,15 @@ class Tail(nn.Module):
         # inputs.
         inputs = inputs.clone() if len(self.stages) else inputs
         for stage in self.stages:
-            inputs = self._recomputed(stage, inputs) if self.recompute and torch.is_grad_enabled() else stage(inputs)
+            compute = self._recomputed if self.recompute and torch.is_grad_enabled() else self._computed
+            inputs = compute(stage, inputs)
         outputs_BK: Tensor = self.head(inputs)
         return full_precision(outputs_BK)  # a training step may compute them in bfloat16
+
+    def _computed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
+        with TilesInTraining() if self.tiles else nullcontext():
+            outputs: Tensor = stage(inputs)
+        return outputs
 
     def _recomputed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
         """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): the activations inside the
@@ -100,7 +108,7 @@ class Tail(nn.Module):
         # A clone: a stage that begins in place would be computed again from inputs that it has
         # changed.
         output: Tensor = checkpoint(
-            lambda inputs: stage(inputs.clone()), inputs, use_reentrant=False, context_fn=contexts
+            lambda inputs: self._computed(stage, inputs.clone()), inputs, use_reentrant=False, context_fn=contexts
         )
         return output
 
@@ -130,13 +138,13 @@ class Tail(nn.Module):
 
 class FrozenPrefix(nn.Module):
     """The model up to its last split point: normalised images (B, C, H, W) to the features at each
-    split point."""
+    split point; with `tiles` 3 x 3 convolutions of many channels are computed from them."""
 
-    def __init__(self, model: Model, splits: Iterable[SplitPoint]) -> None:
+    def __init__(self, model: Model, splits: Iterable[SplitPoint], *, tiles: bool = True) -> None:
         super().__init__()
         self.splits = tuple(sorted(splits))
         names = model.backbone.stages[: self.splits[-1].stages]
-        self.stages = nn.ModuleList(folded(model.backbone.stage(name)) for name in names)
+        self.stages = nn.ModuleList(folded(model.backbone.stage(name), tiles=tiles) for name in names)
         self.pool = nn.Sequential(*fixed_beginning(model.head)).eval()
         self.last = len(model.backbone.stages)
         self.averages_maps = averages_maps(model.head)
@@ -166,23 +174,23 @@ def averaged(features: Tensor) -> Tensor:
     return features.mean(1) if features.ndim == 3 else features.flatten(1)
 
 
-def folded(stage: nn.Module) -> nn.Module:
+def folded(stage: nn.Module, *, tiles: bool = True) -> nn.Module:
     """The stage as it computes in evaluation, with batch normalisation folded into the convolutions
     before it, and with the products that oneDNN computes fastest.
 
     In a stage that torch.fx cannot trace nothing is folded.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in stage.modules()):
-        return by_onednn(stage)
+        return by_onednn(stage, tiles=tiles)
     still = copy.deepcopy(stage).eval().requires_grad_(False)
     try:
         fused = fuse(still)
         mark_owner(fused, marked_owner(stage))
         graph_class: Any = type(fused)  # each graph has its own, whose call prints a traceback before it raises
         graph_class.__call__ = nn.Module.__call__
-        return by_onednn(fused.to(memory_format=torch.channels_last))
+        return by_onednn(fused.to(memory_format=torch.channels_last), tiles=tiles)
     except Exception:  # tracing runs the stage's own code, which may do anything
-        return by_onednn(still.to(memory_format=torch.channels_last))
+        return by_onednn(still.to(memory_format=torch.channels_last), tiles=tiles)
 
 
 def split_shapes(shapes: StageShapes, head: nn.Module) -> dict[SplitPoint, tuple[int, ...]]:

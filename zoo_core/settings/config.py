@@ -242,12 +242,7 @@ class FinetuneConfig(PlainData):
         needs=(Need.CACHED_FEATURES,),
     )
     cache_gb: float = setting(
-        10.0,
-        group=CACHE,
-        help="Gigabytes that features and resized images may take in the cache folder.",
-        at_least=0,
-        at_most=1_000_000,
-        needs=(Need.CACHE,),
+        10.0, group=CACHE, help=words.CACHE_GB_HELP, at_least=0, at_most=10**6, needs=(Need.CACHE,)
     )
     cache_dtype: words.CacheType = setting("float16", group=CACHE, help=words.DTYPE_HELP, needs=(Need.CACHED_FEATURES,))
     prefix_precision: words.PrefixPrecision = setting(
@@ -283,6 +278,7 @@ class FinetuneConfig(PlainData):
         chosen="the fastest of a short trial on a CPU before a long training, else channels-last:8",
         needs=(Need.TRAINED_STAGES,),
     )
+    tiles: words.Tiles = setting("auto", group=COMPUTING, help=words.TILES_HELP, chosen=words.TILES_RULE)
     threads: int | None = setting(None, group=COMPUTING, help=words.THREADS_HELP, chosen=words.THREADS_RULE, at_least=1)
     gradient_checkpointing: bool = setting(
         False, group=COMPUTING, help=words.RECOMPUTE_HELP, needs=(Need.TRAINED_STAGES,)

@@ -14,7 +14,7 @@ from zoo_core.settings.config import FinetuneConfig
 from zoo_core.settings.fields import by_field_name
 from zoo_core.settings.words import USUAL_LAYOUT
 
-RULES_BEFORE = {"best_epoch": "highest", "step_layout": USUAL_LAYOUT}
+RULES_BEFORE = {"best_epoch": "highest", "step_layout": USUAL_LAYOUT, "tiles": "frozen"}
 """Values of settings that the configs of earlier versions do not name, as they had them."""
 MAX_BYTES = 8 * 2**20
 """The largest file that is read: a run's config.json names each of its classes."""

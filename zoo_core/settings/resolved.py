@@ -63,6 +63,7 @@ class ResolvedSettings(FinetuneConfig):
         compile: Literal["on", "off"]
         micro_batch: int
         step_layout: Literal["channels-last:8", "contiguous:8", "channels-last:whole", "contiguous:whole"]
+        tiles: Literal["all", "frozen", "none"]
         threads: int
         workers: int
 

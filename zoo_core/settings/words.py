@@ -19,6 +19,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 PrefixPrecision = Literal["float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
 StepLayout = Literal["auto", "channels-last:8", "contiguous:8", "channels-last:whole", "contiguous:whole"]
+Tiles = Literal["auto", "all", "frozen", "none"]
 TaskChoice = Auto | TaskName
 
 USUAL_LAYOUT: StepLayout = "channels-last:8"
@@ -40,9 +41,15 @@ LAYOUT_HELP = (
     "How the images of a training step lie in memory, and how many of them a CPU computes together where the result "
     "stays the same."
 )
+TILES_HELP = (
+    "Which 3 x 3 convolutions of many channels a CPU computes from tiles, with a quarter of the products: those of training "
+    "too (all), frozen ones, or none. The results differ by rounding."
+)
+TILES_RULE = "all where a short trial on a CPU finds training faster so, else frozen"
 THREADS_HELP = "Threads that compute on a CPU."
 THREADS_RULE = "torch's own number, or half of it where the trial of layouts finds that faster"
 RECOMPUTE_HELP = "Compute activations a second time instead of storing them: less memory, more time, the same result."
+CACHE_GB_HELP = "Gigabytes that features and resized images may take in the cache folder."
 DTYPE_HELP = "Number type of cached features."
 PREFIX_HELP = "Number type in which the frozen layers compute the cached features of training images."
 EMA_HELP = (

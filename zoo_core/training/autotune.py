@@ -1,5 +1,5 @@
-"""The decisions that need a trial on the machine: the batch size, whether compiling pays, and the
-layout of a step."""
+"""The decisions that need a trial on the machine: the batch size, whether compiling and tiles pay,
+and the layout of a step."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import autocast
 from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.tasks.objective import objective_for
+from zoo_core.tiles.trained import may_suit
+from zoo_core.tiles.trial import WORTH_IT, gain_of_tiles
 from zoo_core.training.compiling import compiling_pays
 from zoo_core.training.estimate import estimate
 from zoo_core.training.resolve import USUAL_BATCH
@@ -26,15 +28,15 @@ if TYPE_CHECKING:
 
 LARGEST_BATCH = 512
 STEPS_PER_EPOCH = 16  # fewer would be too few for the schedule of the learning rate
-WORTH_IT = 1.1  # a batch twice as large has to be this much faster per image
+WORTH_DOUBLING = 1.1  # a batch twice as large has to be this much faster per image
 TIMED_STEPS = 3
 OPERATIONS = 6  # a multiply-accumulate is two, and gradients take twice as many as outputs
 SLOW = 20  # billions of operations a second: hardly any machine in use for this does fewer
 
 
 def autotune(job: Job) -> Job:
-    """The job with a batch size and a step layout by trial and with compiling on or off, where its
-    user left them open.
+    """The job with a batch size, a step layout and tiles by trial and with compiling on or off,
+    where its user left them open.
 
     The main process tries, and all processes take its decisions. The model is left as it was.
     """
@@ -46,6 +48,8 @@ def autotune(job: Job) -> Job:
             job = _decided(job, "micro_batch", size, job.settings.reasons["micro_batch"])
     if asked.compile == "auto" and world.broadcast_object(_compiling_pays(job) if world.is_main else None):
         job = _decided(job, "compile", "on", "it saves more time than it takes")
+    if asked.tiles == "auto" and world.broadcast_object(_tiles_pay(job) if world.is_main else None):
+        job = _decided(job, "tiles", "all", "training with them was faster in a short trial on this machine")
     if asked.step_layout == "auto" and job.settings.compile == "off" and not kind_of(job.device).is_accelerator:
         trial = world.broadcast_object(tune_step_layout(job) if world.is_main else None)
         if trial is not None:
@@ -77,7 +81,7 @@ def largest_worthwhile(trial: Callable[[int], float | None], most: int) -> int:
     size, fastest = USUAL_BATCH, trial(USUAL_BATCH)
     while fastest is not None and 2 * size <= min(LARGEST_BATCH, most):
         seconds = trial(2 * size)
-        if seconds is None or seconds * WORTH_IT > fastest:
+        if seconds is None or seconds * WORTH_DOUBLING > fastest:
             break
         size, fastest = 2 * size, seconds
     return size
@@ -119,6 +123,18 @@ def seconds_per_image(job: Job, size: int) -> float | None:
 def _now(device: torch.device) -> float:
     kind_of(device).wait(device)
     return time.perf_counter()
+
+
+def _tiles_pay(job: Job) -> bool:
+    """Whether a CPU trains the job's convolutions faster from tiles; without such there is no
+    trial."""
+    settings, plan = job.settings, job.plan
+    if kind_of(job.device).is_accelerator or (settings.precision, settings.compile) != ("float32", "off"):
+        return False
+    trained = plan.stages[min(map(plan.frozen_depth, plan.phases)) :]
+    if not any(may_suit(module) for name in trained for module in job.model.backbone.stage(name).modules()):
+        return False
+    return gain_of_tiles() >= WORTH_IT
 
 
 def _compiling_pays(job: Job) -> bool:

@@ -132,7 +132,7 @@ def _front(job: Job, split: SplitPoint, images_BCHW: Tensor) -> tuple[float, Ten
     """Seconds for the tried images up to a split point, with all workers busy, and their features."""
     if split == SplitPoint(0):
         return 0.0, images_BCHW
-    front = FrozenPrefix(job.model, [split])
+    front = FrozenPrefix(job.model, [split], tiles=job.settings.tiles != "none")
     if kind_of(job.device).is_accelerator:
         seconds, outputs = _timed(job, lambda: front(images_BCHW))
         return seconds, outputs[split].clone()
@@ -171,8 +171,8 @@ def _activation_bytes(job: Job, split: SplitPoint, inputs: Tensor) -> int:
 
 def _opened_tail(job: Job, split: SplitPoint, inputs: Tensor) -> tuple[Tail, Callable[[], Tensor]]:
     """The part of the network after a split, and the loss of these inputs."""
-    recompute = job.settings.gradient_checkpointing
-    tail = Tail(job.model, split, recompute=recompute).eval()  # statistics stay as they are
+    recompute, tiles = job.settings.gradient_checkpointing, job.settings.tiles == "all"
+    tail = Tail(job.model, split, recompute=recompute, tiles=tiles).eval()  # statistics stay as they are
     targets = torch.from_numpy(job.source.parts["train"].targets[[0] * len(inputs)]).to(job.device)
     objective = objective_for(job.source.task, job.model.head)
 

@@ -78,10 +78,10 @@ def resolve_settings(
 ) -> Resolution:
     """Decide every setting that a config leaves open, by the rules of zoo_core.training.defaults.
 
-    Three decisions need a trial on the machine: a batch size, a step layout and a compile of "auto"
-    are 32, the usual one and off here, and `zoo_core.training.autotune` improves them before the job
-    is shown. `budget` is the number of bytes that the cache may take, and the plan goes on for each
-    number of `added` epochs. Raises UsageError for settings that exclude each other.
+    Four decisions need a trial on the machine: a batch size, a step layout, tiles and a compile of
+    "auto" are 32, the usual one, "frozen" and off here, and `zoo_core.training.autotune` improves
+    them before the job is shown. `budget` is the number of bytes that the cache may take, and the
+    plan goes on for each number of `added` epochs. Raises UsageError for settings that exclude each other.
     """
     images, parameters = len(source.parts["train"]), count_parameters(model.backbone)
     decided = _Decisions(config)
@@ -112,6 +112,7 @@ def resolve_settings(
     batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))
     decided("micro_batch", (batch_size, "a batch goes through the network in one piece"))
     decided("step_layout", (USUAL_LAYOUT, "only long, uncompiled trainings of stages on a CPU try others"))
+    decided("tiles", ("frozen", "training stages on a CPU in float32 has found them no faster"))
     decided.values["threads"] = config.threads or usual_threads()
     decided("patience", default_patience(config, epochs, is_measured="val" in source.parts))
 

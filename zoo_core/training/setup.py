@@ -58,6 +58,7 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         workers=workers,
         message=message,
         precision=config.prefix_precision,
+        tiles=config.tiles != "none",
     )
     features.tells_bfloat16 = True
     if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
@@ -71,6 +72,7 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         train=Batches(parts["train"], job.preprocessing, size, workers, job.augmentation, resized),
         val=Batches(parts["val"], job.preprocessing, size, workers, resized=resized) if "val" in parts else None,
         test=Batches(parts["test"], job.preprocessing, size, workers) if "test" in parts else None,
+        tiles=config.tiles != "none",
         caches_test=job.caching.test and job.merge is None,
         classes=job.source.classes,
         device=job.device,

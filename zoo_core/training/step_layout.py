@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +23,7 @@ from torch import Tensor, nn
 
 from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import autocast
+from zoo_core.devices.processor import speed_key
 from zoo_core.errors import is_out_of_memory
 from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.json_index import read_index, write_index
@@ -156,25 +154,14 @@ def _trained_share(job: Job, frozen: int) -> float:
 def _key(job: Job, frozen: int) -> list[object]:
     """All that a trial depends on."""
     settings = job.settings
-    names = ("batch_size", "precision", "gradient_checkpointing", "size")
+    names = ("batch_size", "precision", "gradient_checkpointing", "tiles", "size")
     stages = [str(job.model.backbone.stage(name)) for name in job.plan.stages]
     return [
-        [processor(), torch.backends.cpu.get_cpu_capability(), os.environ.get("ONEDNN_MAX_CPU_ISA", "")],
-        [torch.__version__, platform.platform(), torch.get_num_threads(), job.world.size],
+        [*speed_key(), job.world.size],
         [str(job.plan.rules(phase)) for phase in job.plan.phases if job.plan.frozen_depth(phase) == frozen],
         hashlib.sha256("".join([*stages, str(job.model.head)]).encode()).hexdigest(),
         [*(getattr(settings, name) for name in names), job.config.micro_batch, job.config.precision],
     ]
-
-
-def processor() -> str:
-    """The name of the processor, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = ("model name", "cpu family", "model\t", "stepping")
-    return " ".join(dict.fromkeys(line.partition(":")[2].strip() for line in lines if line.startswith(names)))
 
 
 def _tried(job: Job, frozen: int, fewer: int) -> LayoutTrial:
@@ -182,7 +169,9 @@ def _tried(job: Job, frozen: int, fewer: int) -> LayoutTrial:
     where not even single ones fit into that time, or into the memory."""
     started = CLOCK()
     job.model.apply_rules(job.plan.rules(min(job.plan.phases, key=job.plan.frozen_depth)))
-    tail = Tail(job.model, SplitPoint(frozen), recompute=job.settings.gradient_checkpointing)
+    settings = job.settings
+    tiles = settings.tiles == "all"
+    tail = Tail(job.model, SplitPoint(frozen), recompute=settings.gradient_checkpointing, tiles=tiles)
     tail.train()
     undo = before_forward(tail)
     try:

@@ -127,7 +127,7 @@ class Trainer:
         self.model.apply_rules(plan.rules(phase))
         inputs = self.planner.enter(number, self._on_caching)
         step = TrainStep(
-            tail=Tail(self.model, inputs.split, recompute=config.gradient_checkpointing),
+            tail=Tail(self.model, inputs.split, recompute=config.gradient_checkpointing, tiles=config.tiles == "all"),
             optimizer=phase_optimizer(self.model, plan, number, config),
             objective=self.objective,
             planner=self.planner,

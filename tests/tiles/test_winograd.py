@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo_core.frozen import winograd
 from zoo_core.frozen.split import folded
-from zoo_core.frozen.winograd import WinogradConvolution, suits
+from zoo_core.tiles import winograd
+from zoo_core.tiles.frozen import WinogradConvolution, suits
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
@@ -49,13 +49,13 @@ def test_many_images_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     layer, images = convolution(8, 8, padding=1, bias=True), torch.randn(5, 8, 9, 9)
     whole = layer(images)
     parts: list[int] = []
-    one_part = winograd.convolved
+    one_part = winograd.cut
 
-    def noted(images_BHWC: Tensor, filters_36KC: Tensor, bias_K: Tensor | None) -> Tensor:
+    def noted(images_BHWC: Tensor) -> Tensor:
         parts.append(len(images_BHWC))
-        return one_part(images_BHWC, filters_36KC, bias_K)
+        return one_part(images_BHWC)
 
-    monkeypatch.setattr(winograd, "convolved", noted)
+    monkeypatch.setattr(winograd, "cut", noted)
     monkeypatch.setattr(winograd, "TILE_BYTES", 2 * 36 * 9 * 8 * 4)
     assert torch.allclose(layer(images), whole, rtol=1e-6, atol=1e-6)
     assert parts == [2, 2, 1]

@@ -1,0 +1,123 @@
+"""Convolutions of training from tiles, with their gradients. Measurements of a network compute them
+directly, as everybody else who has its weights will.
+
+Shapes: B batch, C channels, K output channels, H height, W width, P tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
+
+from zoo_core.tiles.frozen import in_float32_on_cpu
+from zoo_core.tiles.winograd import BIAS_AT, OUT, convolution, gradient_of_filters, transformed
+
+FEWEST_CHANNELS = 64
+"""Of both input and output: with fewer, cutting and joining tiles takes as long as it saves."""
+FEWEST_TILES = 128
+"""With fewer tiles, transforming the filters in every step takes as long as it saves."""
+
+
+class TilesInTraining(TorchFunctionMode):
+    """In this context the convolutions that suit are computed from tiles wherever gradients are
+    wanted."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func is torch.conv2d and torch.is_grad_enabled():
+            margins = _margins(*args, **given)
+            if margins is not None:
+                return _FromTiles.apply(*_operands(*args, **given), margins)
+        return func(*args, **given)
+
+
+class _FromTiles(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        context: Any, images_BCHW: Tensor, weight_KC33: Tensor, bias_K: Tensor | None, margins: tuple[int, int]
+    ) -> Tensor:
+        context.save_for_backward(images_BCHW, weight_KC33)
+        context.margins = margins
+        return convolution(images_BCHW, transformed(weight_KC33), bias_K, margins, multiplied)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient_BKHW: Tensor) -> tuple[Tensor | None, ...]:
+        images_BCHW, weight_KC33 = context.saved_tensors
+        height, width = context.margins
+        of_images = of_weight = of_bias = None
+        if context.needs_input_grad[0]:  # a convolution with the filters turned around
+            filters_36CK = transformed(weight_KC33.flip(2, 3).transpose(0, 1))
+            of_images = convolution(gradient_BKHW, filters_36CK, None, (2 - height, 2 - width), multiplied)
+        if context.needs_input_grad[1]:
+            of_weight = gradient_of_filters(images_BCHW, gradient_BKHW, context.margins)
+        if context.needs_input_grad[2]:
+            of_bias = gradient_BKHW.sum((0, 2, 3))
+        return of_images, of_weight, of_bias, None
+
+
+def multiplied(tiles_36PC: Tensor, filters_36KC: Tensor, bias_K: Tensor | None) -> Tensor:
+    products_36PK = torch.bmm(tiles_36PC, filters_36KC.transpose(1, 2))
+    if bias_K is not None:
+        products_36PK[BIAS_AT] += bias_K
+    return products_36PK
+
+
+def may_suit(module: nn.Module) -> bool:
+    """Whether a module is a convolution that, with enough images, is computed from tiles."""
+    return isinstance(module, nn.Conv2d) and _suits(
+        module.weight, module.stride, module.padding, module.dilation, module.groups
+    )
+
+
+def _operands(input: Tensor, weight: Tensor, bias: Tensor | None = None, *others: Any, **named: Any) -> tuple[Any, ...]:
+    return input, weight, bias
+
+
+def _margins(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> tuple[int, int] | None:
+    """The padding of a convolution that is to be computed from tiles, None of another."""
+    if input.ndim != 4 or not in_float32_on_cpu(input, weight) or torch.is_autocast_enabled("cpu"):
+        return None
+    if not (input.requires_grad or weight.requires_grad) or not _suits(weight, stride, padding, dilation, groups):
+        return None
+    height, width = _pair(padding)
+    down, right = (
+        -(-(side + 2 * margin - 2) // OUT) for side, margin in zip(input.shape[2:], (height, width), strict=True)
+    )
+    return (height, width) if len(input) * down * right >= FEWEST_TILES else None
+
+
+def _suits(weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
+    return (
+        weight.shape[2:] == (3, 3)
+        and groups == 1
+        and min(weight.shape[:2]) >= FEWEST_CHANNELS
+        and (_pair(stride), _pair(dilation)) == ((1, 1), (1, 1))
+        and not isinstance(padding, str)
+        and max(_pair(padding)) <= 2  # the gradient of the input has what is left of it
+    )
+
+
+def _pair(value: Any) -> tuple[int, ...]:
+    """The two numbers of an argument that may be one."""
+    pair = (value,) if isinstance(value, int) else tuple(value)
+    return pair * 2 if len(pair) == 1 else pair
