@@ -35,6 +35,7 @@ from typing import Any
 
 from baselines import RIVALS, Outcome, Task, Train
 from measuring import environment, has_bfloat16, in_child, make_photos
+from zoo_core.devices.cores import WAITING
 
 COLD, WARM, VARIED = "zoo", "zoo, warm cache", "zoo, 4 views"
 ZOO: dict[str, dict[str, Any]] = {
@@ -122,7 +123,7 @@ def measure(way: str, arguments: argparse.Namespace, weights: Path, folder: Path
     settings = ("--backbone", arguments.backbone, "--strategy", arguments.strategy, "--epochs", str(arguments.epochs))
     at_best = ("--at-best",) if arguments.at_best else ()
     given = (way, str(arguments.photos), "--weights", str(weights), *settings, *at_best)
-    waiting = {"OMP_WAIT_POLICY": "PASSIVE"} if way in ZOO else {}  # as `zoo` has it
+    waiting = WAITING if way in ZOO else {}  # as `zoo` has it
     return in_child(__file__, *given, environment={"ZOO_CACHE": str(cache), **waiting})
 
 

@@ -36,6 +36,7 @@ from typing import Any
 import zoo_core
 from measuring import environment
 from zoo_core.benching.process import Asked, Worker
+from zoo_core.devices.cores import WAITING
 
 ZOO = [sys.executable, "-m", "zoo_core"]
 TURNS = 8
@@ -142,7 +143,7 @@ def best_batch(run: str, images: str) -> int:
 @contextmanager
 def bench_worker(run: str, paths: list[Path]) -> Iterator[Worker]:
     """A process of `zoo bench` that has the run open and the images of these files."""
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as `zoo` has it: threads that wait take no time
+    os.environ.update(WAITING)  # as `zoo` has it
     with tempfile.TemporaryDirectory() as folder:
         for number, path in enumerate(paths):
             (Path(folder) / f"{number:03}").write_bytes(path.read_bytes())

@@ -17,6 +17,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+
 # All that most commands import, but for huggingface_hub: it reads its settings when it is imported.
 LIBRARIES = (
     *(
@@ -32,8 +33,8 @@ LIBRARIES = (
     *("safetensors.torch", "torch", "torch.distributed", "torchvision"),
 )
 # Read by the interpreter or by torch when they start: a command in which one of them differs gets a process of its own.
-AT_START = ("PYTHON", "OMP", "MKL", "KMP", "TORCH", "CUDA", "LD_", "LC_", "LANG", "ZOO_LEAN_TORCH", "MALLOC")
-SET_IN_TESTS = ("OMP_WAIT_POLICY", "TORCHINDUCTOR_CACHE_DIR")
+AT_START = ("PYTHON", "OMP", "GOMP", "MKL", "KMP", "TORCH", "CUDA", "LD_", "LC_", "LANG", "ZOO_LEAN_TORCH", "MALLOC")
+SET_IN_TESTS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "TORCHINDUCTOR_CACHE_DIR")
 """Variables that zoo and torch's compiler set in the process of the tests: with one thread, and without a compiler, they
 change nothing. Seen to slow all: after the first test that compiles, no command was warm any more. One that a test gives
 counts."""

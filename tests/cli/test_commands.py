@@ -203,6 +203,7 @@ def test_a_command_is_cold_for_the_variables_that_a_test_gives_and_warm_for_thos
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     assert not warm.differs({**os.environ})
     assert warm.differs({**os.environ, "OMP_WAIT_POLICY": "ACTIVE"})
+    assert warm.differs({**os.environ, "GOMP_SPINCOUNT": "7"})
     assert warm.differs({**os.environ, "OMP_NUM_THREADS": "7"})
 
 

@@ -86,6 +86,19 @@ def test_processes_that_train_together_share_the_cores(
     assert os.environ.pop(THREADS, "8") == str(share)
 
 
+@pytest.mark.parametrize("given", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
+def test_threads_wait_briefly_unless_the_environment_says_how(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in cores.WAITING:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    cores.wait_briefly()
+    found = {name: os.environ.pop(name) for name in cores.WAITING if name in os.environ}
+    assert found == (given or {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"})
+
+
 def test_a_quota_is_shared_by_the_processes_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen to fail: the number of threads that the launcher had chosen for itself was that of each."""
     monkeypatch.setattr(cores, "_cores", lambda: 64)

@@ -147,6 +147,18 @@ def test_what_computes_no_gradients_or_other_numbers_is_direct() -> None:
         assert not layer.requires_grad_(False).double()(images.double()).requires_grad
 
 
+def test_an_activation_may_write_over_the_outputs(small: None) -> None:
+    """Seen to fail: the outputs were a view, which torch lets nobody write to; VGG does."""
+    torch.manual_seed(0)
+    layer, images = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(inplace=True)), torch.randn(2, 4, 9, 9)
+    found = []
+    for context in (nullcontext(), TilesInTraining()):
+        with context:
+            outputs = layer(images)
+        found.append(torch.autograd.grad(outputs.square().sum(), layer[0].weight)[0])
+    assert torch.allclose(*found, rtol=1e-4, atol=1e-4)
+
+
 def test_functional_calls_in_any_form_are_found(small: None) -> None:
     images, weight, bias = torch.randn(2, 4, 9, 9), torch.randn(6, 4, 3, 3).requires_grad_(), torch.randn(6)
     with TilesInTraining():

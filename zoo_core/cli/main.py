@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.devices.collector import EVERY
-from zoo_core.devices.cores import compute_within_share
+from zoo_core.devices.cores import compute_within_share, wait_briefly
 from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.errors import UsageError, ZooError, is_out_of_memory
 from zoo_core.version import version_text
@@ -151,8 +151,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminated)
     gc.set_threshold(EVERY)
     compute_within_share()
-    # Threads of a small network wait for each other all the time; on a busy machine, spinning takes it all to a crawl.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()
     for stream in (sys.stdout, sys.stderr):  # a pipe of Windows or a bare locale may not have every character
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -16,6 +16,11 @@ SHARING = "ZOO_SHARING"
 """The variable in which `--devices` tells its processes how many of them share the cores. Those of
 torchrun, which may bind each to cores of its own, have torchrun's number of threads."""
 
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+"""The variables by which OpenMP's threads wait for each other some microseconds at full speed, and
+then asleep. Always asleep, a small network trains three times as slowly; never asleep, a busy
+machine comes to a crawl (`benchmarks/waiting.py`)."""
+
 _chosen: dict[str, str] = {}
 """The variables that this process has set for itself."""
 _limits = [sys.maxsize]
@@ -39,6 +44,13 @@ def compute_within_share() -> None:
     unless the environment names a number. More would stop each other for most of the time."""
     if usable_cores() < _cores() and THREADS not in os.environ:
         os.environ[THREADS] = _chosen[THREADS] = str(usable_cores())
+
+
+def wait_briefly() -> None:
+    """Let threads of torch, which is to be imported yet, wait as in `WAITING`, unless the environment
+    says how they wait."""
+    if not WAITING.keys() & os.environ.keys():
+        os.environ.update(WAITING)
 
 
 def environment_of(processes: int) -> dict[str, str]:

@@ -73,12 +73,13 @@ def convolution(
     """The convolution (B, K, H, W) of images in float32 with transformed filters, channels last."""
     tiling = Tiling.of(images_BCHW, margins)
     images_BHWC = tiling.padded(images_BCHW)
-    outputs = []
+    shape = len(images_BHWC), filters_36KC.shape[1], tiling.height, tiling.width
+    output_BKHW = torch.empty(shape, memory_format=torch.channels_last)
     for group in tiling.groups(len(images_BHWC), images_BHWC.shape[3]):
         products_36PK = multiply(cut(images_BHWC[group]), filters_36KC, bias_K)
-        outputs.append(joined(products_36PK, tiling.down, tiling.right))
-    output_BHWK = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
-    return output_BHWK[:, : tiling.height, : tiling.width].permute(0, 3, 1, 2)
+        output_BHWK = joined(products_36PK, tiling.down, tiling.right)
+        output_BKHW[group] = output_BHWK[:, : tiling.height, : tiling.width].permute(0, 3, 1, 2)
+    return output_BKHW
 
 
 def gradient_of_filters(images_BCHW: Tensor, gradient_BKHW: Tensor, margins: tuple[int, int]) -> Tensor:
