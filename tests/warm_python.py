@@ -17,7 +17,6 @@ import tempfile
 import threading
 from pathlib import Path
 
-
 # All that most commands import, but for huggingface_hub: it reads its settings when it is imported.
 LIBRARIES = (
     *(
