@@ -12,6 +12,9 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.tasks.metrics import Metric
 
+ROUND = [1, 2, 5, 10]
+"""The distances of ticks, but for powers of ten."""
+
 
 def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: Metric) -> None:
     """Draw losses and score by epoch to a PNG file, as far as they were measured; a line marks the
@@ -20,7 +23,7 @@ def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: 
     figure = Figure(figsize=(9, 3.6))  # fixed margins: a layout that fits the labels costs 0.1 s
     is_measured = epochs[-1].val_loss is not None
     losses, *others = np.atleast_1d(figure.subplots(1, 1 + is_measured))
-    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.91, wspace=0.16)
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.91, wspace=0.2)
     losses.plot(numbers, [report.train_loss for report in epochs], marker="o", label="training")
     if is_measured:
         losses.plot(numbers, [report.loss for report in epochs], marker="o", label="validation")
@@ -29,14 +32,13 @@ def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: 
     losses.legend(loc="upper right")
     for scores in others:
         scores.plot(numbers, [metric.factor * report.score for report in epochs], marker="o", color="tab:green")
-        scores.axvline(best, color="grey", linestyle=":", label=f"best epoch: {best}")
+        scores.axvline(best, color="grey", linestyle=":")
         scores.set(xlabel="epoch", ylabel=metric.unit)
-        scores.set_title(f"Validation {metric.title}", **ABOVE)
-        scores.legend(loc="lower right")
+        scores.set_title(f"Validation {metric.title} (best epoch: {best})", **ABOVE)
     for axes in (losses, *others):
         axes.grid(alpha=0.3)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=ROUND, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MaxNLocator(4, steps=ROUND))
         axes.ticklabel_format(axis="y", scilimits=(-2, 3))  # longer numbers leave the picture
         axes.xaxis.set_label_coords(0.5, -0.1)  # fixed: finding them takes as long as a legend
     save_figure(figure, target)
