@@ -5,17 +5,20 @@ from __future__ import annotations
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from zoo_core.drawing import Figure
 from zoo_core.runs import plots
+from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
 
 
-def drawn(monkeypatch: pytest.MonkeyPatch, scale: float, count: int, best: int) -> tuple[Figure, Any]:
+def drawn(
+    monkeypatch: pytest.MonkeyPatch, scale: float, count: int, best: int, task: TaskName = "classification"
+) -> tuple[Figure, Any]:
     """The figure of so many epochs with losses of this size, drawn, and its renderer."""
     figures: list[Figure] = []
     monkeypatch.setattr(plots, "save_figure", lambda figure, target: figures.append(figure))
@@ -23,17 +26,20 @@ def drawn(monkeypatch: pytest.MonkeyPatch, scale: float, count: int, best: int) 
         SimpleNamespace(epoch=n, train_loss=1.2 * scale / n, loss=scale / n, val_loss=0.0, score=0.99 + 0.0001 * n)
         for n in range(1, count + 1)
     ]
-    plots.plot_curves(Path("curves.png"), cast(Any, epochs), best, task_named("classification").metric)
+    plots.plot_curves(Path("curves.png"), cast(Any, epochs), best, task_named(task).metric)
     canvas: Any = FigureCanvasAgg(figures[0])
     canvas.draw()
     return figures[0], canvas.get_renderer()
 
 
+@pytest.mark.parametrize("task", get_args(TaskName))
 @pytest.mark.parametrize("scale", [2e-5, 1e-3, 0.03, 0.2, 1.0, 40.0, 700.0, 3e3, 8e6])
-def test_no_number_leaves_the_picture_or_meets_its_neighbour(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_number_leaves_the_picture_or_meets_its_neighbour(
+    scale: float, task: TaskName, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Seen to fail: of small losses the first digits, and the name of the axis, were cut off; and the right axis had its name
     in the left one."""
-    figure, renderer = drawn(monkeypatch, scale, 5, 3)
+    figure, renderer = drawn(monkeypatch, scale, 5, 3, task)
     for axes in figure.axes:
         low, high = axes.get_ylim()
         numbers = [tick.label1 for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
@@ -41,6 +47,7 @@ def test_no_number_leaves_the_picture_or_meets_its_neighbour(scale: float, monke
             place = text.get_window_extent(renderer)
             assert place.x0 >= 0, text.get_text()
             assert place.y0 >= 0, text.get_text()
+            assert place.x1 <= figure.bbox.x1, text.get_text()
     left, right = (axes.get_tightbbox(renderer) for axes in figure.axes)
     assert left.x1 < right.x0
 
@@ -56,4 +63,4 @@ def test_epochs_are_whole_and_the_best_is_named(count: int, monkeypatch: pytest.
         assert 1 <= len(ticks) <= 6
         places = [tick.label1.get_window_extent(renderer) for tick in ticks]
         assert not any(one.overlaps(other) for one, other in combinations(places, 2))
-    assert figure.axes[1].get_title() == f"Validation accuracy (best epoch: {count})"
+    assert figure.axes[1].get_xlabel() == f"epoch (best: {count})"

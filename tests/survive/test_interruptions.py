@@ -26,6 +26,7 @@ from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.specs import FreezeSpec
+from zoo_core.tiles import trained
 from zoo_core.training import run as running
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
@@ -74,13 +75,9 @@ CASES = {
     "norm-only": replace(NORMS, strategy="norm-only"),
     "frozen statistics": replace(NORMS, strategy="last:2,statistics=frozen", augment="none", optimizer="sgd"),
     "another layout": replace(
-        NORMS,
-        strategy="last:2,statistics=frozen",
-        step_layout="contiguous:whole",
-        micro_batch=None,
-        threads=2,
-        tiles="all",
+        NORMS, strategy="last:2,statistics=frozen", step_layout="contiguous:whole", micro_batch=None, threads=2
     ),
+    "tiles": replace(NORMS, strategy="last:2", tiles="all"),
     "gradual norms": replace(NORMS, strategy="gradual", epochs=3, cache_dtype="float32"),
     "lora": replace(NORMS, strategy="lora"),
     "averages and mixtures": replace(LENET, strategy="lp-ft", ema=0.9, mixup=0.4, cutmix=1.0, l2_sp=0.1),
@@ -144,12 +141,19 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
     case: str, photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(trained, "FEWEST_CHANNELS", 8)
+    monkeypatch.setattr(trained, "FEWEST_TILES", 1)
     config = replace(CASES[case], data=str(photos), out=str(tmp_path / "whole"))
     if config.fix_list != "none":
         (tmp_path / config.fix_list).write_text("path,class,decision\nred/1.png,red,drop\nred/3.png,red,class:blue\n")
         config = replace(config, fix_list=str(tmp_path / config.fix_list))
     job = prepare(config, catalog)
-    run_job(job, NullCallback())
+    with monkeypatch.context() as patch:
+        computed: list[object] = []
+        convolution = trained.convolution
+        patch.setattr(trained, "convolution", lambda *given: computed.append(None) or convolution(*given))
+        run_job(job, NullCallback())
+    assert bool(computed) == (case == "tiles")
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "another"))
     steps = training_steps(len(job.source.parts["train"]), config.batch_size)
     first, stops = 0, []

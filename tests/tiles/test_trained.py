@@ -159,6 +159,25 @@ def test_an_activation_may_write_over_the_outputs(small: None) -> None:
     assert torch.allclose(*found, rtol=1e-4, atol=1e-4)
 
 
+def test_outputs_lie_in_memory_as_those_of_a_direct_convolution_and_are_of_its_type(small: None) -> None:
+    """Seen to fail: all were channels last, and of the program's own default type."""
+    images, weight = torch.randn(2, 4, 9, 9), torch.randn(6, 4, 3, 3).requires_grad_()
+    torch.set_default_dtype(torch.float64)
+    try:
+        for memory_format in (torch.contiguous_format, torch.channels_last):
+            with TilesInTraining():
+                outputs = functional.conv2d(images.contiguous(memory_format=memory_format), weight)
+            assert outputs.is_contiguous(memory_format=memory_format)
+            assert outputs.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_channels_that_do_not_match_are_refused_by_torch(small: None) -> None:
+    with TilesInTraining(), pytest.raises(RuntimeError, match="to have 4 channels"):
+        functional.conv2d(torch.randn(2, 5, 9, 9), torch.randn(6, 4, 3, 3).requires_grad_())
+
+
 def test_functional_calls_in_any_form_are_found(small: None) -> None:
     images, weight, bias = torch.randn(2, 4, 9, 9), torch.randn(6, 4, 3, 3).requires_grad_(), torch.randn(6)
     with TilesInTraining():

@@ -42,8 +42,8 @@ class OneDnnPointwise(nn.Conv2d):
 
 
 def by_onednn(stage: nn.Module, *, tiles: bool = True) -> nn.Module:
-    """The stage for evaluation, with such layers by oneDNN, and with `tiles` those that they suit; its
-    parameters and buffers are those of `stage`, which stays unchanged.
+    """The stage for evaluation, with such layers by oneDNN, and with `tiles` those that they suit;
+    its parameters and buffers are those of `stage`, which stays unchanged.
 
     A stage that cannot be copied, or has no such layer, is returned itself.
     """

@@ -93,7 +93,7 @@ class Tail(nn.Module):
         return full_precision(outputs_BK)  # a training step may compute them in bfloat16
 
     def _computed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
-        with TilesInTraining() if self.tiles else nullcontext():
+        with TilesInTraining() if self.tiles and torch.is_grad_enabled() else nullcontext():
             outputs: Tensor = stage(inputs)
         return outputs
 

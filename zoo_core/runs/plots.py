@@ -23,7 +23,7 @@ def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: 
     figure = Figure(figsize=(9, 3.6))  # fixed margins: a layout that fits the labels costs 0.1 s
     is_measured = epochs[-1].val_loss is not None
     losses, *others = np.atleast_1d(figure.subplots(1, 1 + is_measured))
-    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.91, wspace=0.2)
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.91, wspace=0.22)
     losses.plot(numbers, [report.train_loss for report in epochs], marker="o", label="training")
     if is_measured:
         losses.plot(numbers, [report.loss for report in epochs], marker="o", label="validation")
@@ -33,8 +33,8 @@ def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: 
     for scores in others:
         scores.plot(numbers, [metric.factor * report.score for report in epochs], marker="o", color="tab:green")
         scores.axvline(best, color="grey", linestyle=":")
-        scores.set(xlabel="epoch", ylabel=metric.unit)
-        scores.set_title(f"Validation {metric.title} (best epoch: {best})", **ABOVE)
+        scores.set(xlabel=f"epoch (best: {best})", ylabel=metric.unit)
+        scores.set_title(f"Validation {metric.title}", **ABOVE)
     for axes in (losses, *others):
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=ROUND, min_n_ticks=1))

@@ -74,6 +74,11 @@ class ResolvedSettings(FinetuneConfig):
                 raise ValueError(f"the setting '{one.name}' is not decided")
 
     @property
+    def trains_from_tiles(self) -> bool:
+        """Whether training computes convolutions that suit from tiles; a compiler makes its own."""
+        return self.tiles == "all" and self.compile == "off"
+
+    @property
     def decisions(self) -> dict[str, Decision]:
         """The settings that zoo decided, by name."""
         values: dict[str, Any] = {name: getattr(self, name) for name in self.reasons}

@@ -1,12 +1,12 @@
-"""Convolutions of training from tiles, with their gradients. Measurements of a network compute them
-directly, as everybody else who has its weights will.
+"""Convolutions of training from tiles, with their gradients. Where none are wanted they are
+direct: a trained layer is measured as everybody else who has its weights computes it.
 
 Shapes: B batch, C channels, K output channels, H height, W width, P tiles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -76,9 +76,10 @@ def multiplied(tiles_36PC: Tensor, filters_36KC: Tensor, bias_K: Tensor | None) 
 
 def may_suit(module: nn.Module) -> bool:
     """Whether a module is a convolution that, with enough images, is computed from tiles."""
-    return isinstance(module, nn.Conv2d) and _suits(
-        module.weight, module.stride, module.padding, module.dilation, module.groups
-    )
+    if not isinstance(module, nn.Conv2d):
+        return False
+    shape = module.out_channels, module.in_channels // module.groups, *module.kernel_size
+    return _suits(shape, module.stride, module.padding, module.dilation, module.groups)
 
 
 def _operands(input: Tensor, weight: Tensor, bias: Tensor | None = None, *others: Any, **named: Any) -> tuple[Any, ...]:
@@ -95,9 +96,14 @@ def _margins(
     groups: int = 1,
 ) -> tuple[int, int] | None:
     """The padding of a convolution that is to be computed from tiles, None of another."""
-    if input.ndim != 4 or not in_float32_on_cpu(input, weight) or torch.is_autocast_enabled("cpu"):
+    if (
+        input.ndim != 4
+        or input.shape[1] != weight.shape[1]
+        or not in_float32_on_cpu(input, weight)
+        or torch.is_autocast_enabled("cpu")
+    ):
         return None
-    if not (input.requires_grad or weight.requires_grad) or not _suits(weight, stride, padding, dilation, groups):
+    if not (input.requires_grad or weight.requires_grad) or not _suits(weight.shape, stride, padding, dilation, groups):
         return None
     height, width = _pair(padding)
     down, right = (
@@ -106,11 +112,11 @@ def _margins(
     return (height, width) if len(input) * down * right >= FEWEST_TILES else None
 
 
-def _suits(weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
+def _suits(shape_KC33: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
     return (
-        weight.shape[2:] == (3, 3)
+        tuple(shape_KC33[2:]) == (3, 3)
         and groups == 1
-        and min(weight.shape[:2]) >= FEWEST_CHANNELS
+        and min(shape_KC33[:2]) >= FEWEST_CHANNELS
         and (_pair(stride), _pair(dilation)) == ((1, 1), (1, 1))
         and not isinstance(padding, str)
         and max(_pair(padding)) <= 2  # the gradient of the input has what is left of it

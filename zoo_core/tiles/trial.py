@@ -21,7 +21,7 @@ from zoo_core.json_index import read_index, write_index
 from zoo_core.paths import cache_dir
 from zoo_core.tiles.trained import TilesInTraining
 
-IMAGES, CHANNELS, HEIGHT = 8, 128, 28  # a fifth of a second in all, on two cores with AVX2
+IMAGES, CHANNELS, HEIGHT = 8, 128, 28  # half a second in all, on two cores with AVX2
 ROUNDS = 5
 WORTH_IT = 1.1
 CLOCK = time.perf_counter

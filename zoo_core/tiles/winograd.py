@@ -70,13 +70,15 @@ def convolution(
     margins: tuple[int, int],
     multiply: Multiply,
 ) -> Tensor:
-    """The convolution (B, K, H, W) of images in float32 with transformed filters, channels last."""
+    """The convolution (B, K, H, W) of images in float32 with transformed filters, in the memory
+    format of the images."""
     tiling = Tiling.of(images_BCHW, margins)
-    images_BHWC = tiling.padded(images_BCHW)
-    shape = len(images_BHWC), filters_36KC.shape[1], tiling.height, tiling.width
-    output_BKHW = torch.empty(shape, memory_format=torch.channels_last)
-    for group in tiling.groups(len(images_BHWC), images_BHWC.shape[3]):
-        products_36PK = multiply(cut(images_BHWC[group]), filters_36KC, bias_K)
+    shape = len(images_BCHW), filters_36KC.shape[1], tiling.height, tiling.width
+    is_last = images_BCHW.is_contiguous(memory_format=torch.channels_last)
+    memory_format = torch.channels_last if is_last else torch.contiguous_format
+    output_BKHW = torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=memory_format)
+    for group in tiling.groups(*images_BCHW.shape[:2]):
+        products_36PK = multiply(cut(tiling.padded(images_BCHW[group])), filters_36KC, bias_K)
         output_BHWK = joined(products_36PK, tiling.down, tiling.right)
         output_BKHW[group] = output_BHWK[:, : tiling.height, : tiling.width].permute(0, 3, 1, 2)
     return output_BKHW
@@ -88,11 +90,10 @@ def gradient_of_filters(images_BCHW: Tensor, gradient_BKHW: Tensor, margins: tup
     tiling = Tiling.of(images_BCHW, margins)
     channels, outputs = images_BCHW.shape[1], gradient_BKHW.shape[1]
     below, beside = tiling.down * OUT - tiling.height, tiling.right * OUT - tiling.width
-    images_BHWC = tiling.padded(images_BCHW)
-    gradient_BHWK = functional.pad(gradient_BKHW.permute(0, 2, 3, 1), (0, 0, 0, beside, 0, below))
-    sum_36KC = images_BHWC.new_zeros(SIDE * SIDE, outputs, channels)
-    for group in tiling.groups(len(images_BHWC), max(channels, outputs)):
-        sum_36KC.baddbmm_(spread(gradient_BHWK[group]).transpose(1, 2), cut(images_BHWC[group]))
+    sum_36KC = images_BCHW.new_zeros(SIDE * SIDE, outputs, channels)
+    for group in tiling.groups(len(images_BCHW), max(channels, outputs)):
+        gradient_BHWK = functional.pad(gradient_BKHW[group].permute(0, 2, 3, 1), (0, 0, 0, beside, 0, below))
+        sum_36KC.baddbmm_(spread(gradient_BHWK).transpose(1, 2), cut(tiling.padded(images_BCHW[group])))
     weights_9KC = torch.kron(FILTERS, FILTERS).T @ sum_36KC.view(SIDE * SIDE, -1)
     return weights_9KC.view(3, 3, outputs, channels).permute(2, 3, 0, 1)
 

@@ -22,6 +22,7 @@ from zoo_core.training.estimate import estimate
 from zoo_core.training.resolve import USUAL_BATCH
 from zoo_core.training.snapshot import before_forward
 from zoo_core.training.step_layout import tune_step_layout
+from zoo_core.training.threads import computing_with
 
 if TYPE_CHECKING:
     from zoo_core.training.job import Job
@@ -31,6 +32,10 @@ STEPS_PER_EPOCH = 16  # fewer would be too few for the schedule of the learning 
 WORTH_DOUBLING = 1.1  # a batch twice as large has to be this much faster per image
 TIMED_STEPS = 3
 OPERATIONS = 6  # a multiply-accumulate is two, and gradients take twice as many as outputs
+NO_TILES = (
+    "--tiles all changes no training here: none computes 3 x 3 convolutions of 64 channels and more, uncompiled, in float32 "
+    "on a CPU."
+)
 SLOW = 20  # billions of operations a second: hardly any machine in use for this does fewer
 
 
@@ -46,10 +51,11 @@ def autotune(job: Job) -> Job:
         job = _decided(job, "batch_size", size, "it is the fastest per image of those tried")
         if asked.micro_batch is None:
             job = _decided(job, "micro_batch", size, job.settings.reasons["micro_batch"])
-    if asked.compile == "auto" and world.broadcast_object(_compiling_pays(job) if world.is_main else None):
+    job = _with_tiles(job)
+    if asked.compile == "auto" and _trains_from_tiles(job):
+        job = _decided(job, "compile", "off", "convolutions from tiles save more")
+    elif asked.compile == "auto" and world.broadcast_object(_compiling_pays(job) if world.is_main else None):
         job = _decided(job, "compile", "on", "it saves more time than it takes")
-    if asked.tiles == "auto" and world.broadcast_object(_tiles_pay(job) if world.is_main else None):
-        job = _decided(job, "tiles", "all", "training with them was faster in a short trial on this machine")
     if asked.step_layout == "auto" and job.settings.compile == "off" and not kind_of(job.device).is_accelerator:
         trial = world.broadcast_object(tune_step_layout(job) if world.is_main else None)
         if trial is not None:
@@ -125,16 +131,36 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _tiles_pay(job: Job) -> bool:
-    """Whether a CPU trains the job's convolutions faster from tiles; without such there is no
-    trial."""
-    settings, plan = job.settings, job.plan
-    if kind_of(job.device).is_accelerator or (settings.precision, settings.compile) != ("float32", "off"):
+def _with_tiles(job: Job) -> Job:
+    """The job with a decision about convolutions from tiles, by trial where its user left it
+    open."""
+    asked, world = job.config, job.world
+    if not _may_train_from_tiles(job) or asked.compile == "on":
+        return replace(job, notes=(*job.notes, NO_TILES)) if asked.tiles == "all" else job
+    if asked.tiles != "auto":
+        return job
+
+    def gain() -> float:
+        with computing_with(job.settings.threads, lambda text: None):
+            return gain_of_tiles()
+
+    pays = world.broadcast_object(gain() >= WORTH_IT if world.is_main else None)
+    compared = "faster" if pays else "no faster"
+    because = f"training with them was {compared} in a short trial on this machine"
+    return _decided(job, "tiles", "all" if pays else "frozen", because)
+
+
+def _trains_from_tiles(job: Job) -> bool:
+    return job.settings.trains_from_tiles and _may_train_from_tiles(job)
+
+
+def _may_train_from_tiles(job: Job) -> bool:
+    """Whether the job trains convolutions that suit, in float32 on a CPU."""
+    if kind_of(job.device).is_accelerator or job.settings.precision != "float32":
         return False
+    plan, backbone = job.plan, job.model.backbone
     trained = plan.stages[min(map(plan.frozen_depth, plan.phases)) :]
-    if not any(may_suit(module) for name in trained for module in job.model.backbone.stage(name).modules()):
-        return False
-    return gain_of_tiles() >= WORTH_IT
+    return any(may_suit(module) for name in trained for module in backbone.stage(name).modules())
 
 
 def _compiling_pays(job: Job) -> bool:

@@ -171,7 +171,7 @@ def _activation_bytes(job: Job, split: SplitPoint, inputs: Tensor) -> int:
 
 def _opened_tail(job: Job, split: SplitPoint, inputs: Tensor) -> tuple[Tail, Callable[[], Tensor]]:
     """The part of the network after a split, and the loss of these inputs."""
-    recompute, tiles = job.settings.gradient_checkpointing, job.settings.tiles == "all"
+    recompute, tiles = job.settings.gradient_checkpointing, job.settings.trains_from_tiles
     tail = Tail(job.model, split, recompute=recompute, tiles=tiles).eval()  # statistics stay as they are
     targets = torch.from_numpy(job.source.parts["train"].targets[[0] * len(inputs)]).to(job.device)
     objective = objective_for(job.source.task, job.model.head)

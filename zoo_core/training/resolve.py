@@ -112,7 +112,7 @@ def resolve_settings(
     batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))
     decided("micro_batch", (batch_size, "a batch goes through the network in one piece"))
     decided("step_layout", (USUAL_LAYOUT, "only long, uncompiled trainings of stages on a CPU try others"))
-    decided("tiles", ("frozen", "training stages on a CPU in float32 has found them no faster"))
+    decided("tiles", ("frozen", "only uncompiled trainings of such convolutions in float32 on a CPU try others"))
     decided.values["threads"] = config.threads or usual_threads()
     decided("patience", default_patience(config, epochs, is_measured="val" in source.parts))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from zoo_core.data.batches import Batches, resized_store
 from zoo_core.data.eviction import make_room, stores
 from zoo_core.data.store import Store
+from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.world import World
 from zoo_core.frozen.cache_pair import feature_caches
 from zoo_core.frozen.caching import cache_budget
@@ -46,6 +47,7 @@ def make_trainer(
 def make_planner(job: Job, world: World, message: Callable[[str], None]) -> InputPlanner:
     """The inputs of a job's phases; older caches make room for this run's where the budget is too small for both."""
     config = job.settings
+    tiles = config.tiles != "none" or kind_of(job.device).is_accelerator  # which has none in any case
     workers, root = config.workers, cache_dir()
     resized = resized_store(root, job.preprocessing, message) if job.caching.resized_bytes else None
     parts, size = job.source.parts, config.batch_size
@@ -58,7 +60,7 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         workers=workers,
         message=message,
         precision=config.prefix_precision,
-        tiles=config.tiles != "none",
+        tiles=tiles,
     )
     features.tells_bfloat16 = True
     if (job.caching.total or resized) and world.rank == world.ranks_sharing(root)[0]:
@@ -72,7 +74,7 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         train=Batches(parts["train"], job.preprocessing, size, workers, job.augmentation, resized),
         val=Batches(parts["val"], job.preprocessing, size, workers, resized=resized) if "val" in parts else None,
         test=Batches(parts["test"], job.preprocessing, size, workers) if "test" in parts else None,
-        tiles=config.tiles != "none",
+        tiles=tiles,
         caches_test=job.caching.test and job.merge is None,
         classes=job.source.classes,
         device=job.device,

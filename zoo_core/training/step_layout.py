@@ -170,7 +170,7 @@ def _tried(job: Job, frozen: int, fewer: int) -> LayoutTrial:
     started = CLOCK()
     job.model.apply_rules(job.plan.rules(min(job.plan.phases, key=job.plan.frozen_depth)))
     settings = job.settings
-    tiles = settings.tiles == "all"
+    tiles = settings.trains_from_tiles
     tail = Tail(job.model, SplitPoint(frozen), recompute=settings.gradient_checkpointing, tiles=tiles)
     tail.train()
     undo = before_forward(tail)

@@ -124,10 +124,11 @@ class Trainer:
         """Freeze as the phase says, cache the features of its frozen prefix, and make its train step."""
         started = time.perf_counter()
         plan, config, phase = self.plan, self.config, self.plan.phases[number]
+        recompute, tiles = config.gradient_checkpointing, config.trains_from_tiles
         self.model.apply_rules(plan.rules(phase))
         inputs = self.planner.enter(number, self._on_caching)
         step = TrainStep(
-            tail=Tail(self.model, inputs.split, recompute=config.gradient_checkpointing, tiles=config.tiles == "all"),
+            tail=Tail(self.model, inputs.split, recompute=recompute, tiles=tiles),
             optimizer=phase_optimizer(self.model, plan, number, config),
             objective=self.objective,
             planner=self.planner,
@@ -138,8 +139,7 @@ class Trainer:
         )
         first = sum(before.epochs for before in plan.phases[:number])
         solved = only_solved(plan, phase, self.model.head)
-        has_stepped = not solved and self.state.global_step > first * self.steps
-        self.state.use_optimizer(step.optimizer, has_stepped=has_stepped)
+        self.state.use_optimizer(step.optimizer, has_stepped=not solved and self.state.global_step > first * self.steps)
         self.state.seconds += time.perf_counter() - started
         self._phase = PhaseTrainer(
             number=number,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -82,10 +83,12 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no connections; answer, on those that are open, what comes within a moment."""
         log("stopping", waiting=self.app.engine.counts.pending)
-        await asyncio.sleep(0.05)  # connections that the system has made are taken over
-        for server in self.servers:
-            server.close()
+        await asyncio.sleep(0.05)
         end = self._now() + CLOSING_SECONDS
+        for server in self.servers:
+            while _has_made(server.sockets) and self._now() < end:
+                await asyncio.sleep(0.005)  # in which they are taken over
+            server.close()
         while self.server_state.connections and self._now() < end and not self.force_exit:
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
@@ -102,6 +105,14 @@ def run(app: App, host: str, port: int, started: Callable[[int], Any]) -> None:
         asyncio.run(Server(app, host, port, started).serve(sockets=[taken]))
     finally:
         taken.close()
+
+
+def _has_made(sockets: Iterable[socket.socket]) -> bool:
+    """Whether the system has made connections at these sockets that are not taken over yet."""
+    with selectors.DefaultSelector() as selector:
+        for one in sockets:
+            selector.register(one, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _bound(host: str, port: int) -> socket.socket:
