@@ -336,6 +336,7 @@ def metrics(server):
 
 
 def test_the_log_is_json_and_has_no_traceback(server):
+    assert server.ask(body=images()["jpeg"])[0] == 200
     lines = server.lines()
     assert {line["event"] for line in lines} <= {"listening", "request", "warning"}
     answered = [line for line in lines if line["event"] == "request"]
