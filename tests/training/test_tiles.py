@@ -7,14 +7,17 @@ and with features of `--tiles none` that came from a cache of features from tile
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from helpers import act_as_accelerator
 from zoo_core.catalog import Catalog
 from zoo_core.devices import processor
+from zoo_core.frozen.inputs import ComputedFeatures
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
 from zoo_core.paths import cache_dir
 from zoo_core.runs.directory import read_facts
@@ -23,7 +26,7 @@ from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.words import USUAL_LAYOUT, Tiles
 from zoo_core.tiles import frozen, trained, trial
 from zoo_core.tiles.frozen import WinogradConvolution
-from zoo_core.training import autotune
+from zoo_core.training import autotune, step_layout
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import resume, run_job
@@ -133,13 +136,29 @@ def test_a_training_from_tiles_is_not_compiled_and_another_one_may_be(
 
 
 def test_the_trial_computes_with_the_threads_of_the_run(
+    photos: Path, catalog: Catalog, trials: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(autotune, "computing_with", lambda threads, message: seen.append(threads) or nullcontext())
+    prepared(photos, catalog, threads=7)
+    assert (seen, len(trials)) == ([7], 1)
+
+
+def test_a_trial_of_layouts_computes_as_the_training_will(
     photos: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, seen = torch.get_num_threads(), []
-    monkeypatch.setattr(trial, "_tried", lambda: seen.append(torch.get_num_threads()) or {True: 1.0, False: 1.0})
-    prepared(photos, catalog, threads=before + 1)
-    prepared(photos, catalog, threads=1)
-    assert (seen[-1], torch.get_num_threads()) == (1, before)
+    monkeypatch.setattr(step_layout, "LEAST_GMACS", 0)
+    calls: list[object] = []
+    convolution = trained.convolution
+    monkeypatch.setattr(trained, "convolution", lambda *given: calls.append(None) or convolution(*given))
+    keys = []
+    for tiles in ("frozen", "all"):
+        calls.clear()
+        job = prepared(photos, catalog, tiles=tiles, step_layout="auto")
+        assert "in a trial of" in job.decisions["step_layout"].because
+        assert bool(calls) == (tiles == "all")
+        keys.append(step_layout._key(job, 0))
+    assert keys[0] != keys[1]
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(2.0, "all"), (1.05, "frozen"), (0.5, "frozen")])
@@ -186,6 +205,20 @@ def test_a_tail_computes_gradients_from_tiles_and_measures_directly(
         measured = [Tail(job.model, SplitPoint(0), tiles=tiles).eval()(images) for tiles in (True, False)]
     assert torch.equal(*measured)
     assert calls == []
+
+
+def test_no_mode_is_active_where_no_gradients_are_wanted(photos: Path, catalog: Catalog) -> None:
+    """Seen to fail: it turned off torch's quick way through attention, and an epoch was measured in other numbers."""
+    job = prepared(photos, catalog)
+    job.model.apply_rules(job.plan.rules(job.plan.phases[0]))
+    active: list[int] = []
+    stage = job.model.backbone.stage("layer1")
+    stage.register_forward_pre_hook(lambda *given: active.append(torch._C._len_torch_function_stack()))
+    tail, images = Tail(job.model, SplitPoint(0), tiles=True), torch.rand(2, 3, 32, 32)
+    tail(images)
+    with torch.inference_mode():
+        tail(images)
+    assert active == [1, 0]
 
 
 class Stops(NullCallback):
@@ -241,3 +274,32 @@ def test_a_prefix_without_tiles_has_features_of_its_own(
         kinds[tiles] = any(isinstance(module, WinogradConvolution) for one in prefixes for module in one.modules())
     assert kinds == {"frozen": True, "none": False}
     assert len(folders) == 2
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("tiles", ["frozen", "none"])
+def test_a_prefix_that_is_computed_anew_has_them_or_not(
+    tiles: Tiles, photos: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(frozen.FEWEST_CHANNELS, torch.backends.cpu.get_cpu_capability(), 8)
+    job = prepared(photos, catalog, strategy="last:1", views=0, tiles=tiles)
+    planner = make_planner(job, job.world, lambda text: None)
+    inputs = planner.enter(0, lambda done, total: None).train
+    planner.close()
+    assert isinstance(inputs, ComputedFeatures)
+    kinds = {type(module) for module in inputs.prefix.modules()}
+    assert (WinogradConvolution in kinds) == (tiles == "frozen")
+
+
+def test_an_accelerator_has_no_other_features_without_tiles(
+    photos: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act_as_accelerator(monkeypatch)
+    job = prepared(photos, catalog, strategy="head-only", tiles="none", compile="off")
+    identities = []
+    for tiles in ("none", "frozen"):
+        changed = replace(job, settings=replace(job.settings, tiles=tiles))
+        planner = make_planner(changed, job.world, lambda text: None)
+        identities.append((planner.features.identity, planner.tiles))
+        planner.close()
+    assert identities[0] == identities[1]
