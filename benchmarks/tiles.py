@@ -5,7 +5,7 @@
 First single convolutions as resnets have them, with their gradients, for 8 images and for more; then whole steps of
 torchvision's networks with random weights: outputs and all gradients of random images of 224 x 224 pixels. Channels
 last, freed memory is kept, all threads of torch. Both ways take turns, and the least of each counts. Differences are
-those from float64, as a share of the largest gradient of the weights. The last line is what the trial of a run finds.
+those from float64, as a share of the largest gradient of the weights. The last line is the finding of a run's trial.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def test_a_resumed_and_a_repeated_run_take_what_was_recorded_and_end_with_the_sa
     run_job(prepared(photos, catalog, tiles="frozen", out=str(tmp_path / "direct")), NullCallback())
     with pytest.raises(KeyboardInterrupt):
         run_job(prepared(photos, catalog, out=str(tmp_path / "stopped")), Stops())
-    monkeypatch.setattr(trial, "_tried", lambda: pytest.fail("what is recorded needs no trial"))
+    monkeypatch.setattr(trial, "_tried", lambda: pytest.fail("a recorded choice needs no trial"))
     resume(tmp_path / "stopped", catalog, NullCallback())
     recorded = read_facts(tmp_path / "whole").config
     assert recorded.tiles == "all"

@@ -18,7 +18,7 @@ torchrun, which may bind each to cores of its own, have torchrun's number of thr
 
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """The variables by which OpenMP's threads wait for each other some microseconds at full speed, and
-then asleep. Always asleep, a small network trains three times as slowly; never asleep, a busy
+then asleep. Always asleep, a small network trains nearly three times as slowly; never asleep, a busy
 machine comes to a crawl (`benchmarks/waiting.py`)."""
 
 _chosen: dict[str, str] = {}

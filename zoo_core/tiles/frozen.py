@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo_core.tiles.winograd import BIAS_AT, convolution, transformed
+from zoo_core.tiles.winograd import BIAS_AT, convolution, is_plain, transformed
 
 FEWEST_CHANNELS = {"AVX2": 64, "AVX512": 128}
 """Of both input and output, by the instructions of the processor: with fewer, cutting and joining
@@ -36,6 +36,7 @@ class WinogradConvolution(nn.Conv2d):
 
 
 def multiplied_by_onednn(tiles_36PC: Tensor, filters_36KC: Tensor, bias_K: Tensor | None) -> Tensor:
+    """The products as `winograd.Multiply` has them, by oneDNN."""
     products_36PK = tiles_36PC.new_empty(*tiles_36PC.shape[:2], filters_36KC.shape[1])
     for place, product_PK in enumerate(products_36PK):
         bias = bias_K if place == BIAS_AT else None
@@ -46,7 +47,7 @@ def multiplied_by_onednn(tiles_36PC: Tensor, filters_36KC: Tensor, bias_K: Tenso
 
 
 def in_float32_on_cpu(input: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN computes the products of these two as float32."""
+    """Whether the products of these two are computed by a CPU, in float32."""
     return input.is_cpu and weight.is_cpu and input.dtype == weight.dtype == torch.float32
 
 
@@ -56,9 +57,8 @@ def suits(module: nn.Module) -> bool:
     return (
         fewest is not None
         and type(module) is nn.Conv2d
-        and (module.kernel_size, module.stride, module.dilation, module.groups) == ((3, 3), (1, 1), (1, 1), 1)
+        and is_plain(module.weight.shape, module.stride, module.padding, module.dilation, module.groups)
         and min(module.in_channels, module.out_channels) >= fewest
         and module.padding_mode == "zeros"
         and in_float32_on_cpu(module.weight, module.weight)
-        and not isinstance(module.padding, str)
     )

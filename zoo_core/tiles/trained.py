@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from zoo_core.tiles.frozen import in_float32_on_cpu
-from zoo_core.tiles.winograd import BIAS_AT, OUT, convolution, gradient_of_filters, transformed
+from zoo_core.tiles.winograd import BIAS_AT, OUT, convolution, gradient_of_filters, is_plain, pair, transformed
 
 FEWEST_CHANNELS = 64
 """Of both input and output: with fewer, cutting and joining tiles takes as long as it saves."""
@@ -68,6 +68,7 @@ class _FromTiles(torch.autograd.Function):
 
 
 def multiplied(tiles_36PC: Tensor, filters_36KC: Tensor, bias_K: Tensor | None) -> Tensor:
+    """The products as `winograd.Multiply` has them, by torch."""
     products_36PK = torch.bmm(tiles_36PC, filters_36KC.transpose(1, 2))
     if bias_K is not None:
         products_36PK[BIAS_AT] += bias_K
@@ -105,7 +106,7 @@ def _margins(
         return None
     if not (input.requires_grad or weight.requires_grad) or not _suits(weight.shape, stride, padding, dilation, groups):
         return None
-    height, width = _pair(padding)
+    height, width = pair(padding)
     down, right = (
         -(-(side + 2 * margin - 2) // OUT) for side, margin in zip(input.shape[2:], (height, width), strict=True)
     )
@@ -114,16 +115,7 @@ def _margins(
 
 def _suits(shape_KC33: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
     return (
-        tuple(shape_KC33[2:]) == (3, 3)
-        and groups == 1
+        is_plain(shape_KC33, stride, padding, dilation, groups)
         and min(shape_KC33[:2]) >= FEWEST_CHANNELS
-        and (_pair(stride), _pair(dilation)) == ((1, 1), (1, 1))
-        and not isinstance(padding, str)
-        and max(_pair(padding)) <= 2  # the gradient of the input has what is left of it
+        and max(pair(padding)) <= 2  # the gradient of the input has the rest of it
     )
-
-
-def _pair(value: Any) -> tuple[int, ...]:
-    """The two numbers of an argument that may be one."""
-    pair = (value,) if isinstance(value, int) else tuple(value)
-    return pair * 2 if len(pair) == 1 else pair

@@ -15,7 +15,7 @@ all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,6 +34,22 @@ BIAS_AT = 7  # of the 36 products: row and column 1, which A^T and A spread over
 Multiply = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Gives the products (36, P, K) of tiles (36, P, C) and filters (36, K, C), with a bias (K) in the
 one at BIAS_AT."""
+
+
+def is_plain(shape_KC33: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
+    """Whether a convolution with these arguments, as torch takes them, can be computed from tiles."""
+    return (
+        tuple(shape_KC33[2:]) == (3, 3)
+        and groups == 1
+        and (pair(stride), pair(dilation)) == ((1, 1), (1, 1))
+        and not isinstance(padding, str)
+    )
+
+
+def pair(value: Any) -> tuple[int, ...]:
+    """The two numbers of an argument that may be one."""
+    numbers = (value,) if isinstance(value, int) else tuple(value)
+    return numbers * 2 if len(numbers) == 1 else numbers
 
 
 class Tiling(NamedTuple):
