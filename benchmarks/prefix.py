@@ -14,7 +14,6 @@ import argparse
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from unittest.mock import patch
 
 import torch
 
@@ -24,7 +23,6 @@ from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.devices.precision import autocast
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.settings.words import PrefixPrecision
-from zoo_core.tiles.frozen import FEWEST_CHANNELS
 
 IMAGES = 8
 DIRECT, ZOO, BFLOAT16 = "direct", "zoo", "bfloat16"
@@ -51,8 +49,7 @@ def row(backbone: str, ways: Sequence[str], rounds: int) -> str:
     model = zoo_core.create_model(backbone, weights="none", num_classes=2).eval()
     split = SplitPoint(len(model.backbone.stages), pooled=True)
     prefixes = {way: FrozenPrefix(model, [split]) for way in ways if way != DIRECT}
-    with patch.dict(FEWEST_CHANNELS, clear=True):
-        prefixes[DIRECT] = FrozenPrefix(model, [split])
+    prefixes[DIRECT] = FrozenPrefix(model, [split], tiles=False)
     images_BCHW = torch.randn(IMAGES, 3, 224, 224).contiguous(memory_format=torch.channels_last)
     least, outputs = dict.fromkeys(ways, float("inf")), {}
     for number in range(rounds + 1):

@@ -100,5 +100,5 @@ def test_a_stage_that_cannot_be_copied_is_computed_as_it_is(monkeypatch: pytest.
 def test_a_torch_without_the_operations_computes_as_always(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = nn.Sequential(nn.Linear(4, 4))
     assert by_onednn(stage) is not stage
-    monkeypatch.setattr("zoo_core.frozen.onednn.OPERATIONS", ("_linear_pointwise", "_not_there"))
+    monkeypatch.setattr("zoo_core.tiles.products.OPERATIONS", ("_linear_pointwise", "_not_there"))
     assert by_onednn(stage) is stage

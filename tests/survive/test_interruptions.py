@@ -26,7 +26,7 @@ from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.specs import FreezeSpec
-from zoo_core.tiles import trained
+from zoo_core.tiles import products, trained
 from zoo_core.training import run as running
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
@@ -38,7 +38,7 @@ from zoo_core.training.trainer import Trainer
 LENET = FinetuneConfig(
     backbone="lenet5", head="mlp:hidden=8,dropout=0.5", epochs=4, batch_size=5, micro_batch=2, seed=2
 )
-NORMS = replace(LENET, backbone="norms", weights="none", size=32, epochs=2, batch_size=6)
+NORMS = replace(LENET, backbone="norms", weights="none", size=32, epochs=2, batch_size=6, tiles="frozen")
 CASES = {
     "head-only": replace(LENET, strategy="head-only", fit="pad", loss="focal"),
     "last:1": replace(LENET, strategy="last:1", views=0, metric="macro-f1"),
@@ -141,7 +141,7 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
     case: str, photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(trained, "FEWEST_CHANNELS", 8)
+    monkeypatch.setitem(products.FEWEST_CHANNELS, torch.backends.cpu.get_cpu_capability(), 8)
     monkeypatch.setattr(trained, "FEWEST_TILES", 1)
     config = replace(CASES[case], data=str(photos), out=str(tmp_path / "whole"))
     if config.fix_list != "none":

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo_core.tiles import trained, winograd
+from zoo_core.tiles import products, trained, winograd
 from zoo_core.tiles.trained import TilesInTraining, may_suit
 
 NAME = "_FromTilesBackward"
@@ -23,7 +23,7 @@ NAME = "_FromTilesBackward"
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few channels and few tiles are enough."""
-    monkeypatch.setattr(trained, "FEWEST_CHANNELS", 1)
+    monkeypatch.setitem(products.FEWEST_CHANNELS, torch.backends.cpu.get_cpu_capability(), 1)
     monkeypatch.setattr(trained, "FEWEST_TILES", 1)
 
 
@@ -119,7 +119,10 @@ SUITS = {"inputs": 64, "outputs": 64, "kernel": 3, "padding": 1}
         ({"groups": 2, "inputs": 128, "outputs": 128}, False),
     ],
 )
-def test_convolutions_with_many_channels_suit(changed: Mapping[str, object], expected: bool) -> None:
+def test_convolutions_with_many_channels_suit(
+    changed: Mapping[str, object], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     made = {**SUITS, **changed}
     inputs, outputs, kernel = made.pop("inputs"), made.pop("outputs"), made.pop("kernel")
     layer = nn.Conv2d(inputs, outputs, kernel, **made)  # type: ignore[arg-type]
@@ -131,7 +134,7 @@ def test_convolutions_with_many_channels_suit(changed: Mapping[str, object], exp
 
 def test_what_computes_no_gradients_or_other_numbers_is_direct() -> None:
     torch.manual_seed(0)
-    layer, images = nn.Conv2d(64, 64, 3, padding=1), torch.randn(2, 64, 33, 33)
+    layer, images = nn.Conv2d(128, 128, 3, padding=1), torch.randn(2, 128, 33, 33)
     with torch.no_grad():
         direct = layer(images)
         with TilesInTraining():

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason
 def convolution(inputs: int, outputs: int, *, padding: int | tuple[int, int], bias: bool) -> WinogradConvolution:
     torch.manual_seed(0)
     layer = WinogradConvolution(inputs, outputs, 3, padding=padding, bias=bias).requires_grad_(False)
-    layer.transform_filters()
+    layer.prepare()
     return layer
 
 

@@ -24,7 +24,7 @@ from zoo_core.runs.directory import read_facts
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.words import USUAL_LAYOUT, Tiles
-from zoo_core.tiles import frozen, trained, trial
+from zoo_core.tiles import products, trained, trial
 from zoo_core.tiles.frozen import WinogradConvolution
 from zoo_core.training import autotune, step_layout
 from zoo_core.training.callback import NullCallback
@@ -42,7 +42,7 @@ NORMS = FinetuneConfig(
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of this test alone, and convolutions of few channels that suit."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(trained, "FEWEST_CHANNELS", 8)
+    monkeypatch.setitem(products.FEWEST_CHANNELS, torch.backends.cpu.get_cpu_capability(), 8)
     monkeypatch.setattr(trained, "FEWEST_TILES", 1)
 
 
@@ -250,8 +250,6 @@ def test_a_resumed_and_a_repeated_run_take_what_was_recorded_and_end_with_the_sa
 def test_a_prefix_without_tiles_has_features_of_its_own(
     photos: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    capability = torch.backends.cpu.get_cpu_capability()
-    monkeypatch.setitem(frozen.FEWEST_CHANNELS, capability, 8)
     folders, kinds = set(), {}
     for tiles in ("frozen", "none"):
         job = prepared(photos, catalog, strategy="head-only", tiles=tiles)
@@ -281,7 +279,6 @@ def test_a_prefix_without_tiles_has_features_of_its_own(
 def test_a_prefix_that_is_computed_anew_has_them_or_not(
     tiles: Tiles, photos: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(frozen.FEWEST_CHANNELS, torch.backends.cpu.get_cpu_capability(), 8)
     job = prepared(photos, catalog, strategy="last:1", views=0, tiles=tiles)
     planner = make_planner(job, job.world, lambda text: None)
     inputs = planner.enter(0, lambda done, total: None).train

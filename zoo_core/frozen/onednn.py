@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from zoo_core.attribution import mark_owner, marked_owner
 from zoo_core.tiles.frozen import WinogradConvolution, in_float32_on_cpu, suits
-
-OPERATIONS = ("_linear_pointwise", "_convolution_pointwise")
+from zoo_core.tiles.products import has_onednn
 
 
 class OneDnnLinear(nn.Linear):
@@ -47,7 +46,7 @@ def by_onednn(stage: nn.Module, *, tiles: bool = True) -> nn.Module:
 
     A stage that cannot be copied, or has no such layer, is returned itself.
     """
-    if not _has_operations() or not any(_class_for(module, tiles=tiles) for module in stage.modules()):
+    if not has_onednn() or not any(_class_for(module, tiles=tiles) for module in stage.modules()):
         return stage
     try:
         quick = copy.deepcopy(stage, {id(tensor): tensor for tensor in (*stage.parameters(), *stage.buffers())})
@@ -59,14 +58,8 @@ def by_onednn(stage: nn.Module, *, tiles: bool = True) -> nn.Module:
             module.__class__ = kind
             mark_owner(module, marked_owner(stage))
         if isinstance(module, WinogradConvolution):
-            module.transform_filters()
+            module.prepare()
     return quick.eval()
-
-
-def _has_operations() -> bool:
-    """Whether this torch has oneDNN and the two operations, which are no promised interface of it."""
-    is_there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return is_there and all(hasattr(torch.ops.mkldnn, name) for name in OPERATIONS)
 
 
 def _class_for(module: nn.Module, *, tiles: bool) -> type[nn.Module] | None:

@@ -26,7 +26,7 @@ from zoo_core.model.shapes import StageShapes
 from zoo_core.model.solvers import Solvable
 from zoo_core.tiles.trained import TilesInTraining
 
-VERSION = 5
+VERSION = 6
 """Grows when this module computes other numbers from the same network, or `keys` other names:
 features cached before are not found again."""
 

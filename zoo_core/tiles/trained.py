@@ -15,10 +15,9 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from zoo_core.tiles.frozen import in_float32_on_cpu
-from zoo_core.tiles.winograd import BIAS_AT, OUT, convolution, gradient_of_filters, is_plain, pair, transformed
+from zoo_core.tiles.products import has_many_channels, multiplication
+from zoo_core.tiles.winograd import OUT, convolution, gradient_of_filters, is_plain, pair
 
-FEWEST_CHANNELS = 64
-"""Of both input and output: with fewer, cutting and joining tiles takes as long as it saves."""
 FEWEST_TILES = 128
 """With fewer tiles, transforming the filters in every step takes as long as it saves."""
 
@@ -49,7 +48,7 @@ class _FromTiles(torch.autograd.Function):
     ) -> Tensor:
         context.save_for_backward(images_BCHW, weight_KC33)
         context.margins = margins
-        return convolution(images_BCHW, transformed(weight_KC33), bias_K, margins, multiplied)
+        return convolution(images_BCHW, len(weight_KC33), margins, multiplication(weight_KC33, bias_K))
 
     @staticmethod
     @once_differentiable
@@ -58,21 +57,13 @@ class _FromTiles(torch.autograd.Function):
         height, width = context.margins
         of_images = of_weight = of_bias = None
         if context.needs_input_grad[0]:  # a convolution with the filters turned around
-            filters_36CK = transformed(weight_KC33.flip(2, 3).transpose(0, 1))
-            of_images = convolution(gradient_BKHW, filters_36CK, None, (2 - height, 2 - width), multiplied)
+            turned_CK33, margins = weight_KC33.flip(2, 3).transpose(0, 1), (2 - height, 2 - width)
+            of_images = convolution(gradient_BKHW, len(turned_CK33), margins, multiplication(turned_CK33))
         if context.needs_input_grad[1]:
             of_weight = gradient_of_filters(images_BCHW, gradient_BKHW, context.margins)
         if context.needs_input_grad[2]:
             of_bias = gradient_BKHW.sum((0, 2, 3))
         return of_images, of_weight, of_bias, None
-
-
-def multiplied(tiles_36PC: Tensor, filters_36KC: Tensor, bias_K: Tensor | None) -> Tensor:
-    """The products as `winograd.Multiply` has them, by torch."""
-    products_36PK = torch.bmm(tiles_36PC, filters_36KC.transpose(1, 2))
-    if bias_K is not None:
-        products_36PK[BIAS_AT] += bias_K
-    return products_36PK
 
 
 def may_suit(module: nn.Module) -> bool:
@@ -116,6 +107,6 @@ def _margins(
 def _suits(shape_KC33: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
     return (
         is_plain(shape_KC33, stride, padding, dilation, groups)
-        and min(shape_KC33[:2]) >= FEWEST_CHANNELS
+        and has_many_channels(*shape_KC33[:2])
         and max(pair(padding)) <= 2  # the gradient of the input has the rest of it
     )

@@ -2,9 +2,12 @@
 Winograd (Lavin, Gray 2016, arXiv 1509.09308).
 
 The input is cut into tiles of 6 x 6 that overlap by two, and each gives 4 x 4 numbers of the
-output: with the matrices of the paper, of which only the sums of their rows are written here,
+output: with the matrices of the paper
 
     output = A^T [(G filter G^T) * (B^T tile B)] A,  summed over the input channels.
+
+Every M x M^T there is one product of a vector with the Kronecker product of M with itself, so that
+all tiles are transformed by one product of matrices.
 
 The results differ from those of a direct convolution by about 1e-5 of the largest of them.
 
@@ -14,6 +17,7 @@ all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -25,15 +29,29 @@ TILE_BYTES = 16_000_000
 """About so much the transformed tiles take that are computed at once: they are to stay in the
 processor's cache."""
 SIDE, OUT = 6, 4  # numbers along a tile, and along its part of the output
-FILTERS = torch.tensor(
-    [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float32
-).div(24)
-"""G of the paper."""
+TO_FILTERS, TO_TILES, TO_OUTPUT = (
+    torch.kron(matrix, matrix)
+    for matrix in (
+        torch.tensor([[6.0, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]).div(24),
+        torch.tensor(
+            [
+                [4.0, 0, -5, 0, 1, 0],
+                [0, -4, -4, 1, 1, 0],
+                [0, 4, -4, -1, 1, 0],
+                [0, -2, -1, 2, 1, 0],
+                [0, 2, -1, -2, 1, 0],
+                [0, 4, 0, -5, 0, 1],
+            ]
+        ),
+        torch.tensor([[1.0, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]),
+    )
+)
+"""G, B^T and A^T of the paper, for whole filters (36, 9), tiles (36, 36) and outputs (16, 36)."""
 BIAS_AT = 7  # of the 36 products: row and column 1, which A^T and A spread over the whole output with weight 1
 
-Multiply = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""Gives the products (36, P, K) of tiles (36, P, C) and filters (36, K, C), with a bias (K) in the
-one at BIAS_AT."""
+Multiply = Callable[[Tensor], Tensor]
+"""Gives the products (P, 36, K) of tiles (P, 36, C) and filters, each of the 36 summed over C; a
+bias is added to those at BIAS_AT."""
 
 
 def is_plain(shape_KC33: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
@@ -75,27 +93,22 @@ class Tiling(NamedTuple):
 
     def groups(self, images: int, channels: int) -> Iterator[slice]:
         """The images that are computed at once."""
-        at_once = max(1, TILE_BYTES // (SIDE * SIDE * self.down * self.right * channels * 4))
+        most = max(1, TILE_BYTES // (SIDE * SIDE * self.down * self.right * channels * 4))
+        at_once = math.ceil(images / math.ceil(images / most))  # groups of one size, as far as they can be
         return (slice(start, start + at_once) for start in range(0, images, at_once))
 
 
-def convolution(
-    images_BCHW: Tensor,
-    filters_36KC: Tensor,
-    bias_K: Tensor | None,
-    margins: tuple[int, int],
-    multiply: Multiply,
-) -> Tensor:
-    """The convolution (B, K, H, W) of images in float32 with transformed filters, in the memory
-    format of the images."""
+def convolution(images_BCHW: Tensor, outputs: int, margins: tuple[int, int], multiply: Multiply) -> Tensor:
+    """The convolution (B, K, H, W) of images in float32 with filters for so many `outputs`, in the
+    memory format of the images."""
     tiling = Tiling.of(images_BCHW, margins)
-    shape = len(images_BCHW), filters_36KC.shape[1], tiling.height, tiling.width
+    shape = len(images_BCHW), outputs, tiling.height, tiling.width
     is_last = images_BCHW.is_contiguous(memory_format=torch.channels_last)
     memory_format = torch.channels_last if is_last else torch.contiguous_format
     output_BKHW = torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=memory_format)
     for group in tiling.groups(*images_BCHW.shape[:2]):
-        products_36PK = multiply(cut(tiling.padded(images_BCHW[group])), filters_36KC, bias_K)
-        output_BHWK = joined(products_36PK, tiling.down, tiling.right)
+        products_P36K = multiply(cut(tiling.padded(images_BCHW[group])))
+        output_BHWK = joined(products_P36K, tiling.down, tiling.right)
         output_BKHW[group] = output_BHWK[:, : tiling.height, : tiling.width].permute(0, 3, 1, 2)
     return output_BKHW
 
@@ -109,8 +122,9 @@ def gradient_of_filters(images_BCHW: Tensor, gradient_BKHW: Tensor, margins: tup
     sum_36KC = images_BCHW.new_zeros(SIDE * SIDE, outputs, channels)
     for group in tiling.groups(len(images_BCHW), max(channels, outputs)):
         gradient_BHWK = functional.pad(gradient_BKHW[group].permute(0, 2, 3, 1), (0, 0, 0, beside, 0, below))
-        sum_36KC.baddbmm_(spread(gradient_BHWK).transpose(1, 2), cut(tiling.padded(images_BCHW[group])))
-    weights_9KC = torch.kron(FILTERS, FILTERS).T @ sum_36KC.view(SIDE * SIDE, -1)
+        tiles_P36C = cut(tiling.padded(images_BCHW[group]))
+        sum_36KC.baddbmm_(spread(gradient_BHWK).permute(1, 2, 0), tiles_P36C.transpose(0, 1))
+    weights_9KC = TO_FILTERS.T @ sum_36KC.view(SIDE * SIDE, -1)
     return weights_9KC.view(3, 3, outputs, channels).permute(2, 3, 0, 1)
 
 
@@ -118,77 +132,24 @@ def transformed(weight_KC33: Tensor) -> Tensor:
     """The filters (36, K, C) of the products: four times as many numbers as the weights."""
     outputs, inputs = weight_KC33.shape[:2]
     weights_9KC = weight_KC33.detach().permute(2, 3, 0, 1).reshape(9, -1)
-    return (torch.kron(FILTERS, FILTERS) @ weights_9KC).view(SIDE * SIDE, outputs, inputs)
+    return (TO_FILTERS @ weights_9KC).view(SIDE * SIDE, outputs, inputs)
 
 
 def cut(images_BHWC: Tensor) -> Tensor:
-    """The transformed tiles (36, P, C) of images that are padded to 4Y + 2 and 4X + 2."""
-    images, height, width, channels = images_BHWC.shape
-    down, right = height // OUT, width // OUT
-    rows = images_BHWC.new_empty(SIDE, images, down, width, channels)
-    tile_rows([images_BHWC[:, row : row + OUT * down - 3 : OUT] for row in range(SIDE)], list(rows))
-    tiles = images_BHWC.new_empty(SIDE, SIDE, images, down, right, channels)
-    tile_rows([rows[:, :, :, left : left + OUT * right - 3 : OUT] for left in range(SIDE)], list(tiles.unbind(1)))
-    return tiles.view(SIDE * SIDE, -1, channels)
+    """The transformed tiles (P, 36, C) of images that are padded to 4Y + 2 and 4X + 2."""
+    tiles_BYXC66 = images_BHWC.unfold(1, SIDE, OUT).unfold(2, SIDE, OUT)
+    return TO_TILES @ tiles_BYXC66.permute(0, 1, 2, 4, 5, 3).reshape(-1, SIDE * SIDE, images_BHWC.shape[3])
 
 
-def joined(products_36PK: Tensor, down: int, right: int) -> Tensor:
+def joined(products_P36K: Tensor, down: int, right: int) -> Tensor:
     """The output (B, 4Y, 4X, K) of all products."""
-    outputs = products_36PK.shape[2]
-    products = products_36PK.view(SIDE, SIDE, -1, down, right, outputs)
-    images = products.shape[2]
-    rows = products.new_empty(OUT, SIDE, images, down, right, outputs)
-    output_rows(list(products), list(rows))
-    output = products.new_empty(images, down, OUT, right, OUT, outputs)
-    output_rows(list(rows.unbind(1)), list(output.permute(4, 2, 0, 1, 3, 5)))
-    return output.view(images, OUT * down, OUT * right, outputs)
+    outputs = products_P36K.shape[2]
+    parts = (TO_OUTPUT @ products_P36K).view(-1, down, right, OUT, OUT, outputs)
+    return parts.permute(0, 1, 3, 2, 4, 5).reshape(-1, OUT * down, OUT * right, outputs)
 
 
 def spread(gradient_BHWK: Tensor) -> Tensor:
-    """The gradients (36, P, K) of the products, from those of the output (B, 4Y, 4X, K)."""
+    """The gradients (P, 36, K) of the products, from those of the output (B, 4Y, 4X, K)."""
     images, height, width, outputs = gradient_BHWK.shape
-    down, right = height // OUT, width // OUT
-    parts = gradient_BHWK.view(images, down, OUT, right, OUT, outputs).permute(4, 2, 0, 1, 3, 5)
-    rows = gradient_BHWK.new_empty(SIDE, OUT, images, down, right, outputs)
-    gradient_rows(list(parts), list(rows))
-    products = gradient_BHWK.new_empty(SIDE, SIDE, images, down, right, outputs)
-    gradient_rows(list(rows.unbind(1)), list(products.unbind(0)))
-    return products.view(SIDE * SIDE, -1, outputs)
-
-
-def tile_rows(rows: Sequence[Tensor], into: Sequence[Tensor]) -> None:
-    """B^T of the paper: six sums of six rows."""
-    d0, d1, d2, d3, d4, d5 = rows
-    even, odd = torch.sub(d4, d2, alpha=4), torch.sub(d3, d1, alpha=4)
-    torch.add(even, odd, out=into[1])
-    torch.sub(even, odd, out=into[2])
-    torch.sub(d4, d2, out=even)
-    torch.sub(d3, d1, out=odd)
-    torch.add(even, odd, alpha=2, out=into[3])
-    torch.sub(even, odd, alpha=2, out=into[4])
-    torch.add(even, d0 - d2, alpha=4, out=into[0])
-    torch.sub(d5 - d3, odd, alpha=4, out=into[5])
-
-
-def output_rows(rows: Sequence[Tensor], into: Sequence[Tensor]) -> None:
-    """A^T of the paper: four sums of six rows."""
-    m0, m1, m2, m3, m4, m5 = rows
-    near, near_odd, far, far_odd = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-    torch.add(near_odd, far_odd, alpha=2, out=into[1])
-    torch.add(near, far, alpha=4, out=into[2])
-    torch.add(near_odd.add_(far_odd, alpha=8), m5, out=into[3])
-    torch.add(near.add_(far), m0, out=into[0])
-
-
-def gradient_rows(rows: Sequence[Tensor], into: Sequence[Tensor]) -> None:
-    """A of the paper: six sums of four rows."""
-    y0, y1, y2, y3 = rows
-    even, odd = y0 + y2, y1 + y3
-    into[0].copy_(y0)
-    torch.add(even, odd, out=into[1])
-    torch.sub(even, odd, out=into[2])
-    torch.add(y0, y2, alpha=4, out=even)
-    torch.add(y1, y3, alpha=4, out=odd)
-    torch.add(even, odd, alpha=2, out=into[3])
-    torch.sub(even, odd, alpha=2, out=into[4])
-    into[5].copy_(y3)
+    parts = gradient_BHWK.view(images, height // OUT, OUT, width // OUT, OUT, outputs).permute(0, 1, 3, 2, 4, 5)
+    return TO_OUTPUT.T @ parts.reshape(-1, OUT * OUT, outputs)
