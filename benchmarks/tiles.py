@@ -2,7 +2,8 @@
 
     python benchmarks/tiles.py [--networks resnet18 resnet34 resnet50 vgg16] [--images 32] [--rounds 3]
 
-First single convolutions as resnets have them, with their gradients, for 8 images and for more; then whole steps of
+First single convolutions as resnets have them, with their gradients, for 8 images and for more, those too that zoo
+computes directly on this processor, as they have too few channels or tiles; then whole steps of
 torchvision's networks with random weights: outputs and all gradients of random images of 224 x 224 pixels. Channels
 last, freed memory is kept, all threads of torch. Both ways take turns, and the least of each counts. Differences are
 those from float64, as a share of the largest gradient of the weights. The last line is the finding of a run's trial.
@@ -14,6 +15,7 @@ import argparse
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -22,6 +24,8 @@ from torchvision import models
 
 from measuring import environment
 from zoo_core.devices.malloc import freed_memory_kept
+from zoo_core.tiles import trained
+from zoo_core.tiles.products import FEWEST_CHANNELS
 from zoo_core.tiles.trained import TilesInTraining
 from zoo_core.tiles.trial import WORTH_IT, gain_of_tiles
 
@@ -35,13 +39,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    print(environment("torch"), "", sep="\n")
+    capability = torch.backends.cpu.get_cpu_capability()
+    print(environment("torch"), capability, "", sep="\n")
     with freed_memory_kept():
         print("| channels, height, images | direct: ms | tiles: ms | gain | direct: difference | tiles: difference |")
         print("|---|---|---|---|---|---|")
         for images in sorted({8, arguments.images}):
             for channels, height in CONVOLUTIONS:
-                print(convolution_row(channels, height, images, arguments.rounds), flush=True)
+                with patch.dict(FEWEST_CHANNELS, {capability: 1}), patch.object(trained, "FEWEST_TILES", 1):
+                    print(convolution_row(channels, height, images, arguments.rounds), flush=True)
         print("\n| network | direct: ms an image | tiles: ms an image | gain |\n|---|---|---|---|")
         for name in arguments.networks:
             print(network_row(name, arguments.images, arguments.rounds), flush=True)
