@@ -13,9 +13,8 @@ from zoo_core.data.scan import Watch
 from zoo_core.devices.world import World
 
 WAITING = "another run computes these features: waiting for it"
-POLL = 0.2  # seconds between two looks whether a stop was asked for
-WAITING = "another run computes these features: waiting for it"
 """The message of a run that waits."""
+POLL = 0.2  # seconds between two looks whether a stop was asked for
 
 
 @contextmanager

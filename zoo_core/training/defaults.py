@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from zoo_core.data.decode import sides_in_file
 from zoo_core.data.sources import Part
 from zoo_core.data.transforms import Geometry, resized_side
 from zoo_core.devices.kinds import kind_of
@@ -151,13 +152,13 @@ def usual_side(train: Part, preprocessing: Preprocessing) -> float:
     """The median length, in pixels, of the side that fills the input: the shorter one of a crop, the
     longer one where images are padded."""
     measure = max if preprocessing.fit == "pad" else min
-    return median(measure(image.size) for image in sample_of(train))
+    return median(measure(sides_in_file(image)) for image in sample_of(train, at_least=1))
 
 
-def sample_of(train: Part) -> Iterator[Image.Image]:
-    """Some images from all over a part, by which all are judged."""
+def sample_of(train: Part, *, at_least: int | None = None) -> Iterator[Image.Image]:
+    """Some images from all over a part, by which all are judged, read as `at_least` allows."""
     step = -(-len(train) // INSPECTED)
-    return (train.images.read(index) for index in range(0, len(train), step))
+    return (train.images.read(index, at_least=at_least) for index in range(0, len(train), step))
 
 
 def default_epochs(strategy: str, spec: BackboneSpec, images: int, preprocessing: Preprocessing) -> tuple[int, str]:
