@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo_core.tiles.products import has_many_channels, multiplication
+from zoo_core.tiles.products import has_many_channels, in_full_float32, multiplication
 from zoo_core.tiles.winograd import Multiply, convolution, is_plain
 
 
@@ -21,7 +21,8 @@ class WinogradConvolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         margins = self.padding
-        if isinstance(margins, str) or input.ndim != 4 or not in_float32_on_cpu(input, self.weight):
+        is_plain_input = input.ndim == 4 and in_float32_on_cpu(input, self.weight) and in_full_float32()
+        if isinstance(margins, str) or not is_plain_input:
             return super().forward(input)
         height, width = margins
         return convolution(input, self.out_channels, (height, width), self.multiply)

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from zoo_core.tiles.frozen import in_float32_on_cpu
-from zoo_core.tiles.products import has_many_channels, multiplication
+from zoo_core.tiles.products import has_many_channels, in_full_float32, multiplication
 from zoo_core.tiles.winograd import OUT, convolution, gradient_of_filters, is_plain, pair
 
 FEWEST_TILES = 128
@@ -92,7 +92,7 @@ def _margins(
         input.ndim != 4
         or input.shape[1] != weight.shape[1]
         or not in_float32_on_cpu(input, weight)
-        or torch.is_autocast_enabled("cpu")
+        or not in_full_float32()
     ):
         return None
     if not (input.requires_grad or weight.requires_grad) or not _suits(weight.shape, stride, padding, dilation, groups):

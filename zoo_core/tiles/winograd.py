@@ -29,24 +29,23 @@ TILE_BYTES = 16_000_000
 """About so much the transformed tiles take that are computed at once: they are to stay in the
 processor's cache."""
 SIDE, OUT = 6, 4  # numbers along a tile, and along its part of the output
-TO_FILTERS, TO_TILES, TO_OUTPUT = (
-    torch.kron(matrix, matrix)
-    for matrix in (
-        torch.tensor([[6.0, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]).div(24),
-        torch.tensor(
-            [
-                [4.0, 0, -5, 0, 1, 0],
-                [0, -4, -4, 1, 1, 0],
-                [0, 4, -4, -1, 1, 0],
-                [0, -2, -1, 2, 1, 0],
-                [0, 2, -1, -2, 1, 0],
-                [0, 4, 0, -5, 0, 1],
-            ]
-        ),
-        torch.tensor([[1.0, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]),
-    )
+FILTERS = (6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24)
+TILES = (
+    *((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0)),
+    *((0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1)),
 )
-"""G, B^T and A^T of the paper, for whole filters (36, 9), tiles (36, 36) and outputs (16, 36)."""
+OUTPUT = (1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)
+"""24 G, B^T and A^T of the paper."""
+
+
+def _for_all(rows: Sequence[Sequence[int]], divisor: int = 1) -> Tensor:
+    """M x M^T for M in `rows`, as a matrix for all numbers of x."""
+    matrix = torch.tensor(rows, dtype=torch.float32, device="cpu").div(divisor)
+    return torch.kron(matrix, matrix)
+
+
+TO_FILTERS, TO_TILES, TO_OUTPUT = _for_all(FILTERS, 24), _for_all(TILES), _for_all(OUTPUT)
+"""To transformed filters (36, 9), to transformed tiles (36, 36), and to outputs (16, 36)."""
 BIAS_AT = 7  # of the 36 products: row and column 1, which A^T and A spread over the whole output with weight 1
 
 Multiply = Callable[[Tensor], Tensor]
@@ -94,8 +93,8 @@ class Tiling(NamedTuple):
     def groups(self, images: int, channels: int) -> Iterator[slice]:
         """The images that are computed at once."""
         most = max(1, TILE_BYTES // (SIDE * SIDE * self.down * self.right * channels * 4))
-        at_once = math.ceil(images / math.ceil(images / most))  # groups of one size, as far as they can be
-        return (slice(start, start + at_once) for start in range(0, images, at_once))
+        at_once = math.ceil(images / math.ceil(max(1, images) / most))  # groups of one size, as far as can be
+        return (slice(start, start + at_once) for start in range(0, images, max(1, at_once)))
 
 
 def convolution(images_BCHW: Tensor, outputs: int, margins: tuple[int, int], multiply: Multiply) -> Tensor:
