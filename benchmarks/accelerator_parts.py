@@ -41,6 +41,8 @@ def full(bench: Bench) -> None:
         ours = images_a_second_of_zoo(bench, name, photos, batch)
         theirs, resident = images_a_second_of_timm(bench, twin, photos, batch)
         tell_ratio(bench, f"{name}, full, from JPEGs", ours.rate, theirs)
+        by_threads = images_a_second_of_zoo(bench, name, photos, batch, decoding="threads")
+        bench.tell(f"{name}, full, decoded by threads", f"{by_threads.rate:.0f} images a second")
         share = 100 * resident * ours.operations / best
         bench.tell(f"{name}, timm's loop without images", f"{resident:.0f} images a second, {share:.0f} % of the best")
         if ours.memory:

@@ -19,7 +19,7 @@ import zoo_core
 from zoo_core.catalog import open_catalog
 from zoo_core.data.batches import Batches
 from zoo_core.devices.kinds import kind_of
-from zoo_core.settings.words import USUAL_LAYOUT
+from zoo_core.settings.words import USUAL_LAYOUT, Decoding
 from zoo_core.training import compiling
 from zoo_core.training.job import prepare
 from zoo_core.training.run import run_job
@@ -62,12 +62,19 @@ def full_settings(bench: Bench, name: str, photos: Path) -> dict[str, Any]:
     return settings | {"size": bench.size, "device": bench.device}
 
 
-def images_a_second_of_zoo(bench: Bench, name: str, photos: Path, batch: int, *, compiled: bool = False) -> Speed:
+def images_a_second_of_zoo(
+    bench: Bench, name: str, photos: Path, batch: int, *, compiled: bool = False, decoding: Decoding = "processes"
+) -> Speed:
     """A real fine-tune from files, its first epoch aside."""
     mode: Literal["on", "off"] = "on" if compiled else "off"
-    out = str(bench.folder / f"full-{name}-{mode}")
+    out = str(bench.folder / f"full-{name}-{mode}-{decoding}")
     config = zoo_core.FinetuneConfig(
-        **full_settings(bench, name, photos), batch_size=batch, compile=mode, step_layout=USUAL_LAYOUT, out=out
+        **full_settings(bench, name, photos),
+        batch_size=batch,
+        compile=mode,
+        step_layout=USUAL_LAYOUT,
+        decoding=decoding,
+        out=out,
     )
     job = prepare(config, open_catalog())
     operations = operations_an_image(job)

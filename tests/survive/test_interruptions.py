@@ -175,7 +175,19 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-ELSEWHERE = {"data", "out", "device", "workers", "save_every", "track", "cache_gb", "precision", "compile", "from_run"}
+ELSEWHERE = {
+    "data",
+    "out",
+    "device",
+    "workers",
+    "decoding",
+    "save_every",
+    "track",
+    "cache_gb",
+    "precision",
+    "compile",
+    "from_run",
+}
 """Settings of the machine and of its caches, and a run to start from: tests/training/test_going_on.py."""
 
 

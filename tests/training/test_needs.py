@@ -39,6 +39,7 @@ ALWAYS = {
     "seed": "the head's initial weights",
     "device": "the place of the work",
     "workers": "every image is decoded at least once",
+    "decoding": "every image is decoded at least once",
     "threads": "every training computes",
     "tiles": "every network may have such convolutions",
     "save_every": "a run may be stopped in any step",

@@ -19,7 +19,7 @@ from PIL import Image
 
 from zoo_core.data.groups import NONE, check_groups, groups_of, with_groups
 from zoo_core.data.parts import EarlierSplit
-from zoo_core.data.sources import Images, Part, PartName, Source, windows_of
+from zoo_core.data.sources import Images, Part, PartName, Source, content_of, windows_of
 from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks import task_named
@@ -40,6 +40,9 @@ class Joined:
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
         images, own = self._place(index)
         return images.read(own, at_least=at_least)
+
+    def content(self, index: int) -> bytes | None:
+        return content_of(*self._place(index))
 
     def name(self, index: int) -> str:
         images, own = self._place(index)

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from zoo_core.data.augmentation import UNCHANGED, Augmentation
 from zoo_core.data.decode import READER
+from zoo_core.data.decoders import Decoders
 from zoo_core.data.on_device import crop_together
 from zoo_core.data.prefetch import prefetch
-from zoo_core.data.sources import Part
+from zoo_core.data.sources import Part, content_of
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE, Crop, Pixels, apply_crop, crop_of, decoded_side, resized, resized_side
 from zoo_core.data.windows import Windows
@@ -49,6 +50,8 @@ class Batches:
     augment: Augmentation = UNCHANGED
     resized: Store | None = None
     """The store of resized images, for later epochs and runs; None: every epoch decodes."""
+    decoders: Decoders | None = None
+    """The processes that decode for this preprocessing; None: the threads do."""
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Each image once, in its evaluation view: bytes (B, C, H, W) and targets (B) or (B, K)."""
@@ -130,8 +133,16 @@ class Batches:
             pixels = self.resized.get(digest)
             if pixels is not None:
                 return pixels, digest, False
-        image = self.part.images.read(index, at_least=decoded_side(self.preprocessing))
-        return resized(image, self.preprocessing), digest, True
+        pixels = self._resized_elsewhere(index)
+        if pixels is None:
+            image = self.part.images.read(index, at_least=decoded_side(self.preprocessing))
+            pixels = resized(image, self.preprocessing)
+        return pixels, digest, True
+
+    def _resized_elsewhere(self, index: int) -> Pixels | None:
+        """A resized image that another process decoded; None where this one has to."""
+        content = None if self.decoders is None else content_of(self.part.images, index)
+        return None if self.decoders is None or content is None else self.decoders.resized(content)
 
 
 def resized_store(

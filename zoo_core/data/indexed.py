@@ -45,14 +45,20 @@ class IndexedImages:
         return len(self.names)
 
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
-        content = self.shards[self.shard_of[index]].content(int(self.offsets[index]), int(self.lengths[index]))
-        name = printable(self.names[index])
-        if content_digest(content) != self.digests[index]:
-            raise DataError(f"{name} has changed since the data set was inspected. Start again.")
+        content = self.content(index)
         try:
             return decode(content, at_least=at_least)
         except DataError as error:
-            raise DataError(f"{name} {error}.") from error.__cause__
+            raise DataError(f"{printable(self.names[index])} {error}.") from error.__cause__
+
+    def content(self, index: int) -> bytes:
+        shard: Shard = self.shards[self.shard_of[index]]
+        content = shard.content(int(self.offsets[index]), int(self.lengths[index]))
+        if content_digest(content) != self.digests[index]:
+            raise DataError(
+                f"{printable(self.names[index])} has changed since the data set was inspected. Start again."
+            )
+        return content
 
     def name(self, index: int) -> str:
         return self.names[index]

@@ -6,7 +6,8 @@ Shapes: N images, K labels or numbers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo_core.data.decode import decode, open_image, read_file
+from zoo_core.data.decode import decode, read_file
 from zoo_core.data.groups import held_out_of
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError, printable
@@ -66,17 +67,27 @@ class FolderImages:
         return len(self.files)
 
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
-        path = self.root / self.files[index]
-        if self.digests is None:
-            return open_image(path, at_least=at_least)
+        with self._naming(index):
+            return decode(self._content(index), at_least=at_least)
+
+    def content(self, index: int) -> bytes:
+        with self._naming(index):
+            return self._content(index)
+
+    def _content(self, index: int) -> bytes:
+        content = read_file(self.root / self.files[index])
+        # Whatever is computed of an image is stored under its digest, so it must be that of these bytes.
+        if self.digests is not None and content_digest(content) != self.digests[index]:
+            raise DataError("has changed since the images were scanned. Give the command again")
+        return content
+
+    @contextmanager
+    def _naming(self, index: int) -> Iterator[None]:
+        """Give an error the name of the file."""
         try:
-            content = read_file(path)
-            # Whatever is computed of an image is stored under its digest, so it must be that of these bytes.
-            if content_digest(content) != self.digests[index]:
-                raise DataError("has changed since the images were scanned. Give the command again")
-            return decode(content, at_least=at_least)
+            yield
         except DataError as error:
-            raise DataError(f"{printable(str(path))} {error}.") from error.__cause__
+            raise DataError(f"{printable(str(self.root / self.files[index]))} {error}.") from error.__cause__
 
     def name(self, index: int) -> str:
         return self.files[index]
@@ -131,10 +142,20 @@ class Subset:
     def digest(self, index: int) -> bytes:
         return self.images.digest(self.chosen[index])
 
+    def content(self, index: int) -> bytes | None:
+        return content_of(self.images, self.chosen[index])
+
     @property
     def windows(self) -> Windows | None:
         windows = windows_of(self.images)
         return windows and windows.take(self.chosen)
+
+
+def content_of(images: Images, index: int) -> bytes | None:
+    """The bytes of an image's file, proven to be those of its digest; None of images without files.
+    Raises DataError as `read` does."""
+    find: Callable[[int], bytes | None] | None = getattr(images, "content", None)
+    return None if find is None else find(index)
 
 
 def windows_of(images: Images) -> Windows | None:

@@ -9,6 +9,7 @@ from functools import cache
 import torch
 
 from zoo_core.data.batches import Batches
+from zoo_core.data.decoders import Decoders
 from zoo_core.devices.world import World
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.cache_items import CacheItems
@@ -59,6 +60,8 @@ class InputPlanner:
     caches_test: bool = False
     tiles: bool = True
     """Whether the prefix computes 3 x 3 convolutions of many channels from tiles."""
+    decoders: Decoders | None = None
+    """The processes that decode its images, which end with it."""
 
     @property
     def num_computed(self) -> int:
@@ -88,7 +91,9 @@ class InputPlanner:
         return PhaseInputs(split, train, val, test)
 
     def close(self) -> None:
-        """Close the files of the cache."""
+        """Close the files of the cache, and end the processes that decode."""
+        if self.decoders is not None:
+            self.decoders.close()
         for features in self._caches:
             features.close()
 

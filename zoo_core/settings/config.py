@@ -286,6 +286,9 @@ class FinetuneConfig(PlainData):
     workers: int | None = setting(
         None, group=COMPUTING, help="Threads that decode images.", chosen="1 a core to 16", at_least=1, per_machine=True
     )
+    decoding: words.Decoding = setting(
+        "auto", group=COMPUTING, help=words.DECODING_HELP, chosen=words.DECODING_RULE, per_machine=True
+    )
     save_every: float = setting(
         30.0, group=COMPUTING, help="Seconds between two checkpoints.", at_least=0, at_most=10**6, per_machine=True
     )

@@ -13,8 +13,8 @@ from zoo_core.weights_specs import Fit
 LrSearch = Literal["", "range test", "trials"]
 """The search by which a training finds its learning rate; none where the rate is given."""
 LEFT_OPEN = (
-    *("task", "metric", "size", "fit", "views", "micro_batch", "device", "workers", "threads", "out"),
-    *("patience", "lr"),
+    *("task", "metric", "size", "fit", "views", "micro_batch", "device", "workers", "decoding", "threads"),
+    *("out", "patience", "lr"),
 )
 """Settings that the config of a run leaves open as its user did: each follows anew from the data,
 the weights, the plan, the batch size or the machine; `lr` where it is searched for, and `patience`
@@ -66,6 +66,7 @@ class ResolvedSettings(FinetuneConfig):
         tiles: Literal["all", "frozen", "none"]
         threads: int
         workers: int
+        decoding: Literal["threads", "processes"]
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,6 +20,7 @@ PrefixPrecision = Literal["float32", "bfloat16"]
 Compile = Literal["auto", "on", "off"]
 StepLayout = Literal["auto", "channels-last:8", "contiguous:8", "channels-last:whole", "contiguous:whole"]
 Tiles = Literal["auto", "all", "frozen", "none"]
+Decoding = Literal["auto", "threads", "processes"]
 TaskChoice = Auto | TaskName
 
 USUAL_LAYOUT: StepLayout = "channels-last:8"
@@ -46,6 +47,8 @@ TILES_HELP = (
     "too (all), frozen ones, or none. The results differ by rounding."
 )
 TILES_RULE = "all where a short trial on a CPU finds training faster so, else frozen"
+DECODING_HELP = "Whether those threads decode themselves, or a process for each of them."
+DECODING_RULE = "processes for a GPU and many image files, else threads"
 THREADS_HELP = "Threads that compute on a CPU."
 THREADS_RULE = "torch's own number, or half of it where the trial of layouts finds that faster"
 RECOMPUTE_HELP = "Compute activations a second time instead of storing them: less memory, more time, the same result."

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from zoo_core.data.decode import sides_in_file
-from zoo_core.data.sources import Part
+from zoo_core.data.sources import Part, content_of
 from zoo_core.data.transforms import Geometry, resized_side
 from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import resolve_precision
@@ -23,6 +23,7 @@ from zoo_core.frozen.caching import Caching
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.model.solvers import Solvable
 from zoo_core.settings import FinetuneConfig, LrSearch, Precision
+from zoo_core.settings.words import Decoding
 from zoo_core.specs import BackboneSpec
 from zoo_core.training.schedule import PRETRAINED_BASE_SHARE, SCRATCH_BASE_SHARE
 from zoo_core.training.solve import only_solved
@@ -36,6 +37,8 @@ ENOUGH_IMAGES, ENOUGH_A_CLASS = 1100, 110  # training images to fine-tune the la
 ENOUGH_SMALL, ENOUGH_SMALL_A_CLASS = 500, 50  # enlarged images to fine-tune a whole backbone
 FINE_TUNING = "last:2"
 MANY_EPOCHS, FEW_EPOCHS = 30, 10
+FEWEST_DECODERS, FEWEST_DECODED = 4, 1000
+"""Processes that decode, and training images, that are worth the start of the processes."""
 INSPECTED = 9  # images that are taken for all
 USUAL_LR = 0.01
 LEAST_PATIENCE = 5  # epochs: losses of fewer go up and down by chance
@@ -194,6 +197,16 @@ def default_precision(device: torch.device) -> tuple[Precision, str]:
     if not kind.is_accelerator:
         return precision, "a CPU computes in it"
     return precision, f"{kind.title} {'supports' if precision == 'bfloat16' else 'is not known to support'} bfloat16"
+
+
+def default_decoding(train: Part, device: torch.device, workers: int) -> tuple[Decoding, str]:
+    """Who decodes images: threads share one interpreter, which hands out too few for a GPU, and
+    processes take a moment to start."""
+    if not kind_of(device).is_accelerator:
+        return "threads", "they keep up with a CPU"
+    if workers < FEWEST_DECODERS or len(train) < FEWEST_DECODED or content_of(train.images, 0) is None:
+        return "threads", f"processes pay for {FEWEST_DECODED:,} image files and {FEWEST_DECODERS} cores, or more"
+    return "processes", "threads of one interpreter are too slow for a GPU"
 
 
 def reason_of_views(asked: FinetuneConfig, plan: Plan, caching: Caching) -> str:

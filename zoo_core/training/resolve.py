@@ -28,6 +28,7 @@ from zoo_core.training.defaults import (
     USUAL_LR,
     default_augment,
     default_base_lr,
+    default_decoding,
     default_device,
     default_epochs,
     default_lr_search,
@@ -106,7 +107,9 @@ def resolve_settings(
     decided("size", (preprocessing.size, "the initial weights expect it"))
     decided("fit", (preprocessing.fit, "the initial weights expect it"))
     decided("device", default_device(device))
-    decided("workers", (default_workers(), "each core decodes images, up to 16"))
+    workers = decided("workers", (default_workers(), "each core decodes images, up to 16"))
+    if config.decoding == "auto":  # the rule reads an image
+        decided("decoding", default_decoding(source.parts["train"], device, workers))
     decided("precision", default_precision(device))
     decided("compile", ("off", "it saves no time"))
     batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))

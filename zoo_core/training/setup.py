@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from zoo_core.data.batches import Batches, resized_store
+from zoo_core.data.decoders import Decoders
 from zoo_core.data.eviction import make_room, stores
 from zoo_core.data.store import Store
 from zoo_core.devices.kinds import kind_of
@@ -50,7 +51,8 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
     tiles = config.tiles != "none" or kind_of(job.device).is_accelerator  # which has none in any case
     workers, root = config.workers, cache_dir()
     resized = resized_store(root, job.preprocessing, message) if job.caching.resized_bytes else None
-    parts, size = job.source.parts, config.batch_size
+    parts, usual = job.source.parts, (job.preprocessing, config.batch_size, workers)
+    decoders = Decoders(job.preprocessing, workers) if config.decoding == "processes" else None
     features, exact = feature_caches(
         job.backbone,
         job.shapes,
@@ -71,9 +73,10 @@ def make_planner(job: Job, world: World, message: Callable[[str], None]) -> Inpu
         caching=job.caching,
         features=features,
         exact=exact,
-        train=Batches(parts["train"], job.preprocessing, size, workers, job.augmentation, resized),
-        val=Batches(parts["val"], job.preprocessing, size, workers, resized=resized) if "val" in parts else None,
-        test=Batches(parts["test"], job.preprocessing, size, workers) if "test" in parts else None,
+        train=Batches(parts["train"], *usual, job.augmentation, resized, decoders),
+        val=Batches(parts["val"], *usual, resized=resized, decoders=decoders) if "val" in parts else None,
+        test=Batches(parts["test"], *usual, decoders=decoders) if "test" in parts else None,
+        decoders=decoders,
         tiles=tiles,
         caches_test=job.caching.test and job.merge is None,
         classes=job.source.classes,
