@@ -82,6 +82,18 @@ def test_other_types_are_computed_by_torch() -> None:
     assert torch.equal(by_onednn(stage)(inputs), stage(inputs))
 
 
+def test_a_prefix_in_bfloat16_multiplies_what_a_norm_gives_in_bfloat16() -> None:
+    """Seen to fail: a norm's output is float32 there, and linear layers behind one stayed in float32, as slow as ever."""
+    torch.manual_seed(0)
+    stage = nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 64), nn.Unflatten(1, (64, 1, 1)), nn.Conv2d(64, 8, 1)).eval()
+    rows = torch.randn(5, 64)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found = by_onednn(stage)(rows)
+        assert found.dtype == torch.bfloat16
+        assert torch.equal(found, stage(rows))
+        assert by_onednn(nn.Sequential(*stage[:2]))(rows).dtype == torch.bfloat16
+
+
 def test_an_error_in_a_layer_is_that_of_the_stages_plugin() -> None:
     stage = nn.Sequential(nn.Linear(4, 4))
     vars(stage)["zoo_owner"] = "zoo-mynet"

@@ -30,7 +30,8 @@ class WinogradConvolution(nn.Conv2d):
 
 def in_float32_on_cpu(input: Tensor, weight: Tensor) -> bool:
     """Whether the products of these two are computed by a CPU, in float32."""
-    return input.is_cpu and weight.is_cpu and input.dtype == weight.dtype == torch.float32
+    are_float32 = input.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return are_float32 and input.is_cpu and weight.is_cpu
 
 
 def suits(module: nn.Module) -> bool:

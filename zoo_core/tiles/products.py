@@ -36,8 +36,8 @@ def has_many_channels(inputs: int, outputs: int) -> bool:
 def in_full_float32() -> bool:
     """Whether torch multiplies matrices of float32 without less precise numbers: tiles would magnify
     their rounding."""
-    precision = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
-    return not torch.is_autocast_enabled("cpu") and precision in ("none", "ieee")
+    precision: str = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+    return precision in ("none", "ieee")
 
 
 def multiplication(weight_KC33: Tensor, bias_K: Tensor | None = None) -> Multiply:
