@@ -6,7 +6,7 @@ First single convolutions as resnets have them, with their gradients, for 8 imag
 computes directly on this processor, as they have too few channels or tiles; then whole steps of
 torchvision's networks with random weights: outputs and all gradients of random images of 224 x 224 pixels. Channels
 last, freed memory is kept, all threads of torch. Both ways take turns, and the least of each counts. Differences are
-those from float64, as a share of the largest gradient of the weights. The last line is the finding of a run's trial.
+those from float64, as a share of the largest number: the worst of outputs, gradients of images and of weights. The last line is the finding of a run's trial.
 """
 
 from __future__ import annotations
@@ -62,17 +62,18 @@ def convolution_row(channels: int, height: int, images: int, rounds: int) -> str
     weight = (torch.randn(channels, channels, 3, 3) / (3 * channels**0.5)).requires_grad_()
     weights_BCHW = torch.randn(shape).contiguous(memory_format=torch.channels_last)
 
-    def gradient(*given: Tensor) -> Tensor:
+    def results(*given: Tensor) -> tuple[Tensor, ...]:
         outputs_BCHW = functional.conv2d(given[0], given[1], padding=1)
-        return torch.autograd.grad(outputs_BCHW, given[:2], given[2])[1]
+        return outputs_BCHW.detach(), *torch.autograd.grad(outputs_BCHW, given[:2], given[2])
 
     given = inputs_BCHW, weight, weights_BCHW
-    exact = gradient(*(tensor.detach().double().requires_grad_() for tensor in given))
-    seconds = in_turns(lambda: gradient(*given), 5 * rounds)
+    exact = results(*(tensor.detach().double().requires_grad_() for tensor in given))
+    seconds = in_turns(lambda: results(*given), 5 * rounds)
     apart = []
     for tiles in WAYS:
         with TilesInTraining() if tiles else nullcontext():
-            apart.append(f"{((gradient(*given) - exact).abs().max() / exact.abs().max()).item():.0e}")
+            pairs = zip(results(*given), exact, strict=True)
+            apart.append(f"{max(float((one - other).abs().max() / other.abs().max()) for one, other in pairs):.0e}")
     direct, tiled = (one * 1000 for one in seconds)
     name = f"{channels}, {height}, {images}"
     return f"| {name} | {direct:.1f} | {tiled:.1f} | {direct / tiled:.2f} | {' | '.join(apart)} |"

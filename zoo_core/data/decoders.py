@@ -21,7 +21,9 @@ from zoo_core.data.decoding_process import LENGTH, NO_IMAGE, SHAPE
 from zoo_core.data.transforms import Pixels, resized_side
 from zoo_core.weights_specs import Preprocessing
 
-COMMAND = [sys.executable, "-P", "-m", "zoo_core.data.decoding_process"]
+COMMAND = [sys.executable or "python3", "-P", "-m", "zoo_core.data.decoding_process"]
+HAS_DECODERS = sys.platform != "win32"
+"""Whether processes inherit an open file by its number here."""
 IN_MEMORY = "/dev/shm"  # on Linux the files there are memory
 MAX_RATIO = 4
 """How many times as long as wide a resized image may be that fits into the memory of a process."""
@@ -37,15 +39,15 @@ class Decoders:
 
     def resized(self, content: bytes) -> Pixels | None:
         """The resized image in the bytes of a file. None where the caller has to decode it: all
-        processes are busy, this one has died, or the file is no image or a very long one."""
+        processes are busy or have died, or the file is no image or a very long one."""
         try:
             decoder = self._idle.pop()
         except IndexError:
             return None
-        try:
-            return decoder.resized(content)
-        finally:
+        pixels = decoder.resized(content)
+        if decoder.is_alive:
             self._idle.append(decoder)
+        return pixels
 
     def close(self) -> None:
         """End the processes."""
@@ -57,39 +59,47 @@ class _Decoder:
     """One process, of which one thread at a time asks. Once it has died it decodes nothing more."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
+        self.is_alive = True
         self._preprocessing = preprocessing
         self._process: subprocess.Popen[bytes] | None = None
-        self._memory: mmap.mmap | None = None
-        self._is_over = False
+        self._answers: IO[bytes] | None = None
 
     def resized(self, content: bytes) -> Pixels | None:
-        if self._is_over:
-            return None
         try:
             if self._process is None:
                 self._start()
             shape = self._shape_of(content)
-        except (OSError, EOFError):
+        except (OSError, EOFError, ValueError):  # ValueError: `close` was quicker
             self.close()
             return None
-        if shape == NO_IMAGE or self._memory is None:
-            return None
-        return np.frombuffer(self._memory, np.uint8, math.prod(shape)).reshape(shape).copy()
+        except BaseException:  # the answer is yet to come, and would be taken for that to another file
+            self.close()
+            raise
+        return None if shape == NO_IMAGE else self._pixels[: math.prod(shape)].reshape(shape).copy()
 
     def _start(self) -> None:
         """Start the process with memory that it shares. Raises OSError where that cannot be."""
-        if sys.platform == "win32":
-            raise OSError("a process there inherits no file by its number")
-        side, pipe = resized_side(self._preprocessing), subprocess.PIPE
+        side = resized_side(self._preprocessing)
         size = MAX_RATIO * side**2 * self._preprocessing.channels
         with TemporaryFile(dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None) as file:
             file.write(bytes(size))  # now: later, where there is no room, the processes would be killed
             file.flush()
-            self._memory = mmap.mmap(file.fileno(), size)
-            self._process = subprocess.Popen(
-                COMMAND, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, pass_fds=[file.fileno()]
-            )
-            told = {**asdict(self._preprocessing), "file": file.fileno(), "bytes": size}
+            self._pixels = np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
+            incoming, outgoing = os.pipe()  # of its own: whatever prints in the process is no answer
+            self._answers = os.fdopen(incoming, "rb")
+            try:
+                self._process = subprocess.Popen(
+                    COMMAND,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[file.fileno(), outgoing],
+                )
+            finally:
+                os.close(outgoing)
+            told = {**asdict(self._preprocessing), "memory": file.fileno(), "bytes": size, "answers": outgoing}
+        if not self.is_alive:  # it was closed meanwhile
+            raise OSError("it is no longer needed")
         self._files.write(json.dumps(told).encode() + b"\n")
 
     def _shape_of(self, content: bytes) -> tuple[int, ...]:
@@ -97,9 +107,8 @@ class _Decoder:
         self._files.write(LENGTH.pack(len(content)))
         self._files.write(content)
         self._files.flush()
-        assert self._process is not None
-        assert self._process.stdout is not None
-        answer = self._process.stdout.read(SHAPE.size)
+        assert self._answers is not None
+        answer = self._answers.read(SHAPE.size)
         if len(answer) < SHAPE.size:
             raise EOFError
         return SHAPE.unpack(answer)
@@ -111,11 +120,13 @@ class _Decoder:
         return self._process.stdin
 
     def close(self) -> None:
-        self._is_over = True
-        if self._process is not None:
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    with suppress(OSError):  # what waits in it reaches nobody
-                        pipe.close()
-            self._process.kill()
-            self._process.wait()
+        self.is_alive = False
+        process = self._process
+        if process is not None:
+            process.kill()  # first: nobody waits for it any more then
+        for pipe in (None if process is None else process.stdin, self._answers):
+            if pipe is not None:
+                with suppress(OSError):  # what waits in it reaches nobody
+                    pipe.close()
+        if process is not None:
+            process.wait()

@@ -1,15 +1,17 @@
 """A process that decodes and resizes images for the threads of a run: `zoo_core.data.decoders` starts it.
 
-It gets a line of JSON with the preprocessing, and with the number and the size of an open file that
-both processes have mapped into their memory; then one image file after the other, each behind its
-length. It writes the resized image into that memory and answers with its shape: (0, 0, 0) where the
-file is no image, or one that is too large for the memory. It ends when nothing more can come.
+It gets a line of JSON with the preprocessing, with the number and the size of an open file that both
+processes have mapped into their memory, and with the number of a pipe for its answers; then one
+image file after the other, each behind its length. It writes the resized image into that memory and
+answers with its shape: (0, 0, 0) where the file is no image, or one that is too large for the
+memory. It ends when nothing more can come.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+import os
 import signal
 import struct
 import sys
@@ -26,10 +28,11 @@ LENGTH, SHAPE = struct.Struct("<Q"), struct.Struct("<3I")
 NO_IMAGE = 0, 0, 0
 
 
-def serve(files: BinaryIO, answers: BinaryIO) -> None:
+def serve(files: BinaryIO) -> None:
     """Answer every file that comes."""
     told: dict[str, Any] = json.loads(files.readline())
-    memory = np.frombuffer(mmap.mmap(told.pop("file"), told.pop("bytes")), np.uint8)
+    memory = np.frombuffer(mmap.mmap(told.pop("memory"), told.pop("bytes")), np.uint8)
+    answers = os.fdopen(told.pop("answers"), "wb")
     preprocessing = Preprocessing(**{**told, "mean": tuple(told["mean"]), "std": tuple(told["std"])})
     while head := files.read(LENGTH.size):
         content = files.read(*LENGTH.unpack(head))
@@ -48,4 +51,4 @@ def serve(files: BinaryIO, answers: BinaryIO) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the run's, which ends this process
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(sys.stdin.buffer)

@@ -5,27 +5,38 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo_core.tiles.products import has_many_channels, in_full_float32, multiplication
-from zoo_core.tiles.winograd import Multiply, convolution, is_plain
+from zoo_core.tiles.products import Multiplication, has_many_channels, in_full_float32
+from zoo_core.tiles.winograd import convolution, is_plain
 
 
 class WinogradConvolution(nn.Conv2d):
     """A 3 x 3 convolution whose weights no longer change; in float32 on a CPU it is computed from
     tiles."""
 
-    multiply: Multiply
+    multiply: Multiplication
 
     def prepare(self) -> None:
         """Prepare for `forward`; again after any change of the weights."""
-        self.multiply = multiplication(self.weight, self.bias)
+        self.multiply = Multiplication(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         margins = self.padding
-        is_plain_input = input.ndim == 4 and in_float32_on_cpu(input, self.weight) and in_full_float32()
-        if isinstance(margins, str) or not is_plain_input:
+        if isinstance(margins, str) or not self._takes(input):
             return super().forward(input)
         height, width = margins
         return convolution(input, self.out_channels, (height, width), self.multiply)
+
+    def _takes(self, input: Tensor) -> bool:
+        """Whether these images, whose gradient nobody wants, are convolved from tiles; torch names
+        the fault of those that cannot be convolved at all."""
+        return (
+            input.ndim == 4
+            and input.shape[1] == self.in_channels
+            and min(input.shape[2:]) >= max(self.kernel_size)
+            and not (input.requires_grad and torch.is_grad_enabled())
+            and in_float32_on_cpu(input, self.weight)
+            and in_full_float32()
+        )
 
 
 def in_float32_on_cpu(input: Tensor, weight: Tensor) -> bool:

@@ -6,12 +6,10 @@ Shapes: C channels, K output channels, P tiles.
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
-from zoo_core.tiles.winograd import BIAS_AT, SIDE, Multiply, transformed
+from zoo_core.tiles.winograd import BIAS_AT, SIDE, transformed
 
 OPERATIONS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_convolution_weight")
 ONE_BY_ONE = [0, 0], [1, 1], [1, 1], SIDE * SIDE
@@ -40,12 +38,33 @@ def in_full_float32() -> bool:
     return precision in ("none", "ieee")
 
 
-def multiplication(weight_KC33: Tensor, bias_K: Tensor | None = None) -> Multiply:
-    """How tiles are multiplied with the filters of these weights, which are transformed and packed
-    once for each number of tiles."""
-    packed_for = cache(lambda tiles: _packed(transformed(weight_KC33), tiles))
-    bias = None if bias_K is None else _bias_of_products(bias_K)
-    return lambda tiles_P36C: _multiplied(tiles_P36C, packed_for(len(tiles_P36C)), bias)
+class Multiplication:
+    """Multiplies tiles with the filters of these weights, which are transformed and packed once for
+    each number of tiles, of which the last two are remembered: a whole batch, and what is left."""
+
+    def __init__(self, weight_KC33: Tensor, bias_K: Tensor | None = None) -> None:
+        self.weight_KC33 = weight_KC33
+        self.bias = None if bias_K is None else _bias_of_products(bias_K)
+        self.packed: tuple[tuple[int, Tensor], ...] = ()
+
+    def __call__(self, tiles_P36C: Tensor) -> Tensor:
+        """The products (P, 36, K), each of the 36 summed over the channels: those of a convolution of a
+        column of P pixels, in which the 36 numbers of a tile are groups of channels. The bias is
+        added to those at BIAS_AT."""
+        tiles = len(tiles_P36C)
+        column = tiles_P36C.view(1, tiles, 1, -1).permute(0, 3, 1, 2)
+        products: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            column, self._filters_for(tiles), self.bias, *ONE_BY_ONE, "none", [], ""
+        )
+        return products.permute(0, 2, 3, 1).reshape(tiles, SIDE * SIDE, -1)
+
+    def _filters_for(self, tiles: int) -> Tensor:
+        packed = self.packed  # threads may replace it meanwhile
+        found = next((filters for count, filters in packed if count == tiles), None)
+        if found is None:
+            found = _packed(transformed(self.weight_KC33), tiles)
+            self.packed = (*packed[-1:], (tiles, found))
+        return found
 
 
 def _packed(filters_36KC: Tensor, tiles: int) -> Tensor:
@@ -64,12 +83,3 @@ def _bias_of_products(bias_K: Tensor) -> Tensor:
     bias_36K = bias_K.new_zeros(SIDE * SIDE, len(bias_K))
     bias_36K[BIAS_AT] = bias_K.detach()
     return bias_36K.flatten()
-
-
-def _multiplied(tiles_P36C: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
-    """The products of tiles and packed filters: a convolution of a column of P pixels, in which the
-    36 numbers of a tile are groups of channels."""
-    tiles = len(tiles_P36C)
-    column = tiles_P36C.view(1, tiles, 1, -1).permute(0, 3, 1, 2)
-    products: Tensor = torch.ops.mkldnn._convolution_pointwise(column, filters, bias, *ONE_BY_ONE, "none", [], "")
-    return products.permute(0, 2, 3, 1).reshape(tiles, SIDE * SIDE, -1)

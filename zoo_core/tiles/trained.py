@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from zoo_core.tiles.frozen import in_float32_on_cpu
-from zoo_core.tiles.products import has_many_channels, in_full_float32, multiplication
+from zoo_core.tiles.products import Multiplication, has_many_channels, in_full_float32
 from zoo_core.tiles.winograd import OUT, convolution, gradient_of_filters, is_plain, pair
 
 FEWEST_TILES = 128
@@ -48,7 +48,7 @@ class _FromTiles(torch.autograd.Function):
     ) -> Tensor:
         context.save_for_backward(images_BCHW, weight_KC33)
         context.margins = margins
-        return convolution(images_BCHW, len(weight_KC33), margins, multiplication(weight_KC33, bias_K))
+        return convolution(images_BCHW, len(weight_KC33), margins, Multiplication(weight_KC33, bias_K))
 
     @staticmethod
     @once_differentiable
@@ -58,7 +58,7 @@ class _FromTiles(torch.autograd.Function):
         of_images = of_weight = of_bias = None
         if context.needs_input_grad[0]:  # a convolution with the filters turned around
             turned_CK33, margins = weight_KC33.flip(2, 3).transpose(0, 1), (2 - height, 2 - width)
-            of_images = convolution(gradient_BKHW, len(turned_CK33), margins, multiplication(turned_CK33))
+            of_images = convolution(gradient_BKHW, len(turned_CK33), margins, Multiplication(turned_CK33))
         if context.needs_input_grad[1]:
             of_weight = gradient_of_filters(images_BCHW, gradient_BKHW, context.margins)
         if context.needs_input_grad[2]:
@@ -101,7 +101,7 @@ def _margins(
     down, right = (
         -(-(side + 2 * margin - 2) // OUT) for side, margin in zip(input.shape[2:], (height, width), strict=True)
     )
-    return (height, width) if len(input) * down * right >= FEWEST_TILES else None
+    return (height, width) if min(down, right) > 0 and len(input) * down * right >= FEWEST_TILES else None
 
 
 def _suits(shape_KC33: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> bool:

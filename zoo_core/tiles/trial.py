@@ -1,8 +1,8 @@
 """Whether a training is faster with convolutions from tiles, by a trial of one that many networks
 have.
 
-Processors with AVX2 alone gain from a quarter of the products; the units of AVX-512 multiply faster
-than memory delivers tiles (`benchmarks/tiles.py`). The layouts of a step do not matter to it.
+How much a quarter of the products saves depends on how fast a processor multiplies, and its memory
+delivers tiles (`benchmarks/tiles.py`). The layouts of a step do not matter to it.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ WORTH_DOUBLING = 1.1  # a batch twice as large has to be this much faster per im
 TIMED_STEPS = 3
 OPERATIONS = 6  # a multiply-accumulate is two, and gradients take twice as many as outputs
 NO_TILES = (
-    "--tiles all changes no training here: none computes 3 x 3 convolutions of 64 channels and more, uncompiled, in float32 "
-    "on a CPU."
+    "--tiles all changes no training here: none computes 3 x 3 convolutions of many channels, uncompiled, in float32 on a "
+    "CPU with AVX2 or AVX-512."
 )
 SLOW = 20  # billions of operations a second: hardly any machine in use for this does fewer
 

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from zoo_core.data.decode import sides_in_file
+from zoo_core.data.decoders import HAS_DECODERS
 from zoo_core.data.sources import Part, content_of
 from zoo_core.data.transforms import Geometry, resized_side
 from zoo_core.devices.kinds import kind_of
@@ -204,6 +205,8 @@ def default_decoding(train: Part, device: torch.device, workers: int) -> tuple[D
     processes take a moment to start."""
     if not kind_of(device).is_accelerator:
         return "threads", "they keep up with a CPU"
+    if not HAS_DECODERS:
+        return "threads", "no process inherits an open file on Windows"
     if workers < FEWEST_DECODERS or len(train) < FEWEST_DECODED or content_of(train.images, 0) is None:
         return "threads", f"processes pay for {FEWEST_DECODED:,} image files and {FEWEST_DECODERS} cores, or more"
     return "processes", "threads of one interpreter are too slow for a GPU"

@@ -12,7 +12,9 @@ from torch import nn
 
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.batches import default_workers
+from zoo_core.data.decoders import HAS_DECODERS
 from zoo_core.data.sources import Source
+from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.caching import Caching, choose_caching
 from zoo_core.frozen.split import SplitPoint, split_shapes
@@ -108,6 +110,8 @@ def resolve_settings(
     decided("fit", (preprocessing.fit, "the initial weights expect it"))
     decided("device", default_device(device))
     workers = decided("workers", (default_workers(), "each core decodes images, up to 16"))
+    if config.decoding == "processes" and not HAS_DECODERS:
+        raise UsageError("--decoding processes: no process inherits an open file on Windows. Leave it out.")
     if config.decoding == "auto":  # the rule reads an image
         decided("decoding", default_decoding(source.parts["train"], device, workers))
     decided("precision", default_precision(device))
