@@ -6,7 +6,8 @@ First single convolutions as resnets have them, with their gradients, for 8 imag
 computes directly on this processor, as they have too few channels or tiles; then whole steps of
 torchvision's networks with random weights: outputs and all gradients of random images of 224 x 224 pixels. Channels
 last, freed memory is kept, all threads of torch. Both ways take turns, and the least of each counts. Differences are
-those from float64, as a share of the largest number: the worst of outputs, gradients of images and of weights. The last line is the finding of a run's trial.
+those from float64, as a share of the largest number: the worst of outputs, gradients of images and of weights. The last
+line is the finding of a run's trial.
 """
 
 from __future__ import annotations
