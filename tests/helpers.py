@@ -50,6 +50,7 @@ def resolved(**given: Any) -> ResolvedSettings:
     decided |= {
         "micro_batch": 32,
         "workers": 1,
+        "decoding": "threads",
         "threads": 1,
         "device": "cpu",
         "lr": 0.01,

@@ -27,7 +27,7 @@ base-lr optimizer weight-decay warmup metric best-epoch patience balance
 loss label-smoothing mixup cutmix l2-sp ema
 cached-views cache-gb cache-dtype prefix-precision
 device precision compile micro-batch step-layout tiles threads gradient-checkpointing no-gradient-checkpointing
-workers save-every track
+workers decoding save-every track
 config resume devices report json
 """
 """All options of `zoo finetune`. A new one is a promise: think whether "auto" could do without it, then add it here."""

@@ -14,6 +14,7 @@ from zoo_core.data import sources
 from zoo_core.data.augmentation import Augmentation
 from zoo_core.data.batches import Batches, in_groups, resized_store, training_groups, training_steps
 from zoo_core.data.bundled import fashion_small
+from zoo_core.data.decode import open_image
 from zoo_core.data.folders import read_folders
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import FolderImages, Part
@@ -78,9 +79,9 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch() -> None:
 
 def test_images_made_small_are_decoded_once(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = read_folders(photos).parts["train"]
-    opened: list[Path] = []
-    real = sources.open_image
-    monkeypatch.setattr(sources, "open_image", lambda path, **more: opened.append(path) or real(path, **more))
+    opened: list[bytes] = []
+    real = sources.decode
+    monkeypatch.setattr(sources, "decode", lambda content, **more: opened.append(content) or real(content, **more))
     plain = Batches(part, COLOUR, 8, 2, Augmentation("crop-flip"))
     groups = [[(index, view) for index in group] for view in (0, 1, 2) for group in in_groups(range(20), 8)]
     expected = list(plain.batches(groups))
@@ -102,7 +103,7 @@ def test_images_made_small_are_decoded_once(tmp_path: Path, photos: Path, monkey
 def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size_and_looks_the_same(tmp_path: Path) -> None:
     smooth = np.linspace(0, 255, 800 * 600 * 3).reshape(600, 800, 3).astype(np.uint8)
     Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95)
-    whole, reduced = (sources.open_image(tmp_path / "a.jpg", at_least=size) for size in (None, 32))
+    whole, reduced = (open_image(tmp_path / "a.jpg", at_least=size) for size in (None, 32))
     assert whole.size == (800, 600)
     assert reduced.size == (100, 75)
     one, other = (resized(image, COLOUR).astype(int) for image in (whole, reduced))
@@ -121,7 +122,7 @@ def test_a_large_jpeg_gives_nearly_the_pixels_of_its_full_size(tmp_path: Path) -
     preprocessing = replace(COLOUR, size=224, crop=0.875)
     part = Part(FolderImages(tmp_path, ("a.jpg",)), np.zeros(1, np.int64))
     (ours,) = Batches(part, preprocessing, 1, 1).batches([[(0, 0)]])
-    full = centre(sources.open_image(tmp_path / "a.jpg"), preprocessing)
+    full = centre(open_image(tmp_path / "a.jpg"), preprocessing)
     difference = np.abs(ours[0].permute(1, 2, 0).numpy().astype(int) - full.astype(int))
     assert difference.mean() < 1
 

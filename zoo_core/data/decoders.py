@@ -30,8 +30,8 @@ MAX_RATIO = 4
 
 
 class Decoders:
-    """So many processes, each started when it is first needed, that decode and resize images as this
-    process would."""
+    """So many processes, each started when it is first needed, that decode and resize images as
+    this process would."""
 
     def __init__(self, preprocessing: Preprocessing, count: int) -> None:
         self._all = tuple(_Decoder(preprocessing) for _ in range(count))
@@ -72,7 +72,7 @@ class _Decoder:
         except (OSError, EOFError, ValueError):  # ValueError: `close` was quicker
             self.close()
             return None
-        except BaseException:  # the answer is yet to come, and would be taken for that to another file
+        except BaseException:  # the answer is yet to come, and the next file would get it
             self.close()
             raise
         return None if shape == NO_IMAGE else self._pixels[: math.prod(shape)].reshape(shape).copy()
@@ -82,7 +82,7 @@ class _Decoder:
         side = resized_side(self._preprocessing)
         size = MAX_RATIO * side**2 * self._preprocessing.channels
         with TemporaryFile(dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None) as file:
-            file.write(bytes(size))  # now: later, where there is no room, the processes would be killed
+            file.write(bytes(size))  # now: without room for it a process would be killed later
             file.flush()
             self._pixels = np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
             incoming, outgoing = os.pipe()  # of its own: whatever prints in the process is no answer
@@ -103,7 +103,8 @@ class _Decoder:
         self._files.write(json.dumps(told).encode() + b"\n")
 
     def _shape_of(self, content: bytes) -> tuple[int, ...]:
-        """The shape of the resized image in memory. Raises OSError or EOFError of a dead process."""
+        """The shape of the resized image in memory. Raises OSError or EOFError when the process has
+        died."""
         self._files.write(LENGTH.pack(len(content)))
         self._files.write(content)
         self._files.flush()

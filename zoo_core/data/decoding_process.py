@@ -1,7 +1,8 @@
-"""A process that decodes and resizes images for the threads of a run: `zoo_core.data.decoders` starts it.
+"""A process that decodes and resizes images for the threads of a run, which start it
+(`zoo_core.data.decoders`).
 
-It gets a line of JSON with the preprocessing, with the number and the size of an open file that both
-processes have mapped into their memory, and with the number of a pipe for its answers; then one
+It gets a line of JSON with the preprocessing, with the number and the size of an open file that
+both processes have mapped into their memory, and with the number of a pipe for its answers; then one
 image file after the other, each behind its length. It writes the resized image into that memory and
 answers with its shape: (0, 0, 0) where the file is no image, or one that is too large for the
 memory. It ends when nothing more can come.

@@ -76,7 +76,7 @@ class FolderImages:
 
     def _content(self, index: int) -> bytes:
         content = read_file(self.root / self.files[index])
-        # Whatever is computed of an image is stored under its digest, so it must be that of these bytes.
+        # Features are stored under an image's digest: it must be that of these bytes.
         if self.digests is not None and content_digest(content) != self.digests[index]:
             raise DataError("has changed since the images were scanned. Give the command again")
         return content

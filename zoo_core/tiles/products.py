@@ -1,4 +1,4 @@
-"""The products of transformed tiles and filters, by oneDNN: of the libraries in torch it alone is as
+"""The products of transformed tiles and filters, by oneDNN: of the libraries in torch it alone is
 fast on the processors of all makers.
 
 Shapes: C channels, K output channels, P tiles.
@@ -32,8 +32,8 @@ def has_many_channels(inputs: int, outputs: int) -> bool:
 
 
 def in_full_float32() -> bool:
-    """Whether torch multiplies matrices of float32 without less precise numbers: tiles would magnify
-    their rounding."""
+    """Whether torch multiplies matrices of float32 without less precise numbers, whose rounding
+    tiles would magnify."""
     precision: str = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
     return precision in ("none", "ieee")
 
@@ -48,9 +48,9 @@ class Multiplication:
         self.packed: tuple[tuple[int, Tensor], ...] = ()
 
     def __call__(self, tiles_P36C: Tensor) -> Tensor:
-        """The products (P, 36, K), each of the 36 summed over the channels: those of a convolution of a
-        column of P pixels, in which the 36 numbers of a tile are groups of channels. The bias is
-        added to those at BIAS_AT."""
+        """The products (P, 36, K), each of the 36 summed over the channels: those of a convolution
+        of a column of P pixels, in which the 36 numbers of a tile are groups of channels. The bias
+        is added to those at BIAS_AT."""
         tiles = len(tiles_P36C)
         column = tiles_P36C.view(1, tiles, 1, -1).permute(0, 3, 1, 2)
         products: Tensor = torch.ops.mkldnn._convolution_pointwise(

@@ -94,7 +94,7 @@ class Tiling(NamedTuple):
     def groups(self, images: int, channels: int) -> Iterator[slice]:
         """The images that are computed at once."""
         most = max(1, TILE_BYTES // (SIDE * SIDE * self.down * self.right * channels * 4))
-        at_once = math.ceil(images / math.ceil(max(1, images) / most))  # groups of one size, as far as can be
+        at_once = math.ceil(images / math.ceil(max(1, images) / most))  # of one size, if they can
         return (slice(start, start + at_once) for start in range(0, images, max(1, at_once)))
 
 
