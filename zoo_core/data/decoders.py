@@ -65,6 +65,8 @@ class _Decoder:
         self._answers: IO[bytes] | None = None
 
     def resized(self, content: bytes) -> Pixels | None:
+        if not self.is_alive:
+            return None
         try:
             if self._process is None:
                 self._start()

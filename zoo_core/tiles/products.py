@@ -1,5 +1,5 @@
-"""The products of transformed tiles and filters, by oneDNN: of the libraries in torch it alone is
-fast on the processors of all makers.
+"""The products of transformed tiles and filters, by oneDNN, which is fast on Intel's and on AMD's
+processors; MKL is on Intel's alone.
 
 Shapes: C channels, K output channels, P tiles.
 """
