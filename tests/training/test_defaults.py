@@ -154,7 +154,7 @@ def test_small_images_are_flipped_and_large_ones_cropped() -> None:
 def test_the_size_of_large_photographs_is_found_without_decoding_all_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen to take a second for nine photographs of 12 megapixels."""
+    """Seen to fail: nine photographs of 12 megapixels were decoded whole, which takes 0.9 s in place of 0.5."""
     Image.new("RGB", (2400, 1600)).save(tmp_path / "photo.jpg")
     decoded: list[tuple[int, int]] = []
     upright = decode.upright

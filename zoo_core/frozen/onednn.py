@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.attribution import mark_owner, marked_owner
-from zoo_core.tiles.frozen import WinogradConvolution, in_float32_on_cpu, suits
-from zoo_core.tiles.products import has_onednn
+from zoo_core.tiles.frozen import WinogradConvolution, suits
+from zoo_core.tiles.products import has_onednn, in_float32_on_cpu
 
 
 class OneDnnLinear(nn.Linear):

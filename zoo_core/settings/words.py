@@ -47,7 +47,7 @@ TILES_HELP = (
     "too (all), frozen ones, or none. The results differ by rounding."
 )
 TILES_RULE = "all where a short trial on a CPU finds training faster so, else frozen"
-DECODING_HELP = "Whether those threads decode themselves, or a process for each of them."
+DECODING_HELP = "Whether the threads of --workers decode images themselves, or a process beside each of them."
 DECODING_RULE = "processes for a GPU and many image files, else threads"
 THREADS_HELP = "Threads that compute on a CPU."
 THREADS_RULE = "torch's own number, or half of it where the trial of layouts finds that faster"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo_core.tiles.products import Multiplication, has_many_channels, in_full_float32
+from zoo_core.tiles.products import Multiplication, has_many_channels, in_float32_on_cpu, in_full_float32
 from zoo_core.tiles.winograd import convolution, is_plain
 
 
@@ -37,12 +37,6 @@ class WinogradConvolution(nn.Conv2d):
             and in_float32_on_cpu(input, self.weight)
             and in_full_float32()
         )
-
-
-def in_float32_on_cpu(input: Tensor, weight: Tensor) -> bool:
-    """Whether the products of these two are computed by a CPU, in float32."""
-    are_float32 = input.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return are_float32 and input.is_cpu and weight.is_cpu
 
 
 def suits(module: nn.Module) -> bool:

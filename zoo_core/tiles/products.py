@@ -31,6 +31,12 @@ def has_many_channels(inputs: int, outputs: int) -> bool:
     return fewest is not None and min(inputs, outputs) >= fewest and has_onednn()
 
 
+def in_float32_on_cpu(input: Tensor, weight: Tensor) -> bool:
+    """Whether the products of these two are computed by a CPU, in float32."""
+    are_float32 = input.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return are_float32 and input.is_cpu and weight.is_cpu
+
+
 def in_full_float32() -> bool:
     """Whether torch multiplies matrices of float32 without less precise numbers, whose rounding
     tiles would magnify."""

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-from zoo_core.tiles.frozen import in_float32_on_cpu
-from zoo_core.tiles.products import Multiplication, has_many_channels, in_full_float32
+from zoo_core.tiles.products import Multiplication, has_many_channels, in_float32_on_cpu, in_full_float32
 from zoo_core.tiles.winograd import OUT, convolution, gradient_of_filters, is_plain, pair
 
 FEWEST_TILES = 128
