@@ -182,6 +182,10 @@ def test_closing_waits_for_no_process_and_no_later_question_fails(
         decoders.close()
         assert waiting.result(timeout=60) is None
     assert decoders.resized(content) is None
+    unused = Decoders(PREPROCESSING, 1)
+    unused.close()
+    assert unused.resized(content) is None
+    assert not processes_of(unused)
     assert all(process.poll() is not None for process in processes_of(decoders))
 
 

@@ -143,6 +143,14 @@ def test_what_computes_no_gradients_or_other_numbers_is_direct() -> None:
         assert torch.equal(layer(images), direct)
     with TilesInTraining(), torch.autocast("cpu", torch.bfloat16):
         assert type(layer(images).grad_fn).__name__ != NAME
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with TilesInTraining():
+            assert type(layer(images).grad_fn).__name__ != NAME
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert may_suit(layer)
+    assert not may_suit(nn.Conv2d(128, 128, 3, padding=-1))
     with TilesInTraining():
         assert type(layer(images[:, :, :8, :8]).grad_fn).__name__ != NAME  # too few tiles
         assert type(layer(images[0]).grad_fn).__name__ != NAME  # an image without a batch

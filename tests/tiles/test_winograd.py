@@ -61,6 +61,13 @@ def test_many_images_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     assert parts == [2, 2, 1]
 
 
+def test_parts_are_of_one_size_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filters are packed anew for every other size."""
+    tiling = winograd.Tiling.of(torch.zeros(4, 8, 9, 9), (1, 1))
+    monkeypatch.setattr(winograd, "TILE_BYTES", 3 * 36 * 9 * 8 * 4)
+    assert [len(range(4)[part]) for part in tiling.groups(4, 8)] == [2, 2]
+
+
 def test_with_as_many_channels_as_networks_have_the_rounding_stays_small() -> None:
     layer = convolution(512, 512, padding=1, bias=True)
     images = torch.randn(2, 512, 14, 14).relu()

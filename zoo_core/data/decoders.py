@@ -44,7 +44,7 @@ class Decoders:
             decoder = self._idle.pop()
         except IndexError:
             return None
-        pixels = decoder.resized(content)
+        pixels = decoder.resized(content)  # interrupted, it stays away: its answer is yet to come
         if decoder.is_alive:
             self._idle.append(decoder)
         return pixels
@@ -74,9 +74,6 @@ class _Decoder:
         except (OSError, EOFError, ValueError):  # ValueError: `close` was quicker
             self.close()
             return None
-        except BaseException:  # the answer is yet to come, and the next file would get it
-            self.close()
-            raise
         return None if shape == NO_IMAGE else self._pixels[: math.prod(shape)].reshape(shape).copy()
 
     def _start(self) -> None:

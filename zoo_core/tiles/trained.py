@@ -100,7 +100,7 @@ def _margins(
     down, right = (
         -(-(side + 2 * margin - 2) // OUT) for side, margin in zip(input.shape[2:], (height, width), strict=True)
     )
-    return (height, width) if min(down, right) > 0 and len(input) * down * right >= FEWEST_TILES else None
+    return (height, width) if len(input) * down * right >= FEWEST_TILES else None
 
 
 def _suits(shape_KC33: Sequence[int], stride: Any, padding: Any, dilation: Any, groups: int) -> bool:
