@@ -20,6 +20,7 @@ from zoo_core.training.callback import NullCallback
 
 SCRIPT = """
 import resource, sys
+from concurrent.futures import ThreadPoolExecutor
 import torch
 from zoo_core.devices.malloc import freed_memory_kept
 
@@ -38,7 +39,10 @@ with freed_memory_kept():
     with freed_memory_kept():
         faults()
     kept, held = faults(), resident()
-print(usual >= 9 * pages, kept <= pages, held - resident() >= pages // 2)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(faults).result()
+        by_thread = pool.submit(faults).result()
+print(usual >= 9 * pages, kept <= pages, by_thread <= pages, held - resident() >= pages // 2)
 """
 
 
@@ -54,8 +58,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="the malloc of Linux")
 @pytest.mark.parametrize(
     ("environment", "printed"),
-    [({}, "True True True"), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, "True False False")],
-    ids=["usual", "a user's own choice"],
+    [
+        ({}, "True True True True"),
+        ({"MALLOC_TRIM_THRESHOLD_": "131072"}, "True False False False"),
+        ({"MALLOC_ARENA_MAX": "8"}, "True False False False"),
+    ],
+    ids=["usual", "a user's own choice", "a user's own threads"],
 )
 def test_memory_is_kept_within_the_context_alone(environment: dict[str, str], printed: str) -> None:
     done = subprocess.run(

@@ -2,7 +2,9 @@
 
 The malloc of Linux (glibc) takes large tensors from the system one by one, and gives each back as
 soon as it is freed. The next one is then made of new pages, which the system fills with zeros on
-the first touch: in a training, a large part of the time (benchmarks/README.md).
+the first touch: in a training, a large part of the time (benchmarks/README.md). A thread beside the
+first one has pieces of 64 MB of its own, which go back as soon as one of them is empty, and what
+does not fit into one goes back at once, whatever malloc was asked for.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from contextlib import contextmanager
 from zoo_core.devices.free_memory import free_memory
 
 # The names and numbers of malloc.h, which mallopt(3) explains.
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
-KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8
+KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1, ARENA_MAX: 1}
 USUAL = {MMAP_MAX: 65_536, TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25}
 """The values that malloc comes to by itself in a process that has freed large tensors."""
-OWN_CHOICES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+OWN_CHOICES = (
+    "MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"
+)
 LEAST_FREE = 6e9  # bytes: a step of resnet50 took 5.8e9 in place of 4.2e9
 
 _LOCK = threading.Lock()
@@ -31,7 +35,8 @@ _depth = 0
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
     """Keep the memory that is freed in this context for what is allocated next; at its end the system
-    gets back what nothing uses.
+    gets back what nothing uses. Threads that start in it take their memory where the first one does,
+    as do all later ones: malloc has no way back from that.
 
     Nothing changes under another system, with another malloc, where the environment says how malloc
     is to be, or where little memory is free, because free pieces between others take some.

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from zoo_core.attribution import mark_owner, marked_owner
 from zoo_core.devices.precision import full_precision
 from zoo_core.frozen.onednn import by_onednn
+from zoo_core.frozen.sums import add_in_place
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
 from zoo_core.model.shapes import StageShapes
@@ -188,6 +189,7 @@ def folded(stage: nn.Module, *, tiles: bool = True) -> nn.Module:
         mark_owner(fused, marked_owner(stage))
         graph_class: Any = type(fused)  # each graph has its own, whose call prints a traceback before it raises
         graph_class.__call__ = nn.Module.__call__
+        add_in_place(fused)
         return by_onednn(fused.to(memory_format=torch.channels_last), tiles=tiles)
     except Exception:  # tracing runs the stage's own code, which may do anything
         return by_onednn(still.to(memory_format=torch.channels_last), tiles=tiles)

@@ -108,6 +108,7 @@ class Result:
 
 
 @rare_collections()
+@freed_memory_kept()
 def finetune(
     config: FinetuneConfig,
     catalog: Catalog,
@@ -147,6 +148,7 @@ def run_job(job: Job, callback: Callback) -> Result:
 
 
 @rare_collections()
+@freed_memory_kept()
 def resume(
     directory: Path,
     catalog: Catalog,
@@ -213,7 +215,6 @@ def _training(
         computing_with(job.settings.threads, callback.message),
         explain_how_to_resume(writer, world, resumed=resumed),
         stop_on_signals(lambda: callback.message(STOPPING)) as stop_request,
-        freed_memory_kept(),
     ):
         if world.is_main and resumed:
             writer.remove_leftovers()

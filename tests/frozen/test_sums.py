@@ -1,0 +1,95 @@
+"""Sums of a frozen prefix that take the memory of a term: the same numbers, and no other tensor is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.frozen.test_onednn import operators_of
+from zoo_core.frozen import split
+from zoo_core.frozen.split import folded
+
+
+class Block(nn.Module):
+    """Two convolutions with norms, whose outputs a function joins with the inputs."""
+
+    def __init__(self, join: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.join = join
+        self.first, self.second = (nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)) for _ in range(2))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.join(inputs, self.first(inputs), self.second(inputs))
+
+
+def in_place(inputs: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    first += inputs
+    return first.relu_()
+
+
+@contextmanager
+def as_traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setattr(split, "add_in_place", lambda traced: None)
+        yield
+
+
+JOINS: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], bool]] = {
+    "written in place": (in_place, True),
+    "to the right": (lambda inputs, first, second: inputs + first, True),
+    "of two": (lambda inputs, first, second: first + second, True),
+    "by torch": (lambda inputs, first, second: torch.add(inputs, first), True),
+    "needed once more": (lambda inputs, first, second: (first + inputs) * first, False),
+    "with itself": (lambda inputs, first, second: first + first, True),
+    "scaled": (lambda inputs, first, second: torch.add(first, inputs, alpha=2), False),
+    "with a number": (lambda inputs, first, second: first + 2, False),
+    "of inputs": (lambda inputs, first, second: inputs + inputs, False),
+    "of a context": (lambda inputs, first, second: first.mean((2, 3), keepdim=True) + inputs, False),
+}
+
+
+@pytest.mark.parametrize(("join", "expected"), JOINS.values(), ids=JOINS)
+def test_a_sum_takes_the_memory_of_a_convolution_that_nothing_else_needs(
+    join: Callable[[Tensor, Tensor, Tensor], Tensor], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    stage, inputs = Block(join).eval(), torch.randn(2, 4, 5, 6)
+    with as_traced(monkeypatch):
+        plain = folded(stage)
+    quick, given = folded(stage), inputs.clone()
+    with torch.inference_mode():
+        assert torch.equal(quick(inputs), plain(inputs))
+    assert torch.equal(inputs, given)
+    assert "aten.add_.Tensor" not in operators_of(plain, inputs)
+    assert ("aten.add_.Tensor" in operators_of(quick, inputs)) is expected
+
+
+class Context(nn.Module):
+    """A convolution of one pixel a map, which is added to whole maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_maps = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        pooled: Tensor = self.of_maps(self.pool(inputs))
+        return pooled + inputs
+
+
+def test_a_sum_that_is_larger_than_the_term_is_made_anew() -> None:
+    torch.manual_seed(0)
+    stage, inputs = Context().eval(), torch.randn(2, 4, 5, 6)
+    with torch.inference_mode():
+        assert torch.allclose(folded(stage)(inputs), stage(inputs), atol=1e-5)
+
+
+def test_a_sum_with_numbers_of_another_type_has_the_wider_one() -> None:
+    torch.manual_seed(0)
+    stage = Block(lambda inputs, first, second: first + inputs.double()).eval()
+    with torch.inference_mode():
+        assert folded(stage)(torch.randn(2, 4, 5, 6)).dtype == torch.float64
