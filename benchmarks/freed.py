@@ -3,8 +3,8 @@
     python benchmarks/freed.py [--networks resnet18 resnet50] [--rounds 3]
 
 torchvision's networks with random weights and images of 224 x 224 pixels, channels last: steps of 32 images, and passes of
-8 in evaluation mode. Each measurement is a fresh process; they take turns. The first two repetitions do not count. The
-peak is that of the resident set, libraries included.
+8 in evaluation mode, alone and by two threads at once, as a frozen prefix computes. Each measurement is a fresh process;
+they take turns. The first two repetitions do not count. The peak is that of the resident set, libraries included.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import os
 import resource
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
 from measuring import environment, in_child
 
 REPEATS = 5
-BATCH = {"step": 32, "pass": 8}
+THREADS = 2
+BATCH = {"step": 32, "pass": 8, "passes": 8}
 
 
 def main() -> None:
@@ -66,21 +68,29 @@ def child(network: str, work: str, how: str) -> None:
     module = models.get_model(network).to(memory_format=torch.channels_last).train(work == "step")
     images = torch.randn(BATCH[work], 3, 224, 224).contiguous(memory_format=torch.channels_last)
 
-    def once() -> None:
-        if work == "step":
+    def passes(images: torch.Tensor) -> None:
+        with torch.inference_mode():
+            module(images)
+
+    def once(pool: ThreadPoolExecutor) -> None:
+        if work == "passes":
+            list(pool.map(passes, [images] * THREADS))
+        elif work == "step":
             module.zero_grad(set_to_none=True)
             module(images).square().mean().backward()
         else:
-            with torch.inference_mode():
-                module(images)
+            passes(images)
 
-    with freed_memory_kept() if how == "kept" else nullcontext():
-        once()
-        once()
+    with (
+        freed_memory_kept() if how == "kept" else nullcontext(),
+        ThreadPoolExecutor(THREADS, initializer=lambda: torch.set_num_threads(1)) as pool,
+    ):
+        once(pool)
+        once(pool)
         started, busy = time.perf_counter(), sum(os.times()[:2])
         for _ in range(REPEATS):
-            once()
-        images_seen = REPEATS * BATCH[work]
+            once(pool)
+        images_seen = REPEATS * BATCH[work] * (THREADS if work == "passes" else 1)
         seconds, cpu = time.perf_counter() - started, sum(os.times()[:2]) - busy
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": seconds / images_seen, "cpu": cpu / images_seen, "peak": peak}))
