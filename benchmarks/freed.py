@@ -1,6 +1,6 @@
 """What it saves to keep freed memory (zoo_core/devices/malloc.py): training steps and forward passes, with it and without.
 
-    python benchmarks/freed.py [--networks resnet18 resnet50] [--rounds 3]
+    python benchmarks/freed.py [--networks resnet18 resnet50] [--work passes] [--rounds 3]
 
 torchvision's networks with random weights and images of 224 x 224 pixels, channels last: steps of 32 images, and passes of
 8 in evaluation mode, alone and by two threads at once, as a frozen prefix computes. Each measurement is a fresh process;
@@ -29,6 +29,7 @@ BATCH = {"step": 32, "pass": 8, "passes": 8}
 def main() -> None:
     parser = argparse.ArgumentParser(description="Steps and passes with freed memory kept, and without.")
     parser.add_argument("--networks", nargs="+", default=["resnet18", "resnet50"])
+    parser.add_argument("--work", nargs="+", default=[*BATCH], choices=[*BATCH])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -39,7 +40,7 @@ def main() -> None:
     print("| network | | ms an image | kept | gain | gain in CPU seconds | peak MB | kept |")
     print("|---|---|---|---|---|---|---|---|")
     for network in arguments.networks:
-        for work in BATCH:
+        for work in arguments.work:
             pairs = [
                 [in_child(__file__, network, work, how) for how in ("usual", "kept")] for _ in range(arguments.rounds)
             ]
@@ -65,31 +66,30 @@ def child(network: str, work: str, how: str) -> None:
 
     from zoo_core.devices.malloc import freed_memory_kept
 
-    module = models.get_model(network).to(memory_format=torch.channels_last).train(work == "step")
-    images = torch.randn(BATCH[work], 3, 224, 224).contiguous(memory_format=torch.channels_last)
+    def once() -> None:
+        if work == "step":
+            module.zero_grad(set_to_none=True)
+            module(images).square().mean().backward()
+        elif work == "pass":
+            answer(images)
+        else:
+            list(pool.map(answer, [images] * THREADS))
 
-    def passes(images: torch.Tensor) -> None:
+    def answer(images: torch.Tensor) -> None:
         with torch.inference_mode():
             module(images)
 
-    def once(pool: ThreadPoolExecutor) -> None:
-        if work == "passes":
-            list(pool.map(passes, [images] * THREADS))
-        elif work == "step":
-            module.zero_grad(set_to_none=True)
-            module(images).square().mean().backward()
-        else:
-            passes(images)
-
     with (
-        freed_memory_kept() if how == "kept" else nullcontext(),
+        freed_memory_kept() if how == "kept" else nullcontext(),  # before torch's threads have memory, as in the command
         ThreadPoolExecutor(THREADS, initializer=lambda: torch.set_num_threads(1)) as pool,
     ):
-        once(pool)
-        once(pool)
+        module = models.get_model(network).to(memory_format=torch.channels_last).train(work == "step")
+        images = torch.randn(BATCH[work], 3, 224, 224).contiguous(memory_format=torch.channels_last)
+        once()
+        once()
         started, busy = time.perf_counter(), sum(os.times()[:2])
         for _ in range(REPEATS):
-            once(pool)
+            once()
         images_seen = REPEATS * BATCH[work] * (THREADS if work == "passes" else 1)
         seconds, cpu = time.perf_counter() - started, sum(os.times()[:2]) - busy
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

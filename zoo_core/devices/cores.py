@@ -30,7 +30,7 @@ _limits = [sys.maxsize]
 def usable_cores() -> int:
     """The number of cores that this process may use: each of those that `--devices` starts has its
     share."""
-    return max(1, min(min(_cores(), quota()) // int(os.environ.get(SHARING, "1")), *_limits))
+    return max(1, min(min(_cores(), quota()) // _sharing(), *_limits))
 
 
 def limit_cores(count: int) -> None:
@@ -76,6 +76,12 @@ def quota(root: Path = Path("/")) -> int:
             if most > 0:
                 found.append(-(-most // period))
     return max(1, min(found))
+
+
+def _sharing() -> int:
+    """How many processes share the cores: one where the variable is no such number."""
+    given = os.environ.get(SHARING, "")
+    return max(1, int(given)) if given.isdecimal() else 1
 
 
 def _cores() -> int:

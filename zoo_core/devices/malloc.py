@@ -24,9 +24,9 @@ KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1, ARENA_MAX: 1}
 USUAL = {MMAP_MAX: 65_536, TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25}
 """The values that malloc comes to by itself in a process that has freed large tensors."""
 OWN_CHOICES = (
-    "MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"
+    "MALLOC_ARENA_MAX", "MALLOC_ARENA_TEST", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"
 )
-LEAST_FREE = 6e9  # bytes: a step of resnet50 took 5.8e9 in place of 4.2e9
+LEAST_FREE = 7e9  # bytes: a step of vgg16 took 6.2e9 in place of 4.3e9
 
 _LOCK = threading.Lock()
 _depth = 0
@@ -35,8 +35,8 @@ _depth = 0
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
     """Keep the memory that is freed in this context for what is allocated next; at its end the system
-    gets back what nothing uses. Threads that start in it take their memory where the first one does,
-    as do all later ones: malloc has no way back from that.
+    gets back what nothing uses. Threads that start in it, and later, take their memory where the first
+    one does, unless threads before them had memory of their own: malloc has no way back from that.
 
     Nothing changes under another system, with another malloc, where the environment says how malloc
     is to be, or where little memory is free, because free pieces between others take some.

@@ -52,6 +52,7 @@ def by_onednn(stage: nn.Module, *, tiles: bool = True) -> nn.Module:
         quick = copy.deepcopy(stage, {id(tensor): tensor for tensor in (*stage.parameters(), *stage.buffers())})
     except Exception:  # copying runs the stage's own code, which may do anything
         return stage
+    mark_owner(quick, marked_owner(stage))  # the copy of a graph has lost it
     for module in quick.modules():
         kind = _class_for(module, tiles=tiles)
         if kind is not None:

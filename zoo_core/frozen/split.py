@@ -185,12 +185,13 @@ def folded(stage: nn.Module, *, tiles: bool = True) -> nn.Module:
         return by_onednn(stage, tiles=tiles)
     still = copy.deepcopy(stage).eval().requires_grad_(False)
     try:
-        fused = fuse(still)
-        mark_owner(fused, marked_owner(stage))
-        graph_class: Any = type(fused)  # each graph has its own, whose call prints a traceback before it raises
+        traced = fuse(still)
+        mark_owner(traced, marked_owner(stage))
+        add_in_place(traced)
+        quick = by_onednn(traced.to(memory_format=torch.channels_last), tiles=tiles)
+        graph_class: Any = type(quick)  # each graph has its own, whose call prints a traceback before it raises
         graph_class.__call__ = nn.Module.__call__
-        add_in_place(fused)
-        return by_onednn(fused.to(memory_format=torch.channels_last), tiles=tiles)
+        return quick
     except Exception:  # tracing runs the stage's own code, which may do anything
         return by_onednn(still.to(memory_format=torch.channels_last), tiles=tiles)
 

@@ -131,6 +131,7 @@ def finetune(
         world.close()
 
 
+@freed_memory_kept()
 def run_job(job: Job, callback: Callback) -> Result:
     """Train, evaluate, and write a new run directory."""
     world = job.world
@@ -139,10 +140,8 @@ def run_job(job: Job, callback: Callback) -> Result:
     try:
         with _training(job, callback, writer, resumed=False) as (trainer, trackers):
             return _finish(job, trainer, trainer.run(), writer, trackers)
-    except Interrupted:
-        raise
-    except BaseException:
-        if world.is_main:
+    except BaseException as error:
+        if world.is_main and not isinstance(error, Interrupted):
             writer.discard_unless_begun()
         raise
 
