@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -17,7 +18,9 @@ from zoo_core.devices import malloc
 from zoo_core.devices.free_memory import free_memory
 from zoo_core.devices.malloc import KEPT, LEAST_FREE, OWN_CHOICES
 from zoo_core.runs.epochs import EpochReport
+from zoo_core.training import run
 from zoo_core.training.callback import NullCallback
+from zoo_core.training.job import Job, prepare
 
 needs_glibc = pytest.mark.skipif(malloc._function("mallopt") is None, reason="the malloc of Linux")
 
@@ -97,10 +100,22 @@ def test_a_command_keeps_it(asked: list[str]) -> None:
 
 
 @needs_glibc
-def test_a_training_in_a_program_keeps_it(asked: list[str], tmp_path: Path) -> None:
+def test_a_training_in_a_program_keeps_it(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first threads on: those that only read images leave memory of their own to later ones."""
+
     class Watching(NullCallback):
         def on_epoch(self, report: EpochReport) -> None:
             asked.append("epoch")
 
-    zoo_core.finetune(FinetuneConfig(backbone="lenet5", epochs=1, out=str(tmp_path / "run")), callback=Watching())
-    assert asked == ["kept", "epoch", "usual"]
+    def preparing(*given: Any, **named: Any) -> Job:
+        asked.append("images")
+        return prepare(*given, **named)
+
+    monkeypatch.setattr(run, "prepare", preparing)
+    config = FinetuneConfig(backbone="lenet5", epochs=1, out=str(tmp_path / "run"))
+    result = zoo_core.finetune(config, callback=Watching())
+    zoo_core.resume(result.directory, more_epochs=1, callback=Watching())
+    once = ["kept", "images", "epoch", "usual"]
+    assert asked == [*once, *once]

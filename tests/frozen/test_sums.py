@@ -86,14 +86,43 @@ def test_the_numbers_are_the_same_with_any_convolution(channels: int, monkeypatc
 
 
 @pytest.mark.parametrize("kernel", [1, 3], ids=["by oneDNN", "as torch has it"])
-def test_a_fault_of_a_sum_is_told_of_its_plugin_alone(kernel: int, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda inputs, first, second: first + inputs[:, :, 1:],
+        lambda inputs, first, second: inputs[:, :, 1:] + inputs,
+    ],
+    ids=["in place", "in the trace"],
+)
+def test_a_fault_of_a_sum_is_told_of_its_plugin_alone(
+    join: Callable[[Tensor, Tensor, Tensor], Tensor], kernel: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Seen to fail: torch.fx printed its own message of the fault, and zoo was blamed for it."""
-    stage = Block(lambda inputs, first, second: first + inputs[:, :, 1:], kernel=kernel).eval()
+    stage = Block(join, kernel=kernel).eval()
     mark_owner(stage, "zoo-mynet")
     with pytest.raises(RuntimeError) as caught, torch.inference_mode():
         folded(stage)(torch.ones(1, 4, 5, 6))
     assert str(plugin_error(caught.value)).startswith("zoo-mynet failed: RuntimeError: The size of")
     assert capfd.readouterr().err == ""
+
+
+class Same(nn.Module):
+    """The outputs of a module that may be its inputs, and the inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.same, self.norm = nn.Identity(), nn.BatchNorm2d(4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.norm(self.same(inputs) + inputs)
+
+
+def test_only_a_convolution_gives_its_memory() -> None:
+    stage, inputs = Same().eval(), torch.randn(2, 4, 5, 6)
+    given = inputs.clone()
+    with torch.inference_mode():
+        assert torch.equal(folded(stage)(inputs), stage(given))
+    assert torch.equal(inputs, given)
 
 
 class Context(nn.Module):

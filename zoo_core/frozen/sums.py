@@ -33,8 +33,6 @@ def add_in_place(traced: fx.GraphModule) -> None:
     numbers stay the same to the last bit."""
     modules = dict(traced.named_modules())
     sums = [(node, terms) for node in traced.graph.nodes if (terms := _terms(node, modules))]
-    if not sums:
-        return
     traced.add_submodule(ADDED, Added())
     mark_owner(traced.get_submodule(ADDED), marked_owner(traced))
     for node, terms in sums:
@@ -46,7 +44,7 @@ def add_in_place(traced: fx.GraphModule) -> None:
 
 def _terms(node: fx.Node, modules: Mapping[str, nn.Module]) -> tuple[fx.Node, object] | None:
     """The terms of a sum, first the one whose memory may take it; None of any other operation."""
-    if node.op != "call_function" or node.target not in SUMS or len(node.args) != 2 or node.kwargs:
+    if node.op != "call_function" or node.target not in SUMS or node.kwargs:
         return None
     for term, other in (node.args, node.args[::-1]):
         if isinstance(term, fx.Node) and term.op == "call_module" and len(term.users) == 1:
