@@ -80,7 +80,9 @@ def child(network: str, work: str, how: str) -> None:
             module(images)
 
     with (
-        freed_memory_kept() if how == "kept" else nullcontext(),  # before torch's threads have memory, as in the command
+        freed_memory_kept()
+        if how == "kept"
+        else nullcontext(),  # before torch's threads have memory, as in the command
         ThreadPoolExecutor(THREADS, initializer=lambda: torch.set_num_threads(1)) as pool,
     ):
         module = models.get_model(network).to(memory_format=torch.channels_last).train(work == "step")

@@ -72,7 +72,9 @@ def test_no_more_cores_are_used_than_the_quota_has(monkeypatch: pytest.MonkeyPat
     assert (os.environ[THREADS], usual_threads()) == ("5", 64)
 
 
-@pytest.mark.parametrize(("processes", "share"), [("1", 8), ("2", 4), ("3", 2), ("16", 1), ("0", 8), ("-2", 8), ("all", 8)])
+@pytest.mark.parametrize(
+    ("processes", "share"), [("1", 8), ("2", 4), ("3", 2), ("16", 1), ("0", 8), ("-2", 8), ("all", 8)]
+)
 def test_processes_that_train_together_share_the_cores(
     processes: str, share: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,9 +100,7 @@ def test_a_command_keeps_it(asked: list[str]) -> None:
 
 
 @needs_glibc
-def test_a_training_in_a_program_keeps_it(
-    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_in_a_program_keeps_it(asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first threads on: those that only read images leave memory of their own to later ones."""
 
     class Watching(NullCallback):

@@ -24,7 +24,12 @@ KEPT = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1, ARENA_MAX: 1}
 USUAL = {MMAP_MAX: 65_536, TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25}
 """The values that malloc comes to by itself in a process that has freed large tensors."""
 OWN_CHOICES = (
-    "MALLOC_ARENA_MAX", "MALLOC_ARENA_TEST", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"
+    "MALLOC_ARENA_MAX",
+    "MALLOC_ARENA_TEST",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "GLIBC_TUNABLES",
 )
 LEAST_FREE = 7e9  # bytes: a step of vgg16 took 6.2e9 in place of 4.3e9
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import Argument
 
 from zoo_core.attribution import mark_owner, marked_owner
 
@@ -28,9 +29,10 @@ class Added(nn.Module):
         return term.add_(other) if fits else term + other
 
 
-def add_in_place(traced: fx.GraphModule) -> None:
+def add_in_place(traced: nn.Module) -> None:
     """Let the sums of a traced network take the memory of a term, where that is possible; the
     numbers stay the same to the last bit."""
+    assert isinstance(traced, fx.GraphModule)
     modules = dict(traced.named_modules())
     sums = [(node, terms) for node in traced.graph.nodes if (terms := _terms(node, modules))]
     traced.add_submodule(ADDED, Added())
@@ -42,12 +44,18 @@ def add_in_place(traced: fx.GraphModule) -> None:
     traced.recompile()
 
 
-def _terms(node: fx.Node, modules: Mapping[str, nn.Module]) -> tuple[fx.Node, object] | None:
+def _terms(node: fx.Node, modules: Mapping[str, nn.Module]) -> tuple[Argument, Argument] | None:
     """The terms of a sum, first the one whose memory may take it; None of any other operation."""
     if node.op != "call_function" or node.target not in SUMS or node.kwargs:
         return None
     for term, other in (node.args, node.args[::-1]):
-        if isinstance(term, fx.Node) and term.op == "call_module" and len(term.users) == 1:
-            if type(modules.get(str(term.target))) is nn.Conv2d:
-                return term, other
+        if _is_output_for_it_alone(term, modules):
+            return term, other
     return None
+
+
+def _is_output_for_it_alone(term: Argument, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether a term is the output of a convolution that nothing but its sum needs."""
+    if not isinstance(term, fx.Node) or term.op != "call_module" or len(term.users) > 1:
+        return False
+    return type(modules.get(str(term.target))) is nn.Conv2d
