@@ -46,6 +46,7 @@ JOINS: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], bool]] = {
     "to the right": (lambda inputs, first, second: inputs + first, True),
     "of two": (lambda inputs, first, second: first + second, True),
     "by torch": (lambda inputs, first, second: torch.add(inputs, first), True),
+    "of sums": (lambda inputs, first, second: second + (first + inputs), True),
     "needed once more": (lambda inputs, first, second: (first + inputs) * first, False),
     "with itself": (lambda inputs, first, second: first + first, True),
     "scaled": (lambda inputs, first, second: torch.add(first, inputs, alpha=2), False),

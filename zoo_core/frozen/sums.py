@@ -34,13 +34,14 @@ def add_in_place(traced: nn.Module) -> None:
     numbers stay the same to the last bit."""
     assert isinstance(traced, fx.GraphModule)
     modules = dict(traced.named_modules())
-    sums = [(node, terms) for node in traced.graph.nodes if (terms := _terms(node, modules))]
     traced.add_submodule(ADDED, Added())
     mark_owner(traced.get_submodule(ADDED), marked_owner(traced))
-    for node, terms in sums:
-        with traced.graph.inserting_before(node):
-            node.replace_all_uses_with(traced.graph.call_module(ADDED, terms))
-        traced.graph.erase_node(node)
+    for node in list(traced.graph.nodes):
+        terms = _terms(node, modules)  # of which one may be a sum before it, which was replaced
+        if terms is not None:
+            with traced.graph.inserting_before(node):
+                node.replace_all_uses_with(traced.graph.call_module(ADDED, terms))
+            traced.graph.erase_node(node)
     traced.recompile()
 
 
