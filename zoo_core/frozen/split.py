@@ -23,6 +23,7 @@ from zoo_core.frozen.onednn import by_onednn
 from zoo_core.frozen.sums import add_in_place
 from zoo_core.model.assemble import Model
 from zoo_core.model.chain import freeze_part
+from zoo_core.model.memory_format import laid_out
 from zoo_core.model.shapes import StageShapes
 from zoo_core.model.solvers import Solvable
 from zoo_core.tiles.trained import TilesInTraining
@@ -188,12 +189,12 @@ def folded(stage: nn.Module, *, tiles: bool = True) -> nn.Module:
         traced = fuse(still)
         mark_owner(traced, marked_owner(stage))
         add_in_place(traced)
-        quick = by_onednn(traced.to(memory_format=torch.channels_last), tiles=tiles)
+        quick = by_onednn(laid_out(traced, torch.channels_last), tiles=tiles)
         graph_class: Any = type(quick)  # each graph has its own, whose call prints a traceback before it raises
         graph_class.__call__ = nn.Module.__call__
         return quick
     except Exception:  # tracing runs the stage's own code, which may do anything
-        return by_onednn(still.to(memory_format=torch.channels_last), tiles=tiles)
+        return by_onednn(laid_out(still, torch.channels_last), tiles=tiles)
 
 
 def split_shapes(shapes: StageShapes, head: nn.Module) -> dict[SplitPoint, tuple[int, ...]]:

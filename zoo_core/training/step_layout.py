@@ -27,6 +27,7 @@ from zoo_core.devices.processor import speed_key
 from zoo_core.errors import is_out_of_memory
 from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.json_index import read_index, write_index
+from zoo_core.model.memory_format import laid_out
 from zoo_core.paths import cache_dir
 from zoo_core.settings.words import USUAL_LAYOUT
 from zoo_core.tasks.objective import objective_for
@@ -194,7 +195,7 @@ def _tried(job: Job, frozen: int, fewer: int) -> LayoutTrial:
         return LayoutTrial(0, {})  # the training has ways to need less
     finally:
         undo()
-        tail.to(memory_format=torch.contiguous_format)
+        laid_out(tail, torch.contiguous_format)
         job.model.zero_grad(set_to_none=True)
 
 
@@ -255,7 +256,7 @@ def _step_of(job: Job, tail: Tail, split: SplitPoint, fewer: int) -> Callable[[s
 
     def step(text: str, images: int) -> float:
         layout = Layout.of(USUAL_LAYOUT if text in (BFLOAT16, FEWER) else text)
-        tail.to(memory_format=layout.memory_format)
+        laid_out(tail, layout.memory_format)
         inputs = drawn[:images]
         inputs = inputs.contiguous(memory_format=layout.memory_format) if inputs.ndim == 4 else inputs
         with computing_with(fewer if text == FEWER else torch.get_num_threads(), lambda text: None):

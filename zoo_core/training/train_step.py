@@ -19,6 +19,7 @@ from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.input_planner import InputPlanner
 from zoo_core.frozen.split import SplitPoint, Tail
 from zoo_core.model.assemble import Model
+from zoo_core.model.memory_format import laid_out
 from zoo_core.settings import ResolvedSettings
 from zoo_core.tasks.losses import focal_gamma
 from zoo_core.tasks.objective import Objective
@@ -84,7 +85,7 @@ class TrainStep:
         self.class_weights = None if weights is None else weights.to(kind_of(self.device).sums_in).to(self.device)
         self.gamma = focal_gamma(self.config.loss)
         self.layout = Layout.of(self.config.step_layout)
-        self.tail.to(memory_format=self.layout.memory_format)
+        laid_out(self.tail, self.layout.memory_format)
         self.tail.train()
         self.batch_norm_updates = trains_batch_norm(self.tail)
         few = not kind_of(self.device).is_accelerator and self.computes_stages and not self.batch_norm_updates
