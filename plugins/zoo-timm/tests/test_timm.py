@@ -81,6 +81,16 @@ def test_conformance(check):
     check()
 
 
+LAMBDA = "timm-lambda_resnet26t"  # has weights of five dimensions
+
+
+@pytest.mark.parametrize("name", [LAMBDA, *(pytest.param(name, marks=pytest.mark.whole) for name in CHEAPEST.values())])
+def test_a_network_of_every_family_is_cached_as_it_computes(name):
+    """Seen to fail: torch lays out no weights of five dimensions channels last, nor then any others of the network."""
+    (check,) = [one for one in backbone_checks(plugin, slow=False) if one.name == f"{name}: is cached as it computes"]
+    check()
+
+
 FAULTLESS = ["timm-eva02_tiny_patch14_224: keeps its stages apart", "timm-cait_xxs24_224: costs the gmacs of its spec"]
 
 
