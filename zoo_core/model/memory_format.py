@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -17,8 +16,8 @@ def laid_out(module: M, memory_format: torch.memory_format) -> M:
     `Module.to` would lay out those of five dimensions too, of 3D convolutions, and refuse channels
     last for them.
     """
-    tensors = chain(module.parameters(), module.buffers())
-    for tensor in chain.from_iterable((tensor, tensor.grad) for tensor in tensors):
-        if tensor is not None and tensor.ndim == 4:
-            tensor.data = tensor.data.contiguous(memory_format=memory_format)
-    return module
+
+    def of_maps(tensor: Tensor) -> Tensor:
+        return tensor.contiguous(memory_format=memory_format) if tensor.ndim == 4 else tensor
+
+    return module._apply(of_maps)
