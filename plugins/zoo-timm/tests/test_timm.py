@@ -82,7 +82,9 @@ def test_conformance(check):
 
 
 LAMBDA = "timm-lambda_resnet26t"  # has weights of five dimensions
-UNSTEADY = "timm-visformer_tiny"  # with random weights rounding grows to 2 % through its attention; its stages are the same
+UNSTEADY = (
+    "timm-visformer_tiny"  # with random weights rounding grows to 2 % through its attention; its stages are the same
+)
 FAMILIES = [name for name in CHEAPEST.values() if name != UNSTEADY]
 
 
