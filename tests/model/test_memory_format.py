@@ -66,3 +66,12 @@ def test_weights_of_maps_are_laid_out_with_their_gradients() -> None:
         assert tensor.is_contiguous(memory_format=torch.channels_last)
         assert not tensor.is_contiguous()
     assert laid_out(stage, torch.contiguous_format).maps.weight.is_contiguous()
+
+
+def test_weights_with_one_channel_have_the_strides_of_a_conversion_too() -> None:
+    """Seen to fail: gradients of another layout than that of their weights, of which processes that share a step warn."""
+    one, other = (nn.Conv2d(1, 6, 5) for _ in range(2))
+    assert (
+        laid_out(one, torch.channels_last).weight.stride()
+        == other.to(memory_format=torch.channels_last).weight.stride()
+    )

@@ -18,7 +18,7 @@ def laid_out(module: M, memory_format: torch.memory_format) -> M:
     """
 
     def of_maps(tensor: Tensor) -> Tensor:
-        return tensor.contiguous(memory_format=memory_format) if tensor.ndim == 4 else tensor
+        return tensor.to(memory_format=memory_format) if tensor.ndim == 4 else tensor
 
     module._apply(of_maps)  # type: ignore[no-untyped-call]  # as `Module.to` does, on any device
     return module
