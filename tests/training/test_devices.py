@@ -27,6 +27,7 @@ from zoo_core.frozen.inputs import CachedFeatures
 from zoo_core.model.assemble import build_network
 from zoo_core.settings import FinetuneConfig
 from zoo_core.specs import BackboneSpec
+from zoo_core.training import train_step
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.phase_trainer import PhaseTrainer
@@ -60,9 +61,8 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     monkeypatch.setattr(Tensor, "item", lambda tensor: 0.0)
     monkeypatch.setattr(split, "folded", lambda stage, tiles: stage)  # it copies, which fake tensors cannot
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
-    monkeypatch.setattr(
-        nn.Module, "to", lambda module, **memory_format: module
-    )  # it swaps tensors, fake ones cannot be
+    # It swaps tensors, which fake ones cannot be.
+    monkeypatch.setattr(train_step, "laid_out", lambda module, memory_format: module)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         yield mode
 
