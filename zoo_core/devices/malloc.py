@@ -3,7 +3,7 @@
 The malloc of Linux (glibc) takes large tensors from the system one by one, and gives each back as
 soon as it is freed. The next one is then made of new pages, which the system fills with zeros on
 the first touch: in a training, a large part of the time (benchmarks/README.md). A thread beside the
-first one has pieces of 64 MB of its own, which go back as soon as one of them is empty, and what
+first one has pieces of 64 MB of its own. A piece goes back as soon as it is empty, and a tensor that
 does not fit into one goes back at once, whatever malloc was asked for.
 """
 
