@@ -83,6 +83,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        optimized=False,  # it would take longer than it saves in one card
     )
     environment.filters["inline"] = inline
     return environment.get_template("card.md.j2")
