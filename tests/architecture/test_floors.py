@@ -48,6 +48,7 @@ FLOORS = (
     # from here down torch may be imported, and only here
     "devices",
     "tensors",
+    "algebra",
     "drawing",
     "history",
     "tasks",

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from zoo_core.algebra import FloatArray, eigh, product, solve, svd
+
 Labels = npt.NDArray[np.int64]
 
 ITERATIONS = 100  # of LogME's fixed point, which takes a few
@@ -30,12 +31,12 @@ def logme(features_NF: FloatArray, targets_N: Labels, classes: int) -> float:
     """
     images, width = features_NF.shape
     if width < images:  # of the two squares of F the smaller has all that is needed
-        power, right = np.linalg.eigh(features_NF.T @ features_NF)
+        power, right = eigh(product(features_NF.T, features_NF))
         kept = power > RANK * power[-1]
         power = power[kept]
-        left = features_NF @ (right[:, kept] / np.sqrt(power))
+        left = product(features_NF, right[:, kept] / np.sqrt(power))
     else:
-        power, left = np.linalg.eigh(features_NF @ features_NF.T)
+        power, left = eigh(product(features_NF, features_NF.T))
         kept = power > RANK * power[-1]
         power, left = power[kept], left[:, kept]
     evidences = []
@@ -71,11 +72,11 @@ def h_score(features_NF: FloatArray, targets_N: Labels, classes: int) -> float:
     """
     width, features_NP = features_NF.shape[1], along_axes(features_NF)
     centred_NP, means_KP, shares_K = _moments(features_NP, targets_N, classes)
-    covariance_PP = centred_NP.T @ centred_NP / len(centred_NP)
+    covariance_PP = product(centred_NP.T, centred_NP) / len(centred_NP)
     shrinkage = ledoit_wolf(centred_NP, covariance_PP, width)
     spread_KP = means_KP - shares_K @ means_KP
     between_PP = (spread_KP.T * shares_K) @ spread_KP
-    return float((1 - shrinkage) * np.trace(np.linalg.solve(_shrunk(covariance_PP, shrinkage, width), between_PP)))
+    return float((1 - shrinkage) * np.trace(solve(_shrunk(covariance_PP, shrinkage, width), between_PP)))
 
 
 def along_axes(features_NF: FloatArray) -> FloatArray:
@@ -86,7 +87,7 @@ def along_axes(features_NF: FloatArray) -> FloatArray:
     """
     if features_NF.shape[1] <= len(features_NF):
         return features_NF
-    left_NP, values_P, _ = np.linalg.svd(features_NF, full_matrices=False)
+    left_NP, values_P, _ = svd(features_NF)
     return np.asarray(left_NP * values_P)
 
 
@@ -137,12 +138,12 @@ def _discriminant(
     """
     _, means_KP, shares_K = _moments(features_NP, targets_N, classes)
     within_NP = features_NP - means_KP[targets_N]
-    scatter_PP = within_NP.T @ within_NP / len(within_NP)
+    scatter_PP = product(within_NP.T, within_NP) / len(within_NP)
     if strength is None:
-        strength = max(float(np.exp(-STRENGTH * np.linalg.eigvalsh(scatter_PP)[-1])), WEAKEST)
-    directions_PK = np.linalg.solve(_shrunk(scatter_PP, strength, width), means_KP.T)
+        strength = max(float(np.exp(-STRENGTH * eigh(scatter_PP)[0][-1])), WEAKEST)
+    directions_PK = solve(_shrunk(scatter_PP, strength, width), means_KP.T)
     offsets_K = np.log(shares_K) - (means_KP * directions_PK.T).sum(1) / 2
-    scores_NK = features_NP @ directions_PK + offsets_K
+    scores_NK = product(features_NP, directions_PK) + offsets_K
     powers_NK = np.exp(scores_NK - scores_NK.max(1, keepdims=True))
     return powers_NK / powers_NK.sum(1, keepdims=True), strength
 

@@ -146,7 +146,9 @@ def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> d
         try:
             inspected: dict[str, tuple[Stamp | None, ScanResult]] = {}
             groups = [files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER)]
-            found = pool.map(lambda group: [_inspect(os.path.join(root, file), cached.get(file)) for file in group], groups)
+            found = pool.map(
+                lambda group: [_inspect(os.path.join(root, file), cached.get(file)) for file in group], groups
+            )
             for group, results in zip(groups, found, strict=True):
                 inspected.update(zip(group, results, strict=True))
                 if watch:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from zoo_core.algebra import svd
 from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, Source
@@ -207,7 +208,7 @@ def _with_vectors(model: Model) -> tuple[Callable[[Tensor], Tensor], list[Tensor
 def in_the_plane(vectors_NF: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """The first two principal components (N, 2) of vectors, each scaled to 0..1."""
     sample_MF = vectors_NF[:: max(1, len(vectors_NF) // FEW)].astype(np.float64)
-    _, _, axes = np.linalg.svd(sample_MF - sample_MF.mean(0), full_matrices=False)
+    _, _, axes = svd(sample_MF - sample_MF.mean(0))
     places_N2 = (vectors_NF @ axes[:2].T.astype(np.float32)).astype(np.float64)
     if places_N2.shape[1] < 2:  # a single feature, or a single image
         places_N2 = np.pad(places_N2, ((0, 0), (0, 2 - places_N2.shape[1])))

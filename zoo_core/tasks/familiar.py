@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from zoo_core.algebra import eigh, product
 from zoo_core.tasks.calibration import conformal_bound
 from zoo_core.tasks.metrics import Counts, FloatArray
 
@@ -41,7 +42,7 @@ class Familiar:
         """The Mahalanobis distance to the nearest mean (Lee et al. 2018, arXiv 1807.03888), divided
         by the square root of F, so that it is near 1 for images like the training ones (N)."""
         unit_NF = _unit(features_NF)
-        along_ND, means_GD = unit_NF @ self.directions_DF.T, self.means_GF @ self.directions_DF.T
+        along_ND, means_GD = (product(one, self.directions_DF.T) for one in (unit_NF, self.means_GF))
         lengths_NG = _squares(unit_NF, self.means_GF)
         within_NG = _squares(along_ND, means_GD)
         scaled_NG = _squares(along_ND / self.spreads_D, means_GD / self.spreads_D)
@@ -88,10 +89,11 @@ def _principal(centred_NF: FloatArray) -> tuple[FloatArray, FloatArray]:
     decomposition. A direction without variance is none.
     """
     is_wide = len(centred_NF) < centred_NF.shape[1]
-    squares, vectors = np.linalg.eigh(centred_NF @ centred_NF.T if is_wide else centred_NF.T @ centred_NF)
+    pair = (centred_NF, centred_NF.T) if is_wide else (centred_NF.T, centred_NF)
+    squares, vectors = eigh(product(*pair))
     squares, vectors = np.maximum(squares[::-1], 0.0), np.ascontiguousarray(vectors[:, ::-1].T)
     if is_wide:
-        vectors = vectors @ centred_NF / np.sqrt(np.maximum(squares, np.finfo(np.float64).tiny))[:, None]
+        vectors = product(vectors, centred_NF) / np.sqrt(np.maximum(squares, np.finfo(np.float64).tiny))[:, None]
     return squares / len(centred_NF), vectors
 
 
@@ -102,5 +104,5 @@ def _unit(features_NF: FloatArray) -> FloatArray:
 
 def _squares(one_NF: FloatArray, other_GF: FloatArray) -> FloatArray:
     """The squared distances of each to each (N, G)."""
-    products_NG = one_NF @ other_GF.T
+    products_NG = product(one_NF, other_GF.T)
     return np.asarray(np.square(one_NF).sum(1)[:, None] + np.square(other_GF).sum(1) - 2 * products_NG)
