@@ -136,7 +136,7 @@ class PretendedMps(Mps):
     def random_state(self) -> None:
         return None
 
-    def mark(self) -> Any:
+    def mark(self, device: torch.device) -> Any:
         return lambda: None
 
 

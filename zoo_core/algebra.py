@@ -50,7 +50,7 @@ def _solved(name: str, *matrices: FloatArray, **settings: bool) -> Any:
 
     try:
         return getattr(torch.linalg, name)(*map(_tensor, matrices), **settings)
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise np.linalg.LinAlgError(str(error)) from error
 
 

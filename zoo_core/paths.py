@@ -92,13 +92,25 @@ def written_whole(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(permissions)  # the block may have put a file of its own there
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(temporary)
         temporary.replace(target)
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Return when a file, or what a folder lists, is on the disk. Windows syncs no folder, and a file
+    only for one who may write it."""
+    is_windows = sys.platform == "win32"
+    if is_windows and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if is_windows else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_new_file(target: Path, option: str) -> None:

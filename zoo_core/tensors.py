@@ -6,7 +6,6 @@ A header is checked before any tensor is read; nothing is unpickled.
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from zoo_core.errors import WeightsError, brief, reason_of
-from zoo_core.paths import written_whole
+from zoo_core.paths import sync, written_whole
 
 MAX_HEADER_BYTES = 16 * 2**20  # a model of 20,000 tensors needs about 2 MiB
 MAX_TENSORS = 50_000
@@ -126,8 +125,7 @@ def _save(tensors: dict[str, Tensor], path: Path, target: Path) -> None:
     """Save to `path` and move it: a kill leaves safetensors' temporary file in `path`'s folder."""
     # One entry of metadata only: safetensors writes several in a random order.
     save_file(tensors, path, metadata={"format": "pt"})
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(path)
     path.replace(target)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=click.Path())
 @click.option("--data", help="Labelled images, as for finetune (the run's own data, its held-out part).")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, xpu or mps.")
 @click.option(
     "--bad-images",
     type=click.Choice(["fail", "skip"]),

@@ -54,7 +54,7 @@ FEW = 10  # images whose nearest ones are named on the screen
     help="So many of a run's training images that are most like each one; 0 looks for none.",
 )
 @click.option("--weights", default="default", help="Which weights of a backbone (its first).")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, xpu or mps.")
 @json_option
 @click.pass_context
 def explain(

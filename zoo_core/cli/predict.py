@@ -57,7 +57,7 @@ MOST_NAMED = 20  # images without an answer that are named
     help="File for the answers, .csv or .jsonl, a row for each image.",
 )
 @click.option("--weights", default="default", help="Which weights of a backbone (its first).")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, xpu or mps.")
 @json_option
 @click.pass_context
 def predict(

@@ -31,7 +31,7 @@ DEFAULT = "report.html"
     help=f"HTML file to write ({DEFAULT} in the run directory, which is replaced).",
 )
 @click.option("--no-labels", is_flag=True, help="Leave out the doubtful labels, which need the features of all images.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, xpu or mps.")
 @click.pass_context
 def report(ctx: click.Context, run: str, data: str | None, out: Path | None, no_labels: bool, device: str) -> None:
     """Write one page about a run: for those who have to trust it, and for those who want it better.

@@ -145,19 +145,23 @@ def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> d
     with ThreadPoolExecutor(default_workers(), thread_name_prefix="zoo-scan") as pool:
         try:
             inspected: dict[str, tuple[Stamp | None, ScanResult]] = {}
+            done = 0
             groups = [files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER)]
             found = pool.map(
                 lambda group: [_inspect(os.path.join(root, file), cached.get(file)) for file in group], groups
             )
             for group, results in zip(groups, found, strict=True):
                 inspected.update(zip(group, results, strict=True))
+                done += len(group)
                 if watch:
-                    watch(len(inspected), len(files))
+                    watch(done, len(files))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     scanned = {file: (stamp, result) for file, (stamp, result) in inspected.items() if stamp}
-    if scanned != cached:
+    others = {file: one for file, one in cached.items() if file not in inspected}
+    if {**others, **scanned} != cached:
+        scanned |= {file: one for file, one in others.items() if os.path.lexists(os.path.join(root, file))}
         entries = {file: [*stamp, result.digest, result.problem] for file, (stamp, result) in scanned.items()}
         write_index(index, INSPECTION, entries)
     return {file: result for file, (_, result) in inspected.items()}

@@ -149,7 +149,7 @@ class Store:
         self._unwritten_bytes = 0
         if not unwritten:
             return
-        with self._locked(), self._naming_rows():
+        with self._locked(), self._reading, self._naming_rows():
             end = os.lseek(self._rows, 0, os.SEEK_END)
             _write(self._rows, b"".join(data for _, data in unwritten))
         for entries, _ in unwritten:
@@ -235,7 +235,7 @@ class Store:
     def _read_at(self, file: int, length: int, offset: int) -> bytes:
         if hasattr(os, "pread"):  # Windows has none
             return os.pread(file, length, offset)
-        with self._reading:  # threads share the file's position
+        with self._reading:  # threads share the file's position, also one that writes
             os.lseek(file, offset, os.SEEK_SET)
             return os.read(file, length)
 

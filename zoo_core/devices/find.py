@@ -9,7 +9,7 @@ import torch
 from zoo_core.devices.kinds import CPU, KINDS, accelerators
 from zoo_core.errors import UsageError
 
-DEVICES = "auto, cpu, cuda, cuda:N or mps"
+DEVICES = "auto, cpu, cuda, cuda:N, xpu or mps"
 
 
 def find_device(text: str) -> torch.device:

@@ -60,8 +60,8 @@ class Kind:
     def wait(self, device: torch.device) -> None:
         """Return when it has computed all that it was told to."""
 
-    def mark(self) -> Callable[[], None]:
-        """A function that returns when it has computed all that it was told to before this call."""
+    def mark(self, device: torch.device) -> Callable[[], None]:
+        """A function that returns when a device has computed all that it was told to before this call."""
         return lambda: None
 
     def release_memory(self) -> None:
@@ -108,9 +108,9 @@ class Accelerator(Kind):
     def wait(self, device: torch.device) -> None:
         self.module.synchronize(device)
 
-    def mark(self) -> Callable[[], None]:
+    def mark(self, device: torch.device) -> Callable[[], None]:
         event = self.module.Event()
-        event.record()
+        event.record(self.module.current_stream(device))
         wait: Callable[[], None] = event.synchronize
         return wait
 

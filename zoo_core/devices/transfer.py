@@ -38,10 +38,10 @@ def check_number_type(tensor: Tensor, device: torch.device) -> None:
 def to_cpu_async(tensors: Mapping[K, Tensor]) -> Callable[[], dict[K, Tensor]]:
     """Start the copies to the memory of the CPU. The function returned waits for them and gives the
     tensors."""
-    kinds = {kind_of(tensor.device) for tensor in tensors.values()}
-    begin = all(kind.has_pinned_memory for kind in kinds)
+    devices = {tensor.device for tensor in tensors.values()}
+    begin = all(kind_of(device).has_pinned_memory for device in devices)
     copies = {key: tensor.to("cpu", non_blocking=begin) for key, tensor in tensors.items()}
-    marks = [kind.mark() for kind in kinds]
+    marks = [kind_of(device).mark(device) for device in devices if begin]  # else they are complete
 
     def wait() -> dict[K, Tensor]:
         for copied in marks:

@@ -120,7 +120,8 @@ class FeatureCache:
                     start = self._start(ordered[0], items, missing)
                     size = group_size(self.device)
                     groups = [missing[place : place + size] for place in range(0, len(missing), size)]
-                    self._compute(prefix(), start, items, world.shard(groups, sharing), watch)
+                    stored = {split: missing[self.has(split, self.keys_of(items, missing))] for split in ordered}
+                    self._compute(prefix(), start, items, world.shard(groups, sharing), stored, watch)
         for split in ordered:
             self.store(split).refresh()
             self._proven.add(self.folder(split))
@@ -187,14 +188,23 @@ class FeatureCache:
         return SplitPoint(0)
 
     def _compute(
-        self, prefix: FrozenPrefix, start: SplitPoint, items: CacheItems, groups: Sequence[IntArray], watch: Watch
+        self,
+        prefix: FrozenPrefix,
+        start: SplitPoint,
+        items: CacheItems,
+        groups: Sequence[IntArray],
+        stored: Mapping[SplitPoint, IntArray],
+        watch: Watch,
     ) -> None:
+        """Compute the items of each group, and store what is not `stored` already."""
         done, total = 0, sum(map(len, groups))
+        computed = self._outputs(prefix, start, (items.take(group) for group in groups))
         try:
-            for group, outputs in self._outputs(prefix, start, (items.take(group) for group in groups)):
+            for numbers, (group, outputs) in zip(groups, computed, strict=True):
                 keys = [self.key(*item) for item in group]
                 for split, arrays in outputs.items():
-                    self.store(split).add(keys, list(arrays))
+                    new = np.flatnonzero(~_are_among(numbers, stored[split]))
+                    self.store(split).add([keys[place] for place in new], [arrays[place] for place in new])
                 done += len(group)
                 self.num_computed += len(group)
                 watch(done, total)
@@ -277,3 +287,12 @@ class FeatureCache:
                 "caches nothing."
             )
         return as_rows(stored, self.dtype)
+
+
+def _are_among(numbers: IntArray, ascending: IntArray) -> Mask:
+    """A mask of the numbers that are among others."""
+    if not len(ascending):
+        return np.zeros(len(numbers), np.bool_)
+    places = np.searchsorted(ascending, numbers)
+    found: Mask = ascending[np.minimum(places, len(ascending) - 1)] == numbers
+    return found

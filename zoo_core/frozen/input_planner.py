@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -91,11 +92,14 @@ class InputPlanner:
         return PhaseInputs(split, train, val, test)
 
     def close(self) -> None:
-        """Close the files of the cache, and end the processes that decode."""
-        if self.decoders is not None:
-            self.decoders.close()
-        for features in self._caches:
-            features.close()
+        """Close the files of the caches, and end the processes that decode."""
+        with ExitStack() as closed:
+            for features in self._caches:
+                closed.callback(features.close)
+            if self.train.resized is not None:  # all parts share it
+                closed.callback(self.train.resized.close)
+            if self.decoders is not None:
+                closed.callback(self.decoders.close)
 
     @property
     def _caches(self) -> tuple[FeatureCache, ...]:
@@ -110,6 +114,8 @@ class InputPlanner:
         """Compute the features that are missing at this phase's split point, and in the same pass
         at those of later phases; return the cache of the validation features."""
         keys = prefix_keys(self.model, self.train.preprocessing, self.features.identity, self.device)
+        names = self.world.broadcast_object({split: key.name for split, key in keys.items()})
+        keys = {split: replace(key, name=names[split]) for split, key in keys.items()}  # by chance for changed code
         for features in self._caches:
             features.keys = keys
         splits = {

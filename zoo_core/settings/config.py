@@ -248,7 +248,9 @@ class FinetuneConfig(PlainData):
     prefix_precision: words.PrefixPrecision = setting(
         "float32", group=CACHE, help=words.PREFIX_HELP, needs=(Need.CACHED_FEATURES,)
     )
-    device: str = setting("auto", group=COMPUTING, help="Device: auto, cpu, cuda, cuda:N or mps.", per_machine=True)
+    device: str = setting(
+        "auto", group=COMPUTING, help="Device: auto, cpu, cuda, cuda:N, xpu or mps.", per_machine=True
+    )
     precision: words.Precision = setting(
         "auto",
         group=COMPUTING,

@@ -43,8 +43,14 @@ def autotune(job: Job) -> Job:
     """The job with a batch size, a step layout and tiles by trial and with compiling on or off,
     where its user left them open.
 
-    The main process tries, and all processes take its decisions. The model is left as it was.
+    The main process tries, with the threads of the training, and all processes take its decisions.
+    The model is left as it was, but for its rules and its mode.
     """
+    with computing_with(job.settings.threads, lambda text: None):
+        return _tuned(job)
+
+
+def _tuned(job: Job) -> Job:
     world, asked = job.world, job.config
     if asked.batch_size == "auto" and kind_of(job.device).is_accelerator:
         size = world.broadcast_object(tune_batch_size(job) if world.is_main else None)
@@ -139,12 +145,7 @@ def _with_tiles(job: Job) -> Job:
         return replace(job, notes=(*job.notes, NO_TILES)) if asked.tiles == "all" else job
     if asked.tiles != "auto":
         return job
-
-    def gain() -> float:
-        with computing_with(job.settings.threads, lambda text: None):
-            return gain_of_tiles()
-
-    pays = world.broadcast_object(gain() >= WORTH_IT if world.is_main else None)
+    pays = world.broadcast_object(gain_of_tiles() >= WORTH_IT if world.is_main else None)
     compared = "faster" if pays else "no faster"
     because = f"training with them was {compared} in a short trial on this machine"
     return _decided(job, "tiles", "all" if pays else "frozen", because)

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from zoo_core.errors import TrainingError, WeightsError, ZooError
-from zoo_core.paths import sha256_of
+from zoo_core.paths import sha256_of, sync
 from zoo_core.tensors import read_tensors
 from zoo_core.wording import quoted
 
@@ -57,13 +57,13 @@ def write_checkpoint(run: Path, number: int, checkpoint: Checkpoint) -> None:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}, aside / TENSORS
         )
-        _sync(aside / TENSORS)
+        sync(aside / TENSORS)
         state = {"version": VERSION, "sha256": sha256_of(aside / TENSORS), **checkpoint.state}
         (aside / STATE).write_text(json.dumps(state), encoding="utf-8")
-        _sync(aside / STATE)
-        _sync(aside)
+        sync(aside / STATE)
+        sync(aside)
         os.rename(aside, target)
-        _sync(root)
+        sync(root)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise _unwritable(root, error) from error
@@ -133,11 +133,3 @@ def _unwritable(root: Path, error: Exception) -> ZooError:
         f"a checkpoint could not be written to {root}: {reason}. The one before it is untouched. Free space or make "
         f"the folder writable, then go on with `zoo resume {quoted(root.parent)}`."
     )
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -23,6 +23,7 @@ from zoo_core.errors import TrainingError, is_out_of_memory
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint, Tail
 from zoo_core.model.assemble import trainable_parameters
 from zoo_core.tasks.objective import objective_for
+from zoo_core.training.threads import computing_with
 
 if TYPE_CHECKING:
     from zoo_core.training.job import Job
@@ -58,7 +59,8 @@ def estimate(job: Job) -> list[Estimate]:
     images = TRIED
     while True:
         try:
-            return _estimate(job, images)
+            with computing_with(job.settings.threads, lambda text: None):
+                return _estimate(job, images)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -75,10 +77,10 @@ def estimate(job: Job) -> list[Estimate]:
 def epoch_seconds(job: Job) -> float:
     """The mean seconds of an epoch of a job once its frozen prefix is cached: from steps on random
     numbers, so that no image goes through the network."""
+    phases = job.plan.phases
     try:
-        return (
-            sum(phase.epochs * _seconds(job, number) for number, phase in enumerate(job.plan.phases)) / job.plan.epochs
-        )
+        with computing_with(job.settings.threads, lambda text: None):
+            return sum(phase.epochs * _seconds(job, number) for number, phase in enumerate(phases)) / job.plan.epochs
     finally:
         job.model.zero_grad(set_to_none=True)
 

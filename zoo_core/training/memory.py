@@ -90,7 +90,7 @@ class MemoryPolicy:
         """Let a step over so many images of this rank take less memory. Raises StepError if that is
         impossible."""
         step = self.step
-        before = min(step.micro_batch or images, images)
+        before = min(step.together or images, images)
         if step.batch_norm_updates and step.computes_stages and not step.tail.recompute:
             step.tail.recompute = True
             self.message(f"out of memory: {CHECKPOINTING}")

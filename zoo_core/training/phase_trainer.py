@@ -105,6 +105,7 @@ class PhaseTrainer:
             self.step.optimizer,
             batches=lambda: self.batches(self.first),
             gradients=lambda batch: float(sum(gather(self.memory.with_fallback(batch).item()))),
+            is_stopped=lambda: any(signal is not None for signal in gather(evaluator.stop_request.signal)),
             message=message,
         )
 

@@ -16,6 +16,7 @@ import torch
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 from zoo_core.training.defaults import USUAL_LR
+from zoo_core.training.evaluator import EvaluationStopped
 from zoo_core.training.snapshot import load_random, load_trained, random_state, trained_state
 from zoo_core.training.train_step import Batch
 
@@ -33,6 +34,7 @@ def range_test(
     *,
     batches: Callable[[], Iterable[Batch]],
     gradients: Callable[[Batch], float],
+    is_stopped: Callable[[], bool],
     message: Callable[[str], None],
 ) -> float:
     """Find the head's learning rate by a short training whose rate grows; model and random numbers
@@ -40,14 +42,18 @@ def range_test(
 
     If the loss falls fastest at an end of the range, or nowhere, the test has no answer, and the
     usual rate is taken. `batches` gives those of an epoch, again each time. `gradients` sets a
-    batch's gradients and returns its mean loss, the same on all ranks.
+    batch's gradients and returns its mean loss, the same on all ranks. Raises EvaluationStopped once
+    `is_stopped`, which all ranks are told.
     """
     before, drawn = trained_state(model, plan), random_state()
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0
     endless = chain.from_iterable(batches() for _ in count())
+    stopped = False
     for step, batch in enumerate(islice(endless, STEPS)):
+        if stopped := is_stopped():
+            break
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
         for group in optimizer.param_groups:
             group["lr"] = group["max_lr"] * rate
@@ -61,6 +67,8 @@ def range_test(
     load_trained(model, before)
     load_random(drawn)
     optimizer.state.clear()
+    if stopped:
+        raise EvaluationStopped
     found = steepest(rates, losses)
     answer = f"no answer, so the default {USUAL_LR:g} is taken" if found is None else f"{found:.2g}"
     message(f"learning rate by a range test: {answer}")

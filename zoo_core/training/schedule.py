@@ -47,7 +47,7 @@ def parameter_groups(
         decaying = decayed(model.part(part))
         for decay, members in (
             (
-                weight_decay if base_decays or part == HEAD else 0.0,
+                weight_decay if base_decays or part == HEAD or rule.parameters == "added" else 0.0,
                 [parameter for parameter in parameters if parameter in decaying],
             ),
             (0.0, [parameter for parameter in parameters if parameter not in decaying]),

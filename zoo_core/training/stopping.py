@@ -66,7 +66,8 @@ def stop_on_signals(announce: Callable[[], None]) -> Iterator[StopRequest]:
         yield stop_request
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else it is none of Python's, and cannot be put back
+                signal.signal(number, handler)
 
 
 def stopped_by(signum: int) -> str:

@@ -62,9 +62,8 @@ class Layout:
 class TrainStep:
     """The trained layers of one phase, with their loss and their optimizer.
 
-    `micro_batch` is the number of images that pass the layers together, None for the whole batch.
-    On a CPU it becomes that of the layout where that changes nothing: where stages are computed and
-    no batch norm takes its statistics from the batch.
+    `micro_batch` is the number of images that pass the layers together, as it was asked for or as
+    memory allows, None where neither says so.
     """
 
     tail: Tail
@@ -88,9 +87,6 @@ class TrainStep:
         laid_out(self.tail, self.layout.memory_format)
         self.tail.train()
         self.batch_norm_updates = trains_batch_norm(self.tail)
-        few = not kind_of(self.device).is_accelerator and self.computes_stages and not self.batch_norm_updates
-        if self.micro_batch is None and few:
-            self.micro_batch = self.layout.images
         self.network = DistributedDataParallel(self.tail) if self.world.size > 1 else self.tail
         compiled = self.config.compile == "on" and self.computes_stages
         self.forward: Callable[[Tensor], Tensor] = self._compiled() if compiled else self.network
@@ -133,6 +129,14 @@ class TrainStep:
         return len(self.tail.stages) > 0
 
     @property
+    def together(self) -> int | None:
+        """The number of images that pass the layers together, None for the whole batch. On a CPU it is
+        that of the layout where that changes nothing: where stages are computed and no batch norm
+        takes its statistics from the batch."""
+        is_free = not kind_of(self.device).is_accelerator and self.computes_stages and not self.batch_norm_updates
+        return self.layout.images if self.micro_batch is None and is_free else self.micro_batch
+
+    @property
     def local_batch_size(self) -> int:
         """The number of images of this rank in most steps."""
         images = min(self.planner.train.batch_size, len(self.planner.train.part))
@@ -145,7 +149,7 @@ class TrainStep:
 
     def num_micro_batches(self, images: int) -> int:
         """The number of micro-batches of so many images; a batch norm that is trained needs two images in each."""
-        count = -(-images // (self.micro_batch or images))
+        count = -(-images // (self.together or images))
         return max(1, min(count, images // 2)) if self.batch_norm_updates else count
 
     def _no_sync(self) -> AbstractContextManager[object]:

@@ -49,7 +49,7 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
     help="Seconds for a body, and for an answer.",
 )
 @click.option("--weights", default="default", help="Weights of a backbone (its first).")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, xpu or mps.")
 @click.option(
     "--dockerfile",
     type=click.Path(path_type=Path),
