@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from zoo_core.training.callback import Callback, NullCallback
     from zoo_core.training.opening import open_dataset
     from zoo_core.training.run import Result
+    from zoo_core.training.stopping import Interrupted
     from zoo_core.training.tracking import TrackedRun, Tracker
     from zoo_core.weights_specs import (
         IMAGENET_MEAN,
@@ -105,6 +106,7 @@ __all__ = [
     "HubError",
     "HubFile",
     "Images",
+    "Interrupted",
     "Layout",
     "MetricSpec",
     "Model",
@@ -195,6 +197,7 @@ _HOME = {
     "IMAGENET_MEAN": "zoo_core.weights_specs",
     "IMAGENET_STD": "zoo_core.weights_specs",
     "Images": "zoo_core.data.sources",
+    "Interrupted": "zoo_core.training.stopping",
     "Layout": "zoo_core.layout",
     "MetricSpec": "zoo_core.result_specs",
     "Model": "zoo_core.model.assemble",

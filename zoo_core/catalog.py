@@ -21,6 +21,7 @@ from zoo_core.options import UPTO, format_options, parse_options, split_name, ta
 from zoo_core.registry import KnownPlugin, known_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
 from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
+from zoo_core.wording import counted
 
 S = TypeVar(
     "S",
@@ -96,6 +97,10 @@ class Catalog:
 
     records: tuple[PluginRecord, ...]
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        specs = sum(len(record.specs) for record in self.records)
+        return f"<Catalog: {counted(specs, 'spec')} of {counted(len(self.records), 'plugin')}>"
 
     def entries(self, kind: type[S]) -> tuple[Entry[S], ...]:
         """All specs of one kind with their distributions, ordered by name."""

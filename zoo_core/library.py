@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import nn
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, Choice, open_catalog
 from zoo_core.devices.find import find_device
+from zoo_core.devices.precision import as_usual
 from zoo_core.errors import HubError, UsageError, shown
 from zoo_core.freezing.plan import Plan
 from zoo_core.hub.load import is_address, pull_run
@@ -33,6 +35,7 @@ from zoo_core.specs import TASKS, BackboneSpec, TaskName
 from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback
 from zoo_core.training.run import Result
+from zoo_core.training.snapshot import load_random, random_state
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 
 ONE_AT_A_TIME = threading.RLock()
@@ -45,16 +48,17 @@ def create_model(
     *,
     num_classes: int,
     head: str = "linear",
-    weights: str = "default",
+    weights: str | Path = "default",
     task: TaskName = "classification",
     catalog: Catalog | None = None,
 ) -> Model:
     """Build a backbone with a new head: images (B, C, H, W) to outputs (B, num_classes).
 
-    `backbone` and `head` may have options (`"mlp:hidden=256"`); `weights` is a tag, "none", "default" or a path. The
-    outputs are logits of classes or labels, or numbers, by the task. A head that needs the feature map's size is built
-    for the image size of the weights. Raises UsageError for an unknown name and WeightsError when the weights cannot be
-    had.
+    `backbone` and `head` may have options (`"mlp:hidden=256"`); `weights` is a tag, "none",
+    "default" or a path. The outputs are logits of classes or labels, or numbers, by the task. A
+    head that needs the feature map's size is built for the image size of the weights. A training in
+    another thread is waited for, whose random numbers these are. Raises UsageError for an unknown
+    name and WeightsError when the weights cannot be had.
     """
     if num_classes < 1:
         raise UsageError(f"num_classes must be at least 1, got {num_classes}")
@@ -62,10 +66,11 @@ def create_model(
         raise UsageError(f"there is no task '{task}'. Tasks: {', '.join(TASKS)}.")
     catalog = catalog or open_catalog()
     choice, head_choice = catalog.backbone(backbone), catalog.head(head)
-    start = resolve_weights(choice, weights)
-    base, _ = load_backbone(choice, start)
-    shapes = stage_shapes(base, start.preprocessing.channels, start.preprocessing.size)
-    answers = build_head_for(shapes, choice, head_choice, num_outputs=num_classes, task=task)
+    start = resolve_weights(choice, str(weights))
+    with ONE_AT_A_TIME:
+        base, _ = load_backbone(choice, start)
+        shapes = stage_shapes(base, start.preprocessing.channels, start.preprocessing.size)
+        answers = build_head_for(shapes, choice, head_choice, num_outputs=num_classes, task=task)
     design = ModelDesign(
         backbone=choice, head=head_choice, preprocessing=start.preprocessing, task=task, start=start.facts()
     )
@@ -87,10 +92,11 @@ def freeze(
         applied = zoo_core.freeze(model, "last:2")
         optimizer = torch.optim.AdamW(applied.parameter_groups(lr=1e-3))
 
-    Frozen parts get no gradients, and their statistics stay still when you call `module.train()`. For strategies with
-    several phases give `epochs`, and call `applied.start_epoch(epoch)` at the start of each. A zoo Model knows its
-    stages; of any other module name them by paths, in order, and the head (default: children with parameters, of which
-    the last is the head). Raises UsageError for an unknown strategy or path, and where a strategy does not fit.
+    Frozen parts get no gradients, and their statistics stay still when you call `module.train()`. For
+    strategies with several phases give `epochs`, and call `applied.start_epoch(epoch)` at the start
+    of each. A zoo Model knows its stages; of any other module name them by paths, in order, and the
+    head (default: children with parameters, of which the last is the head). Raises UsageError for
+    an unknown strategy or path, and where a strategy does not fit.
     """
     if isinstance(module, Model):
         if stages is not None or head is not None:
@@ -115,6 +121,18 @@ def freeze(
     return AppliedPlan(module, parts, plan, choice)
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One thread at a time, with torch as in a fresh program; the random numbers of the program
+    around it go on as if none had been drawn."""
+    with ONE_AT_A_TIME, as_usual():
+        drawn = random_state()
+        try:
+            yield
+        finally:
+            load_random(drawn)
+
+
 @names_plugins
 def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback: Callback | None = None) -> Result:
     """Fine-tune by the settings of `config` and write a run directory.
@@ -122,7 +140,7 @@ def finetune(config: FinetuneConfig, *, catalog: Catalog | None = None, callback
     Threads take turns, because a process has one stream of random numbers. Returns the directory, the history and the
     evaluation. Raises ZooError with the cause and a next step.
     """
-    with ONE_AT_A_TIME:
+    with _alone():
         return runs.finetune(config, catalog or open_catalog(), callback or default_callback())
 
 
@@ -146,7 +164,7 @@ def resume(
     Raises UsageError for a finished run without `more_epochs`, and ZooError that lists all that has
     changed since the run began.
     """
-    with ONE_AT_A_TIME:
+    with _alone():
         own, followed = catalog or open_catalog(), callback or default_callback()
         here = None if track is None else {"track": track}
         return runs.resume(
@@ -169,9 +187,10 @@ def load(
     catalog = catalog or open_catalog()
     place: torch.device = find_device(device)
     found = run_or_backbone(name, weights, catalog)
-    if not isinstance(found, Path):
-        return open_pretrained(found, weights, place)
-    predictor = open_run(found, catalog, place)
+    with as_usual():
+        if not isinstance(found, Path):
+            return open_pretrained(found, weights, place)
+        predictor = open_run(found, catalog, place)
     return predictor if user_path(name).is_dir() else replace(predictor, title=str(name))
 
 

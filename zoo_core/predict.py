@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -20,13 +21,13 @@ from zoo_core.attribution import naming_plugins
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.brightness import are_negatives
 from zoo_core.data.decode import MAX_PIXELS, open_image
-from zoo_core.data.given import GivenImage, GivenImages, ReadableImages, given_images, to_image
+from zoo_core.data.given import GivenImage, GivenImages, ReadableImages, file_of, given_images, to_image
 from zoo_core.data.on_device import normalised
 from zoo_core.data.prepared import prepared, prepared_content
 from zoo_core.data.sources import Images, Part
 from zoo_core.data.transforms import Pixels, decoded_side
-from zoo_core.devices.precision import full_precision
-from zoo_core.errors import DataError, UsageError, ZooError, printable, shown
+from zoo_core.devices.precision import as_usual, full_precision
+from zoo_core.errors import DataError, UsageError, ZooError, brief, printable, shown
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.frozen.split import averaged, pooled_by
 from zoo_core.model.assemble import Model
@@ -82,12 +83,13 @@ class Predictor(ShownRun):
         or an interval of each number, that holds the true one for 90 % of images like the run's.
         An image unlike anything the run was trained on has a hint, and with `reject` no answers.
 
-        Raises UsageError for other types and where the run knows no such sets or intervals,
-        DataError that names the first image that cannot be read, before anything is computed, and
-        ZooError for outputs that are not finite. With `bad_images` "skip" an image that cannot be
-        read, or whose outputs are not finite, has a prediction without answers, whose `problem`
-        says why.
+        Raises UsageError for other types, for settings that are none, and where the run knows no
+        such sets or intervals, DataError that names the first image that cannot be read, before
+        anything is computed, and ZooError for outputs that are not finite. With `bad_images` "skip"
+        an image that cannot be read, or whose outputs are not finite, has a prediction without
+        answers, whose `problem` says why.
         """
+        _check_asked(top, threshold, bad_images)
         given = given_images(images)
         if bad_images == "skip":
             return Predictions(
@@ -178,7 +180,7 @@ class Predictor(ShownRun):
         images; and the distance of each image to those of the training, where the run knows it."""
         familiar = self.objective.fitted.familiar
         distances: list[float | None] = [None] * len(pixels_BCHW)
-        with torch.inference_mode(), naming_plugins():
+        with as_usual(), torch.inference_mode(), naming_plugins():
             images_BCHW = normalised(pixels_BCHW, self.preprocessing, self.device)
             if familiar is not None and isinstance(self.network, Model):
                 features = self.network.backbone(images_BCHW)
@@ -210,7 +212,8 @@ class Predictor(ShownRun):
         `compute` maps normalised images (B, C, H, W) to outputs in place of the network.
         """
         inputs = ImageInputs(self._batches(part), self.device)
-        return Evaluator(self.objective, self.device).outputs(self.network, inputs, compute, watch)
+        with as_usual():
+            return Evaluator(self.objective, self.device).outputs(self.network, inputs, compute, watch)
 
     def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
         """The figures of outputs. Raises ZooError where they are no finite numbers."""
@@ -230,6 +233,15 @@ class Predictor(ShownRun):
         return Batches(part, self.preprocessing, BATCH_SIZE, default_workers())
 
 
+def _check_asked(top: int, threshold: float | None, bad_images: str) -> None:
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise UsageError(f"`top` is how many classes to name, a whole number from 1 on, and not {brief(top)}.")
+    if threshold is not None and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+        raise UsageError(f"`threshold` is a probability from 0 to 1, and not {brief(threshold)}.")
+    if bad_images not in get_args(BadImages):
+        raise UsageError(f"`bad_images` is {' or '.join(map(repr, get_args(BadImages)))}, and not {brief(bad_images)}.")
+
+
 def _check_readable(given: GivenImages) -> None:
     """Raise DataError or UsageError for the first file that cannot be read."""
     for value in given.values:
@@ -238,7 +250,7 @@ def _check_readable(given: GivenImages) -> None:
             if address and not Path(value).is_file():
                 rest = shown(str(value)[address.end() :])
                 raise UsageError(f"{address[1]}://{rest} is an address. Download the image and give its file.")
-            open_image(Path(value))
+            open_image(file_of(value))
 
 
 def _not_finite(title: str, images: str) -> str:

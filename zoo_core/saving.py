@@ -123,9 +123,13 @@ def _measured_part(source: Source, config: FinetuneConfig) -> tuple[Source, Part
 def _check_outputs(model: Model, names: Sequence[str], device: torch.device) -> None:
     """Raise UsageError unless the model has an output for each name, by one empty image."""
     expected = model.preprocessing
+    is_training = model.training
     model.eval()
     image_1CHW = torch.zeros(1, expected.channels, expected.size, expected.size, device=device)
-    outputs = model(image_1CHW).shape[1]
+    try:
+        outputs = model(image_1CHW).shape[1]
+    finally:
+        model.train(is_training)
     if outputs != len(names):
         raise UsageError(
             f"the model has {outputs} outputs, and the data {len(names)}: {', '.join(names)[:200]}. `classes` names the "

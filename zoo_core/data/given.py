@@ -6,10 +6,14 @@ Shapes: B batch, C channels (1 greyscale, 3 RGB), H height, W width.
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,8 +43,9 @@ class GivenImages:
         return len(self.values)
 
     def read(self, index: int, *, at_least: int | None = None) -> Image.Image:
-        with self._naming(index):
-            return to_image(self.values[index], at_least=at_least)
+        value = self.values[index]
+        with self._naming(index), self._repeated.get(id(value), nullcontext()):
+            return to_image(value, at_least=at_least)
 
     def name(self, index: int) -> str:
         value = self.values[index]
@@ -49,6 +54,13 @@ class GivenImages:
     def digest(self, index: int) -> bytes:
         with self._naming(index):
             return digest_of(self.values[index])
+
+    @cached_property
+    def _repeated(self) -> dict[int, Lock]:
+        """A lock for each PIL image that occurs several times: Pillow loads one in one thread at a
+        time."""
+        counts = Counter(id(value) for value in self.values if isinstance(value, Image.Image))
+        return {key: Lock() for key, count in counts.items() if count > 1}
 
     @contextmanager
     def _naming(self, index: int) -> Iterator[None]:
@@ -97,6 +109,8 @@ def given_images(images: GivenImage | Iterable[GivenImage]) -> GivenImages:
         values: tuple[GivenImage, ...] = tuple(images)
     elif isinstance(images, str | Path | Image.Image | np.ndarray | Tensor):
         values = (images,)
+    elif hasattr(images, "read"):
+        raise UsageError("an open file is no image. Give its path, or PIL.Image.open(file).")
     elif isinstance(images, Iterable) and not isinstance(images, bytes):
         values = tuple(images)
     else:
@@ -129,9 +143,11 @@ def to_image(value: GivenImage, *, at_least: int | None = None) -> Image.Image:
     A JPEG may be decoded at a smaller size, as `decode.open_image` says. Raises DataError.
     """
     if isinstance(value, str | Path):
-        return open_image(Path(value), at_least=at_least)
+        return open_image(file_of(value), at_least=at_least)
     if isinstance(value, Image.Image):
         return from_pillow(value, at_least=at_least)
+    if 0 in value.shape:
+        raise DataError("has no pixels")
     if isinstance(value, Tensor):
         value = _to_array(value)
     return upright(Image.fromarray(np.ascontiguousarray(value[..., 0] if value.shape[2:] == (1,) else value)))
@@ -144,13 +160,13 @@ def from_pillow(image: Image.Image, *, at_least: int | None = None) -> Image.Ima
     the same pixels as its path does. Raises DataError.
     """
     file = getattr(image, "fp", None)
-    if image.format == "JPEG" and at_least is not None and file is not None:
-        place = file.tell()
-        file.seek(0)
-        content = file.read()
-        file.seek(place)
-        return decode(content, at_least=at_least)
     try:
+        if image.format == "JPEG" and at_least is not None and file is not None:
+            place = file.tell()
+            file.seek(0)
+            content = file.read()
+            file.seek(place)
+            return decode(content, at_least=at_least)
         with PILLOW_IS_QUIET:
             check_size(image)
             image.load()
@@ -161,11 +177,16 @@ def from_pillow(image: Image.Image, *, at_least: int | None = None) -> Image.Ima
         raise DataError(f"is damaged or unreadable: {reason_of(error)}") from error
 
 
+def file_of(path: str | Path) -> Path:
+    """The file of a path, in which `~` is the home folder."""
+    return Path(os.path.expanduser(path))
+
+
 def digest_of(value: GivenImage) -> bytes:
     """The digest of a file's bytes, or of the pixels of an image in memory."""
     if isinstance(value, str | Path):
         try:
-            return content_digest(read_file(Path(value)))
+            return content_digest(read_file(file_of(value)))
         except DataError as error:
             raise DataError(f"{printable(str(value))} {error}.") from error.__cause__
     return pixel_digest(to_image(value))

@@ -1,8 +1,9 @@
 """A data set that a program hands over: a torch Dataset, or a list of (image, target), as a `Source`.
 
-The targets say the task: a class name or index, a collection of label names, a number, or a vector of numbers. Every
-item is read once for its target and a digest of its content, so that caches, splits and `resume` work as they do for
-files; items that cannot be read are named by the scan, or left out. The images stay with the program.
+The targets say the task: a class name or index, a collection of label names, a number, or a vector
+of numbers. Every item is read once for its target and a digest of its content, so that caches,
+splits and `resume` work as they do for files; items that cannot be read are named by the scan, or
+left out. The images stay with the program.
 
 Shapes: N images, K labels or numbers.
 """
@@ -66,8 +67,8 @@ class ItemImages:
 def open_in_memory(data: Any, task: TaskChoice = "auto", watch: Watch | None = None) -> Source:
     """Read every item of a data set, or of a mapping {"train": data set, "val": ..., "test": ...}.
 
-    `watch` is told (items done, of how many). Raises UsageError for a wrong type or task, DataError for an item that
-    cannot be read.
+    `watch` is told (items done, of how many). Raises UsageError for a wrong type or task, DataError for
+    an item that cannot be read.
     """
     sets = _sets_by_part(data if isinstance(data, Mapping) else {"train": data})
     total, done = sum(len(items) for items in sets.values()), 0
@@ -96,6 +97,10 @@ def open_in_memory(data: Any, task: TaskChoice = "auto", watch: Watch | None = N
     title = f"{IN_MEMORY} ({total} images)"
     if unreadable and not any(targets.values()):
         raise DataError(f"{unreadable[0]}.")
+    for part, items in sets.items():
+        if not targets[part] and len(sets) > 1:
+            why = f"none of its {len(items)} images can be read" if len(items) else "it has no items"
+            raise DataError(f"the {part} part of {title} is empty: {why}. Leave it out, or fill it.")
     found, classes, arrays = _targets(targets, _names_of(next(iter(sets.values()))), task, title)
     parts = {part: Part(images[part], arrays[part]) for part in images}
     return Source(title, classes, parts, task=found, unreadable=tuple(unreadable))
@@ -118,7 +123,10 @@ def _sets_by_part(sets: Mapping[str, Any]) -> dict[PartName, Any]:
 def _item(items: Any, index: int, name: str) -> tuple[Any, Any]:
     """One pair (image, target). Raises DataError with the reason when the data set fails."""
     try:
-        image, target = items[index]
+        item = items[index]
+        if isinstance(item, Mapping):
+            raise TypeError(f"it is a mapping of {brief(list(item))}, of which a list can make pairs")
+        image, target = item
     except ZooError:
         raise
     except Exception as error:  # the data set is the program's code

@@ -61,7 +61,7 @@ class Kind:
         """Return when it has computed all that it was told to."""
 
     def mark(self, device: torch.device) -> Callable[[], None]:
-        """A function that returns when a device has computed all that it was told to before this call."""
+        """A function that returns when a device has computed all that it was told by then."""
         return lambda: None
 
     def release_memory(self) -> None:

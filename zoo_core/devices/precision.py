@@ -8,12 +8,13 @@ that the function that chooses the best epoch is the one that is reported and sh
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 from torch import Tensor
 
-from zoo_core.devices.kinds import kind_of
+from zoo_core.devices.kinds import CPU, accelerators, kind_of
 from zoo_core.settings import Precision
 
 
@@ -32,3 +33,20 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 def full_precision(outputs: Tensor) -> Tensor:
     """Outputs in float32, whatever the forward pass computed in; float64 stays."""
     return outputs if outputs.dtype == torch.float64 else outputs.float()
+
+
+@contextmanager
+def as_usual() -> Iterator[None]:
+    """In this context torch computes as in a fresh program, whatever the program around it has set:
+    with gradients, without autocast, in float32."""
+    before = torch.get_default_dtype()
+    with ExitStack() as settings:
+        settings.enter_context(torch.inference_mode(False))
+        settings.enter_context(torch.enable_grad())
+        for kind in (CPU, *accelerators()):
+            settings.enter_context(torch.autocast(kind.name, enabled=False))
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)

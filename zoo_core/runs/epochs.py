@@ -24,7 +24,8 @@ class EpochReport:
     """The standard error of the score of an epoch that was the best when it was measured; None of
     others, and where none is known."""
     is_best: bool = field(default=False, compare=False)
-    """Whether it is the best one so far, by the run's own rule; no part of the line."""
+    """Whether it is the best one by the run's own rule: so far where a callback hears of it, of all in
+    a result; no part of the line."""
 
     @property
     def loss(self) -> float:

@@ -35,6 +35,8 @@ def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> 
         if isinstance(error, OSError):
             if isinstance(error, BrokenPipeError):  # the reader of our output has gone
                 raise
+            if error.errno is None or isinstance(error, ConnectionError | TimeoutError):  # no file's: a callback's
+                raise
             raise TrainingError(
                 f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}. Free space or make "
                 f"it writable (ZOO_CACHE names another cache folder), then {next_step}"

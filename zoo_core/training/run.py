@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Result:
 
     directory: Path
     trained: History
-    measured: Evaluation | None
+    measured: Evaluation | None = field(repr=False)
     """The evaluation, None where no image was held out."""
     calibration: Mapping[str, Any] | None
     """The fit to the validation images and its effect, None where these are too few."""

@@ -118,7 +118,7 @@ class Trainer:
         except EvaluationStopped:
             self.stop()
         self.state.load_best()
-        return History(tuple(self.state.history), self.state.best.epoch, self.state.lr)
+        return History(self.state.told_history(), self.state.best.epoch, self.state.lr)
 
     def enter_phase(self, number: int) -> PhaseTrainer:
         """Freeze as the phase says, cache the features of its frozen prefix, and make its train step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -132,6 +132,10 @@ class TrainerState:
             return self.highest.epoch
         lowest = min(self.history, key=lambda report: (report.loss, report.epoch))
         return max(self.highest.epoch, lowest.epoch)
+
+    def told_history(self) -> tuple[EpochReport, ...]:
+        """The epochs so far, of which the best one is marked."""
+        return tuple(replace(report, is_best=report is self.best) for report in self.history)
 
     @property
     def is_finite(self) -> bool:
