@@ -14,6 +14,7 @@ from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, ZooError, printable
 from zoo_core.library import load
+from zoo_core.options import listed
 from zoo_core.paths import user_path
 from zoo_core.runs.images import Digests, digests_of, read_images, short
 from zoo_core.runs.notebook_tables import evaluation_html
@@ -90,7 +91,7 @@ def evaluate_run(
     data: Any = None,
     device: str = "auto",
     bad_images: BadImages | None = None,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     catalog: Catalog | None = None,
     scanning: Watch | None = None,
     watch: Watch | None = None,
@@ -108,7 +109,7 @@ def evaluate_run(
     that gives no finite number.
     """
     catalog = catalog or open_catalog()
-    chosen = [catalog.metric(text) for text in metrics]
+    chosen = [catalog.metric(text) for text in listed(metrics)]
     predictor = load(run, device=device, catalog=catalog)
     if predictor.facts is None or predictor.directory is None:
         raise UsageError(f"'{run}' is a backbone; `zoo evaluate` measures a run directory that `zoo finetune` made.")

@@ -9,8 +9,10 @@ without its name; it sets the first field.
 from __future__ import annotations
 
 import dataclasses
+import os
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -31,6 +33,11 @@ def split_name(text: str) -> tuple[str, str]:
     """Split `"name:options"` into its two halves; the second is empty when there are no options."""
     name, _, options = text.partition(":")
     return name.strip(), options.strip()
+
+
+def listed(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """One text or path, or several, as texts."""
+    return [os.fspath(one) for one in ([given] if isinstance(given, str | os.PathLike) else given)]
 
 
 def split_list(text: str, option: str) -> list[str]:

@@ -24,6 +24,7 @@ from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.scan import Watch
 from zoo_core.devices.cores import usable_cores
 from zoo_core.errors import UsageError
+from zoo_core.options import listed
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 """The batches that are tried: up to the size at which a server still answers soon."""
@@ -48,9 +49,9 @@ class _Times:
 
 @names_plugins
 def bench(
-    models: Sequence[str],
+    models: str | Path | Sequence[str | Path],
     *,
-    formats: Sequence[str] = ("torch",),
+    formats: str | Sequence[str] = ("torch",),
     data: Any = None,
     threads: int | None = None,
     device: str = "auto",
@@ -73,7 +74,9 @@ def bench(
     Raises UsageError for a mixture of runs and backbones and an unknown format. A format that
     fails has a row with its `problem`.
     """
-    catalog = catalog or open_catalog()
+    catalog, models, formats = catalog or open_catalog(), listed(models), listed(formats)
+    if rounds < 1 or seconds <= 0 or (threads is not None and threads < 1):
+        raise UsageError("rounds and threads are whole numbers from 1 on, and seconds more than 0.")
     if len(models) > 1 and any(names_run(model, catalog) for model in models):
         raise UsageError("zoo bench takes one run, or backbones separated by commas.")
     if threads is not None and threads > usable_cores():
