@@ -152,3 +152,56 @@ def test_an_address_is_said_to_be_one(catalog: Catalog, image: str | Path) -> No
 def test_a_model_put_together_by_hand_has_no_preprocessing_to_tell(model: Model) -> None:
     with pytest.raises(UsageError, match="put together by hand; zoo_core.create_model"):
         _ = Model(model.backbone, model.head).preprocessing
+
+
+def test_one_image_that_is_not_loaded_yet_is_answered_as_often_as_it_is_given(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    """Seen to fail: two threads loaded it at once, and it was called damaged."""
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    for _ in range(5):
+        with Image.open(tmp_path / "large.png") as image:
+            answers = predictor.predict([image] * 6)
+        assert len({answer.answers for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    "empty", [np.zeros((0, 5, 3), np.uint8), torch.zeros(3, 0, 5), torch.zeros(3, 5, 0, dtype=torch.uint8)]
+)
+def test_an_image_without_pixels_is_a_bad_image(predictor: Predictor, photo: Path, empty: Any) -> None:
+    with pytest.raises(DataError, match="image 1 has no pixels"):
+        predictor.predict([photo, empty])
+    good, bad = predictor.predict([photo, empty], bad_images="skip")
+    assert good.answers
+    assert bad.problem == "image 1 has no pixels."
+
+
+def test_an_image_whose_file_was_closed_is_a_bad_image(predictor: Predictor, photo: Path, tmp_path: Path) -> None:
+    colour(photo).save(tmp_path / "closed.jpg")
+    with (tmp_path / "closed.jpg").open("rb") as file:
+        image = Image.open(file)
+    (bad,) = predictor.predict(image, bad_images="skip")
+    assert bad.problem is not None
+    assert "closed file" in bad.problem
+
+
+def test_an_open_file_is_refused_by_name(predictor: Predictor, photo: Path) -> None:
+    with photo.open("rb") as file, pytest.raises(UsageError, match="an open file is no image"):
+        predictor.predict(file)
+
+
+def test_a_path_from_home_is_found(predictor: Predictor, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(photo.parent))
+    (expected,) = predictor.predict(photo)
+    (found,) = predictor.predict(f"~/{photo.name}")
+    assert found.answers == expected.answers
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"top": 0}, {"top": 2.5}, {"top": True}, {"threshold": 2}, {"threshold": "a"}, {"bad_images": "Skip"}],
+)
+def test_settings_that_are_none_are_refused(predictor: Predictor, photo: Path, asked: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(asked))):
+        predictor.predict(photo, **asked)

@@ -57,7 +57,7 @@ def ends_as_if_nothing_had_happened(config: FinetuneConfig, tmp_path: Path, cata
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-@pytest.mark.parametrize("name", ["save_file", "sha256_of", "_sync"])
+@pytest.mark.parametrize("name", ["save_file", "sha256_of", "sync"])
 def test_what_the_disk_refuses_is_said_and_the_checkpoint_before_is_intact(
     config: FinetuneConfig, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, number: int, name: str
 ) -> None:

@@ -55,7 +55,7 @@ def test_a_checkpoint_is_on_the_disk_before_its_name_is_and_its_name_before_the_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    real_sync, real_rename, real_remove = checkpoint._sync, os.rename, shutil.rmtree
+    real_sync, real_rename, real_remove = checkpoint.sync, os.rename, shutil.rmtree
 
     def sync(path: Path) -> None:
         real_sync(path)
@@ -70,7 +70,7 @@ def test_a_checkpoint_is_on_the_disk_before_its_name_is_and_its_name_before_the_
             done.append(f"remove {path.name}")
         real_remove(path, **more)
 
-    monkeypatch.setattr(checkpoint, "_sync", sync)
+    monkeypatch.setattr(checkpoint, "sync", sync)
     monkeypatch.setattr(checkpoint.os, "rename", rename)
     monkeypatch.setattr(checkpoint.shutil, "rmtree", remove)
     for number in (1, 2):
