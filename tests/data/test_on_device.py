@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from zoo_core.data.on_device import crop_together
 from zoo_core.data.prefetch import lagged, prefetch
 from zoo_core.data.sources import ArrayImages, Part
 from zoo_core.data.transforms import FRESH, Crop, Pixels, apply_crop, crop_of
+from zoo_core.devices.kinds import KINDS, Accelerator, Kind
 from zoo_core.devices.transfer import to_cpu_async
 from zoo_core.weights_specs import Interpolation, Preprocessing
 
@@ -155,3 +159,35 @@ def test_one_behind_gives_everything_when_the_next_one_was_begun() -> None:
             yield number
 
     assert [(number, len(begun)) for number in lagged(numbers())] == [(0, 2), (1, 3), (2, 4), (3, 4)]
+
+
+class Marking(Kind):
+    """A kind of device with pinned memory, which notes where it is asked for a mark."""
+
+    has_pinned_memory = True
+    marked: ClassVar[list[torch.device]] = []
+
+    def mark(self, device: torch.device) -> Callable[[], None]:
+        self.marked.append(device)
+        return lambda: None
+
+
+def test_the_copies_of_each_device_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "cpu", Marking())
+    to_cpu_async({"a": torch.ones(2), "b": torch.ones(3)})()
+    assert Marking.marked == [CPU]
+
+
+def test_a_mark_is_that_of_the_devices_own_work() -> None:
+    """Seen to fail: it was that of the first GPU, so the copies of the second were read before they were complete."""
+    recorded: list[object] = []
+    event = SimpleNamespace(record=recorded.append, synchronize=lambda: None)
+    module = SimpleNamespace(Event=lambda: event, current_stream=lambda device: f"the stream of {device}")
+
+    class Gpu(Accelerator):
+        @property
+        def module(self) -> Any:
+            return module
+
+    Gpu("cuda").mark(torch.device("cuda", 1))()
+    assert recorded == ["the stream of cuda:1"]

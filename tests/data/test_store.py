@@ -296,3 +296,17 @@ def test_nothing_is_written_without_the_lock(tmp_path: Path, monkeypatch: pytest
         store.add([key(1)], [array(1)])
         with pytest.raises(FileExistsError):
             store.commit()
+
+
+def test_a_system_without_pread_reads_while_another_thread_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: reading moved the position at which rows were about to be written."""
+    held: list[bool] = []
+    with Store(tmp_path / "store", np.uint8) as store:
+        real = os.lseek
+        monkeypatch.setattr(os, "lseek", lambda *where: held.append(store._reading.locked()) or real(*where))
+        store.add([b"a" * 16], [np.zeros(3, np.uint8)])
+        store.commit()
+    assert held
+    assert all(held)

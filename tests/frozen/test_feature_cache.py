@@ -21,6 +21,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.data import scan, sources
 from zoo_core.data.augmentation import Augmentation
 from zoo_core.data.batches import Batches, training_groups
+from zoo_core.data.eviction import remove_store
 from zoo_core.data.generation import ENTRY, HEADER_BYTES
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import ArrayImages, Part
@@ -44,6 +45,7 @@ from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import Result, run_job
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, set_rates
+from zoo_core.training.setup import make_planner
 from zoo_core.training.snapshot import load_optimizer, optimizer_state
 from zoo_core.training.trainer_state import TrainerState
 from zoo_core.weights_specs import Preprocessing
@@ -642,3 +644,50 @@ def test_a_stage_that_begins_in_place_changes_nothing_that_is_cached_or_trained_
         gradients.append([parameter.grad.clone() for parameter in tail.parameters()])
     for one, other in zip(*gradients, strict=True):
         assert torch.allclose(one, other)
+
+
+def test_features_that_are_stored_are_not_stored_again_where_another_cut_lacks_its_own(
+    config: FinetuneConfig, catalog: Catalog
+) -> None:
+    """Seen to fail: each image that one cut lacked was added to all cuts of the pass."""
+    run(config, catalog, strategy="last:2", cache_dtype="float16")
+    run(config, catalog, strategy="gradual", epochs=4, cache_dtype="float16")
+    stores = list((cache_dir() / "features").rglob("rows"))
+    assert len(stores) > 2
+    for rows in stores:
+        entries = np.frombuffer((rows.parent / "index").read_bytes()[HEADER_BYTES:], ENTRY)
+        assert len(np.unique(entries["key"], axis=0)) == len(entries), rows
+
+
+def test_the_keys_are_those_of_the_first_process(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: code that cannot be compared had a key of its own in each process."""
+    job = prepare(replace(config, strategy="head-only"), catalog)
+    planner = make_planner(job, World(), lambda text: None)
+    with monkeypatch.context() as another:
+        another.setattr(World, "broadcast_object", lambda self, names: dict.fromkeys(names, "0" * 32))
+        planner.enter(0, lambda done, total: None)
+    assert {key.name for key in planner.features.keys.values()} == {"0" * 32}
+    planner.close()
+
+
+def test_products_that_a_program_makes_less_exact_have_features_of_their_own(
+    config: FinetuneConfig, catalog: Catalog
+) -> None:
+    run(config, catalog, strategy="head-only")
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        _, less_exact = run(config, catalog, strategy="head-only")
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert less_exact.num_computed == 24
+    assert run(config, catalog, strategy="head-only")[1].num_computed == 0
+
+
+def test_no_store_stays_open_after_a_training(config: FinetuneConfig, catalog: Catalog) -> None:
+    """Seen to fail: that of resized images did, and could not be removed for another one."""
+    run(config, catalog, strategy="full", epochs=2)
+    (store,) = (cache_dir() / "pixels").iterdir()
+    assert remove_store(store)

@@ -232,3 +232,17 @@ def test_a_data_set_with_random_transforms_is_refused_when_an_image_changes(
 
     with pytest.raises(DataError, match="no longer the image that it was.*Leave random transforms out"):
         zoo_core.finetune(replace(config, data=Restless(pairs())), catalog=catalog)
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_a_part_without_items_is_named_at_the_start(part: str) -> None:
+    """Seen to fail: an error of Python's, for test only after the training."""
+    data = {"train": pairs(), "val": pairs(8), part: []}
+    with pytest.raises(DataError, match=rf"the {part} part of .* is empty: it has no items\. Leave it out"):
+        open_in_memory(data)
+
+
+def test_an_item_that_is_a_mapping_is_called_one() -> None:
+    rows = [{"image": image, "label": name} for image, name in pairs()]
+    with pytest.raises(DataError, match="it is a mapping of \\['image', 'label'\\]"):
+        open_in_memory(rows)

@@ -223,3 +223,13 @@ def test_what_does_not_fit_the_model_is_refused_and_leaves_nothing(
     with pytest.raises(UsageError, match="put together by hand"):
         zoo_core.save_run(Model(model.backbone, model.head), tmp_path / "run", data=photos, catalog=catalog)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_saved_in_mid_training_goes_on_training(
+    small: Model, photos: Path, tmp_path: Path, catalog: Catalog
+) -> None:
+    """Seen to fail: it was left in evaluation mode."""
+    for is_training in (True, False):
+        small.train(is_training)
+        zoo_core.save_run(small, tmp_path / f"run{is_training}", data=photos, catalog=catalog)
+        assert small.training is is_training

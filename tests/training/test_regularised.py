@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +22,7 @@ from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.range_test import LOWEST, SETTLING, steepest
 from zoo_core.training.run import Result, run_job
+from zoo_core.training.stopping import Interrupted
 
 
 @pytest.fixture
@@ -174,3 +178,25 @@ def test_patience_ends_a_phase_and_the_next_one_begins(
 def test_settings_that_make_no_sense_are_refused(config: FinetuneConfig, changes: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(config, **changes)
+
+
+def test_a_stop_request_ends_the_range_test(
+    config: FinetuneConfig, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: all of its steps were taken first."""
+    steps: list[int] = []
+    real = phase_trainer.range_test
+
+    def stopped_at_once(*arguments: Any, gradients: Callable[[Any], float], **functions: Any) -> float:
+        def noted(batch: Any) -> float:
+            steps.append(len(steps))
+            signal.raise_signal(signal.SIGINT)
+            return gradients(batch)
+
+        return real(*arguments, gradients=noted, **functions)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(phase_trainer, "range_test", stopped_at_once)
+        with pytest.raises(Interrupted):
+            run_job(prepare(replace(config, lr="auto", strategy="full"), catalog), NullCallback())
+    assert steps == [0]

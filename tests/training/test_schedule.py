@@ -9,7 +9,7 @@ from helpers import resolved
 from zoo_core.catalog import Catalog
 from zoo_core.freezing.plan import FROZEN, TRAINABLE, Phase, Plan, Rule
 from zoo_core.library import create_model
-from zoo_core.model.adapt import make_plan
+from zoo_core.model.adapt import ADDED, make_plan
 from zoo_core.model.assemble import Model
 from zoo_core.settings import ResolvedSettings
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, schedule, set_rates
@@ -106,3 +106,18 @@ def test_a_stage_that_joins_later_has_a_warm_up_of_its_own(catalog: Catalog, mod
     set_rates(optimizer, 27, 80, 10, 0.1)
     shares = {group["part"]: group["lr"] / group["max_lr"] for group in optimizer.param_groups}
     assert shares["layer4"] == shares["head"] == schedule(27, 80, 0.1)
+
+
+def test_only_pretrained_parameters_lose_their_decay_where_they_are_drawn_back(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: those that a strategy had added lost it too, which nothing draws anywhere."""
+    stages = ("stem", "layer1", "layer2", "layer3", "layer4")
+    rules = (FROZEN, FROZEN, FROZEN, Rule(lr=1.0), Rule(lr=1.0, parameters="added"), TRAINABLE)
+    plan = Plan(stages=stages, phases=(Phase(1, rules),))
+    monkeypatch.setattr(model.backbone.stage("layer4")[0].conv1, ADDED, ("weight",), raising=False)
+    groups = parameter_groups(model, plan, 0, Rates(dict.fromkeys((*stages, "head"), 1.0)), 0.1, base_decays=False)
+    decays = {group["part"]: 0.0 for group in groups} | {
+        group["part"]: 0.1 for group in groups if group["weight_decay"]
+    }
+    assert decays == {"layer3": 0.0, "layer4": 0.1, "head": 0.1}

@@ -23,6 +23,7 @@ from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.words import USUAL_LAYOUT, StepLayout
 from zoo_core.training import autotune, step_layout
 from zoo_core.training.callback import NullCallback
+from zoo_core.training.estimate import epoch_seconds, estimate
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import resume, run_job
 from zoo_core.training.step_layout import BFLOAT16, OTHERS, LayoutTrial
@@ -254,3 +255,23 @@ def test_the_stages_that_are_trained_decide_whether_a_training_is_long(
     monkeypatch.setattr(step_layout, "LEAST_GMACS", 2.5)  # of 4.7, two epochs of all stages
     prepare(given, catalog)
     assert trials == made
+
+
+def test_trials_and_estimates_compute_with_the_threads_of_the_training(
+    photos: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: the trial of layouts took those of torch, under one key for all numbers of them."""
+    computed: set[int] = set()
+    forward = torch.nn.Conv2d.forward
+    monkeypatch.setattr(
+        torch.nn.Conv2d, "forward", lambda self, images: computed.add(torch.get_num_threads()) or forward(self, images)
+    )
+    monkeypatch.setattr(step_layout, "LEAST_GMACS", 0)
+    before = torch.get_num_threads()
+    config = FinetuneConfig(backbone="lenet5", strategy="full", data=str(photos), epochs=1, threads=1, batch_size=4)
+    job = prepare(config, catalog)
+    assert computed == {1}
+    estimate(job)
+    epoch_seconds(job)
+    assert computed == {1}
+    assert torch.get_num_threads() == before

@@ -64,3 +64,22 @@ def test_micro_batches_add_up_to_the_gradients_of_the_mean_loss(
     assert loss.item() == pytest.approx(whole.item(), rel=1e-6)
     for gradient, wanted in zip(gradients, expected, strict=True):
         torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_the_micro_batches_of_a_layout_end_where_batch_norm_is_trained(photos: Path, catalog: Catalog) -> None:
+    """Seen to fail: those of a phase without batch norm stayed, and its statistics were those of eight images."""
+    layout, strategy = "channels-last:8", "last:1,statistics=frozen"
+    config = replace(
+        LENET, backbone="norms", strategy=strategy, step_layout=layout, batch_size=16, weights="none", size=32
+    )
+    job = prepare(replace(config, data=str(photos)), catalog)
+    trainer = make_trainer(
+        job, make_planner(job, World(), lambda text: None), NullCallback(), StopRequest(), lambda *saved: None
+    )
+    phase = trainer.enter_phase(0)
+    assert not phase.step.batch_norm_updates
+    assert phase.step.num_micro_batches(16) == 2
+    trainer.train_batch(phase, next(iter(phase.batches(0, 0))))
+    assert trainer.state.micro_batch is None, "nobody asked for them"
+    phase.step.batch_norm_updates = True
+    assert phase.step.num_micro_batches(16) == 1
