@@ -268,10 +268,15 @@ def test_trials_and_estimates_compute_with_the_threads_of_the_training(
     )
     monkeypatch.setattr(step_layout, "LEAST_GMACS", 0)
     before = torch.get_num_threads()
+    torch.set_num_threads(2)
     config = FinetuneConfig(backbone="lenet5", strategy="full", data=str(photos), epochs=1, threads=1, batch_size=4)
-    job = prepare(config, catalog)
-    assert computed == {1}
-    estimate(job)
-    epoch_seconds(job)
-    assert computed == {1}
-    assert torch.get_num_threads() == before
+    try:
+        job = prepare(config, catalog)
+        assert computed == {1}
+        computed.clear()
+        estimate(job)
+        epoch_seconds(job)
+        assert computed == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
