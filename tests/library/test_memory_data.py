@@ -171,7 +171,6 @@ def test_the_targets_say_the_task(targets: list[Any], task: Any, found: str, cla
         ([(IMAGE, "a"), (IMAGE, 1)], "auto", UsageError, "are not those of classification"),
         ([(IMAGE, "a"), (IMAGE, "b")], "regression", UsageError, "are not those of regression"),
         ([(IMAGE, [1.0]), (IMAGE, [1.0, 2.0])], "auto", UsageError, "are not those of regression"),
-        ([(IMAGE, "a"), (IMAGE, "a")], "auto", DataError, "only the class 'a'"),
         ([IMAGE, IMAGE], "auto", DataError, "train item 0 is no pair"),
         ([("photo.jpg", "a")], "auto", DataError, "train item 0 is not there"),
         ([(3, "a")], "auto", UsageError, "int is no image"),
@@ -246,3 +245,14 @@ def test_an_item_that_is_a_mapping_is_called_one() -> None:
     rows = [{"image": image, "label": name} for image, name in pairs()]
     with pytest.raises(DataError, match="it is a mapping of \\['image', 'label'\\]"):
         open_in_memory(rows)
+
+
+def test_a_run_is_measured_on_items_of_a_single_class(tmp_path: Path, catalog: Catalog) -> None:
+    """Seen to fail: at least two folders of images were asked for."""
+    config = FinetuneConfig(backbone="lenet5", data=pairs(), epochs=1, out=str(tmp_path / "run"))
+    run = zoo_core.finetune(config, catalog=catalog, callback=NullCallback()).directory
+    reds = [pair for pair in pairs(8) if pair[1] == "red"]
+    found = zoo_core.evaluate_run(run, data=reds, device="cpu", catalog=catalog)
+    assert 0 <= found.evaluation.accuracy <= 1
+    with pytest.raises(DataError, match="has only the class 'red'. A training needs at least two"):
+        zoo_core.finetune(FinetuneConfig(backbone="lenet5", data=reds, out=str(tmp_path / "other")), catalog=catalog)

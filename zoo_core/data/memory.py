@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo_core.data.classes import check_classes, check_names
+from zoo_core.data.classes import check_names
 from zoo_core.data.decode import decode, read_file
 from zoo_core.data.given import check_given, pixel_digest, to_image
 from zoo_core.data.parts import find_parts
@@ -189,9 +189,6 @@ def _targets(
             f"the targets of {title} are not those of {wanted}: {reason_of(error)}. A target is a class name or index, a "
             "collection of label names, a number or a vector of numbers; the setting `task` says which."
         ) from error
-    if task.single_label:
-        check_classes(outputs, title)
-    else:
-        check_names(outputs, title, one=task.output, many=task.outputs)
+    check_names(outputs, title, one=task.output, many=task.outputs)
     ends = np.cumsum([len(part) for part in targets.values()])[:-1]
     return task.name, outputs, dict(zip(targets, np.split(array, ends), strict=True))
