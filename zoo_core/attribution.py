@@ -53,6 +53,8 @@ def plugin_error(error: BaseException) -> PluginError | None:
         if owner is not None or package == "zoo_core":
             break
     subject = owner or distribution
+    if subject and _was_interrupted(error):  # what a plugin uses may hide it in an error of its own
+        raise KeyboardInterrupt from error
     return PluginError(f"{printable(subject)} failed{where}: {reason_of(error)}.") if subject else None
 
 
@@ -78,6 +80,15 @@ def names_plugins(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
 
     return called
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C led to an error."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:

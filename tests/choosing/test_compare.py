@@ -90,7 +90,7 @@ def test_folds_give_every_image_one_answer_and_the_frozen_part_is_computed_once(
     shown = capsys.readouterr().out
     assert re.search(r"^head\s+accuracy\s+95 % interval\s+images\s+seconds\s+trained\s+size", shown, re.MULTILINE)
     assert Path("runs/compare-photos/compare.png").is_file()
-    (best,) = re.findall(r"trained on all images: `zoo (finetune .*)`", shown)
+    (best,) = re.findall(r"without a fold: `zoo (finetune .*)`", shown)
     assert "--fold" not in best
     assert zoo.get_command(None, "finetune").make_context("finetune", best.split()[1:])  # type: ignore[arg-type,union-attr]
 

@@ -29,8 +29,8 @@ from zoo_core.errors import PluginError, UsageError, ZooError
 @pytest.mark.parametrize(
     ("device", "cores", "memory", "cells", "jobs", "reason"),
     [
-        ("cpu", 2, 20e9, 99, 1, "there are 2 cores, and one training may use 4"),
-        ("cpu", 9, 20e9, 99, 2, "there are 9 cores, and one training may use 4"),
+        ("cpu", 2, 20e9, 99, 1, "one training may use 2 of the 2 cores"),
+        ("cpu", 9, 20e9, 99, 2, "one training may use 4 of the 9 cores"),
         ("cpu", 64, 20e9, 99, 5, "20.0 GB of memory are free, and one may take 4.0 GB"),
         ("cpu", 64, 1e9, 99, 1, "1.0 GB of memory are free"),
         ("cpu", 64, None, 99, 16, "there are 64 cores"),

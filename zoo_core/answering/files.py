@@ -6,8 +6,9 @@ Shapes: K classes, labels or numbers.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,5 +125,10 @@ def partial_of(target: Path) -> Path:
 
 
 def _number(value: float | None) -> str:
-    """Nine digits give a float32 back to the bit."""
-    return "" if value is None else f"{value:.9g}"
+    """The digits that give a number back to the bit: nine a float32."""
+    if value is None:
+        return ""
+    with suppress(OverflowError):  # no float32
+        if struct.unpack("<f", struct.pack("<f", value))[0] == value:
+            return f"{value:.9g}"
+    return repr(value)

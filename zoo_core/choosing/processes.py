@@ -23,7 +23,7 @@ from zoo_core.devices.cores import limit_cores, usable_cores
 from zoo_core.devices.free_memory import free_memory
 from zoo_core.devices.kinds import kind_of
 from zoo_core.errors import ZooError
-from zoo_core.wording import megabytes
+from zoo_core.wording import counted, megabytes
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ def fitting(device: torch.device, cells: int) -> tuple[int, str]:
         return max(1, memory // MEMORY), f"{megabytes(memory)} of memory are free, and one may take {megabytes(MEMORY)}"
     if by_cells < by_cores:
         return by_cells, f"another process is worth its start for {FEWEST} trainings or more"
-    return by_cores, f"there are {cores} cores, and one training may use {CORES}"
+    return by_cores, f"one training may use {min(CORES, cores)} of the {counted(cores, 'core')}"
 
 
 class LocalProcesses(ThreadPoolExecutor):

@@ -95,16 +95,16 @@ def check(
     ):
         progress = Progress(scanning, measuring, computing, comparing, fitting, tell)
         report = check_data(data, backbone=backbone or AUTO, catalog=catalog, progress=progress, **given)
+    rows = report.fix_rows()
+    if page is not None:  # files first: a reader of the output may leave
+        _write_page(page, report)
+    if fix_list is not None and rows:
+        write_fix_list(fix_list, rows)
     if as_json:
         print_json(_json(report))
     else:
         _show(report)
-    if page is not None:
-        _write_page(page, report)
-    rows = report.fix_rows()
-    if fix_list is not None and rows:
-        write_fix_list(fix_list, rows)
-    elif fix_list is not None:
+    if fix_list is not None and not rows:
         click.echo(f"There is nothing to decide on: {printable(str(fix_list))} was not written.", err=as_json)
     if not as_json:
         for sentence in _next_steps(report, page, fix_list if rows else None, _command(report, data, fix_list, given)):

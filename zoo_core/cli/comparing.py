@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.choosing.commands import command
-from zoo_core.choosing.grid import Cell, Grid, settings_asked
+from zoo_core.choosing.grid import Candidate, Cell, Grid, settings_asked
 from zoo_core.cli.cells import CellsScreen
 from zoo_core.cli.common import print_columns, warn
 from zoo_core.errors import printable
@@ -82,7 +82,8 @@ def show_comparison(comparison: Comparison, *, drawn: bool = True) -> None:
     files = "compare.png, compare.json" if drawn else "compare.json"
     click.echo(f"In {printable(folder)}: {files}, and a run for each training (`zoo runs {folder}`).")
     if results.grid.folds and results.largest[0].share == results.grid.shares[-1]:
-        click.echo(f"The best, trained on all images: `{_finetune_command(comparison)}`")
+        chosen, which = _chosen(comparison)
+        click.echo(f"{which}, without a fold: `{_finetune_command(comparison, chosen)}`")
 
 
 def _baseline_sentences(comparison: Comparison, metric: Metric) -> list[str]:
@@ -176,10 +177,19 @@ def _level_sentences(comparison: Comparison, metric: Metric) -> list[str]:
     return ["\n".join(lines)]
 
 
-def _finetune_command(comparison: Comparison) -> str:
-    """The command that trains the best candidate without a fold."""
-    best = comparison.results.largest[0].candidate
-    config = next(cell.config for cell in comparison.results.grid.cells if cell.candidate == best)
+def _chosen(comparison: Comparison) -> tuple[Candidate, str]:
+    """The candidate to train, and which one it is: of two that cannot be told apart the smaller."""
+    rows, difference = comparison.results.largest, comparison.difference
+    if difference is None or difference.differ:
+        return rows[0].candidate, "The best"
+    alike = [row for row in rows if row.candidate in (difference.first, difference.second)]
+    cheaper = min(alike, key=lambda row: (row.model_bytes, row.trainable_parameters or 0, row.seconds))
+    return cheaper.candidate, "The cheaper one"
+
+
+def _finetune_command(comparison: Comparison, chosen: Candidate) -> str:
+    """The command that trains a candidate without a fold."""
+    config = next(cell.config for cell in comparison.results.grid.cells if cell.candidate == chosen)
     ours = ("seed", "fold", "train_share", "cache_dtype")
     return command("finetune", {name: value for name, value in settings_asked(config).items() if name not in ours})
 

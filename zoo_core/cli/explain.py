@@ -102,15 +102,17 @@ def explain(
             if len(drawn) < MOST:
                 drawn.append(one)
             watch(len(rows), len(images))
+    problems: list[str] = []
+    with optional_picture(out, problems.append):  # first: a reader of the output may leave
+        draw_explanations(out, drawn)
     if as_json:
         print_json({"model": model, "method": method, "picture": str(out), "explanations": rows})
     else:
         _print_table(rows)
-    with optional_picture(out, lambda text: warn([text])):
-        draw_explanations(out, drawn)
-        if not as_json:
+        if not problems:
             more = f", with the first {MOST}" if len(rows) > MOST else ""
             click.echo(f"The picture is {shown(out)}{more}.")
+    warn(problems)
 
 
 def _training_images(explainer: Explainer, catalog: Catalog, count: int, device: str) -> TrainingImages | None:
@@ -150,7 +152,13 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         found = row["deletion"]
         cells = ["-"] * 3 if found is None else [f"{area:.2f}" for area in found.values()]
-        made.add_row(shown(row["image"]), shown(row["answer"]), f"{row['value']:.3g}", row["at"], *cells)
+        made.add_row(
+            shown(row["image"]),
+            shown(row["answer"]),
+            f"{row['value']:.3g}" if abs(row["value"]) < 1000 else f"{row['value']:.12g}",
+            row["at"],
+            *cells,
+        )
     screen = console()
     screen.print(made)
     for row in rows if len(rows) <= FEW else ():

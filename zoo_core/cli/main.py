@@ -15,7 +15,7 @@ import click
 from zoo_core.devices.collector import EVERY
 from zoo_core.devices.cores import compute_within_share, wait_briefly
 from zoo_core.devices.malloc import freed_memory_kept
-from zoo_core.errors import UsageError, ZooError, is_out_of_memory
+from zoo_core.errors import UsageError, ZooError, is_out_of_memory, printable
 from zoo_core.version import version_text
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ def main() -> None:
     gc.set_threshold(EVERY)
     compute_within_share()
     wait_briefly()
+    if sys.stdout is None:  # it was closed, as some daemons do
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # a pipe of Windows or a bare locale may not have every character
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -169,7 +171,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
-        code = _say(f"error: {error}", 1)
+        place = f"{printable(str(error.filename))} cannot be read or written" if error.filename else "a file failed"
+        more = "Free space, make it writable, or choose another place (ZOO_CACHE names the cache folder)."
+        code = _say(f"error: {place}: {error.strerror or error}. {more}", 1)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

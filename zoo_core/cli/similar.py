@@ -65,6 +65,7 @@ def similar(
     with progress_of("looking at the images") as scanning, progress_of("computing features") as watch:
         found = find_similar(model, photo, config, catalog, top=top, scanning=scanning, watch=watch, message=tell)
     tell_left_out(found.source)
+    draw_similar(out, found, model)  # first: a reader of the output may leave
     if as_json:
         print_json(
             {
@@ -80,7 +81,6 @@ def similar(
                 "picture": str(out),
             }
         )
-        draw_similar(out, found, model)
         return
     screen = console()
     if found.copies:
@@ -90,6 +90,5 @@ def similar(
     for one in found.neighbours:
         made.add_row(shown(one.image), *([shown(one.answer)] if labels else []), f"{one.similarity:.3f}")
     screen.print(made)
-    draw_similar(out, found, model)
     images = sum(len(part) for part in found.source.parts.values())
     screen.print(f"The picture is {shown(out)}. {computed_in_words(found.num_computed, images + 1)}")

@@ -218,6 +218,14 @@ class RunWriter:
             for path in self.directory.glob(f".{name}.*"):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
+    def others(self) -> list[str]:
+        """The names of the files here that the run did not write, such as a report or an exported
+        model."""
+        pictures = {task.picture for task in ALL.values()}
+        own = {CONFIG, METRICS, MODEL, IMAGES, FITTED, ANSWERS, CURVES, CARD, *pictures}
+        files = (path.name for path in self.directory.iterdir() if path.is_file())
+        return sorted(name for name in files if name not in own and not name.startswith("."))
+
     @property
     def begun(self) -> bool:
         """Whether there is something to go on with: an epoch or a checkpoint."""

@@ -42,7 +42,7 @@ def _read(path: Path) -> Any:
             raise UsageError(f"there is no config file {path}.")
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path} is larger than {MAX_BYTES // 2**20} MiB; zoo does not read that.")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, JSON or TOML
         raise UsageError(

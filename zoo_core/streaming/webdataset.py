@@ -65,6 +65,8 @@ def expanded(pattern: str) -> list[str]:
     """The texts of a pattern with ranges such as `{000..010}`, in order."""
     pieces = re.split(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}", pattern)
     if re.search(r"[{}*?]", "".join(pieces[::3])):
+        if not re.search(r"[{}]", pattern):
+            raise UsageError(f"{shown(pattern)}: * and ? are not read. Name a range of shards, such as {{000..010}}.")
         raise UsageError(f"{shown(pattern)}: braces may hold a range of numbers only, such as {{000..010}}.")
     ranges = [(int(first), int(last), len(first)) for first, last in zip(pieces[1::3], pieces[2::3], strict=True)]
     total = 1

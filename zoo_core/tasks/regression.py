@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from zoo_core.tasks.units import Units
 
+MANY_DIGITS = 1e6  # of larger numbers, such as times and prices, six digits say little
 MAX_PANELS = 9  # scatter plots in the picture
 LARGEST = float(np.finfo(np.float32).max)
 R2 = Metric("r2", "R2", "R2", unit="R2", factor=1, decimals=3, at_most=1.0)
@@ -230,7 +231,7 @@ class Regression(Task[NumberEvaluation]):
         return f"R2 {where}: {self.metric.text(evaluation.own_score)} ({evaluation.images} images; {beside}{errors})"
 
     def answer_text(self, value: float) -> str:
-        return f"{value:.6g}"
+        return f"{value:.6g}" if abs(value) < MANY_DIGITS else f"{value:.12g}"
 
     def target_text(self, target: Any, names: Sequence[str]) -> str:
         return ", ".join(f"{name} {self.answer_text(value)}" for name, value in zip(names, target, strict=True))

@@ -81,6 +81,8 @@ def begin_extension(job: Job, facts: RunFacts, writer: RunWriter, trainer: Train
         trainer.save(state.global_step, checkpoint)
         writer.replace_facts(facts)
         (writer.directory / MODEL).unlink()
+        if others := writer.others():
+            trainer.callback.message(f"made of the model before, so make them anew after this: {', '.join(others)}")
     trainer.planner.world.barrier()
     trainer.callback.message(
         f"trained further for {counted(added, 'epoch')}, from the weights of its best epoch, {state.best.epoch}: a finished "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,8 @@ def only_writer(directory: Path, world: World) -> Iterator[None]:
     except Timeout:
         raise ZooError(f"another process is writing to {directory}. Wait for it, or stop it first.") from None
     except OSError as error:  # a link or a folder of that name is not followed
+        if not os.path.lexists(directory / LOCK):
+            raise ZooError(f"{directory} cannot be written to: {reason_of(error)}. Make it writable.") from error
         raise ZooError(f"{directory / '.lock'} cannot be locked: {reason_of(error)}. Remove it.") from error
     try:
         yield
