@@ -37,7 +37,8 @@ def plugin_error(error: BaseException) -> PluginError | None:
     for zoo's own.
 
     The innermost frame of zoo or of a plugin decides. A full memory and an error that zoo has named
-    are nobody's fault.
+    are nobody's fault. Raises KeyboardInterrupt where a Ctrl-C led to it, which what a plugin uses
+    may hide in an error of its own.
     """
     if isinstance(error, ZooError | BrokenPipeError) or not isinstance(error, Exception) or is_out_of_memory(error):
         return None
@@ -53,7 +54,7 @@ def plugin_error(error: BaseException) -> PluginError | None:
         if owner is not None or package == "zoo_core":
             break
     subject = owner or distribution
-    if subject and _was_interrupted(error):  # what a plugin uses may hide it in an error of its own
+    if subject and _was_interrupted(error):
         raise KeyboardInterrupt from error
     return PluginError(f"{printable(subject)} failed{where}: {reason_of(error)}.") if subject else None
 

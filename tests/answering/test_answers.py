@@ -16,6 +16,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -222,6 +223,15 @@ def test_the_row_of_each_task(
     found = Prediction("x.png", prediction, None, (0.5, 0.75), distance=1.25)
     assert made.row(found) == ["x.png", *cells, "1.25", "", ""]
     assert made.row(Prediction("x.png", (), problem="no")) == ["x.png", *[""] * len(cells), "", "", "no"]
+
+
+@pytest.mark.parametrize("value", [1700000003.111593, 0.1, float(np.float32(0.1)), 1e300, -1.5])
+def test_a_number_of_a_csv_file_is_the_answer_to_the_bit(value: float) -> None:
+    """Seen to fail: a time in seconds had nine digits, and was the same for all images of a minute."""
+    made = AnswerFormat(task_named("regression"), ("t",), 1, False)
+    (_, cell, *_) = made.row(Prediction("x.png", (("t", value),), None, (value,)))
+    assert float(cell) == value or np.float32(cell) == np.float32(value) == value
+    assert len(cell) <= 18
 
 
 @pytest.mark.parametrize("name", ["a\rb.png", "ä,b\n.png"])

@@ -33,7 +33,7 @@ from zoo_core.errors import PluginError, UsageError, ZooError
         ("cpu", 9, 20e9, 99, 2, "one training may use 4 of the 9 cores"),
         ("cpu", 64, 20e9, 99, 5, "20.0 GB of memory are free, and one may take 4.0 GB"),
         ("cpu", 64, 1e9, 99, 1, "1.0 GB of memory are free"),
-        ("cpu", 64, None, 99, 16, "there are 64 cores"),
+        ("cpu", 64, None, 99, 16, "one training may use 4 of the 64 cores"),
         ("cpu", 64, None, 11, 2, "another process is worth its start for 4 trainings or more"),
         ("cuda", 64, 500e9, 99, 1, "cuda is filled by one training"),
     ],

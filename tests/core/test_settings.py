@@ -148,3 +148,10 @@ def test_the_config_of_an_earlier_version_means_its_rules(tmp_path: Path, name: 
     assert read_settings(file)[name] == before
     file.write_text(json.dumps(config))  # a config file of today's
     assert name not in read_settings(file)
+
+
+def test_a_config_file_may_begin_with_the_mark_of_an_editor(tmp_path: Path) -> None:
+    """Seen to fail: "Invalid statement (at line 1, column 1)"."""
+    file = tmp_path / "run.toml"
+    file.write_text('backbone = "x"\nepochs = 1\n', encoding="utf-8-sig")
+    assert FinetuneConfig.from_dict(read_settings(file)) == FinetuneConfig(backbone="x", epochs=1)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import zoo_core
 from helpers import make_photos
 from zoo_core import BackboneSpec, Chain, FinetuneConfig, HeadSpec, NoOptions, Paper, PluginError, Preprocessing
-from zoo_core.attribution import plugin_error
+from zoo_core.attribution import naming_plugins, plugin_error
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.discovery import PluginRecord
 from zoo_core.model.assemble import build_network
@@ -199,3 +199,15 @@ def test_an_error_of_zoo_itself_is_no_plugins() -> None:
     with pytest.raises(AttributeError) as caught:
         stage_shapes(None, 3, 8)  # type: ignore[arg-type]
     assert plugin_error(caught.value) is None
+
+
+def test_a_ctrl_c_inside_a_plugin_is_the_users_whatever_hides_it() -> None:
+    """Seen to fail: torch's exporter makes an error of its own of it, and the plugin was blamed with exit code 1."""
+    module = ModuleType("zoo_lenet.made")
+    source = (
+        "def export():\n    try:\n        raise KeyboardInterrupt\n"
+        "    except KeyboardInterrupt as error:\n        raise RuntimeError('failed to export') from error\n"
+    )
+    exec(source, vars(module))
+    with pytest.raises(KeyboardInterrupt), naming_plugins():
+        module.export()

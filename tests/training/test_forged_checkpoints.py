@@ -26,6 +26,7 @@ from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError, ZooError
 from zoo_core.model.lean_torch import without_compiler
 from zoo_core.paths import sha256_of
+from zoo_core.training import failing
 from zoo_core.training.checkpoint import newest_checkpoint
 from zoo_core.training.checkpoint_checks import check_optimizer
 from zoo_core.training.failing import only_writer
@@ -164,3 +165,17 @@ def test_a_lock_that_leads_elsewhere_is_named(run: Path, tmp_path: Path) -> None
     with pytest.raises(ZooError, match=r"lp-ft/\.lock cannot be locked: .* Remove it\."), only_writer(run, World()):
         pass
     assert not (tmp_path / "precious").exists()
+
+
+def test_a_run_that_cannot_be_written_to_is_named_and_no_lock_that_is_not_there(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: object, **settings: object) -> None:
+        raise PermissionError(13, "Permission denied", str(run / ".lock"))
+
+    monkeypatch.setattr(failing.FileLock, "acquire", refused)
+    with (
+        pytest.raises(ZooError, match=r"lp-ft cannot be written to: .*\. Make it writable\."),
+        only_writer(run, World()),
+    ):
+        pass

@@ -112,7 +112,12 @@ def test_a_run_goes_on_twice_by_the_command_and_refuses_what_it_cannot(tmp_path:
     assert "trained further for 1 epoch, from the weights of its best epoch, 1: a finished run keeps no" in told_by(
         first
     )
-    again = json.loads(zoo("resume", run, "--epochs", "+2", "--json").stdout)
+    assert "made of the model before" not in told_by(first)
+    for name in ("report.html", "model.pt2"):
+        (run / name).write_text("")
+    further = zoo("resume", run, "--epochs", "+2", "--json")
+    assert "made of the model before, so make them anew after this: model.pt2, report.html" in told_by(further)
+    again = json.loads(further.stdout)
     assert [epoch["epoch"] for epoch in again["epochs"]] == [1, 2, 3, 4]
     assert read_facts(run).added_epochs == (1, 2)
     assert zoo_core.load(run, catalog=catalog).predict(photos / "red" / "0.jpg")

@@ -23,7 +23,7 @@ from zoo_core.cli.common import (
 )
 from zoo_core.cli.options import SETTINGS, Command, given_settings, options_of
 from zoo_core.errors import UsageError, printable
-from zoo_core.paths import check_new_file
+from zoo_core.paths import check_new_file, user_path
 from zoo_core.wording import counted, quoted
 
 if TYPE_CHECKING:
@@ -150,7 +150,12 @@ def _show(report: Report) -> None:
 def _command(report: Report, data: str, fix_list: Path | None, given: dict[str, Any]) -> str:
     """The training that follows a fix list, with the features of the check where it can have
     them."""
-    backbone = "NAME" if report.backbone is None or report.is_run else report.backbone
+    backbone = report.backbone or "NAME"
+    if report.backbone is not None and report.is_run:
+        from zoo_core.runs.directory import is_run, read_facts
+
+        run = user_path(report.backbone)
+        backbone = read_facts(run).backbone.name if is_run(run) else "NAME"
     chosen = {"backbone": backbone, "data": data, "fix_list": fix_list}
     chosen |= {name: given[name] for name in FOR_TRAINING if name in given}
     return " ".join(["zoo finetune", *(f"--{SETTINGS[name].option} {quoted(value)}" for name, value in chosen.items())])
