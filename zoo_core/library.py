@@ -35,7 +35,6 @@ from zoo_core.specs import TASKS, BackboneSpec, TaskName
 from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback
 from zoo_core.training.run import Result
-from zoo_core.training.snapshot import load_random, random_state
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 
 ONE_AT_A_TIME = threading.RLock()
@@ -123,14 +122,10 @@ def freeze(
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One thread at a time, with torch as in a fresh program; the random numbers of the program
-    around it go on as if none had been drawn."""
-    with ONE_AT_A_TIME, as_usual():
-        drawn = random_state()
-        try:
-            yield
-        finally:
-            load_random(drawn)
+    """One thread at a time, with torch as in a fresh program. The random numbers of the program around
+    it go on as if none had been drawn: those of the CPU, as asking a GPU for its own would start it."""
+    with ONE_AT_A_TIME, as_usual(), torch.random.fork_rng(devices=()):
+        yield
 
 
 @names_plugins
