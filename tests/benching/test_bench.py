@@ -79,7 +79,7 @@ def test_a_format_that_fails_is_named_and_the_others_are_measured(
     monkeypatch.setattr(benching, "STARTS", 0)
     monkeypatch.setattr(benching, "_best_batch", lambda worker, seconds: 1)
     broken = with_exporter(catalog, f"{__name__}:failing")
-    found = zoo_core.bench([str(run)], formats=["other"], rounds=0, catalog=broken)
+    found = zoo_core.bench([str(run)], formats=["other"], rounds=1, seconds=0.01, catalog=broken)
     assert [row.problem for row in found.rows] == ["no such file can be read here"]
     assert found.measured == []
 

@@ -20,9 +20,9 @@ from zoo_core.paths import sha256_of
 def trained(photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
 
-    def train(name: str, callback: zoo_core.Callback | None = None) -> str:
+    def train(name: str, callback: zoo_core.Callback | None = None, precision: str = "auto") -> str:
         settings = {"backbone": "lenet5", "head": "mlp:hidden=8,dropout=0.5", "strategy": "full", "epochs": 2}
-        config = zoo_core.FinetuneConfig(**settings, data=str(photos), out=str(tmp_path / name))
+        config = zoo_core.FinetuneConfig(**settings, precision=precision, data=str(photos), out=str(tmp_path / name))
         run = zoo_core.finetune(config, catalog=catalog, callback=callback or zoo_core.NullCallback()).directory
         return sha256_of(run / "model.safetensors")
 
@@ -92,6 +92,14 @@ def test_settings_of_torch_around_it_change_neither_a_training_nor_its_answers(
         finally:
             torch.set_default_dtype(torch.float32)
     assert within.values == answer.values
+
+
+def test_a_training_in_bfloat16_is_the_same_within_a_programs_own_context(trained: Callable[..., str]) -> None:
+    """Seen to fail: torch kept the converted weights of the first step until the program's context ended."""
+    expected = trained("alone", precision="bfloat16")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert trained("within", precision="bfloat16") == expected
+    assert trained("float32", precision="float32") != expected
 
 
 def test_a_failing_connection_of_a_callback_is_not_blamed_on_the_disk(trained: Callable[..., str]) -> None:

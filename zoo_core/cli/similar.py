@@ -22,6 +22,7 @@ from zoo_core.cli.common import (
 )
 from zoo_core.cli.options import Command, given_settings, options_of
 from zoo_core.cli.pictures import check_picture_target
+from zoo_core.errors import ZooError
 from zoo_core.paths import user_path
 from zoo_core.settings import FinetuneConfig
 
@@ -65,7 +66,11 @@ def similar(
     with progress_of("looking at the images") as scanning, progress_of("computing features") as watch:
         found = find_similar(model, photo, config, catalog, top=top, scanning=scanning, watch=watch, message=tell)
     tell_left_out(found.source)
-    draw_similar(out, found, model)  # first: a reader of the output may leave
+    problem = None
+    try:  # first: a reader of the output may leave
+        draw_similar(out, found, model)
+    except ZooError as error:
+        problem = error
     if as_json:
         print_json(
             {
@@ -81,6 +86,8 @@ def similar(
                 "picture": str(out),
             }
         )
+        if problem is not None:
+            raise problem
         return
     screen = console()
     if found.copies:
@@ -90,5 +97,7 @@ def similar(
     for one in found.neighbours:
         made.add_row(shown(one.image), *([shown(one.answer)] if labels else []), f"{one.similarity:.3f}")
     screen.print(made)
+    if problem is not None:
+        raise problem
     images = sum(len(part) for part in found.source.parts.values())
     screen.print(f"The picture is {shown(out)}. {computed_in_words(found.num_computed, images + 1)}")

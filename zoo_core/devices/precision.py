@@ -26,8 +26,12 @@ def resolve_precision(asked: Precision, device: torch.device) -> Precision:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """The context of the forward pass of a training step in this precision."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    """The context of the forward pass of a training step in this precision.
+
+    torch remembers converted weights until the outermost such context ends, which may be the
+    program's: then later steps would compute with the weights of the first.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False)
 
 
 def full_precision(outputs: Tensor) -> Tensor:
@@ -44,7 +48,8 @@ def as_usual() -> Iterator[None]:
         settings.enter_context(torch.inference_mode(False))
         settings.enter_context(torch.enable_grad())
         for kind in (CPU, *accelerators()):
-            settings.enter_context(torch.autocast(kind.name, enabled=False))
+            if torch.is_autocast_enabled(kind.name):
+                settings.enter_context(torch.autocast(kind.name, enabled=False))
         torch.set_default_dtype(torch.float32)
         try:
             yield
