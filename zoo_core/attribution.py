@@ -37,8 +37,8 @@ def plugin_error(error: BaseException) -> PluginError | None:
     for zoo's own.
 
     The innermost frame of zoo or of a plugin decides. A full memory and an error that zoo has named
-    are nobody's fault. Raises KeyboardInterrupt where a Ctrl-C led to it, which what a plugin uses
-    may hide in an error of its own.
+    are nobody's fault. Raises KeyboardInterrupt where a Ctrl-C led to it: a library that a plugin uses
+    may hide one in an error of its own.
     """
     if isinstance(error, ZooError | BrokenPipeError) or not isinstance(error, Exception) or is_out_of_memory(error):
         return None

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import get_args
 
@@ -234,9 +235,9 @@ class Predictor(ShownRun):
 
 
 def _check_asked(top: int, threshold: float | None, bad_images: str) -> None:
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+    if isinstance(top, bool) or not isinstance(top, Integral) or top < 1:
         raise UsageError(f"`top` is how many classes to name, a whole number from 1 on, and not {brief(top)}.")
-    if threshold is not None and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+    if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
         raise UsageError(f"`threshold` is a probability from 0 to 1, and not {brief(threshold)}.")
     if bad_images not in get_args(BadImages):
         raise UsageError(f"`bad_images` is {' or '.join(map(repr, get_args(BadImages)))}, and not {brief(bad_images)}.")

@@ -169,6 +169,14 @@ def test_a_run_is_said_to_have_seen_labels(photos: Path, catalog: Catalog) -> No
     assert [said in call(photos, "--backbone", one).stdout for one in ("run", "lenet5")] == [True, False]
 
 
+def test_the_next_step_after_a_check_with_a_run_names_the_runs_backbone(faulty: Path, catalog: Catalog) -> None:
+    """Seen to fail: it was `--backbone NAME`, which is none."""
+    config = zoo_core.FinetuneConfig(backbone="lenet5", data=str(faulty), epochs=1, out="run", bad_images="skip")
+    zoo_core.finetune(config, catalog=catalog)
+    told = call(faulty, "--backbone", "run", "--fix-list", "fix.csv").stdout
+    assert "zoo finetune --backbone lenet5 --data" in told
+
+
 @pytest.mark.parametrize("backbone", ["none", "lenet5"])
 def test_images_that_are_padded_lose_nothing(backbone: str, catalog: Catalog) -> None:
     strips = [np.asarray(photo(seed, 60))[:20] for seed in range(3)]

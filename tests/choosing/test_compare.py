@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from rich.console import Console
 from zoo_core.choosing import one_cell
 from zoo_core.choosing.statistics import mcnemar
 from zoo_core.cli.cells import CellBar
+from zoo_core.cli.comparing import _chosen
 from zoo_core.cli.main import zoo
 from zoo_core.errors import ZooError
 from zoo_core.frozen.computing_alone import WAITING
@@ -281,3 +283,15 @@ def test_runs_that_are_damaged_or_cannot_go_on_are_named_with_a_next_step(
         call(*command)
     with pytest.raises(ZooError, match=told):
         call(*command)
+
+
+def test_of_two_that_cannot_be_told_apart_the_cheaper_one_is_suggested() -> None:
+    """Seen to fail: it said "Take the cheaper one", and printed the command of the other."""
+    first, second = (
+        SimpleNamespace(candidate=name, model_bytes=8, trainable_parameters=count, seconds=1.0)
+        for name, count in (("last:2", 20), ("last:1", 10))
+    )
+    results = SimpleNamespace(largest=[first, second])
+    for differ, chosen in ((False, ("last:1", "The cheaper one")), (True, ("last:2", "The best"))):
+        difference = SimpleNamespace(first="last:2", second="last:1", differ=differ)
+        assert _chosen(SimpleNamespace(results=results, difference=difference)) == chosen  # type: ignore[arg-type,comparison-overlap]

@@ -205,3 +205,8 @@ def test_a_path_from_home_is_found(predictor: Predictor, photo: Path, monkeypatc
 def test_settings_that_are_none_are_refused(predictor: Predictor, photo: Path, asked: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(asked))):
         predictor.predict(photo, **asked)
+
+
+def test_numbers_of_numpy_are_settings_too(predictor: Predictor, photo: Path) -> None:
+    (answer,) = predictor.predict(photo, top=np.int64(2), threshold=np.float32(0.0))  # type: ignore[arg-type]
+    assert len(answer.answers) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,9 +22,11 @@ from zoo_core.cli.common import (
 )
 from zoo_core.cli.options import Command, given_settings, options_of
 from zoo_core.cli.pictures import check_picture_target
-from zoo_core.errors import ZooError
 from zoo_core.paths import user_path
 from zoo_core.settings import FinetuneConfig
+
+if TYPE_CHECKING:
+    from zoo_core.embedding.similar import Similar
 
 
 @click.command(cls=Command)
@@ -61,34 +63,39 @@ def similar(
     announce("loading the model and the list of images")
     from zoo_core.embedding.picture import draw_similar
     from zoo_core.embedding.similar import similar as find_similar
-    from zoo_core.tasks import task_named
 
     with progress_of("looking at the images") as scanning, progress_of("computing features") as watch:
         found = find_similar(model, photo, config, catalog, top=top, scanning=scanning, watch=watch, message=tell)
     tell_left_out(found.source)
-    problem = None
-    try:  # first: a reader of the output may leave
+    try:  # the picture first: a reader of the output may leave
         draw_similar(out, found, model)
-    except ZooError as error:
-        problem = error
-    if as_json:
-        print_json(
-            {
-                "model": model,
-                "photo": str(photo),
-                "data": found.source.title,
-                "copies": list(found.copies),
-                "neighbours": [
-                    {"image": one.image, "similarity": one.similarity, "answer": one.answer or None}
-                    for one in found.neighbours
-                ],
-                "computed": found.num_computed,
-                "picture": str(out),
-            }
-        )
-        if problem is not None:
-            raise problem
-        return
+    finally:  # the neighbours are told where it fails, too
+        (_print_json if as_json else _print_table)(found, model, photo, out)
+    if not as_json:
+        images = sum(len(part) for part in found.source.parts.values())
+        console().print(f"The picture is {shown(out)}. {computed_in_words(found.num_computed, images + 1)}")
+
+
+def _print_json(found: Similar, model: str, photo: Path, out: Path) -> None:
+    print_json(
+        {
+            "model": model,
+            "photo": str(photo),
+            "data": found.source.title,
+            "copies": list(found.copies),
+            "neighbours": [
+                {"image": one.image, "similarity": one.similarity, "answer": one.answer or None}
+                for one in found.neighbours
+            ],
+            "computed": found.num_computed,
+            "picture": str(out),
+        }
+    )
+
+
+def _print_table(found: Similar, model: str, photo: Path, out: Path) -> None:
+    from zoo_core.tasks import task_named
+
     screen = console()
     if found.copies:
         screen.print(f"{shown(photo)} itself is among these images, as {shown(', '.join(found.copies[:3]))}.")
@@ -97,7 +104,3 @@ def similar(
     for one in found.neighbours:
         made.add_row(shown(one.image), *([shown(one.answer)] if labels else []), f"{one.similarity:.3f}")
     screen.print(made)
-    if problem is not None:
-        raise problem
-    images = sum(len(part) for part in found.source.parts.values())
-    screen.print(f"The picture is {shown(out)}. {computed_in_words(found.num_computed, images + 1)}")

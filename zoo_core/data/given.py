@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -38,6 +37,12 @@ class GivenImages:
     """A list of given images, of any mixture."""
 
     values: tuple[GivenImage, ...]
+    _repeated: dict[int, Lock] = field(init=False)
+    """A lock for each PIL image that occurs several times: Pillow loads one in one thread at a time."""
+
+    def __post_init__(self) -> None:
+        counts = Counter(id(value) for value in self.values if isinstance(value, Image.Image))
+        object.__setattr__(self, "_repeated", {key: Lock() for key, count in counts.items() if count > 1})
 
     def __len__(self) -> int:
         return len(self.values)
@@ -54,13 +59,6 @@ class GivenImages:
     def digest(self, index: int) -> bytes:
         with self._naming(index):
             return digest_of(self.values[index])
-
-    @cached_property
-    def _repeated(self) -> dict[int, Lock]:
-        """A lock for each PIL image that occurs several times: Pillow loads one in one thread at a
-        time."""
-        counts = Counter(id(value) for value in self.values if isinstance(value, Image.Image))
-        return {key: Lock() for key, count in counts.items() if count > 1}
 
     @contextmanager
     def _naming(self, index: int) -> Iterator[None]:
