@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from zoo_core.tasks.prediction import Prediction
     from zoo_core.training.callback import Callback, NullCallback
     from zoo_core.training.opening import open_dataset
-    from zoo_core.training.run import Result
+    from zoo_core.training.result import Result
     from zoo_core.training.stopping import Interrupted
     from zoo_core.training.tracking import TrackedRun, Tracker
     from zoo_core.weights_specs import (
@@ -217,7 +217,7 @@ _HOME = {
     "PublishOptions": "zoo_core.hub.bundle",
     "PublishResult": "zoo_core.hub.publish",
     "Report": "zoo_core.checking.report",
-    "Result": "zoo_core.training.run",
+    "Result": "zoo_core.training.result",
     "Rule": "zoo_core.freezing.plan",
     "RunEvaluation": "zoo_core.evaluation",
     "RunnerSpec": "zoo_core.specs",

@@ -34,7 +34,7 @@ from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.specs import TASKS, BackboneSpec, TaskName
 from zoo_core.training import run as runs
 from zoo_core.training.callback import Callback
-from zoo_core.training.run import Result
+from zoo_core.training.result import Result
 from zoo_core.weights.resolve import load_backbone, resolve_weights
 
 ONE_AT_A_TIME = threading.RLock()

@@ -21,7 +21,8 @@ from zoo_core.settings import CacheType, FinetuneConfig
 from zoo_core.tensors import read_tensors
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
-from zoo_core.training.run import Result, run_job
+from zoo_core.training.result import Result
+from zoo_core.training.run import run_job
 
 SETTINGS = FinetuneConfig(
     backbone="norms",

@@ -43,7 +43,8 @@ from zoo_core.paths import cache_dir
 from zoo_core.settings import CacheType, FinetuneConfig
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job, prepare
-from zoo_core.training.run import Result, run_job
+from zoo_core.training.result import Result
+from zoo_core.training.run import run_job
 from zoo_core.training.schedule import Rates, make_optimizer, parameter_groups, set_rates
 from zoo_core.training.setup import make_planner
 from zoo_core.training.snapshot import load_optimizer, optimizer_state

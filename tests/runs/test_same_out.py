@@ -6,6 +6,8 @@ its run directory was gone.
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from filelock import FileLock
 
 from helpers import make_photos
 from zoo_core.catalog import Catalog
+from zoo_core.devices.world import World
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.runs.directory import RunWriter, is_run
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import NullCallback
+from zoo_core.training.failing import LOCK, is_written, only_writer
 from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import run_job
 
@@ -63,3 +67,29 @@ def test_a_run_that_fails_at_once_leaves_nothing(tmp_path: Path, job: Job) -> No
     writer.write_facts(job.facts())
     writer.discard_unless_begun()
     assert not (tmp_path / "new").exists()
+
+
+def test_a_writer_waits_for_whoever_only_looks(tmp_path: Path) -> None:
+    looking = FileLock(tmp_path / LOCK, thread_local=False)
+    looking.acquire()
+    gone = threading.Timer(0.1, looking.release)
+    gone.start()
+    with only_writer(tmp_path, World()):
+        assert is_written(tmp_path)
+    gone.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+def test_a_lock_file_is_removed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it is another's, who locked it after the release, and a third makes and locks a new one."""
+    removed: list[bool] = []
+    unlink = Path.unlink
+
+    def looking(path: Path, missing_ok: bool = False) -> None:
+        removed.append(is_written(tmp_path))
+        unlink(path, missing_ok=missing_ok)
+
+    with only_writer(tmp_path, World()):
+        monkeypatch.setattr(Path, "unlink", looking)
+    assert removed == [True]
+    assert not (tmp_path / LOCK).exists()

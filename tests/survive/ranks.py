@@ -32,7 +32,8 @@ from zoo_core.training import run as running
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.memory import StepError
-from zoo_core.training.run import Result, finetune, resume
+from zoo_core.training.result import Result
+from zoo_core.training.run import finetune, resume
 from zoo_core.training.stopping import Interrupted
 
 WAYS = {

@@ -31,7 +31,8 @@ from zoo_core.training import run as running
 from zoo_core.training.callback import Callback, NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.phase_trainer import PhaseTrainer
-from zoo_core.training.run import Result, resume, run_job
+from zoo_core.training.result import Result
+from zoo_core.training.run import resume, run_job
 from zoo_core.training.stopping import Interrupted, StopRequest
 from zoo_core.training.trainer import Trainer
 

@@ -21,7 +21,8 @@ from zoo_core.training import trainer as loops
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
 from zoo_core.training.range_test import LOWEST, SETTLING, steepest
-from zoo_core.training.run import Result, run_job
+from zoo_core.training.result import Result
+from zoo_core.training.run import run_job
 from zoo_core.training.stopping import Interrupted
 
 

@@ -28,7 +28,8 @@ from zoo_core.training import autotune, compiling, train_step
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.evaluator import Evaluator
 from zoo_core.training.job import Job, prepare
-from zoo_core.training.run import Result, run_job
+from zoo_core.training.result import Result
+from zoo_core.training.run import run_job
 
 TINY = FinetuneConfig(
     backbone="norms", weights="none", size=32, strategy="last:2", epochs=2, batch_size=8, precision="float32"

@@ -34,7 +34,7 @@ from zoo_core.runs.directory import MODEL
 from zoo_core.tasks.metrics import Metric
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import Job
-from zoo_core.training.run import Result
+from zoo_core.training.result import Result
 from zoo_core.training.stopping import Interrupted
 from zoo_core.version import __version__
 

@@ -16,7 +16,8 @@ from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.training.callback import Callback
 from zoo_core.training.job import Job
-from zoo_core.training.run import CannotResume, Result, finetune, resume
+from zoo_core.training.result import CannotResume, Result
+from zoo_core.training.run import finetune, resume
 from zoo_core.wording import quoted
 
 

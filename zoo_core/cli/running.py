@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from zoo_core.runs.epochs import EpochReport
     from zoo_core.tasks.metrics import Metric
     from zoo_core.training.job import Job
-    from zoo_core.training.run import Result
+    from zoo_core.training.result import Result
 
 
 def speaks() -> bool:

@@ -3,12 +3,9 @@ should know."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
-from zoo_core.runs.directory import RunWriter
 from zoo_core.runs.epochs import EpochReport
-from zoo_core.training.tracking import Trackers
 
 
 class Callback(Protocol):
@@ -49,32 +46,3 @@ class NullCallback:
 
     def message(self, text: str) -> None:
         pass
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Writes each epoch to the run, if this is the first rank, before the callback and the trackers
-    hear of it."""
-
-    callback: Callback
-    writer: RunWriter | None
-    trackers: Trackers
-
-    def on_caching(self, done: int, total: int) -> None:
-        self.callback.on_caching(done, total)
-
-    def on_step(self, epoch: int, step: int, steps: int) -> None:
-        self.callback.on_step(epoch, step, steps)
-        self.trackers.look()
-
-    def on_loss(self, loss: float, lr: float, images_per_second: float) -> None:
-        self.callback.on_loss(loss, lr, images_per_second)
-
-    def on_epoch(self, report: EpochReport) -> None:
-        if self.writer is not None:
-            self.writer.add_metrics(report.to_dict())
-        self.callback.on_epoch(report)
-        self.trackers.epoch(report)
-
-    def message(self, text: str) -> None:
-        self.callback.message(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,20 +12,30 @@ from filelock import FileLock, Timeout
 from zoo_core.devices.world import World
 from zoo_core.errors import LostError, TrainingError, ZooError, is_out_of_memory, reason_of
 from zoo_core.runs.directory import RunWriter
-from zoo_core.training.stopping import ForcedExit, Interrupted
+from zoo_core.settings import GIVEN_AUGMENT, IN_MEMORY, augment_text
+from zoo_core.training.job import Job
+from zoo_core.training.stopping import ForcedExit, Interrupted, StopRequest
 from zoo_core.wording import quoted
 
 LOCK = ".lock"
 """The file in a run directory by which its writer keeps others out."""
+A_MOMENT = 0.5
+"""The seconds for which a writer waits: whoever only looks whether there is one (`is_written`) is gone sooner."""
 
 
 @contextmanager
-def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> Iterator[None]:
-    """Turn a stop, a full disk, a lost rank and a full memory into errors that name the command that resumes the run."""
-    command = f"zoo resume {quoted(writer.directory)}" + (f" --devices {world.size}" if world.size > 1 else "")
+def explain_how_to_resume(writer: RunWriter, job: Job, stop_request: StopRequest, *, resumed: bool) -> Iterator[None]:
+    """Turn a stop, a full disk, a lost rank and a full memory into errors that tell how the run is resumed. The error
+    of a callback, for which the run stopped, is raised with a note that tells it."""
+    world, command = job.world, _resuming(writer.directory, job)
     try:
         yield
     except Interrupted as stopped:
+        if stop_request.error is not None:
+            stop_request.error.add_note(
+                f"The training stopped for it; all that was done is saved. Go on with: {command}"
+            )
+            raise stop_request.error from None
         raise Interrupted(f"{stopped} Go on with: {command}", stopped.signum) from None
     except ForcedExit as left:
         raise Interrupted(
@@ -52,6 +62,15 @@ def explain_how_to_resume(writer: RunWriter, world: World, *, resumed: bool) -> 
         ) from error
 
 
+def _resuming(directory: Path, job: Job) -> str:
+    """The command that resumes a run, or the call, if a program handed its images or its augmentation over."""
+    given = ["data=..."] if job.config.data_text.startswith(IN_MEMORY) else []
+    given += ["augment=..."] if augment_text(job.config.augment).startswith(GIVEN_AUGMENT) else []
+    if given:
+        return f"zoo_core.resume({str(directory)!r}, {', '.join(given)})"
+    return f"zoo resume {quoted(directory)}" + (f" --devices {job.world.size}" if job.world.size > 1 else "")
+
+
 @contextmanager
 def only_writer(directory: Path, world: World) -> Iterator[None]:
     """Lock the run directory against another run that writes to it. Raises ZooError if there is one, or if the lock
@@ -61,7 +80,7 @@ def only_writer(directory: Path, world: World) -> Iterator[None]:
         return
     lock = FileLock(directory / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=A_MOMENT)
     except Timeout:
         raise ZooError(f"another process is writing to {directory}. Wait for it, or stop it first.") from None
     except OSError as error:  # a link or a folder of that name is not followed
@@ -71,8 +90,11 @@ def only_writer(directory: Path, world: World) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # Windows removes no open file; the release does it there
+            (directory / LOCK).unlink(
+                missing_ok=True
+            )  # while it is held: the next writer may lock it after the release
         lock.release()
-        (directory / LOCK).unlink(missing_ok=True)
 
 
 def is_written(directory: Path) -> bool:

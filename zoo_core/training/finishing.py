@@ -19,7 +19,7 @@ from zoo_core.tasks.metrics import Metric
 from zoo_core.training.job import Job
 
 if TYPE_CHECKING:
-    from zoo_core.training.run import Result
+    from zoo_core.training.result import Result
 
 
 def run_name(job: Job) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,91 +20,36 @@ from zoo_core.devices.collector import rare_collections
 from zoo_core.devices.find import find_device
 from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.devices.world import World, join_world
-from zoo_core.errors import DataError, UsageError, ZooError
+from zoo_core.errors import UsageError
 from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import RunWriter, read_facts
 from zoo_core.runs.ending import LAST_COUNTS, ending_in_words, error_of_best, loss_rises_since
 from zoo_core.runs.fitted import write_fitted
 from zoo_core.runs.images import write_images
-from zoo_core.runs.notebook_tables import result_html
 from zoo_core.runs.schema import differences
 from zoo_core.settings import Augment, FinetuneConfig
-from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
-from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.training.after import measure_and_fit
-from zoo_core.training.callback import Callback, Recording
+from zoo_core.training.callback import Callback
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
 from zoo_core.training.extending import begin_extension, check_extension
 from zoo_core.training.failing import explain_how_to_resume, only_writer
 from zoo_core.training.finishing import draw, result_line, run_name, told_to_trackers
-from zoo_core.training.forgetting import Forgotten, measure_forgotten
+from zoo_core.training.forgetting import measure_forgotten
 from zoo_core.training.job import Job, prepare
+from zoo_core.training.recording import Recording
+from zoo_core.training.result import CannotResume, Result
 from zoo_core.training.setup import make_planner, make_trainer
 from zoo_core.training.stopping import Interrupted, stop_on_signals
 from zoo_core.training.threads import computing_with
-from zoo_core.training.tracking import Tracked, Trackers
+from zoo_core.training.tracking import Trackers
 from zoo_core.training.trainer import History, Trainer
 from zoo_core.wording import quoted
 
 MEASURED: tuple[PartName, ...] = ("test", "val")
 STOPPING = "stopping: this step is finished and saved first (once more to leave at once)"
 """The message at the first signal."""
-
-
-class CannotResume(ZooError):
-    """A run cannot be resumed, because `changes` were made since it started: a line each."""
-
-    def __init__(self, directory: Path, changes: str) -> None:
-        super().__init__(
-            f"cannot resume {directory}; these have changed since it started:\n  {changes}\n"
-            "Put them back as they were, or start a new run with `zoo finetune`."
-        )
-        self.directory, self.changes = directory, changes
-
-    def __reduce__(self) -> tuple[type[CannotResume], tuple[Path, str]]:
-        return CannotResume, (self.directory, self.changes)
-
-
-@dataclass(frozen=True)
-class Result:
-    """The result of a run."""
-
-    directory: Path
-    trained: History
-    measured: Evaluation | None = field(repr=False)
-    """The evaluation, None where no image was held out."""
-    calibration: Mapping[str, Any] | None
-    """The fit to the validation images and its effect, None where these are too few."""
-    baseline: Baseline | None
-    """The score of the best constant answer on the same images."""
-    part: str | None
-    """The part of the data that was evaluated: "test" if there is one, else "val"; None where
-    neither is."""
-    num_computed: int
-    """The number of images that the frozen prefix computed for the cache; 0 if it held all of them."""
-    task: TaskName
-    groups: Mapping[str, int]
-    """The number of groups of images in each part; empty where images have none."""
-    ending: str
-    """Why the training ended early, if it did, and the rule by which its best epoch was chosen."""
-    forgotten: Forgotten | None = None
-    """Of a training that started from a run: its score on the images of that one, before and
-    after."""
-    trackers: tuple[Tracked, ...] = ()
-    stopped_by: int | None = None
-    """The signal that came when only the results were still to be written."""
-
-    def _repr_html_(self) -> str:
-        return result_html(self)
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """The evaluation. Raises DataError where no image was held out."""
-        if self.measured is None:
-            raise DataError("the run was trained on all images (val_share 0), and none was held out to evaluate it.")
-        return self.measured
 
 
 @rare_collections()
@@ -212,8 +157,8 @@ def _training(
     with (
         only_writer(writer.directory, world),
         computing_with(job.settings.threads, callback.message),
-        explain_how_to_resume(writer, world, resumed=resumed),
         stop_on_signals(lambda: callback.message(STOPPING)) as stop_request,
+        explain_how_to_resume(writer, job, stop_request, resumed=resumed),
     ):
         if world.is_main and resumed:
             writer.remove_leftovers()
@@ -226,7 +171,7 @@ def _training(
         planner = make_planner(job, world, callback.message)
         try:
             trackers = Trackers(job.trackers if world.is_main else (), writer.directory, callback.message)
-            recording = Recording(callback, writer if world.is_main else None, trackers)
+            recording = Recording(callback, writer if world.is_main else None, trackers, stop_request)
             save = lambda number, checkpoint: write_checkpoint(writer.directory, number, checkpoint)  # noqa: E731
             trainer = make_trainer(job, planner, recording, stop_request, save)
             if begin is not None:

@@ -39,9 +39,13 @@ class ForcedExit(KeyboardInterrupt):
 
 
 class StopRequest:
-    """A request to stop, with the signal that made it; None as long as there is none."""
+    """A request to stop, with the signal that made it; None as long as there is none.
+
+    `error` is that of a callback, for which the run stops as if it were interrupted.
+    """
 
     signal: int | None = None
+    error: Exception | None = None
 
 
 @contextmanager
