@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,16 @@ def test_the_whole_command_gives_maps_answers_and_a_picture(zoo: Zoo, tmp_path: 
     assert [one["nearest"] for one in json.loads(gone.stdout)["explanations"]] == [None, None]
     again = zoo(*asked, "-o", "maps.png")
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
+    (tmp_path / "spots" / "red" / "0.png").write_bytes(b"no picture")
+    rest = zoo(*asked, "--json", "-o", "rest.png")
+    assert [one["answer"] for one in json.loads(rest.stdout)["explanations"]] == ["blue"]
+    assert (tmp_path / "rest.png").is_file()
+    assert rest.returncode == 1
+    assert re.search(r"1 of 2 images have no explanation:\n  spots/red/0\.png ", rest.stderr)
+    (tmp_path / "spots" / "blue" / "0.png").write_bytes(b"no picture")
+    none = zoo(*asked, "-o", "none.png")
+    assert (none.returncode, "2 of 2 images have no explanation:" in none.stderr) == (1, True)
+    assert not (tmp_path / "none.png").exists()
     missing = zoo("explain", "run", "nowhere.png")
     assert (missing.returncode, "nowhere.png is not there" in missing.stderr) == (1, True)
 

@@ -20,6 +20,7 @@ from zoo_core.cli.common import (
     table,
     warn,
 )
+from zoo_core.cli.left_out import raise_for_images
 from zoo_core.cli.pictures import check_picture_target
 from zoo_core.errors import ZooError
 from zoo_core.explaining import METHODS
@@ -96,23 +97,29 @@ def explain(
     explainer = replace(explainer, training=_training_images(explainer, catalog, nearest, device))
     rows: list[dict[str, Any]] = []
     drawn: list[Explanation] = []
+    unexplained: list[str] = []
     with progress_of("explaining") as watch:
-        for one in explainer.explanations(images):
+        for one in explainer.explanations(images, unexplained):
             rows.append(_to_dict(one))
             if len(drawn) < MOST:
                 drawn.append(one)
-            watch(len(rows), len(images))
+            watch(len(rows) + len(unexplained), len(images))
+    if len(images) == 1:  # which alone is no list
+        raise_for_images(unexplained, 1, "explanation")
     problems: list[str] = []
-    with optional_picture(out, problems.append):  # first: a reader of the output may leave
-        draw_explanations(out, drawn)
+    if drawn:
+        with optional_picture(out, problems.append):  # first: a reader of the output may leave
+            draw_explanations(out, drawn)
     if as_json:
-        print_json({"model": model, "method": method, "picture": str(out), "explanations": rows})
-    else:
+        picture = str(out) if drawn and not problems else None
+        print_json({"model": model, "method": method, "picture": picture, "explanations": rows})
+    elif drawn:
         _print_table(rows)
         if not problems:
             more = f", with the first {MOST}" if len(rows) > MOST else ""
             click.echo(f"The picture is {shown(out)}{more}.")
     warn(problems)
+    raise_for_images(unexplained, len(images), "explanation")
 
 
 def _training_images(explainer: Explainer, catalog: Catalog, count: int, device: str) -> TrainingImages | None:

@@ -21,14 +21,13 @@ from zoo_core.cli.common import (
     shown,
     table,
 )
-from zoo_core.errors import DataError, printable
+from zoo_core.cli.left_out import raise_for_images
+from zoo_core.errors import printable
 
 if TYPE_CHECKING:
     from zoo_core.answering.files import AnswerFormat
     from zoo_core.tasks.prediction import Prediction
     from zoo_core.tasks.task import Task
-
-MOST_NAMED = 20  # images without an answer that are named
 
 
 @click.command()
@@ -199,10 +198,4 @@ class _Summary:
             click.echo(self.hint, err=True)
         if self.doubtful > 1:
             click.echo(f"The same holds for {self.doubtful} of the {self.images} images.", err=True)
-        if not self.problems:
-            return
-        if self.images == 1:
-            raise DataError(self.problems[0])
-        rest = [f"... and {len(self.problems) - MOST_NAMED} more"] if len(self.problems) > MOST_NAMED else []
-        lines = "".join(f"\n  {line}" for line in [*self.problems[:MOST_NAMED], *rest])
-        raise DataError(f"{len(self.problems)} of {self.images} images have no answer:{lines}")
+        raise_for_images(self.problems, self.images, "answer")

@@ -17,10 +17,10 @@ from torch import Tensor
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.batches import Batches
-from zoo_core.data.given import GivenImage, given_images
+from zoo_core.data.given import GivenImage, ReadableImages, given_images
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Images, Part
-from zoo_core.errors import UsageError, ZooError, did_you_mean, printable
+from zoo_core.errors import DataError, UsageError, ZooError, did_you_mean, printable
 from zoo_core.explaining import METHODS
 from zoo_core.explaining.deletion import Deletion, deletion
 from zoo_core.explaining.maps import StagedNetwork, heat_map, last_place, staged
@@ -52,6 +52,10 @@ class Explanation:
     """The training images that are most like it; None where they were not looked for."""
 
 
+class Unexplained(ZooError):
+    """An image has no explanation; others may have one."""
+
+
 @dataclass(frozen=True)
 class Explainer:
     """A run or a pretrained backbone, with the stage, the method and the output to explain."""
@@ -66,12 +70,22 @@ class Explainer:
     training: TrainingImages | None = None
     """The training images among which the nearest are looked for."""
 
-    def explanations(self, images: Images) -> Iterator[Explanation]:
-        """Explain the images in order. Raises DataError for one that cannot be read."""
-        part = Part(images, np.zeros(len(images), np.int64))
-        batches = Batches(part, self.predictor.preprocessing, 1, 1)
+    def explanations(self, images: Images, problems: list[str] | None = None) -> Iterator[Explanation]:
+        """Explain the images in order. An image that cannot be read or explained is left out, and its reason is added
+        to `problems`; without these DataError or Unexplained is raised, which names it."""
+        readable = ReadableImages(images)
+        batches = Batches(Part(readable, np.zeros(len(images), np.int64)), self.predictor.preprocessing, 1, 1)
         for index, (pixels_1CSS, _) in enumerate(batches.in_order()):
-            yield self._explain(images.name(index), pixels_1CSS)
+            try:
+                if index in readable.problems:
+                    raise DataError(readable.problems[index])
+                explained = self._explain(images.name(index), pixels_1CSS)
+            except (DataError, Unexplained) as error:
+                if problems is None:
+                    raise
+                problems.append(str(error))
+            else:
+                yield explained
 
     def _explain(self, name: str, pixels_1CSS: Tensor) -> Explanation:
         predictor, network = self.predictor, self.network
@@ -80,11 +94,11 @@ class Explainer:
         with torch.no_grad():  # inference tensors that a module keeps could not be differentiated later
             values_K = predictor.objective.values(predictor.network(image_1CSS))[0].cpu()
         if not values_K.isfinite().all():
-            raise ZooError(f"{printable(predictor.title)} gives numbers that are not finite for {printable(name)}.")
+            raise Unexplained(f"{printable(predictor.title)} gives numbers that are not finite for {printable(name)}.")
         output = int(values_K.argmax()) if self.output is None else self.output
         place = self.at or last_place(network, image_1CSS, output, self.method)
         if place is None:
-            raise UsageError(
+            raise Unexplained(
                 f"no stage has a heat map for '{printable(predictor.classes[output])}' in {printable(name)}: nothing in it "
                 "speaks for that answer by this method. Try another --method, or --of another answer."
             )

@@ -1,0 +1,20 @@
+"""The error at the end of a command that had to leave images out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoo_core.errors import DataError
+
+MOST_NAMED = 20
+
+
+def raise_for_images(problems: Sequence[str], images: int, lacking: str) -> None:
+    """Raise DataError with the reasons why some of the `images` have no answer, explanation or what else is `lacking`."""
+    if not problems:
+        return
+    if images == 1:
+        raise DataError(problems[0])
+    rest = [f"... and {len(problems) - MOST_NAMED} more"] if len(problems) > MOST_NAMED else []
+    lines = "".join(f"\n  {line}" for line in [*problems[:MOST_NAMED], *rest])
+    raise DataError(f"{len(problems)} of {images} images have no {lacking}:{lines}")
