@@ -13,7 +13,7 @@ from typing import Any
 from zoo_core.errors import PluginError, brief, reason_of
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]*")
-REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+REPO_PATTERN = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9]([\w.-]{0,94}\w)?/\w([\w.-]{0,94}\w)?(?<!\.git)", re.ASCII)
 STAGE_PATTERN = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
 MAX_NAME = 100
 MAX_TEXT = 1000
@@ -75,6 +75,11 @@ def check_name(kind: str, name: str) -> None:
         isinstance(name, str) and len(name) <= MAX_NAME and bool(NAME_PATTERN.fullmatch(name)),
         f"the {kind} name {brief(name)} must be lower-case letters, digits, '-' and '_', at most {MAX_NAME}",
     )
+
+
+def is_repository(text: str) -> bool:
+    """Whether a text reads as the id `owner/name` of a repository of the Hub, by the Hub's own rules."""
+    return bool(REPO_PATTERN.fullmatch(text))
 
 
 def check_path(owner: str, path: str) -> None:

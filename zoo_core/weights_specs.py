@@ -10,12 +10,12 @@ from zoo_core.errors import brief
 from zoo_core.spec_checks import (
     FILE_PATTERN,
     MAX_SIZE,
-    REPO_PATTERN,
     Checked,
     check_name,
     check_numbers,
     check_sha256,
     check_texts,
+    is_repository,
     require,
 )
 
@@ -83,7 +83,7 @@ class HubFile(Checked):
     """Import path of a function that translates the file's state dict to the architecture's own key names."""
 
     def check(self) -> None:
-        require(bool(REPO_PATTERN.fullmatch(self.repo)), f"{self.repo!r} is not a repository 'owner/name'")
+        require(is_repository(self.repo), f"{self.repo!r} is not a repository 'owner/name'")
         inside = bool(FILE_PATTERN.fullmatch(self.file))
         require(inside, f"{self.repo}: {self.file!r} is not a .safetensors file inside the repository")
         pinned = self.revision is None or bool(re.fullmatch(r"[0-9a-f]{40}", self.revision))

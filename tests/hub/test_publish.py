@@ -168,6 +168,68 @@ def test_a_pull_request_whose_answer_was_lost_is_not_made_twice(
     assert "refs/pr/2" not in alice.store.repos[REPO].refs
 
 
+def test_an_update_removes_the_files_of_the_former_model_that_this_one_lacks(
+    alice: TestHub, send: Callable[..., PublishResult], catalog: Catalog, tmp_path: Path
+) -> None:
+    """Seen to fail: the fit of the former model changed the answers of the new one, and the page told of the former."""
+    send(options=PublishOptions(page="<p>the former</p>"))
+    alice.commit(REPO, {"notes.txt": b"mine"})
+    photos = make_photos(tmp_path / "photos", count=3)
+    model = zoo_core.create_model("lenet5", num_classes=2, weights="none", catalog=catalog)
+    zoo_core.save_run(model, tmp_path / "own", data=str(photos), catalog=catalog)
+    send(tmp_path / "own", update=True)
+    assert set(alice.files(REPO)) - {".gitattributes"} == {"README.md", "config.json", "model.safetensors", "notes.txt"}
+    alice.commit(REPO, {"fitted.safetensors": b"of another"})
+    assert not send(tmp_path / "own", update=True).already_there
+    assert "fitted.safetensors" not in alice.files(REPO)
+
+
+def test_a_proposal_is_told_with_its_place_and_made_once(
+    alice: TestHub, run_directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Seen to fail: it was told to be published, and a second one was made."""
+    alice.add_repo(REPO, {"model.safetensors": b"precious"})
+    asked = ("publish", str(run_directory), REPO, "--pr")
+    told = CliRunner().invoke(zoo_command, asked)
+    place = f"{alice.url}/{REPO}/discussions/1"
+    assert f"Proposed at {place}: nothing has changed before it is merged there." in " ".join(told.stdout.split())
+    assert f"zoo predict {REPO}@refs/pr/1 IMAGE..." in " ".join(told.stdout.split())
+    again = CliRunner().invoke(zoo_command, asked)
+    assert f"{place} holds exactly this already; nothing was sent." in " ".join(again.stdout.split())
+    assert json.loads(CliRunner().invoke(zoo_command, [*asked, "--json"]).stdout)["proposal"] == "refs/pr/1"
+    assert "refs/pr/2" not in alice.store.repos[REPO].refs
+    photo = make_photos(tmp_path / "photos", count=1) / "red" / "0.jpg"
+    assert zoo_core.load(f"{REPO}@refs/pr/1", device="cpu").predict(photo)
+
+
+def test_a_private_model_is_not_everyones(alice: TestHub, run_directory: Path) -> None:
+    told = CliRunner().invoke(zoo_command, ["publish", str(run_directory), REPO, "--private"])
+    assert f"Whoever may see it and has the plugin can now: zoo predict {REPO}" in " ".join(told.stdout.split())
+
+
+@pytest.mark.parametrize("name", ["alice/x.git", "alice/x-", "alice/x.", "alice-/x", "alice/" + "x" * 97, "alice/x--y"])
+def test_a_name_that_the_hub_refuses_is_refused_at_once(
+    name: str, alice: TestHub, send: Callable[..., PublishResult]
+) -> None:
+    with pytest.raises(UsageError, match="is not a repository 'owner/name'"):
+        send(repo=name, dry_run=True)
+    with pytest.raises(UsageError, match="--dataset is the id of a data set"):
+        send(dry_run=True, options=PublishOptions(dataset=name))
+    assert alice.requests == []
+
+
+def test_a_page_about_a_run_that_held_no_images_out_has_another_next_step(
+    alice: TestHub, catalog: Catalog, tmp_path: Path
+) -> None:
+    data = str(make_photos(tmp_path / "pets"))
+    config = FinetuneConfig(backbone="lenet5", data=data, epochs=1, val_share=0, out=str(tmp_path / "run"))
+    zoo_core.finetune(config, catalog=catalog)
+    told = CliRunner().invoke(zoo_command, ["publish", str(tmp_path / "run"), REPO, "--report"])
+    assert isinstance(told.exception, UsageError)
+    assert "this run was trained on all of them: leave --report out." in str(told.exception)
+    assert f"zoo report {tmp_path / 'run'} --data FOLDER" in str(told.exception)
+
+
 def test_of_two_publishers_the_slower_gets_a_conflict(
     alice: TestHub, send: Callable[..., PublishResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:

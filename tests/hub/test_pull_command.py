@@ -297,3 +297,28 @@ def test_the_token_is_nowhere_in_what_the_command_line_prints_or_writes(
     for text in (made.stdout, made.stderr, refused.stdout, refused.stderr):
         assert TOKEN not in text
     assert TOKEN.encode() not in everything_in(tmp_path)
+
+
+def test_what_is_no_model_keeps_none_of_the_others_from_being_fetched(
+    run: Callable[..., Result], ours: Path, hub: TestHub
+) -> None:
+    """Seen to fail: the first that was no run ended the command, without the table."""
+    hub.add_repo("acme/text", {"config.json": b"{}", "model.safetensors": b""})
+    told = run("pull", "acme/text", "oursnet", "--json")
+    assert [row["name"] for row in json.loads(told.stdout)["pulled"]] == ["oursnet"]
+    assert isinstance(told.exception, WeightsError)
+    assert "hf:acme/text is not a zoo model" in str(told.exception)
+    wrong = run("pull", "oursnet2", "a/b/c")
+    assert isinstance(wrong.exception, UsageError)
+    assert "is not a repository 'owner/name'" in str(wrong.exception)
+    assert not cached(run)["oursnet2", "two"]
+
+
+@pytest.mark.parametrize("name", ["zoo_lenet", "ZOO-Lenet"])
+def test_a_plugin_is_found_by_any_spelling_of_its_name(name: str, run: Callable[..., Result]) -> None:
+    assert run("pull", "--plugin", name).exit_code == 0
+
+
+def test_a_plugin_that_is_not_there_has_a_neighbour(run: Callable[..., Result]) -> None:
+    error = run("pull", "--plugin", "zoo-lenett").exception
+    assert str(error).startswith("no backbones of a plugin 'zoo-lenett'. Did you mean 'zoo-lenet'?")

@@ -12,6 +12,7 @@ from zoo_core.cli.options import Command
 from zoo_core.cli.report import measured_run
 from zoo_core.errors import UsageError
 from zoo_core.installing import install_command
+from zoo_core.wording import quoted
 
 if TYPE_CHECKING:
     from zoo_core.catalog import Catalog
@@ -87,7 +88,15 @@ def publish(
         options = bundle.PublishOptions(licence=licence, dataset=dataset, also_timm=also_timm, page=page)
         done = hub.publish(run, repo, catalog=catalog, options=options, **sending)
     if as_json:
-        print_json({"repo": done.repo, "url": done.url, "commit": done.commit, "files": done.files})
+        print_json(
+            {
+                "repo": done.repo,
+                "url": done.url,
+                "commit": done.commit,
+                "files": done.files,
+                "proposal": done.proposal,
+            }
+        )
         return
     out = console()
     if dry_run:
@@ -98,14 +107,24 @@ def publish(
     out.print(made)
     if dry_run:
         out.print(f"Nothing was sent. Without --dry-run this becomes {done.url}")
-    elif done.already_there:
-        out.print(f"{done.url} holds exactly this already; nothing was sent.")
     else:
-        out.print(f"Published as {done.url} in the commit {str(done.commit)[:12]}.")
-        if space:
-            out.print("Anyone with a browser can try it there.")
-        else:
-            out.print(f"Anyone with the plugin can now: zoo predict {done.repo} IMAGE...")
+        out.print(_outcome(done, private=private, space=space))
+
+
+def _outcome(done: PublishResult, *, private: bool, space: bool) -> str:
+    """The sentences at the end: where the files are now, and who can use them how."""
+    address = done.repo if done.proposal is None else f"{done.repo}@{done.proposal}"
+    if done.already_there:
+        return f"{done.page} holds exactly this already; nothing was sent."
+    if done.proposal is not None:
+        use = "" if space else f" Until then: zoo predict {address} IMAGE..."
+        return f"Proposed at {done.page}: nothing has changed before it is merged there.{use}"
+    published = f"Published as {done.page} in the commit {str(done.commit)[:12]}."
+    if space:
+        who = "Whoever may see it can try it there." if private else "Anyone with a browser can try it there."
+        return f"{published}\n{who}"
+    who = "Whoever may see it and has the plugin" if private else "Anyone with the plugin"
+    return f"{published}\n{who} can now: zoo predict {address} IMAGE..."
 
 
 def _publish_space(
@@ -134,7 +153,14 @@ def _publish_space(
 
 
 def _page(run: Path, repo: str, catalog: Catalog, *, with_images: bool) -> str:
-    """The page about the run, as others may see it."""
+    """The page about the run, as others may see it. Raises UsageError for one that held no images out."""
+    from zoo_core.runs.directory import read_result, read_run
+
+    if read_result(read_run(run))["part"] is None:
+        raise UsageError(
+            "--report shows the errors on held-out images, and this run was trained on all of them: leave --report out. "
+            f"`zoo report {quoted(run)} --data FOLDER` writes a page about it on other images."
+        )
     measured = measured_run(run, catalog)
     from zoo_core.reporting.public import render_public
 

@@ -7,7 +7,8 @@ import click
 from zoo_core.catalog import Catalog
 from zoo_core.cli.common import BACKBONE, catalog_of, console, json_option, print_json, table
 from zoo_core.cli.options import Command, Option
-from zoo_core.errors import UsageError, WeightsError
+from zoo_core.discovery import normalised
+from zoo_core.errors import UsageError, WeightsError, ZooError, did_you_mean, printable
 from zoo_core.specs import BackboneSpec
 from zoo_core.weights_specs import WeightsRef
 
@@ -38,12 +39,16 @@ def pull(ctx: click.Context, names: tuple[str, ...], distribution: str | None, a
     catalog = catalog_of(ctx)
     wanted = _wanted(catalog, names, distribution)
     published = [name for name in names if "/" in name]
+    from zoo_core.hubclient.pull import parse_address
+
+    for name in published:
+        parse_address(name)
     if not wanted and not published:
         raise UsageError("nothing to pull: name a backbone (`zoo list weights` shows all) or give --plugin PLUGIN.")
     from zoo_core.weights.fetch import fetch
 
     rows = []
-    failures = []
+    failures: list[ZooError] = []
     for spec, ref in wanted:
         try:
             local = fetch(spec.name, ref)
@@ -56,7 +61,7 @@ def pull(ctx: click.Context, names: tuple[str, ...], distribution: str | None, a
 
         try:
             rows.append({"name": name, "tag": "", "source": f"hf:{name}", "path": str(pull_run(name))})
-        except WeightsError as error:
+        except ZooError as error:
             failures.append(error)
     if as_json:
         print_json({"pulled": rows})
@@ -84,8 +89,12 @@ def _wanted(
             raise UsageError(f"'{spec.name}' has no weights{f' {tag!r}' if tag else ''}. Its weights: {tags}.")
         wanted.append((spec, ref))
     if distribution is not None:
-        entries = [entry for entry in catalog.entries(BackboneSpec) if entry.distribution == distribution]
+        wanted_name = normalised(distribution)
+        entries = [one for one in catalog.entries(BackboneSpec) if normalised(one.distribution) == wanted_name]
         if not entries:
-            raise UsageError(f"no backbones of a plugin '{distribution}'. `zoo plugins` shows the plugins.")
+            near = did_you_mean(wanted_name, {one.distribution for one in catalog.entries(BackboneSpec)})
+            raise UsageError(
+                f"no backbones of a plugin '{printable(distribution)}'.{near} `zoo plugins` shows the plugins."
+            )
         wanted += [(entry.spec, ref) for entry in entries for ref in entry.spec.weights]
     return wanted

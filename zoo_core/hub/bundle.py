@@ -22,7 +22,8 @@ from zoo_core.runs.card import render_card, score_of
 from zoo_core.runs.directory import CARD, CONFIG, CURVES, FITTED, IMAGES, MODEL, Run, file_of, read_result
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings.words import NO_TRACKERS
-from zoo_core.spec_checks import REPO_PATTERN
+from zoo_core.spec_checks import is_repository
+from zoo_core.specs import TASKS
 from zoo_core.tasks import task_named
 from zoo_core.tensors import write_tensors
 from zoo_core.weights.resolve import HUB_PREFIX
@@ -77,9 +78,10 @@ def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog,
     return dict(sorted(files.items()))
 
 
-def is_repository(text: str) -> bool:
-    """Whether a text reads as the id of a repository of the Hub."""
-    return bool(REPO_PATTERN.fullmatch(text)) and not text.endswith(".git")
+def published_names() -> frozenset[str]:
+    """The names of all files that a published model may have."""
+    pictures = {task_named(task).picture for task in TASKS}
+    return frozenset({MODEL, CONFIG, CARD, CURVES, IMAGES, FITTED, PAGE, TWIN_FILE, *pictures})
 
 
 def without_local_paths(facts: RunFacts) -> RunFacts:

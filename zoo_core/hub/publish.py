@@ -7,17 +7,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.errors import HubError, UsageError
-from zoo_core.hub.bundle import PublishOptions, build_bundle
+from zoo_core.hub.bundle import PublishOptions, build_bundle, published_names
 from zoo_core.hubclient.client import attempt, checked_info, endpoint, explained, guarded_api, offline, transient
 from zoo_core.paths import git_object_id, sha256_of
 from zoo_core.runs.directory import CARD, read_run
-from zoo_core.spec_checks import REPO_PATTERN
+from zoo_core.spec_checks import is_repository
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -42,6 +42,21 @@ class PublishResult:
     card: str
     commit: str | None = None
     already_there: bool = False
+    proposal: str | None = None
+    """The revision of the pull request that proposes the change, as `refs/pr/1`; None where the repository itself was
+    changed."""
+
+    @property
+    def page(self) -> str:
+        """The address at which a person sees what was sent."""
+        return self.url if self.proposal is None else f"{self.url}/discussions/{self.proposal.rpartition('/')[2]}"
+
+
+class Commit(NamedTuple):
+    """A commit that holds what was to be sent, on the main branch or proposed."""
+
+    sha: str | None
+    proposal: str | None = None
 
 
 def publish(
@@ -57,29 +72,32 @@ def publish(
 ) -> PublishResult:
     """Publish a run directory as the Hub repository `owner/name`, in one commit.
 
-    An existing model is replaced only with `update`, and only while nobody else has moved its head.
-    Nothing is sent when the repository holds the same bytes already, so that the same command
-    completes an interrupted publish. Raises UsageError, also for `private` where the repository is
+    An existing model is replaced only with `update`, and only while nobody else has moved its head;
+    files of the former model that this one lacks go. Nothing is sent when the repository, or with
+    `pull_request` a proposal, holds the same bytes already, so that the same command completes an
+    interrupted publish. Raises UsageError, also for `private` where the repository is
     there and public, or HubError when the Hub refuses or somebody else was faster.
     """
-    if not REPO_PATTERN.fullmatch(repo):
+    if not is_repository(repo):
         raise UsageError(f"'{repo}' is not a repository 'owner/name' (letters, digits, '-', '_' and '.').")
     if update and pull_request:
         raise UsageError("--update changes the repository and --pr proposes the change: leave one out.")
     run = read_run(Path(directory))
     with publish_folder() as folder:
         files = build_bundle(run, repo, options or PublishOptions(), catalog or open_catalog(), folder)
-        place = Place(repo, "Publish a model fine-tuned with zoo")
+        place = Place(repo, "Publish a model fine-tuned with zoo", owned=published_names())
         return send(place, files, private=private, update=update, pull_request=pull_request, dry_run=dry_run)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A repository of the Hub, of a model or of a Space, and the title of a commit to it."""
+    """A repository of the Hub, of a model or of a Space, the title of a commit to it, and the names
+    of the files that each publish replaces: one that is not sent is removed."""
 
     repo: str
     title: str
     kind: Literal["model", "space"] = "model"
+    owned: frozenset[str] = frozenset()
 
     @property
     def url(self) -> str:
@@ -130,15 +148,18 @@ def send(
             f"{repo} is there and public, and --private is for a new repository: make it private at "
             f"{planned.url}/settings, or leave --private out."
         )
-    if _holds(head, files):
-        return _done(planned, head.sha, already_there=True)
+    there = Commit(head.sha) if _holds(head, place, files) else None
+    if pull_request:
+        there = there or _landed(api, place, files, pull_request=True)
+    if there is not None:
+        return replace(planned, commit=there.sha, proposal=there.proposal, already_there=True)
     existing = {file.rfilename for file in head.siblings or ()} - BARE
     if existing and not (update or pull_request):
         raise UsageError(
             f"{repo} exists and holds {', '.join(sorted(existing)[:4])}. --update replaces it, --pr proposes the change."
         )
-    commit = _commit(api, place, files, head.sha, pull_request=pull_request)
-    return _done(planned, commit)
+    made = _commit(api, place, files, head, pull_request=pull_request)
+    return replace(planned, commit=made.sha, proposal=made.proposal)
 
 
 def _remove_leftovers() -> None:
@@ -147,10 +168,6 @@ def _remove_leftovers() -> None:
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > LONGEST_PUBLISH_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _done(planned: PublishResult, commit: str | None, *, already_there: bool = False) -> PublishResult:
-    return PublishResult(planned.repo, planned.url, planned.files, planned.card, commit, already_there)
 
 
 def _head(api: HfApi, place: Place, revision: str | None = None) -> RepoFacts | None:
@@ -184,8 +201,8 @@ def _create(api: HfApi, place: Place, *, private: bool) -> RepoFacts:
     return head
 
 
-def _holds(head: RepoFacts, files: Mapping[str, Path]) -> bool:
-    """Whether a commit holds all these files with the same bytes."""
+def _holds(head: RepoFacts, place: Place, files: Mapping[str, Path]) -> bool:
+    """Whether a commit holds all these files with the same bytes, and none that they lack."""
     siblings = {file.rfilename: file for file in head.siblings or ()}
     for name, path in files.items():
         there = siblings.get(name)
@@ -194,31 +211,34 @@ def _holds(head: RepoFacts, files: Mapping[str, Path]) -> bool:
         same = there.lfs.sha256 == sha256_of(path) if there.lfs else there.blob_id == git_object_id(path)
         if not same:
             return False
-    return True
+    return not _outdated(head, place, files)
 
 
-def _commit(
-    api: HfApi, place: Place, files: Mapping[str, Path], parent: str | None, *, pull_request: bool
-) -> str | None:
+def _outdated(head: RepoFacts, place: Place, files: Mapping[str, Path]) -> set[str]:
+    """The files of a former model that this one does not have."""
+    return {file.rfilename for file in head.siblings or ()} & place.owned - files.keys()
+
+
+def _commit(api: HfApi, place: Place, files: Mapping[str, Path], head: RepoFacts, *, pull_request: bool) -> Commit:
     """Make the commit at most once: an attempt whose answer was lost may have made it."""
-    from huggingface_hub import CommitOperationAdd
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    def commit() -> str | None:
-        operations = [CommitOperationAdd(name, str(path)) for name, path in files.items()]
+    def commit() -> Commit:
+        removed = [CommitOperationDelete(name) for name in sorted(_outdated(head, place, files))]
         made = api.create_commit(
             place.repo,
-            operations,
+            [CommitOperationAdd(name, str(path)) for name, path in files.items()] + removed,
             commit_message=place.title,
             repo_type=place.kind,
-            parent_commit=parent,
+            parent_commit=head.sha,
             create_pr=pull_request,
         )
-        return made.oid
+        return Commit(made.oid, made.pr_revision)
 
     return _once(commit, lambda: _landed(api, place, files, pull_request=pull_request), place.subject, place.repo)
 
 
-def _once(commit: Callable[[], str | None], landed: Callable[[], str | None], subject: str, repo: str) -> str | None:
+def _once(commit: Callable[[], Commit], landed: Callable[[], Commit | None], subject: str, repo: str) -> Commit:
     for left in reversed(range(ATTEMPTS)):
         try:
             return commit()
@@ -241,17 +261,17 @@ def _once(commit: Callable[[], str | None], landed: Callable[[], str | None], su
     raise AssertionError("unreachable")
 
 
-def _landed(api: HfApi, place: Place, files: Mapping[str, Path], *, pull_request: bool) -> str | None:
+def _landed(api: HfApi, place: Place, files: Mapping[str, Path], *, pull_request: bool) -> Commit | None:
     """The commit that holds these files, None where the Hub made none."""
-    revisions: list[str | None] = [None]
+    proposals: list[str | None] = [None]
     if pull_request:
         refs = attempt(
             place.subject,
             lambda: api.list_repo_refs(place.repo, repo_type=place.kind, include_pull_requests=True),
         )
-        revisions = [ref.ref for ref in refs.pull_requests or ()]
-    for revision in revisions:
-        head = _head(api, place, revision)
-        if head is not None and _holds(head, files):
-            return head.sha
+        proposals = [ref.ref for ref in refs.pull_requests or ()]
+    for proposal in proposals:
+        head = _head(api, place, proposal)
+        if head is not None and _holds(head, place, files):
+            return Commit(head.sha, proposal)
     return None

@@ -14,7 +14,7 @@ from zoo_core.builtin import zoo_metrics
 from zoo_core.errors import HubError, printable
 from zoo_core.hub.bundle import LIBRARY
 from zoo_core.hubclient.client import attempt, guarded_api, offline
-from zoo_core.spec_checks import REPO_PATTERN
+from zoo_core.spec_checks import is_repository
 from zoo_core.tasks import ALL
 from zoo_core.tasks.chosen import metric_named
 
@@ -59,7 +59,7 @@ def search(text: str | None, *, limit: int) -> list[Found]:
 
 
 def _is_model(answer: object) -> bool:
-    return isinstance(answer, dict) and isinstance(answer.get("id"), str) and bool(REPO_PATTERN.fullmatch(answer["id"]))
+    return isinstance(answer, dict) and isinstance(answer.get("id"), str) and is_repository(answer["id"])
 
 
 def _found(model: dict[str, Any]) -> Found:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.errors import UsageError, printable
-from zoo_core.hub.bundle import is_repository, licence_metadata
+from zoo_core.hub.bundle import licence_metadata
 from zoo_core.hub.publish import Place, PublishResult, check_online, publish_folder, send
 from zoo_core.runs.directory import CARD, read_run
 from zoo_core.runs.schema import RunFacts
+from zoo_core.spec_checks import is_repository
 
 PAGE = "index.html"
 LONGEST_TITLE = 60

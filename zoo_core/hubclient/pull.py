@@ -13,7 +13,7 @@ from zoo_core.errors import HubError, UnreachableError, UsageError, printable
 from zoo_core.hubclient.client import attempt, checked_info, endpoint, guarded_api, offline
 from zoo_core.hubclient.guard import COMMIT, SHA256
 from zoo_core.paths import MAX_JSON_BYTES, git_object_id, sha256_of, write_text
-from zoo_core.spec_checks import REPO_PATTERN
+from zoo_core.spec_checks import is_repository
 from zoo_core.verified import remember, unchanged_sha256
 
 NOT_CACHED = "it is not in the cache, and HF_HUB_OFFLINE forbids the network."
@@ -63,7 +63,7 @@ def cached(repo: str, file: str, revision: str | None) -> Pulled | None:
 def parse_address(text: str) -> tuple[str, str | None]:
     """Split `owner/name` or `owner/name@revision`. Raises UsageError for another form."""
     repo, separator, revision = text.partition("@")
-    if not REPO_PATTERN.fullmatch(repo) or (separator and not REVISION.fullmatch(revision)):
+    if not is_repository(repo) or (separator and not REVISION.fullmatch(revision)):
         raise UsageError(f"'{printable(text)}' is not a repository 'owner/name' or 'owner/name@revision'.")
     return repo, revision or None
 
@@ -86,7 +86,7 @@ def pull(
     file is fetched once more and then refused. Raises HubError.
     """
     subject = f"hf:{repo}" + (f"@{revision[:12]}" if revision else "")
-    if not REPO_PATTERN.fullmatch(repo) or not all(FILE.fullmatch(file) for file in (*files, *optional)):
+    if not is_repository(repo) or not all(FILE.fullmatch(file) for file in (*files, *optional)):
         raise HubError(f"{printable(subject)}: a name of a repository or file is malformed.")
     known = _cached_together(repo, files, optional, revision)
     fixed = revision is not None and COMMIT.fullmatch(revision) is not None
