@@ -178,7 +178,11 @@ def test_an_update_removes_the_files_of_the_former_model_that_this_one_lacks(
     model = zoo_core.create_model("lenet5", num_classes=2, weights="none", catalog=catalog)
     zoo_core.save_run(model, tmp_path / "own", data=str(photos), catalog=catalog)
     send(tmp_path / "own", update=True)
-    assert set(alice.files(REPO)) - {".gitattributes"} == {"README.md", "config.json", "model.safetensors", "notes.txt"}
+    assert set(alice.files(REPO)) - {".gitattributes"} == {*NAMES, "notes.txt"} - {
+        "fitted.safetensors",
+        "images.safetensors",
+        "curves.png",
+    }
     alice.commit(REPO, {"fitted.safetensors": b"of another"})
     assert not send(tmp_path / "own", update=True).already_there
     assert "fitted.safetensors" not in alice.files(REPO)
