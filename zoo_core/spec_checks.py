@@ -24,7 +24,8 @@ FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
 
 _collecting: ContextVar[bool] = ContextVar("collecting", default=False)
 _any_fault = False
-"""Whether a faulty spec was made in this process: where none was, nobody looks through a thousand specs for one."""
+"""Whether a faulty spec was made in this process: where none was, nobody looks through a thousand
+specs for one."""
 
 
 class Checked:
@@ -78,7 +79,8 @@ def check_name(kind: str, name: str) -> None:
 
 
 def is_repository(text: str) -> bool:
-    """Whether a text reads as the id `owner/name` of a repository of the Hub, by the Hub's own rules."""
+    """Whether a text reads as the id `owner/name` of a repository of the Hub, by the Hub's own
+    rules."""
     return bool(REPO_PATTERN.fullmatch(text))
 
 

@@ -195,6 +195,24 @@ def test_a_fold_that_failed_leaves_the_images_of_the_others_to_compare(capsys: p
     assert "without the variation of trainings, which --seeds 3 measures" in told
 
 
+def test_the_baseline_of_unequal_folds_counts_each_image_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Seen to fail: the mean of the folds' own baselines was beaten, which the constant answer does not fall short of."""
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")}, folds=2)
+    folds = {1: (90, 0.9), 2: (10, 0.1)}
+    cells = []
+    for cell in grid.cells:
+        images, baseline = folds[cell.fold or 0]
+        one = result(cell, [True] * round(0.78 * images) + [False] * (images - round(0.78 * images)), baseline=baseline)
+        cells.append(replace(one, right={f"{cell.fold}-{name}": own for name, own in (one.right or {}).items()}))
+    comparison = compare(Results(grid, tuple(cells)), Path("runs/x"), "photos")
+    assert [row["baseline"] for row in comparison.to_dict()["results"]] == pytest.approx([0.82, 0.82])
+    show_comparison(comparison)
+    assert (
+        "Baseline: 82.0 % (the most frequent class for every image). The best does not beat it"
+        in capsys.readouterr().out
+    )
+
+
 def test_the_documented_fields_are_those_that_are_printed() -> None:
     failed = (Failure("x", Path("runs/x/x"), "no reason"),)
     printed = keys_of(replace(curves((40, 120, 200), (160, 240, 360)), failures=failed).to_dict())

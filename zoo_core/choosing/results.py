@@ -169,7 +169,8 @@ class Results:
 
     def right(self, candidate: Candidate, share: float) -> FloatArray | None:
         """The answers (R, N) of a candidate by seed and image: 1 right, 0 wrong, NaN none. None
-        where there is none, as for other tasks, and for scores that are no share of right answers."""
+        where there is none, as for other tasks, and for scores that are no share of right
+        answers."""
         if not self.is_by_accuracy:
             return None
         table = np.full((len(self.grid.seeds), len(self._places)), np.nan)
@@ -227,7 +228,7 @@ def _notes_of_cells(results: Results) -> list[str]:
 
 def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None, outputs: OutputScores | None) -> Row:
     by_seed = [[one for one in found if one.cell.seed == seed] for seed in grid.seeds]
-    scores = [_mean_score(own) for own in by_seed if own]
+    scores = [_over_folds([(one.score, one.images) for one in own]) for own in by_seed if own]
     images, score, interval = sum(one.images for one in next(filter(None, by_seed))), fmean(scores), None
     if right_RN is not None:
         answered_N = np.isfinite(right_RN).any(axis=0)
@@ -237,7 +238,8 @@ def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None, o
         (interval,) = outputs.intervals()
     elif len(found) == 1 and found[0].score_interval is not None:
         interval = found[0].score_interval[0], found[0].score_interval[1]
-    baselines = [one.baseline for one in found if one.baseline is not None]
+    known = [[(one.baseline, one.images) for one in own if one.baseline is not None] for own in by_seed]
+    baselines = [_over_folds(own) for own in known if own]
     return Row(
         candidate=found[0].cell.candidate,
         share=found[0].cell.share,
@@ -257,6 +259,6 @@ def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None, o
     )
 
 
-def _mean_score(found: Sequence[CellResult]) -> float:
-    """The score of one seed over its folds, each image counted once."""
-    return sum(one.score * one.images for one in found) / sum(one.images for one in found)
+def _over_folds(found: Sequence[tuple[float, int]]) -> float:
+    """A value of one seed from those of its folds and their images, each image counted once."""
+    return sum(value * images for value, images in found) / sum(images for _, images in found)

@@ -153,7 +153,8 @@ def mean_of_known(scores: FloatArray, axis: int) -> FloatArray:
 def bootstrap_p(differences_B: FloatArray) -> float:
     """The two-sided p of a difference of 0, from the differences in resamples: twice the share of
     them on the other side of 0, counting the observed one among them (Efron and Tibshirani, An
-    Introduction to the Bootstrap, 1993, chapter 15). Resamples without a difference do not count."""
+    Introduction to the Bootstrap, 1993, chapter 15). Resamples without a difference do not
+    count."""
     differences_B = differences_B[np.isfinite(differences_B)]
     beyond = min(int((differences_B <= 0).sum()), int((differences_B >= 0).sum()))
     return min(1.0, 2 * (beyond + 1) / (len(differences_B) + 1))

@@ -1,4 +1,5 @@
-"""`zoo explain RUN|BACKBONE WHAT...`: heat maps of the places in an image that speak for an answer."""
+"""`zoo explain RUN|BACKBONE WHAT...`: heat maps of the places in an image that speak for an
+answer."""
 
 from __future__ import annotations
 
@@ -73,8 +74,8 @@ def explain(
 ) -> None:
     """Show the places in an image that speak for the answer of a run or of a pretrained backbone.
 
-    WHAT is an image, a folder, a pattern in quotes, an http(s) address, or - for standard input. The
-    picture has each image as the network sees it, and a heat map over it. Each map is checked:
+    WHAT is an image, a folder, a pattern in quotes, an http(s) address, or - for standard input.
+    The picture has each image as the network sees it, and a heat map over it. Each map is checked:
     where it is right, deleting its hottest places takes the answer away sooner than deleting places
     by chance. Beside it stand the training images of a run that are most like it, where they are
     still on this machine.

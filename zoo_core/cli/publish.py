@@ -153,7 +153,8 @@ def _publish_space(
 
 
 def _page(run: Path, repo: str, catalog: Catalog, *, with_images: bool) -> str:
-    """The page about the run, as others may see it. Raises UsageError for one that held no images out."""
+    """The page about the run, as others may see it. Raises UsageError for one that held no images
+    out."""
     from zoo_core.runs.directory import read_result, read_run
 
     if read_result(read_run(run))["part"] is None:

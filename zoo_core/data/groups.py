@@ -121,6 +121,23 @@ def held_out_of(part: Part, task: TaskName, share: float, seed: int) -> set[int]
     return held_out
 
 
+def beside_copies(part: Part, task: TaskName, held_out: set[int]) -> set[int]:
+    """The images to validate with, where images of equal content stay together: they go where the
+    first of them was drawn to go.
+
+    Returns those that were drawn where nothing would be left to train or to validate with, or a
+    class would have no image to train on.
+    """
+    first: dict[bytes, int] = {}
+    together = {index for index in range(len(part)) if first.setdefault(part.images.digest(index), index) in held_out}
+    classes_N = _classes(part, task)
+    drawn, kept = (
+        {label for index, labels in enumerate(classes_N) if index not in held for label in labels}
+        for held in (held_out, together)
+    )
+    return together if 0 < len(together) < len(part) and drawn <= kept else held_out
+
+
 def group_counts(source: Source) -> dict[str, int]:
     """The number of groups in each part; empty where images have none."""
     return {name: len(set(part.groups)) for name, part in source.parts.items() if part.groups is not None}

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from zoo_core.data.decode import decode, read_file
-from zoo_core.data.groups import held_out_of
+from zoo_core.data.groups import beside_copies, held_out_of
 from zoo_core.data.windows import Windows
 from zoo_core.errors import DataError, printable
 from zoo_core.specs import TaskName
@@ -27,6 +27,8 @@ from zoo_core.tasks.targets import Targets as Targets
 
 DIGEST_BYTES = 16
 STRATIFIED, RANDOM, COVERING, GROUPED = "stratified", "random", "random, every label trained", "grouped"
+COPIES = ", copies together"
+"""The end of the kind of a split in which copies of an image were moved to one part."""
 ALL_TRAINED = "all trained"
 """The kinds of splits. All runs before the third kind was made have one of the first two."""
 
@@ -225,10 +227,11 @@ class Source:
         seed.
 
         For classification a share of each class is held out, otherwise a share of all images, of
-        which no image is the last with one of its labels; of images in groups whole groups. A share
-        of 0 holds none out, and there is no validation part. `kind` is that of an earlier split to
-        repeat: a split of the kind "random" may hold out all images of a label. Raises DataError
-        when there are too few.
+        which no image is the last with one of its labels; of images in groups whole groups. Copies
+        of an image are on one side. A share of 0 holds none out, and there is no validation part.
+        `kind` is that of an earlier split to repeat: a split of the kind "random" may hold out all
+        images of a label, and only one that says so kept copies together. Raises DataError when
+        there are too few.
         """
         if "train" not in self.parts:
             others = " and ".join(name for name in ("val", "test") if name in self.parts)
@@ -246,7 +249,10 @@ class Source:
         elif task_named(self.task).single_label:
             made, held_out = STRATIFIED, self._of_each_class(share, seed)
         else:
-            made, held_out = self._of_all(share, seed, plain=kind == RANDOM)
+            made, held_out = self._of_all(share, seed, plain=kind in (RANDOM, RANDOM + COPIES))
+        if train.groups is None and windows_of(train.images) is None and (kind is None or kind.endswith(COPIES)):
+            drawn, held_out = held_out, beside_copies(train, self.task, held_out)
+            made += COPIES if held_out != drawn else ""
         trained = [index for index in range(len(train)) if index not in held_out]
         parts: dict[PartName, Part] = {**self.parts, "train": train.take(trained), "val": train.take(sorted(held_out))}
         return replace(self, parts=parts, split={"kind": made, "seed": seed, "val_share": share})

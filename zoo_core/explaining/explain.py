@@ -71,8 +71,9 @@ class Explainer:
     """The training images among which the nearest are looked for."""
 
     def explanations(self, images: Images, problems: list[str] | None = None) -> Iterator[Explanation]:
-        """Explain the images in order. An image that cannot be read or explained is left out, and its reason is added
-        to `problems`; without these DataError or Unexplained is raised, which names it."""
+        """Explain the images in order. An image that cannot be read or explained is left out, and
+        its reason is added to `problems`; without these DataError or Unexplained is raised, which
+        names it."""
         readable = ReadableImages(images)
         batches = Batches(Part(readable, np.zeros(len(images), np.int64)), self.predictor.preprocessing, 1, 1)
         for index, (pixels_1CSS, _) in enumerate(batches.in_order()):
@@ -166,7 +167,8 @@ def explain(
     weights: str = "default",
     device: str = "auto",
 ) -> list[Explanation]:
-    """Explain an answer of a run or a pretrained backbone for each image, as `open_explainer` says."""
+    """Explain an answer of a run or a pretrained backbone for each image, as `open_explainer`
+    says."""
     explainer = open_explainer(name, catalog, at=at, method=method, output=output, weights=weights, device=device)
     return list(explainer.explanations(given_images(images)))
 

@@ -20,13 +20,15 @@ from zoo_core.wording import quoted
 LOCK = ".lock"
 """The file in a run directory by which its writer keeps others out."""
 A_MOMENT = 0.5
-"""The seconds for which a writer waits: whoever only looks whether there is one (`is_written`) is gone sooner."""
+"""The seconds for which a writer waits: whoever only looks whether there is one (`is_written`) is
+gone sooner."""
 
 
 @contextmanager
 def explain_how_to_resume(writer: RunWriter, job: Job, stop_request: StopRequest, *, resumed: bool) -> Iterator[None]:
-    """Turn a stop, a full disk, a lost rank and a full memory into errors that tell how the run is resumed. The error
-    of a callback, for which the run stopped, is raised with a note that tells it."""
+    """Turn a stop, a full disk, a lost rank and a full memory into errors that tell how the run is
+    resumed. The error of a callback, for which the run stopped, is raised with a note that tells
+    it."""
     world, command = job.world, _resuming(writer.directory, job)
     try:
         yield
@@ -63,7 +65,8 @@ def explain_how_to_resume(writer: RunWriter, job: Job, stop_request: StopRequest
 
 
 def _resuming(directory: Path, job: Job) -> str:
-    """The command that resumes a run, or the call, if a program handed its images or its augmentation over."""
+    """The command that resumes a run, or the call, if a program handed its images or its
+    augmentation over."""
     given = ["data=..."] if job.config.data_text.startswith(IN_MEMORY) else []
     given += ["augment=..."] if augment_text(job.config.augment).startswith(GIVEN_AUGMENT) else []
     if given:
@@ -73,8 +76,8 @@ def _resuming(directory: Path, job: Job) -> str:
 
 @contextmanager
 def only_writer(directory: Path, world: World) -> Iterator[None]:
-    """Lock the run directory against another run that writes to it. Raises ZooError if there is one, or if the lock
-    cannot be made."""
+    """Lock the run directory against another run that writes to it. Raises ZooError if there is
+    one, or if the lock cannot be made."""
     if not world.is_main:
         yield
         return

@@ -1,4 +1,5 @@
-"""Tells what happens in a training to all that follow it: the run directory, the callback and the trackers."""
+"""Tells what happens in a training to all that follow it: the run directory, the callback and the
+trackers."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ class Recording:
     """Writes each epoch to the run, if this is the first rank, before the callback and the trackers
     hear of it.
 
-    An error of the callback is a request to stop, so that all that was done is saved before it is raised.
+    An error of the callback is a request to stop, so that all that was done is saved before it is
+    raised.
     """
 
     callback: Callback

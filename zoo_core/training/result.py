@@ -46,7 +46,8 @@ class Result:
     """The part of the data that was evaluated: "test" if there is one, else "val"; None where
     neither is."""
     num_computed: int
-    """The number of images that the frozen prefix computed for the cache; 0 if it held all of them."""
+    """The number of images that the frozen prefix computed for the cache; 0 if it held all of
+    them."""
     task: TaskName
     groups: Mapping[str, int]
     """The number of groups of images in each part; empty where images have none."""

@@ -1,6 +1,7 @@
 """Runs a job: makes the run directory, trains, evaluates the best epoch, and writes the results.
 
-A run that was interrupted or killed is resumed from its newest checkpoint, and ends with the bytes of one that was not.
+A run that was interrupted or killed is resumed from its newest checkpoint, and ends with the bytes
+of one that was not.
 """
 
 from __future__ import annotations
@@ -190,7 +191,8 @@ def _training(
 
 
 def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter, trackers: Trackers) -> Result:
-    """Evaluate the best epoch's weights and write everything down; the weights get their name last."""
+    """Evaluate the best epoch's weights and write everything down; the weights get their name
+    last."""
     parts, outputs = job.source.parts, len(job.source.classes)
     part = next((name for name in MEASURED if name in parts), None)
     images, task = trainer.planner.test or trainer.planner.val, task_named(job.source.task)
