@@ -255,6 +255,9 @@ def test_a_run_says_its_groups_everywhere_and_check_finds_those_in_two_parts(
     told = f"8 by the column 'group', none of them in two parts: {groups['train']} train"
     assert told in " ".join(answer.stderr.split())
     assert told in (run / "README.md").read_text()
+    alike = "Intervals and tests count each image for itself. Images of one group are alike"
+    assert alike in " ".join(answer.stderr.split())
+    assert alike in " ".join((run / "README.md").read_text().split())
     facts = read_facts(run)
     assert facts.data.groups == groups
     assert facts.config.group_by == "column"

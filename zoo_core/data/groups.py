@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from zoo_core.tasks.targets import PartName
 
 COLUMN, PARENT_FOLDER, NONE = "column", "parent-folder", "none"
+ALIKE = (
+    "Intervals and tests count each image for itself. Images of one group are alike, so that the true uncertainty is "
+    "larger, with few groups much larger."
+)
+"""The sentence about results on images in groups."""
 NAMED = 3  # groups, or paths without one, in a message
 
 
