@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-from zoo_core.errors import PluginError, ZooError, is_out_of_memory, printable, reason_of
+from zoo_core.errors import PluginError, Terminated, ZooError, interrupt_behind, is_out_of_memory, printable, reason_of
 from zoo_core.installed import installed_plugins
 
 P = ParamSpec("P")
@@ -37,8 +37,8 @@ def plugin_error(error: BaseException) -> PluginError | None:
     for zoo's own.
 
     The innermost frame of zoo or of a plugin decides. A full memory and an error that zoo has named
-    are nobody's fault. Raises KeyboardInterrupt where a Ctrl-C led to it: a library that a plugin uses
-    may hide one in an error of its own.
+    are nobody's fault. Raises KeyboardInterrupt where a Ctrl-C, or Terminated where SIGTERM, led to it:
+    a library that a plugin uses may hide one in an error of its own.
     """
     if isinstance(error, ZooError | BrokenPipeError) or not isinstance(error, Exception) or is_out_of_memory(error):
         return None
@@ -54,8 +54,9 @@ def plugin_error(error: BaseException) -> PluginError | None:
         if owner is not None or package == "zoo_core":
             break
     subject = owner or distribution
-    if subject and _was_interrupted(error):
-        raise KeyboardInterrupt from error
+    stop = interrupt_behind(error)
+    if subject and stop is not None:
+        raise (Terminated if isinstance(stop, Terminated) else KeyboardInterrupt) from error
     return PluginError(f"{printable(subject)} failed{where}: {reason_of(error)}.") if subject else None
 
 
@@ -81,15 +82,6 @@ def names_plugins(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
 
     return called
-
-
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether a Ctrl-C led to an error."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 
 
@@ -67,6 +68,31 @@ class LostError(TrainingError):
     """Another process of the same training ended."""
 
     exit_code = LOST
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM ends a command that has nothing to save.
+
+    As a Ctrl-C it passes every `except Exception` on its way, and every handler of a plugin's
+    SystemExit: neither hides it nor takes it for a fault of what was running.
+    """
+
+    signum = signal.SIGTERM
+
+
+def signal_of(error: KeyboardInterrupt) -> int:
+    """The signal that raised it: a Ctrl-C where it does not say."""
+    signum: int = getattr(error, "signum", signal.SIGINT)
+    return signum
+
+
+def interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C or the SIGTERM that led to an error, None where neither did."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 NO_MEMORY = (  # of a CPU on Linux and on Windows, of the system, of oneDNN, and of a GPU's libraries

@@ -25,6 +25,7 @@ import pytest
 from survive.support import Forks, history_of, weights_of
 from zoo_core.cli.main import terminated
 from zoo_core.data.generation import ENTRY
+from zoo_core.errors import Terminated
 from zoo_core.training.stopping import stop_on_signals
 
 LONG = ("--backbone", "lenet5", "--data", "photos", "--batch-size", 4, "--epochs", 20, "--save-every", 1000)
@@ -184,12 +185,42 @@ def test_a_signal_in_the_middle_of_a_print_before_the_training_ends_the_command(
 ) -> None:
     before = signal.signal(signal.SIGTERM, terminated)
     try:
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(Terminated):
             printing()
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert ended.value.code == 143
     assert capfd.readouterr().err == "terminated\n"
+
+
+SLOW_PLUGIN = """
+import functools, time
+import {module} as module
+real = module.{function}
+@functools.wraps(real)
+def slow(*given, **named):
+    open('slow', 'w').close()
+    time.sleep(600)
+module.{function} = slow
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [("zoo_core.discovery", "registered_specs"), ("zoo_lenet.plugin", "zoo_backbones"), ("zoo_lenet.model", "lenet5")],
+)
+@pytest.mark.parametrize(
+    ("signum", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_a_signal_while_a_plugin_is_at_work_ends_the_command(
+    module: str, function: str, signum: int, code: int, word: str, tmp_path: Path, start
+) -> None:
+    """Seen to fail: SIGTERM was taken for the SystemExit of a plugin. It was skipped, and the command went on."""
+    process = start("plan", "--backbone", "lenet5", slow=SLOW_PLUGIN.format(module=module, function=function))
+    wait_for(process, (tmp_path / "slow").exists)
+    process.send_signal(signum)
+    _, words = process.communicate(timeout=20)
+    assert process.returncode == code, words
+    assert words.split() == [word]
 
 
 SLOW_FRONT = """

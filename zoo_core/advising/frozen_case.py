@@ -6,7 +6,6 @@ Shapes: N images.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from zoo_core.choosing.cells import Failure
 from zoo_core.choosing.statistics import BoolArray, paired
 from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import Embedder, open_embedder
-from zoo_core.errors import UsageError, ZooError, reason_of
+from zoo_core.errors import UsageError, ZooError, reason_of, signal_of
 from zoo_core.frozen.caching import cache_budget
 from zoo_core.frozen.split import SplitPoint
 from zoo_core.json_index import read_index, write_index
@@ -126,8 +125,8 @@ def measure_networks(
                 outcome: Measured | Failure = _measure(
                     network, sample, strategies, folder, catalog, watching, 1 / (2 * len(networks))
                 )
-        except KeyboardInterrupt:
-            return FrozenCase(tuple(measured), tuple(failures), stopped_by=signal.SIGINT)
+        except KeyboardInterrupt as stop:
+            return FrozenCase(tuple(measured), tuple(failures), stopped_by=signal_of(stop))
         except BrokenPipeError:  # the reader of our output has gone
             raise
         except Exception as error:  # of this network alone: the others go on

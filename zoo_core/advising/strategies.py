@@ -5,7 +5,6 @@ Shapes: N images.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -24,7 +23,7 @@ from zoo_core.choosing.cells import Failure, Watching, train_cells
 from zoo_core.choosing.folder import Folder
 from zoo_core.choosing.grid import Candidate, Cell, Grid, settings_asked
 from zoo_core.choosing.statistics import Paired, paired
-from zoo_core.errors import ZooError, reason_of
+from zoo_core.errors import ZooError, reason_of, signal_of
 from zoo_core.frozen.storage_types import EXACT
 from zoo_core.json_index import read_index, write_index
 from zoo_core.library import ONE_AT_A_TIME
@@ -152,8 +151,8 @@ class Tuner:
             rungs = self._planned(strategies, budget, left)
             self._halve(rungs, trials)
             self._measure_folds(rungs, trials, left)
-        except KeyboardInterrupt:  # between two trainings
-            self.stopped_by = signal.SIGINT
+        except KeyboardInterrupt as stop:  # between two trainings
+            self.stopped_by = signal_of(stop)
         ordered = tuple(sorted(trials.values(), key=lambda one: (one.rank, rungs.strategies.index(one.strategy))))
         return Tuning(ordered, self.costs, rungs, tuple(self.failures), self.stopped_by)
 

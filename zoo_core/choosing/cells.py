@@ -3,7 +3,6 @@ are, and begun ones are resumed."""
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -20,7 +19,7 @@ from zoo_core.choosing.one_cell import notes_of, train_cell, trainable_parameter
 from zoo_core.data.arrange import arranged
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
-from zoo_core.errors import DataError, UsageError, ZooError, reason_of
+from zoo_core.errors import DataError, UsageError, ZooError, reason_of, signal_of
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import Callback
 from zoo_core.training.failing import is_written
@@ -119,8 +118,8 @@ def train_cells(
     """
     try:
         todo = _unfinished(grid, folder, watching)
-    except KeyboardInterrupt:
-        return Outcome((), signal.SIGINT)
+    except KeyboardInterrupt as stop:
+        return Outcome((), signal_of(stop))
     if executor is None:
         return _train_here(grid, todo, folder, catalog, watching)
     return _train_elsewhere(grid, todo, folder, catalog, watching, executor)
@@ -151,8 +150,8 @@ def _train_here(grid: Grid, todo: Sequence[Cell], folder: Folder, catalog: Catal
                 return Outcome(tuple(failures), outcome.stopped_by)
     except Interrupted as stop:
         return Outcome(tuple(failures), stop.signum)
-    except KeyboardInterrupt:  # between two trainings, or while one was prepared: nothing was begun
-        return Outcome(tuple(failures), signal.SIGINT)
+    except KeyboardInterrupt as stop:  # between two trainings, or while one was prepared: nothing was begun
+        return Outcome(tuple(failures), signal_of(stop))
     return Outcome(tuple(failures))
 
 

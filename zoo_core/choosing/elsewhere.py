@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -28,7 +27,7 @@ from zoo_core.choosing.one_cell import notes_of, train_cell, trainable_parameter
 from zoo_core.data.augmentation import chosen_augmentation
 from zoo_core.data.places import PLACES, with_places
 from zoo_core.discovery import CORE
-from zoo_core.errors import DataError, ZooError, reason_of
+from zoo_core.errors import DataError, ZooError, reason_of, signal_of
 from zoo_core.paths import write_text, written_whole
 from zoo_core.runs.directory import MODEL
 from zoo_core.tasks.metrics import Metric
@@ -143,8 +142,8 @@ def train_elsewhere(order: Order) -> Delivery:
             )
         except Interrupted as stop:
             return Delivery(stopped_by=stop.signum)
-        except KeyboardInterrupt:  # while the training was prepared, and nothing was begun
-            return Delivery(stopped_by=signal.SIGINT)
+        except KeyboardInterrupt as stop:  # while the training was prepared, and nothing was begun
+            return Delivery(stopped_by=signal_of(stop))
         except Exception as error:
             reason = str(error) if isinstance(error, ZooError) else reason_of(error)
             here = socket.gethostname()

@@ -15,7 +15,7 @@ import click
 from zoo_core.devices.collector import EVERY
 from zoo_core.devices.cores import compute_within_share, wait_briefly
 from zoo_core.devices.malloc import freed_memory_kept
-from zoo_core.errors import UsageError, ZooError, is_out_of_memory, printable
+from zoo_core.errors import Terminated, UsageError, ZooError, interrupt_behind, is_out_of_memory, printable
 from zoo_core.version import version_text
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ def main() -> None:
     try:
         _check_quotes(sys.argv)
         code = _run()
-    except click.exceptions.Abort:
-        code = _say("interrupted", 130)
+    except click.exceptions.Abort as error:  # as click calls an interrupt
+        code = _interrupted(error)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -178,8 +178,8 @@ def main() -> None:
         if not is_out_of_memory(error):
             raise
         code = _say("error: out of memory. Give smaller images or fewer of them at once, or close other programs.", 1)
-    except KeyboardInterrupt:
-        code = _say("interrupted", 130)
+    except KeyboardInterrupt as error:
+        code = _interrupted(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -207,7 +207,13 @@ def _check_quotes(arguments: list[str]) -> None:
 def terminated(signum: int, frame: Any) -> None:
     """End at once: there is nothing to save."""
     os.write(2, b"terminated\n")  # not a print: the signal may have come in the middle of one
-    sys.exit(143)
+    raise Terminated
+
+
+def _interrupted(error: BaseException) -> int:
+    """The exit code after a signal. A Ctrl-C is told here; SIGTERM has told itself."""
+    stop = interrupt_behind(error)
+    return 128 + stop.signum if isinstance(stop, Terminated) else _say("interrupted", 130)
 
 
 def _say(text: str, code: int) -> int:
