@@ -18,6 +18,7 @@ from zoo_core.tasks import chosen, scores, task_named
 from zoo_core.tasks.chosen import Score, bootstrap, chosen_metric, counting_metric
 from zoo_core.tasks.class_evaluation import ClassEvaluation
 from zoo_core.tasks.metrics import ACCURACY
+from zoo_core.tasks.scores import balanced_accuracy
 
 GENERATOR = np.random.default_rng(3)
 CLASSES, LABELS = GENERATOR.integers(0, 4, 30), (GENERATOR.random((30, 4)) > 0.6).astype(np.float32)
@@ -118,10 +119,28 @@ def test_the_accuracy_beside_a_chosen_metric_is_the_accuracy() -> None:
 def test_a_bootstrapped_interval_is_that_of_theory() -> None:
     """The mean of 400 draws of a fair coin: 1.96 standard errors of 0.025 on either side."""
     draws = np.tile([[0.0], [1.0]], (200, 1))
-    low, high = bootstrap(lambda answers, _: float(answers.mean()), draws, draws[:, 0]) or (0, 0)
+    low, high = bootstrap(lambda answers, _: float(answers.mean()), draws, np.zeros(400, np.int64)) or (0, 0)
     assert (low, high) == (pytest.approx(0.451, abs=0.008), pytest.approx(0.549, abs=0.008))
     assert bootstrap(lambda answers, _: 0.0, np.zeros((10**6, 60)), np.zeros(10**6)) is None
     assert bootstrap(lambda answers, _: 1.0, np.ones((9, 2)), np.ones(9)) is None, "too few to say anything"
+
+
+def test_a_resample_has_as_many_images_of_a_class_as_there_are() -> None:
+    """Seen to fail: resamples without a class of two images gave one constant answer 0.0 to 50.0 %, of three classes."""
+    targets = np.repeat([2, 0, 1], [150, 10, 2])
+    seen: list[list[int]] = []
+
+    def constant(answers: Any, targets: Any) -> float:
+        seen.append(np.bincount(targets).tolist())
+        return balanced_accuracy(None, answers=answers, targets=targets)
+
+    one = np.tile([1.0, 0.0, 0.0], (162, 1))
+    assert bootstrap(constant, one, targets) == pytest.approx((1 / 3, 1 / 3))
+    assert seen == [[10, 2, 150]] * len(seen)
+    right = np.eye(3)[targets]
+    right[-1] = [1.0, 0.0, 0.0]  # one of the two
+    low, high = bootstrap(constant, right, targets) or (0, 0)
+    assert (low, high) == pytest.approx((2 / 3, 1))
 
 
 @dataclass(frozen=True, slots=True)

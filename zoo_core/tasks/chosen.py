@@ -269,8 +269,9 @@ def bootstrap_error(compute: Compute, answers_NK: FloatArray, targets: Targets, 
 def resampled(compute: Compute, answers_NK: FloatArray, targets: Targets, most: int, seed: int) -> list[float] | None:
     """A figure in at most so many resamples of the images, of which those without one are left out.
 
-    None with fewer than 10 images, with too many for at least 100 resamples, and where most of them
-    have none.
+    Images with one class each are drawn within their classes, whose sizes a stratified split has
+    fixed: a class of two images would be missing in every seventh resample. None with fewer than 10
+    images, with too many for at least 100 resamples, and where most of them have none.
     """
     images, outputs = answers_NK.shape
     if images < FEWEST_IMAGES:
@@ -279,8 +280,13 @@ def resampled(compute: Compute, answers_NK: FloatArray, targets: Targets, most: 
     if count < FEWEST_RESAMPLES:
         return None
     generator, figures = np.random.default_rng(seed), []
+    strata_N = targets if targets.ndim == 1 else np.zeros(images, np.int64)
+    order_N = np.argsort(strata_N, kind="stable")
+    _, firsts, places_N, sizes = np.unique(
+        strata_N[order_N], return_index=True, return_inverse=True, return_counts=True
+    )
     for _ in range(count):
-        drawn = generator.integers(len(targets), size=len(targets))
+        drawn = order_N[firsts[places_N] + generator.integers(sizes[places_N])]
         try:
             figures.append(compute(answers_NK[drawn], targets[drawn]))
         except PluginError:  # such as a class that is missing
