@@ -7,6 +7,7 @@ that are none or not finite, unknown parts, classes that the training images lac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -280,6 +281,52 @@ def test_a_column_of_parts_has_many_names(write: Write, header: str) -> None:
     source = read_table(write(header, "a/0.jpg,x,Training", "b/0.jpg,y,train", "a/1.png,x,dev", "b/1.png,y,testing"))
     assert source.classes == ("x", "y")
     assert {name: len(part) for name, part in source.parts.items()} == {"train": 2, "val": 1, "test": 1}
+
+
+@pytest.mark.parametrize("name", ["split", "Part", "subset"])
+@pytest.mark.parametrize("cell", ["", "extra"])
+@pytest.mark.parametrize("target", ["label", "kind"])
+def test_an_odd_cell_among_parts_loses_no_split(write: Write, name: str, cell: str, target: str) -> None:
+    """Seen to fail: with one such cell the column was passed over, and test images were trained on."""
+    rows = ("a/0.jpg,train,x", "b/0.jpg,test,y", f"a/1.png,{cell},x", "b/1.png,train,y")
+    message = f"line 4: the part must be train, val or test, got '{cell}'. Correct it, or give the column '{name}'"
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_table(write(f"path,{name},{target}", *rows))
+
+
+def test_test_rows_alone_are_a_split_as_well(write: Write) -> None:
+    """Seen to fail: where only the test images were marked, they were trained on."""
+    rows = ("a/0.jpg,,x", "b/0.jpg,test,y", "a/1.png,,x", "b/1.png,,y")
+    with pytest.raises(DataError, match="line 2: the part must be train, val or test, got ''"):
+        read_table(write("path,split,label", *rows))
+
+
+@pytest.mark.parametrize("cells", [("", "", "", ""), ("spring", "test", "autumn", "winter")])
+def test_a_column_called_set_without_parts_is_passed_over(write: Write, cells: tuple[str, ...]) -> None:
+    images = ("a/0.jpg,x", "b/0.jpg,y", "a/1.png,x", "b/1.png,y")
+    source = read_table(
+        write("path,label,set", *(f"{image},{cell}" for image, cell in zip(images, cells, strict=True)))
+    )
+    assert (source.classes, source.ignored) == (("x", "y"), {"column set": 1})
+    assert list(source.parts) == ["train"]
+
+
+@pytest.mark.parametrize("names", [("split", "subset"), ("part", "Part"), ("part", "split")])
+def test_two_columns_of_parts_must_agree(write: Write, names: tuple[str, str]) -> None:
+    """Seen to fail: one of two splits was passed over."""
+    header = f"path,{','.join(names)},label"
+    same = read_table(write(header, "a/0.jpg,train,Train,x", "b/0.jpg,train,training,y", "a/1.png,val,dev,x"))
+    assert {name: len(part) for name, part in same.parts.items()} == {"train": 2, "val": 1}
+    with pytest.raises(
+        DataError, match=f"has the columns '{names[0]}', '{names[1]}', which name different parts. Keep one"
+    ):
+        read_table(write(header, "a/0.jpg,train,train,x", "b/0.jpg,train,test,y", "a/1.png,val,val,x"))
+
+
+@pytest.mark.parametrize(("name", "cells"), [("split", ("train", "test")), ("Part", ("test", ""))])
+def test_a_column_of_parts_alone_beside_the_path_is_a_target(write: Write, name: str, cells: tuple[str, str]) -> None:
+    source = read_table(write(f"path,{name}", f"a/0.jpg,{cells[0]}", f"b/0.jpg,{cells[1] or 'other'}"))
+    assert source.classes == tuple(sorted((cells[0], cells[1] or "other")))
 
 
 def test_numbers_in_a_column_called_split_are_targets(write: Write) -> None:

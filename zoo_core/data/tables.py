@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo_core.data.classes import check_names
-from zoo_core.data.csvfile import TARGET_NAMES, Table, find_images, listed, read_rows
+from zoo_core.data.columns import TARGET_NAMES, listed
+from zoo_core.data.csvfile import Table, find_images, read_rows
 from zoo_core.data.sources import FolderImages, Part, PartName, Source
 from zoo_core.errors import UnlabelledError, UsageError, printable, shown
 from zoo_core.settings import TaskChoice
