@@ -323,6 +323,15 @@ def test_two_columns_of_parts_must_agree(write: Write, names: tuple[str, str]) -
         read_table(write(header, "a/0.jpg,train,train,x", "b/0.jpg,train,test,y", "a/1.png,val,val,x"))
 
 
+@pytest.mark.parametrize("header", ["path,Group,group,label", "path,kind,group,GROUP"])
+def test_two_columns_of_groups_are_one_too_many(write: Write, header: str) -> None:
+    """Seen to fail: both were passed over, and groups were parted."""
+    with pytest.raises(
+        DataError, match="has the columns '(G|g)roup', '(group|GROUP)', which name groups. Keep one of them"
+    ):
+        read_table(write(header, "a/0.jpg,p1,q1,x", "b/0.jpg,p2,q2,y"))
+
+
 @pytest.mark.parametrize(("name", "cells"), [("split", ("train", "test")), ("Part", ("test", ""))])
 def test_a_column_of_parts_alone_beside_the_path_is_a_target(write: Write, name: str, cells: tuple[str, str]) -> None:
     source = read_table(write(f"path,{name}", f"a/0.jpg,{cells[0]}", f"b/0.jpg,{cells[1] or 'other'}"))

@@ -69,14 +69,21 @@ def with_part(header: Header, file: Path, rows: Lines) -> Header:
 
 def with_group(header: Header, file: Path, rows: Lines) -> Header:
     """The header with a column of groups; the only column beside the path is a target, whatever its
-    name, and one of 0 and 1 beside labels of 0 and 1 is a label."""
+    name, and one of 0 and 1 beside labels of 0 and 1 is a label.
+
+    Raises DataError for two such columns, as Group and group.
+    """
     named = [place for place in header.targets if header.names[place].lower() == GROUP_COLUMN]
-    if len(named) != 1 or len(header.targets) == 1:
+    if not named or len(header.targets) == 1:
         return header
     is_label = not any(header.names[place].lower() in TARGET_NAMES for place in header.targets) and all(
         label_value(cells[place]) is not None for place in (*named, *header.targets) for _, cells in rows
     )
-    return header if is_label else replace(header, group=named[0])
+    if is_label:
+        return header
+    if len(named) > 1:
+        raise _one_too_many(header, file, named, "name groups")
+    return replace(header, group=named[0])
 
 
 def _one_too_many(header: Header, file: Path, places: Sequence[int], problem: str) -> DataError:
