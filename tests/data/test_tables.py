@@ -348,6 +348,82 @@ def test_of_columns_that_fit_no_task_the_one_called_label_is_the_target(write: W
     assert (source.classes, source.ignored) == (("x", "y"), {"column id": 1, "column comment": 1})
 
 
+@pytest.mark.parametrize(
+    ("lines", "task", "message"),
+    [
+        (
+            ["path,target,width", "a/0.jpg,1.5,3", "b/0.jpg,2,4", "a/1.png,3,"],
+            "auto",
+            "line 4: the column 'width' holds numbers",
+        ),
+        (
+            ["path,target,width", "a/0.jpg,1.5,3", "b/0.jpg,,4"],
+            "auto",
+            "line 3: the column 'target' holds numbers, and here ''",
+        ),
+        (
+            ["path,age,width", "a/0.jpg,1.5,3", "b/0.jpg,2,4", "a/1.png,3,?"],
+            "auto",
+            "line 4: the column 'width' holds numbers",
+        ),
+        (
+            ["path,target,width", "a/0.jpg,1.5,3", "b/0.jpg,2,"],
+            "regression",
+            "line 3: the column 'width' holds numbers",
+        ),
+        (["path,sun,sea", "a/0.jpg,1,0", "b/0.jpg,1,"], "auto", "line 3: the column 'sea' holds 0 and 1, and here ''"),
+        (
+            ["path,sun,sea", "a/0.jpg,True,False", "b/0.jpg,True,2"],
+            "auto",
+            "line 3: the column 'sea' holds 0 and 1, and here '2'",
+        ),
+        (
+            ["path,label,sea", "a/0.jpg,1,0", "b/0.jpg,1,x"],
+            "auto",
+            "line 3: the column 'sea' holds 0 and 1, and here 'x'",
+        ),
+        (["path,label,sea", "a/0.jpg,1,0", "b/0.jpg,1,x"], "multilabel", "line 3: the column 'sea' holds 0 and 1"),
+        (
+            ["path,sun,n", "a/0.jpg,1,0", "b/0.jpg,1,2", "a/1.png,0,"],
+            "auto",
+            "line 4: the column 'n' holds numbers, and here ''",
+        ),
+    ],
+)
+def test_an_odd_cell_loses_no_column_of_numbers(write: Write, lines: list[str], task: str, message: str) -> None:
+    """Seen to fail: the column was passed over, or the error named no line."""
+    with pytest.raises(DataError) as caught:
+        read_table(write(*lines), task)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+    assert "Correct it, or remove the column if it is not to be predicted" in str(caught.value)
+
+
+def test_the_next_steps_of_an_odd_cell_work(write: Write) -> None:
+    with pytest.raises(DataError, match="line 4: .*'age'.*, or give --task classification to predict 'target' alone"):
+        read_table(write("path,target,age", "a/0.jpg,1,30", "b/0.jpg,0,40", "a/1.png,0,"))
+    file = write("path,target,age", "a/0.jpg,1,30", "b/0.jpg,0,40", "a/1.png,0,")
+    assert read_table(file, "classification").ignored == {"column age": 1}
+    assert read_table(write("path,target", "a/0.jpg,1", "b/0.jpg,0", "a/1.png,0"), "classification").classes == (
+        "0",
+        "1",
+    )
+
+
+@pytest.mark.parametrize("notes", [("", "", "7"), ("dark", "12", "nice"), ("", "blurred", "")])
+@pytest.mark.parametrize("ages", [(30, 40, 50), (30, 40, "")])
+def test_a_column_of_notes_is_passed_over_whatever_is_beside_it(write: Write, notes: tuple[str, ...], ages) -> None:
+    images = ("a/0.jpg,1.5", "b/0.jpg,2.5", "a/1.png,3.5")
+    rows = (f"{image},{age},{note}" for image, age, note in zip(images, ages, notes, strict=True))
+    source = read_table(write("path,target,age,notes", *rows))
+    assert (source.task, source.classes) == ("regression", ("target",))
+    assert source.ignored == {"column age": 1, "column notes": 1}
+
+
+def test_a_column_of_classes_beside_numbers_with_a_gap_is_the_target(write: Write) -> None:
+    source = read_table(write("path,label,age", "a/0.jpg,x,30", "b/0.jpg,y,40", "a/1.png,y,"))
+    assert (source.classes, source.ignored) == (("x", "y"), {"column age": 1})
+
+
 def test_the_row_numbers_that_pandas_writes_are_passed_over(write: Write) -> None:
     source = read_table(write(",filename,label", "0,a/0.jpg,x", "1,b/0.jpg,y"))
     assert (source.classes, source.ignored) == (("x", "y"), {"column of row numbers": 1})
