@@ -251,8 +251,36 @@ def test_the_labels_of_other_programs_are_labels(write: Write, values: tuple[str
 
 @pytest.mark.parametrize("rows", [("a/0.jpg,1.0", "b/0.jpg,0.0"), ("a/0.jpg,1", "b/0.jpg,0")])
 def test_one_column_of_zero_and_one_is_asked_about(write: Write, rows: tuple[str, str]) -> None:
-    with pytest.raises(UsageError, match="which may be classes or amounts"):
+    with pytest.raises(
+        UsageError, match="classes, a label or amounts. Give --task classification, --task multilabel or"
+    ):
         read_table(write("path,cat", *rows))
+
+
+@pytest.mark.parametrize(("yes", "no"), [("1", "0"), ("1.0", "0.0"), ("True", "False"), ("0", "0")])
+@pytest.mark.parametrize("columns", ["path,bright", "path,label,note"])
+def test_one_column_of_zero_and_one_may_be_one_label(write: Write, yes: str, no: str, columns: str) -> None:
+    """Seen to fail: its labels were '0' and '1'."""
+    note = ",dark one" if "note" in columns else ""
+    source = read_table(write(columns, f"a/0.jpg,{yes}{note}", f"b/0.jpg,{no}{note}"), "multilabel")
+    assert source.classes == (columns.split(",")[1],)
+    assert source.parts["train"].targets.tolist() == [[float(yes in ("1", "1.0", "True"))], [0]]
+    with pytest.raises(DataError, match=f"line 3: the label '{source.classes[0]}' must be 0 or 1, got ''"):
+        read_table(write(columns, f"a/0.jpg,{yes}{note}", f"b/0.jpg,{note}"), "multilabel")
+
+
+def test_labels_that_are_numbers_are_labels_still(write: Write) -> None:
+    assert read_table(write("path,digits", "a/0.jpg,0", "b/0.jpg,1", "a/1.png,1|7"), "multilabel").classes == (
+        "0",
+        "1",
+        "7",
+    )
+    assert read_table(write("path,digits", "a/0.jpg,0", "b/0.jpg,1", "a/1.png,2"), "multilabel").classes == (
+        "0",
+        "1",
+        "2",
+    )
+    assert read_table(write("path,digits", "a/0.jpg,0|1", "b/0.jpg,1"), "multilabel").classes == ("0", "1")
 
 
 def test_a_decimal_comma_is_no_class(write: Write) -> None:

@@ -146,6 +146,11 @@ def _task_of_column(table: Table) -> TaskName:
         return _task_of_texts(table, column)
     if not table.every(_is_whole) and not table.every(_is_label):
         return "regression"
+    if table.every(_is_label):
+        raise UsageError(
+            f"{column} holds only 0 and 1, which may be classes, a label or amounts. "
+            "Give --task classification, --task multilabel or --task regression."
+        )
     raise UsageError(
         f"{column} holds whole numbers, which may be classes or amounts. "
         "Give --task classification or --task regression."
