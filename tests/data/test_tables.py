@@ -283,6 +283,25 @@ def test_labels_that_are_numbers_are_labels_still(write: Write) -> None:
     assert read_table(write("path,digits", "a/0.jpg,0|1", "b/0.jpg,1"), "multilabel").classes == ("0", "1")
 
 
+@pytest.mark.parametrize(
+    ("lines", "first", "last"),
+    [
+        (["path,kind", GOOD, '"b/0.jpg,y', "", "a/1.png,x", "b/1.png,y"], 3, 6),
+        (["path,kind", GOOD, "", 'b/0.jpg,"y'], 4, 4),
+        (["path,kind", GOOD, 'b/0.jpg,"y', 'a/1.png,"x"'], 3, 4),
+        (['path,"kind', GOOD, "b/0.jpg,y"], 1, 3),
+        (["path,kind", GOOD, 'b/0.jpg,"y', *["a/1.png,x"] * 20_000], 3, None),
+    ],
+)
+def test_a_quote_that_is_not_closed_is_named_with_the_line_where_its_row_began(
+    write: Write, lines: list[str], first: int, last: int | None
+) -> None:
+    """Seen to fail: the error named the last line that was read."""
+    found = f"line {first}: in the row that begins here a quote is not closed .line {last or '[0-9]+'}: .*. Close it; a quote"
+    with pytest.raises(DataError, match=found):
+        read_table(write(*lines))
+
+
 def test_a_decimal_comma_is_no_class(write: Write) -> None:
     """Seen to fail: ages became classes."""
     with pytest.raises(UsageError, match="numbers with a decimal comma, in line 2 '1,5'. Write them with a point"):

@@ -26,6 +26,7 @@ PATH_SYNONYMS = (
     *("img", "img_path", "imagepath", "imagename", "photo", "picture"),
 )
 SHORT = 8  # characters of cells that recur, of which one copy is held
+UNCLOSED = "unexpected end of data"  # the csv module's words for a quote that is open at the end
 NAMED = 5  # missing files that an error lists
 
 
@@ -94,10 +95,18 @@ def _delimiter(stream: TextIO) -> str:
 def _lines(file: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not empty, as trimmed cells, each with the number of its last line."""
     while True:
+        first: int = reader.line_num + 1  # type: ignore[attr-defined]
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise DataError(f"{file}, line {reader.line_num}: {printable(str(error))}.") from None  # type: ignore[attr-defined]
+            last: int = reader.line_num  # type: ignore[attr-defined]
+            problem = printable(str(error))
+            if last > first or problem == UNCLOSED:
+                raise DataError(
+                    f"{file}, line {first}: in the row that begins here a quote is not closed (line {last}: {problem}). "
+                    'Close it; a quote that belongs to a cell is written twice, "", in a cell in quotes.'
+                ) from None
+            raise DataError(f"{file}, line {last}: {problem}.") from None
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
