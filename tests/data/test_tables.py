@@ -323,6 +323,13 @@ def test_a_line_that_names_the_delimiter_is_obeyed(write: Write) -> None:
     assert read_table(write("sep=;", "path;kind", "a/0.jpg;x", "b/0.jpg;y")).classes == ("x", "y")
 
 
+@pytest.mark.parametrize(("row", "message"), [("b/0.jpg", "line 4: 1 cells"), ('b/0.jpg;"y', "line 4: in the row")])
+def test_a_line_that_names_the_delimiter_counts_as_a_line(write: Write, row: str, message: str) -> None:
+    """Seen to fail: an error named the line before."""
+    with pytest.raises(DataError, match=message):
+        read_table(write("sep=;", "path;kind", "a/0.jpg;x", row))
+
+
 @pytest.mark.parametrize("header", ["filename,label,split", "path,label,Subset", "file,kind,set", "path,kind,Part"])
 def test_a_column_of_parts_has_many_names(write: Write, header: str) -> None:
     source = read_table(write(header, "a/0.jpg,x,Training", "b/0.jpg,y,train", "a/1.png,x,dev", "b/1.png,y,testing"))

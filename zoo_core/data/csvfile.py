@@ -67,50 +67,54 @@ def read_rows(file: Path) -> Table:
         if file.stat().st_size > MAX_BYTES:
             raise DataError(f"{file} is larger than {MAX_BYTES // 2**20} MiB; zoo does not read that.")
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True, delimiter=_delimiter(stream))
-            return _table(file, _lines(file, reader))
+            delimiter, lines_before = _delimiter(stream)
+            return _table(file, _lines(file, csv.reader(stream, strict=True, delimiter=delimiter), lines_before))
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8.") from None
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
 
 
-def _delimiter(stream: TextIO) -> str:
-    """The first delimiter that shows a column of paths in the header; the comma where none does.
+def _delimiter(stream: TextIO) -> tuple[str, int]:
+    """The first delimiter that shows a column of paths in the header, the comma where none does,
+    and the number of lines before the header.
 
     The stream then stands at the header, behind a line such as `sep=;` of a spreadsheet.
     """
     first = stream.readline().strip()
     named = re.fullmatch(r'"?sep=(.|\\t)"?', first)
     if named:
-        return named[1].replace("\\t", "\t")
+        return named[1].replace("\\t", "\t"), 1
     stream.seek(0)
     for delimiter in DELIMITERS:
         names = {cell.strip(' "').lower() for cell in first.split(delimiter)}
         if names & {*PATH_COLUMNS, *PATH_SYNONYMS}:
-            return delimiter
-    return DELIMITERS[0]
+            return delimiter, 0
+    return DELIMITERS[0], 0
 
 
-def _lines(file: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+def _lines(file: Path, reader: Iterator[list[str]], lines_before: int) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not empty, as trimmed cells, each with the number of its last line."""
+    last = lines_before
     while True:
-        first: int = reader.line_num + 1  # type: ignore[attr-defined]
+        first = last + 1
+        cells, problem = None, ""
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            last: int = reader.line_num  # type: ignore[attr-defined]
             problem = printable(str(error))
-            if last > first or problem == UNCLOSED:
-                raise DataError(
-                    f"{file}, line {first}: in the row that begins here a quote is not closed (line {last}: {problem}). "
-                    'Close it; a quote that belongs to a cell is written twice, "", in a cell in quotes.'
-                ) from None
-            raise DataError(f"{file}, line {last}: {problem}.") from None
+        last = lines_before + reader.line_num  # type: ignore[attr-defined]
+        if problem and (last > first or problem == UNCLOSED):
+            raise DataError(
+                f"{file}, line {first}: in the row that begins here a quote is not closed (line {last}: {problem}). "
+                'Close it; a quote that belongs to a cell is written twice, "", in a cell in quotes.'
+            )
+        if problem:
+            raise DataError(f"{file}, line {last}: {problem}.")
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
-            yield reader.line_num, [cell.strip() for cell in cells]  # type: ignore[attr-defined]
+            yield last, [cell.strip() for cell in cells]
 
 
 def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
