@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.arrange import arranged
+from zoo_core.data.fix_list import NO_FIX_LIST
+from zoo_core.data.places import may_change
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Part, PartName, Source
 from zoo_core.errors import DataError, UsageError, ZooError, printable
@@ -180,7 +182,7 @@ def measured_part(
     if data is None:
         check_own_data(str(run), facts.config.data_text, command)
         source = _own_data(facts, catalog, scanning, bad_images)
-        return source, _held_out(source, facts)
+        return source, _held_out(source, facts, str(run))
     opened = open_dataset(data, catalog, facts.task, scanning)
     source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
     return source, next(name for name in PARTS if name in source.parts)
@@ -221,7 +223,10 @@ def training_images(run: str | Path, facts: RunFacts, catalog: Catalog, scanning
     source = _own_data(facts, catalog, scanning)
     train = source.parts["train"]
     if train.digest() != facts.data.digests.get("train"):
-        raise DataError(f"the images in {printable(source.title)} are not those that the run was trained on.")
+        raise DataError(
+            f"the images in {printable(source.title)} are not those that the run was trained on: "
+            f"{may_change(facts.config)} have changed since."
+        )
     return replace(source, parts={"train": train})
 
 
@@ -262,7 +267,7 @@ def check_own_data(run: str, data: str, command: str) -> None:
         )
 
 
-def _held_out(source: Source, facts: RunFacts) -> PartName:
+def _held_out(source: Source, facts: RunFacts, run: str) -> PartName:
     """The part that the run was measured on. Raises DataError when its images have changed."""
     name = next((name for name in ("test", "val") if name in source.parts), None)
     if name is None:
@@ -271,10 +276,20 @@ def _held_out(source: Source, facts: RunFacts) -> PartName:
             "Measure it on others with --data."
         )
     if source.parts[name].digest() != facts.data.digests.get(name):
-        title = printable(source.title)
         moved = "" if Path(source.title).is_absolute() else ", or the run was started in another folder"
         raise DataError(
-            f"the images in {title} are not those that the run held out: files or classes have changed since{moved}. "
-            f"Measure all of them with --data {quoted(title)}, knowing that some may have trained the model."
+            f"the images in {printable(source.title)} are not those that the run held out: {may_change(facts.config)} have "
+            f"changed since{moved}. {_how_to_measure(facts, run)}, knowing that some may have trained the model."
         )
     return name
+
+
+def _how_to_measure(facts: RunFacts, run: str) -> str:
+    """The beginning of a sentence on the way to measure a run on its own data as they are now."""
+    own, data = facts.config, quoted(printable(facts.config.data_text))
+    has_fix_list = own.fix_list != NO_FIX_LIST
+    if not has_fix_list and own.bad_images == "fail":
+        return f"Measure all of them with --data {data}"
+    measure = "Put the decisions back as they were, or measure" if has_fix_list else "Measure"
+    command = f"`zoo evaluate {quoted(printable(run))} --data {data} --bad-images skip`"
+    return f"{measure} all that can be read with {command}"

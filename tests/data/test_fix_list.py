@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from zoo_core.data.folders import read_folders
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
-from zoo_core.errors import DataError, UsageError
+from zoo_core.errors import DataError, UsageError, ZooError
+from zoo_core.evaluation import training_images
 from zoo_core.runs.directory import read_facts
 from zoo_core.settings import FinetuneConfig
 
@@ -143,3 +145,65 @@ def test_a_training_follows_the_list_and_is_measured_as_it_was(
     assert zoo_core.evaluate_run(result.directory.name and tmp_path / "run", catalog=catalog).evaluation.images == 4
     other = replace(config, fix_list="none", out=str(tmp_path / "other"), data=str(photos))
     assert sum(read_facts(zoo_core.finetune(other, catalog=catalog).directory).data.images.values()) == 20
+
+
+@pytest.fixture
+def trained(photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of 19 photos and one that cannot be read, which its fix list leaves out beside another."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (photos / "red" / "0.jpg").write_bytes(b"no image")
+    decide(Path("fix.csv"), {"red/0.jpg": "drop", "red/1.png": "drop"})
+    config = FinetuneConfig(backbone="lenet5", data="photos", fix_list="fix.csv", epochs=1, out="run", device="cpu")
+    return zoo_core.finetune(config, catalog=catalog).directory
+
+
+def test_after_other_decisions_the_fix_list_is_named(trained: Path, tmp_path: Path, catalog: Catalog) -> None:
+    """Seen to fail: the images were blamed alone, and the next step ended in an error."""
+    decide(Path("fix.csv"), {"red/0.jpg": "drop", "red/1.png": "class:blue", "blue/0.jpg": "drop"})
+    changed = f"files, classes or the decisions in {tmp_path / 'fix.csv'} have changed"
+    again = f"`zoo evaluate {trained} --data {tmp_path / 'photos'} --bad-images skip`"
+    with pytest.raises(DataError) as caught:
+        zoo_core.evaluate_run(trained, catalog=catalog)
+    assert (
+        f"{changed} since. Put the decisions back as they were, or measure all that can be read with {again},"
+        in str(caught.value)
+    )
+    assert (
+        zoo_core.evaluate_run(trained, data=tmp_path / "photos", bad_images="skip", catalog=catalog).evaluation.images
+        == 19
+    )
+    with pytest.raises(DataError, match=re.escape(f"the run was trained on: {changed} since.")):
+        training_images(trained, read_facts(trained), catalog)
+    with pytest.raises(ZooError, match=re.escape(f"  so {changed}\nPut them back")):
+        zoo_core.resume(trained, more_epochs=1, catalog=catalog)
+    decide(Path("fix.csv"), {"red/0.jpg": "drop", "red/1.png": "drop"})
+    assert zoo_core.evaluate_run(trained, catalog=catalog).evaluation.images == 4
+
+
+def test_a_run_without_its_fix_list_asks_for_it(trained: Path, catalog: Catalog) -> None:
+    Path("fix.csv").unlink()
+    with pytest.raises(
+        UsageError, match="there is no file .*fix.csv.* A run that followed one needs it back in its place"
+    ):
+        zoo_core.evaluate_run(trained, catalog=catalog)
+
+
+def test_a_run_that_left_images_out_is_measured_by_the_step_that_an_error_suggests(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: the suggested step stopped at the image that the run had left out."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    (photos / "red" / "0.jpg").write_bytes(b"no image")
+    config = FinetuneConfig(
+        backbone="lenet5", data=str(photos), bad_images="skip", epochs=1, out=str(tmp_path / "run"), device="cpu"
+    )
+    run = zoo_core.finetune(config, catalog=catalog).directory
+    (photos / "red" / "1.png").unlink()
+    with pytest.raises(
+        DataError, match=f"Measure all that can be read with `(zoo evaluate {run} --data {photos} .*)`"
+    ) as caught:
+        zoo_core.evaluate_run(run, catalog=catalog)
+    arguments = str(caught.value).split("`")[1].split()[2:]
+    assert arguments == [str(run), "--data", str(photos), "--bad-images", "skip"]
+    assert zoo_core.evaluate_run(run, data=photos, bad_images="skip", catalog=catalog).evaluation.images == 18

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import make_photos
 from zoo_core.data import classes as class_rules
 from zoo_core.data import csvfile
 from zoo_core.data.findings import findings
@@ -24,19 +23,6 @@ from zoo_core.errors import DataError, UsageError, ZooError
 from zoo_core.tasks import targets
 
 Write = Callable[..., Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Write lines to a CSV file beside a folder of images: a/0.jpg to a/3.png and b/0.jpg to b/3.png."""
-    make_photos(tmp_path / "photos", classes=("a", "b"), count=4, size=8)
-
-    def to_file(*lines: str, encoding: str = "utf-8") -> Path:
-        file = tmp_path / "photos" / "photos.csv"
-        file.write_text("\n".join(lines) + "\n", encoding=encoding)
-        return file
-
-    return to_file
 
 
 def test_one_column_of_texts_is_classes(write: Write) -> None:
@@ -250,7 +236,9 @@ def test_the_labels_of_other_programs_are_labels(write: Write, values: tuple[str
 
 @pytest.mark.parametrize("rows", [("a/0.jpg,1.0", "b/0.jpg,0.0"), ("a/0.jpg,1", "b/0.jpg,0")])
 def test_one_column_of_zero_and_one_is_asked_about(write: Write, rows: tuple[str, str]) -> None:
-    with pytest.raises(UsageError, match="which may be classes or amounts"):
+    with pytest.raises(
+        UsageError, match="classes, a label or amounts. Give --task classification, --task multilabel or"
+    ):
         read_table(write("path,cat", *rows))
 
 

@@ -49,17 +49,21 @@ def test_labels_are_measured_by_precision_and_f1() -> None:
     evaluation = LabelEvaluation.from_probabilities(probabilities, targets, 0.25)
     assert evaluation.average_precisions[:2].tolist() == pytest.approx([(1 + 2 / 3) / 2, 1.0])
     assert evaluation.score == pytest.approx((5 / 6 + 1) / 2), "a label that nobody has is left out of the mean"
-    assert evaluation.f1.tolist() == pytest.approx([0.5, 1.0, 0.0])
+    assert evaluation.f1.tolist() == pytest.approx([0.5, 1.0, math.nan], nan_ok=True)
     assert evaluation.micro_f1 == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
     figures = evaluation.figures()
     assert figures["average_precisions"][2] is None
-    assert (figures["macro_f1"], figures["positives"]) == (pytest.approx(0.5), [2, 2, 0])
+    assert (figures["macro_f1"], figures["positives"]) == (pytest.approx(0.75), [2, 2, 0])
+    assert figures["f1s"] == [0.5, 1.0, None]
     row = {"label": "b", "average_precision": 1.0, "precision": 1.0, "recall": 1.0, "f1": 1.0, "images": 2}
     assert evaluation.by_output(("a", "b", "c"))[1] == row
 
 
 def test_labels_that_nobody_has_are_worth_nothing() -> None:
-    assert LabelEvaluation.from_probabilities(np.full((2, 1), 0.9), np.zeros((2, 1)), 0.0).score == 0.0
+    given = LabelEvaluation.from_probabilities(np.full((2, 1), 0.9), np.zeros((2, 1)), 0.0)
+    assert (given.score, given.macro_f1, given.f1.tolist()) == (0.0, 0.0, [0.0])
+    nothing = LabelEvaluation.from_probabilities(np.full((2, 1), 0.1), np.zeros((2, 1)), 0.0)
+    assert (nothing.score, nothing.macro_f1) == (0.0, 0.0)
 
 
 def test_numbers_are_measured_by_column_and_over_all() -> None:

@@ -79,6 +79,11 @@ def test_metrics_of_labels_are_their_written_out_sums() -> None:
     together = f1_of([one for pair in columns for one in pair[0]], [one for pair in columns for one in pair[1]])
     chances = [p if is_true else 1 - p for p, is_true in zip(OF_LABELS.ravel(), LABELS.ravel(), strict=True)]
     assert figure("macro_f1", OF_LABELS, LABELS) == pytest.approx(mean([f1_of(*pair) for pair in columns]))
+    wider = np.column_stack([OF_LABELS, np.full(30, 0.1)]), np.column_stack([LABELS, np.zeros(30)])
+    assert figure("macro_f1", *wider) == figure("macro_f1", OF_LABELS, LABELS), (
+        "seen to fail: such a label counted as 0"
+    )
+    assert figure("macro_f1", np.zeros((3, 2)), np.zeros((3, 2))) == 0
     assert figure("micro_f1", OF_LABELS, LABELS) == pytest.approx(together)
     assert figure("auroc", OF_LABELS, LABELS) == pytest.approx(mean(areas))
     assert figure("log_loss", OF_LABELS, LABELS) == pytest.approx(mean([-math.log(max(p, 2**-52)) for p in chances]))

@@ -88,6 +88,22 @@ def test_a_task_goes_from_a_csv_file_to_answers(zoo: Zoo, tmp_path: Path, task: 
     assert zoo("predict", "run", *images).returncode == 0
 
 
+def test_a_run_of_labels_is_measured_on_a_table_of_one_of_them(catalog: Catalog, tmp_path: Path) -> None:
+    """Seen to fail: a column of 0 and 1 alone had the labels 0 and 1, which the run does not know."""
+    both = make_table(tmp_path / "both", "path,red,even", lambda kind, number: f"{int(kind == 'red')},{1 - number % 2}")
+    run = finetuned(catalog, tmp_path, "multilabel", data=str(both)).directory
+    one = make_table(tmp_path / "one", "path,red", lambda kind, number: str(int(kind == "red")), count=3)
+    measured = evaluate_run(str(run), data=str(one), device="cpu", catalog=catalog)
+    assert [(row["label"], row["images"]) for row in measured.evaluation.by_output(measured.classes)] == [
+        ("red", 3),
+        ("even", 0),
+    ]
+    chosen = FinetuneConfig(backbone="lenet5", data=str(one), task="multilabel", epochs=1, out=str(tmp_path / "alone"))
+    alone = zoo_core.finetune(chosen, catalog=catalog)
+    assert read_run(alone.directory).facts.classes == ("red",)
+    assert evaluate_run(str(alone.directory), data=None, device="cpu", catalog=catalog).classes == ("red",)
+
+
 def test_a_run_knows_its_task_and_one_without_reads_as_classification(catalog: Catalog, tmp_path: Path) -> None:
     directory = finetuned(catalog, tmp_path, "multilabel").directory
     assert read_run(directory).facts.task == "multilabel"

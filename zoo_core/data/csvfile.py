@@ -6,14 +6,14 @@ import csv
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
+from zoo_core.data.columns import PART_COLUMN, Header, Lines, listed, with_group, with_part
 from zoo_core.data.parts import part_named
 from zoo_core.errors import DataError, UsageError, printable, shown
-from zoo_core.tasks.multilabel import label_value
 from zoo_core.tasks.targets import PartName
 
 MAX_BYTES = 256 * 2**20  # some two million rows of a path and a word
@@ -25,12 +25,8 @@ PATH_SYNONYMS = (
     *("filename", "file_name", "filepath", "file_path", "image_path", "image_name", "image_file", "image_id"),
     *("img", "img_path", "imagepath", "imagename", "photo", "picture"),
 )
-TARGET_NAMES = ("label", "labels", "class", "class_name", "category", "target", "tags")
-"""Names of a column that is the target where the columns beside it leave the choice open."""
-PART_COLUMN = "part"
-GROUP_COLUMN = "group"
-PART_SYNONYMS = (PART_COLUMN, "split", "subset", "partition", "set")
 SHORT = 8  # characters of cells that recur, of which one copy is held
+UNCLOSED = "unexpected end of data"  # the csv module's words for a quote that is open at the end
 NAMED = 5  # missing files that an error lists
 
 
@@ -63,27 +59,6 @@ class Table:
         return all(test(value) for row in self.rows for value in row.values)
 
 
-@dataclass(frozen=True)
-class Header:
-    """The names of the columns, and the places of those that are no targets."""
-
-    names: list[str]
-    path: int
-    part: int | None = None
-    index: int | None = None
-    """The column of row numbers that pandas writes, without a name."""
-    group: int | None = None
-
-    @property
-    def targets(self) -> list[int]:
-        return [place for place in range(len(self.names)) if place not in self.others]
-
-    @property
-    def others(self) -> tuple[int | None, ...]:
-        """The places of the columns that are no targets."""
-        return self.path, self.part, self.index, self.group
-
-
 def read_rows(file: Path) -> Table:
     """Read a file. Raises UsageError for a missing file, and DataError that names a wrong line."""
     if not file.is_file():
@@ -92,42 +67,54 @@ def read_rows(file: Path) -> Table:
         if file.stat().st_size > MAX_BYTES:
             raise DataError(f"{file} is larger than {MAX_BYTES // 2**20} MiB; zoo does not read that.")
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True, delimiter=_delimiter(stream))
-            return _table(file, _lines(file, reader))
+            delimiter, lines_before = _delimiter(stream)
+            return _table(file, _lines(file, csv.reader(stream, strict=True, delimiter=delimiter), lines_before))
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8.") from None
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}.") from error
 
 
-def _delimiter(stream: TextIO) -> str:
-    """The first delimiter that shows a column of paths in the header; the comma where none does.
+def _delimiter(stream: TextIO) -> tuple[str, int]:
+    """The first delimiter that shows a column of paths in the header, the comma where none does,
+    and the number of lines before the header.
 
     The stream then stands at the header, behind a line such as `sep=;` of a spreadsheet.
     """
     first = stream.readline().strip()
     named = re.fullmatch(r'"?sep=(.|\\t)"?', first)
     if named:
-        return named[1].replace("\\t", "\t")
+        return named[1].replace("\\t", "\t"), 1
     stream.seek(0)
     for delimiter in DELIMITERS:
         names = {cell.strip(' "').lower() for cell in first.split(delimiter)}
         if names & {*PATH_COLUMNS, *PATH_SYNONYMS}:
-            return delimiter
-    return DELIMITERS[0]
+            return delimiter, 0
+    return DELIMITERS[0], 0
 
 
-def _lines(file: Path, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+def _lines(file: Path, reader: Iterator[list[str]], lines_before: int) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not empty, as trimmed cells, each with the number of its last line."""
+    last = lines_before
     while True:
+        first = last + 1
+        cells, problem = None, ""
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise DataError(f"{file}, line {reader.line_num}: {printable(str(error))}.") from None  # type: ignore[attr-defined]
+            problem = printable(str(error))
+        last = lines_before + reader.line_num  # type: ignore[attr-defined]
+        if problem and (last > first or problem == UNCLOSED):
+            raise DataError(
+                f"{file}, line {first}: in the row that begins here a quote is not closed (line {last}: {problem}). "
+                'Close it; a quote that belongs to a cell is written twice, "", in a cell in quotes.'
+            )
+        if problem:
+            raise DataError(f"{file}, line {last}: {problem}.")
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
-            yield reader.line_num, [cell.strip() for cell in cells]  # type: ignore[attr-defined]
+            yield last, [cell.strip() for cell in cells]
 
 
 def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
@@ -143,7 +130,8 @@ def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
         rows.append((line, [texts.setdefault(cell, cell) if len(cell) <= SHORT else cell for cell in cells]))
     if not rows:
         raise DataError(f"{file} has a header and no rows.")
-    header = _with_group(_with_part(_with_index(header, file, rows), rows), rows)
+    header = with_part(_with_index(header, file, rows), file, rows)
+    header = with_group(header, file, rows)
     targets = header.targets
     table = Table(file, tuple(names[place] for place in targets), [])
     if header.index is not None:
@@ -152,7 +140,10 @@ def _table(file: Path, lines: Iterator[tuple[int, list[str]]]) -> Table:
         word = "train" if header.part is None else cells[header.part]
         part = part_named(word)
         if part is None:
-            raise DataError(f"{file}, line {line}: the part must be train, val or test, got '{shown(word)}'.")
+            raise DataError(
+                f"{file}, line {line}: the part must be train, val or test, got '{shown(word)}'. Correct it, or give the "
+                f"column {listed([names[header.part or 0]])} another name if it does not hold parts."
+            )
         group = None if header.group is None else cells[header.group]
         table.rows.append(TableRow(line, cells[header.path], part, tuple(cells[place] for place in targets), group))
     return table
@@ -174,7 +165,7 @@ def _header(file: Path, names: list[str]) -> Header:
     return Header(names, names.index(found[0]), names.index(PART_COLUMN) if PART_COLUMN in names else None)
 
 
-def _with_index(header: Header, file: Path, rows: list[tuple[int, list[str]]]) -> Header:
+def _with_index(header: Header, file: Path, rows: Lines) -> Header:
     """The header with a first column without a name, which must number the rows from 0 or 1 on."""
     if header.names[0]:
         return header
@@ -182,29 +173,6 @@ def _with_index(header: Header, file: Path, rows: list[tuple[int, list[str]]]) -
     if first not in ("0", "1") or any(cells[0] != str(number) for number, (_, cells) in enumerate(rows, int(first))):
         raise DataError(f"{file}: every column needs a name of its own in the header, and the first has none.")
     return replace(header, index=0)
-
-
-def _with_part(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
-    """The header with a column of parts under another name: one in which every cell names a
-    part."""
-    if header.part is not None or len(header.targets) < 2:
-        return header
-    for place in header.targets:
-        if header.names[place].lower() in PART_SYNONYMS and all(part_named(cells[place]) for _, cells in rows):
-            return replace(header, part=place)
-    return header
-
-
-def _with_group(header: Header, rows: list[tuple[int, list[str]]]) -> Header:
-    """The header with a column of groups; the only column beside the path is a target, whatever its
-    name, and one of 0 and 1 beside labels of 0 and 1 is a label."""
-    named = [place for place in header.targets if header.names[place].lower() == GROUP_COLUMN]
-    if len(named) != 1 or len(header.targets) == 1:
-        return header
-    is_label = not any(header.names[place].lower() in TARGET_NAMES for place in header.targets) and all(
-        label_value(cells[place]) is not None for place in (*named, *header.targets) for _, cells in rows
-    )
-    return header if is_label else replace(header, group=named[0])
 
 
 def find_images(table: Table) -> list[str]:
@@ -277,8 +245,3 @@ def _leads_out(path: str) -> bool:
 def _is_inside(path: str, real_root: str) -> bool:
     real = os.path.realpath(path)
     return os.path.commonpath((real, real_root)) == real_root
-
-
-def listed(names: Sequence[str]) -> str:
-    """The names of columns for a message."""
-    return ", ".join(f"'{printable(name[:80])}'" for name in names[:10]) + (" ..." if len(names) > 10 else "")

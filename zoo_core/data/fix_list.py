@@ -65,7 +65,9 @@ def with_fix_list(source: Source, file: str) -> Source:
         return source
     path = user_path(file)
     if not path.is_file():
-        raise UsageError(f"there is no file {shown(file)}. {HOW_TO_GET_ONE}")
+        raise UsageError(
+            f"there is no file {shown(file)}. {HOW_TO_GET_ONE} A run that followed one needs it back in its place."
+        )
     table = read_rows(path)
     decided = _decisions(table, source)
     parts: dict[PartName, Part] = {}

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from zoo_core.errors import printable
 from zoo_core.paths import user_path
 from zoo_core.settings import FinetuneConfig
 
@@ -41,6 +42,14 @@ def with_places(config: FinetuneConfig, tags: Iterable[str] = ()) -> FinetuneCon
         from_run=from_run if from_run == "none" else absolute_place(from_run),
         weights=weights if weights in {"none", "default", *tags} else absolute_place(weights),
     )
+
+
+def may_change(config: FinetuneConfig) -> str:
+    """The things that decide which images a run has, and that somebody may change later, in
+    words."""
+    if config.fix_list == "none":
+        return "files or classes"
+    return f"files, classes or the decisions in {printable(config.fix_list)}"
 
 
 def short_title(title: str) -> str:

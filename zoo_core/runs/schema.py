@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo_core.data.classes import MAX_OUTPUT_NAME, MAX_OUTPUTS
 from zoo_core.data.parts import EarlierSplit
+from zoo_core.data.places import may_change
 from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
@@ -126,6 +127,8 @@ def differences(before: RunFacts, now: RunFacts) -> list[str]:
             continue
         if name not in FREE and name.partition(".")[0] not in FREE and one != other:
             lines.append(f"{name} was {one!r:.100} and is {other!r:.100}")
+    if now.config.fix_list != "none" and any(line.startswith("data.") for line in lines):
+        lines.append(f"so {may_change(now.config)} have changed")
     return lines
 
 

@@ -172,7 +172,7 @@ def best_runs(runs: list[RunSummary], count: int, *, of_one_place: bool = False)
     metrics = sorted({run.metric or "" for run in finished})
     if len(metrics) > 1:
         doubts.append(f"the scores are of different kinds: {', '.join(metrics)}.")
-    elif len({run.measured_digest for run in finished}) > 1:
+    if len({run.measured_digest for run in finished}) > 1:
         advice = "" if of_one_place else "; --data PATH chooses runs on the same"
         doubts.append(f"the scores were measured on different images{advice}.")
     return finished, doubts

@@ -102,14 +102,14 @@ class LabelEvaluation(Resampled):
 
     @property
     def f1(self) -> FloatArray:
-        """F1 of each label; 0 where it was neither there nor given."""
-        each: FloatArray = f1(self.hits, self.false_alarms, self.misses)
-        return each
+        """F1 of each label (K); NaN for one that was neither there nor given."""
+        occurs = self.hits + self.false_alarms + self.misses > 0
+        return np.where(occurs, f1(self.hits, self.false_alarms, self.misses), np.nan)
 
     @property
     def macro_f1(self) -> float:
-        """The mean F1 over labels."""
-        return float(self.f1.mean())
+        """The mean F1 over the labels that were there or given; 0 where none was."""
+        return scores.mean_f1(self.hits, self.false_alarms, self.misses)
 
     def figures(self) -> dict[str, Any]:
         return {
@@ -119,7 +119,7 @@ class LabelEvaluation(Resampled):
             "average_precisions": known_figures(self.average_precisions),
             "precisions": known_figures(self.precisions),
             "recalls": known_figures(self.recalls),
-            "f1s": self.f1.tolist(),
+            "f1s": known_figures(self.f1),
             "positives": (self.hits + self.misses).tolist(),
         }
 

@@ -120,8 +120,10 @@ class Multilabel(Task[LabelEvaluation]):
         return found
 
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
-        """Columns of 0 and 1, or one column of labels joined by '|'; an empty cell has no label."""
-        if len(table.columns) > 1:
+        """Columns of 0 and 1, or one column of labels joined by '|', of which an empty cell has no
+        label. A single column of 0 and 1 is one label."""
+        filled = [cells[0] for cells in table.cells if cells[0]]
+        if len(table.columns) > 1 or (filled and all(label_value(text) is not None for text in filled)):
             targets = table.zeros(len(table.columns))
             for row, cells in enumerate(table.cells):
                 values = [label_value(text) for text in cells]

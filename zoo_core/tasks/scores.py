@@ -45,10 +45,9 @@ def balanced_accuracy(options: object, *, answers: FloatArray, targets: Targets)
 
 
 def macro_f1(options: object, *, answers: FloatArray, targets: Targets) -> float:
-    """The mean F1: over the labels, or over the classes that occur among targets or answers."""
-    hits, false_alarms, misses = counts(answers, targets)
-    each = metrics.f1(hits, false_alarms, misses)
-    return float(each.mean() if targets.ndim > 1 else each[hits + false_alarms + misses > 0].mean())
+    """The mean F1 of the classes or labels that occur among targets or answers; 0 where none
+    does."""
+    return mean_f1(*counts(answers, targets))
 
 
 def micro_f1(options: object, *, answers: FloatArray, targets: Targets) -> float:
@@ -110,3 +109,9 @@ def counts(answers: FloatArray, targets: Targets) -> tuple[Counts, Counts, Count
     true_NK = is_true(targets, width)
     given_NK = is_true(answers.argmax(1), width) if targets.ndim == 1 else answers > THRESHOLD
     return (given_NK & true_NK).sum(0), (given_NK & ~true_NK).sum(0), (~given_NK & true_NK).sum(0)
+
+
+def mean_f1(hits: Counts, false_alarms: Counts, misses: Counts) -> float:
+    """The mean F1 of the classes or labels that were there or given; 0 where none was."""
+    known = hits + false_alarms + misses > 0
+    return float(metrics.f1(hits, false_alarms, misses)[known].mean()) if known.any() else 0.0

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.arrange import arranged
+from zoo_core.data.places import may_change
 from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Part, PartName
 from zoo_core.devices.world import World
@@ -165,5 +166,6 @@ def _held_out(facts: RunFacts, catalog: Catalog) -> Part:
     if name is None:
         raise DataError("the earlier run held no images out")
     if parts[name].digest() != facts.data.digests.get(name):
-        raise DataError("the images that the earlier run held out are no longer what they were")
+        changed = f"{may_change(config)} have changed since"
+        raise DataError(f"the images that the earlier run held out are no longer what they were: {changed}")
     return parts[name]
