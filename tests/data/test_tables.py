@@ -353,3 +353,10 @@ def test_a_file_without_training_rows_can_be_measured_on_but_not_trained_on(writ
     assert source.classes == ("x", "y")
     with pytest.raises(ZooError, match="has no training images"):
         source.with_validation(share=0.5, seed=0)
+
+
+def test_a_label_whose_name_would_read_as_two_is_refused(write: Write) -> None:
+    """Seen to fail: `zoo predict -o` wrote the label 'red|blue' as it writes the two labels."""
+    source = read_table(write("path,red|blue,green", "a/0.jpg,1,0", "a/1.png,0,1", "b/0.jpg,1,1"))
+    with pytest.raises(DataError, match=r"has the label 'red\|blue', and '\|' stands between the labels of an image\."):
+        source.with_validation(share=0.5, seed=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo_core.errors import printable, shown
+from zoo_core.errors import DataError, printable, shown
 from zoo_core.json_checks import as_number, as_text, parsed_lists
 from zoo_core.tasks.chosen import own_interval_text
 from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities, thresholds_sentence
@@ -118,6 +118,15 @@ class Multilabel(Task[LabelEvaluation]):
     def occurring(self, targets: Targets, num_outputs: int) -> BoolArray:
         found: BoolArray = np.any(targets > 0, axis=0)
         return found
+
+    def check_outputs(self, where: str, names: Sequence[str]) -> None:
+        super().check_outputs(where, names)
+        joined = next((name for name in names if SEPARATOR in name), None)
+        if joined is not None:
+            raise DataError(
+                f"{where} has the label '{printable(joined)}', and '{SEPARATOR}' stands between the labels of an image. "
+                "Give that label another name."
+            )
 
     def read_columns(self, table: TargetColumns) -> tuple[tuple[str, ...], Targets]:
         """Columns of 0 and 1, or one column of labels joined by '|', of which an empty cell has no
