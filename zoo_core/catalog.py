@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from zoo_core.discovery import DISABLED, DISABLING, PluginRecord, discover, normalised, warnings_of
+from zoo_core.discovery import CORE, DISABLED, DISABLING, PluginRecord, discover, normalised, warnings_of
 from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of, shown
 from zoo_core.installed import installed_plugins
 from zoo_core.installing import install_hint
@@ -24,6 +24,7 @@ from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, 
 from zoo_core.wording import counted
 
 S = TypeVar(
+MOST_NAMED = 5  # specs of a plugin in an error
     "S",
     BackboneSpec,
     HeadSpec,
@@ -115,7 +116,8 @@ class Catalog:
     def choose(self, kind: type[S], text: str) -> Choice[S]:
         """Find `"name"`, `"name:options"`, `"distribution:name"` or `"distribution:name:options"`.
 
-        Raises UsageError for an unknown or ambiguous name and for wrong options.
+        A name that zoo-core gives means its own spec, and another plugin's has its distribution
+        before it. Raises UsageError for an unknown or ambiguous name and for wrong options.
         """
         first, rest = split_name(text)
         if first in self._distributions:
@@ -125,6 +127,10 @@ class Catalog:
             name, options = first, rest
             candidates = list(self.entries(kind))
         matching = [entry for entry in candidates if name in entry.names]
+        if len(matching) > 1 and name == first:  # zoo's own names mean the same, whatever is installed
+            matching = [entry for entry in matching if entry.distribution == CORE] or matching
+        if not matching and name != first:
+            raise UsageError(self._lacking(kind, first, name, candidates))
         if not matching:
             raise UsageError(self._unknown(kind, name, [entry.spec.name for entry in candidates]))
         if len(matching) > 1:
@@ -196,6 +202,20 @@ class Catalog:
                 way = f"To install the version with it: `zoo plugin install {plugin.distribution}=={release.version}`"
             return f"The {word} '{shown(name)}' is provided by {plugin.distribution}, {self._absence(plugin, way)}"
         return f"No {word} '{shown(name)}'.{did_you_mean(name[:80], names)} `zoo list {plural}` shows all."
+
+    def _lacking(self, kind: type[S], distribution: str, name: str, own: Sequence[Entry[S]]) -> str:
+        """The error for a name that a distribution has not, or for a distribution without a
+        name."""
+        word, plural = KINDS[kind]
+        if not own:
+            return f"{shown(distribution)} is a plugin without a {word}. `zoo list {plural}` shows those of others."
+        some = ", ".join(f"'{shown(distribution)}:{entry.spec.name}'" for entry in own[:MOST_NAMED])
+        if not name:
+            return f"'{shown(distribution)}' is a plugin. Choose one of its {plural}: {some}."
+        others = [entry.distribution for entry in self.entries(kind) if name in entry.names]
+        near = did_you_mean(name[:80], [entry.spec.name for entry in own])
+        known = f" '{others[0]}:{shown(name)}' is one." if others else near
+        return f"{shown(distribution)} has no {word} '{shown(name)}'.{known} Some of its own: {some}."
 
     def _absence(self, plugin: KnownPlugin, way: str) -> str:
         """The reason why this catalog has not the specs of a known plugin, and the `way` to them."""
