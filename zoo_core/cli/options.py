@@ -16,7 +16,7 @@ from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, Chain
 from zoo_core.settings import FinetuneConfig, read_settings
 from zoo_core.settings.fields import Setting, settings_of
 from zoo_core.settings.words import NO_RUN, NO_TRACKERS
-from zoo_core.specs import AUGMENT_WORDS
+from zoo_core.spec_checks import AUGMENT_WORDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 SETTINGS = settings_of(FinetuneConfig)
