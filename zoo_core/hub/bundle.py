@@ -34,8 +34,8 @@ PAGE = "report.html"
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """Options of a publish: a licence, the data set's id on the Hub, a copy for timm, and the text of
-    a page about the run, as `zoo_core.reporting.public` makes it."""
+    """Options of a publish: a licence, the data set's id on the Hub, a copy for timm, and the text
+    of a page about the run, as `zoo_core.reporting.public` makes it."""
 
     licence: str | None = None
     dataset: str | None = None
@@ -46,8 +46,8 @@ class PublishOptions:
 def build_bundle(run: Run, repo: str, options: PublishOptions, catalog: Catalog, folder: Path) -> dict[str, Path]:
     """Write the files to publish into `folder`; return their paths by their published names.
 
-    Raises ZooError for a run that did not finish or has damaged weights, UsageError for an option that the run cannot
-    have.
+    Raises ZooError for a run that did not finish or has damaged weights, UsageError for an option
+    that the run cannot have.
     """
     if options.dataset is not None and not is_repository(options.dataset):
         raise UsageError(
@@ -100,7 +100,8 @@ def without_local_paths(facts: RunFacts) -> RunFacts:
     )
     findings = tuple(without_examples(finding) for finding in facts.data.findings)
     data = replace(facts.data, title=_last(facts.data.title), findings=findings)
-    return replace(facts, start=start, config=config, data=data)
+    provided = {name: parts for name, parts in facts.provided.items() if name != "track"}
+    return replace(facts, start=start, config=config, data=data, provided=provided)
 
 
 def _last(path: str) -> str:
@@ -151,8 +152,8 @@ def _card(facts: RunFacts, result: Mapping[str, Any], repo: str, options: Publis
 def licence_metadata(licence: str | None, *, chosen: bool) -> tuple[str | None, str | None]:
     """The Hub's identifier of a licence and, where that is "other", a name.
 
-    Raises UsageError when the publisher has `chosen` a licence that the Hub does not know; it refuses
-    such metadata only after the upload.
+    Raises UsageError when the publisher has `chosen` a licence that the Hub does not know; it
+    refuses such metadata only after the upload.
     """
     if licence is None:
         return None, None

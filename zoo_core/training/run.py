@@ -1,6 +1,7 @@
 """Runs a job: makes the run directory, trains, evaluates the best epoch, and writes the results.
 
-A run that was interrupted or killed is resumed from its newest checkpoint, and ends with the bytes of one that was not.
+A run that was interrupted or killed is resumed from its newest checkpoint, and ends with the bytes
+of one that was not.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from zoo_core.devices.world import World, join_world
 from zoo_core.errors import UsageError
 from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
+from zoo_core.runs.differences import differences
 from zoo_core.runs.directory import RunWriter, read_facts
 from zoo_core.runs.ending import LAST_COUNTS, ending_in_words, error_of_best, loss_rises_since
 from zoo_core.runs.fitted import write_fitted
 from zoo_core.runs.images import write_images
-from zoo_core.runs.schema import differences
+from zoo_core.runs.provided import KINDS, as_in_run
 from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.tasks import task_named
 from zoo_core.training.after import measure_and_fit
@@ -125,11 +127,12 @@ def resume(
             f"the run {directory} is finished. `zoo evaluate {quoted(directory)}` measures it, and "
             f"`zoo resume {quoted(directory)} --epochs +10` trains it for 10 more epochs."
         )
+    handed_over: dict[str, Any] = {"data": data, "augment": augment}
+    given = {name: value for name, value in handed_over.items() if value is not None} | dict(per_machine or {})
+    catalog = as_in_run(catalog, facts, KINDS.keys() - given.keys())
     world = join_world(find_device((per_machine or {}).get("device", facts.config.device)))
     try:
-        handed_over: dict[str, Any] = {"data": data, "augment": augment}
-        given = {name: value for name, value in handed_over.items() if value is not None}
-        config = replace(facts.config, **given, **(per_machine or {}))
+        config = replace(facts.config, **given)
         job = prepare(config, catalog, scanning, world, earlier=facts.data.earlier_split, added=facts.added_epochs)
         changed = differences(facts, job.facts())
         if changed:
@@ -190,7 +193,8 @@ def _training(
 
 
 def _finish(job: Job, trainer: Trainer, history: History, writer: RunWriter, trackers: Trackers) -> Result:
-    """Evaluate the best epoch's weights and write everything down; the weights get their name last."""
+    """Evaluate the best epoch's weights and write everything down; the weights get their name
+    last."""
     parts, outputs = job.source.parts, len(job.source.classes)
     part = next((name for name in MEASURED if name in parts), None)
     images, task = trainer.planner.test or trainer.planner.val, task_named(job.source.task)
