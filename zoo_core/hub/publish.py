@@ -43,8 +43,8 @@ class PublishResult:
     commit: str | None = None
     already_there: bool = False
     proposal: str | None = None
-    """The revision of the pull request that proposes the change, as `refs/pr/1`; None where the repository itself was
-    changed."""
+    """The revision of the pull request that proposes the change, as `refs/pr/1`; None where the
+    repository itself was changed."""
 
     @property
     def page(self) -> str:
