@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +51,11 @@ KINDS: dict[type, tuple[str, str]] = {
     TrackerSpec: ("tracker", "trackers"),
 }
 """The word for each kind of spec, and its plural, which `zoo list` takes for all but commands."""
+
+NOT_OPENED = (
+    "which is installed and not in this catalog. Run the command without --no-plugins, or open a new catalog in Python: "
+    "zoo_core.open_catalog()."
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,9 @@ class Catalog:
 
     records: tuple[PluginRecord, ...]
     warnings: tuple[str, ...] = ()
+    owners: Mapping[tuple[type, str], str] = field(default_factory=dict, hash=False)
+    """The distribution whose spec a name alone means, by kind and name; a run says so of its
+    parts."""
 
     def __repr__(self) -> str:
         specs = sum(len(record.specs) for record in self.records)
@@ -125,7 +133,8 @@ class Catalog:
             candidates = [entry for entry in self.entries(kind) if entry.distribution == first]
         else:
             name, options = first, rest
-            candidates = list(self.entries(kind))
+            owner = self.owners.get((kind, name))
+            candidates = [entry for entry in self.entries(kind) if owner in (None, entry.distribution)]
         matching = [entry for entry in candidates if name in entry.names]
         if len(matching) > 1 and name == first:  # zoo's own names mean the same, whatever is installed
             matching = [entry for entry in matching if entry.distribution == CORE] or matching
@@ -181,6 +190,25 @@ class Catalog:
     def tracker(self, text: str) -> Choice[TrackerSpec]:
         return self.choose(TrackerSpec, text)
 
+    def providers(self, kind: type[Any], name: str) -> set[str]:
+        """The distributions that provide a spec of this kind and name."""
+        return {entry.distribution for entry in self.entries(kind) if name in entry.names}
+
+    def text_of(self, distribution: str, name: str) -> str:
+        """The name of a run's part with its distribution. Raises ZooError where this is not here or
+        was skipped."""
+        here = [record for record in self.records if record.distribution == distribution]
+        if here and not all(record.failure for record in here):  # it may have several entry points
+            return f"{distribution}:{name}"
+        needed = f"the run needs '{shown(name)}' from {distribution}"
+        if here:
+            raise ZooError(f"{needed}, which was skipped: {here[0].failure}.")
+        if any(one.distribution == distribution for one in installed_plugins()):
+            raise ZooError(f"{needed}, {NOT_OPENED}")
+        raise ZooError(
+            f"{needed}, which is not installed. If you trust that package, for a plugin is code: {install_hint(distribution)}"
+        )
+
     @property
     def has_failures(self) -> bool:
         """Whether a plugin, or a spec of one, was left out because it failed."""
@@ -218,13 +246,13 @@ class Catalog:
         return f"{shown(distribution)} has no {word} '{shown(name)}'.{known} Some of its own: {some}."
 
     def _absence(self, plugin: KnownPlugin, way: str) -> str:
-        """The reason why this catalog has not the specs of a known plugin, and the `way` to them."""
+        """The reason why this catalog has not the specs of a known plugin, and the `way` to
+        them."""
         name = normalised(plugin.distribution)
         here = [one for one in self.records if normalised(one.distribution) == name]
         if not here:
             if any(normalised(one.distribution) == name for one in installed_plugins()):
-                way = "Run the command without --no-plugins, or open a new catalog in Python: zoo_core.open_catalog()."
-                return f"which is installed and not in this catalog. {way}"
+                return NOT_OPENED
             return f"which is not installed. `zoo plugins` lists the installed ones. {way}"
         record = next((one for one in here if one.failure or one.left_out), here[0])  # of several entry points
         if record.failure == DISABLED:

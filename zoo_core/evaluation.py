@@ -20,12 +20,13 @@ from zoo_core.options import listed
 from zoo_core.paths import user_path
 from zoo_core.runs.images import Digests, digests_of, read_images, short
 from zoo_core.runs.notebook_tables import evaluation_html
+from zoo_core.runs.provided import as_in_run, counting_metric
 from zoo_core.runs.schema import RunFacts
 from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
 from zoo_core.streaming.practice import practice_set
 from zoo_core.tasks import task_named
-from zoo_core.tasks.chosen import check_measures, counting_metric, measured
+from zoo_core.tasks.chosen import check_measures, measured
 from zoo_core.tasks.fitted import calibration_figures
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.objective import Objective
@@ -119,7 +120,7 @@ def evaluate_run(
     for metric in chosen:
         check_measures(metric, facts.task)
     task = task_named(facts.task)
-    counting, note = counting_metric(facts.config.metric, facts.task, task.metric, catalog)
+    counting, note = counting_metric(facts, catalog)
     predictor = replace(predictor, objective=replace(predictor.objective, chosen=counting))
     known = read_images(directory, facts)
     command = f"zoo evaluate {quoted(printable(str(run)))}"
@@ -207,6 +208,7 @@ def _own_data(
 ) -> Source:
     """The data of a run, scanned and split as it did."""
     own = facts.config
+    catalog = as_in_run(catalog, facts, ["data"])
     opened = open_configured(replace(own, data=own.data_text, task=facts.task), catalog, scanning)
     source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
     return arranged(source, own, facts.data.earlier_split)

@@ -2,8 +2,8 @@
 `last:2`.
 
 Options are the fields of a frozen dataclass. A field may be an int, float, bool, str, a Literal of
-words, a tuple of numbers (joined by `+`), or one of these `| None`. The first value may stand
-without its name; it sets the first field.
+words, a tuple of numbers (joined by `+`), or one of several such types (`int | None`). The first
+value may stand without its name; it sets the first field.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import types
 import typing
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -94,7 +95,7 @@ def format_options(name: str, options: object) -> str:
     parts = []
     for position, field in enumerate(fields):
         value = getattr(options, field.name)
-        if not _is_required(field) and value == field.default:
+        if not _is_required(field) and value == default_of(field):
             continue
         positional = position == 0 and not (isinstance(value, str) and "=" in value)
         parts.append(_write(value) if positional else f"{field.name}={_write(value)}")
@@ -132,7 +133,7 @@ def describe_options(owner: str, options: type) -> str:
     types_of = typing.get_type_hints(options)
     texts = [
         f"{field.name}=<{_type_name(types_of[field.name])}>"
-        + ("" if _is_required(field) else f" (default {_write(field.default)})")
+        + ("" if _is_required(field) else f" (default {_write(default_of(field))})")
         for field in fields
     ]
     return f"Options of '{owner}': {', '.join(texts)}."
@@ -140,6 +141,16 @@ def describe_options(owner: str, options: type) -> str:
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """The default of an option, also of one that a factory makes; MISSING of a required one."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def is_union(kind: Any) -> bool:
+    """Whether a type is one of several: `int | None`, or typing's Optional or Union."""
+    return isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
 
 
 def _write(value: object) -> str:
@@ -155,7 +166,7 @@ def _type_name(kind: Any) -> str:
         return "|".join(str(word) for word in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
         return f"{typing.get_args(kind)[0].__name__}+..."
-    if isinstance(kind, types.UnionType):
+    if is_union(kind):
         return "|".join(_type_name(part) for part in typing.get_args(kind))
     return "none" if kind is type(None) else str(kind.__name__)
 
@@ -173,9 +184,16 @@ def _read(owner: str, key: str, kind: Any, raw: str) -> Any:
 
 
 def _convert(kind: Any, raw: str) -> Any:
-    if isinstance(kind, types.UnionType):
-        inner = [part for part in typing.get_args(kind) if part is not type(None)]
-        return None if raw.lower() == "none" else _convert(inner[0], raw)
+    if is_union(kind):
+        parts = typing.get_args(kind)
+        if type(None) in parts and raw.lower() == "none":
+            return None
+        for part in parts:
+            with suppress(ValueError):
+                return _convert(part, raw)
+        raise ValueError(raw)
+    if kind is type(None):
+        raise ValueError(raw)
     if typing.get_origin(kind) is typing.Literal:
         words = {str(word): word for word in typing.get_args(kind)}
         if raw not in words:

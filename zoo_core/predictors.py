@@ -10,8 +10,7 @@ import torch
 
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.devices.proof import placed
-from zoo_core.errors import UsageError, ZooError, shown
-from zoo_core.installing import install_hint
+from zoo_core.errors import UsageError, ZooError
 from zoo_core.model.assemble import Model, build_head_for, build_network, split_base
 from zoo_core.model.design import ModelDesign
 from zoo_core.model.shapes import stage_shapes
@@ -34,8 +33,8 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
     installed."""
     run = read_run(directory)
     facts = run.facts
-    backbone = catalog.backbone(_installed(facts.backbone.distribution, facts.backbone.name, catalog))
-    head = catalog.head(_installed(facts.head.distribution, facts.head.name, catalog))
+    backbone = catalog.backbone(catalog.text_of(facts.backbone.distribution, facts.backbone.name))
+    head = catalog.head(catalog.text_of(facts.head.distribution, facts.head.name))
     tensors = read_tensors(run.weights_path)
     check_finite(tensors.items(), run.weights_path)
     base, _ = split_base(build_empty(lambda: build_network(backbone)), backbone)
@@ -55,20 +54,6 @@ def open_run(directory: Path, catalog: Catalog, device: torch.device) -> Predict
         objective_for(facts.task, module), fitted=read_fitted(directory, outputs, task_named(facts.task))
     )
     return Predictor(str(directory), model, facts.preprocessing, facts.classes, device, objective, facts, directory)
-
-
-def _installed(distribution: str, name: str, catalog: Catalog) -> str:
-    """The name with its distribution. Raises ZooError when the distribution is not installed or was
-    skipped."""
-    record = next((record for record in catalog.records if record.distribution == distribution), None)
-    if record is None:
-        raise ZooError(
-            f"the run needs '{shown(name)}' from {distribution}, which is not installed. If you trust that package, "
-            f"for a plugin is code: {install_hint(distribution)}"
-        )
-    if record.failure:
-        raise ZooError(f"the run needs '{shown(name)}' from {distribution}, which was skipped: {record.failure}.")
-    return f"{distribution}:{name}"
 
 
 def open_pretrained(choice: Choice[BackboneSpec], weights: str, device: torch.device) -> Predictor:

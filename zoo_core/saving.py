@@ -32,7 +32,7 @@ from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import result_figures
 from zoo_core.tasks.metrics import Evaluation
 from zoo_core.tasks.objective import objective_for
-from zoo_core.training.opening import open_dataset
+from zoo_core.training.opening import open_dataset, others_named
 from zoo_core.version import __version__
 
 OWN_LOOP = (
@@ -107,6 +107,10 @@ def save_run(
         ),
         plan=plan.to_dict(),
         task=design.task,
+        provided={
+            name: tuple(Provided(**provider(one)) for one in parts)
+            for name, parts in others_named(config, catalog, ()).items()
+        },
     )
     _write(RunWriter.create(str(directory), "run"), model, facts, evaluation, part)
     return evaluation

@@ -19,6 +19,16 @@ MAX_NAME = 100
 MAX_TEXT = 1000
 MAX_CHANNELS = 2**20  # a linear head for two classes on them takes 8 MB
 MAX_SIZE = 8192  # a float tensor of one RGB image of this size takes 805 MB
+AUGMENT_WORDS = ("auto", "none", "crop-flip")
+"""Words of the setting `augment` that name no single operation."""
+RESERVED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("backbone", "head", "strategy", "data set", "metric"), ("auto",)),
+    "augmentation": AUGMENT_WORDS,
+    "tracker": ("auto", "none"),
+    "exporter": ("torch",),
+}
+"""The words that commands take for something else than a spec, by kind: a spec of that name would
+not be asked."""
 FILE_PATTERN = re.compile(r"(?!.*\.\.)[\w-][\w./-]*\.safetensors", re.ASCII)
 
 
@@ -76,6 +86,9 @@ def check_name(kind: str, name: str) -> None:
         isinstance(name, str) and len(name) <= MAX_NAME and bool(NAME_PATTERN.fullmatch(name)),
         f"the {kind} name {brief(name)} must be lower-case letters, digits, '-' and '_', at most {MAX_NAME}",
     )
+    words = RESERVED.get(kind, ())
+    meant = f"zoo takes {' and '.join(words)} for words of its own there"
+    require(name not in words, f"the {kind} name '{name}' cannot be used: {meant}. Choose another name")
 
 
 def is_repository(text: str) -> bool:

@@ -33,9 +33,6 @@ CLASSIFIER = "classifier"
 HEAD = "head"
 """The head's name in plans, tables and saved weights."""
 
-AUGMENT_WORDS = ("auto", "none", "crop-flip")
-"""Words of the setting `augment` that name no single operation."""
-
 MAX_SUMMARY = 100  # of a command: with its name and its plugin's it is a line or two of `zoo --help`
 
 TaskName = Literal["classification", "multilabel", "regression"]
@@ -254,9 +251,7 @@ class AugmentSpec(Checked):
 
     def check(self) -> None:
         check_name("augmentation", self.name)
-        can_be_named = self.name[0].isalpha() and self.name not in AUGMENT_WORDS
-        told = f"must begin with a letter, and {', '.join(AUGMENT_WORDS)} mean something else"
-        require(can_be_named, f"the augmentation name '{self.name}' {told}")
+        require(self.name[0].isalpha(), f"the augmentation name '{self.name}' must begin with a letter")
         check_texts(f"augmentation '{self.name}'", summary=self.summary)
         check_path(self.name, self.apply)
         check_options(f"augmentation '{self.name}'", self.options)

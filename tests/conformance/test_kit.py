@@ -154,6 +154,18 @@ def test_hooks_that_zoo_does_not_find_and_specs_that_it_cannot_use_are_found() -
         assert any(words in failure for failure in failures(backbone_checks(changed), "hands over specs")), words
 
 
+def test_a_hook_that_ends_the_process_is_a_failed_check() -> None:
+    """Seen to fail: `zoo plugin check` ended with the exit code 0 and told nothing."""
+
+    def leaves() -> list[HeadSpec]:
+        raise SystemExit
+
+    module: Any = ModuleType(MODULE)
+    module.zoo_heads = hookimpl(leaves)
+    (failure,) = failures(plugin_checks(module, slow=False))
+    assert "hands over specs: SystemExit" in failure
+
+
 def test_a_declared_failure_passes_and_a_declaration_without_failure_fails() -> None:
     module: Any = planted(ResidualNet).facts(year=0, params=None).module()
     module.EXPECTED_FAILURES = {"planted: says what*": "nobody knows the year", "*channels last": "never tried"}

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, Optional, Union, get_type_hints
 
 import pytest
 
 from zoo_core.errors import UsageError
 from zoo_core.options import NoOptions, describe_options, format_options, parse_options
+from zoo_core.testing.fact_rules import _readable, other_values
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,42 @@ def test_wrong_text_is_answered_with_what_was_wrong_and_what_there_is(text: str,
 def test_a_required_option_is_asked_for() -> None:
     with pytest.raises(UsageError, match="'last' needs the option 'n'. Options of 'last': n=<int>."):
         parse_options("last", Required, "")
+
+
+@dataclass(frozen=True)
+class Factory:
+    """Options whose defaults are made."""
+
+    size: int = field(default_factory=lambda: 2)
+    kind: Literal["avg", "max"] = field(default_factory=lambda: "avg")  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Older:
+    """Options in the older spelling of `int | None`, and with a default that is made."""
+
+    width: Optional[int] = None  # noqa: UP045
+    share: Union[float, None] = None  # noqa: UP007
+    depth: int | Literal["auto"] = "auto"
+    hidden: tuple[int, ...] = field(default_factory=lambda: (8, 4))
+
+
+def test_an_option_may_be_written_with_optional_and_union() -> None:
+    """Seen to fail: the kit passed such options, and no text could give them a value."""
+    assert all(map(_readable, get_type_hints(Older).values()))
+    assert parse_options("thing", Older, "5,share=0.5") == Older(5, 0.5)
+    assert parse_options("thing", Older, "none") == parse_options("thing", Older, "depth=auto") == Older()
+    assert parse_options("thing", Older, "depth=3") == Older(depth=3)
+    with pytest.raises(UsageError, match=r"width must be int\|none, got 'wide'"):
+        parse_options("thing", Older, "wide")
+
+
+def test_a_default_that_is_made_is_shown_and_left_out_as_any_other() -> None:
+    """Seen to fail: it was shown as the marker of dataclasses, and always written."""
+    assert "hidden=<int+...> (default 8+4)" in describe_options("thing", Older)
+    assert dict(other_values(Factory)) == {"size": "4", "kind": "max"}
+    assert format_options("thing", Older()) == "thing"
+    assert format_options("thing", Older(hidden=(2,))) == "thing:hidden=2"
 
 
 def test_whatever_has_no_options_says_so() -> None:

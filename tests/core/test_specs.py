@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from zoo_core import HubFile, Paper, Preprocessing, TorchFile
 from zoo_core.errors import PluginError
-from zoo_core.specs import BackboneSpec, resolve
+from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
+from zoo_core.specs import BackboneSpec, FreezeSpec, HeadSpec, resolve
 
 SPEC = BackboneSpec(
     name="net",
@@ -47,6 +49,27 @@ def test_nonsense_in_a_backbone_spec_is_refused(change: dict[str, object], messa
     with pytest.raises(PluginError) as caught:
         replace(SPEC, **change)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda name: replace(SPEC, name=name), "auto"),
+        (lambda name: HeadSpec(name=name, build="a:b", summary=""), "auto"),
+        (lambda name: HeadSpec(name="mine", aliases=(name,), build="a:b", summary=""), "auto"),
+        (lambda name: FreezeSpec(name=name, plan="a:b", summary=""), "auto"),
+        (lambda name: MetricSpec(name=name, compute="a:b", summary=""), "auto"),
+        (lambda name: TrackerSpec(name=name, start="a:b", summary=""), "auto"),
+        (lambda name: TrackerSpec(name=name, start="a:b", summary=""), "none"),
+        (lambda name: ExporterSpec(name=name, export="a:b", run="a:b", suffix=".x", summary=""), "torch"),
+    ],
+)
+def test_a_name_that_is_a_word_of_the_setting_is_refused(make: Callable[[str], object], name: str) -> None:
+    """Seen to fail: `--track none` and `--metric auto` never asked a plugin of that name, and `--head auto` was a
+    ValueError."""
+    assert make(f"{name}-1")
+    with pytest.raises(PluginError, match=rf"the \w+ name '{name}' cannot be used: zoo takes .*{name}.* for words"):
+        make(name)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from zoo_core.cli.main import zoo
 from zoo_core.data.places import absolute_place, short_title, slug, with_places
 from zoo_core.errors import UsageError
 from zoo_core.evaluation import evaluate_run
+from zoo_core.runs.differences import differences
 from zoo_core.runs.directory import RunWriter, read_facts
-from zoo_core.runs.schema import differences
 from zoo_core.training.job import prepare
 
 

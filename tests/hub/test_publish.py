@@ -371,9 +371,12 @@ def test_a_training_that_starts_from_a_published_model_records_it_and_its_card_n
 
 
 def test_a_repository_whose_plugin_is_not_installed_names_it(
-    alice: TestHub, send: Callable[..., PublishResult]
+    alice: TestHub, send: Callable[..., PublishResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send()
+    with pytest.raises(ZooError, match="from zoo-lenet, which is installed and not in this catalog"):
+        zoo_core.load(REPO, catalog=Catalog(()))
+    monkeypatch.setattr("zoo_core.catalog.installed_plugins", lambda: [])
     with pytest.raises(
         ZooError, match="needs 'lenet5' from zoo-lenet, which is not installed. .*`pip install .*zoo-lenet`"
     ):

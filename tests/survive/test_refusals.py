@@ -25,7 +25,8 @@ from survive.test_interruptions import stopped_at
 from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command
 from zoo_core.errors import TrainingError, UsageError, ZooError
-from zoo_core.runs.schema import differences, parse_facts
+from zoo_core.runs.differences import differences
+from zoo_core.runs.schema import parse_facts
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from zoo_core import Catalog, MetricSpec
 from zoo_core.builtin import TopOptions
 from zoo_core.discovery import PluginRecord
 from zoo_core.errors import PluginError
+from zoo_core.runs.provided import counting_metric
+from zoo_core.runs.schema import Provided
 from zoo_core.tasks import chosen, scores, task_named
-from zoo_core.tasks.chosen import Score, bootstrap, chosen_metric, counting_metric
+from zoo_core.tasks.chosen import Score, bootstrap, chosen_metric
 from zoo_core.tasks.class_evaluation import ClassEvaluation
 from zoo_core.tasks.metrics import ACCURACY
 from zoo_core.tasks.scores import balanced_accuracy
@@ -178,10 +181,16 @@ def test_a_plugin_metric_has_its_options_in_its_title_and_no_share_above_1() -> 
 
 
 def test_a_metric_that_is_not_installed_gives_way_to_the_tasks_own() -> None:
-    counting, note = counting_metric("gone:k=2", "classification", ACCURACY, Catalog(()))
+    part = Provided(name="it", distribution="zoo-it", version="1")
+    facts: Any = SimpleNamespace(backbone=part, head=part, strategy=part, augmentations=(), task="classification")
+    facts.config, facts.provided = SimpleNamespace(metric="gone:k=2"), {}
+    counting, note = counting_metric(facts, Catalog(()))
     assert counting is None
     assert note == "The metric 'gone:k=2', which counted in this run, cannot be used here: accuracy counts instead."
-    assert counting_metric("auto", "classification", ACCURACY, Catalog(())) == (None, None)
+    facts.provided = {"metric": (replace(part, name="gone:k=2"),)}
+    assert counting_metric(facts, Catalog(())) == (None, note)
+    facts.config, facts.provided = SimpleNamespace(metric="auto"), {}
+    assert counting_metric(facts, Catalog(())) == (None, None)
 
 
 def test_the_metric_of_a_result_is_shown_as_its_plugin_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ from zoo_core.catalog import Catalog
 from zoo_core.cli.main import zoo as command_line
 from zoo_core.data.batches import Batches
 from zoo_core.data.transforms import CENTRE, fresh_view
-from zoo_core.runs.schema import Provided, differences
+from zoo_core.runs.differences import differences
+from zoo_core.runs.schema import Provided
 from zoo_core.training.job import prepare
 
 

@@ -21,8 +21,8 @@ from zoo_core.data.sources import ArrayImages, FolderImages, Part, Source
 from zoo_core.model.shapes import stage_shapes
 from zoo_core.model.solvers import logreg
 from zoo_core.runs.card import cached_in_words, decision_lines
+from zoo_core.runs.differences import differences
 from zoo_core.runs.directory import read_facts
-from zoo_core.runs.schema import differences
 from zoo_core.settings import FinetuneConfig, ResolvedSettings
 from zoo_core.training.defaults import (
     default_augment,

@@ -6,17 +6,22 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from zoo_core.cli.common import BACKBONE, HEAD, STRATEGY, Chain
+from zoo_core.errors import ZooError
+from zoo_core.paths import user_path
 from zoo_core.settings import FinetuneConfig, read_settings
 from zoo_core.settings.fields import Setting, settings_of
 from zoo_core.settings.words import NO_RUN, NO_TRACKERS
-from zoo_core.specs import AUGMENT_WORDS
+from zoo_core.spec_checks import AUGMENT_WORDS
+
+if TYPE_CHECKING:
+    from zoo_core.runs.schema import RunFacts
 
 F = TypeVar("F", bound=Callable[..., Any])
 SETTINGS = settings_of(FinetuneConfig)
@@ -188,14 +193,44 @@ def asked_settings(
 ) -> dict[str, Any]:
     """The settings of a config file and of the command line; with `--from` a run's backbone and
     head. Raises UsageError where no backbone is among them, nor among the names of `others`."""
-    asked = {**(read_settings(config) if config is not None else {}), **given_settings(ctx, settings)}
+    given = given_settings(ctx, settings)
+    asked = read_settings(config) if config is not None else {}
+    if config is not None:
+        asked |= _named_here(ctx, config, {name: asked[name] for name in asked if name not in {*given, *others}})
+    asked |= given
     if asked.get("from_run", NO_RUN) != NO_RUN:
-        from zoo_core.runs.directory import design_of
+        from zoo_core.runs.directory import read_facts
 
-        asked = {**design_of(str(asked["from_run"])), **asked}  # a config file may name anything
+        facts = read_facts(user_path(str(asked["from_run"])))  # a config file may name anything
+        own = {"backbone": facts.backbone.name, "head": facts.head.name}
+        asked |= _means_the_runs(ctx, facts, {name: own[name] for name in own if name not in asked})
     if "backbone" not in {*asked, *others}:
         raise click.UsageError("Missing option '--backbone'. `zoo list` shows all backbones.", ctx)
     return asked
+
+
+def _named_here(ctx: click.Context, path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Some settings of a config file. Where it is that of a run, names mean the run's parts."""
+    path = user_path(path)
+    path = path / "config.json" if path.is_dir() else path
+    if path.suffix != ".json":
+        return settings
+    from zoo_core.runs.directory import read_json
+    from zoo_core.runs.schema import parse_facts
+
+    try:
+        facts = parse_facts(read_json(path), str(path))
+    except ZooError:  # settings without a run, or those of a run that somebody has edited
+        return settings
+    return _means_the_runs(ctx, facts, settings)
+
+
+def _means_the_runs(ctx: click.Context, facts: RunFacts, settings: dict[str, Any]) -> dict[str, Any]:
+    """As `settings_here`, with the catalog of a command, which warns when it opens its own."""
+    from zoo_core.catalog import open_catalog
+    from zoo_core.runs.provided import settings_here
+
+    return settings_here(facts, open_catalog(with_plugins=ctx.obj["with_plugins"]), settings)
 
 
 def given_settings(ctx: click.Context, settings: dict[str, Any]) -> dict[str, Any]:

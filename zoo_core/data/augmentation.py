@@ -22,7 +22,8 @@ from zoo_core.data.transforms import CENTRE, Geometry, Pixels, as_image, as_pixe
 from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, brief, reason_of, shown
 from zoo_core.settings import GIVEN_AUGMENT, Augment, FinetuneConfig, augment_text
-from zoo_core.specs import AUGMENT_WORDS, AugmentSpec, resolve
+from zoo_core.spec_checks import AUGMENT_WORDS
+from zoo_core.specs import AugmentSpec, resolve
 
 LINK = re.compile(r"\+(?=\s*[A-Za-z]|\s*$|\s*\+)")
 """A + between two operations; those in the value of an option (`1e+3`, `4+8`) precede a digit."""

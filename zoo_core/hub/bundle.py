@@ -100,7 +100,8 @@ def without_local_paths(facts: RunFacts) -> RunFacts:
     )
     findings = tuple(without_examples(finding) for finding in facts.data.findings)
     data = replace(facts.data, title=_last(facts.data.title), findings=findings)
-    return replace(facts, start=start, config=config, data=data)
+    provided = {name: parts for name, parts in facts.provided.items() if name != "track"}
+    return replace(facts, start=start, config=config, data=data, provided=provided)
 
 
 def _last(path: str) -> str:

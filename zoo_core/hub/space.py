@@ -1,4 +1,5 @@
-"""Publishes a run's page as a static Space of the Hub: a place to try the model, without a server."""
+"""Publishes a run's page as a static Space of the Hub: a place to try the model, without a
+server."""
 
 from __future__ import annotations
 

@@ -52,9 +52,9 @@ def export_for_timm(run: Run, catalog: Catalog) -> TimmExport:
     not one linear layer after average pooling, or the twin agrees at another image size only.
     """
     facts = run.facts
-    choice = catalog.backbone(f"{facts.backbone.distribution}:{facts.backbone.name}")
+    choice = catalog.backbone(catalog.text_of(facts.backbone.distribution, facts.backbone.name))
     spec = choice.spec
-    head = catalog.head(f"{facts.head.distribution}:{facts.head.name}")
+    head = catalog.head(catalog.text_of(facts.head.distribution, facts.head.name))
     twin = spec.timm
     if choice.whole:
         raise UsageError(f"timm has no '{choice}', which ends at an earlier stage. Publish without --timm.")

@@ -31,9 +31,9 @@ from zoo_core.library import load
 from zoo_core.model.assemble import Model
 from zoo_core.predict import Predictor
 from zoo_core.runs.directory import METRICS, Run, read_metrics, read_result
+from zoo_core.runs.provided import counting_metric
 from zoo_core.runs.schema import RunFacts
 from zoo_core.tasks import task_named
-from zoo_core.tasks.chosen import counting_metric
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.task import Task
 from zoo_core.wording import quoted
@@ -107,7 +107,7 @@ def measure(
     command = f"zoo report {quoted(printable(str(run)))}"
     source, name = measured_part(run, facts, data, catalog, scanning, command=command)
     task = task_named(facts.task)
-    counting, note = counting_metric(facts.config.metric, facts.task, task.metric, catalog)
+    counting, note = counting_metric(facts, catalog)
     predictor = replace(predictor, objective=replace(predictor.objective, chosen=counting))
     targets, train_targets = (
         task.reordered(one.targets, source.classes, facts.classes, source.title)

@@ -1,6 +1,7 @@
 """Reads and writes run directories. Every file appears whole under its name, or not at all.
 
-A run may come from anywhere, and it may be published: a file of it that is a link out of it is not followed.
+A run may come from anywhere, and it may be published: a file of it that is a link out of it is not
+followed.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Run:
 def file_of(directory: Path, name: str) -> Path:
     """The path of a run's file. Raises ZooError when it is a link that leads out of the run.
 
-    The Hub's cache keeps the contents of a snapshot in the folder `blobs` beside `snapshots`; links into that are
-    its way of storing files.
+    The Hub's cache keeps the contents of a snapshot in the folder `blobs` beside `snapshots`; links
+    into that are its way of storing files.
     """
     path = directory / name
     try:
@@ -71,7 +72,8 @@ def file_of(directory: Path, name: str) -> Path:
 
 
 def read_run(directory: Path) -> Run:
-    """Read a run directory's facts. Raises UsageError when it is none, ZooError when it is damaged or not finished."""
+    """Read a run directory's facts. Raises UsageError when it is none, ZooError when it is damaged
+    or not finished."""
     run = Run(directory, read_facts(directory))
     if not file_of(directory, MODEL).is_file():
         raise ZooError(
@@ -81,19 +83,14 @@ def read_run(directory: Path) -> Run:
 
 
 def read_facts(directory: Path) -> RunFacts:
-    """Read the facts of a run, finished or not. Raises UsageError when the folder is no run directory."""
+    """Read the facts of a run, finished or not. Raises UsageError when the folder is no run
+    directory."""
     path = file_of(directory, CONFIG)
     if not path.is_file():
         raise UsageError(
             f"{directory} is not a run directory: it has no {CONFIG}. `zoo finetune` makes one under ./runs."
         )
     return parse_facts(read_json(path), str(path))
-
-
-def design_of(run: str) -> dict[str, str]:
-    """The backbone and the head of a run, as settings. Raises as `read_facts`."""
-    facts = read_facts(user_path(run))
-    return {"backbone": facts.backbone.name, "head": facts.head.name}
 
 
 def is_run(directory: Path) -> bool:
@@ -175,7 +172,8 @@ class RunWriter:
             return cls(directory)
 
     def write_facts(self, facts: RunFacts) -> None:
-        """Begin the run. Raises UsageError where another command with the same --out has begun one meanwhile."""
+        """Begin the run. Raises UsageError where another command with the same --out has begun one
+        meanwhile."""
         if (self.directory / CONFIG).exists():
             raise UsageError(f"{self.directory} exists and is not empty. Give another --out, or remove it.")
         write_text(self.directory / CONFIG, json_text(facts.to_dict()))
@@ -194,7 +192,8 @@ class RunWriter:
         write_text(self.directory / METRICS, "".join(json.dumps(one, allow_nan=False) + "\n" for one in self.metrics))
 
     def model_written(self, tensors: Iterable[tuple[str, Tensor]]) -> AbstractContextManager[None]:
-        """Write the weights while a block runs. They take their name at its end: that marks a finished run."""
+        """Write the weights while a block runs. They take their name at its end: that marks a
+        finished run."""
         from zoo_core.tensors import tensors_written  # it imports torch, which a listing of runs does without
 
         return tensors_written(self.directory / MODEL, dict(tensors))
@@ -232,7 +231,8 @@ class RunWriter:
         return bool(self.metrics) or (self.directory / "checkpoints").exists()
 
     def discard_unless_begun(self) -> None:
-        """Remove the directory when it holds no epoch yet: a run that failed at once leaves nothing behind.
+        """Remove the directory when it holds no epoch yet: a run that failed at once leaves nothing
+        behind.
 
         The files of another command with the same --out stay.
         """

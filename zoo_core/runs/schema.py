@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from zoo_core.data.classes import MAX_OUTPUT_NAME, MAX_OUTPUTS
 from zoo_core.data.parts import EarlierSplit
-from zoo_core.data.places import may_change
-from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
 from zoo_core.freezing.plan import Plan
 from zoo_core.json_checks import as_count, as_list, as_mapping, as_number, as_text
 from zoo_core.model.design import StartFacts
 from zoo_core.settings import RULES_BEFORE, Decision, FinetuneConfig
-from zoo_core.settings.fields import settings_of
 from zoo_core.specs import TASKS, TaskName
-from zoo_core.version import RESUMES
 from zoo_core.weights_specs import Preprocessing
 
 FORMAT = "zoo-run"
 VERSION = 2
 READABLE = (1, 2)
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+OTHERS = ("data", "metric", "track")
+"""The settings whose providers stand in `provided`."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([\w.-]{0,98}[A-Za-z0-9])?", re.ASCII)
 
@@ -62,7 +60,8 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """Everything that decides a run's result. `classes` name the outputs: classes, labels or numbers."""
+    """Everything that decides a run's result. `classes` name the outputs: classes, labels or
+    numbers."""
 
     created: str
     zoo_core: str
@@ -88,6 +87,8 @@ class RunFacts:
     """The operations that follow crop and flip in the augmentation, in their order."""
     balance: str | None = None
     """How uneven classes were balanced, in words."""
+    provided: dict[str, tuple[Provided, ...]] = field(default_factory=dict)
+    """The providers of other parts, by the setting that names them; earlier runs have none."""
     split_points: tuple[str, ...] | None = None
     """The place in each phase at which features are cached: "layer3", "layer4 pooled" or "none"."""
 
@@ -98,55 +99,6 @@ class RunFacts:
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
-
-
-PER_MACHINE = [f"config.{one.name}" for one in settings_of(FinetuneConfig).values() if one.per_machine]
-PLACES = (
-    "config.data",
-    "config.from_run",
-    "config.fix_list",
-    "config.weights",
-    "data.title",
-    "data.findings",
-    "start.tag",
-    "start.source",
-)
-FREE = ("created", "decisions", "balance", "views", "split_points", *PLACES, *PER_MACHINE)
-"""Facts in which a resumed run may differ: they decide when and where it computes and not its result,
-or follow from others. Of data and weights the contents are compared and not the places. Views and
-split points are compared with those of the checkpoint."""
-
-
-def differences(before: RunFacts, now: RunFacts) -> list[str]:
-    """The facts in which two runs differ, a line each: the name, the old value and the new one."""
-    old, new = flat(_at_this_version(before, now.zoo_core).to_dict()), flat(now.to_dict())
-    lines = []
-    for name in dict.fromkeys([*old, *new]):
-        one, other = old.get(name), new.get(name)
-        if name == "config.lr" and one is None:  # found in the run: its checkpoint says where its features were cached
-            continue
-        if name not in FREE and name.partition(".")[0] not in FREE and one != other:
-            lines.append(f"{name} was {one!r:.100} and is {other!r:.100}")
-    if now.config.fix_list != "none" and any(line.startswith("data.") for line in lines):
-        lines.append(f"so {may_change(now.config)} have changed")
-    return lines
-
-
-def _at_this_version(facts: RunFacts, version: str) -> RunFacts:
-    """The facts with zoo-core's present version in place of older ones whose runs it resumes."""
-
-    def updated(part: Provided) -> Provided:
-        is_ours = part.distribution == CORE and part.version in RESUMES
-        return replace(part, version=version) if is_ours else part
-
-    return replace(
-        facts,
-        zoo_core=version if facts.zoo_core in RESUMES else facts.zoo_core,
-        backbone=updated(facts.backbone),
-        head=updated(facts.head),
-        strategy=updated(facts.strategy),
-        augmentations=tuple(map(updated, facts.augmentations)),
-    )
 
 
 def flat(data: Any, name: str = "") -> dict[str, Any]:
@@ -187,6 +139,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             split_points=_split_points(data.get("split_points")),
             head_rows=_head_rows(data.get("head_rows")),
             augmentations=tuple(map(_provided, as_list(data.get("augmentations", [])))),
+            provided=_others(as_mapping(data.get("provided", {}))),
             balance=None if data.get("balance") is None else as_text(data["balance"]),
         )
     except KeyError as error:
@@ -278,6 +231,11 @@ def _provided(value: object) -> Provided:
     if not DISTRIBUTION.fullmatch(provided.distribution):
         raise TypeError(f"{brief(provided.distribution)} is not the name of a distribution")
     return provided
+
+
+def _others(value: dict[str, Any]) -> dict[str, tuple[Provided, ...]]:
+    """The providers by setting; those of a later zoo may be others."""
+    return {name: tuple(map(_provided, as_list(value[name]))) for name in OTHERS if name in value}
 
 
 def _classes(value: object) -> tuple[str, ...]:

@@ -17,12 +17,13 @@ from typing import Any
 from zoo_core.catalog import KINDS as SPEC_KINDS
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.discovery import CORE
-from zoo_core.errors import UsageError, printable, shown
+from zoo_core.errors import PluginError, UsageError, printable, shown
 from zoo_core.hookspecs import HOOK_API
 from zoo_core.installing import ON_AN_INDEX, develop_command
 from zoo_core.registry import known_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
 from zoo_core.scaffold.sources import BLANK, Cut, cut_of
+from zoo_core.spec_checks import check_name
 from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec
 from zoo_core.version import __version__
 
@@ -169,6 +170,10 @@ def checked_name(text: str, kind: str, catalog: Catalog, reserved: Collection[st
         )
     spec_kind = KINDS[kind][0]
     word = SPEC_KINDS[spec_kind][0]
+    try:
+        check_name(word, name)
+    except PluginError as error:
+        raise UsageError(f"{error}.") from None
     owners = [entry.distribution for entry in catalog.entries(spec_kind) if name in entry.names]
     if kind == "command" and name in reserved:
         owners = [CORE]

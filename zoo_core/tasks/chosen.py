@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from zoo_core.catalog import Catalog, Choice, attributing_errors, open_catalog, owner_of
 from zoo_core.discovery import CORE
-from zoo_core.errors import PluginError, UsageError, ZooError, brief, printable
+from zoo_core.errors import PluginError, UsageError, ZooError, brief
 from zoo_core.result_specs import MetricSpec
 from zoo_core.specs import TaskName, resolve
 from zoo_core.tasks.metrics import Evaluation, FloatArray, Interval, Metric, wilson
@@ -148,16 +148,6 @@ def chosen_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> C
     check_measures(choice, task)
     is_own = choice.entry.distribution == CORE and choice.spec.name == own.name.replace("_", "-")
     return None if is_own else ChosenMetric(shown_as(choice), partial(measured, choice), choice.spec.at_threshold)
-
-
-def counting_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> tuple[ChosenMetric | None, str | None]:
-    """The metric of a finished run, or the task's `own` and a sentence where that cannot be used
-    here, as after its plugin was removed."""
-    try:
-        return chosen_metric(text, task, own, catalog), None
-    except UsageError:
-        gone = f"The metric '{printable(text)}', which counted in this run, cannot be used here"
-        return None, f"{gone}: {own.title} counts instead."
 
 
 def shown_as(choice: Choice[MetricSpec]) -> Metric:

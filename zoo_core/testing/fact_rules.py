@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 
 from zoo_core.catalog import KINDS, open_catalog
 from zoo_core.model.shapes import stage_shapes
-from zoo_core.options import parse_options
+from zoo_core.options import default_of, is_union, parse_options
 from zoo_core.predictors import class_names
 from zoo_core.specs import BackboneSpec, resolve
 from zoo_core.testing.check import rule
@@ -141,7 +140,7 @@ def other_values(options: type) -> Iterator[tuple[str, str]]:
     """For each option that has another value than its default, its name and that value as text."""
     kinds = typing.get_type_hints(options)
     for field in dataclasses.fields(options):
-        other = _other(kinds[field.name], field.default)
+        other = _other(kinds[field.name], default_of(field))
         if other is not None and _accepted(options, field.name, other):
             yield field.name, other
 
@@ -165,7 +164,7 @@ def _other(kind: Any, default: Any) -> str | None:
 
 
 def _readable(kind: Any) -> bool:
-    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+    if is_union(kind):
         return all(part is type(None) or _readable(part) for part in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
         return _readable(typing.get_args(kind)[0])

@@ -113,7 +113,7 @@ def _of_specs(plugin: ModuleType, hook: str, kind: type, rules: tuple[Any, ...])
     try:
         with collecting_faults():
             specs: list[Any] = list(getattr(plugin, hook, list)())
-    except Exception:  # hands_over_specs names it, and each spec that cannot be used
+    except (Exception, SystemExit):  # hands_over_specs names it, and each spec that cannot be used
         specs = []
     usable: list[Any] = [spec for spec in specs if isinstance(spec, kind) and fault_of(spec) is None]
     package, expected = _package(plugin), _declared(plugin)

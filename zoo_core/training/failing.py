@@ -25,19 +25,28 @@ gone sooner."""
 
 
 @contextmanager
-def explain_how_to_resume(writer: RunWriter, job: Job, stop_request: StopRequest, *, resumed: bool) -> Iterator[None]:
+def raising_callback_errors(writer: RunWriter, job: Job, stop_request: StopRequest) -> Iterator[None]:
+    """Raise the error of a callback for which the run has stopped, with a note that tells how it is
+    resumed."""
+    try:
+        yield
+    except Interrupted:
+        error = stop_request.error
+        if error is None:
+            raise
+        command = _resuming(writer.directory, job)
+        error.add_note(f"The training stopped for it; all that was done is saved. Go on with: {command}")
+        raise error from None
+
+
+@contextmanager
+def explain_how_to_resume(writer: RunWriter, job: Job, *, resumed: bool) -> Iterator[None]:
     """Turn a stop, a full disk, a lost rank and a full memory into errors that tell how the run is
-    resumed. The error of a callback, for which the run stopped, is raised with a note that tells
-    it."""
+    resumed."""
     world, command = job.world, _resuming(writer.directory, job)
     try:
         yield
     except Interrupted as stopped:
-        if stop_request.error is not None:
-            stop_request.error.add_note(
-                f"The training stopped for it; all that was done is saved. Go on with: {command}"
-            )
-            raise stop_request.error from None
         raise Interrupted(f"{stopped} Go on with: {command}", stopped.signum) from None
     except ForcedExit as left:
         raise Interrupted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,7 +42,7 @@ from zoo_core.training.balance import balance_in_words, check_balance
 from zoo_core.training.baseline import check_baseline
 from zoo_core.training.defaults import FEW_EPOCHS
 from zoo_core.training.known import KnownRun, open_known
-from zoo_core.training.opening import open_configured
+from zoo_core.training.opening import open_configured, others_named
 from zoo_core.training.prospects import prospects
 from zoo_core.training.resolve import resolve_settings
 from zoo_core.training.tracking import trackers_named
@@ -84,6 +85,8 @@ class Job:
     device: torch.device
     world: World = field(default_factory=World)
     trackers: tuple[Choice[TrackerSpec], ...] = ()
+    others: Mapping[str, tuple[Choice[Any], ...]] = field(default_factory=dict)
+    """The data set, the metric and the trackers that settings name, by setting."""
     known: KnownRun | None = None
     """The run whose weights and rows of the head this training starts from."""
 
@@ -136,6 +139,7 @@ class Job:
             ),
             head_rows=None if self.known is None else self.known.rows,
             balance=self.balance,
+            provided={name: tuple(Provided(**provider(one)) for one in parts) for name, parts in self.others.items()},
             plan=self.plan.to_dict(),
             task=self.source.task,
             decisions=self.decisions,
@@ -243,6 +247,7 @@ def prepare(
         device=device,
         world=world,
         trackers=trackers,
+        others=others_named(config, catalog, trackers),
         known=known,
     )
     return autotune(job)

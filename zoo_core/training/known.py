@@ -24,6 +24,7 @@ from zoo_core.errors import DataError, UsageError, ZooError, printable, shown
 from zoo_core.model.solvers import Solvable
 from zoo_core.paths import user_path
 from zoo_core.runs.directory import MODEL, read_run
+from zoo_core.runs.provided import as_in_run
 from zoo_core.runs.schema import RunFacts
 from zoo_core.runs.started import listed, rows_in_words
 from zoo_core.settings import IN_MEMORY, FinetuneConfig
@@ -144,10 +145,12 @@ def open_known(config: FinetuneConfig, head: Choice[HeadSpec]) -> tuple[Finetune
     run = read_run(directory)
     if config.weights not in ("default", config.from_run):
         raise UsageError(f"--from {shown(config.from_run)} starts from the weights of that run: leave out --weights.")
-    if run.facts.head.name != str(head):
+    own, given = run.facts.head, head.entry.distribution
+    if (own.name, own.distribution) != (str(head), given):
+        owners = (f" of {own.distribution}", f" of {printable(given)}") if own.name == str(head) else ("", "")
         raise UsageError(
-            f"{printable(str(directory))} has the head '{shown(run.facts.head.name)}', and --head is '{shown(str(head))}'. "
-            "Leave out --head, or start from the backbone alone with --weights."
+            f"{printable(str(directory))} has the head '{shown(own.name)}'{owners[0]}, and --head is "
+            f"'{shown(str(head))}'{owners[1]}. Leave out --head, or start from the backbone alone with --weights."
         )
     return replace(config, weights=config.from_run), KnownRun(directory, run.facts)
 
@@ -160,6 +163,7 @@ def _held_out(facts: RunFacts, catalog: Catalog) -> Part:
         raise DataError("the images of the earlier run were handed over by a program")
     if config.data_text.startswith("hf:") or "://" in config.data_text or practice_set(config.data_text):
         raise DataError("the images of the earlier run would be fetched")
+    catalog = as_in_run(catalog, facts, ["data"])
     source = scan_images(open_configured(replace(config, task=facts.task), catalog), bad_images=config.bad_images)
     parts = arranged(source, config, facts.data.earlier_split).parts
     name = next((name for name in HELD_OUT if name in parts), None)

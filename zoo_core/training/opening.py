@@ -3,11 +3,12 @@ folders."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_core.catalog import Catalog, attributing_errors
+from zoo_core.catalog import Catalog, Choice, attributing_errors
 from zoo_core.data.classes import check_classes
 from zoo_core.data.fix_list import with_fix_list
 from zoo_core.data.folders import read_folders
@@ -17,7 +18,9 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
 from zoo_core.errors import UsageError, brief
+from zoo_core.options import NoOptions
 from zoo_core.paths import user_path
+from zoo_core.result_specs import TrackerSpec
 from zoo_core.settings import IN_MEMORY, FinetuneConfig, TaskChoice
 from zoo_core.specs import DatasetSpec, resolve
 from zoo_core.streaming.open import open_streaming_dataset
@@ -62,6 +65,22 @@ def open_dataset(data: Any, catalog: Catalog, task: TaskChoice = "auto", watch: 
 def _installed(catalog: Catalog) -> set[str]:
     """The names of the data sets that are bundled or plugged in."""
     return {entry.spec.name for entry in catalog.entries(DatasetSpec)}
+
+
+def others_named(
+    config: FinetuneConfig, catalog: Catalog, trackers: Sequence[Choice[TrackerSpec]]
+) -> dict[str, tuple[Choice[Any], ...]]:
+    """The data set and the metric that a config names, and its trackers without their options,
+    which may hold addresses: by setting, where there are any."""
+    data, metric = config.data_text, config.metric
+    entries = catalog.entries(DatasetSpec)
+    names = {one.spec.name for one in entries} | {f"{one.distribution}:{one.spec.name}" for one in entries}
+    found: dict[str, tuple[Choice[Any], ...]] = {
+        "data": (catalog.dataset(data),) if data in names and not Path(data).exists() else (),
+        "metric": () if metric == "auto" else (catalog.metric(metric),),
+        "track": tuple(replace(one, options=NoOptions()) for one in trackers),
+    }
+    return {setting: choices for setting, choices in found.items() if choices}
 
 
 def _named_or_folder(data: str, catalog: Catalog) -> Source:

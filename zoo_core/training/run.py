@@ -24,18 +24,19 @@ from zoo_core.devices.world import World, join_world
 from zoo_core.errors import UsageError
 from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
+from zoo_core.runs.differences import differences
 from zoo_core.runs.directory import RunWriter, read_facts
 from zoo_core.runs.ending import LAST_COUNTS, ending_in_words, error_of_best, loss_rises_since
 from zoo_core.runs.fitted import write_fitted
 from zoo_core.runs.images import write_images
-from zoo_core.runs.schema import differences
+from zoo_core.runs.provided import KINDS, as_in_run
 from zoo_core.settings import Augment, FinetuneConfig
 from zoo_core.tasks import task_named
 from zoo_core.training.after import measure_and_fit
 from zoo_core.training.callback import Callback
 from zoo_core.training.checkpoint import newest_checkpoint, remove_checkpoints, write_checkpoint
 from zoo_core.training.extending import begin_extension, check_extension
-from zoo_core.training.failing import explain_how_to_resume, only_writer
+from zoo_core.training.failing import explain_how_to_resume, only_writer, raising_callback_errors
 from zoo_core.training.finishing import draw, result_line, run_name, told_to_trackers
 from zoo_core.training.forgetting import measure_forgotten
 from zoo_core.training.job import Job, prepare
@@ -126,11 +127,12 @@ def resume(
             f"the run {directory} is finished. `zoo evaluate {quoted(directory)}` measures it, and "
             f"`zoo resume {quoted(directory)} --epochs +10` trains it for 10 more epochs."
         )
+    handed_over: dict[str, Any] = {"data": data, "augment": augment}
+    given = {name: value for name, value in handed_over.items() if value is not None} | dict(per_machine or {})
+    catalog = as_in_run(catalog, facts, KINDS.keys() - given.keys())
     world = join_world(find_device((per_machine or {}).get("device", facts.config.device)))
     try:
-        handed_over: dict[str, Any] = {"data": data, "augment": augment}
-        given = {name: value for name, value in handed_over.items() if value is not None}
-        config = replace(facts.config, **given, **(per_machine or {}))
+        config = replace(facts.config, **given)
         job = prepare(config, catalog, scanning, world, earlier=facts.data.earlier_split, added=facts.added_epochs)
         changed = differences(facts, job.facts())
         if changed:
@@ -158,8 +160,8 @@ def _training(
     with (
         only_writer(writer.directory, world),
         computing_with(job.settings.threads, callback.message),
+        explain_how_to_resume(writer, job, resumed=resumed),
         stop_on_signals(lambda: callback.message(STOPPING)) as stop_request,
-        explain_how_to_resume(writer, job, stop_request, resumed=resumed),
     ):
         if world.is_main and resumed:
             writer.remove_leftovers()
@@ -184,7 +186,7 @@ def _training(
             if resumed:
                 callback.message(_position(trainer) if saved else "no checkpoint was written yet: the run begins anew")
             trackers.start(told_to_trackers(job), job.facts().to_dict(), trainer.state.epoch + 1)
-            with trackers.ending():
+            with trackers.ending(), raising_callback_errors(writer, job, stop_request):
                 yield trainer, trackers
         finally:
             planner.close()
