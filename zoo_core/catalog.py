@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from zoo_core.discovery import CORE, DISABLED, DISABLING, PluginRecord, discover, normalised, warnings_of
+from zoo_core.absent import NOT_OPENED, clash, lacking, unknown
+from zoo_core.discovery import CORE, DISABLED, DISABLING, PluginRecord, discover, warnings_of
 from zoo_core.errors import PluginError, UsageError, ZooError, did_you_mean, printable, reason_of, shown
 from zoo_core.installed import installed_plugins
 from zoo_core.installing import install_hint
 from zoo_core.options import UPTO, format_options, parse_options, split_name, take_option, with_option
-from zoo_core.registry import KnownPlugin, known_plugins
 from zoo_core.result_specs import ExporterSpec, MetricSpec, TrackerSpec
 from zoo_core.specs import AugmentSpec, BackboneSpec, CommandSpec, DatasetSpec, FreezeSpec, HeadSpec, RunnerSpec
 from zoo_core.wording import counted
 
 S = TypeVar(
-MOST_NAMED = 5  # specs of a plugin in an error
     "S",
     BackboneSpec,
     HeadSpec,
@@ -51,11 +50,6 @@ KINDS: dict[type, tuple[str, str]] = {
     TrackerSpec: ("tracker", "trackers"),
 }
 """The word for each kind of spec, and its plural, which `zoo list` takes for all but commands."""
-
-NOT_OPENED = (
-    "which is installed and not in this catalog. Run the command without --no-plugins, or open a new catalog in Python: "
-    "zoo_core.open_catalog()."
-)
 
 
 @dataclass(frozen=True)
@@ -139,11 +133,11 @@ class Catalog:
         if len(matching) > 1 and name == first:  # zoo's own names mean the same, whatever is installed
             matching = [entry for entry in matching if entry.distribution == CORE] or matching
         if not matching and name != first:
-            raise UsageError(self._lacking(kind, first, name, candidates))
+            raise UsageError(lacking(self, KINDS[kind], first, name, self.entries(kind)))
         if not matching:
-            raise UsageError(self._unknown(kind, name, [entry.spec.name for entry in candidates]))
+            raise UsageError(unknown(self, KINDS[kind], name, candidates))
         if len(matching) > 1:
-            raise UsageError(self._clash(kind, name, matching))
+            raise UsageError(clash(KINDS[kind], name, matching))
         entry = matching[0]
         alias = None if name == entry.spec.name else name
         options_type = getattr(entry.spec, "options", None)
@@ -217,58 +211,6 @@ class Catalog:
     @cached_property
     def _distributions(self) -> frozenset[str]:
         return frozenset(record.distribution for record in self.records)
-
-    def _unknown(self, kind: type, name: str, names: Iterable[str]) -> str:
-        word, plural = KINDS[kind]
-        known = known_plugins().providing(plural, name)
-        if known:
-            plugin, release = known
-            way = f"To install it: {install_hint(plugin.distribution)}"
-            if release.obstacle:
-                way = f"{release.version} of it, which has that, {release.obstacle}."
-            elif release is not plugin.best:
-                way = f"To install the version with it: `zoo plugin install {plugin.distribution}=={release.version}`"
-            return f"The {word} '{shown(name)}' is provided by {plugin.distribution}, {self._absence(plugin, way)}"
-        return f"No {word} '{shown(name)}'.{did_you_mean(name[:80], names)} `zoo list {plural}` shows all."
-
-    def _lacking(self, kind: type[S], distribution: str, name: str, own: Sequence[Entry[S]]) -> str:
-        """The error for a name that a distribution has not, or for a distribution without a
-        name."""
-        word, plural = KINDS[kind]
-        if not own:
-            return f"{shown(distribution)} is a plugin without a {word}. `zoo list {plural}` shows those of others."
-        some = ", ".join(f"'{shown(distribution)}:{entry.spec.name}'" for entry in own[:MOST_NAMED])
-        if not name:
-            return f"'{shown(distribution)}' is a plugin. Choose one of its {plural}: {some}."
-        others = [entry.distribution for entry in self.entries(kind) if name in entry.names]
-        near = did_you_mean(name[:80], [entry.spec.name for entry in own])
-        known = f" '{others[0]}:{shown(name)}' is one." if others else near
-        return f"{shown(distribution)} has no {word} '{shown(name)}'.{known} Some of its own: {some}."
-
-    def _absence(self, plugin: KnownPlugin, way: str) -> str:
-        """The reason why this catalog has not the specs of a known plugin, and the `way` to
-        them."""
-        name = normalised(plugin.distribution)
-        here = [one for one in self.records if normalised(one.distribution) == name]
-        if not here:
-            if any(normalised(one.distribution) == name for one in installed_plugins()):
-                return NOT_OPENED
-            return f"which is not installed. `zoo plugins` lists the installed ones. {way}"
-        record = next((one for one in here if one.failure or one.left_out), here[0])  # of several entry points
-        if record.failure == DISABLED:
-            return f"which is disabled. Take its name out of {DISABLING}."
-        if record.failure:
-            return f"which was skipped: {record.failure}. `zoo plugin check {plugin.distribution}` shows more."
-        if record.left_out:
-            return f"of which some specs cannot be used: {record.left_out[0]}."
-        return f"and the installed version {printable(record.version)} lacks it. {way}"
-
-    def _clash(self, kind: type, name: str, entries: Iterable[Entry[Any]]) -> str:
-        owners = [entry.distribution for entry in entries]
-        return (
-            f"The {KINDS[kind][0]} '{name}' is provided by {' and by '.join(owners)}. "
-            f"Choose one: '{owners[0]}:{name}' or '{owners[1]}:{name}'."
-        )
 
 
 @contextmanager

@@ -187,15 +187,19 @@ def _iterated(answer: Any, hook: str, kind: type) -> Iterable[Any]:
 
 
 def _unusable(spec: Any, hook: str, kind: type[Spec], names: set[str]) -> str | None:
-    """The reason why a spec cannot be used, None for one that can; its name joins `names`."""
+    """The reason why a spec cannot be used, None for one that can; its name and aliases join
+    `names`."""
     if not isinstance(spec, kind):
         return f"TypeError: {hook} returned {brief(spec)}, which is not a {kind.__name__}"
     fault = fault_of(spec)
-    if fault is None and spec.name in names:
-        fault = f"ValueError: it registers two {kind.__name__}s named {spec.name}, and only the first can be used"
-    if fault is None:
-        names.add(spec.name)
-    return fault
+    if fault is not None:
+        return fault
+    own = (spec.name, *getattr(spec, "aliases", ()))
+    twice = next((name for name in own if name in names), None)
+    if twice is not None:
+        return f"ValueError: it registers two {kind.__name__}s named {twice}, and only the first can be used"
+    names.update(own)
+    return None
 
 
 def warnings_of(records: Iterable[PluginRecord], disabled: Collection[str] = ()) -> tuple[str, ...]:

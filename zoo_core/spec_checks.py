@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import is_dataclass
-from typing import Any
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from zoo_core.errors import PluginError, brief, reason_of
 
@@ -39,11 +41,20 @@ specs for one."""
 
 
 class Checked:
-    """A spec that is checked when it is made, by its method `check`. Raises PluginError that names
-    the wrong value."""
+    """A spec that is checked when it is made: its fields that hold tuples or other specs, then all
+    that its method `check` looks at. A list becomes a tuple. Raises PluginError that names the
+    wrong value."""
 
     def __post_init__(self) -> None:
         try:
+            for name, kind in _kinds_of(type(self)).items():
+                value = getattr(self, name)
+                if tuple in kind and isinstance(value, list):
+                    object.__setattr__(self, name, tuple(value))
+                elif not isinstance(value, kind):
+                    words = " or ".join("None" if one is NoneType else f"a {one.__name__}" for one in kind)
+                    owner = f"{type(self).__name__} '{getattr(self, 'name', '')}'".removesuffix(" ''")
+                    raise PluginError(f"{owner}: {name} must be {words}, got {brief(value)}")
             self.check()
         except Exception as error:
             if not _collecting.get():
@@ -54,6 +65,18 @@ class Checked:
 
     def check(self) -> None:
         raise NotImplementedError
+
+
+@cache
+def _kinds_of(spec_type: type[Checked]) -> dict[str, tuple[type, ...]]:
+    """The types that the fields of a spec may have, of those for tuples and for other specs."""
+    found = {}
+    for name, hint in get_type_hints(spec_type).items():
+        options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        kinds = tuple(get_origin(one) or one for one in options)
+        if all(one in (tuple, NoneType) or is_dataclass(one) for one in kinds):
+            found[name] = kinds
+    return found
 
 
 @contextmanager
@@ -99,7 +122,8 @@ def is_repository(text: str) -> bool:
 
 def check_path(owner: str, path: str) -> None:
     require(
-        bool(re.fullmatch(r"[\w.]+:\w+", path)), f"{owner}: {path!r} is not an import path like 'package.module:name'"
+        isinstance(path, str) and bool(re.fullmatch(r"[\w.]+:\w+", path)),
+        f"{owner}: {brief(path)} is not an import path like 'package.module:name'",
     )
 
 

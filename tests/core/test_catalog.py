@@ -34,6 +34,29 @@ def test_a_name_that_two_distributions_provide_is_a_clash_that_names_both() -> N
     assert catalog.strategy("zoo-b:full").entry.distribution == "zoo-b"
 
 
+def test_a_name_of_zoo_core_means_its_own_whatever_others_give() -> None:
+    """Seen to fail: one plugin with a strategy `full` was a clash for whoever had chosen nothing."""
+    catalog = Catalog((record("zoo-a", FULL), record("zoo-core", FULL)))
+    assert catalog.strategy("full").entry.distribution == "zoo-core"
+    assert catalog.strategy("zoo-a:full").entry.distribution == "zoo-a"
+
+
+def test_a_name_that_its_distribution_lacks_is_told_with_one_that_has_it() -> None:
+    """Seen to fail: "provided by zoo-b, and the installed version lacks it"."""
+    catalog = Catalog((record("zoo-a", FULL), record("zoo-b", LAST), record("zoo-c")))
+    told = {
+        "zoo-a:last": "zoo-a has no strategy 'last'. 'zoo-b:last' is one. Some of its own: 'zoo-a:full'.",
+        "zoo-a:ful": "zoo-a has no strategy 'ful'. Did you mean 'full'? Some of its own: 'zoo-a:full'.",
+        "zoo-a": "'zoo-a' is a plugin. Choose one of its strategies: 'zoo-a:full'.",
+        "zoo-c:full": "The strategy 'full' would be one of zoo-c, and the installed version 1.0 lacks it. "
+        "`zoo list strategies` shows those of others.",
+    }
+    for text, message in told.items():
+        with pytest.raises(UsageError) as caught:
+            catalog.strategy(text)
+        assert str(caught.value) == message
+
+
 def test_a_distribution_can_be_named_with_options_behind_it() -> None:
     catalog = Catalog((record("zoo-a", LAST), record("zoo-b", LAST)))
     choice = catalog.strategy("zoo-b:last:3")
@@ -49,7 +72,7 @@ def test_an_unknown_name_gets_a_suggestion_and_the_next_step() -> None:
 def test_a_backbone_whose_plugin_is_not_installed_is_answered_with_the_install_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zoo_core.catalog.installed_plugins", lambda: [])
+    monkeypatch.setattr("zoo_core.absent.installed_plugins", lambda: [])
     plugin = known_plugins().plugins[0]
     name, distribution = plugin.releases[0].names["backbones"][0], plugin.distribution
     with pytest.raises(UsageError, match=f"'{name}' is provided by {distribution}.*`pip install .*{distribution}`"):
@@ -107,7 +130,7 @@ def test_a_plugin_that_fails_is_recorded_with_its_reason(module: types.ModuleTyp
             lambda: FreezeSpec(name="odd", plan="a:b", summary="", options=dict),
             "PluginError: strategy 'odd': its options",
         ),
-        (lambda: FreezeSpec(name="odd", plan=7, summary=""), "TypeError: "),
+        (lambda: FreezeSpec(name="odd", plan=7, summary=""), "PluginError: odd: 7 is not an import path"),
         (
             lambda: FreezeSpec(name="odd", plan="a:b", summary="", paper=Paper(title=9, authors="", venue="", year=1)),
             "PluginError: a paper: title must be a text",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -107,3 +108,25 @@ def test_a_crop_that_enlarges_an_image_beyond_sense_is_refused(crop: float) -> N
     with pytest.raises(PluginError, match="images of 81920 pixels are too large to be cropped to 8192"):
         Preprocessing(size=8192, mean=(0.5,), std=(0.5,), crop=0.1)
     assert Preprocessing(size=32, mean=(0.5,), std=(0.5,), crop=0.1).crop == 0.1
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"features": "tokens"}, r"BackboneSpec 'net': features must be a Layout, got 'tokens'"),
+        ({"preprocessing": None}, r"BackboneSpec 'net': preprocessing must be a Preprocessing, got None"),
+        ({"stages": "ab"}, r"BackboneSpec 'net': stages must be a tuple, got 'ab'"),
+        ({"build": None}, r"net: None is not an import path like 'package.module:name'"),
+    ],
+)
+def test_a_field_of_another_type_is_named_when_the_spec_is_made(fields: dict[str, Any], message: str) -> None:
+    """Seen to fail: the spec was made, and `zoo list` of everybody ended in an AttributeError."""
+    with pytest.raises(PluginError, match=message):
+        replace(SPEC, **fields)
+
+
+def test_a_list_becomes_a_tuple_and_a_text_none() -> None:
+    assert replace(SPEC, stages=["a", "b"]).stages == ("a", "b")
+    assert Preprocessing(size=16, mean=[0.5], std=[0.5]).mean == (0.5,)  # type: ignore[arg-type]
+    with pytest.raises(PluginError, match="HeadSpec 'mine': aliases must be a tuple, got 'xyz'"):
+        HeadSpec(name="mine", build="a:b", summary="s", aliases="xyz")  # type: ignore[arg-type]

@@ -22,10 +22,11 @@ from zoo_core.weights_specs import HubFile, PackageFile, Preprocessing
 
 @rule("Choose a name that no installed plugin has; else users must write DISTRIBUTION:NAME.")
 def has_a_name_of_its_own(spec: Any) -> None:
-    """No other distribution provides a spec of the same kind and name."""
+    """No other distribution provides a spec of the same kind and name, or alias."""
     entries = open_catalog().entries(type(spec))
-    owners = sorted({e.distribution for e in entries if spec.name in e.names and e.spec != spec})
-    assert not owners, f"the {KINDS[type(spec)][0]} '{spec.name}' is provided by {' and by '.join(owners)} as well"
+    for name in (spec.name, *getattr(spec, "aliases", ())):
+        owners = sorted({e.distribution for e in entries if name in e.names and e.spec != spec})
+        assert not owners, f"the {KINDS[type(spec)][0]} '{name}' is provided by {' and by '.join(owners)} as well"
 
 
 @rule("Write @dataclass(frozen=True), with fields of int, float, bool, str, a Literal, or a tuple of numbers.")
