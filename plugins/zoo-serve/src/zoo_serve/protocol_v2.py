@@ -27,10 +27,13 @@ class ModelFacts:
     task: Any
     classes: tuple[str, ...]
     channels: int
+    datatype: str
+    """The type of the answers: FP32, or FP64."""
 
     @classmethod
     def of(cls, predictor: Predictor, name: str) -> ModelFacts:
-        return cls(name, predictor.objective.task, predictor.classes, predictor.preprocessing.channels)
+        datatype = {"float32": "FP32", "float64": "FP64"}[predictor.answer_type]
+        return cls(name, predictor.objective.task, predictor.classes, predictor.preprocessing.channels, datatype)
 
     @property
     def values(self) -> str:
@@ -52,7 +55,7 @@ class ModelFacts:
             ],
             "outputs": [
                 {"name": "answer", "datatype": "BYTES", "shape": [-1]},
-                {"name": self.values, "datatype": "FP32", "shape": [-1, len(self.classes)]},
+                {"name": self.values, "datatype": self.datatype, "shape": [-1, len(self.classes)]},
             ],
             "parameters": {"task": self.task.name, self.task.outputs: list(self.classes)},
         }
@@ -102,7 +105,7 @@ class ModelFacts:
         count = len(predictions)
         outputs: list[dict[str, Any]] = [
             {"name": "answer", "datatype": "BYTES", "shape": [count], "data": tops},
-            {"name": self.values, "datatype": "FP32", "shape": [count, len(self.classes)], "data": values},
+            {"name": self.values, "datatype": self.datatype, "shape": [count, len(self.classes)], "data": values},
         ]
         found: dict[str, Any] = {"model_name": self.name, "model_version": "1"}
         if isinstance(request.get("id"), str):
