@@ -128,7 +128,6 @@ def evaluate_run(
     else:
         train = source.parts[name]  # the baseline's own training images
         known = known or _images_of_own_data(run, facts, catalog)
-    part_name = "all" if data is not None and name == "train" else name
     part = source.parts[name]
     targets, train_targets = (
         task.reordered(one.targets, source.classes, facts.classes, source.title) for one in (part, train)
@@ -144,7 +143,7 @@ def evaluate_run(
         evaluation=predictor.measure(outputs_NK, truth),
         baseline=objective.baseline(train_targets, targets, len(facts.classes)),
         title=source.title,
-        part=part_name,
+        part=part_title(name, data),
         classes=facts.classes,
         task=source.task,
         overlap=overlap,
@@ -184,6 +183,11 @@ def measured_part(
     opened = open_dataset(data, catalog, facts.task, scanning)
     source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
     return source, next(name for name in PARTS if name in source.parts)
+
+
+def part_title(name: PartName, data: Any) -> str:
+    """The word for a measured part: "all" where the `data` that a user gave have no parts."""
+    return "all" if data is not None and name == "train" else name
 
 
 def _compared(part: Part, known: Digests) -> tuple[dict[PartName, int], list[int]]:
