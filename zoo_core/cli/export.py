@@ -116,11 +116,12 @@ def _told(made: Export) -> list[str]:
     lines = [f"{printable(str(made.path))}: {made.bytes / 1e6:.1f} MB, {made.format}, {takes}"]
     if made.calibration is not None:
         lines.append(f"Ranges follow from {made.calibration['images']} images ({made.calibration['part']}).")
+    task = task_named(made.task)
+    metric = task.metric
+    changed = "" if task.answers_with_all else f", and {made.changed or 'none'} of the answers changed"
     lines.append(
-        f"Checked on {made.images} images ({made.part}): the largest difference of an answer is {made.difference:.1g}, "
-        f"and {made.changed or 'none'} of the answers changed."
+        f"Checked on {made.images} images ({made.part}): the largest difference of an answer is {made.difference:.1g}{changed}."
     )
-    metric = task_named(made.task).metric
     pairs = (("the run", made.before, made.before_interval), ("the file", made.after, made.after_interval))
     scores = [
         f"{metric.text(score)} of {name}" + (f" ({metric.interval_text(interval)})" if interval else "")
