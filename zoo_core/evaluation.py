@@ -178,7 +178,7 @@ def measured_part(
     """
     if data is None:
         check_own_data(str(run), facts.config.data_text, command)
-        source = _own_data(facts, catalog, scanning, bad_images)
+        source = _own_data(facts, catalog, scanning, bad_images, f", or give other images: `{command} --data PLACE`")
         return source, _held_out(source, facts)
     opened = open_dataset(data, catalog, facts.task, scanning)
     source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
@@ -205,11 +205,22 @@ def _compared(part: Part, known: Digests) -> tuple[dict[PartName, int], list[int
 
 
 def _own_data(
-    facts: RunFacts, catalog: Catalog, scanning: Watch | None = None, bad_images: BadImages | None = None
+    facts: RunFacts,
+    catalog: Catalog,
+    scanning: Watch | None = None,
+    bad_images: BadImages | None = None,
+    instead: str = "",
 ) -> Source:
-    """The data of a run, scanned and split as it did."""
+    """The data of a run, scanned and split as it did. Raises DataError where they are gone, with
+    another step, `instead`, behind that of putting them back."""
     own = facts.config
-    opened = open_configured(replace(own, data=own.data_text, task=facts.task), catalog, scanning)
+    try:
+        opened = open_configured(replace(own, data=own.data_text, task=facts.task), catalog, scanning)
+    except UsageError as error:
+        if not Path(own.data_text).is_absolute() or user_path(own.data_text).exists():
+            raise
+        place = printable(own.data_text)
+        raise DataError(f"the run's own data are no longer at {place}. Put them back there{instead}.") from error
     source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
     return arranged(source, own, facts.data.earlier_split)
 
