@@ -131,7 +131,6 @@ def evaluate_run(
     else:
         train = source.parts[name]  # the baseline's own training images
         known = known or _images_of_own_data(run, facts, catalog)
-    part_name = "all" if data is not None and name == "train" else name
     part = source.parts[name]
     targets, train_targets = (
         task.reordered(one.targets, source.classes, facts.classes, source.title) for one in (part, train)
@@ -147,7 +146,7 @@ def evaluate_run(
         evaluation=predictor.measure(outputs_NK, truth),
         baseline=objective.baseline(train_targets, targets, len(facts.classes)),
         title=source.title,
-        part=part_name,
+        part=part_title(name, data),
         classes=facts.classes,
         task=source.task,
         overlap=overlap,
@@ -182,11 +181,16 @@ def measured_part(
     """
     if data is None:
         check_own_data(str(run), facts.config.data_text, command)
-        source = _own_data(facts, catalog, scanning, bad_images)
+        source = _own_data(facts, catalog, scanning, bad_images, f", or give other images: `{command} --data PLACE`")
         return source, _held_out(source, facts, str(run))
     opened = open_dataset(data, catalog, facts.task, scanning)
     source = scan_images(opened, bad_images=bad_images or "fail", watch=scanning)
     return source, next(name for name in PARTS if name in source.parts)
+
+
+def part_title(name: PartName, data: Any) -> str:
+    """The word for a measured part: "all" where the `data` that a user gave have no parts."""
+    return "all" if data is not None and name == "train" else name
 
 
 def _compared(part: Part, known: Digests) -> tuple[dict[PartName, int], list[int]]:
@@ -204,12 +208,23 @@ def _compared(part: Part, known: Digests) -> tuple[dict[PartName, int], list[int
 
 
 def _own_data(
-    facts: RunFacts, catalog: Catalog, scanning: Watch | None = None, bad_images: BadImages | None = None
+    facts: RunFacts,
+    catalog: Catalog,
+    scanning: Watch | None = None,
+    bad_images: BadImages | None = None,
+    instead: str = "",
 ) -> Source:
-    """The data of a run, scanned and split as it did."""
+    """The data of a run, scanned and split as it did. Raises DataError where they are gone, with
+    another step, `instead`, behind that of putting them back."""
     own = facts.config
     catalog = as_in_run(catalog, facts, ["data"])
-    opened = open_configured(replace(own, data=own.data_text, task=facts.task), catalog, scanning)
+    try:
+        opened = open_configured(replace(own, data=own.data_text, task=facts.task), catalog, scanning)
+    except UsageError as error:
+        if not Path(own.data_text).is_absolute() or user_path(own.data_text).exists():
+            raise
+        place = printable(own.data_text)
+        raise DataError(f"the run's own data are no longer at {place}. Put them back there{instead}.") from error
     source = scan_images(opened, bad_images=bad_images or own.bad_images, watch=scanning)
     return arranged(source, own, facts.data.earlier_split)
 

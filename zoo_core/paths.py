@@ -118,11 +118,12 @@ def check_new_file(target: Path, option: str) -> None:
     made: before the work, not after it."""
     if os.path.lexists(target):
         raise UsageError(f"{printable(str(target))} exists already. Give another {option}, or remove it.")
-    check_writable(target)
+    check_writable(target, option)
 
 
-def check_writable(target: Path) -> None:
-    """Raise ZooError, as `written_whole` does, unless the nearest folder that exists takes files."""
+def check_writable(target: Path, option: str) -> None:
+    """Raise ZooError unless the nearest folder that exists takes files; `option` is that of another
+    place."""
     import tempfile
 
     folder = next(one for one in target.absolute().parents if os.path.lexists(one))
@@ -130,7 +131,7 @@ def check_writable(target: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise _unwritable(target, error, f"give another place with {option}") from error
 
 
 def write_text(target: Path, text: str) -> None:
@@ -166,7 +167,7 @@ def git_object_id(path: Path) -> str:
         return hashlib.file_digest(file, blob).hexdigest()
 
 
-def _unwritable(target: Path, error: OSError) -> ZooError:
-    in_cache = target.is_relative_to(cache_dir())
-    place = "name another cache folder in the environment variable ZOO_CACHE" if in_cache else "choose another place"
+def _unwritable(target: Path, error: OSError, place: str = "choose another place") -> ZooError:
+    if target.is_relative_to(cache_dir()):
+        place = "name another cache folder in the environment variable ZOO_CACHE"
     return ZooError(f"{target} could not be written: {error.strerror or error}. Free space or {place}.")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -170,6 +170,17 @@ class Predictor(ShownRun):
             one = Prediction(name, answers, hint, values, intervals, distance)
             found.append(as_stranger(one, self.objective.fitted.familiar, reject=reject))
         return found
+
+    @property
+    def answer_type(self) -> Literal["float32", "float64"]:
+        """The type of the answers: float64 for numbers that differ by less than float32 can say.
+
+        A black image is answered to find it out.
+        """
+        channels, side = self.preprocessing.channels, self.preprocessing.size
+        self.network.eval()
+        outputs_1K, _ = self._outputs(torch.zeros(1, channels, side, side, dtype=torch.uint8), tta=False)
+        return "float64" if outputs_1K.dtype == torch.float64 else "float32"
 
     def check_knows_strangers(self) -> None:
         """Raise UsageError where no record of the training images' features is here."""

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from helpers import make_table
-from zoo_core import FinetuneConfig, finetune, load
+from zoo_core import FinetuneConfig, export_run, finetune, load, load_exported
 from zoo_core.data.tables import read_table
+from zoo_core.exporting.network import facts_of
+from zoo_core.tasks import task_named
 from zoo_core.tasks.targets import stored_numbers
 
 START = 1.7e9
@@ -58,3 +60,33 @@ def test_times_are_learned_like_the_same_times_from_another_start(times: Path, t
     assert large_score == pytest.approx(score, abs=1e-3)
     assert [time - START for time in large] == pytest.approx(seconds, abs=0.01)
     assert len(set(large)) > 1
+
+
+def test_numbers_in_memory_keep_their_differences() -> None:
+    """Seen to fail: they were stored as float32, and all were equal."""
+    names, targets = task_named("regression").read_values([START + 1, START + 21], None)
+    assert (names, targets.dtype) == (("value",), np.float64)
+    assert targets.tolist() == [[START + 1], [START + 21]]
+    _, small = task_named("regression").read_values([1, 2.5], None)
+    assert small.dtype == np.float32
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e39])
+def test_numbers_in_memory_stay_within_float32(value: float) -> None:
+    with pytest.raises(ValueError, match="not 1 finite numbers"):
+        task_named("regression").read_values([1.0, value], None)
+
+
+def test_an_exported_file_answers_in_float64_as_its_run(times: Path, tmp_path: Path) -> None:
+    """Seen to fail: a file was read back in float32, said so, and answered every image with one
+    number."""
+    run = tmp_path / "run"
+    trained(times, run)
+    made = export_run(run, "torch-export")
+    images = [times.parent / name / "0.jpg" for name in ("blue", "red")]
+    answers = [[one.values[0] for one in opened.predict(images)] for opened in (load(run), load_exported(made.path))]
+    assert answers[1] == pytest.approx(answers[0], rel=1e-12)
+    assert answers[1][0] != answers[1][1]
+    predictor = load(run, device="cpu")
+    assert predictor.answer_type == load_exported(made.path).answer_type == "float64"
+    assert facts_of(predictor, with_preprocessing=False)["output"].startswith("float64 (batch, numbers)")

@@ -16,8 +16,11 @@ import pytest
 from PIL import Image
 
 from zoo_core.data.decode import open_image
+from zoo_core.data.given import to_image
 from zoo_core.errors import DataError
 
+ROTATED = Image.Exif()
+ROTATED[0x0112] = 6
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 
@@ -180,3 +183,15 @@ def test_numbers_without_a_known_range_are_refused(tmp_path: Path, values: np.nd
     with pytest.raises(DataError) as caught:
         saved(tmp_path / "a.tiff", Image.fromarray(values))
     assert f"{tmp_path}/a.tiff {message}. Save it with 8 or 16 bits." == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"exif": ROTATED}, {"compression": "tiff_lzw"}], ids=["plain", "turned", "lzw"]
+)
+def test_32_bits_are_refused_also_where_16_could_hold_the_values(tmp_path: Path, settings: dict[str, object]) -> None:
+    """Seen to fail: an image of values from 0 to 255 was black."""
+    image = Image.fromarray(np.arange(256, dtype=np.int32).reshape(16, 16))
+    with pytest.raises(DataError, match="has 32-bit values, whose range is not known. Save it with 8 or 16 bits"):
+        saved(tmp_path / "a.tiff", image, **settings)
+    with Image.open(tmp_path / "a.tiff") as opened, pytest.raises(DataError, match="has 32-bit values"):
+        to_image(opened)

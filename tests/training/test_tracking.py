@@ -186,7 +186,7 @@ def test_a_training_that_fails_is_told_and_one_that_fails_at_once_leaves_nothing
 ) -> None:
     with pytest.raises(ValueError, match="my own"):
         trained(config, own, Heard(after=2, error=ValueError("my own")))
-    assert [one[:2] for one in Notebook.heard[1:]] == [("epoch", 1), ("end", "failed")]
+    assert [one[:2] for one in Notebook.heard[1:]] == [("epoch", 1), ("epoch", 2), ("end", "failed")]
 
     class AtOnce(Heard):
         def on_step(self, epoch: int, step: int, steps: int) -> None:

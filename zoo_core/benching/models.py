@@ -21,7 +21,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part
 from zoo_core.devices.find import find_device
 from zoo_core.errors import UsageError, ZooError, printable
-from zoo_core.evaluation import measured_part
+from zoo_core.evaluation import measured_part, part_title
 from zoo_core.exporting.export import export_run
 from zoo_core.library import create_model, load, names_backbone
 from zoo_core.paths import user_path
@@ -80,7 +80,7 @@ def opened_run(model: str, data: Any, device: str, catalog: Catalog, scanning: W
     source, name = measured_part(model, predictor.facts, data, catalog, scanning, command=command)
     part, task = source.parts[name], predictor.objective.task
     targets = task.reordered(part.targets, source.classes, predictor.classes, source.title)
-    return OpenedRun(model, predictor, replace(part, targets=targets), source.title, name, data)
+    return OpenedRun(model, predictor, replace(part, targets=targets), source.title, part_title(name, data), data)
 
 
 def as_run(backbone: str, folder: Path, catalog: Catalog) -> OpenedRun:

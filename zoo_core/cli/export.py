@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of
+from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of, warn
 from zoo_core.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=click.Path())
 @click.option("--to", required=True, metavar="FORMAT", help="NAME or NAME:options; `zoo list exporters` shows all.")
-@click.option("--int8", is_flag=True, help="Integers of 8 bits, with ranges from training images.")
+@click.option("--int8", is_flag=True, help="Integers of 8 bits, with ranges from the run's training images.")
 @click.option("--fp16", is_flag=True, help="Floats of 16 bits: half the bytes.")
 @click.option(
     "--with-preprocessing", is_flag=True, help="The file takes bytes and normalises them; else normalised images."
@@ -99,6 +99,8 @@ def export(
             calibrating=calibrating,
             watch=watch,
         )
+    if made.calibration is not None and (problem := made.calibration["problem"]) is not None:
+        warn([f"the ranges of integers follow from images of --data and not from those of the training: {problem}"])
     if as_json:
         print_json({"run": run, **asdict(made), "path": str(made.path)})
         return
@@ -114,11 +116,12 @@ def _told(made: Export) -> list[str]:
     lines = [f"{printable(str(made.path))}: {made.bytes / 1e6:.1f} MB, {made.format}, {takes}"]
     if made.calibration is not None:
         lines.append(f"Ranges follow from {made.calibration['images']} images ({made.calibration['part']}).")
+    task = task_named(made.task)
+    metric = task.metric
+    changed = "" if task.answers_with_all else f", and {made.changed or 'none'} of the answers changed"
     lines.append(
-        f"Checked on {made.images} images ({made.part}): the largest difference of an answer is {made.difference:.1g}, "
-        f"and {made.changed or 'none'} of the answers changed."
+        f"Checked on {made.images} images ({made.part}): the largest difference of an answer is {made.difference:.1g}{changed}."
     )
-    metric = task_named(made.task).metric
     pairs = (("the run", made.before, made.before_interval), ("the file", made.after, made.after_interval))
     scores = [
         f"{metric.text(score)} of {name}" + (f" ({metric.interval_text(interval)})" if interval else "")

@@ -33,7 +33,7 @@ def check_picture_target(ctx: click.Context, out: Path, read: Iterable[Path]) ->
             )
     if out.exists() and (not is_default or place in inputs or not _is_drawn(out)):
         raise UsageError(f"{printable(str(out))} exists already. Give another --out, or remove it.")
-    check_writable(out)
+    check_writable(out, "--out")
 
 
 def _is_drawn(path: Path) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from zoo_core.cli.common import announce, catalog_of, progress_of, warn
 from zoo_core.errors import UsageError, printable
-from zoo_core.paths import check_new_file, write_text
+from zoo_core.paths import check_new_file, check_writable, write_text
 from zoo_core.wording import duration, megabytes
 
 if TYPE_CHECKING:
@@ -91,14 +91,17 @@ def measured_run(run: str | Path, catalog: Catalog, *, data: str | None = None, 
 
 
 def _target(run: str, out: Path | None) -> Path:
-    """The file to write. Raises UsageError for one that is no page or exists."""
+    """The file to write. Raises UsageError for one that is no page or exists, and ZooError where it
+    cannot be made."""
     if out is None:
         if not Path(run).is_dir():
             raise UsageError(
                 f"there is no run directory '{printable(run)}' here to write the page into. `zoo runs` lists those below "
                 f"./runs; of a published model, give the page's place with -o {DEFAULT}."
             )
-        return Path(run) / DEFAULT
+        page = Path(run) / DEFAULT
+        check_writable(page, "-o")
+        return page
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"the page is an HTML file, and '{printable(out.name)}' does not end in .html.")
     check_new_file(out, "--out")

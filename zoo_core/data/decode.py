@@ -34,7 +34,8 @@ FORMATS = (  # some of Pillow's others start external programs
     *(("HEIF",) if READS_HEIC else ()),
 )
 READER = f"4/{PIL.__version__}"  # grows with the rules of this module; another Pillow may read other files
-INSPECTION = f"{READER}/{' '.join(FORMATS)}"  # the key of an inspection's findings
+REFUSALS = 1  # grows where a file that was read is refused from then on
+INSPECTION = f"{READER}/{REFUSALS}/{' '.join(FORMATS)}"  # the key of an inspection's findings
 HEIC_ENDINGS = {".heic", ".heif", ".hif"}
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 IMAGE_ENDINGS = {
@@ -187,11 +188,12 @@ def check_size(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
 def upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation and the rules for modes."""
     image.load()
+    has_32_bits = image.format == "TIFF" and 32 in getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, ())
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else Pillow would copy all pixels
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         given = np.asarray(image)
-        if given.min() < 0 or given.max() > 65535:
+        if has_32_bits or given.min() < 0 or given.max() > 65535:
             raise DataError("has 32-bit values, whose range is not known. Save it with 8 or 16 bits")
         values = given.astype(np.uint32)
         values += 128

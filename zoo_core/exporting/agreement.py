@@ -46,6 +46,8 @@ class Agreement:
     before_interval: Interval | None
     after: float
     after_interval: Interval | None
+    are_numbers: bool = False
+    """Whether the answers are numbers, of which none is another one."""
 
     @property
     def loss(self) -> float:
@@ -57,21 +59,23 @@ class Agreement:
         if tolerance.difference is not None and not self.difference <= tolerance.difference:
             return (
                 f"answers otherwise than the run: by up to {self.difference:.2g}, and the tolerance is "
-                f"{tolerance.difference:g}, most for {printable(self.worst)}; {self.changes}"
+                f"{tolerance.difference:g}, most for {printable(self.worst)}{self.changes}"
             )
         allowed = tolerance.loss * max(1, abs(self.before))
         if not self.loss <= allowed:
             text = self.metric.text
             return (
                 f"loses {self.metric.title}: {text(self.before)} become {text(self.after)} on {self.images} images, "
-                f"and {text(allowed)} may be lost; {self.changes}"
+                f"and {text(allowed)} may be lost{self.changes}"
             )
         return None
 
     @property
     def changes(self) -> str:
-        """The images with other answers, in words."""
-        count = f"{len(self.changed) or 'none'} of {self.images} answers change"
+        """The images with other answers, in words; nothing for numbers."""
+        if self.are_numbers:
+            return ""
+        count = f"; {len(self.changed) or 'none'} of {self.images} answers change"
         named = ", ".join(map(printable, self.changed[:SHOWN]))
         return f"{count} ({named}{', ...' if len(self.changed) > SHOWN else ''})" if self.changed else count
 
@@ -100,6 +104,7 @@ def compared(
         before_interval=before.score_interval,
         after=after.score,
         after_interval=after.score_interval,
+        are_numbers=task.answers_with_all,
     )
 
 

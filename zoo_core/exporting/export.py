@@ -21,10 +21,10 @@ from zoo_core.catalog import Catalog, Choice, open_catalog, owner_of
 from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.on_device import normalised
 from zoo_core.data.scan import Watch
-from zoo_core.data.sources import Part
+from zoo_core.data.sources import Part, PartName
 from zoo_core.devices.precision import full_precision
 from zoo_core.errors import PluginError, UsageError, ZooError, printable
-from zoo_core.evaluation import measured_part
+from zoo_core.evaluation import measured_part, part_title, training_images
 from zoo_core.exporting.agreement import DIFFERENCES, MAX_LOSS, Agreement, Tolerance, compared
 from zoo_core.exporting.explained import explained_network
 from zoo_core.exporting.file import beside, blaming, free_path, opened, written
@@ -73,7 +73,8 @@ class Export:
     """The score of the file."""
     after_interval: Interval | None
     calibration: dict[str, Any] | None
-    """The `images` and the `part` that the ranges of 8-bit integers follow from, or None."""
+    """The `images` and the `part` that the ranges of 8-bit integers follow from, and the `problem`
+    where they are none of the run's own training images; or None."""
 
 
 @names_plugins
@@ -101,9 +102,9 @@ def export_run(
     probabilities of classes or labels, or to numbers. `precision` sets the format's option of that
     name. The file is run on `data`, or on the held-out part of the run's own data, and kept only
     where no answer differs by more than `tolerance` (by precision, where it is None) and no more
-    than `max_loss` of the score is lost. 8-bit ranges follow from training images. `message` is
-    told the steps that take long. `data`, `bad_images`, `scanning` and `watch` are as in
-    `zoo_core.evaluate_run`.
+    than `max_loss` of the score is lost. 8-bit ranges follow from the run's own training images,
+    and from `data` where those cannot be read. `message` is told the steps that take long. `data`,
+    `bad_images`, `scanning` and `watch` are as in `zoo_core.evaluate_run`.
 
     Raises UsageError for an unknown format and a file that exists, ZooError for answers that
     differ, and PluginError, which names the distribution, where the format's code fails.
@@ -121,8 +122,18 @@ def export_run(
     source, name = measured_part(run, predictor.facts, data, catalog, scanning, bad_images, command=command)
     part, task = source.parts[name], predictor.objective.task
     part = replace(part, targets=task.reordered(part.targets, source.classes, predictor.classes, source.title))
-    trained = "train" if "train" in source.parts else name
-    calibration = Calibration(predictor, source.parts[trained], trained, with_preprocessing, calibrating)
+
+    def training() -> tuple[Part, str, str | None]:
+        assert predictor.facts is not None
+        if data is None:
+            return source.parts["train"], "train", None
+        try:
+            return training_images(run, predictor.facts, catalog, scanning).parts["train"], "train", None
+        except ZooError as error:
+            given: PartName = "train" if "train" in source.parts else name
+            return source.parts[given], part_title(given, data) if given == name else given, str(error)
+
+    calibration = Calibration(predictor, training, with_preprocessing, calibrating)
     with beside(path) as file:
         message(f"writing the {exporter} file")
         example_BCHW = example_of(predictor.preprocessing, with_preprocessing=with_preprocessing)
@@ -149,7 +160,7 @@ def export_run(
         with_preprocessing=with_preprocessing,
         bytes=sum(one.stat().st_size for one in exporter.spec.files(path)),
         images=agreement.images,
-        part=name,
+        part=part_title(name, data),
         task=task.name,
         difference=agreement.difference,
         changed=len(agreement.changed),
@@ -167,18 +178,25 @@ class Calibration:
     """Training images for an exporter that asks for some, and a record of what it took."""
 
     def __init__(
-        self, predictor: Predictor, part: Part, name: str, with_preprocessing: bool, watch: Watch | None
+        self,
+        predictor: Predictor,
+        training: Callable[[], tuple[Part, str, str | None]],
+        with_preprocessing: bool,
+        watch: Watch | None,
     ) -> None:
-        self.predictor, self.part, self.name, self.watch = predictor, part, name, watch
+        """`training` gives the images, the name of their part, and the problem where they are none
+        of the run's own training images."""
+        self.predictor, self.training, self.watch = predictor, training, watch
         self.with_preprocessing = with_preprocessing
         self.told: dict[str, Any] | None = None
 
     def batches(self, count: int) -> Iterator[Array]:
         """Batches of `count` images at most, drawn from all over the part, as the network takes
         them."""
-        order = np.random.default_rng(0).permutation(len(self.part))[:count].tolist()
-        self.told = {"images": len(order), "part": self.name}
-        part = self.part.take(sorted(order))
+        whole, name, problem = self.training()
+        order = np.random.default_rng(0).permutation(len(whole))[:count].tolist()
+        self.told = {"images": len(order), "part": name, "problem": problem}
+        part = whole.take(sorted(order))
         done = 0
         for _, prepared_BCHW, _ in _inputs(self.predictor, part, self.with_preprocessing):
             yield prepared_BCHW.numpy()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from zoo_core.attribution import plugin_error
 from zoo_core.catalog import Choice, owner_of
 from zoo_core.errors import PluginError, UsageError, ZooError, is_out_of_memory, printable, reason_of
+from zoo_core.paths import check_writable
 from zoo_core.result_specs import ExporterSpec
 from zoo_core.specs import resolve
 from zoo_core.wording import quoted
@@ -24,7 +25,8 @@ Array = npt.NDArray[Any]
 
 def free_path(run: str | Path, out: str | Path | None, stem: str, spec: ExporterSpec, to: str) -> Path:
     """The path of the new file. Raises UsageError where something stands there, or where its
-    second file goes, and for another suffix than the format's."""
+    second file goes, and for another suffix than the format's, and ZooError where no file can be
+    made."""
     suffix = spec.suffix
     name = f"{stem}{suffix}"
     path = Path(out) if out is not None else Path(run) / name if Path(run).is_dir() else Path(name)
@@ -37,6 +39,7 @@ def free_path(run: str | Path, out: str | Path | None, stem: str, spec: Exporter
     for one in spec.files(path):
         if one.exists() or one.is_symlink():
             raise UsageError(f"{printable(str(one))} exists already. Remove it, or give another name with -o.")
+    check_writable(path, "-o")
     return path
 
 

@@ -83,7 +83,7 @@ def facts_of(predictor: Predictor, *, with_preprocessing: bool) -> dict[str, Any
         "resize": resize_in_words(preprocessing),
         "preprocessing": asdict(preprocessing),
         "normalises": with_preprocessing,
-        "output": _output(objective),
+        "output": _output(objective, predictor.answer_type),
         "temperature": objective.fitted.temperature,
         **({} if thresholds_K is None else {"thresholds": thresholds_K.tolist()}),
         "lacks": ["the resize"] + ([] if familiar is None else ["the distance to the training images"]),
@@ -103,12 +103,12 @@ def resize_in_words(preprocessing: Preprocessing) -> str:
     return f"{ways[preprocessing.fit]}, {filtered}{cropped}"
 
 
-def _output(objective: Objective) -> str:
+def _output(objective: Objective, kind: str) -> str:
     task, temperature = objective.task, objective.fitted.temperature
     if not task.has_temperature:
-        return f"float32 (batch, {task.outputs}): numbers in the units of the training data"
+        return f"{kind} (batch, {task.outputs}): numbers in the units of the training data"
     sums = "; they add up to 1" if task.single_label else "; each lies between 0 and 1"
     return (
-        f"float32 (batch, {task.outputs}): probabilities{sums}; the temperature {temperature:.4g}, fitted to the "
+        f"{kind} (batch, {task.outputs}): probabilities{sums}; the temperature {temperature:.4g}, fitted to the "
         "validation images, is applied"
     )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, Choice, open_catalog
+from zoo_core.devices.precision import full_precision
 from zoo_core.errors import UsageError, ZooError, printable
 from zoo_core.exporting.file import Array, blaming, opened
 from zoo_core.predict import Predictor
@@ -43,7 +44,7 @@ class ExportedFile(nn.Module):
         if self.taken is not None:
             mean, std = (torch.tensor(values)[:, None, None] for values in (self.taken.mean, self.taken.std))
             images_BCHW = ((images_BCHW * std + mean) * 255).round().to(torch.uint8)
-        answers_BK = torch.from_numpy(np.array(self.answers(images_BCHW.contiguous().numpy()), np.float32))
+        answers_BK = full_precision(torch.from_numpy(np.array(self.answers(images_BCHW.contiguous().numpy()))))
         if not self.task.has_temperature:
             return answers_BK
         logs_BK = answers_BK.clamp_min(LEAST).log()

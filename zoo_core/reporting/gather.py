@@ -24,7 +24,7 @@ from zoo_core.devices.precision import full_precision
 from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import open_embedder
 from zoo_core.errors import UsageError, ZooError, printable, reason_of
-from zoo_core.evaluation import measured_part
+from zoo_core.evaluation import measured_part, part_title
 from zoo_core.frozen.split import SplitPoint, Tail, fixed_beginning
 from zoo_core.json_checks import as_number
 from zoo_core.library import load
@@ -123,7 +123,7 @@ def measure(
         epochs=_epochs_of(directory),
         result=read_result(Run(directory, facts)) if (directory / METRICS).exists() else {},
         source=source,
-        part_name="all" if data is not None and name == "train" else name,
+        part_name=part_title(name, data),
         part=part,
         values_NK=predictor.objective.values(outputs_NK.double()).numpy(),
         vectors_NF=vectors_NF,

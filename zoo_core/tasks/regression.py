@@ -194,10 +194,10 @@ class Regression(Task[NumberEvaluation]):
         vectors = [value if isinstance(value, list) else [value] for value in values]
         width = len(vectors[0])
         names = names or (["value"] if width == 1 else [f"value{n}" for n in range(width)])
-        targets = np.asarray(vectors, dtype=np.float32)
-        if targets.shape != (len(values), len(names)) or not np.isfinite(targets).all():
+        targets = np.asarray(vectors, dtype=np.float64)
+        if targets.shape != (len(values), len(names)) or not (np.abs(targets) <= LARGEST).all():
             raise ValueError(f"not {len(names)} finite numbers for every image")
-        return tuple(names), targets
+        return tuple(names), stored_numbers(targets)
 
     def read_samples(
         self, where: str, samples: Samples, names: tuple[str, ...] | None

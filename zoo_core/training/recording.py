@@ -15,19 +15,20 @@ from zoo_core.training.stopping import StopRequest
 from zoo_core.training.tracking import Trackers
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recording:
     """Writes each epoch to the run, if this is the first rank, before the callback and the trackers
     hear of it.
 
     An error of the callback is a request to stop, so that all that was done is saved before it is
-    raised.
+    raised. One at the first step is raised at once: nothing was done yet.
     """
 
     callback: Callback
     writer: RunWriter | None
     trackers: Trackers
     stop_request: StopRequest
+    has_stepped: bool = False
 
     def on_caching(self, done: int, total: int) -> None:
         self.callback.on_caching(done, total)
@@ -35,6 +36,7 @@ class Recording:
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         with self._stopping():
             self.callback.on_step(epoch, step, steps)
+        self.has_stepped = True
         self.trackers.look()
 
     def on_loss(self, loss: float, lr: float, images_per_second: float) -> None:
@@ -57,5 +59,7 @@ class Recording:
         try:
             yield
         except Exception as error:
+            if not self.has_stepped:
+                raise
             self.stop_request.error = self.stop_request.error or error
             self.stop_request.signal = self.stop_request.signal or signal.SIGINT

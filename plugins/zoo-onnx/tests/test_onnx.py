@@ -159,7 +159,7 @@ def test_halves_and_integers_are_smaller_and_the_command_says_how_they_answer(ru
     ]
     assert half.bytes < 0.6 * whole.bytes
     assert told["bytes"] == (tmp_path / "int.onnx").stat().st_size < 0.5 * whole.bytes
-    assert (whole.calibration, told["calibration"]) == (None, {"images": 256, "part": "train"})
+    assert (whole.calibration, told["calibration"]) == (None, {"images": 256, "part": "train", "problem": None})
     assert 1e-6 < half.difference < 0.02
     assert told["before"] - told["after"] <= 0.01
     weights = {one.data_type for one in onnx.load(tmp_path / "int.onnx").graph.initializer}

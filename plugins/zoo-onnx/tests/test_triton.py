@@ -10,12 +10,29 @@ import pytest
 
 import zoo_core
 from zoo_core import FinetuneConfig, export_run
+from zoo_core.testing import make_photos
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("triton") / "run"
     return zoo_core.finetune(FinetuneConfig(backbone="lenet5", epochs=1, out=str(out))).directory
+
+
+@pytest.fixture(scope="module")
+def times(tmp_path_factory):
+    """A run of numbers whose differences float32 cannot hold: times in seconds since 1970."""
+    folder = tmp_path_factory.mktemp("times")
+    photos = make_photos(folder / "photos", count=12)
+    rows = [
+        f"{path.relative_to(photos)},{1_700_000_000 + 20 * number}"
+        for number, path in enumerate(sorted(photos.rglob("*.*g")))
+    ]
+    (photos / "times.csv").write_text("\n".join(["path,time", *rows]) + "\n")
+    config = FinetuneConfig(
+        backbone="lenet5", data=str(photos / "times.csv"), task="regression", epochs=1, out=str(folder / "run")
+    )
+    return zoo_core.finetune(config).directory
 
 
 @pytest.mark.parametrize(("with_preprocessing", "kind"), [(False, "TYPE_FP32"), (True, "TYPE_UINT8")])
@@ -49,3 +66,19 @@ def test_the_repository_holds_the_network_its_configuration_and_the_names(run, t
     image = np.full((28, 28), 90, np.uint8)
     (found,), (expected,) = predictor.predict([image]), zoo_core.load(run, device="cpu").predict([image])
     assert found.values == pytest.approx(expected.values, abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_configuration_names_the_type_of_numbers_in_float64(times, tmp_path, precision):
+    """Seen to fail: it named float32, and Triton's backend refuses a graph of another type."""
+    path = tmp_path / "model.zip"
+    made = export_run(times, "triton", out=path, precision=precision, tolerance=1, max_loss=1)
+    with zipfile.ZipFile(made.path) as archive:
+        config, facts = archive.read("zoo/config.pbtxt").decode(), json.loads(archive.read("zoo/facts.json"))
+        session = onnxruntime.InferenceSession(archive.read("zoo/1/model.onnx"), providers=["CPUExecutionProvider"])
+    assert session.get_outputs()[0].type == "tensor(double)"
+    assert "data_type: TYPE_FP64 dims: [ 1 ]" in config
+    assert facts["output"].startswith("float64 (batch, numbers)")
+    images = [np.full((28, 28), level, np.uint8) for level in (20, 200)]
+    (dark,), (light,) = (one.values for one in zoo_core.load_exported(made.path).predict(images))
+    assert dark != light

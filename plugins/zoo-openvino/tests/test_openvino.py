@@ -110,7 +110,7 @@ def test_halves_and_integers_are_smaller_and_the_model_says_what_it_is(run, made
         assert one.bytes == one.path.stat().st_size + weights[name]
     assert weights["fp16"] < 0.6 * weights["fp32"]
     assert weights["int8"] < 0.4 * weights["fp32"]
-    assert made["int8"].calibration == {"images": 256, "part": "train"}
+    assert made["int8"].calibration == {"images": 256, "part": "train", "problem": None}
     assert 1e-6 < made["fp16"].difference < 0.02
     assert made["int8"].before - made["int8"].after <= 0.01
 

@@ -152,3 +152,16 @@ def test_a_browser_without_a_decoder_of_parts_takes_means_of_pixels(tmp_path, or
     edge = np.abs(found - expected)
     assert edge[1:-1, 1:-1].max() <= 1
     assert edge.max() <= 4, "blocks at the end go on beyond the photo"
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not here to run the page's script")
+def test_numbers_have_the_digits_of_zoo_predict(tmp_path):
+    """Seen to fail: of two times in seconds both were 1.700e+9, and 12345 was 1.234e+4."""
+    values = [1_700_000_059.46, 1_700_000_039, 12345, 12345.678, 0.123456789, -2.5, 0, 999999.4, -1234567.25]
+    code = files("zoo_page").joinpath("resources", "page.js").read_text()
+    function = re.search(r"^function numberText.*?^}", code, re.DOTALL | re.MULTILINE)[0]
+    (tmp_path / "run.js").write_text(f"{function}\nconsole.log(JSON.stringify({values}.map(numberText)))")
+    done = subprocess.run([NODE, tmp_path / "run.js"], capture_output=True, text=True, check=True)
+    shown = [f"{value:.6g}" if abs(value) < 1e6 else f"{value:.12g}" for value in values]
+    assert json.loads(done.stdout) == shown
+    assert shown[:3] == ["1700000059.46", "1700000039", "12345"]

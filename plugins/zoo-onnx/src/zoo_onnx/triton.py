@@ -30,7 +30,7 @@ name: "zoo"
 backend: "onnxruntime"
 max_batch_size: {batch}
 input [ {{ name: "{input}" data_type: {type} dims: [ {dims} ] }} ]
-output [ {{ name: "{output}" data_type: TYPE_FP32 dims: [ {outputs} ] label_filename: "labels.txt" }} ]
+output [ {{ name: "{output}" data_type: {answers} dims: [ {outputs} ] label_filename: "labels.txt" }} ]
 dynamic_batching {{ max_queue_delay_microseconds: 2000 }}
 """
 
@@ -50,13 +50,15 @@ def export(
         onnx_export.export(
             options, network=network, example_BCHW=example_BCHW, facts=facts, path=file, calibration=calibration
         )
+        answers_BK = network(example_BCHW)
         config = TEMPLATE.format(
             batch=LONGEST_BATCH,
             input=onnx_export.INPUT,
             type="TYPE_FP32" if example_BCHW.is_floating_point() else "TYPE_UINT8",
             dims=", ".join(map(str, example_BCHW.shape[1:])),
             output=onnx_export.OUTPUT,
-            outputs=network(example_BCHW).shape[1],
+            answers="TYPE_FP64" if answers_BK.element_size() == 8 else "TYPE_FP32",
+            outputs=answers_BK.shape[1],
         )
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
             made.write(file, MODEL)

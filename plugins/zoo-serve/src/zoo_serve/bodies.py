@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -111,8 +112,10 @@ def _file_name(head: bytes) -> str | None:
         if line.lower().startswith("content-disposition:"):
             fields = Message()
             fields["Content-Disposition"] = line.partition(":")[2].strip()
-            name = fields.get_param("filename", header="Content-Disposition")
-            if name is None:
+            given = fields.get_params([], header="Content-Disposition")
+            names = [value for key, value in given if key.lower() == "filename"]
+            if not names:
                 return None
-            return printable(name if isinstance(name, str) else str(name[2])) or "the image"
+            told = next((one for one in names if isinstance(one, tuple)), names[0])  # one with a charset counts first
+            return printable(collapse_rfc2231_value(told)) or "the image"
     return None

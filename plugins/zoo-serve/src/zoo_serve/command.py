@@ -8,10 +8,18 @@ import re
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from zoo_core import Catalog, Predictor, UsageError, load, load_exported, open_catalog
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
+OF_NO_CONTAINER = {
+    "host": "the container listens on all of its addresses, and docker run -p says who reaches it",
+    "port": "the container listens on 8000, and docker run -p publishes it at another",
+    "token": "a token would stand in the image. README.txt gives it by ZOO_SERVE_TOKEN",
+    "device": "the container computes on the CPU",
+    "weights": "a run has weights of its own",
+}
 
 
 @click.command()
@@ -90,14 +98,8 @@ def serve(
     if token is not None and not re.fullmatch(r"[!-~]+", token):
         raise UsageError("a token has letters, digits and signs, and no spaces.")
     catalog = open_catalog(with_plugins=(ctx.obj or {}).get("with_plugins", True))
-    predictor = _loaded(model, weights, device, catalog)
-    if reject:
-        predictor.check_knows_strangers()
     if dockerfile is not None:
-        from zoo_serve.docker import write_folder
-
-        for line in write_folder(dockerfile, predictor):
-            click.echo(line)
+        _write_container(ctx, dockerfile, model, catalog)
         return
     from zoo_serve.app import App
     from zoo_serve.engine import Engine, Wish
@@ -105,30 +107,57 @@ def serve(
     from zoo_serve.logs import log
     from zoo_serve.metrics import Metrics
     from zoo_serve.protocol_v2 import ModelFacts
-    from zoo_serve.server import run
+    from zoo_serve.server import bound, run
     from zoo_serve.trial import fastest_batch
 
-    if max_batch is None:
-        max_batch = fastest_batch(predictor)
-        click.echo(f"largest batch: {max_batch}, by a trial of the network on this machine", err=True)
-    limits = Limits(max_bytes, max_pixels, max_images, max_waiting, max_batch, timeout)
-    name = _name(model)
-    wish = Wish(top, threshold, reject)
-    engine = Engine(predictor, limits, workers=max(2, _cores()))
-    app = App(predictor, engine, Metrics(name, engine.counts), ModelFacts.of(predictor, name), limits, wish, token)
-    if host not in LOCAL and token is None:
-        click.echo("warning: this server answers whoever reaches it. --token asks for a token.", err=True)
-    gc.collect()
-    gc.freeze()  # the model stays: it is not looked through again
+    with bound(host, port) as taken:  # before the model is loaded and tried
+        predictor = _loaded(model, weights, device, catalog)
+        if reject:
+            predictor.check_knows_strangers()
+        if max_batch is None:
+            max_batch = fastest_batch(predictor)
+            click.echo(f"largest batch: {max_batch}, by a trial of the network on this machine", err=True)
+        limits = Limits(max_bytes, max_pixels, max_images, max_waiting, max_batch, timeout)
+        name = _name(model)
+        wish = Wish(top, threshold, reject)
+        engine = Engine(predictor, limits, workers=max(2, _cores()))
+        app = App(predictor, engine, Metrics(name, engine.counts), ModelFacts.of(predictor, name), limits, wish, token)
+        if host not in LOCAL and token is None:
+            click.echo("warning: this server answers whoever reaches it. --token asks for a token.", err=True)
+        gc.collect()
+        gc.freeze()  # the model stays: it is not looked through again
 
-    def started(port: int) -> None:
-        shown = f"[{host}]" if ":" in host else host
-        click.echo(f"{name} answers at http://{shown}:{port}/predict", err=True)
-        log("listening", host=host, port=port, model=name)
+        def started(port: int) -> None:
+            shown = f"[{host}]" if ":" in host else host
+            click.echo(f"{name} answers at http://{shown}:{port}/predict", err=True)
+            log("listening", host=host, port=port, model=name)
 
-    run(app, host, port, started)
-    engine.close()
-    log("stopped", images=engine.counts.images, batches=engine.counts.batches)
+        run(app, taken, started)
+        engine.close()
+        log("stopped", images=engine.counts.images, batches=engine.counts.batches)
+
+
+def _write_container(ctx: click.Context, folder: Path, model: str, catalog: Catalog) -> None:
+    """Write the folder of a container. Raises UsageError for options that it cannot have."""
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    for name, reason in OF_NO_CONTAINER.items():
+        if name in given:
+            raise UsageError(f"--dockerfile takes no --{name}: {reason}. Leave it out.")
+    if Path(model).is_file():
+        raise UsageError(
+            f"{model!r} is an exported file; a container is written for a run. Give the run that it came from."
+        )
+    predictor = _loaded(model, "default", "cpu", catalog)
+    if ctx.params["reject"]:
+        predictor.check_knows_strangers()
+    from zoo_serve.docker import write_folder
+
+    options: list[str] = []
+    for one in ctx.command.params:
+        if one.name in given and isinstance(one, click.Option) and one.name != "dockerfile":
+            options += [one.opts[0]] if one.is_flag else [one.opts[0], f"{ctx.params[one.name]}"]
+    for line in write_folder(folder, predictor, options):
+        click.echo(line)
 
 
 def _loaded(model: str, weights: str, device: str, catalog: Catalog) -> Predictor:

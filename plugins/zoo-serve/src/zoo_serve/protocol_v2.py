@@ -17,6 +17,8 @@ from zoo_serve.limits import Limits, Refusal
 
 IMAGE, PIXELS = "image", "pixels"
 """The two inputs of which a request has one: files in base64, or bytes (N, H, W, C)."""
+ANSWER = "answer"
+"""The output with the most probable class or label of each image."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,25 @@ class ModelFacts:
     task: Any
     classes: tuple[str, ...]
     channels: int
+    datatype: str
+    """The type of the answers: FP32, or FP64."""
 
     @classmethod
     def of(cls, predictor: Predictor, name: str) -> ModelFacts:
-        return cls(name, predictor.objective.task, predictor.classes, predictor.preprocessing.channels)
+        datatype = {"float32": "FP32", "float64": "FP64"}[predictor.answer_type]
+        return cls(name, predictor.objective.task, predictor.classes, predictor.preprocessing.channels, datatype)
 
     @property
     def values(self) -> str:
         """The name of the output with all answers: probabilities, or numbers."""
         return "values" if self.task.answers_with_all else "probabilities"
+
+    @property
+    def outputs(self) -> dict[str, tuple[str, list[int]]]:
+        """The datatype and the shape of each output behind the images: a run of numbers has no most
+        probable answer."""
+        top: dict[str, tuple[str, list[int]]] = {} if self.task.answers_with_all else {ANSWER: ("BYTES", [])}
+        return {**top, self.values: (self.datatype, [len(self.classes)])}
 
     def server(self) -> dict[str, Any]:
         return {"name": "zoo-serve", "version": __version__, "extensions": []}
@@ -51,8 +63,8 @@ class ModelFacts:
                 {"name": PIXELS, "datatype": "UINT8", "shape": [-1, -1, -1, self.channels]},
             ],
             "outputs": [
-                {"name": "answer", "datatype": "BYTES", "shape": [-1]},
-                {"name": self.values, "datatype": "FP32", "shape": [-1, len(self.classes)]},
+                {"name": name, "datatype": datatype, "shape": [-1, *shape]}
+                for name, (datatype, shape) in self.outputs.items()
             ],
             "parameters": {"task": self.task.name, self.task.outputs: list(self.classes)},
         }
@@ -62,6 +74,7 @@ class ModelFacts:
         inputs = request.get("inputs") if isinstance(request, dict) else None
         if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
             raise Refusal(400, f'"inputs" is a list of one tensor, "{IMAGE}" or "{PIXELS}".')
+        self._wanted(request)
         given = inputs[0]
         name, datatype, shape, data = (given.get(key) for key in ("name", "datatype", "shape", "data"))
         if (name, datatype) not in ((IMAGE, "BYTES"), (PIXELS, "UINT8")):
@@ -91,23 +104,31 @@ class ModelFacts:
             told = " x ".join(map(str, shape))
             raise Refusal(400, f'"data" has to have {told} whole numbers from 0 to 255.') from None
 
+    def _wanted(self, request: dict[str, Any]) -> list[str]:
+        """The outputs that a request names, or all. Raises Refusal for one that there is not."""
+        wanted = request.get("outputs") or []
+        if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
+            raise Refusal(400, '"outputs" is a list of {"name": NAME}.')
+        for one in wanted:
+            if one.get("name") not in list(self.outputs):
+                told, known = printable(str(one.get("name"))), " and ".join(f'"{name}"' for name in self.outputs)
+                raise Refusal(400, f'there is no output "{told}". There is {known}.')
+        return [name for name in self.outputs if not wanted or any(one["name"] == name for one in wanted)]
+
     def answer(self, request: dict[str, Any], predictions: list[Prediction]) -> dict[str, Any]:
         """The body of an answer."""
-        wanted = request.get("outputs")
-        names = None
-        if isinstance(wanted, list):
-            names = {one.get("name") for one in wanted if isinstance(one, dict) and isinstance(one.get("name"), str)}
-        tops = [one.answers[0][0] if one.answers else "" for one in predictions]
-        values = [value for one in predictions for value in one.values]
-        count = len(predictions)
-        outputs: list[dict[str, Any]] = [
-            {"name": "answer", "datatype": "BYTES", "shape": [count], "data": tops},
-            {"name": self.values, "datatype": "FP32", "shape": [count, len(self.classes)], "data": values},
-        ]
+        data: dict[str, list[Any]] = {
+            ANSWER: [one.answers[0][0] if one.answers else "" for one in predictions],
+            self.values: [value for one in predictions for value in one.values],
+        }
         found: dict[str, Any] = {"model_name": self.name, "model_version": "1"}
         if isinstance(request.get("id"), str):
             found["id"] = request["id"]
-        found["outputs"] = [one for one in outputs if names is None or one["name"] in names]
+        outputs = {name: self.outputs[name] for name in self._wanted(request)}
+        found["outputs"] = [
+            {"name": name, "datatype": datatype, "shape": [len(predictions), *shape], "data": data[name]}
+            for name, (datatype, shape) in outputs.items()
+        ]
         found["parameters"] = {"hints": [one.hint for one in predictions]}
         return found
 

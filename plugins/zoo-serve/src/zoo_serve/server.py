@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import selectors
 import signal
 import socket
@@ -97,14 +98,11 @@ class Server(uvicorn.Server):
         return asyncio.get_running_loop().time()
 
 
-def run(app: App, host: str, port: int, started: Callable[[int], Any]) -> None:
-    """Serve until a signal. Raises UsageError where the address cannot be had."""
-    taken = _bound(host, port)
+def run(app: App, taken: socket.socket, started: Callable[[int], Any]) -> None:
+    """Serve at an address that is taken until a signal."""
     take_over()
-    try:
-        asyncio.run(Server(app, host, port, started).serve(sockets=[taken]))
-    finally:
-        taken.close()
+    host, port = taken.getsockname()[:2]
+    asyncio.run(Server(app, host, port, started).serve(sockets=[taken]))
 
 
 def _has_made(sockets: Iterable[socket.socket]) -> bool:
@@ -115,7 +113,8 @@ def _has_made(sockets: Iterable[socket.socket]) -> bool:
         return bool(selector.select(0))
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at an address. Raises UsageError where it cannot be had."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         made = socket.socket(family, kind, protocol)
@@ -127,5 +126,19 @@ def _bound(host: str, port: int) -> socket.socket:
         made.set_inheritable(True)
     except OSError as error:
         made.close()
-        raise UsageError(f"{host}:{port} cannot be had: {error.strerror or error}. Give another --port.") from None
+        raise UsageError(f"{host}:{port} cannot be had: {error.strerror or error}. {_way_out(error)}") from None
     return made
+
+
+def _way_out(error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRNOTAVAIL:
+            return (
+                "It is no address of this machine: give another --host, such as 127.0.0.1, or 0.0.0.0 for all of them."
+            )
+        case errno.EADDRINUSE:
+            return "Give another --port; 0 takes any free one."
+        case errno.EACCES | errno.EPERM:
+            return "Give another --port, from 1024 on."
+        case _:
+            return "Give another --host or --port."

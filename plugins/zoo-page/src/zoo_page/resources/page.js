@@ -61,6 +61,11 @@ function rowsOf(values) {
   return facts.task === "classification" ? rows.slice(0, TOP) : rows;
 }
 
+// As zoo predict shows numbers: of large ones, such as times and prices, six digits say little.
+function numberText(value) {
+  return String(Number(value.toPrecision(Math.abs(value) < 1e6 ? 6 : 12)));
+}
+
 function show(list, values) {
   list.replaceChildren(
     ...rowsOf(values).map(({ name, value, index }) => {
@@ -70,7 +75,7 @@ function show(list, values) {
       const words = document.createElement("span");
       words.textContent = name;
       const figure = document.createElement("b");
-      if (facts.task === "regression") figure.textContent = value.toPrecision(4);
+      if (facts.task === "regression") figure.textContent = numberText(value);
       else {
         figure.textContent = `${(100 * value).toFixed(1)} %`;
         row.style.setProperty("--share", `${100 * value}%`);
