@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from zoo_core.discovery import DISABLED, DISABLING, normalised
+from zoo_core.discovery import DISABLED, DISABLING, PluginRecord, normalised
 from zoo_core.errors import did_you_mean, printable, shown
 from zoo_core.installed import installed_plugins
 from zoo_core.installing import install_hint
 from zoo_core.registry import known_plugins
-
-if TYPE_CHECKING:
-    from zoo_core.catalog import Catalog, Entry
 
 NOT_OPENED = (
     "which is installed and not in this catalog. Run the command without --no-plugins, or open a new catalog in Python: "
     "zoo_core.open_catalog()."
 )
 MOST_NAMED = 5  # specs of a plugin
+Records = Sequence[PluginRecord]
+Names = Sequence[tuple[str, Sequence[str]]]
+"""The distribution of each spec of a kind, and the names by which it can be chosen."""
 
 
-def unknown(catalog: Catalog, words: tuple[str, str], name: str, own: Sequence[Entry[Any]]) -> str:
+def unknown(records: Records, words: tuple[str, str], name: str, entries: Names) -> str:
     """The error for a name that no plugin here has; `words` are those of its kind, for one and for
     several."""
     word, plural = words
@@ -33,35 +32,32 @@ def unknown(catalog: Catalog, words: tuple[str, str], name: str, own: Sequence[E
             way = f"{release.version} of it, which has that, {release.obstacle}."
         elif release is not plugin.best:
             way = f"To install the version with it: `zoo plugin install {plugin.distribution}=={release.version}`"
-        why = absence(catalog, plugin.distribution, way)
+        why = absence(records, plugin.distribution, way)
         return f"The {word} '{shown(name)}' is provided by {plugin.distribution}, {why}"
-    near = did_you_mean(name[:80], [entry.spec.name for entry in own])
+    near = did_you_mean(name[:80], [names[0] for _, names in entries])
     return f"No {word} '{shown(name)}'.{near} `zoo list {plural}` shows all."
 
 
-def lacking(
-    catalog: Catalog, words: tuple[str, str], distribution: str, name: str, entries: Sequence[Entry[Any]]
-) -> str:
-    """The error for a name that a distribution of this catalog has not among the `entries` of all,
-    or for a distribution without a name."""
+def lacking(records: Records, words: tuple[str, str], distribution: str, name: str, entries: Names) -> str:
+    """The error for a name that a distribution has not, or for a distribution without a name;
+    `entries` are those of all."""
     word, plural = words
-    own = [entry for entry in entries if entry.distribution == distribution]
+    own = [names[0] for owner, names in entries if owner == distribution]
     if not own:
-        why = absence(catalog, distribution, f"`zoo list {plural}` shows those of others.")
+        why = absence(records, distribution, f"`zoo list {plural}` shows those of others.")
         return f"The {word} '{shown(name)}' would be one of {printable(distribution)}, {why}"
-    some = ", ".join(f"'{distribution}:{entry.spec.name}'" for entry in own[:MOST_NAMED])
+    some = ", ".join(f"'{distribution}:{one}'" for one in own[:MOST_NAMED])
     if not name:
         return f"'{printable(distribution)}' is a plugin. Choose one of its {plural}: {printable(some)}."
-    others = [entry.distribution for entry in entries if name in entry.names]
-    near = did_you_mean(name[:80], [entry.spec.name for entry in own])
-    known = f" '{others[0]}:{shown(name)}' is one." if others else near
+    others = [owner for owner, names in entries if name in names]
+    known = f" '{others[0]}:{shown(name)}' is one." if others else did_you_mean(name[:80], own)
     return f"{printable(distribution)} has no {word} '{shown(name)}'.{known} Some of its own: {printable(some)}."
 
 
-def absence(catalog: Catalog, distribution: str, way: str) -> str:
-    """The reason why a catalog has not the specs of a plugin, and the `way` to them."""
+def absence(records: Records, distribution: str, way: str) -> str:
+    """The reason why these records have not the specs of a plugin, and the `way` to them."""
     name = normalised(distribution)
-    here = [one for one in catalog.records if normalised(one.distribution) == name]
+    here = [one for one in records if normalised(one.distribution) == name]
     if not here:
         if any(normalised(one.distribution) == name for one in installed_plugins()):
             return NOT_OPENED
@@ -76,9 +72,8 @@ def absence(catalog: Catalog, distribution: str, way: str) -> str:
     return f"and the installed version {printable(record.version)} lacks it. {way}"
 
 
-def clash(words: tuple[str, str], name: str, entries: Sequence[Entry[Any]]) -> str:
+def clash(words: tuple[str, str], name: str, owners: Sequence[str]) -> str:
     """The error for a name that several plugins have."""
-    owners = [entry.distribution for entry in entries]
     return (
         f"The {words[0]} '{name}' is provided by {' and by '.join(owners)}. "
         f"Choose one: '{owners[0]}:{name}' or '{owners[1]}:{name}'."

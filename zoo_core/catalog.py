@@ -132,12 +132,13 @@ class Catalog:
         matching = [entry for entry in candidates if name in entry.names]
         if len(matching) > 1 and name == first:  # zoo's own names mean the same, whatever is installed
             matching = [entry for entry in matching if entry.distribution == CORE] or matching
-        if not matching and name != first:
-            raise UsageError(lacking(self, KINDS[kind], first, name, self.entries(kind)))
         if not matching:
-            raise UsageError(unknown(self, KINDS[kind], name, candidates))
+            known = [(entry.distribution, entry.names) for entry in self.entries(kind)]
+            if name != first:
+                raise UsageError(lacking(self.records, KINDS[kind], first, name, known))
+            raise UsageError(unknown(self.records, KINDS[kind], name, known))
         if len(matching) > 1:
-            raise UsageError(clash(KINDS[kind], name, matching))
+            raise UsageError(clash(KINDS[kind], name, [entry.distribution for entry in matching]))
         entry = matching[0]
         alias = None if name == entry.spec.name else name
         options_type = getattr(entry.spec, "options", None)

@@ -74,7 +74,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM ends a command that has nothing to save.
 
     As a Ctrl-C it passes every `except Exception` on its way, and every handler of a plugin's
-    SystemExit: neither hides it nor takes it for a fault of what was running.
+    SystemExit: neither hides it nor takes it for a fault of the code that it ended.
     """
 
     signum = signal.SIGTERM

@@ -47,7 +47,8 @@ class Checked:
 
     def __post_init__(self) -> None:
         try:
-            for name, kind in _kinds_of(type(self)).items():
+            own: Any = type(self)
+            for name, kind in _kinds_of(own).items():
                 value = getattr(self, name)
                 if tuple in kind and isinstance(value, list):
                     object.__setattr__(self, name, tuple(value))
@@ -68,7 +69,7 @@ class Checked:
 
 
 @cache
-def _kinds_of(spec_type: type[Checked]) -> dict[str, tuple[type, ...]]:
+def _kinds_of(spec_type: Any) -> dict[str, tuple[type, ...]]:
     """The types that the fields of a spec may have, of those for tuples and for other specs."""
     found = {}
     for name, hint in get_type_hints(spec_type).items():

@@ -43,6 +43,7 @@ FLOORS = (
     "discovery",
     "registry",
     "installing",
+    "absent",
     "catalog",
     "settings",
     # from here down torch may be imported, and only here
@@ -67,6 +68,7 @@ FLOORS = (
     "hub",
     "notebook",
     "library",
+    "run_images",
     "evaluation",
     "embedding",
     "checking",

@@ -21,7 +21,7 @@ from zoo_core.data.scan import scan_images
 from zoo_core.data.sources import Source
 from zoo_core.data.tables import read_table
 from zoo_core.errors import DataError, UsageError, ZooError
-from zoo_core.evaluation import training_images
+from zoo_core.run_images import training_images
 from zoo_core.runs.directory import read_facts
 from zoo_core.settings import FinetuneConfig
 

@@ -21,11 +21,11 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part
 from zoo_core.devices.find import find_device
 from zoo_core.errors import UsageError, ZooError, printable
-from zoo_core.evaluation import measured_part, part_title
 from zoo_core.exporting.export import export_run
 from zoo_core.library import create_model, load, names_backbone
 from zoo_core.paths import user_path
 from zoo_core.predict import Predictor
+from zoo_core.run_images import measured_part, part_title
 from zoo_core.runs.directory import FITTED, MODEL
 from zoo_core.saving import save_run
 from zoo_core.specs import resolve

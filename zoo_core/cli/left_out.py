@@ -10,8 +10,8 @@ MOST_NAMED = 20
 
 
 def raise_for_images(problems: Sequence[str], images: int, lacking: str) -> None:
-    """Raise DataError with the reasons why some of the `images` have no answer, explanation or what
-    else is `lacking`."""
+    """Raise DataError with the reasons why some of the `images` lack something: an answer, an
+    explanation."""
     if not problems:
         return
     if images == 1:

@@ -18,9 +18,9 @@ from zoo_core.data.sources import Source
 from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import Embedder, open_embedder
 from zoo_core.embedding.similar import cosines_with
-from zoo_core.evaluation import training_images
 from zoo_core.frozen.split import FrozenPrefix
 from zoo_core.frozen.table import FeatureTable
+from zoo_core.run_images import training_images
 from zoo_core.runs.directory import read_run
 from zoo_core.tasks import task_named
 

@@ -24,7 +24,6 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, PartName
 from zoo_core.devices.precision import full_precision
 from zoo_core.errors import PluginError, UsageError, ZooError, printable
-from zoo_core.evaluation import measured_part, part_title, training_images
 from zoo_core.exporting.agreement import DIFFERENCES, MAX_LOSS, Agreement, Tolerance, compared
 from zoo_core.exporting.explained import explained_network
 from zoo_core.exporting.file import beside, blaming, free_path, opened, written
@@ -34,6 +33,7 @@ from zoo_core.library import load
 from zoo_core.paths import written_whole
 from zoo_core.predict import Predictor
 from zoo_core.result_specs import ExporterSpec, Precision
+from zoo_core.run_images import measured_part, part_title, training_images
 from zoo_core.settings import BadImages
 from zoo_core.specs import TaskName
 from zoo_core.tasks.metrics import Interval

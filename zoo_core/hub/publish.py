@@ -48,12 +48,12 @@ class PublishResult:
 
     @property
     def page(self) -> str:
-        """The address at which a person sees what was sent."""
+        """The address at which a person sees the files that were sent."""
         return self.url if self.proposal is None else f"{self.url}/discussions/{self.proposal.rpartition('/')[2]}"
 
 
 class Commit(NamedTuple):
-    """A commit that holds what was to be sent, on the main branch or proposed."""
+    """A commit that holds the files to be sent, on the main branch or proposed."""
 
     sha: str | None
     proposal: str | None = None

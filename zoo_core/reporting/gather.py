@@ -24,12 +24,12 @@ from zoo_core.devices.precision import full_precision
 from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import open_embedder
 from zoo_core.errors import UsageError, ZooError, printable, reason_of
-from zoo_core.evaluation import measured_part, part_title
 from zoo_core.frozen.split import SplitPoint, Tail, fixed_beginning
 from zoo_core.json_checks import as_number
 from zoo_core.library import load
 from zoo_core.model.assemble import Model
 from zoo_core.predict import Predictor
+from zoo_core.run_images import measured_part, part_title
 from zoo_core.runs.directory import METRICS, Run, read_metrics, read_result
 from zoo_core.runs.provided import counting_metric
 from zoo_core.runs.schema import RunFacts

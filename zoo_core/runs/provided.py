@@ -1,5 +1,5 @@
-"""The plugins that a run's parts came from. By them a name means there what it meant when the run
-was trained, whatever plugins have come since; and where one has gone, its name is told."""
+"""The plugins that a run's parts came from. By them a name means there the same as when the run was
+trained, whichever plugins have come since; and where one has gone, its name is told."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Tells what happens in a training to all that follow it: the run directory, the callback and the
-trackers."""
+"""Tells the followers of a training of its steps and epochs: the run directory, the callback and
+the trackers."""
 
 from __future__ import annotations
 
