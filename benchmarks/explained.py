@@ -18,10 +18,10 @@ import numpy as np
 
 import zoo_core
 from measuring import environment
-from zoo_core.evaluation import measured_part
 from zoo_core.explaining import METHODS
 from zoo_core.explaining.deletion import Deletion
 from zoo_core.explaining.explain import Explainer, open_explainer
+from zoo_core.run_images import measured_part
 from zoo_core.runs.directory import read_facts
 from zoo_core.tasks.metrics import FloatArray, wilson
 

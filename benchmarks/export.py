@@ -34,10 +34,10 @@ import zoo_core
 from measuring import environment
 from zoo_core.data.batches import Batches
 from zoo_core.data.on_device import normalised
-from zoo_core.evaluation import measured_part, training_images
 from zoo_core.exporting.export import Calibration
 from zoo_core.hub.timm_export import export_for_timm
 from zoo_core.predict import Predictor
+from zoo_core.run_images import measured_part, training_images
 from zoo_core.runs.directory import read_run
 from zoo_core.specs import resolve
 
@@ -187,7 +187,7 @@ def _by_ultralytics(predictor: Predictor, run: str, folder: Path, images_NCHW: A
     others = [node.name for node in nodes if node.op_type not in {"Conv", "Gemm", "MatMul"}]
     assert predictor.facts is not None
     train = training_images(run, predictor.facts, zoo_core.open_catalog()).parts["train"]
-    batches = Calibration(predictor, train, "train", False, None).batches(256)
+    batches = Calibration(predictor, lambda: (train, "train", None), False, None).batches(256)
     one_by_one = {"CalibStridedMinMax": 1}  # the same ranges, in less memory
     quantize_static(whole, made, Reader("images", batches), nodes_to_exclude=others, extra_options=one_by_one)
     return made

@@ -29,7 +29,7 @@ import torchvision
 import zoo_core
 from zoo_core.errors import ZooError
 from zoo_core.runs.directory import read_metrics
-from zoo_core.training.run import Result
+from zoo_core.training.result import Result
 
 FROZEN, SCRATCH = "frozen base", "from scratch"
 LINE = "{:<6}{:<14}{:>7}{:>10}{:>18}{:>11}{:>9}"

@@ -150,7 +150,11 @@ def hub_repository(folder: Path) -> Case:
             expect(facts.size == own["size"], f"another size of {name}")
             expect(facts.sha256 is None or SHA256.fullmatch(facts.sha256) is not None, f"no hash of {name}")
             expect(facts.sha256 == (large["sha256"] if large else None), f"another sha256 of {name}")
-        head = _head(client.guarded_api(), Place("a/b", "a commit"))
-        expect(head is not None and not _holds(head, {"README.md": folder / "README.md"}), "a file that is not there")
+        place = Place("a/b", "a commit")
+        head = _head(client.guarded_api(), place)
+        expect(
+            head is not None and not _holds(head, place, {"README.md": folder / "README.md"}),
+            "a file that is not there",
+        )
 
     return Case(((HEAD + "\n\n" + json.dumps(REPOSITORY)).encode(),), check, damaged_answer)

@@ -20,7 +20,7 @@ from zoo_core.cli.main import zoo
 from zoo_core.errors import UsageError
 from zoo_core.frozen.feature_cache import FeatureCache
 from zoo_core.frozen.split import SplitPoint
-from zoo_core.training.run import Result
+from zoo_core.training.result import Result
 from zoo_core.training.stopping import Interrupted
 
 JSON = (Path(__file__).parents[2] / "docs" / "json.md").read_text()

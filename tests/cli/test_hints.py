@@ -49,3 +49,29 @@ def test_hints_about_data_can_be_followed(table: Path, tmp_path: Path) -> None:
     measured = call("evaluate", run, "--data", table, "--bad-images", "skip", "--json")
     assert measured.exit_code == 0, measured.exception
     assert json.loads(measured.stdout)["images"] == 11
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "--no-labels", "-o", "page.html"),
+        ("bench", "--formats", "torch,torch-export", "--rounds", 1, "--seconds", 0.05, "-o", "bench.png"),
+        ("export", "--to", "torch-export", "-o", "model.pt2"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_that_names_bad_images_takes_the_option(
+    words: tuple[object, ...], table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: `zoo report` and `zoo bench` named `--bad-images skip`, and had no such option."""
+    monkeypatch.chdir(tmp_path)
+    table = table.rename(table.with_name("other.csv"))
+    skipping = ("--data", table, "--bad-images", "skip")
+    trained = call("finetune", *LENET, "--task", "regression", *skipping, "--out", "run")
+    assert trained.exit_code == 0, trained.exception
+    command, *rest = words
+    with pytest.raises(ZooError, match="or add --bad-images skip"):
+        raise call(command, "run", "--data", table, *rest).exception or AssertionError
+    done = call(command, "run", *skipping, *rest)
+    assert done.exit_code == 0, (done.exception, done.stderr)
+    assert (tmp_path / str(rest[-1])).is_file()

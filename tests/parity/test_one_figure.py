@@ -42,7 +42,8 @@ from zoo_core.settings import FinetuneConfig, Precision
 from zoo_core.specs import BackboneSpec, FreezeSpec
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.job import prepare
-from zoo_core.training.run import Result, run_job
+from zoo_core.training.result import Result
+from zoo_core.training.run import run_job
 from zoo_core.weights_specs import TimmTwin
 
 __all__ = ["caches", "hub"]

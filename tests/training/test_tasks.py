@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from torch.nn import functional
 
 import zoo_core
 from helpers import Zoo, make_table
+from zoo_core.attribution import mark_owner
 from zoo_core.catalog import Catalog
-from zoo_core.errors import DataError, UsageError, ZooError
+from zoo_core.errors import DataError, PluginError, UsageError, ZooError
 from zoo_core.evaluation import evaluate_run
 from zoo_core.runs.card import render_card
 from zoo_core.runs.directory import read_result, read_run
@@ -190,6 +192,23 @@ def test_a_head_may_bring_its_own_loss() -> None:
     assert objective_for("regression", in_units(WithLoss(), 1)).loss(outputs, numbers).item() == 0.75
     assert objective_for("multilabel", WithLoss()).loss(outputs, numbers).item() == 0.75
     assert objective_for("multilabel", WithLoss()).measure(outputs, numbers).loss == 0.75
+
+
+@pytest.mark.parametrize("given", [None, "x", 0.5, torch.tensor(0.5), "one an image"])
+def test_a_loss_that_cannot_be_minimised_is_told_with_its_head(given: Any) -> None:
+    """Seen to fail: a TypeError or RuntimeError that named no plugin."""
+
+    class Odd(WithLoss):
+        def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> Any:
+            return outputs[:, 0] if given == "one an image" else given
+
+    head = Odd()
+    mark_owner(head, "zoo-odd: the head 'odd'")
+    outputs = torch.tensor([[2.0], [0.5]], requires_grad=True)
+    with pytest.raises(
+        PluginError, match=r"^zoo-odd: the head 'odd' has a loss that gives .*, and a training needs one"
+    ):
+        objective_for("multilabel", head).loss(outputs, torch.zeros(2, 1))
 
 
 @pytest.mark.parametrize(

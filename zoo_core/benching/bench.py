@@ -25,6 +25,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.devices.cores import usable_cores
 from zoo_core.errors import UsageError
 from zoo_core.options import listed
+from zoo_core.settings import BadImages
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 """The batches that are tried: up to the size at which a server still answers soon."""
@@ -53,6 +54,7 @@ def bench(
     *,
     formats: str | Sequence[str] = ("torch",),
     data: Any = None,
+    bad_images: BadImages | None = None,
     threads: int | None = None,
     device: str = "auto",
     price: float | None = None,
@@ -64,7 +66,8 @@ def bench(
 ) -> Bench:
     """Measure a run in several formats, or several backbones before any training.
 
-    A run answers the images of its held-out part, or `data`; backbones have random weights, a
+    A run answers the images of its held-out part, or `data` (`bad_images` is that of
+    `evaluate_run`); backbones have random weights, a
     linear head of 1,000 classes and made-up photographs. `formats` are "torch", as `zoo predict`
     computes, and those of `zoo export`, whose files are made and checked for it. In each of the
     `rounds` every format has two turns of so many `seconds`: images one by one, and in its best
@@ -88,7 +91,11 @@ def bench(
             place = folder / str(number)
             place.mkdir()
             is_run = names_run(model, catalog)
-            opened = opened_run(model, data, device, catalog, scanning) if is_run else as_run(model, place, catalog)
+            opened = (
+                opened_run(model, data, device, catalog, scanning, bad_images)
+                if is_run
+                else as_run(model, place, catalog)
+            )
             made.append(formats_of(opened, formats, place, device, catalog))
         asked = [one for of_model in made for one in of_model.asked]
         times = _measured(asked, threads, rounds, seconds, watch)

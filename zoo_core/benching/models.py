@@ -28,6 +28,7 @@ from zoo_core.predict import Predictor
 from zoo_core.run_images import measured_part, part_title
 from zoo_core.runs.directory import FITTED, MODEL
 from zoo_core.saving import save_run
+from zoo_core.settings import BadImages
 from zoo_core.specs import resolve
 from zoo_core.wording import quoted
 
@@ -47,6 +48,7 @@ class OpenedRun:
     part_name: str | None
     data: Any
     """Of the user, or made up; None for the run's own."""
+    bad_images: BadImages | None = None
 
     @property
     def directory(self) -> Path:
@@ -72,15 +74,19 @@ def names_run(model: str, catalog: Catalog) -> bool:
     return "/" in model or (not names_backbone(model, catalog) and user_path(model).is_dir())
 
 
-def opened_run(model: str, data: Any, device: str, catalog: Catalog, scanning: Watch | None) -> OpenedRun:
+def opened_run(
+    model: str, data: Any, device: str, catalog: Catalog, scanning: Watch | None, bad_images: BadImages | None = None
+) -> OpenedRun:
     """A run with its held-out images, or with `data`."""
     predictor = load(model, device=device, catalog=catalog)
     assert predictor.facts is not None
     command = f"zoo bench {quoted(printable(model))}"
-    source, name = measured_part(model, predictor.facts, data, catalog, scanning, command=command)
+    source, name = measured_part(model, predictor.facts, data, catalog, scanning, bad_images, command=command)
     part, task = source.parts[name], predictor.objective.task
     targets = task.reordered(part.targets, source.classes, predictor.classes, source.title)
-    return OpenedRun(model, predictor, replace(part, targets=targets), source.title, part_title(name, data), data)
+    return OpenedRun(
+        model, predictor, replace(part, targets=targets), source.title, part_title(name, data), data, bad_images
+    )
 
 
 def as_run(backbone: str, folder: Path, catalog: Catalog) -> OpenedRun:
@@ -120,7 +126,14 @@ def formats_of(opened: OpenedRun, formats: Sequence[str], folder: Path, device: 
             file = folder / f"{number}{exporters[text].spec.suffix}"
             run = exporters[text].spec.run
             try:
-                export_run(str(opened.directory), text, out=file, data=opened.data, catalog=catalog)
+                export_run(
+                    str(opened.directory),
+                    text,
+                    out=file,
+                    data=opened.data,
+                    bad_images=opened.bad_images,
+                    catalog=catalog,
+                )
                 score = _score(opened, resolve(run)(file))
             except UsageError:
                 raise

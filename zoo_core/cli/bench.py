@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.common import announce, catalog_of, json_option, print_columns, print_json, progress_of
+from zoo_core.cli.left_out import bad_images_option
 from zoo_core.cli.pictures import check_picture_target
 from zoo_core.errors import printable
 from zoo_core.options import split_list
 
 if TYPE_CHECKING:
     from zoo_core.benching.measured import Bench, Row
+    from zoo_core.settings import BadImages
 
 
 @click.command()
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     help="torch, as `zoo predict` computes, and formats of `zoo list exporters`.",
 )
 @click.option("--data", help="Images to measure on, as for finetune (the held-out part of the run's own data).")
+@bad_images_option
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Measure on so many cores (all).")
 @click.option(
     "--device",
@@ -61,6 +64,7 @@ def bench(
     model: str,
     formats: str,
     data: str | None,
+    bad_images: BadImages | None,
     threads: int | None,
     device: str,
     price: float | None,
@@ -94,6 +98,7 @@ def bench(
             models,
             formats=split_list(formats, "--formats"),
             data=data,
+            bad_images=bad_images,
             threads=threads,
             device=device,
             price=price,

@@ -17,6 +17,7 @@ from zoo_core.cli.common import (
     table,
     warn,
 )
+from zoo_core.cli.left_out import bad_images_option
 from zoo_core.errors import printable
 
 if TYPE_CHECKING:
@@ -28,11 +29,7 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path())
 @click.option("--data", help="Labelled images, as for finetune (the run's own data, its held-out part).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, xpu or mps.")
-@click.option(
-    "--bad-images",
-    type=click.Choice(["fail", "skip"]),
-    help="Unreadable images: fail names them and stops, skip leaves them out (as the run for its own data, else fail).",
-)
+@bad_images_option
 @click.option(
     "--metric", "metrics", multiple=True, help="One more figure, NAME or NAME:options; `zoo list metrics` shows all."
 )

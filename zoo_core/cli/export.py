@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of, warn
+from zoo_core.cli.left_out import bad_images_option
 from zoo_core.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -41,11 +42,7 @@ if TYPE_CHECKING:
     help="The largest loss of accuracy (labels: mean average precision, numbers: R2); 0.01 is one point, and of an R2 "
     "below -1 a share of it.",
 )
-@click.option(
-    "--bad-images",
-    type=click.Choice(["fail", "skip"]),
-    help="Unreadable images: fail names them, skip leaves them out.",
-)
+@bad_images_option
 @json_option
 @click.pass_context
 def export(

@@ -1,12 +1,20 @@
-"""The error at the end of a command that had to leave images out."""
+"""Images that a command leaves out: the option for those that cannot be read, and the error at the
+end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import click
+
 from zoo_core.errors import DataError
 
 MOST_NAMED = 20
+bad_images_option = click.option(
+    "--bad-images",
+    type=click.Choice(["fail", "skip"]),
+    help="Unreadable images: fail names them and stops, skip leaves them out (as the run for its own data, else fail).",
+)
 
 
 def raise_for_images(problems: Sequence[str], images: int, lacking: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo_core.cli.common import announce, catalog_of, progress_of, warn
+from zoo_core.cli.left_out import bad_images_option
 from zoo_core.errors import UsageError, printable
 from zoo_core.paths import check_new_file, check_writable, write_text
 from zoo_core.wording import duration, megabytes
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from zoo_core.catalog import Catalog
     from zoo_core.reporting.gather import Measured
     from zoo_core.reporting.labels import Doubt
+    from zoo_core.settings import BadImages
 
 DEFAULT = "report.html"
 
@@ -24,6 +26,7 @@ DEFAULT = "report.html"
 @click.command()
 @click.argument("run", type=click.Path())
 @click.option("--data", help="Other labelled images to report on, as for finetune (the run's own held-out part).")
+@bad_images_option
 @click.option(
     "-o",
     "--out",
@@ -33,7 +36,15 @@ DEFAULT = "report.html"
 @click.option("--no-labels", is_flag=True, help="Leave out the doubtful labels, which need the features of all images.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, xpu or mps.")
 @click.pass_context
-def report(ctx: click.Context, run: str, data: str | None, out: Path | None, no_labels: bool, device: str) -> None:
+def report(
+    ctx: click.Context,
+    run: str,
+    data: str | None,
+    bad_images: BadImages | None,
+    out: Path | None,
+    no_labels: bool,
+    device: str,
+) -> None:
     """Write one page about a run: for those who have to trust it, and for those who want it better.
 
     The result with its interval and baseline, curves, confusions, the worst errors and the least
@@ -46,7 +57,8 @@ def report(ctx: click.Context, run: str, data: str | None, out: Path | None, no_
     zoo report runs/resnet18-head-only-photos-1
     zoo report runs/resnet18-head-only-photos-1 --data other-photos/ -o other.html
     """
-    write_page(run, _target(run, out), catalog_of(ctx), data=data, with_labels=not no_labels, device=device)
+    page, catalog = _target(run, out), catalog_of(ctx)
+    write_page(run, page, catalog, data=data, bad_images=bad_images, with_labels=not no_labels, device=device)
 
 
 def write_page(
@@ -55,13 +67,14 @@ def write_page(
     catalog: Catalog,
     *,
     data: str | None = None,
+    bad_images: BadImages | None = None,
     with_labels: bool = True,
     device: str = "auto",
     err: bool = False,
 ) -> None:
     """Write the page about a run, and say where it is, on standard error with `err`."""
     started = time.perf_counter()
-    measured = measured_run(run, catalog, data=data, device=device)
+    measured = measured_run(run, catalog, data=data, device=device, bad_images=bad_images)
     from zoo_core.reporting.labels import doubtful_labels
     from zoo_core.reporting.page import render
 
@@ -79,13 +92,22 @@ def write_page(
     click.echo(told, err=err)
 
 
-def measured_run(run: str | Path, catalog: Catalog, *, data: str | None = None, device: str = "auto") -> Measured:
+def measured_run(
+    run: str | Path,
+    catalog: Catalog,
+    *,
+    data: str | None = None,
+    device: str = "auto",
+    bad_images: BadImages | None = None,
+) -> Measured:
     """A run, measured once more for its page."""
     announce("loading the model")
     from zoo_core.reporting.gather import measure
 
     with progress_of("looking at the images") as scanning, progress_of("measuring") as watch:
-        measured = measure(run, catalog, data=data, device=device, scanning=scanning, watch=watch)
+        measured = measure(
+            run, catalog, data=data, device=device, bad_images=bad_images, scanning=scanning, watch=watch
+        )
     warn([measured.note] if measured.note else [])
     return measured
 

@@ -33,6 +33,7 @@ from zoo_core.run_images import measured_part, part_title
 from zoo_core.runs.directory import METRICS, Run, read_metrics, read_result
 from zoo_core.runs.provided import counting_metric
 from zoo_core.runs.schema import RunFacts
+from zoo_core.settings import BadImages
 from zoo_core.tasks import task_named
 from zoo_core.tasks.metrics import Baseline, Evaluation
 from zoo_core.tasks.task import Task
@@ -92,12 +93,13 @@ def measure(
     *,
     data: Any = None,
     device: str = "auto",
+    bad_images: BadImages | None = None,
     scanning: Watch | None = None,
     watch: Watch | None = None,
 ) -> Measured:
     """Answer the held-out images of a run, or those of `data`, once, with features and outputs.
 
-    Raises as `zoo_core.evaluate_run`.
+    `bad_images` is that of `evaluate_run`. Raises as `zoo_core.evaluate_run`.
     """
     predictor = load(run, device=device, catalog=catalog)
     if predictor.facts is None or predictor.directory is None or not isinstance(predictor.network, Model):
@@ -105,7 +107,7 @@ def measure(
         raise UsageError(f"'{name}' is a backbone; `zoo report` is about a run directory that `zoo finetune` made.")
     facts, directory, network = predictor.facts, predictor.directory, predictor.network
     command = f"zoo report {quoted(printable(str(run)))}"
-    source, name = measured_part(run, facts, data, catalog, scanning, command=command)
+    source, name = measured_part(run, facts, data, catalog, scanning, bad_images, command=command)
     task = task_named(facts.task)
     counting, note = counting_metric(facts, catalog)
     predictor = replace(predictor, objective=replace(predictor.objective, chosen=counting))

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo_core.attribution import marked_owner
 from zoo_core.catalog import Catalog, Choice
 from zoo_core.devices.transfer import check_number_type, to_device
-from zoo_core.errors import UsageError
+from zoo_core.errors import PluginError, UsageError, brief
 from zoo_core.specs import HeadSpec, TaskName
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import ChosenMetric
@@ -52,10 +53,18 @@ class Objective:
         class_weights: Tensor | None = None,
         gamma: float = 0.0,
     ) -> Tensor:
-        """The mean loss of a batch: the head's own, if it has a method `loss`, or the task's."""
+        """The mean loss of a batch: the head's own, if it has a method `loss`, or the task's. Raises
+        PluginError for a loss of the head that is not one number, or does not follow from the outputs."""
         own = own_loss(self.head)
         if own is not None:
-            return own(outputs, targets)
+            loss = own(outputs, targets)
+            if not isinstance(loss, Tensor) or loss.ndim or (outputs.requires_grad and not loss.requires_grad):
+                owner = next(filter(None, map(marked_owner, self.head.modules())), "the head")
+                raise PluginError(
+                    f"{owner} has a loss that gives {brief(loss)}, and a training needs one number: the mean over the "
+                    "batch, as a tensor that follows from the outputs. `zoo plugin check` tries it."
+                )
+            return loss
         return self.task.loss(
             outputs,
             targets,
