@@ -228,6 +228,10 @@ def test_a_page_about_a_run_that_held_no_images_out_has_another_next_step(
     data = str(make_photos(tmp_path / "pets"))
     config = FinetuneConfig(backbone="lenet5", data=data, epochs=1, val_share=0, out=str(tmp_path / "run"))
     zoo_core.finetune(config, catalog=catalog)
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "The model knows only the classes 'blue', 'red', and answers with them for any image." in card
+    assert "classes above" not in card
+    assert "The accuracy holds" not in card
     told = CliRunner().invoke(zoo_command, ["publish", str(tmp_path / "run"), REPO, "--report"])
     assert isinstance(told.exception, UsageError)
     assert "this run was trained on all of them: leave --report out." in str(told.exception)

@@ -262,11 +262,21 @@ def other_stages(options, *, stages, epochs):
 def other_epochs(options, *, stages, epochs):
     from zoo_core.freezing.strategies import full, FullOptions
     return full(FullOptions(), stages=stages, epochs=epochs + 1)
+def odd_rule(options, *, stages, epochs):
+    from zoo_core import Rule
+    return Rule(lr=-1.0)
 def no_source(): return [1, 2]
 def bad_source(): raise OSError("the disk is on fire")
+def _source(targets):
+    import numpy as np
+    from zoo_core.data.sources import ArrayImages, Part, Source
+    images = ArrayImages("-", np.zeros((3, 4, 4, 3), np.uint8))
+    return Source("-", ("a", "b"), {"train": Part(images, np.array(targets))})
+def too_far(): return _source([0, 1, 2])
+def too_few(): return _source([0, 1])
 @hookimpl
 def zoo_strategies():
-    names = ("quits", "raises", "gives_none", "other_stages", "other_epochs", "missing")
+    names = ("quits", "raises", "gives_none", "other_stages", "other_epochs", "odd_rule", "missing")
     return [FreezeSpec(name=name.replace("_", "-"), plan=f"zoo_used:{name}", summary="") for name in names]
 @hookimpl
 def zoo_heads():
@@ -274,7 +284,7 @@ def zoo_heads():
 @hookimpl
 def zoo_datasets():
     facts = dict(summary="", images=1, classes=1, licence="", url="")
-    names = ("no_source", "bad_source")
+    names = ("no_source", "bad_source", "too_far", "too_few")
     return [DatasetSpec(name=name.replace("_", "-"), load=f"zoo_used:{name}", **facts) for name in names]
 """
 )
@@ -295,6 +305,11 @@ def used(install: Install) -> Catalog:
         ("gives-none", "zoo-used: the strategy 'gives-none' failed: TypeError: it gave None, not a Plan of 3 epochs"),
         ("other-stages", "zoo-used: the strategy 'other-stages' failed: TypeError: it gave Plan"),
         ("other-epochs", "zoo-used: the strategy 'other-epochs' failed: TypeError: it gave Plan"),
+        (
+            "odd-rule",
+            "zoo-used: the strategy 'odd-rule' gives a plan that cannot be: a share of the learning rate must be between 0 "
+            "and 1000, got -1.0.",
+        ),
         ("missing", "'zoo_used:missing' cannot be imported: AttributeError"),
     ],
 )
@@ -311,6 +326,16 @@ def test_a_strategy_that_fails_when_it_is_asked_is_blamed(used: Catalog, strateg
     [
         ("no-source", "zoo-used: the data set 'no-source' failed: TypeError: it gave [1, 2], not a Source."),
         ("bad-source", "zoo-used: the data set 'bad-source' failed: OSError: the disk is on fire."),
+        (
+            "too-far",
+            "zoo-used: the data set 'too-far' failed: ValueError: the targets of its train part run from 0 to 2, and its "
+            "2 classes have the numbers 0 to 1.",
+        ),
+        (
+            "too-few",
+            "zoo-used: the data set 'too-few' failed: ValueError: the targets of its train part have the shape (2,), and "
+            "not (3,).",
+        ),
     ],
 )
 def test_a_data_set_that_fails_when_it_is_opened_is_blamed(used: Catalog, name: str, message: str) -> None:

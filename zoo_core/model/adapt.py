@@ -23,7 +23,10 @@ def make_plan(strategy: Choice[FreezeSpec], stages: tuple[str, ...], epochs: int
     plan."""
     function = resolve(strategy.spec.plan)
     with attributing_errors(strategy.entry):
-        plan = function(strategy.options, stages=stages, epochs=epochs)
+        try:
+            plan = function(strategy.options, stages=stages, epochs=epochs)
+        except PluginError as error:  # of a rule, a phase or a plan, which do not know whose they are
+            raise PluginError(f"{owner_of(strategy.entry)} gives a plan that cannot be: {error}.") from error
         if not isinstance(plan, Plan) or plan.stages != stages or plan.epochs != epochs:
             raise TypeError(f"it gave {brief(plan)}, not a Plan of {epochs} epochs for {', '.join(stages)}")
     return plan

@@ -15,7 +15,7 @@ from zoo_core.errors import printable
 from zoo_core.installing import install_command, place_of
 from zoo_core.runs.ending import LAST_COUNTS, ending_in_words
 from zoo_core.runs.schema import RunFacts
-from zoo_core.runs.started import forgotten_in_words, rows_in_words
+from zoo_core.runs.started import forgotten_in_words, listed, rows_in_words
 from zoo_core.settings import Decision, FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.settings.resolved import LEFT_OPEN
@@ -63,6 +63,7 @@ def render_card(
         ending=_ending_text(task, facts, result),
         rows=rows[:MAX_ROWS],
         more=len(rows) - MAX_ROWS,
+        known=listed(facts.classes),
         plan=plan_in_words(facts.plan),
         lr=_lr_text(facts, result),
         loss=chosen_loss_in_words(facts.config.loss),

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zoo_core.catalog import Catalog, Choice, attributing_errors
 from zoo_core.data.classes import check_classes
 from zoo_core.data.fix_list import with_fix_list
@@ -25,6 +27,7 @@ from zoo_core.settings import IN_MEMORY, FinetuneConfig, TaskChoice
 from zoo_core.specs import DatasetSpec, resolve
 from zoo_core.streaming.open import open_streaming_dataset
 from zoo_core.streaming.practice import BY_NAME, practice_set
+from zoo_core.tasks import task_named
 
 
 def open_configured(config: FinetuneConfig, catalog: Catalog, watch: Watch | None = None) -> Source:
@@ -83,6 +86,23 @@ def others_named(
     return {setting: choices for setting, choices in found.items() if choices}
 
 
+def _check_targets(source: Source) -> None:
+    """Raise ValueError for targets of a plugin's data set that do not fit its images or its
+    classes."""
+    outputs = len(source.classes)
+    for name, part in source.parts.items():
+        targets, images = np.asarray(part.targets), len(part.images)
+        is_classified = task_named(source.task).single_label
+        expected = (images,) if is_classified else (images, outputs)
+        if targets.shape != expected:
+            raise ValueError(f"the targets of its {name} part have the shape {targets.shape}, and not {expected}")
+        if is_classified and images and not (targets.min() >= 0 and targets.max() < outputs):
+            raise ValueError(
+                f"the targets of its {name} part run from {targets.min()} to {targets.max()}, and its {outputs} classes "
+                f"have the numbers 0 to {outputs - 1}"
+            )
+
+
 def _named_or_folder(data: str, catalog: Catalog) -> Source:
     known = _installed(catalog)
     if data.split(":")[-1] in known and not Path(data).exists():
@@ -92,6 +112,7 @@ def _named_or_folder(data: str, catalog: Catalog) -> Source:
             source = load()
             if not isinstance(source, Source):
                 raise TypeError(f"it gave {brief(source)}, not a Source")
+            _check_targets(source)
         check_classes(source.classes, f"the data set '{data}'")
         return source
     if not Path(data).exists() and "/" not in data and "\\" not in data:
