@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tomllib
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from build import ENTRIES, to_toml
@@ -25,6 +25,8 @@ def main() -> int:
     if not sys.argv[1:]:
         print(__doc__)
         return 2
+    for distribution in sys.argv[1:]:
+        release_of(distribution)  # before the checks, which take minutes
     for distribution in sys.argv[1:]:
         found = checked(distribution)
         record(distribution, found)
@@ -50,12 +52,25 @@ def checked(distribution: str) -> dict[str, Any]:
 
 def record(distribution: str, found: dict[str, Any]) -> None:
     """Put a result into the entry, in place of an earlier one under the same zoo."""
-    path = ENTRIES / f"{distribution}.toml"
-    entry = tomllib.loads(path.read_text(encoding="utf-8"))
-    (release,) = [one for one in entry["versions"] if one["version"] == version(distribution)]
+    entry, release = release_of(distribution)
     others = [one for one in release.get("verified", []) if one["zoo"] != found["zoo"]]
     release["verified"] = [found, *others]
-    path.write_text(to_toml(entry), encoding="utf-8")
+    (ENTRIES / f"{distribution}.toml").write_text(to_toml(entry), encoding="utf-8")
+
+
+def release_of(distribution: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The entry of a plugin, and the installed version in it. Exits with the reason where one of them is not there."""
+    path = ENTRIES / f"{distribution}.toml"
+    try:
+        entry, installed = tomllib.loads(path.read_text(encoding="utf-8")), version(distribution)
+    except FileNotFoundError:
+        sys.exit(f"{distribution} has no entry: write {path} first, as README.md says.")
+    except PackageNotFoundError:
+        sys.exit(f"{distribution} is not installed.")
+    found = [one for one in entry["versions"] if one["version"] == installed]
+    if not found:
+        sys.exit(f"{path} has no version {installed}, which is installed: add it first.")
+    return entry, found[0]
 
 
 if __name__ == "__main__":

@@ -70,6 +70,34 @@ def test_a_result_of_the_kit_replaces_the_one_under_the_same_zoo(
     assert after == before, "nothing else has changed"
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("zoo-nowhere", None, "zoo-nowhere has no entry: write .*zoo-nowhere.toml first"),
+        ("zoo-gone", ("zoo-zfnet", "zoo-gone"), "zoo-gone is not installed"),
+        (
+            "zoo-zfnet",
+            ('version = "', 'version = "9'),
+            "zoo-zfnet.toml has no version .*, which is installed: add it first",
+        ),
+    ],
+)
+def test_an_entry_that_cannot_take_a_result_ends_before_the_checks(
+    name: str, change: tuple[str, str] | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: all checks ran, and a FileNotFoundError or a ValueError came after them."""
+    monkeypatch.syspath_prepend(ROOT / "registry")
+    verify = importlib.import_module("verify")
+    monkeypatch.setattr(verify, "ENTRIES", tmp_path)
+    monkeypatch.setattr(verify, "checked", lambda distribution: pytest.fail("checked"))
+    monkeypatch.setattr(sys, "argv", ["verify.py", name])
+    if change is not None:
+        written = (ROOT / "registry" / "plugins" / "zoo-zfnet.toml").read_text()
+        (tmp_path / f"{name}.toml").write_text(written.replace(*change))
+    with pytest.raises(SystemExit, match=told):
+        verify.main()
+
+
 def test_a_result_of_the_kit_counts_the_checks_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen to fail: the kit had a check more than when it was last run."""
     stated = {
