@@ -130,7 +130,9 @@ def _release_of(plugin: KnownPlugin, version: str | None) -> Release:
     """The release of a version, or the newest that can be installed here. Raises UsageError."""
     if version is None:
         if plugin.best is None:
-            yanked = [one.version for one in plugin.releases if one.yanked is not None and one.version]
+            yanked = [
+                one.version for one in plugin.releases if one.yanked is not None and one.version and not one.misfit
+            ]
             way = f" A yanked one is installed when you name it: {plugin.distribution}=={yanked[0]}." if yanked else ""
             raise UsageError(f"no version of {plugin.distribution} can be installed. {plugin.obstacles}{way}")
         return plugin.best
@@ -138,8 +140,8 @@ def _release_of(plugin: KnownPlugin, version: str | None) -> Release:
     if found is None:
         known = ", ".join(one.version for one in plugin.releases[:10])
         raise UsageError(f"{plugin.distribution} has no version {shown(version)}. Known: {known}.")
-    if found.obstacle and found.yanked is None:
-        raise UsageError(f"{plugin.distribution} {version} {found.obstacle}.")
+    if found.misfit:
+        raise UsageError(f"{plugin.distribution} {version} {found.misfit}.")
     return found
 
 

@@ -153,6 +153,12 @@ def test_a_yanked_release_is_installed_where_it_is_named_and_not_else() -> None:
         "A yanked one is installed when you name it: zoo-mini==1.0."
     )
     assert wanted_argument("zoo-mini==1.0") == ("zoo-mini==1.0", "zoo-mini 1.0 was yanked: wrong weights.")
+    known(release("1.0", yanked="wrong weights", zoo=">=99"))
+    with pytest.raises(UsageError, match="1.0 needs zoo >=99, and this is") as caught:
+        wanted_argument("zoo-mini")
+    assert "when you name it" not in str(caught.value), "it would not work either"
+    with pytest.raises(UsageError, match="zoo-mini 1.0 needs zoo >=99, and this is"):
+        wanted_argument("zoo-mini==1.0")
     known(release("1.0", yanked="wrong weights"), release("0.9"))
     assert wanted_argument("zoo-mini") == ("zoo-mini==0.9", "")
 

@@ -99,13 +99,16 @@ class Release:
         """Whether pip asks its package index for it."""
         return not self.is_of_source and "://" not in self.install
 
-    @cached_property
+    @property
     def obstacle(self) -> str | None:
         """The reason why it is not to be installed here, None where it can be."""
+        return self.misfit or (None if self.yanked is None else f"was yanked: {self.yanked}")
+
+    @cached_property
+    def misfit(self) -> str | None:
+        """The reason why it cannot work with this zoo, None where it can."""
         from packaging.specifiers import SpecifierSet
 
-        if self.yanked is not None:
-            return f"was yanked: {self.yanked}"
         for subject, wanted, here in (("zoo", self.zoo, __version__), ("the hook API", self.hook_api, str(HOOK_API))):
             if not SpecifierSet(wanted).contains(here, prereleases=True):
                 return f"needs {subject} {wanted}, and this is {here}"
