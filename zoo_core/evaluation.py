@@ -30,9 +30,6 @@ from zoo_core.wording import quoted
 if TYPE_CHECKING:
     from torch import Tensor
 
-PARTS: tuple[PartName, ...] = ("test", "val", "train")
-"""The parts in the order in which they are measured: the first that the data have."""
-
 
 @dataclass(frozen=True)
 class Overlap:

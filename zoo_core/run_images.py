@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo_core.catalog import Catalog
 from zoo_core.data.arrange import arranged
@@ -21,9 +21,6 @@ from zoo_core.settings import BadImages
 from zoo_core.streaming.practice import practice_set
 from zoo_core.training.opening import open_configured, open_dataset
 from zoo_core.wording import quoted
-
-if TYPE_CHECKING:
-    pass
 
 PARTS: tuple[PartName, ...] = ("test", "val", "train")
 """The parts in the order in which they are measured: the first that the data have."""

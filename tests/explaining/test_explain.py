@@ -154,6 +154,8 @@ def test_the_whole_command_gives_maps_answers_and_a_picture(zoo: Zoo, tmp_path: 
     (tmp_path / "spots" / "red" / "0.png").write_bytes(b"no picture")
     rest = zoo(*asked, "--json", "-o", "rest.png")
     assert [one["answer"] for one in json.loads(rest.stdout)["explanations"]] == ["blue"]
+    (problem,) = json.loads(rest.stdout)["problems"]
+    assert problem.startswith("spots/red/0.png ")
     assert (tmp_path / "rest.png").is_file()
     assert rest.returncode == 1
     assert re.search(r"1 of 2 images have no explanation:\n  spots/red/0\.png ", rest.stderr)

@@ -105,7 +105,7 @@ def explain(
             if len(drawn) < MOST:
                 drawn.append(one)
             watch(len(rows) + len(unexplained), len(images))
-    if len(images) == 1:  # which alone is no list
+    if len(images) == 1:  # its error alone is told, without an empty table
         raise_for_images(unexplained, 1, "explanation")
     problems: list[str] = []
     if drawn:
@@ -113,7 +113,15 @@ def explain(
             draw_explanations(out, drawn)
     if as_json:
         picture = str(out) if drawn and not problems else None
-        print_json({"model": model, "method": method, "picture": picture, "explanations": rows})
+        print_json(
+            {
+                "model": model,
+                "method": method,
+                "picture": picture,
+                "explanations": rows,
+                "problems": unexplained,
+            }
+        )
     elif drawn:
         _print_table(rows)
         if not problems:

@@ -6,11 +6,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
-from importlib.metadata import entry_points
 
 import pytest
-from click.testing import CliRunner
 
 import zoo_core
 from zoo_core import FinetuneConfig, UsageError
@@ -22,15 +19,6 @@ def run(tmp_path_factory):
     return zoo_core.finetune(FinetuneConfig(backbone="lenet5", epochs=1, out=str(out))).directory
 
 
-def called(*arguments):
-    """The output of the command in this process. Raises what it raises."""
-    main = next(one for one in entry_points(group="console_scripts") if one.name == "zoo").load()
-    done = CliRunner().invoke(sys.modules[main.__module__].zoo, [str(one) for one in arguments])
-    if done.exception is not None:
-        raise done.exception
-    return done.output
-
-
 def command_in(folder):
     (line,) = re.findall(r"^CMD (\[\"zoo.*)$", (folder / "Dockerfile").read_text(), re.MULTILINE)
     return json.loads(line)
@@ -39,7 +27,7 @@ def command_in(folder):
 BEGIN = ["zoo", "serve", "/srv/model", "--host", "0.0.0.0", "--port", "8000"]
 
 
-def test_the_server_of_a_container_has_the_given_options(run, tmp_path, monkeypatch):
+def test_the_server_of_a_container_has_the_given_options(called, run, tmp_path, monkeypatch):
     """Seen to fail: --reject, --top, --threshold and the limits were dropped without a word."""
     monkeypatch.setenv("ZOO_SERVE_TOKEN", "secret")
     given = ["--top", "2", "--threshold", "0.3", "--reject", "--max-images", "4", "--timeout", "5.0"]
@@ -54,7 +42,7 @@ def test_the_server_of_a_container_has_the_given_options(run, tmp_path, monkeypa
     ("option", "value"),
     [("--host", "0.0.0.0"), ("--port", 9000), ("--token", "a"), ("--device", "cuda"), ("--weights", "none")],
 )
-def test_an_option_that_a_container_cannot_have_is_refused(run, tmp_path, option, value):
+def test_an_option_that_a_container_cannot_have_is_refused(called, run, tmp_path, option, value):
     with pytest.raises(UsageError, match=rf"--dockerfile takes no {option}: .*\. Leave it out\."):
         called("serve", run, option, value, "--dockerfile", tmp_path / "a")
     assert not (tmp_path / "a").exists()
@@ -63,7 +51,7 @@ def test_an_option_that_a_container_cannot_have_is_refused(run, tmp_path, option
 @pytest.mark.parametrize(
     ("name", "tag"), [("my service é", "my-service-e"), ("日本", "zoo"), ("Fotos_2", "fotos-2"), ("it's", "it-s")]
 )
-def test_the_commands_for_a_folder_of_any_name_can_be_pasted(run, tmp_path, name, tag):
+def test_the_commands_for_a_folder_of_any_name_can_be_pasted(called, run, tmp_path, name, tag):
     """Seen to fail: blanks parted a path, and docker takes no tag with letters beyond ASCII."""
     folder = tmp_path / name
     called("serve", run, "--dockerfile", folder)
@@ -74,7 +62,7 @@ def test_the_commands_for_a_folder_of_any_name_can_be_pasted(run, tmp_path, name
     assert start[-1] == tag
 
 
-def test_a_place_that_cannot_be_made_and_a_file_are_no_faults_of_the_plugin(run, tmp_path):
+def test_a_place_that_cannot_be_made_and_a_file_are_no_faults_of_the_plugin(called, run, tmp_path):
     """Seen to fail: the plugin was blamed, and for an exported file a fine-tuning was advised."""
     (tmp_path / "plain.jpg").write_bytes(b"")
     for place in (tmp_path / "plain.jpg" / "x", "/proc/x"):
@@ -91,7 +79,7 @@ def test_a_place_that_cannot_be_made_and_a_file_are_no_faults_of_the_plugin(run,
         ("no such host", "there is no address 'no such host'"),
     ],
 )
-def test_an_address_of_another_machine_is_refused_before_the_model_is_loaded(tmp_path, host, told):
+def test_an_address_of_another_machine_is_refused_before_the_model_is_loaded(called, tmp_path, host, told):
     """Seen to fail: after a trial of the network, with the advice to give another port."""
     with pytest.raises(UsageError, match=told):
         called("serve", tmp_path / "no-run", "--host", host)

@@ -15,11 +15,10 @@ import time
 import zlib
 from collections import Counter
 from contextlib import contextmanager
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 from zoo_serve.server import _has_made
 
@@ -404,7 +403,7 @@ def test_a_stop_under_load_answers_every_request_that_was_accepted(run, tmp_path
         assert server.lines()[-1]["event"] == "stopped"
 
 
-def test_an_address_that_is_taken_and_a_wrong_token_are_one_message(run, server):
+def test_an_address_that_is_taken_and_a_wrong_token_are_one_message(called, run, server):
     with pytest.raises(UsageError, match=f"127.0.0.1:{server.port} cannot be had: Address already in use"):
         called("serve", run, "--port", server.port)
     with pytest.raises(UsageError, match="a token has letters, digits and signs, and no spaces"):
@@ -413,16 +412,7 @@ def test_an_address_that_is_taken_and_a_wrong_token_are_one_message(run, server)
         called("serve", run, "--host", "no such host")
 
 
-def called(*arguments):
-    """The output of the command in this process. Raises what it raises."""
-    main = next(one for one in entry_points(group="console_scripts") if one.name == "zoo").load()
-    done = CliRunner().invoke(sys.modules[main.__module__].zoo, [str(one) for one in arguments])
-    if done.exception is not None:
-        raise done.exception
-    return done.output
-
-
-def test_a_folder_for_a_container_pins_all_that_is_installed(run, tmp_path):
+def test_a_folder_for_a_container_pins_all_that_is_installed(called, run, tmp_path):
     folder = tmp_path / "service"
     told = called("serve", run, "--dockerfile", folder)
     pins = dict(line.split("==") for line in (folder / "requirements.txt").read_text().splitlines())
