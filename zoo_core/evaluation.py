@@ -126,15 +126,16 @@ def evaluate_run(
     targets, train_targets = (
         task.reordered(one.targets, source.classes, facts.classes, source.title) for one in (part, train)
     )
-    part = Part(part.images, targets)
+    part = replace(part, targets=targets)
     outputs_NK, truth = predictor.outputs(part, watch)
     objective, overlap = predictor.objective, None
     if known is not None:
         counts, new = _compared(part, known)
-        rest = predictor.measure(outputs_NK[new], truth[new]) if 0 < len(new) < len(part) else None
+        of_new = part.take(new).groups
+        rest = predictor.measure(outputs_NK[new], truth[new], of_new) if 0 < len(new) < len(part) else None
         overlap = Overlap(counts["train"], counts["val"], rest)
     return RunEvaluation(
-        evaluation=predictor.measure(outputs_NK, truth),
+        evaluation=predictor.measure(outputs_NK, truth, part.groups),
         baseline=objective.baseline(train_targets, targets, len(facts.classes)),
         title=source.title,
         part=part_title(name, data),

@@ -211,7 +211,7 @@ class Predictor(ShownRun):
 
     def evaluate(self, part: Part, watch: Callable[[int, int], None] | None = None) -> Evaluation:
         """Measure the network on images whose targets are in the order of `classes`."""
-        return self.measure(*self.outputs(part, watch))
+        return self.measure(*self.outputs(part, watch), part.groups)
 
     def outputs(
         self,
@@ -227,9 +227,10 @@ class Predictor(ShownRun):
         with as_usual():
             return Evaluator(self.objective, self.device).outputs(self.network, inputs, compute, watch)
 
-    def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
-        """The figures of outputs. Raises ZooError where they are no finite numbers."""
-        evaluation = self.objective.measure(outputs_NK, targets)
+    def measure(self, outputs_NK: Tensor, targets: Tensor, groups: Sequence[str] | None = None) -> Evaluation:
+        """The figures of outputs, with the group of each image if it has one. Raises ZooError where
+        they are no finite numbers."""
+        evaluation = self.objective.measure(outputs_NK, targets, groups)
         if not math.isfinite(evaluation.loss):
             raise ZooError(_not_finite(self.title, "some of the images"))
         return evaluation

@@ -15,7 +15,7 @@ from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.findings import findings
 from zoo_core.data.groups import group_counts
 from zoo_core.data.scan import scan_images
-from zoo_core.data.sources import Part, PartName, Source
+from zoo_core.data.sources import PartName, Source
 from zoo_core.discovery import CORE
 from zoo_core.errors import UsageError
 from zoo_core.freezing.plan import Plan
@@ -84,7 +84,7 @@ def save_run(
     )
     task = task_named(design.task)
     targets = task.reordered(source.parts[part].targets, source.classes, names, source.title)
-    evaluation = predictor.evaluate(Part(source.parts[part].images, targets))
+    evaluation = predictor.evaluate(replace(source.parts[part], targets=targets))
     facts = RunFacts(
         created=now(),
         zoo_core=__version__,

@@ -50,6 +50,7 @@ class Images:
     """200 images of one class."""
 
     targets = TARGETS
+    groups = None
 
     def __len__(self) -> int:
         return len(TARGETS)

@@ -15,7 +15,7 @@ from zoo_core.advising.probe import out_of_fold
 from zoo_core.advising.rungs import Cost, Rungs, plan_rungs, seconds_needed, survivors
 from zoo_core.advising.sample import MOST_IMAGES, sampled
 from zoo_core.catalog import Catalog
-from zoo_core.choosing.statistics import paired
+from zoo_core.choosing.statistics import standard_error
 from zoo_core.data.arrange import parse_fold
 from zoo_core.errors import UsageError
 from zoo_core.model.solvers import DECAYS, solve
@@ -78,7 +78,7 @@ def test_the_standard_error_of_a_paired_difference_is_that_of_the_differences() 
     generator = np.random.default_rng(1)
     first, second = generator.random(300) < 0.8, generator.random(300) < 0.7
     differences = first.astype(float) - second
-    assert paired(first, second).standard_error == pytest.approx(differences.std() / 300**0.5)
+    assert standard_error(first, second) == pytest.approx(differences.std() / 300**0.5)
 
 
 @pytest.mark.parametrize(("wide", "apart"), [(6, 1.0), (300, 0.5)])

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from helpers import make_table
 from zoo_core.choosing import one_cell
 from zoo_core.choosing.statistics import mcnemar
 from zoo_core.cli.cells import CellBar
@@ -95,6 +96,36 @@ def test_folds_give_every_image_one_answer_and_the_frozen_part_is_computed_once(
     (best,) = re.findall(r"without a fold: `zoo (finetune .*)`", shown)
     assert "--fold" not in best
     assert zoo.get_command(None, "finetune").make_context("finetune", best.split()[1:])  # type: ignore[arg-type,union-attr]
+
+
+@pytest.mark.parametrize(("target", "values"), [("kind", ("red", "blue")), ("age", ("1.5", "2.5"))])
+def test_intervals_and_the_test_go_by_groups(
+    target: str,
+    values: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """40 photos of 20 patients with two photos each, and the same photos without patients."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    make_table(
+        tmp_path / "photos",
+        f"path,{target},group",
+        lambda kind, number: f"{values[kind == 'red']},patient {number // 2} {kind}",
+        count=20,
+    )
+    told = {}
+    for group_by in ("column", "none"):
+        command = (*QUICK, "--seeds", 2, "--folds", 2, "--data", "photos/photos.csv", "--group-by", group_by)
+        call("--head", "linear,mlp", *command, "--out", tmp_path / group_by, "--json")
+        told[group_by] = json.loads(capsys.readouterr().out)
+    grouped, alone = (told[name]["difference"] for name in ("column", "none"))
+    assert (grouped["groups"], alone["groups"]) == (20, None)
+    assert grouped["images"] == alone["images"] == 40
+    directory = next(iter((tmp_path / "column").glob("*/answers.csv"))).parent
+    result = json.loads((directory / "metrics.jsonl").read_text().splitlines()[-1])
+    assert result["groups"] == 10
 
 
 def test_each_image_passes_once_whatever_the_order_of_strategies(

@@ -32,7 +32,8 @@ from zoo_core.data.sources import Part, Source
 from zoo_core.data.tables import read_table
 from zoo_core.errors import DataError, UsageError
 from zoo_core.model.solvers import stratified_folds
-from zoo_core.runs.directory import read_facts
+from zoo_core.runs.card import render_card
+from zoo_core.runs.directory import read_facts, read_result, read_run
 from zoo_core.settings import FinetuneConfig
 from zoo_core.training.lr_trials import _held_out
 from zoo_core.training.planning import plan_for_images
@@ -255,13 +256,19 @@ def test_a_run_says_its_groups_everywhere_and_check_finds_those_in_two_parts(
     told = f"8 by the column 'group', none of them in two parts: {groups['train']} train"
     assert told in " ".join(answer.stderr.split())
     assert told in (run / "README.md").read_text()
-    alike = "Intervals and tests count each image for itself. Images of one group are alike"
-    assert alike in " ".join(answer.stderr.split())
-    assert alike in " ".join((run / "README.md").read_text().split())
+    assert "Intervals and tests go by whole groups" in " ".join((run / "README.md").read_text().split())
+    result = json.loads(answer.stdout)["result"]
+    assert result["groups"] == groups["val"]
+    assert f" of 4 in 1 group; 95 % interval 0.0 to 100.0 %)" in " ".join(answer.stderr.split())
+    assert result["interval"] == [0, 1]
     facts = read_facts(run)
     assert facts.data.groups == groups
     assert facts.config.group_by == "column"
-    assert zoo_core.evaluate_run(run, catalog=catalog).part == "val"
+    evaluated = zoo_core.evaluate_run(run, catalog=catalog)
+    assert evaluated.part == "val"
+    assert evaluated.evaluation.score_interval == pytest.approx(result["interval"])
+    before = {name: value for name, value in read_result(read_run(run)).items() if name != "groups"}
+    assert "Its interval counts each image for itself" in " ".join(render_card(facts, before).split())
     by_number = FinetuneConfig(backbone="lenet5", data=str(file), group_by=r"/(\d+)")
     assert sum((plan_for_images(by_number, catalog).groups or {}).values()) == 12
     table(tmp_path / "parted", part=lambda number: "val" if number > 9 else "train")

@@ -135,7 +135,9 @@ def test_a_run_whose_evaluations_are_joined_ends_as_one_that_holds_all_outputs(
     held = run_job(prepare(config, catalog), NullCallback())
     monkeypatch.setattr(classification, "MAX_MATRIX", 1)
     monkeypatch.setattr(evaluator, "HEAD_GROUP", 3)
-    monkeypatch.setattr(Objective, "whole", lambda self, parts: joined.append(len(parts)) or whole(self, parts))
+    monkeypatch.setattr(
+        Objective, "whole", lambda self, parts, groups: joined.append(len(parts)) or whole(self, parts, groups)
+    )
     joined: list[int] = []
     result = run_job(prepare(replace(config, out=str(tmp_path / "joined")), catalog), NullCallback())
     assert set(joined) == {2}  # of 3 and 1 of the 4 validation images

@@ -18,7 +18,8 @@ from zoo_core.errors import PluginError
 from zoo_core.runs.provided import counting_metric
 from zoo_core.runs.schema import Provided
 from zoo_core.tasks import chosen, scores, task_named
-from zoo_core.tasks.chosen import Score, bootstrap, chosen_metric
+from zoo_core.tasks.bootstrap import Sample
+from zoo_core.tasks.chosen import Score, chosen_metric
 from zoo_core.tasks.class_evaluation import ClassEvaluation
 from zoo_core.tasks.metrics import ACCURACY
 from zoo_core.tasks.scores import balanced_accuracy
@@ -118,7 +119,7 @@ def test_the_figures_of_a_classifier_are_those_of_the_metrics() -> None:
 def test_the_accuracy_beside_a_chosen_metric_is_the_accuracy() -> None:
     """Seen to fail: "Accuracy 57.8 % (22 of 34)" where 57.8 % was the balanced accuracy."""
     balanced = replace(ACCURACY, name="balanced_accuracy", title="balanced accuracy")
-    score = Score(balanced, 0.578, lambda answers, targets: 0.578, ANSWERS, CLASSES)
+    score = Score(balanced, 0.578, Sample(lambda answers, targets: 0.578, ANSWERS, CLASSES))
     evaluation = replace(ClassEvaluation.of(CLASSES, ANSWERS.argmax(1), 5, loss=0.0), chosen=score)
     told = task_named("classification").summary(evaluation, "here")
     assert told.startswith(f"Accuracy here: {100 * evaluation.correct / 30:.1f} % ({evaluation.correct} of 30;")
@@ -127,10 +128,10 @@ def test_the_accuracy_beside_a_chosen_metric_is_the_accuracy() -> None:
 def test_a_bootstrapped_interval_is_that_of_theory() -> None:
     """The mean of 400 draws of a fair coin: 1.96 standard errors of 0.025 on either side."""
     draws = np.tile([[0.0], [1.0]], (200, 1))
-    low, high = bootstrap(lambda answers, _: float(answers.mean()), draws, np.zeros(400, np.int64)) or (0, 0)
+    low, high = Sample(lambda answers, _: float(answers.mean()), draws, np.zeros(400, np.int64)).interval() or (0, 0)
     assert (low, high) == (pytest.approx(0.451, abs=0.008), pytest.approx(0.549, abs=0.008))
-    assert bootstrap(lambda answers, _: 0.0, np.zeros((10**6, 60)), np.zeros(10**6)) is None
-    assert bootstrap(lambda answers, _: 1.0, np.ones((9, 2)), np.ones(9)) is None, "too few to say anything"
+    assert Sample(lambda answers, _: 0.0, np.zeros((10**6, 60)), np.zeros(10**6)).interval() is None
+    assert Sample(lambda answers, _: 1.0, np.ones((9, 2)), np.ones(9)).interval() is None, "too few to say anything"
 
 
 def test_a_resample_has_as_many_images_of_a_class_as_there_are() -> None:
@@ -143,11 +144,11 @@ def test_a_resample_has_as_many_images_of_a_class_as_there_are() -> None:
         return balanced_accuracy(None, answers=answers, targets=targets)
 
     one = np.tile([1.0, 0.0, 0.0], (162, 1))
-    assert bootstrap(constant, one, targets) == pytest.approx((1 / 3, 1 / 3))
+    assert Sample(constant, one, targets).interval() == pytest.approx((1 / 3, 1 / 3))
     assert seen == [[10, 2, 150]] * len(seen)
     right = np.eye(3)[targets]
     right[-1] = [1.0, 0.0, 0.0]  # one of the two
-    low, high = bootstrap(constant, right, targets) or (0, 0)
+    low, high = Sample(constant, right, targets).interval() or (0, 0)
     assert (low, high) == pytest.approx((2 / 3, 1))
 
 

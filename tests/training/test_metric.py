@@ -21,7 +21,8 @@ from zoo_core.evaluation import evaluate_run
 from zoo_core.runs.directory import read_metrics
 from zoo_core.runs.summary import best_runs, find_runs
 from zoo_core.tasks import fitted
-from zoo_core.tasks.chosen import bootstrap_error, metric_named
+from zoo_core.tasks.bootstrap import Sample
+from zoo_core.tasks.chosen import metric_named
 from zoo_core.tasks.metrics import ACCURACY
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.trainer_state import TrainerState
@@ -93,9 +94,9 @@ def test_the_error_of_a_bootstrap_is_that_of_a_proportion() -> None:
     chance = np.random.default_rng(0)
     right = chance.random(400) < 0.8
     answers, targets = np.eye(2)[np.where(right, 0, 1)], np.zeros(400, dtype=np.int64)
-    error = bootstrap_error(lambda *pair: float((pair[0].argmax(1) == pair[1]).mean()), answers, targets)
+    error = Sample(lambda *pair: float((pair[0].argmax(1) == pair[1]).mean()), answers, targets).error()
     assert error == pytest.approx((right.mean() * (1 - right.mean()) / 400) ** 0.5, rel=0.2)
-    assert bootstrap_error(lambda *pair: 0.5, answers[:9], targets[:9]) is None, "too few images"
+    assert Sample(lambda *pair: 0.5, answers[:9], targets[:9]).error() is None, "too few images"
 
 
 def test_of_an_error_the_lowest_is_the_best(uneven: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from zoo_core.advising.sample import Sample
 from zoo_core.attribution import naming_plugins
 from zoo_core.catalog import Catalog
 from zoo_core.choosing.cells import Failure
-from zoo_core.choosing.statistics import BoolArray, paired
+from zoo_core.choosing.statistics import BoolArray, standard_error
 from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import Embedder, open_embedder
 from zoo_core.errors import UsageError, ZooError, reason_of, signal_of
@@ -30,9 +30,10 @@ from zoo_core.frozen.split import SplitPoint
 from zoo_core.json_index import read_index, write_index
 from zoo_core.model.adapt import make_plan
 from zoo_core.model.assemble import count_parameters
+from zoo_core.tasks.metrics import Counts
 from zoo_core.training.defaults import FEW_EPOCHS
 
-VERSION = 3
+VERSION = 4
 """Grows when probes get other numbers from the same features: those written before are not read."""
 FROZEN = "frozen"
 """The folder of the probes in that of an advice."""
@@ -139,7 +140,7 @@ def measure_networks(
     return FrozenCase(tuple(measured), tuple(failures))
 
 
-def choose(case: FrozenCase, targets_N: npt.NDArray[np.int64]) -> Choice:
+def choose(case: FrozenCase, targets_N: npt.NDArray[np.int64], groups_N: Counts | None = None) -> Choice:
     """Choose a network and a boundary of it.
 
     The out-of-fold accuracy decides. Within one standard error of the highest (the rule of one
@@ -151,8 +152,12 @@ def choose(case: FrozenCase, targets_N: npt.NDArray[np.int64]) -> Choice:
     """
     best = max(case.probes, key=lambda one: (one.accuracy, -one.loss))
     right_N = right(best, targets_N)
-    pairs = [(one, paired(right_N, right(one, targets_N))) for one in case.probes]
-    near = [one for one, pair in pairs if one is best or pair.difference <= pair.standard_error]
+    pairs = [(one, right(one, targets_N)) for one in case.probes]
+    near = [
+        one
+        for one, other_N in pairs
+        if one is best or right_N.mean() - other_N.mean() <= standard_error(right_N, other_N, groups_N)
+    ]
 
     def rank(one: Probe) -> tuple[float, float, float, int]:
         network = case.of(one.backbone).network
@@ -193,7 +198,7 @@ def _measure(
     config = replace(sample.config, backbone=network.name, weights=network.weights)
     embedder = open_embedder(network.name, config, POOLED, catalog)
     target = folder / FROZEN / f"{network.name.replace(':', '-')}.json"
-    key = [VERSION, embedder.keys[embedder.split].name, sample.part.digest(), config.seed, network.name]
+    key = [VERSION, embedder.keys[embedder.split].name, *sample.key, config.seed, network.name]
     before = read_index(target, key, lambda data: _parsed(network, data))
     if before is not None:
         return before
@@ -216,6 +221,7 @@ def _measure(
                     targets_N,
                     sample.fold_N,
                     sample.classes,
+                    sample.groups_N,
                     backbone=network.name,
                     stage=stage,
                     depth=depth,

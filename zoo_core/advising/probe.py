@@ -18,7 +18,8 @@ from zoo_core.advising.scores import h_score, logme, sfda
 from zoo_core.model.lean_torch import without_compiler
 from zoo_core.model.solvers import DECAYS, to_unit_scale
 from zoo_core.options import UPTO, with_option
-from zoo_core.tasks.metrics import wilson
+from zoo_core.tasks.grouped import share_interval
+from zoo_core.tasks.metrics import Counts
 
 TOLERANCE = 1e-4
 """The gradient at which a solver stops, or a hundredth of the penalty, if that is less: the
@@ -154,13 +155,14 @@ def probe(
     targets_N: npt.NDArray[np.int64],
     fold_N: npt.NDArray[np.int64],
     classes: int,
+    groups_N: Counts | None = None,
     *,
     backbone: str,
     stage: str,
     depth: int,
     is_last: bool,
 ) -> Probe:
-    """Measure the features of one stage boundary."""
+    """Measure the features of one stage boundary, on images of these groups if they have any."""
     started = time.perf_counter()
     outputs_NK, loss = out_of_fold(torch.from_numpy(features_NF), torch.from_numpy(targets_N), fold_N, classes)
     answers_N = outputs_NK.argmax(1).numpy()
@@ -178,7 +180,7 @@ def probe(
         features=features_NF.shape[1],
         answers=tuple(answers_N.tolist()),
         accuracy=right / len(targets_N),
-        interval=wilson(right, len(targets_N)),
+        interval=share_interval((answers_N == targets_N).astype(np.float64), groups_N),
         loss=loss,
         logme=logme_,
         h_score=h_score_,

@@ -109,10 +109,11 @@ def network_doubt(
     """The network whose frozen features are the best of those that cannot be told apart from the
     chosen one's."""
     targets, chosen, network = sample.part.targets, choice.chosen, case.of(choice.chosen.backbone)
+    right_N = right(chosen, targets)
     rivals = [
         (other, pair)
         for other in case.measured
-        if other is not network and not (pair := paired(right(chosen, targets), right(other.best, targets))).differ
+        if other is not network and not (pair := paired(right_N, right(other.best, targets), sample.groups_N)).differ
     ]
     if not rivals:
         return None

@@ -100,6 +100,7 @@ def _doubt(doubt: Doubt) -> dict[str, Any]:
         "first": doubt.first,
         "second": doubt.second,
         "images": pair.images,
+        "groups": pair.groups,
         "difference": pair.difference,
         "interval": pair.interval,
         "p": pair.p,

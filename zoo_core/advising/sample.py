@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,8 @@ from zoo_core.data.sources import Part, Source
 from zoo_core.errors import DataError, UsageError, printable
 from zoo_core.settings import FinetuneConfig
 from zoo_core.tasks import task_named
+from zoo_core.tasks.grouped import group_numbers
+from zoo_core.tasks.metrics import Counts
 from zoo_core.training.opening import open_configured
 
 FOLDS = 5
@@ -56,6 +60,25 @@ class Sample:
     def names(self) -> list[str]:
         """The names of the images, as answers.csv has them."""
         return [printable(self.part.images.name(index)) for index in range(len(self.part))]
+
+    @cached_property
+    def key(self) -> tuple[str, str]:
+        """The images with their classes, and their groups: a decision depends on no other data."""
+        groups = "" if self.groups_N is None else hashlib.sha256(self.groups_N.tobytes()).hexdigest()
+        return self.part.digest(), groups
+
+    @cached_property
+    def groups_N(self) -> Counts | None:
+        """The number of each image's group, None without groups."""
+        return None if self.part.groups is None else group_numbers(self.part.groups)
+
+    @cached_property
+    def groups_by_image(self) -> dict[tuple[str, str], str] | None:
+        """The group of each image by its name and digest, as answers.csv has them; None without."""
+        if self.part.groups is None:
+            return None
+        digests = (self.part.images.digest(index).hex() for index in range(len(self.part)))
+        return dict(zip(zip(self.names, digests, strict=True), self.part.groups, strict=True))
 
     @property
     def baseline(self) -> float:

@@ -57,7 +57,7 @@ class Session:
         self.stopped_by = case.stopped_by
         if not case.measured:
             return None
-        choice, tuning = choose(case, self.sample.part.targets), Tuning()
+        choice, tuning = choose(case, self.sample.part.targets, self.sample.groups_N), Tuning()
         if self.stopped_by is None:
             tuning = self._tune(case, choice.chosen, tried)
         return advise(

@@ -6,7 +6,7 @@ Shapes: N images.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -29,7 +29,8 @@ from zoo_core.json_index import read_index, write_index
 from zoo_core.library import ONE_AT_A_TIME
 from zoo_core.runs.answers import read_answers
 from zoo_core.settings import FinetuneConfig
-from zoo_core.tasks.metrics import wilson
+from zoo_core.tasks.grouped import group_numbers, share_interval
+from zoo_core.tasks.metrics import Counts
 from zoo_core.training.estimate import epoch_seconds
 from zoo_core.training.job import prepare
 from zoo_core.training.solve import only_solved
@@ -55,6 +56,8 @@ class Trial:
     folds: int
     right: dict[tuple[str, str], bool]
     """Whether each measured image, by name and digest, was answered rightly."""
+    groups: Mapping[tuple[str, str], str] | None = None
+    """The group of each image, None where each counts for itself."""
 
     @property
     def accuracy(self) -> float:
@@ -68,12 +71,16 @@ class Trial:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return wilson(sum(self.right.values()), len(self.right))
+        return share_interval(np.array([*self.right.values()], dtype=np.float64), self._numbers(self.right))
 
     def against(self, other: Trial) -> Paired:
         """The comparison on the images that both answered."""
         shared = [name for name in self.right if name in other.right]
-        return paired(*(np.array([one.right[name] for name in shared], dtype=np.bool_) for one in (self, other)))
+        first, second = (np.array([one.right[name] for name in shared], dtype=np.bool_) for one in (self, other))
+        return paired(first, second, self._numbers(shared))
+
+    def _numbers(self, images: Iterable[tuple[str, str]]) -> Counts | None:
+        return None if self.groups is None else group_numbers([self.groups.get(one) for one in images])
 
 
 @dataclass(frozen=True)
@@ -160,8 +167,7 @@ class Tuner:
         """The costs and the rungs; those of an earlier call with the same budget, so that it goes
         on with the same trainings."""
         file = self.folder.root / PLAN
-        digest, bases = self.sample.part.digest(), [settings_asked(self.base), self.chosen.base]
-        key = [VERSION, *bases, digest, list(strategies), budget]
+        key = [VERSION, settings_asked(self.base), self.chosen.base, *self.sample.key, list(strategies), budget]
         before = read_index(file, key, _parsed)
         if before is not None:
             self.costs, rungs = before
@@ -238,7 +244,10 @@ class Tuner:
             answers = read_answers(self.folder.directory(cell)) if self.folder.is_finished(cell) else None
             if answers:
                 right = {(answer.image, answer.digest): answer.is_right for answer in answers}
-                found.append(Trial(strategy=cell.candidate.strategy, epochs=cell.config.epochs, folds=1, right=right))
+                strategy, epochs = cell.candidate.strategy, cell.config.epochs
+                found.append(
+                    Trial(strategy=strategy, epochs=epochs, folds=1, right=right, groups=self.sample.groups_by_image)
+                )
         return found
 
     def _config(self, strategy: str) -> FinetuneConfig:

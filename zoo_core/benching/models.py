@@ -161,5 +161,5 @@ def _score(opened: OpenedRun, run: Callable[[Any], Any] | None = None) -> Score:
             return torch.from_numpy(answering(images_BCHW.cpu().contiguous().numpy()))
 
         answers_NK, targets = predictor.outputs(opened.part, None, compute)
-    found = task.evaluate(answers_NK, targets, 0.0)
+    found = task.evaluate(answers_NK, targets, 0.0).grouped(opened.part.groups)
     return Score(task.metric, found.score, found.score_interval, len(targets))

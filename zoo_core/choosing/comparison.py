@@ -22,11 +22,12 @@ from zoo_core.choosing.statistics import (
     Paired,
     bootstrap_p,
     images_to_reach,
-    mcnemar,
+    p_of_signs,
     paired,
     percentile_interval,
     resampled_scores,
 )
+from zoo_core.tasks.metrics import Counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Difference(Compared):
 
     With one seed `interval` is Newcombe's and `p` McNemar's. With several an image counts for the
     candidate that was right more often, and the interval is a bootstrap over images and seeds. Of
-    labels and numbers both are a bootstrap.
+    labels and numbers both are a bootstrap. Images in groups count by groups in all of them.
     """
 
     first: Candidate
@@ -138,13 +139,14 @@ def difference_of(results: Results) -> Difference | None:
         return _difference_of_outputs(results, rows)
     if np.nansum(first - second) < 0:  # on the shared images alone
         rows, first, second = [rows[1], rows[0]], second, first
-    shared = np.isfinite(first - second).any(axis=0)
+    shared = np.asarray(np.isfinite(first - second).any(axis=0))
     if not shared.any():
         return None
+    groups_N = results.group_numbers(shared)
     if len(results.grid.seeds) == 1:
-        pair = paired(first[0, shared] == 1, second[0, shared] == 1)
+        pair = paired(first[0, shared] == 1, second[0, shared] == 1, groups_N)
     else:
-        pair = _repeatedly_paired(first, second)
+        pair = _repeatedly_paired(first[:, shared], second[:, shared], groups_N)
     return Difference(first=rows[0].candidate, second=rows[1].candidate, **vars(pair))
 
 
@@ -162,26 +164,27 @@ def _difference_of_outputs(results: Results, rows: Sequence[Row]) -> Difference 
         first=first.candidate,
         second=second.candidate,
         images=scores.images,
+        groups=scores.groups,
         difference=float(abs(one - other)),
         interval=percentile_interval(differences_B),
         p=bootstrap_p(differences_B),
     )
 
 
-def _repeatedly_paired(first_RN: FloatArray, second_RN: FloatArray) -> Paired:
-    """Compare the answers of several seeds on the images that both answered."""
+def _repeatedly_paired(first_RN: FloatArray, second_RN: FloatArray, groups_N: Counts | None) -> Paired:
+    """Compare the answers of several seeds on images that both answered."""
     by_repeat_RN = first_RN - second_RN
-    gain_N: FloatArray = np.nanmean(by_repeat_RN[:, np.isfinite(by_repeat_RN).any(axis=0)], axis=0)
-    first_only, second_only = int((gain_N > 0).sum()), int((gain_N < 0).sum())
+    gain_N: FloatArray = np.nanmean(by_repeat_RN, axis=0)
     asked_of_both = np.where(np.isfinite(by_repeat_RN), [first_RN, second_RN], np.nan)
-    (first_B,), (second_B,) = resampled_scores(asked_of_both[:, np.newaxis])
+    (first_B,), (second_B,) = resampled_scores(asked_of_both[:, np.newaxis], groups_N)
     return Paired(
         images=len(gain_N),
+        groups=None if groups_N is None else int(groups_N.max()) + 1,
         difference=float(gain_N.mean()),
         interval=percentile_interval(first_B - second_B),
-        first_only=first_only,
-        second_only=second_only,
-        p=mcnemar(first_only, second_only),
+        first_only=int((gain_N > 0).sum()),
+        second_only=int((gain_N < 0).sum()),
+        p=p_of_signs(np.sign(gain_N).astype(np.int64), groups_N),
     )
 
 

@@ -20,6 +20,7 @@ from zoo_core.choosing.statistics import (
     resampled_by,
 )
 from zoo_core.runs.answers import OutputAnswers
+from zoo_core.tasks.grouped import group_numbers
 from zoo_core.tasks.task import Task
 
 Trainings = Sequence[Sequence[OutputAnswers]]
@@ -41,14 +42,20 @@ class OutputScores:
     """The scores of candidates, in each repeat on the images that all of them answered there.
 
     As in the table, a repeat's score is the mean over its folds, an image counting once. The
-    candidates have the same number of repeats, of which some may have no trainings.
+    candidates have the same number of repeats, of which some may have no trainings. `groups` has
+    the group of each image, None where each counts for itself.
     """
 
-    def __init__(self, task: Task[Any], candidates: Sequence[Trainings]) -> None:
+    def __init__(
+        self, task: Task[Any], candidates: Sequence[Trainings], groups: Mapping[str, str] | None = None
+    ) -> None:
         shared = [_shared(trainings) for trainings in zip(*candidates, strict=True)]
         images = dict.fromkeys(image for own in shared for image in own)
         places = {image: place for place, image in enumerate(images)}
         self.images, self._task = len(images), task
+        names = None if groups is None else [groups.get(image) for image in images]
+        self._groups_N = np.arange(len(images)) if names is None else group_numbers(names)
+        self.groups = None if names is None else len({*self._groups_N.tolist()})
         self._trainings = [
             [
                 [_measured(fold, own, places) for fold in folds if own.keys() & {*fold.images}]
@@ -63,7 +70,7 @@ class OutputScores:
 
     def resampled(self) -> FloatArray:
         """The mean scores (M, B) in resamples of the images and of the repeats."""
-        return resampled_by(self._scores, self.images, resamples=self._resamples)
+        return resampled_by(self._scores, self._groups_N, resamples=self._resamples)
 
     def intervals(self) -> list[tuple[float, float]]:
         """The intervals of the mean scores over the repeats, from resamples of the images alone."""
@@ -71,7 +78,7 @@ class OutputScores:
         def means(weights_BN: FloatArray) -> FloatArray:
             return mean_of_known(self._scores(weights_BN), axis=1)[:, np.newaxis]
 
-        scores_MB = resampled_by(means, self.images, resamples=self._resamples)
+        scores_MB = resampled_by(means, self._groups_N, resamples=self._resamples)
         return [bias_corrected_interval(*one) for one in zip(scores_MB, self.observed(), strict=True)]
 
     @property

@@ -10,7 +10,7 @@ from zoo_core.choosing.grid import Cell, Grid
 from zoo_core.choosing.results import CellResult, Results
 from zoo_core.choosing.strangers import strangers
 from zoo_core.data.sources import Source
-from zoo_core.errors import ZooError
+from zoo_core.errors import ZooError, printable
 from zoo_core.runs.answers import Answer, OutputAnswers, read_answers, read_output_answers
 from zoo_core.runs.card import score_of
 from zoo_core.runs.directory import MODEL, Run, read_result, read_run
@@ -34,7 +34,7 @@ def read_results(grid: Grid, folder: Folder, source: Source) -> Results:
             damaged.append(f"{error} Remove {folder.directory(cell)} to train it anew.")
     shared = _shared_names(_named(answers) for _, answers in found)
     cells = tuple(_with_answers(one, answers, shared) for one, answers in found)
-    return Results(grid, cells, (*damaged, *strangers(runs, source)))
+    return Results(grid, cells, (*damaged, *strangers(runs, source)), _groups(source, shared))
 
 
 def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
@@ -58,6 +58,17 @@ def _read(cell: Cell, run: Run, folder: Folder) -> CellResult:
     )
 
 
+def _groups(source: Source, shared: Collection[str]) -> dict[str, str] | None:
+    """The group of each image by its name, as the results have it; None without groups."""
+    grouped = [part for part in source.parts.values() if part.groups is not None]
+    named = {
+        (printable(part.images.name(index)), part.images.digest(index).hex()): group
+        for part in grouped
+        for index, group in enumerate(part.groups or ())
+    }
+    return {_key(*one, shared): group for one, group in named.items()} if grouped else None
+
+
 def _answers(run: Run) -> Answers:
     read = read_answers if task_named(run.facts.task).single_label else read_output_answers
     return read(run.directory)
@@ -75,7 +86,11 @@ def _with_answers(one: CellResult, answers: Answers, shared: Collection[str]) ->
 
 def _unambiguous(answers: Answers, shared: Collection[str]) -> tuple[str, ...]:
     """The names of the images; with their digests where several share one."""
-    return tuple(f"{image} {digest}" if image in shared else image for image, digest in _named(answers))
+    return tuple(_key(*one, shared) for one in _named(answers))
+
+
+def _key(image: str, digest: str, shared: Collection[str]) -> str:
+    return f"{image} {digest}" if image in shared else image
 
 
 def _named(answers: Answers) -> Names:

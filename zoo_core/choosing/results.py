@@ -10,18 +10,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from statistics import fmean, stdev
 
 import numpy as np
 
 from zoo_core.choosing.grid import Candidate, Cell, Grid
 from zoo_core.choosing.output_scores import OutputScores
-from zoo_core.choosing.statistics import FloatArray, resampled_scores
+from zoo_core.choosing.statistics import BoolArray, FloatArray, resampled_scores
 from zoo_core.runs.answers import OutputAnswers
 from zoo_core.runs.directory import ANSWERS
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
-from zoo_core.tasks.metrics import ACCURACY, Metric, wilson
+from zoo_core.tasks.grouped import group_numbers, share_interval
+from zoo_core.tasks.metrics import ACCURACY, Counts, Metric
 
 NUMBER = re.compile(r"\d[\d.,]*")
 
@@ -98,6 +100,8 @@ class Results:
     cells: tuple[CellResult, ...]
     faults: tuple[str, ...] = ()
     """Sentences on runs that cannot be read, or do not belong with the others."""
+    groups: Mapping[str, str] | None = None
+    """The group of each image by its name, None where each counts for itself."""
 
     @property
     def task(self) -> TaskName | None:
@@ -109,7 +113,7 @@ class Results:
         """The rows of all shares, the best of each share first; complete ones stand before
         others."""
         made = [
-            _row(self.grid, found, self.right(candidate, share), self.output_scores([(candidate, share)]))
+            _row(self, found, self.right(candidate, share), self.output_scores([(candidate, share)]))
             for share in self.grid.shares
             for candidate in self.grid.candidates
             if (found := self.of(candidate, share))
@@ -155,7 +159,7 @@ class Results:
         trainings = [self._outputs(*one) for one in candidates]
         if self.task is None or not self.is_by_own_metric or not all(map(any, trainings)):
             return None
-        scores = OutputScores(task_named(self.task), trainings)
+        scores = OutputScores(task_named(self.task), trainings, self.groups)
         return scores if scores.images else None
 
     def resampled(self, rows: Sequence[Row]) -> FloatArray | None:
@@ -163,7 +167,7 @@ class Results:
         one of them has no answers."""
         tables = [self.right(row.candidate, row.share) for row in rows]
         if all(table is not None for table in tables):
-            return resampled_scores(np.array(tables, dtype=np.float64)[:, np.newaxis])[:, 0]
+            return resampled_scores(np.array(tables, dtype=np.float64)[:, np.newaxis], self.group_numbers())[:, 0]
         scores = self.output_scores((row.candidate, row.share) for row in rows)
         return None if scores is None else scores.resampled()
 
@@ -183,6 +187,14 @@ class Results:
         """The answers of a candidate by seed and fold."""
         found = self.of(candidate, share)
         return [[one.outputs for one in found if one.cell.seed == seed and one.outputs] for seed in self.grid.seeds]
+
+    def group_numbers(self, chosen_N: BoolArray | None = None) -> Counts | None:
+        """The number of the group of each image in the tables of `right`, or of the chosen ones;
+        None without groups."""
+        if self.groups is None:
+            return None
+        names = [self.groups.get(name) for name in self._places]
+        return group_numbers(names if chosen_N is None else list(compress(names, chosen_N)))
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -226,14 +238,17 @@ def _notes_of_cells(results: Results) -> list[str]:
     return lines
 
 
-def _row(grid: Grid, found: Sequence[CellResult], right_RN: FloatArray | None, outputs: OutputScores | None) -> Row:
+def _row(
+    results: Results, found: Sequence[CellResult], right_RN: FloatArray | None, outputs: OutputScores | None
+) -> Row:
+    grid = results.grid
     by_seed = [[one for one in found if one.cell.seed == seed] for seed in grid.seeds]
     scores = [_over_folds([(one.score, one.images) for one in own]) for own in by_seed if own]
     images, score, interval = sum(one.images for one in next(filter(None, by_seed))), fmean(scores), None
     if right_RN is not None:
-        answered_N = np.isfinite(right_RN).any(axis=0)
+        answered_N = np.asarray(np.isfinite(right_RN).any(axis=0))
         images, score = int(answered_N.sum()), float(np.nanmean(right_RN))
-        interval = wilson(score * images, images)
+        interval = share_interval(np.nanmean(right_RN[:, answered_N], axis=0), results.group_numbers(answered_N))
     elif outputs is not None:
         (interval,) = outputs.intervals()
     elif len(found) == 1 and found[0].score_interval is not None:

@@ -1,7 +1,7 @@
 """How sure a comparison is: a test and an interval for two models on the same images, and resampled
-scores.
+scores. Images of one group, such as those of one patient, count together.
 
-Shapes: N images, R repeats, F shares of the training images, B resamples, P different outcomes, M
+Shapes: N images, U units that are drawn, R repeats, F shares of the training images, B resamples, M
 answers to an image: of all candidates, shares and repeats.
 """
 
@@ -15,7 +15,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from zoo_core.tasks.metrics import wilson
+from zoo_core.tasks.grouped import counting_share, sign_flips
+from zoo_core.tasks.metrics import Counts, wilson
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -30,6 +31,8 @@ class Compared:
     interval, and p."""
 
     images: int
+    groups: int | None = None
+    """The number of their groups, None where each image counts for itself."""
     difference: float
     interval: tuple[float, float]
     p: float
@@ -46,27 +49,47 @@ class Paired(Compared):
     first_only: int
     second_only: int
 
-    @property
-    def standard_error(self) -> float:
-        """The standard error of the difference d of N answers, sqrt((b + c) / N - d^2) / sqrt(N),
-        from the b + c images that one side alone got right."""
-        discordant = (self.first_only + self.second_only) / self.images
-        return math.sqrt(max(0.0, discordant - self.difference**2) / self.images)
 
-
-def paired(first_N: BoolArray, second_N: BoolArray) -> Paired:
-    """Compare two sets of answers on the same images, by Newcombe's interval and McNemar's p."""
-    both, first_only, second_only = (
-        int(mask.sum()) for mask in (first_N & second_N, first_N & ~second_N, second_N & ~first_N)
-    )
+def paired(first_N: BoolArray, second_N: BoolArray, groups_N: Counts | None = None) -> Paired:
+    """Compare two sets of answers on the same images, by Newcombe's interval and McNemar's p; of
+    images in groups by the interval of the images that count, and by flips of whole groups."""
+    masks = first_N & second_N, first_N & ~second_N, second_N & ~first_N, ~first_N & ~second_N
+    table = tuple(int(mask.sum()) for mask in masks)
+    _, first_only, second_only, _ = table
+    difference_N = first_N.astype(np.int64) - second_N
     return Paired(
         images=len(first_N),
+        groups=None if groups_N is None else int(groups_N.max()) + 1,
         difference=(first_only - second_only) / len(first_N),
-        interval=newcombe(both, first_only, second_only, len(first_N) - both - first_only - second_only),
+        interval=newcombe(*table) if groups_N is None else _grouped_newcombe(table, difference_N, groups_N),
         first_only=first_only,
         second_only=second_only,
-        p=mcnemar(first_only, second_only),
+        p=p_of_signs(difference_N, groups_N),
     )
+
+
+def standard_error(first_N: BoolArray, second_N: BoolArray, groups_N: Counts | None = None) -> float:
+    """The standard error of the difference d of two accuracies on the same N images: sqrt((b + c) /
+    N - d^2) / sqrt(N) with the b + c images that one side alone got right, and with the images that
+    count of those in groups; infinite with one group."""
+    difference_N = first_N.astype(np.float64) - second_N
+    images = len(first_N) * (1.0 if groups_N is None else counting_share(difference_N, groups_N))
+    return float(difference_N.std()) / math.sqrt(images) if images else math.inf
+
+
+def p_of_signs(sign_N: npt.NDArray[np.int64], groups_N: Counts | None = None) -> float:
+    """The p of McNemar's exact test, from 1 for an image that the first model alone got right, -1
+    for one that the second did, 0 for others; with groups that of `sign_flips`."""
+    if groups_N is None:
+        return mcnemar(int((sign_N > 0).sum()), int((sign_N < 0).sum()))
+    return sign_flips(np.bincount(groups_N, sign_N).astype(np.int64))
+
+
+def _grouped_newcombe(
+    table: tuple[int, ...], difference_N: npt.NDArray[np.int64], groups_N: Counts
+) -> tuple[float, float]:
+    share = counting_share(difference_N.astype(np.float64), groups_N)
+    return newcombe(*(share * count for count in table)) if share else (-1.0, 1.0)
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
@@ -85,7 +108,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
     return min(1.0, 2 * tail / (1 << tosses))
 
 
-def newcombe(both: int, first_only: int, second_only: int, neither: int) -> tuple[float, float]:
+def newcombe(both: float, first_only: float, second_only: float, neither: float) -> tuple[float, float]:
     """The 95 % interval of the difference of two accuracies on the same images.
 
     Newcombe, "Improved confidence intervals for the difference between binomial proportions based
@@ -109,7 +132,7 @@ def newcombe(both: int, first_only: int, second_only: int, neither: int) -> tupl
     return p1 - p2 - distance(p1 - l1, u2 - p2), p1 - p2 + distance(u1 - p1, p2 - l2)
 
 
-def resampled_scores(right_GFRN: FloatArray, seed: int = 0) -> FloatArray:
+def resampled_scores(right_GFRN: FloatArray, groups_N: Counts | None = None, seed: int = 0) -> FloatArray:
     """Mean scores (G, F, B) of G candidates with F shares in B resamples of the images and of the
     repeats: the bootstrap (Efron, "Bootstrap methods: another look at the jackknife", Annals of
     Statistics 7, 1979). Their 2.5 and 97.5 percentiles are the percentile interval (DiCiccio and
@@ -118,29 +141,33 @@ def resampled_scores(right_GFRN: FloatArray, seed: int = 0) -> FloatArray:
     `right_GFRN` is 1 for a right answer, 0 for a wrong one, NaN for none. A resample draws N images
     and R repeats with replacement, and is the same for all candidates and shares, because they
     answered the same images. Images with the same outcomes everywhere are drawn together, because
-    only their number in a resample matters: 400,000 images then cost no more than a thousand.
+    only their number in a resample matters: 400,000 images then cost no more than a thousand. With
+    groups whole groups are drawn.
     """
-    groups, shares, repeats, images = right_GFRN.shape
-    outcomes_PM, counts_P = _outcomes(right_GFRN.reshape(-1, images))
-    known, right = np.isfinite(outcomes_PM), np.nan_to_num(outcomes_PM)
+    candidates, shares, repeats, images = right_GFRN.shape
+    right_MN = right_GFRN.reshape(-1, images)
+    known_UM, right_UM, counts_U = _outcomes(right_MN) if groups_N is None else _of_groups(right_MN, groups_N)
     generator, blocks = np.random.default_rng(seed), []
-    for weights_BP in _weights(counts_P, generator):
-        answered = weights_BP @ known.astype(np.float64)
-        scores = (weights_BP @ right) / np.where(answered > 0, answered, np.nan)
-        scores_MRB = scores.T.reshape(groups * shares, repeats, -1)
+    for weights_BU in _weights(counts_U, generator):
+        answered = weights_BU @ known_UM
+        scores = (weights_BU @ right_UM) / np.where(answered > 0, answered, np.nan)
+        scores_MRB = scores.T.reshape(candidates * shares, repeats, -1)
         blocks.append(_mean_of_drawn(scores_MRB, generator))
-    return np.concatenate(blocks, axis=1).reshape(groups, shares, -1)
+    return np.concatenate(blocks, axis=1).reshape(candidates, shares, -1)
 
 
 def resampled_by(
-    scores: Callable[[FloatArray], FloatArray], images: int, *, resamples: int = RESAMPLES, seed: int = 0
+    scores: Callable[[FloatArray], FloatArray], groups_N: Counts, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> FloatArray:
     """The same for scores that are no mean over images, such as R2: `scores` gives those of M
     candidates (M, R, b) in b resamples, in which image n stands `weights_bN[b, n]` times; NaN where
-    a repeat is missing. Returns (M, B)."""
+    a repeat is missing. `groups_N` numbers the groups, of one image each where all count for
+    themselves. Returns (M, B)."""
     generator = np.random.default_rng(seed)
-    weights = _weights(np.ones(images, dtype=np.int64), generator, resamples)
-    return np.concatenate([_mean_of_drawn(scores(weights_BN), generator) for weights_BN in weights], axis=1)
+    weights = _weights(np.ones(int(groups_N.max()) + 1, dtype=np.int64), generator, resamples)
+    return np.concatenate(
+        [_mean_of_drawn(scores(weights_BG[:, groups_N]), generator) for weights_BG in weights], axis=1
+    )
 
 
 def mean_of_known(scores: FloatArray, axis: int) -> FloatArray:
@@ -199,12 +226,23 @@ def images_to_reach(sizes_F: FloatArray, scores_FB: FloatArray, targets_B: Float
     return np.where(targets_B <= curves[0], 0.0, needed)
 
 
-def _outcomes(right_MN: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """The P different columns, as rows (P, M), and the number of images with each (P)."""
+def _outcomes(right_MN: FloatArray) -> tuple[FloatArray, FloatArray, Counts]:
+    """The different columns: whether an answer is known, whether it is right (U, M), and the number
+    of images with each (U)."""
     codes_NM = np.ascontiguousarray(np.nan_to_num(right_MN, nan=2.0).astype(np.uint8).T)
     rows_N = codes_NM.view(np.dtype((np.void, codes_NM.shape[1]))).ravel()
-    _, first_P, counts_P = np.unique(rows_N, return_index=True, return_counts=True)
-    return right_MN.T[first_P], counts_P
+    _, first_U, counts_U = np.unique(rows_N, return_index=True, return_counts=True)
+    outcomes_UM = right_MN.T[first_U]
+    return np.isfinite(outcomes_UM).astype(np.float64), np.nan_to_num(outcomes_UM), counts_U
+
+
+def _of_groups(right_MN: FloatArray, groups_N: Counts) -> tuple[FloatArray, FloatArray, Counts]:
+    """The known and the right answers in each group (U, M), each group once (U)."""
+    groups = int(groups_N.max()) + 1
+    sums = [np.zeros((groups, len(right_MN))) for _ in range(2)]
+    for summed_UM, of_images_MN in zip(sums, (np.isfinite(right_MN), np.nan_to_num(right_MN)), strict=True):
+        np.add.at(summed_UM, groups_N, of_images_MN.T)
+    return sums[0], sums[1], np.ones(groups, dtype=np.int64)
 
 
 def _mean_of_drawn(scores_MRB: FloatArray, generator: np.random.Generator) -> FloatArray:
@@ -216,12 +254,10 @@ def _mean_of_drawn(scores_MRB: FloatArray, generator: np.random.Generator) -> Fl
     return mean_of_known(drawn, axis=2).T
 
 
-def _weights(
-    counts_P: npt.NDArray[np.int64], generator: np.random.Generator, resamples: int = RESAMPLES
-) -> Iterator[FloatArray]:
-    """How many images of each outcome are in each of the resamples, (block, P) at a time."""
-    left, images = resamples, counts_P.sum()
+def _weights(counts_U: Counts, generator: np.random.Generator, resamples: int = RESAMPLES) -> Iterator[FloatArray]:
+    """How often each unit is in each of the resamples, (block, U) at a time."""
+    left, drawn = resamples, counts_U.sum()
     while left:
-        block = min(left, max(1, AT_ONCE // len(counts_P)))
-        yield generator.multinomial(images, counts_P / images, size=block).astype(np.float64)
+        block = min(left, max(1, AT_ONCE // len(counts_U)))
+        yield generator.multinomial(drawn, counts_U / drawn, size=block).astype(np.float64)
         left -= block

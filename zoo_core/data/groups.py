@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from zoo_core.tasks.targets import PartName
 
 COLUMN, PARENT_FOLDER, NONE = "column", "parent-folder", "none"
+BY_GROUPS = "Intervals and tests go by whole groups, because images of one group are alike."
 ALIKE = (
-    "Intervals and tests count each image for itself. Images of one group are alike, so that the true uncertainty is "
-    "larger, with few groups much larger."
+    "Its interval counts each image for itself. Images of one group are alike, so that the true uncertainty is larger, "
+    "with few groups much larger."
 )
-"""The sentence about results on images in groups."""
+"""The sentences about results on images in groups, the second for those before zoo 0.3."""
 NAMED = 3  # groups, or paths without one, in a message
 
 

@@ -5,6 +5,7 @@ Shapes: N images, K outputs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,10 +82,15 @@ class Agreement:
 
 
 def compared(
-    objective: Objective, expected_NK: Tensor, found_NK: Tensor, targets: Tensor, names: list[str]
+    objective: Objective,
+    expected_NK: Tensor,
+    found_NK: Tensor,
+    targets: Tensor,
+    names: list[str],
+    groups: Sequence[str] | None = None,
 ) -> Agreement:
     """Compare answers (N, K) with those of the run; both are measured against the targets by the
-    task's own metric."""
+    task's own metric, with the group of each image if it has one."""
     task = objective.task
     difference_N = ((found_NK - expected_NK).abs() / expected_NK.abs().clamp_min(1)).amax(1)
     difference_N = difference_N.nan_to_num(torch.inf, posinf=torch.inf)
@@ -93,7 +99,9 @@ def compared(
     changed = tuple(
         name for name, row in zip(names, rows, strict=True) if _differ(objective, expected_NK[row], found_NK[row])
     )
-    before, after = (task.evaluate(answers_NK, targets, 0.0) for answers_NK in (expected_NK, found_NK.nan_to_num()))
+    before, after = (
+        task.evaluate(answers_NK, targets, 0.0).grouped(groups) for answers_NK in (expected_NK, found_NK.nan_to_num())
+    )
     return Agreement(
         images=len(names),
         difference=float(difference_N[worst]),

@@ -237,7 +237,7 @@ def _checked(
             watch(sum(map(len, truth)), len(part))
     _check_alone(exporter, answers, prepared_BCHW, found[-1])
     names = [part.images.name(index) for index in range(len(part))]
-    return compared(predictor.objective, torch.cat(expected), torch.cat(found), torch.cat(truth), names)
+    return compared(predictor.objective, torch.cat(expected), torch.cat(found), torch.cat(truth), names, part.groups)
 
 
 def _answers(exporter: Choice[ExporterSpec], answers: Callable[[Array], Array], images_BCHW: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ def measure(
         task.reordered(one.targets, source.classes, facts.classes, source.title)
         for one in (source.parts[name], source.parts["train" if data is None else name])
     )
-    part = Part(source.parts[name].images, targets)
+    part = replace(source.parts[name], targets=targets)
     measured = replace(source, parts={"train": part}, classes=facts.classes)
     outputs_NK, truth, vectors_NF = _answers(predictor, network, measured, catalog, watch)
     return Measured(
@@ -129,7 +129,7 @@ def measure(
         part=part,
         values_NK=predictor.objective.values(outputs_NK.double()).numpy(),
         vectors_NF=vectors_NF,
-        evaluation=predictor.measure(outputs_NK, truth),
+        evaluation=predictor.measure(outputs_NK, truth, part.groups),
         baseline=predictor.objective.baseline(train_targets, targets, len(facts.classes)),
         is_own=data is None,
         note=note,

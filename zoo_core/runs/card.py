@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from zoo_core.data.groups import ALIKE, groups_in_words
+from zoo_core.data.groups import ALIKE, BY_GROUPS, groups_in_words
 from zoo_core.data.places import short_title
 from zoo_core.discovery import CORE
 from zoo_core.errors import printable
@@ -73,7 +73,7 @@ def render_card(
         rows_kept=facts.head_rows and rows_in_words(facts.head_rows, facts.task, short_title(facts.config.from_run)),
         forgotten=result.get("forgotten") and forgotten_in_words(result["forgotten"], facts.task),
         groups=groups_in_words(facts.data.groups, facts.data.images, facts.config.group_by),
-        alike=ALIKE,
+        alike=(BY_GROUPS if result.get("groups") else ALIKE) if measured else None,
     )
 
 

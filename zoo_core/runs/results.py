@@ -36,7 +36,11 @@ def parse_result(line: Mapping[str, Any], facts: RunFacts, where: str) -> dict[s
             "part": as_text(line["part"]),
             "images": as_count(line["images"]),
             "best_epoch": as_count(line["best_epoch"]),
-            **{name: as_count(line[name]) for name in ("last_epoch", "loss_rises_since") if line.get(name) is not None},
+            **{
+                name: as_count(line[name])
+                for name in ("groups", "last_epoch", "loss_rises_since")
+                if line.get(name) is not None
+            },
             **({"metric": as_text(line["metric"])} if "metric" in line else {}),
             **({"score": as_number(line["score"])} if "score" in line else {}),
             "higher_is_better": line.get("higher_is_better") is not False,  # older runs do not say so

@@ -8,33 +8,21 @@ Shapes: N images, K outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property, partial
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Self, cast
 
 from zoo_core.catalog import Catalog, Choice, attributing_errors, open_catalog, owner_of
 from zoo_core.discovery import CORE
 from zoo_core.errors import PluginError, UsageError, ZooError, brief
 from zoo_core.result_specs import MetricSpec
 from zoo_core.specs import TaskName, resolve
-from zoo_core.tasks.metrics import Evaluation, FloatArray, Interval, Metric, wilson
-
-Targets = npt.NDArray[Any]
-Compute = Callable[[FloatArray, Targets], float]
-Sample = tuple[Compute, FloatArray, Targets]
-"""A figure, and the answers (N, K) and targets of which it is computed."""
-RESAMPLES = 400  # the ends of an interval then move by some 5 % of its width with another seed
-RESAMPLES_OF_ERROR = 100  # a standard error then moves by some 7 % with another seed
-FEWEST_IMAGES = 10  # of fewer, resamples repeat the same few images, and of a single one they are all the same
-FEWEST_RESAMPLES = 100  # of fewer, the ends are too uncertain to be shown
-MOST_NUMBERS = 60_000_000
-"""Answers in all resamples together, which take some 5 s; more make an interval narrow anyway."""
-PER_OUTPUT = 1000  # answers whose time the call for a class or label takes, however few images there are
+from zoo_core.tasks.bootstrap import Compute, Sample, Targets
+from zoo_core.tasks.grouped import group_numbers
+from zoo_core.tasks.metrics import Counts, Evaluation, FloatArray, Interval, Metric, wilson
+from zoo_core.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +36,7 @@ class ChosenMetric:
 
     def score(self, answers_NK: FloatArray, targets: Targets) -> Score:
         """The score of answers. Raises PluginError, which names the metric's distribution."""
-        return Score(self.shown, self.compute(answers_NK, targets), self.compute, answers_NK, targets)
+        return Score(self.shown, self.compute(answers_NK, targets), Sample(self.compute, answers_NK, targets))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,34 +45,51 @@ class Score:
 
     metric: Metric
     value: float
-    compute: Compute
-    answers_NK: FloatArray
-    targets: Targets
-
-    @property
-    def sample(self) -> Sample:
-        return self.compute, self.answers_NK, self.targets
+    sample: Sample
 
     @cached_property
     def interval(self) -> Interval | None:
-        """Wilson's for a proportion, else that of a bootstrap."""
-        if self.metric.is_proportion:
-            return wilson(self.value * len(self.targets), len(self.targets))
-        return bootstrap(*self.sample)
+        """Wilson's for a proportion of images that count for themselves, else that of a
+        bootstrap."""
+        images = len(self.sample.targets)
+        if self.metric.is_proportion and self.sample.groups_N is None:
+            return wilson(self.value * images, images)
+        return self.sample.interval()
 
     @property
     def error(self) -> float | None:
         """The standard error of a proportion, else that of a bootstrap."""
         if self.metric.is_proportion:
-            return self.metric.standard_error(self.value, len(self.targets))
-        return bootstrap_error(*self.sample)
+            return self.metric.standard_error(self.value, len(self.sample.targets))
+        return replace(self.sample, groups_N=None).error()
 
 
 class Headline:
-    """The score of an evaluation: that of the chosen metric, or the task's own."""
+    """The score of an evaluation: that of the chosen metric, or the task's own.
+
+    `groups_N` numbers the group of each image, by which intervals go; None where each image counts
+    for itself. The standard error, which compares the epochs of one training on the same images,
+    takes each image for itself.
+    """
 
     chosen: Score | None
+    groups_N: Counts | None
     own_metric: Metric
+
+    def grouped(self, groups: Sequence[str | None] | None) -> Self:
+        """The evaluation of images that belong to these groups (N); the same for None."""
+        if groups is None:
+            return self
+        groups_N, chosen = group_numbers(groups), self.chosen
+        if chosen is not None:
+            chosen = replace(chosen, sample=replace(chosen.sample, groups_N=groups_N))
+        grouped: Any = replace(cast(Any, self), chosen=chosen, groups_N=groups_N)
+        return cast(Self, grouped)
+
+    @property
+    def groups(self) -> int | None:
+        """The number of groups, None without."""
+        return None if self.groups_N is None else int(self.groups_N.max()) + 1
 
     @property
     def own_score(self) -> float:
@@ -129,11 +134,11 @@ class Resampled(Headline):
 
     @cached_property
     def own_interval(self) -> Interval | None:
-        return bootstrap(*self.sample)
+        return self.sample.interval()
 
     @property
     def own_error(self) -> float | None:
-        return bootstrap_error(*self.sample)
+        return replace(self.sample, groups_N=None).error()
 
 
 def chosen_metric(text: str, task: TaskName, own: Metric, catalog: Catalog) -> ChosenMetric | None:
@@ -185,7 +190,13 @@ def score_text(evaluation: Evaluation, where: str) -> str:
     metric, interval = evaluation.shown, evaluation.score_interval
     beside = "" if interval is None else f"; 95 % interval {metric.interval_text(interval)}"
     title = metric.title[:1].upper() + metric.title[1:]
-    return f"{title} {where}: {metric.text(evaluation.score)} ({evaluation.images} images{beside})"
+    return f"{title} {where}: {metric.text(evaluation.score)} ({images_text(evaluation)}{beside})"
+
+
+def images_text(evaluation: Evaluation, noun: str = " images") -> str:
+    """The number of images, and that of their groups if they have any: 240 images in 12 groups."""
+    groups = "" if evaluation.groups is None else f" in {counted(evaluation.groups, 'group')}"
+    return f"{evaluation.images}{noun}{groups}"
 
 
 def own_interval_text(evaluation: Headline) -> str:
@@ -199,6 +210,7 @@ def result_figures(evaluation: Evaluation) -> dict[str, Any]:
     interval = evaluation.score_interval
     return {
         "images": evaluation.images,
+        "groups": evaluation.groups,
         "metric": evaluation.metric,
         "higher_is_better": evaluation.shown.higher_is_better,
         "score": evaluation.score,
@@ -235,50 +247,3 @@ def measured(metric: Choice[MetricSpec], answers_NK: FloatArray, targets: Target
             "as its is_proportion promises."
         )
     return number
-
-
-def bootstrap(compute: Compute, answers_NK: FloatArray, targets: Targets, seed: int = 0) -> Interval | None:
-    """The 95 % percentile interval of a figure over resamples of the images (Efron, 1979).
-
-    None as `resampled` has it.
-    """
-    figures = resampled(compute, answers_NK, targets, RESAMPLES, seed)
-    if figures is None:
-        return None
-    low, high = np.percentile(figures, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def bootstrap_error(compute: Compute, answers_NK: FloatArray, targets: Targets, seed: int = 0) -> float | None:
-    """The standard error of a figure: its standard deviation over resamples of the images (Efron,
-    1979). None as `resampled` has it."""
-    figures = resampled(compute, answers_NK, targets, RESAMPLES_OF_ERROR, seed)
-    return None if figures is None else float(np.std(figures, ddof=1))
-
-
-def resampled(compute: Compute, answers_NK: FloatArray, targets: Targets, most: int, seed: int) -> list[float] | None:
-    """A figure in at most so many resamples of the images, of which those without one are left out.
-
-    Images with one class each are drawn within their classes, whose sizes a stratified split has
-    fixed: a class of two images would be missing in every seventh resample. None with fewer than 10
-    images, with too many for at least 100 resamples, and where most of them have none.
-    """
-    images, outputs = answers_NK.shape
-    if images < FEWEST_IMAGES:
-        return None
-    count = min(most, MOST_NUMBERS // (outputs * (images + PER_OUTPUT)))
-    if count < FEWEST_RESAMPLES:
-        return None
-    generator, figures = np.random.default_rng(seed), []
-    strata_N = targets if targets.ndim == 1 else np.zeros(images, np.int64)
-    order_N = np.argsort(strata_N, kind="stable")
-    _, firsts, places_N, sizes = np.unique(
-        strata_N[order_N], return_index=True, return_inverse=True, return_counts=True
-    )
-    for _ in range(count):
-        drawn = order_N[firsts[places_N] + generator.integers(sizes[places_N])]
-        try:
-            figures.append(compute(answers_NK[drawn], targets[drawn]))
-        except PluginError:  # such as a class that is missing
-            continue
-    return figures if 2 * len(figures) >= count else None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from zoo_core.tasks.chosen import Headline, Score
+from zoo_core.tasks.grouped import share_interval
 from zoo_core.tasks.metrics import ACCURACY, Counts, FloatArray, Interval, f1, known_figures, precision, recall, wilson
 
 MAX_MATRIX = 1000
@@ -31,8 +32,11 @@ class ClassEvaluation(Headline):
     num_classes: int
     loss: float
     answers: Counts | None = None
-    """The predicted class of each image (N), in their order; None where only counts are known."""
+    truth: Counts | None = None
+    """The predicted class of each image (N) and its own, in their order; None where only counts are
+    known."""
     chosen: Score | None = None
+    groups_N: Counts | None = None
     own_metric = ACCURACY
 
     @classmethod
@@ -43,8 +47,8 @@ class ClassEvaluation(Headline):
         cells, places = np.unique(true * num_classes + predicted, return_inverse=True)
         summed = np.zeros(len(cells), dtype=np.int64)
         np.add.at(summed, places, 1 if counts is None else counts)
-        answers = predicted if counts is None else None
-        return cls(cells // num_classes, cells % num_classes, summed, num_classes, loss, answers)
+        whole = cls(cells // num_classes, cells % num_classes, summed, num_classes, loss)
+        return replace(whole, answers=predicted, truth=true) if counts is None else whole
 
     @classmethod
     def joined(cls, parts: Sequence[ClassEvaluation]) -> ClassEvaluation:
@@ -54,8 +58,11 @@ class ClassEvaluation(Headline):
         )
         loss = float(np.average([part.loss for part in parts], weights=[part.images for part in parts]))
         whole = cls.of(true, predicted, parts[0].num_classes, loss=loss, counts=counts)
-        answers = [part.answers for part in parts if part.answers is not None]
-        return replace(whole, answers=np.concatenate(answers) if len(answers) == len(parts) else None)
+        pairs = [(part.answers, part.truth) for part in parts if part.answers is not None and part.truth is not None]
+        if len(pairs) < len(parts):
+            return whole
+        answers, truths = (np.concatenate(of_parts) for of_parts in zip(*pairs, strict=True))
+        return replace(whole, answers=answers, truth=truths)
 
     @property
     def own_score(self) -> float:
@@ -84,7 +91,9 @@ class ClassEvaluation(Headline):
     @property
     def interval(self) -> Interval:
         """The 95 % confidence interval of the accuracy."""
-        return wilson(self.correct, self.images)
+        if self.answers is None:
+            return wilson(self.correct, self.images)
+        return share_interval((self.answers == self.truth).astype(np.float64), self.groups_N)
 
     @property
     def found(self) -> Counts:

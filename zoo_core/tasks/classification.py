@@ -13,6 +13,7 @@ import numpy as np
 
 from zoo_core.errors import DataError, UsageError, printable, shown
 from zoo_core.json_checks import as_count, as_list, as_number, parsed_lists, same_length
+from zoo_core.tasks.chosen import images_text
 from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
 from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities
 from zoo_core.tasks.losses import focal_of_classes
@@ -168,7 +169,8 @@ class Classification(Task[ClassEvaluation]):
 
     def summary(self, evaluation: ClassEvaluation, where: str) -> str:
         low, high = evaluation.interval
-        counted = f"{evaluation.correct} of {evaluation.images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+        images = images_text(evaluation, noun="")
+        counted = f"{evaluation.correct} of {images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
         return f"Accuracy {where}: {self.metric.text(evaluation.accuracy)} ({counted})"
 
     def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:

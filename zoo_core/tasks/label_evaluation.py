@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo_core.tasks import scores
-from zoo_core.tasks.chosen import Resampled, Sample, Score
+from zoo_core.tasks.bootstrap import Sample
+from zoo_core.tasks.chosen import Resampled, Score
 from zoo_core.tasks.metrics import (
     Counts,
     FloatArray,
@@ -49,6 +50,7 @@ class LabelEvaluation(Resampled):
     true: npt.NDArray[np.bool_]
     """The probabilities and whether the labels were there, (N, K) each."""
     chosen: Score | None = None
+    groups_N: Counts | None = None
     own_metric = MEAN_AVERAGE_PRECISION
 
     @classmethod
@@ -79,7 +81,7 @@ class LabelEvaluation(Resampled):
         def compute(answers_NK: FloatArray, targets_NK: Any) -> float:
             return scores.mean_average_precision(None, answers=answers_NK, targets=targets_NK)
 
-        return compute, self.probabilities, self.true
+        return Sample(compute, self.probabilities, self.true, self.groups_N)
 
     @property
     def precisions(self) -> FloatArray:

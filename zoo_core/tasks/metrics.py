@@ -88,6 +88,14 @@ class Evaluation(Protocol):
     def images(self) -> int: ...
 
     @property
+    def groups(self) -> int | None:
+        """The number of groups of images by which the interval goes; None where each image counts
+        for itself."""
+
+    def grouped(self, groups: Sequence[str | None] | None) -> Evaluation:
+        """The evaluation of images that belong to these groups (N); the same for None."""
+
+    @property
     def loss(self) -> float: ...
 
     def figures(self) -> dict[str, Any]:
@@ -108,7 +116,7 @@ class Baseline:
         return {"score": self.score} if self.rmse is None else {"score": self.score, "rmse": self.rmse}
 
 
-def wilson(correct: float, total: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(correct: float, total: float, z: float = 1.959964) -> tuple[float, float]:
     """The Wilson score interval of a proportion (Wilson, 1927); z = 1.96 gives 95 %."""
     share = correct / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)

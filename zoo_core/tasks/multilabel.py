@@ -13,7 +13,7 @@ import numpy as np
 
 from zoo_core.errors import DataError, printable, shown
 from zoo_core.json_checks import as_number, as_text, parsed_lists
-from zoo_core.tasks.chosen import own_interval_text
+from zoo_core.tasks.chosen import images_text, own_interval_text
 from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities, thresholds_sentence
 from zoo_core.tasks.label_evaluation import MEAN_AVERAGE_PRECISION, LabelEvaluation
 from zoo_core.tasks.losses import focal_of_labels
@@ -194,7 +194,7 @@ class Multilabel(Task[LabelEvaluation]):
         f1s = f"F1 at 0.5: micro {evaluation.micro_f1:.3f}, macro {evaluation.macro_f1:.3f}"
         score = self.metric.text(evaluation.own_score)
         beside = own_interval_text(evaluation)
-        return f"Mean average precision {where}: {score} ({evaluation.images} images; {beside}{f1s})"
+        return f"Mean average precision {where}: {score} ({images_text(evaluation)}; {beside}{f1s})"
 
     def answer_text(self, value: float) -> str:
         return f"{100 * value:.1f} %"

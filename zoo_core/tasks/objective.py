@@ -74,15 +74,16 @@ class Objective:
             gamma=gamma,
         )
 
-    def measure(self, outputs_NK: Tensor, targets: Tensor) -> Evaluation:
-        """The figures of a set of images, from outputs and targets on the CPU."""
+    def measure(self, outputs_NK: Tensor, targets: Tensor, groups: Sequence[str] | None = None) -> Evaluation:
+        """The figures of a set of images, from outputs and targets on the CPU; `groups` name that of
+        each image."""
         device = device_of(self.head)
         loss = self.loss(to_device(outputs_NK, device), to_device(targets, device)).item()
         evaluation: Any = self.task.evaluate(outputs_NK, targets, loss)
         if self.chosen is not None:
             answers_NK = self.task.values(outputs_NK.double()).numpy()
             evaluation = replace(evaluation, chosen=self.chosen.score(answers_NK, targets.numpy()))
-        measured: Evaluation = evaluation
+        measured: Evaluation = evaluation.grouped(groups)
         return measured
 
     def baseline(self, train_targets: Targets, targets: Targets, num_outputs: int) -> Baseline:
@@ -99,11 +100,11 @@ class Objective:
             return self.measure(outputs_BK, targets)
         return outputs_BK, targets
 
-    def whole(self, parts: Sequence[Partial]) -> Evaluation:
+    def whole(self, parts: Sequence[Partial], groups: Sequence[str] | None = None) -> Evaluation:
         """The evaluation of a set of images from the shares of its batches, in order."""
         if isinstance(parts[0], tuple):
-            return self.measure(*concatenated(parts))
-        evaluation: Evaluation = self.task.join(parts)
+            return self.measure(*concatenated(parts), groups)
+        evaluation: Evaluation = self.task.join(parts).grouped(groups)
         return evaluation
 
     def values(self, outputs_NK: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ import numpy as np
 from zoo_core.errors import DataError, printable, shown
 from zoo_core.json_checks import as_number, as_text, parsed_lists
 from zoo_core.tasks import metrics
-from zoo_core.tasks.chosen import Resampled, Sample, Score, own_interval_text
+from zoo_core.tasks.bootstrap import Sample
+from zoo_core.tasks.chosen import Resampled, Score, images_text, own_interval_text
 from zoo_core.tasks.honesty import intervals_sentence
 from zoo_core.tasks.metrics import Baseline, FloatArray, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
@@ -41,6 +42,7 @@ class NumberEvaluation(Resampled):
     true: FloatArray
     loss: float
     chosen: Score | None = None
+    groups_N: metrics.Counts | None = None
     own_metric = R2
 
     @property
@@ -50,7 +52,7 @@ class NumberEvaluation(Resampled):
 
     @property
     def sample(self) -> Sample:
-        return lambda *pair: float(metrics.r2(*pair).mean()), self.predicted, self.true
+        return Sample(lambda *pair: float(metrics.r2(*pair).mean()), self.predicted, self.true, self.groups_N)
 
     @property
     def images(self) -> int:
@@ -228,7 +230,7 @@ class Regression(Task[NumberEvaluation]):
         figures = evaluation.figures()
         errors = f"RMSE {figures['rmse']:.4g}, MAE {figures['mae']:.4g}"
         beside = own_interval_text(evaluation)
-        return f"R2 {where}: {self.metric.text(evaluation.own_score)} ({evaluation.images} images; {beside}{errors})"
+        return f"R2 {where}: {self.metric.text(evaluation.own_score)} ({images_text(evaluation)}; {beside}{errors})"
 
     def answer_text(self, value: float) -> str:
         return f"{value:.6g}" if abs(value) < MANY_DIGITS else f"{value:.12g}"
@@ -273,12 +275,7 @@ class Regression(Task[NumberEvaluation]):
     def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
         lists = parsed_lists(line, ("rmses", "maes", "r2s"), num_outputs)
         means = {name: as_number(line[name]) for name in ("rmse", "mae", "r2")}
-        return {
-            "metric": as_text(line["metric"]),
-            "score": as_number(line["score"]),
-            **means,
-            **lists,
-        }
+        return {"metric": as_text(line["metric"]), "score": as_number(line["score"]), **means, **lists}
 
 
 def parsed_number(text: str) -> float:

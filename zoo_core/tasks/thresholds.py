@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from zoo_core.tasks import scores
+from zoo_core.tasks.bootstrap import Compute
 from zoo_core.tasks.calibration import FEWEST, Targets, best_thresholds
-from zoo_core.tasks.chosen import ChosenMetric, Compute
+from zoo_core.tasks.chosen import ChosenMetric
 from zoo_core.tasks.metrics import FloatArray
 from zoo_core.tasks.scores import THRESHOLD, is_true
 

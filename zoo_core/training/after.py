@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,17 +46,19 @@ def measure_and_fit(trainer: Trainer, *, merged: bool) -> tuple[Evaluation | Non
         return None, UNFITTED, None
     parts = [images.part for images in (planner.val, planner.test) if images is not None]
     too_many = too_many_outputs(sum(map(len, parts)), len(planner.classes))
+    measure = partial(Evaluator.evaluate, groups=measured.part.groups)
     if planner.val is None:
-        return trainer.measure_best(measured, Evaluator.evaluate, merged=merged), UNFITTED, None
+        return trainer.measure_best(measured, measure, merged=merged), UNFITTED, None
     if too_many is not None:
         trainer.callback.message(too_many)
-        return trainer.measure_best(measured, Evaluator.evaluate, merged=merged), UNFITTED, None
+        return trainer.measure_best(measured, measure, merged=merged), UNFITTED, None
 
     def outputs(images: Batches) -> Any:
         return trainer.measure_best(images, Evaluator.outputs, merged=merged)
 
     pairs = {"val": outputs(planner.val), **({} if planner.test is None else {"test": outputs(planner.test)})}
-    evaluation = objective.measure(*pairs["val" if planner.test is None else "test"])
+    outputs_NK, targets = pairs["val" if planner.test is None else "test"]
+    evaluation = objective.measure(outputs_NK, targets, measured.part.groups)
     fit = None
     if planner.world.is_main:
         held, *test = (objective.outputs(part, *pair) for part, pair in pairs.items())

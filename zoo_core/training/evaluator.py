@@ -8,7 +8,7 @@ Shapes: N images of a part, K outputs, F features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -44,15 +44,12 @@ class Evaluator:
     world: World = field(default_factory=World)
     stop_request: StopRequest = field(default_factory=StopRequest)
 
-    def evaluate(
-        self, network: nn.Module, inputs: Inputs, watch: Callable[[int, int], None] | None = None
-    ) -> Evaluation:
-        """The figures of a network on all images; `watch` is told (images done, images) of this
-        rank.
+    def evaluate(self, network: nn.Module, inputs: Inputs, *, groups: Sequence[str] | None = None) -> Evaluation:
+        """The figures of a network on all images, with the group of each image if it has one.
 
         Raises EvaluationStopped, on all ranks, after a stop request to any of them.
         """
-        return self.objective.whole(self._passes(network, inputs, network, self.objective.partial, watch))
+        return self.objective.whole(self._passes(network, inputs, network, self.objective.partial, None), groups)
 
     def outputs(
         self,

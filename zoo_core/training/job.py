@@ -13,7 +13,7 @@ from zoo_core.catalog import Catalog, Choice
 from zoo_core.data.arrange import arranged
 from zoo_core.data.augmentation import Augmentation, augmentation_named, with_augmentation
 from zoo_core.data.findings import findings
-from zoo_core.data.groups import ALIKE, group_counts, groups_in_words
+from zoo_core.data.groups import group_counts, groups_in_words
 from zoo_core.data.parts import EarlierSplit
 from zoo_core.data.places import short_title, with_places
 from zoo_core.data.scan import Watch, scan_images
@@ -238,7 +238,7 @@ def prepare(
         start=start,
         dropped=dropped,
         findings=findings(source),
-        notes=(*outlook, *resolved.notes, *([known.note] if known else []), *([ALIKE] if group_counts(source) else [])),
+        notes=(*outlook, *resolved.notes, *([known.note] if known else [])),
         model=placed(model, device, preprocessing, str(backbone)),
         shapes=resolved.shapes,
         caching=resolved.caching,

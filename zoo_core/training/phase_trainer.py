@@ -74,7 +74,10 @@ class PhaseTrainer:
 
     def evaluate(self, evaluator: Evaluator) -> Evaluation | None:
         """The figures on the validation images, None without any."""
-        return None if self.inputs.val is None else evaluator.evaluate(self.step.tail, self.inputs.val)
+        val = self.planner.val
+        if self.inputs.val is None or val is None:
+            return None
+        return evaluator.evaluate(self.step.tail, self.inputs.val, groups=val.part.groups)
 
     def training_loss(self, evaluator: Evaluator) -> float:
         """The mean loss on the training images, not augmented."""
