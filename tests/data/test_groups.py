@@ -259,7 +259,7 @@ def test_a_run_says_its_groups_everywhere_and_check_finds_those_in_two_parts(
     assert "Intervals and tests go by whole groups" in " ".join((run / "README.md").read_text().split())
     result = json.loads(answer.stdout)["result"]
     assert result["groups"] == groups["val"]
-    assert f" of 4 in 1 group; 95 % interval 0.0 to 100.0 %)" in " ".join(answer.stderr.split())
+    assert " of 4 in 1 group; 95 % interval 0.0 to 100.0 %)" in " ".join(answer.stderr.split())
     assert result["interval"] == [0, 1]
     facts = read_facts(run)
     assert facts.data.groups == groups

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import Zoo, make_photos, make_table
-from zoo_core.cli.common import JSON_VERSION
+from zoo_core.cli.json_answers import JSON_VERSION
 
 TEXT = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
 ROWS = re.findall(r"^\| (`zoo .*?) \| (.*) \|$", TEXT, re.MULTILINE)

@@ -199,6 +199,28 @@ def test_its_backbone_head_and_strategy_fine_tune_and_predict(zoo: Zoo, site: Pa
     assert "`pip install zoo-mini`" in without.stderr
 
 
+def test_lines_that_a_plugin_prints_are_no_part_of_an_answer(zoo: Zoo, tmp_path: Path, photos: Path) -> None:
+    """It prints where it is imported, in a hook, where the network is built and in every pass."""
+    said = {"plugin.py": "said: imported", "hook": "said: hook", "built": "said: built", "pass": "said: pass"}
+    plugin = PLUGIN.replace("    half = (", f"    print({said['hook']!r})\n    half = (")
+    model = MODEL.replace("    body = nn.Seq", f"    print({said['built']!r})\n    body = nn.Seq")
+    model = model.replace(
+        "        return self.output(features_BCHW[",
+        f"        print({said['pass']!r})\n        return self.output(features_BCHW[",
+    )
+    files = {"plugin.py": f"print({said['plugin.py']!r})\n{plugin}", "model.py": model}
+    source = write_plugin(tmp_path, "zoo-mini", files)
+    pip_install(source, tmp_path / "site")
+    here = {"PYTHONPATH": str(tmp_path / "site")}
+    chosen = ("--backbone", "mininet", "--head", "corner", "--epochs", 1, "--data", photos, "--out", "run", "--json")
+    trained = zoo("finetune", *chosen, env=here)
+    assert json.loads(trained.stdout)["epochs"]
+    assert all(line in trained.stderr for line in said.values())
+    assert json.loads(zoo("list", "--json", env=here).stdout)["backbones"]
+    checked = zoo("plugin", "check", "zoo-mini", "--fast", env=here)
+    assert "passed    zoo_mini.plugin: imports nothing heavy" in checked.stdout
+
+
 def test_its_heads_and_strategies_work_in_every_command_and_in_the_library(
     zoo: Zoo, site: Path, tmp_path: Path
 ) -> None:

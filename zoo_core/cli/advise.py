@@ -13,8 +13,9 @@ import click
 
 from zoo_core.choosing.grid import split_values
 from zoo_core.cli.cells import draw_if_possible, end_cells, out_option
-from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of
+from zoo_core.cli.common import announce, catalog_of, progress_of
 from zoo_core.cli.compare import axis_option
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import Command, Option, given_settings, options_of
 from zoo_core.cli.runners import executor_for, runner_options
 from zoo_core.data.places import slug

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.common import console, json_option, print_json, shown, table
+from zoo_core.cli.common import console, shown, table
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.paths import cache_dir
 from zoo_core.wording import megabytes
 

@@ -14,13 +14,12 @@ from zoo_core.cli.common import (
     catalog_of,
     computed_in_words,
     console,
-    json_option,
-    print_json,
     progress_of,
     shown,
     table,
     tell,
 )
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import SETTINGS, Command, given_settings, options_of
 from zoo_core.errors import UsageError, printable
 from zoo_core.paths import check_new_file, user_path

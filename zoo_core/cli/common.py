@@ -1,19 +1,17 @@
-"""Helpers of all commands: the catalog, JSON on standard output, tables, completion of names."""
+"""Helpers of all commands: the catalog, tables, completion of names."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from zoo_core.errors import printable
-from zoo_core.paths import json_text
 from zoo_core.wording import counted
 
 if TYPE_CHECKING:
@@ -24,13 +22,8 @@ if TYPE_CHECKING:
     from zoo_core.catalog import Catalog
     from zoo_core.data.sources import Source
 
-JSON_VERSION = 2
-"""Every `--json` answer carries it; it grows when a field changes its meaning or goes."""
-
 MOST_KINDS = 6  # of ignored files that are named
 MIN_NAME, MIN_CELL = 12, 12  # letters of a column in a narrow table
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 
 
 def catalog_of(ctx: click.Context) -> Catalog:
@@ -51,13 +44,6 @@ def warn(warnings: Iterable[str]) -> None:
 def tell(text: str) -> None:
     """Print a line on standard error, as `warn` does."""
     click.echo(printable(text), err=True)
-
-
-def print_json(data: dict[str, Any]) -> None:
-    text = json_text({"version": JSON_VERSION, **data})
-    if "utf" not in (sys.stdout.encoding or "").lower():  # its escapes are JSON's, those of a stream are Python's
-        text = "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
-    click.echo(text, nl=False)
 
 
 def shown(text: object) -> str:

@@ -10,8 +10,9 @@ import click
 
 from zoo_core.choosing.grid import AXES, PLURALS, check_names, make_grid, split_shares, split_values
 from zoo_core.cli.cells import draw_if_possible, end_cells, out_option
-from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of
+from zoo_core.cli.common import announce, catalog_of, progress_of
 from zoo_core.cli.comparing import CellScreen, show_comparison
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import (
     COMPLETED,
     Command,

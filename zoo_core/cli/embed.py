@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import (
-    announce,
-    catalog_of,
-    computed_in_words,
-    json_option,
-    print_json,
-    progress_of,
-    tell,
-    tell_left_out,
-)
+from zoo_core.cli.common import announce, catalog_of, computed_in_words, progress_of, tell, tell_left_out
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import Command, given_settings, options_of
 from zoo_core.errors import printable
 from zoo_core.settings import FinetuneConfig

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import (
-    announce,
-    catalog_of,
-    console,
-    json_option,
-    print_json,
-    progress_of,
-    shown,
-    table,
-    warn,
-)
+from zoo_core.cli.common import announce, catalog_of, console, progress_of, shown, table, warn
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.left_out import raise_for_images
 from zoo_core.cli.pictures import check_picture_target
 from zoo_core.errors import ZooError

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, json_option, print_json, progress_of, warn
+from zoo_core.cli.common import announce, catalog_of, progress_of, warn
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.left_out import bad_images_option
 from zoo_core.errors import UsageError, printable
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, json_option, progress_of
+from zoo_core.cli.common import announce, catalog_of, progress_of
+from zoo_core.cli.json_answers import json_option
 from zoo_core.cli.options import Command, MoreEpochs, asked_settings, config_option, given_settings, setting_options
 from zoo_core.cli.running import devices_option, report, resume_run, speaks, start_together, watching
 from zoo_core.settings import FinetuneConfig

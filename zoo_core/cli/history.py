@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.common import catalog_of, json_option, print_columns, print_json
+from zoo_core.cli.common import catalog_of, print_columns
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.errors import UsageError, printable
 from zoo_core.paths import check_new_file
 from zoo_core.wording import human_count

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from zoo_core.catalog import KINDS, Catalog, Choice
-from zoo_core.cli.common import catalog_of, console, json_option, print_json, shown, table
+from zoo_core.cli.common import catalog_of, console, shown, table
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.errors import UsageError, did_you_mean, printable
 from zoo_core.layout import Layout
 from zoo_core.options import UPTO, describe_options

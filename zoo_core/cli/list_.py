@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from zoo_core.cli.choosing import Filters, filter_options, folded
-from zoo_core.cli.common import json_option, on_terminal, print_columns, print_json, warn
+from zoo_core.cli.common import on_terminal, print_columns, warn
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.listing import listed, with_available
 from zoo_core.wording import human_count
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import catalog_of, console, json_option, print_json, progress_of, table
+from zoo_core.cli.common import catalog_of, console, progress_of, table
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import Command, Option, asked_settings, config_option, setting_options
 from zoo_core.errors import printable
 from zoo_core.settings import FinetuneConfig

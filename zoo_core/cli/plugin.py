@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.common import announce, console, json_option, print_json, shown
+from zoo_core.cli.common import announce, console, shown
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.plugin_index import update_index
 from zoo_core.cli.plugin_install import install, uninstall
 from zoo_core.cli.plugin_new import new

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from zoo_core.cli.common import json_option, print_json
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.errors import UsageError, ZooError, printable, shown
 
 PUBLISHED: str | None = None

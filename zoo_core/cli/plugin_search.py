@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.common import json_option, print_columns, print_json
+from zoo_core.cli.common import print_columns
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.errors import shown
 from zoo_core.registry import KnownPlugin
 

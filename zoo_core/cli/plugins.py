@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from zoo_core.catalog import KINDS
-from zoo_core.cli.common import catalog_of, console, json_option, print_json, shown, table
+from zoo_core.cli.common import catalog_of, console, shown, table
+from zoo_core.cli.json_answers import json_option, print_json
 
 
 @click.command()

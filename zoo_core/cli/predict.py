@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from zoo_core.cli.common import (
-    announce,
-    catalog_of,
-    console,
-    json_option,
-    print_json,
-    progress_of,
-    shown,
-    table,
-)
+from zoo_core.cli.common import announce, catalog_of, console, progress_of, shown, table
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.left_out import raise_for_images
 from zoo_core.errors import printable
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, console, json_option, print_json, progress_of, table
+from zoo_core.cli.common import announce, catalog_of, console, progress_of, table
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import Command
 from zoo_core.cli.report import measured_run
 from zoo_core.errors import UsageError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from zoo_core.catalog import Catalog
-from zoo_core.cli.common import BACKBONE, catalog_of, console, json_option, print_json, table
+from zoo_core.cli.common import BACKBONE, catalog_of, console, table
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import Command, Option
 from zoo_core.discovery import normalised
 from zoo_core.errors import UsageError, WeightsError, ZooError, did_you_mean, printable

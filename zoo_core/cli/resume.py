@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.common import json_option
+from zoo_core.cli.json_answers import json_option
 from zoo_core.cli.options import MORE_EPOCHS, given_settings, options_of
 from zoo_core.cli.running import devices_option, resume_run, start_together
 

@@ -11,16 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.catalog import open_catalog
-from zoo_core.cli.common import (
-    announce,
-    bar_on,
-    catalog_of,
-    console,
-    print_json,
-    progress_of,
-    shown,
-)
+from zoo_core.cli.common import announce, bar_on, catalog_of, console, progress_of, shown
 from zoo_core.cli.job_table import show_job
+from zoo_core.cli.json_answers import print_json
 from zoo_core.cli.together import end_with_launcher, run_together
 from zoo_core.devices.launched import is_distributed
 from zoo_core.errors import UsageError

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo_core.cli.common import json_option, print_columns, print_json, warn
+from zoo_core.cli.common import print_columns, warn
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.csv_rows import csv_writer
 from zoo_core.wording import short_seconds
 

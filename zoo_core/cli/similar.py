@@ -12,14 +12,13 @@ from zoo_core.cli.common import (
     catalog_of,
     computed_in_words,
     console,
-    json_option,
-    print_json,
     progress_of,
     shown,
     table,
     tell,
     tell_left_out,
 )
+from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import Command, given_settings, options_of
 from zoo_core.cli.pictures import check_picture_target
 from zoo_core.paths import user_path
