@@ -35,9 +35,9 @@ def run(path: Path) -> Any:
     return lambda images_BCHW: network(torch.from_numpy(images_BCHW)).detach().numpy()
 
 
-def failures(monkeypatch: pytest.MonkeyPatch, **code: Any) -> list[str]:
+def failures(monkeypatch: pytest.MonkeyPatch, *, is_proportion: bool = False, **code: Any) -> list[str]:
     module = ModuleType("zoo_kit_test")
-    metric = MetricSpec(name="kit-test", compute="zoo_kit_test:right", summary="s")
+    metric = MetricSpec(name="kit-test", compute="zoo_kit_test:right", summary="s", is_proportion=is_proportion)
     exporter = ExporterSpec(
         name="kit-test",
         export="zoo_kit_test:write",
@@ -118,9 +118,25 @@ def test_a_planted_fault_is_found_and_the_way_to_mend_it_told(
     assert any(words in one and "To mend it: " in one for one in found), found
 
 
+@pytest.mark.parametrize(
+    ("compute", "words"),
+    [
+        (lambda answers, targets: 2.5, "it gives 2.5 for one image of classification"),
+        (lambda answers, targets: float(answers.argmax(1)[0] == targets[0]), "for each alone 0."),
+        (lambda answers, targets: right(None, answers=answers, targets=targets), None),
+    ],
+)
+def test_a_proportion_is_that_of_the_images(monkeypatch: pytest.MonkeyPatch, compute: Any, words: str | None) -> None:
+    def figure(options: Any, *, answers: Any, targets: Any) -> float:
+        return float(compute(answers, targets))
+
+    found = [one for one in failures(monkeypatch, right=figure, is_proportion=True) if "share that it promises" in one]
+    assert [words in one for one in found] == ([] if words is None else [True])
+
+
 def test_zoos_own_metrics_and_exporters_pass() -> None:
-    names = ("balanced-accuracy: ", "torch-export: ")
+    names = ("accuracy: ", "top: ", "balanced-accuracy: ", "torch-export: ")
     checks = [check for check in plugin_checks(builtin) if check.name.startswith(names)]
-    assert len(checks) == 10
+    assert len(checks) == 23
     for check in checks:
         check()

@@ -65,6 +65,21 @@ def does_not_depend_on_the_order_of_images(spec: MetricSpec) -> None:
         assert same, f"the figure {first} is {turned} in reverse order"
 
 
+@rule("Leave out `is_proportion` where a figure is no share of the images: intervals follow from it.")
+def is_the_share_that_it_promises(spec: MetricSpec) -> None:
+    """A proportion is 0 or 1 for one image, and for several the mean of these."""
+    for task in spec.tasks if spec.is_proportion else ():
+        answers_NK, targets = _chance(task)
+        alone = [_figure(spec, answers_NK[place : place + 1], targets[place : place + 1]) for place in range(IMAGES)]
+        other = next((one for one in alone if one not in (0, 1)), None)
+        assert other is None, f"it gives {other} for one image of {task}"
+        together = _figure(spec, answers_NK, targets)
+        same = math.isclose(together, sum(alone) / IMAGES, abs_tol=1e-9)
+        assert same, (
+            f"it gives {together:g} for {IMAGES} images of {task}, and for each alone {sum(alone) / IMAGES:g} on average"
+        )
+
+
 @rule("Write to `path` (and its `second_suffix`) alone; let `run` map arrays (B, C, H, W) of any B to arrays (B, K).")
 def writes_a_file_that_answers_alike(spec: ExporterSpec) -> None:
     """The file answers as the network does, for one image and for several."""
@@ -157,6 +172,7 @@ METRIC_RULES = (
     gives_a_finite_number,
     measures_the_same_each_time,
     does_not_depend_on_the_order_of_images,
+    is_the_share_that_it_promises,
 )
 EXPORTER_RULES = (
     has_a_name_of_its_own,
