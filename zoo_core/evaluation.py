@@ -11,7 +11,7 @@ from zoo_core.attribution import names_plugins
 from zoo_core.catalog import Catalog, open_catalog
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, PartName
-from zoo_core.errors import UsageError, printable
+from zoo_core.errors import UsageError
 from zoo_core.library import load
 from zoo_core.options import listed
 from zoo_core.run_images import images_of_own_data, measured_part, part_title
@@ -114,7 +114,7 @@ def evaluate_run(
     counting, note = counting_metric(facts, catalog)
     predictor = replace(predictor, objective=replace(predictor.objective, chosen=counting))
     known = read_images(directory, facts)
-    command = f"zoo evaluate {quoted(printable(str(run)))}"
+    command = f"zoo evaluate {quoted(str(run))}"
     source, name = measured_part(run, facts, data, catalog, scanning, bad_images, command=command)
     if data is None:
         train = source.parts["train"]

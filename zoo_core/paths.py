@@ -45,6 +45,15 @@ def cache_folder() -> str:
     return user_cache_dir("zoo")
 
 
+def is_utf8(path: Path) -> bool:
+    """Whether a path is text; a file name of Linux is any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def user_path(place: str | Path) -> Path:
     """A path that a user gave, `~` and `~NAME` being home folders, as they are to a shell.
 

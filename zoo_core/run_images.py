@@ -127,7 +127,7 @@ def check_own_data(run: str, data: str, command: str) -> None:
     if _is_fetched(data) and _is_a_strangers(run):
         raise UsageError(
             f"the config of {printable(run)} names data that would be fetched: {printable(data):.200}. "
-            f"If you trust them: `{command} --data {quoted(printable(data)):.200}`."
+            f"If you trust them: `{command} --data {quoted(data):.200}`."
         )
 
 
@@ -150,10 +150,10 @@ def _held_out(source: Source, facts: RunFacts, run: str) -> PartName:
 
 def _how_to_measure(facts: RunFacts, run: str) -> str:
     """The beginning of a sentence on the way to measure a run on its own data as they are now."""
-    own, data = facts.config, quoted(printable(facts.config.data_text))
+    own, data = facts.config, quoted(facts.config.data_text)
     has_fix_list = own.fix_list != NO_FIX_LIST
     if not has_fix_list and own.bad_images == "fail":
         return f"Measure all of them with --data {data}"
     measure = "Put the decisions back as they were, or measure" if has_fix_list else "Measure"
-    command = f"`zoo evaluate {quoted(printable(run))} --data {data} --bad-images skip`"
+    command = f"`zoo evaluate {quoted(run)} --data {data} --bad-images skip`"
     return f"{measure} all that can be read with {command}"

@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from zoo_core.errors import WeightsError, brief, reason_of
-from zoo_core.paths import sync, written_whole
+from zoo_core.paths import is_utf8, sync, written_whole
 
 MAX_HEADER_BYTES = 16 * 2**20  # a model of 20,000 tensors needs about 2 MiB
 MAX_TENSORS = 50_000
@@ -92,6 +92,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     refuse_pickle(path)
     check_header(path)
     try:
+        if not is_utf8(path):  # safetensors opens no such path
+            return load(path.read_bytes())
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:  # torch's, of a shape

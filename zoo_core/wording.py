@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 
@@ -43,5 +44,15 @@ def short_seconds(seconds: float) -> str:
 
 
 def quoted(path: object) -> str:
-    """A path as a shell takes it: a command that names it can be copied."""
-    return shlex.quote(str(path))
+    """A path as a shell takes it: a command that names it can be copied. What cannot be printed
+    stands as bash and zsh write bytes."""
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(map(_written, text)) + "'"
+
+
+def _written(character: str) -> str:
+    if character.isprintable() and character not in "'\\":
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))

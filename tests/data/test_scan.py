@@ -48,6 +48,21 @@ def told(source: Source) -> object:
     return source.classes, parts, source.skipped, source.ignored
 
 
+def test_a_scan_goes_on_where_it_was_stopped(tmp_path: Path, decoded: list[int]) -> None:
+    make_photos(tmp_path / "photos", count=3 * TOGETHER // 2)
+    source = read_folders(tmp_path / "photos")
+
+    def stop(done: int, total: int) -> None:
+        assert (done, total) == (TOGETHER, 3 * TOGETHER)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan_images(source, watch=stop)
+    decoded.clear()
+    scan_images(source)
+    assert len(decoded) <= 2 * TOGETHER
+
+
 def spoil(photos: Path) -> None:
     """One file of each kind of damage."""
     whole = (photos / "red" / "0.jpg").read_bytes()

@@ -7,6 +7,7 @@ in a traceback; a pipe was waited for; links were followed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -145,6 +146,16 @@ def test_only_regular_files_of_the_run_are_read(run: Path, tmp_path: Path, name:
         path.symlink_to(tmp_path / "moved" if kind == "link out" else "/dev/zero")
     with pytest.raises(TrainingError, match="is damaged, and there is no other"):
         newest_checkpoint(run, clean=False)
+
+
+def test_a_checkpoint_that_cannot_be_opened_is_not_called_damaged(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("zoo_core.training.checkpoint.sha256_of", refused)
+    with pytest.raises(TrainingError, match="cannot be read: .*ermission denied.* Nothing was changed"):
+        newest_checkpoint(run, clean=True)
+    assert checkpoint_of(run).is_dir()
 
 
 @pytest.mark.parametrize("what", ["checkpoint", "checkpoints"])

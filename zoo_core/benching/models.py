@@ -20,7 +20,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part
 from zoo_core.devices.find import find_device
-from zoo_core.errors import UsageError, ZooError, printable
+from zoo_core.errors import UsageError, ZooError
 from zoo_core.exporting.export import export_run
 from zoo_core.library import create_model, load, names_backbone
 from zoo_core.paths import user_path
@@ -80,7 +80,7 @@ def opened_run(
     """A run with its held-out images, or with `data`."""
     predictor = load(model, device=device, catalog=catalog)
     assert predictor.facts is not None
-    command = f"zoo bench {quoted(printable(model))}"
+    command = f"zoo bench {quoted(model)}"
     source, name = measured_part(model, predictor.facts, data, catalog, scanning, bad_images, command=command)
     part, task = source.parts[name], predictor.objective.task
     targets = task.reordered(part.targets, source.classes, predictor.classes, source.title)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo_core.errors import printable
 from zoo_core.settings import FinetuneConfig
 from zoo_core.settings.fields import settings_of
 from zoo_core.wording import quoted
@@ -19,5 +18,5 @@ def command(name: str, values: Mapping[str, Any]) -> str:
     for field, value in values.items():
         flag = f"--{settings[field].option if field in settings else field}"
         is_flag = field in settings and settings[field].is_flag
-        options.append(flag if is_flag else f"{flag} {quoted(printable(str(value)))}")
+        options.append(flag if is_flag else f"{flag} {quoted(str(value))}")
     return " ".join([f"zoo {name}", *options])

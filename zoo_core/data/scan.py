@@ -139,32 +139,37 @@ def _results_by_root(parts: Iterable[Part], watch: Watch | None) -> dict[Path, d
 
 
 def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> dict[str, ScanResult]:
-    """Inspect the files below `root` in parallel; unchanged files have their cached result."""
-    index = _index_path(root)
-    cached = read_index(index, INSPECTION, _parse) or {}
-    with ThreadPoolExecutor(default_workers(), thread_name_prefix="zoo-scan") as pool:
-        try:
-            inspected: dict[str, tuple[Stamp | None, ScanResult]] = {}
-            done = 0
-            groups = [files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER)]
-            found = pool.map(
-                lambda group: [_inspect(os.path.join(root, file), cached.get(file)) for file in group], groups
-            )
-            for group, results in zip(groups, found, strict=True):
-                inspected.update(zip(group, results, strict=True))
-                done += len(group)
-                if watch:
-                    watch(done, len(files))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    """Inspect the files below `root` in parallel; unchanged files have their cached result, those too
+    that were inspected before a stop."""
+    cached = read_index(_index_path(root), INSPECTION, _parse) or {}
+    inspected: dict[str, tuple[Stamp | None, ScanResult]] = {}
+    groups = [files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER)]
+    try:
+        with ThreadPoolExecutor(default_workers(), thread_name_prefix="zoo-scan") as pool:
+            try:
+                found = pool.map(
+                    lambda group: [_inspect(os.path.join(root, file), cached.get(file)) for file in group], groups
+                )
+                for number, (group, results) in enumerate(zip(groups, found, strict=True), 1):
+                    inspected.update(zip(group, results, strict=True))
+                    if watch:
+                        watch(min(number * TOGETHER, len(files)), len(files))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    finally:
+        _remember(root, cached, inspected)
+    return {file: result for file, (_, result) in inspected.items()}
+
+
+def _remember(root: Path, cached: Scanned, inspected: Mapping[str, tuple[Stamp | None, ScanResult]]) -> None:
+    """Write the results whose files have a stamp, beside those of other files that are still there."""
     scanned = {file: (stamp, result) for file, (stamp, result) in inspected.items() if stamp}
     others = {file: one for file, one in cached.items() if file not in inspected}
     if {**others, **scanned} != cached:
         scanned |= {file: one for file, one in others.items() if os.path.lexists(os.path.join(root, file))}
         entries = {file: [*stamp, result.digest, result.problem] for file, (stamp, result) in scanned.items()}
-        write_index(index, INSPECTION, entries)
-    return {file: result for file, (_, result) in inspected.items()}
+        write_index(_index_path(root), INSPECTION, entries)
 
 
 def _inspect(path: str, cached: tuple[Stamp, ScanResult] | None) -> tuple[Stamp | None, ScanResult]:

@@ -118,7 +118,7 @@ def export_run(
         raise UsageError(
             f"'{printable(str(run))}' is a backbone; `zoo export` writes a run directory that `zoo finetune` made."
         )
-    command = f"zoo export {quoted(printable(str(run)))} --to {quoted(to)}"
+    command = f"zoo export {quoted(str(run))} --to {quoted(to)}"
     source, name = measured_part(run, predictor.facts, data, catalog, scanning, bad_images, command=command)
     part, task = source.parts[name], predictor.objective.task
     part = replace(part, targets=task.reordered(part.targets, source.classes, predictor.classes, source.title))

@@ -106,7 +106,7 @@ def measure(
         name = printable(str(run))
         raise UsageError(f"'{name}' is a backbone; `zoo report` is about a run directory that `zoo finetune` made.")
     facts, directory, network = predictor.facts, predictor.directory, predictor.network
-    command = f"zoo report {quoted(printable(str(run)))}"
+    command = f"zoo report {quoted(str(run))}"
     source, name = measured_part(run, facts, data, catalog, scanning, bad_images, command=command)
     task = task_named(facts.task)
     counting, note = counting_metric(facts, catalog)

@@ -278,7 +278,7 @@ def _settings(measured: Measured) -> dict[str, Any]:
     phases = [(phase.epochs, [rule.lr for rule in phase.rules]) for phase in plan.phases]
     chart: Markup = plan_chart(plan.parts, phases)
     every = {name: value for name, value in flat(facts.to_dict()).items() if not name.startswith(("plan", "decisions"))}
-    run = quoted(printable(measured.address))
+    run = quoted(measured.address)
     return {
         "plan": chart,
         "plan_in_words": [printable(line) for line in plan_in_words(facts.plan)],

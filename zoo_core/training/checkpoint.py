@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo_core.errors import TrainingError, WeightsError, ZooError
+from zoo_core.errors import TrainingError, WeightsError, ZooError, reason_of
 from zoo_core.paths import sha256_of, sync
 from zoo_core.tensors import read_tensors
 from zoo_core.wording import quoted
@@ -119,7 +119,14 @@ def _read(folder: Path) -> Checkpoint | None:
             raise TrainingError(f"{folder} was written by another zoo-core; resume with that version, or start again.")
         # A copy: tensors that are mapped from the file would change with it.
         return Checkpoint({name: tensor.clone() for name, tensor in read_tensors(folder / TENSORS).items()}, state)
-    except (OSError, ValueError, RecursionError, WeightsError):
+    except FileNotFoundError:
+        return None
+    except OSError as error:  # it may be whole
+        raise TrainingError(
+            f"the checkpoint {folder} cannot be read: {reason_of(error)}. Nothing was changed. When it can be read, go on "
+            f"with `zoo resume {quoted(folder.parent.parent)}`."
+        ) from error
+    except (ValueError, RecursionError, WeightsError):
         return None
 
 
