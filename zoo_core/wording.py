@@ -44,8 +44,8 @@ def short_seconds(seconds: float) -> str:
 
 
 def quoted(path: object) -> str:
-    """A path as a shell takes it: a command that names it can be copied. What cannot be printed
-    stands as bash and zsh write bytes."""
+    """A path as a shell takes it: a command that names it can be copied. Characters that
+    cannot be printed stand as bash and zsh write bytes."""
     text = str(path)
     if text.isprintable():
         return shlex.quote(text)

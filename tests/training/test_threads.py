@@ -135,11 +135,34 @@ def test_a_machine_with_fewer_cores_resumes_with_those_and_says_so(
     going_on = Steps()
     resume(tmp_path / "run", catalog, going_on)
     assert going_on.threads == {1}
-    assert "--threads 3 is more than the cores here: computing with 1; last bits may differ" in going_on.messages
+    assert "3 threads are more than the cores here: computing with 1; last bits may differ" in going_on.messages
     assert read_facts(tmp_path / "run").config.threads == 3
 
 
-def test_nothing_is_recorded_where_torchs_own_number_is_taken(
+def test_a_run_goes_on_with_the_threads_that_it_began_with(
+    photos: Path, tmp_path: Path, catalog: Catalog, faster: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's own number, of which no setting speaks: another one sums in another order."""
+    config = replace(LENET, epochs=3, data=str(photos), step_layout=USUAL_LAYOUT, out=str(tmp_path / "run"))
+    torch.set_num_threads(2)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(prepare(config, catalog), Steps(stop=1))
+    torch.set_num_threads(4)
+    assert read_facts(tmp_path / "run").threads == 2
+    with monkeypatch.context() as theirs:
+        theirs.setenv("OMP_NUM_THREADS", "4")
+        elsewhere = Steps(stop=2)
+        with pytest.raises(KeyboardInterrupt):
+            resume(tmp_path / "run", catalog, elsewhere)
+        assert elsewhere.threads == {4}
+        assert "the run began with 2 threads, and OMP_NUM_THREADS says 4: last bits may differ" in elsewhere.messages
+    going_on = Steps()
+    resume(tmp_path / "run", catalog, going_on)
+    assert going_on.threads == {2}
+    assert torch.get_num_threads() == 4
+
+
+def test_no_setting_is_recorded_where_torchs_own_number_is_taken(
     photos: Path, catalog: Catalog, faster: list[int]
 ) -> None:
     job = prepare(replace(LENET, data=str(photos), step_layout=USUAL_LAYOUT), catalog)

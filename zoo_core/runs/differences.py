@@ -28,6 +28,7 @@ FREE = (
     "balance",
     "views",
     "split_points",
+    "threads",
     "provided.data",
     "provided.track",
     *PLACES,

@@ -91,6 +91,8 @@ class RunFacts:
     """The providers of other parts, by the setting that names them; earlier runs have none."""
     split_points: tuple[str, ...] | None = None
     """The place in each phase at which features are cached: "layer3", "layer4 pooled" or "none"."""
+    threads: int | None = None
+    """The threads that computed it on a CPU; their number decides the last bits of sums."""
 
     @property
     def added_epochs(self) -> tuple[int, ...]:
@@ -137,6 +139,7 @@ def parse_facts(data: object, where: str) -> RunFacts:
             decisions=_decisions(data.get("decisions", {})),
             views=None if data.get("views") is None else as_count(data["views"]),
             split_points=_split_points(data.get("split_points")),
+            threads=None if data.get("threads") is None else as_count(data["threads"]),
             head_rows=_head_rows(data.get("head_rows")),
             augmentations=tuple(map(_provided, as_list(data.get("augmentations", [])))),
             provided=_others(as_mapping(data.get("provided", {}))),

@@ -19,6 +19,7 @@ from zoo_core.data.places import short_title, with_places
 from zoo_core.data.scan import Watch, scan_images
 from zoo_core.data.sources import Source
 from zoo_core.devices.find import find_device
+from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.proof import placed
 from zoo_core.devices.world import World
 from zoo_core.errors import UsageError
@@ -145,6 +146,7 @@ class Job:
             decisions=self.decisions,
             split_points=self.settings.split_points,
             views=self.settings.views,
+            threads=None if kind_of(self.device).is_accelerator else self.settings.threads,
         )
 
 

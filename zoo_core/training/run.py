@@ -19,6 +19,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import PartName
 from zoo_core.devices.collector import rare_collections
 from zoo_core.devices.find import find_device
+from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.malloc import freed_memory_kept
 from zoo_core.devices.world import World, join_world
 from zoo_core.errors import UsageError
@@ -44,7 +45,7 @@ from zoo_core.training.recording import Recording
 from zoo_core.training.result import CannotResume, Result
 from zoo_core.training.setup import make_planner, make_trainer
 from zoo_core.training.stopping import Interrupted, stop_on_signals
-from zoo_core.training.threads import computing_with
+from zoo_core.training.threads import computing_with, threads_of_run
 from zoo_core.training.tracking import Trackers
 from zoo_core.training.trainer import History, Trainer
 from zoo_core.wording import quoted
@@ -137,6 +138,9 @@ def resume(
         changed = differences(facts, job.facts())
         if changed:
             raise CannotResume(directory, "\n  ".join(changed))
+        if config.threads is None and not kind_of(job.device).is_accelerator:
+            threads = threads_of_run(facts.threads, job.settings.threads, callback.message)
+            job = replace(job, settings=replace(job.settings, threads=threads))
         new = {name: own for name, own in job.decisions.items() if name not in facts.decisions}
         job = replace(job, decisions={**facts.decisions, **new})  # in the run's order, which its card has
         for note in job.notes:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from zoo_core.devices.cores import THREADS, quota, usable_cores
+from zoo_core.wording import counted
 
 LOADS = Path("/proc/loadavg")
 LOOKS, PAUSE = 5, 0.004  # seconds: the threads of an earlier computation have gone to sleep by then
@@ -48,13 +49,26 @@ def is_idle() -> bool:
     return False
 
 
+def threads_of_run(began_with: int | None, usual: int, message: Callable[[str], None]) -> int:
+    """The threads of a resumed run that named none: those that it began with, so that it ends with
+    the same bytes; the `usual` ones here where the environment names a number, which `message`
+    hears, and for a run that recorded none."""
+    if not began_with or began_with == usual:
+        return usual
+    theirs = next((name for name in THEIRS if name in os.environ), None)
+    if theirs is None:
+        return began_with
+    message(f"the run began with {counted(began_with, 'thread')}, and {theirs} says {usual}: last bits may differ")
+    return usual
+
+
 @contextmanager
 def computing_with(threads: int, message: Callable[[str], None]) -> Iterator[None]:
     """Compute with so many threads in this block, or with as many as there are cores where these
     are fewer, which `message` hears."""
     before, cores = torch.get_num_threads(), usable_cores()
     if threads > max(before, cores):
-        message(f"--threads {threads} is more than the cores here: computing with {cores}; last bits may differ")
+        message(f"{threads} threads are more than the cores here: computing with {cores}; last bits may differ")
         threads = cores
     if threads != before:
         torch.set_num_threads(threads)
