@@ -250,7 +250,7 @@ def test_features_of_a_file_that_changes_after_the_scan_are_not_cached(
     content = image.read_bytes()
     job = prepare(replace(config, strategy="head-only"), catalog)
     image.write_bytes(next(path for path in Path(config.data).rglob("*.png") if path != image).read_bytes())
-    with pytest.raises(DataError, match=f"{image.name} has changed since the images were scanned. Give the command"):
+    with pytest.raises(DataError, match=f"{image.name} has changed since the images were scanned. Put it back"):
         run_job(job, NullCallback())
     image.write_bytes(content)
     again = run(config, catalog, strategy="head-only")

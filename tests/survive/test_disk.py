@@ -187,7 +187,8 @@ def test_an_image_that_vanishes_is_named_and_the_run_goes_on_when_it_is_back(
     config: FinetuneConfig, tmp_path: Path, catalog: Catalog, photos: Path
 ) -> None:
     to_device = photos / "red"
-    with pytest.raises(DataError, match=r"red/\d\.(jpg|png) is not there"):
+    again = f"with the images as they were, go on with: zoo resume {tmp_path}/run"
+    with pytest.raises(DataError, match=rf"red/\d\.(jpg|png) is not there\. .*{again}$"):
         run_job(prepare(replace(config, cache_gb=0), catalog), At(5, lambda: to_device.rename(tmp_path / "away")))
     assert list((tmp_path / "run" / "checkpoints").iterdir())
     with pytest.raises(ZooError):

@@ -230,20 +230,45 @@ world.close()
 """
 
 
+LOST = """
+import os
+import torch
+from zoo_core.devices.world import joined_world
+from zoo_core.errors import LostError
+try:
+    with joined_world(torch.device("cpu")) as world:
+        if world.rank == 1:
+            os._exit(9)
+        world.all_gather_object("ready")
+except LostError as error:
+    print(error)
+"""
+
+
+def test_a_process_that_ends_before_the_run_begins_is_named() -> None:
+    lost = "another process of this training ended. When that is mended, give the same command again.\n"
+    assert printed_by_two(LOST) == [lost, ""]
+
+
 def test_what_stops_one_process_stops_all_with_its_error() -> None:
+    assert printed_by_two(AS_ONE) == ["image 7 is gone\n"] * 2
+
+
+def printed_by_two(code: str) -> list[str]:
+    """The output of two processes that join."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": "2"}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", AS_ONE],
+            [sys.executable, "-c", code],
             env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             text=True,
         )
         for rank in range(2)
     ]
-    assert [process.communicate(timeout=60)[0] for process in processes] == ["image 7 is gone\n"] * 2
+    return [process.communicate(timeout=60)[0] for process in processes]
 
 
 def children_of(process: subprocess.Popen[str]) -> list[int]:

@@ -56,7 +56,8 @@ class IndexedImages:
         content = shard.content(int(self.offsets[index]), int(self.lengths[index]))
         if content_digest(content) != self.digests[index]:
             raise DataError(
-                f"{printable(self.names[index])} has changed since the data set was inspected. Start again."
+                f"{printable(self.names[index])} has changed since the data set was inspected. Put it back as it was, or "
+                "begin again."
             )
         return content
 

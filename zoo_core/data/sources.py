@@ -80,7 +80,7 @@ class FolderImages:
         content = read_file(self.root / self.files[index])
         # Features are stored under an image's digest: it must be that of these bytes.
         if self.digests is not None and content_digest(content) != self.digests[index]:
-            raise DataError("has changed since the images were scanned. Give the command again")
+            raise DataError("has changed since the images were scanned. Put it back as it was, or begin again")
         return content
 
     @contextmanager

@@ -20,7 +20,7 @@ import torch.distributed as dist
 
 from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.launched import is_distributed
-from zoo_core.errors import UsageError, ZooError
+from zoo_core.errors import LostError, UsageError, ZooError
 
 T = TypeVar("T")
 
@@ -102,9 +102,28 @@ class World:
             dist.destroy_process_group()
 
 
+@contextmanager
+def joined_world(device: torch.device) -> Iterator[World]:
+    """The processes started together, until the block ends; a World of size 1 when there is one.
+
+    Raises as `join_world`, and LostError where another process has ended before the run began.
+    """
+    world = join_world(device)
+    try:
+        yield world
+    except RuntimeError as error:
+        if world.is_lost(error):
+            raise LostError(
+                "another process of this training ended. When that is mended, give the same command again."
+            ) from error
+        raise
+    finally:
+        world.close()
+
+
 def join_world(device: torch.device) -> World:
-    """Join the processes started together, over nccl on CUDA and gloo on a CPU; a World of size 1
-    when there is one. Raises UsageError for devices that cannot train together."""
+    """Join the processes, over nccl on CUDA and gloo on a CPU. Raises UsageError for devices that
+    cannot train together."""
     kind = kind_of(device)
     kind.choose(device)  # all_gather_object and the generators use the current device
     if not is_distributed():

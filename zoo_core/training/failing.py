@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from zoo_core.devices.world import World
-from zoo_core.errors import LostError, TrainingError, ZooError, is_out_of_memory, reason_of
+from zoo_core.errors import DataError, LostError, TrainingError, ZooError, is_out_of_memory, reason_of
 from zoo_core.runs.directory import RunWriter
 from zoo_core.settings import GIVEN_AUGMENT, IN_MEMORY, augment_text
 from zoo_core.training.job import Job
@@ -41,8 +41,8 @@ def raising_callback_errors(writer: RunWriter, job: Job, stop_request: StopReque
 
 @contextmanager
 def explain_how_to_resume(writer: RunWriter, job: Job, *, resumed: bool) -> Iterator[None]:
-    """Turn a stop, a full disk, a lost rank and a full memory into errors that tell how the run is
-    resumed."""
+    """Turn a stop, a missing image, a full disk, a lost rank and a full memory into errors that tell
+    how the run is resumed."""
     world, command = job.world, _resuming(writer.directory, job)
     try:
         yield
@@ -52,6 +52,11 @@ def explain_how_to_resume(writer: RunWriter, job: Job, *, resumed: bool) -> Iter
         raise Interrupted(
             f"left at once; what the last checkpoint holds is kept. Go on with: {command}", left.signum
         ) from None
+    except DataError as error:  # an image is gone, or is another one
+        if not (resumed or writer.begun):
+            raise
+        kept = f"All up to the last checkpoint is kept: with the images as they were, go on with: {command}"
+        raise DataError(f"{error} {kept}") from error
     except (OSError, RuntimeError, MemoryError) as error:
         next_step = f"go on with: {command}" if resumed or writer.begun else "start again."
         if isinstance(error, OSError):

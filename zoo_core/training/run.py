@@ -21,7 +21,7 @@ from zoo_core.devices.collector import rare_collections
 from zoo_core.devices.find import find_device
 from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.malloc import freed_memory_kept
-from zoo_core.devices.world import World, join_world
+from zoo_core.devices.world import World, joined_world
 from zoo_core.errors import UsageError
 from zoo_core.runs.answers import write_answers
 from zoo_core.runs.card import render_card
@@ -68,15 +68,12 @@ def finetune(
 
     `scanning` is told how many images were inspected; `show` gets the job before its training.
     """
-    world = join_world(find_device(config.device))
-    try:
+    with joined_world(find_device(config.device)) as world:
         job = prepare(config, catalog, scanning, world)
         for note in job.notes:
             callback.message(note)
         show(job)
         return run_job(job, callback)
-    finally:
-        world.close()
 
 
 @freed_memory_kept()
@@ -131,8 +128,7 @@ def resume(
     handed_over: dict[str, Any] = {"data": data, "augment": augment}
     given = {name: value for name, value in handed_over.items() if value is not None} | dict(per_machine or {})
     catalog = as_in_run(catalog, facts, KINDS.keys() - given.keys())
-    world = join_world(find_device((per_machine or {}).get("device", facts.config.device)))
-    try:
+    with joined_world(find_device((per_machine or {}).get("device", facts.config.device))) as world:
         config = replace(facts.config, **given)
         job = prepare(config, catalog, scanning, world, earlier=facts.data.earlier_split, added=facts.added_epochs)
         changed = differences(facts, job.facts())
@@ -149,8 +145,6 @@ def resume(
         begin = None if more_epochs is None else partial(begin_extension, job, facts, writer)
         with _training(job, callback, writer, resumed=True, begin=begin) as (trainer, trackers):
             return _finish(job, trainer, trainer.run(), writer, trackers)
-    finally:
-        world.close()
 
 
 @contextmanager
