@@ -49,6 +49,23 @@ def test_one_seed_is_compared_by_mcnemar_and_newcombe(capsys: pytest.CaptureFixt
     assert "McNemar's exact test on the same 100 images: p = 0.0066" in told
 
 
+def test_groups_are_flipped_together_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same answers of 50 patients with two images each."""
+    right = {"x": [first_right(70)], "y": [[not number % 4 // 2 for number in range(100)]]}
+    alone = two_heads(right)
+    groups = {f"{number}.jpg": f"patient {number // 2}" for number in range(100)}
+    found = replace(alone.results, groups=groups)
+    comparison = compare(found, Path("runs/x"), "photos")
+    assert comparison.difference is not None
+    assert alone.difference is not None
+    assert comparison.difference.groups == 50
+    assert comparison.difference.p > 2 * alone.difference.p
+    assert comparison.results.rows[0].interval[0] < alone.results.rows[0].interval[0]
+    show_comparison(comparison)
+    told = capsys.readouterr().out
+    assert "exact test that flips whole groups on the same 100 images in 50 groups: p = " in told
+
+
 def test_two_that_cannot_be_told_apart_are_not_called_different(capsys: pytest.CaptureFixture[str]) -> None:
     show_comparison(two_heads({"x": [first_right(70)], "y": [first_right(69)]}))
     assert "x and y cannot be told apart: 1.0 points" in capsys.readouterr().out

@@ -267,6 +267,7 @@ def test_a_run_says_its_groups_everywhere_and_check_finds_those_in_two_parts(
     evaluated = zoo_core.evaluate_run(run, catalog=catalog)
     assert evaluated.part == "val"
     assert evaluated.evaluation.score_interval == pytest.approx(result["interval"])
+    assert f"({result['correct']} of 4 images in 1 group; 95 % confidence" in (run / "README.md").read_text()
     before = {name: value for name, value in read_result(read_run(run)).items() if name != "groups"}
     assert "Its interval counts each image for itself" in " ".join(render_card(facts, before).split())
     by_number = FinetuneConfig(backbone="lenet5", data=str(file), group_by=r"/(\d+)")

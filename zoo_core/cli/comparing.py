@@ -12,7 +12,7 @@ from zoo_core.choosing.grid import Candidate, Cell, Grid, settings_asked
 from zoo_core.cli.cells import CellsScreen
 from zoo_core.cli.common import print_columns, warn
 from zoo_core.errors import printable
-from zoo_core.wording import human_count, megabytes, quoted, short_seconds
+from zoo_core.wording import counted, human_count, megabytes, quoted, short_seconds
 
 if TYPE_CHECKING:
     from zoo_core.choosing.comparison import Comparison, Difference, Level, WithoutPretraining
@@ -146,7 +146,8 @@ def _difference_sentences(comparison: Comparison, metric: Metric) -> list[str]:
     unit = "points" if metric.unit == "%" else f"of {metric.unit}"
     figures = f"{_points(metric, difference.difference)} {unit}, 95 % interval {low} to {high}"
     figures += _TRAININGS if len(grid.seeds) == 1 else ""
-    figures += f"; {_test(comparison)} the same {difference.images:,} images: p {_p(difference)}"
+    groups = "" if difference.groups is None else f" in {counted(difference.groups, 'group')}"
+    figures += f"; {_test(comparison)} the same {difference.images:,} images{groups}: p {_p(difference)}"
     if difference.differ:
         return [f"{first} is better than the next, {second}: {figures}."]
     more = "" if grid.folds else " --folds measures more of your images."
@@ -160,6 +161,8 @@ def _test(comparison: Comparison) -> str:
     task, seeds = comparison.results.task, comparison.results.grid.seeds
     if task is not None and not task_named(task).single_label:
         return "bootstrap over"
+    if comparison.results.groups is not None:
+        return "exact test that flips whole groups on"
     return "McNemar's exact test on" if len(seeds) == 1 else "exact sign test over images on"
 
 

@@ -20,6 +20,7 @@ from zoo_core.tasks.losses import focal_of_classes
 from zoo_core.tasks.metrics import ACCURACY, Baseline, FloatArray
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
 from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text
+from zoo_core.wording import counted
 
 if TYPE_CHECKING:  # listing runs needs a task's words, and not torch
     from torch import Tensor, nn
@@ -170,8 +171,8 @@ class Classification(Task[ClassEvaluation]):
     def summary(self, evaluation: ClassEvaluation, where: str) -> str:
         low, high = evaluation.interval
         images = images_text(evaluation, noun="")
-        counted = f"{evaluation.correct} of {images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
-        return f"Accuracy {where}: {self.metric.text(evaluation.accuracy)} ({counted})"
+        found = f"{evaluation.correct} of {images}; 95 % interval {100 * low:.1f} to {100 * high:.1f} %"
+        return f"Accuracy {where}: {self.metric.text(evaluation.accuracy)} ({found})"
 
     def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
         """With a word where the score is better than the baseline, which lies within its
@@ -196,9 +197,10 @@ class Classification(Task[ClassEvaluation]):
 
     def card_result(self, result: Mapping[str, Any]) -> str:
         low, high = result["interval"]
+        groups = f" in {counted(result['groups'], 'group')}" if result.get("groups") else ""
         return (
             "## Accuracy\n\n"
-            f"**{100 * result['accuracy']:.1f} %** ({result['correct']} of {result['images']} images; "
+            f"**{100 * result['accuracy']:.1f} %** ({result['correct']} of {result['images']} images{groups}; "
             f"95 % confidence\ninterval {100 * low:.1f} to {100 * high:.1f} %, Wilson)."
         )
 
