@@ -111,7 +111,7 @@ def seconds_per_image(job: Job, size: int) -> float | None:
     shape = size, job.preprocessing.channels, job.preprocessing.size, job.preprocessing.size
     put_back = None
     try:
-        put_back = before_forward(model)
+        put_back = before_forward(model, job.device)
         targets = torch.from_numpy(job.source.parts["train"].targets[[0] * size]).to(job.device)
         images_BCHW = torch.zeros(shape, device=job.device).contiguous(memory_format=torch.channels_last)
         for number in range(1 + TIMED_STEPS):

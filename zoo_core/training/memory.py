@@ -41,7 +41,7 @@ class MemoryPolicy:
     message: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self.undo_forward = before_forward(self.step.tail)
+        self.undo_forward = before_forward(self.step.tail, self.step.device)
         self._trials = TRIALS if self.step.world.size > 1 and kind_of(self.step.device).is_accelerator else 0
 
     def with_fallback(self, batch: Batch, *, alone: bool = False) -> Tensor:
@@ -52,7 +52,7 @@ class MemoryPolicy:
         moved. Raises StepError if there is too little memory for a single image, if ranks run out
         of it together in a step, and if a batch norm cannot be trained on what it sees.
         """
-        self.undo_forward = before_forward(self.step.tail)
+        self.undo_forward = before_forward(self.step.tail, self.step.device)
         if self._trials and not alone:
             self._trials -= 1
             self.agree(batch)

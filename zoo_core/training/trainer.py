@@ -84,6 +84,7 @@ class Trainer:
             self.model,
             self.plan,
             world,
+            self.planner.device,
             steps_per_epoch=self.steps,
             cached=self.planner.caching.signature,
             micro_batch=self.config.micro_batch if self.config.micro_batch < self.config.batch_size else None,
