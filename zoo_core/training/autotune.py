@@ -171,7 +171,7 @@ def _compiling_pays(job: Job) -> bool:
     """
     spec, plan = job.backbone.spec, job.plan
     trains_stages = [plan.frozen_depth(phase) < len(plan.stages) for phase in plan.phases]
-    if spec.gmacs is None:
+    if spec.gmacs is None or job.config.gradient_checkpointing:  # which the compiler cannot take
         return False
     area = (job.preprocessing.size / spec.preprocessing.size) ** 2
     at_most = OPERATIONS * spec.gmacs * area * len(job.source.parts["train"]) / SLOW
