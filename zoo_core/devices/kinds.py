@@ -53,6 +53,12 @@ class Kind:
         """The number type of sums over many numbers."""
         return torch.float64 if self.has_float64 else torch.float32
 
+    @property
+    def float32_operations(self) -> tuple[Any, ...]:
+        """torch's settings of the operations that may round float32 to fewer digits on it."""
+        backend: Any = torch.backends.mkldnn
+        return backend.matmul, backend.conv, backend.rnn
+
     def free_memory(self, device: torch.device) -> int:
         """The bytes of its own memory that are free: a CPU has none."""
         return 0
@@ -139,6 +145,11 @@ class Cuda(Accelerator):
     @property
     def has_bfloat16(self) -> bool:
         return bool(self.module.is_bf16_supported(including_emulation=False))
+
+    @property
+    def float32_operations(self) -> tuple[Any, ...]:
+        backends: Any = torch.backends
+        return backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn
 
 
 class Mps(Accelerator):

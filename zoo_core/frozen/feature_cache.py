@@ -27,7 +27,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.kinds import kind_of
-from zoo_core.devices.precision import autocast, full_precision
+from zoo_core.devices.precision import autocast, exact_float32, full_precision
 from zoo_core.devices.transfer import to_cpu_async, to_device
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
@@ -103,7 +103,8 @@ class FeatureCache:
         """
         ordered, prefix = sorted(splits), cache(make_prefix)
         missing = self._missing(ordered, items)
-        with computing_alone(self.folder(ordered[-1]), len(missing), world, watch, self.message) as has_waited:
+        alone = computing_alone(self.folder(ordered[-1]), len(missing), world, watch, self.message)
+        with exact_float32(self.device), alone as has_waited:
             missing = self._missing(ordered, items) if has_waited else missing
             sharing, taken = world.ranks_sharing(self.root), 0  # a barrier: no process adds before all have looked
             with world.raise_together():

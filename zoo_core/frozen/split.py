@@ -28,7 +28,7 @@ from zoo_core.model.shapes import StageShapes
 from zoo_core.model.solvers import Solvable
 from zoo_core.tiles.trained import TilesInTraining
 
-VERSION = 6
+VERSION = 7
 """Grows when this module computes other numbers from the same network, or `keys` other names:
 features cached before are not found again."""
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo_core.data.batches import in_groups
 from zoo_core.data.transforms import CENTRE
-from zoo_core.devices.precision import full_precision
+from zoo_core.devices.precision import exact_float32, full_precision
 from zoo_core.devices.world import World
 from zoo_core.frozen.inputs import Inputs, group_size
 from zoo_core.frozen.split import Tail
@@ -82,7 +82,7 @@ class Evaluator:
         batches = inputs.batches([[(index, CENTRE) for index in group] for group in groups])
         mine: list[tuple[int, T]] = []
         done, total = 0, sum(map(len, groups))
-        with self._evaluating(network):
+        with self._evaluating(network), exact_float32(self.device):
             for group, (features, targets) in zip(groups, batches, strict=True):
                 if self.stop_request.signal is not None:
                     break
