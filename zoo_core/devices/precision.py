@@ -65,11 +65,13 @@ def exact_float32(device: torch.device) -> Iterator[None]:
 @contextmanager
 def as_usual() -> Iterator[None]:
     """In this context torch computes as in a fresh program, whatever the program around it has set:
-    with gradients, without autocast, in float32."""
+    with gradients, without autocast, in float32, and on the CPU where no device is named."""
     before = torch.get_default_dtype()
     with ExitStack() as settings:
         settings.enter_context(torch.inference_mode(False))
         settings.enter_context(torch.enable_grad())
+        if torch.get_default_device() != torch.device(CPU.name):
+            settings.enter_context(torch.device(CPU.name))
         for kind in (CPU, *accelerators()):
             if torch.is_autocast_enabled(kind.name):
                 settings.enter_context(torch.autocast(kind.name, enabled=False))
