@@ -1,4 +1,4 @@
-"""A training on the CPU asks nothing of a GPU that is here too: it may be busy, full or broken."""
+"""A GPU that does not answer: a training on the CPU asks it nothing, and one on it does without its free memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import zoo_core
-from zoo_core.devices.kinds import KINDS, Cuda
+from zoo_core.devices.kinds import KINDS, Accelerator, Cuda
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.snapshot import load_random, random_state
@@ -53,6 +53,17 @@ def test_a_training_on_the_cpu_and_its_continuation_leave_it_alone(
     with pytest.raises(KeyboardInterrupt):
         zoo_core.finetune(config, callback=Stopping())
     assert len(zoo_core.resume(run).trained.epochs) == 2
+
+
+def test_a_gpu_whose_driver_tells_no_free_memory_holds_no_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen to fail: torch's error ended every training with cached features on some GPUs of Intel."""
+
+    def unsupported(device: torch.device) -> tuple[int, int]:
+        raise RuntimeError("The device (Intel(R) Arc(TM)) doesn't support querying the available free memory.")
+
+    gpu = Accelerator("xpu")
+    monkeypatch.setattr(gpu.module, "mem_get_info", unsupported)
+    assert gpu.free_memory(torch.device("xpu")) == 0
 
 
 def test_random_numbers_of_a_gpu_are_left_out_on_the_cpu() -> None:

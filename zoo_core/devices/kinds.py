@@ -108,7 +108,12 @@ class Accelerator(Kind):
         return module.device_count() if module is not None and module.is_available() else 0
 
     def free_memory(self, device: torch.device) -> int:
-        free: int = self.module.mem_get_info(device)[0]
+        """The bytes of its own memory that are free, 0 where its driver does not say, as of some GPUs of
+        Intel."""
+        try:
+            free: int = self.module.mem_get_info(device)[0]
+        except RuntimeError:
+            return 0
         return free
 
     def wait(self, device: torch.device) -> None:
