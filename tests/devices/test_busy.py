@@ -21,6 +21,9 @@ class Busy(Cuda):
     def count(self) -> int:
         return 1
 
+    def current(self) -> int:
+        return 0
+
     @property
     def module(self) -> ModuleType:
         raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable")

@@ -73,6 +73,10 @@ class Kind:
     def release_memory(self) -> None:
         """Give memory back that nothing uses and torch keeps."""
 
+    def current(self) -> int | None:
+        """The number of the one that is meant where none is named; None where there is one alone."""
+        return None
+
     def choose(self, device: torch.device) -> None:
         """Make it the one that is meant where none is named."""
 
@@ -128,6 +132,9 @@ class Accelerator(Kind):
     def release_memory(self) -> None:
         self.module.empty_cache()
 
+    def current(self) -> int | None:
+        return int(self.module.current_device()) if self.module.is_initialized() else 0
+
     def choose(self, device: torch.device) -> None:
         self.module.set_device(device.index or 0)
 
@@ -172,6 +179,9 @@ class Mps(Accelerator):
 
     def wait(self, device: torch.device) -> None:
         self.module.synchronize()
+
+    def current(self) -> int | None:
+        return None
 
     def choose(self, device: torch.device) -> None:
         """There is one."""

@@ -65,8 +65,10 @@ def exact_float32(device: torch.device) -> Iterator[None]:
 @contextmanager
 def as_usual() -> Iterator[None]:
     """In this context torch computes as in a fresh program, whatever the program around it has set:
-    with gradients, without autocast, in float32, and on the CPU where no device is named."""
+    with gradients, without autocast, in float32, and on the CPU where no device is named.
+    Afterwards the device that is the current one of its kind is what it was."""
     before = torch.get_default_dtype()
+    current = {kind: kind.current() for kind in accelerators()}
     with ExitStack() as settings:
         settings.enter_context(torch.inference_mode(False))
         settings.enter_context(torch.enable_grad())
@@ -80,3 +82,6 @@ def as_usual() -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(before)
+            for kind, number in current.items():
+                if number is not None and kind.current() != number:
+                    kind.choose(torch.device(kind.name, number))
