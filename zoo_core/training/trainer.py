@@ -276,8 +276,7 @@ class Trainer:
     def _on_caching(self, done: int, total: int) -> None:
         """Report cached images, and obey a stop request, for which nothing need be saved."""
         self.callback.on_caching(done, total)
-        signal = self.stop_request.signal
-        if signal is not None:
+        if (signal := self.stop_request.signal) is not None:
             raise Interrupted("stopped while the frozen part was computed; what was computed is kept.", signal)
 
     def _save(self) -> None:
