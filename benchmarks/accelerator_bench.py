@@ -122,7 +122,7 @@ def last_run(file: Path = LAST) -> str:
 
 def name_of(device: str) -> str:
     if device.startswith("cuda"):
-        return torch.cuda.get_device_name(0)
+        return torch.cuda.get_device_name(torch.device(device))
     return "CPU, a dry run" if device == "cpu" else f"{kind_of(torch.device(device)).title}, {platform.platform()}"
 
 

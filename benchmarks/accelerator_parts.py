@@ -19,6 +19,10 @@ from accelerator_speed import (
     product,
 )
 
+import zoo_core
+from zoo_core.catalog import open_catalog
+from zoo_core.training.job import prepare
+
 PHOTOS = 4096
 
 
@@ -77,6 +81,9 @@ def frozen_base(bench: Bench) -> None:
     os.environ["ZOO_CACHE"] = str(bench.folder / "speed-cache")
     settings: dict[str, Any] = {"strategy": "head-only", "epochs": 2 if bench.is_dry else 5, "lr": 0.005}
     settings |= {"backbone": name, "weights": "none", "size": bench.size, "data": photos}
+    job = prepare(
+        zoo_core.FinetuneConfig(**settings, device=bench.device), open_catalog()
+    )  # neither training scans then
     taken = {}
     for title in ("cold", "warm"):
         with gpu_busy(bench.device) as busy:
@@ -88,7 +95,7 @@ def frozen_base(bench: Bench) -> None:
         bench.tell(f"{name}, head-only, {epochs}, {title}", f"{taken[title]:.1f} s{words}", seconds=taken[title])
         if busy.share is None:
             bench.not_shown(f"how busy the device is, {title}", "nvidia-smi measures NVIDIA GPUs alone")
-    images, read = images_a_second_read(settings)
+    images, read = images_a_second_read(job)
     rate = images / (taken["cold"] - taken["warm"])  # of the features, by what they add to a warm run
     bounds = "reading bounds it" if read <= BOUND * rate else "reading does not bound it"
     figure = f"{rate:.0f} images a second with their features, {read:.0f} read alone: {bounds}"

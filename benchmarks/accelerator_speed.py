@@ -18,10 +18,11 @@ from utilisation import Times, images_a_second, operations_an_image
 import zoo_core
 from zoo_core.catalog import open_catalog
 from zoo_core.data.batches import Batches
+from zoo_core.data.decoders import Decoders
 from zoo_core.devices.kinds import kind_of
 from zoo_core.settings.words import USUAL_LAYOUT, Decoding
 from zoo_core.training import compiling
-from zoo_core.training.job import prepare
+from zoo_core.training.job import Job, prepare
 from zoo_core.training.run import run_job
 
 if TYPE_CHECKING:
@@ -78,15 +79,16 @@ def images_a_second_of_zoo(
     )
     job = prepare(config, open_catalog())
     operations = operations_an_image(job)
-    times, counts_memory = Times(), bench.device.startswith("cuda")
+    times, counts_memory, device = Times(), bench.device.startswith("cuda"), torch.device(bench.device)
     if counts_memory:
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(device)
     backend, compiling.BACKEND = compiling.BACKEND, back_end(bench)
     try:
         run_job(job, times)
     finally:
         compiling.BACKEND = backend
-    return Speed(images_a_second(times, batch), operations, torch.cuda.max_memory_allocated() if counts_memory else 0)
+    most = torch.cuda.max_memory_allocated(device) if counts_memory else 0
+    return Speed(images_a_second(times, batch), operations, most)
 
 
 def back_end(bench: Bench) -> str:
@@ -100,14 +102,19 @@ def batch_by_trial(bench: Bench, name: str, photos: Path) -> int:
     return prepare(config, open_catalog()).settings.batch_size
 
 
-def images_a_second_read(settings: dict[str, Any]) -> tuple[int, float]:
-    """The training images of a run, and how many a second its threads read while nothing computes."""
-    job = prepare(zoo_core.FinetuneConfig(**settings, device="cpu"), open_catalog())
-    part = job.source.parts["train"]
-    batches = Batches(part, job.preprocessing, job.settings.batch_size, job.settings.workers)
+def images_a_second_read(job: Job) -> tuple[int, float]:
+    """The training images of a run, and how many a second are read, by threads or processes as in the run, while
+    nothing computes."""
+    part, config = job.source.parts["train"], job.settings
+    decoders = Decoders(job.preprocessing, config.workers) if config.decoding == "processes" else None
+    batches = Batches(part, job.preprocessing, config.batch_size, config.workers, decoders=decoders)
     started = time.perf_counter()
-    images = sum(len(pixels_BCHW) for pixels_BCHW, _ in batches.in_order())
-    return images, images / (time.perf_counter() - started)
+    try:
+        images = sum(len(pixels_BCHW) for pixels_BCHW, _ in batches.in_order())
+        return images, images / (time.perf_counter() - started)
+    finally:
+        if decoders is not None:
+            decoders.close()
 
 
 def images_a_second_of_timm(
@@ -182,15 +189,26 @@ class Busy:
     most: float = 0.0
 
 
+def sampling(device: str) -> subprocess.Popen[str] | None:
+    """A process that prints the share of time in which this one GPU was busy, None where there is no such tool."""
+    if not device.startswith("cuda"):
+        return None
+    name = f"GPU-{torch.cuda.get_device_properties(torch.device(device)).uuid}"
+    command = ["nvidia-smi", "-i", name, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    except OSError:
+        return None
+
+
 @contextmanager
 def gpu_busy(device: str) -> Iterator[Busy]:
     """Sample the device's use ten times a second."""
     busy, seen, done = Busy(), [], threading.Event()
-    if not device.startswith("cuda"):
+    process = sampling(device)
+    if process is None:
         yield busy
         return
-    command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def read() -> None:
         for line in process.stdout or ():
@@ -207,5 +225,6 @@ def gpu_busy(device: str) -> Iterator[Busy]:
         done.set()
         process.terminate()
         thread.join(timeout=5)
+        process.communicate()
         if seen:
             busy.share, busy.most = sum(seen) / len(seen), max(seen)

@@ -146,6 +146,7 @@ def resume(
     data: Any = None,
     more_epochs: int | None = None,
     augment: Augment | None = None,
+    device: str | None = None,
     track: str | None = None,
     catalog: Catalog | None = None,
     callback: Callback | None = None,
@@ -155,13 +156,13 @@ def resume(
     `data` are the images of a run whose images a program handed over, and `augment` is the function
     that varied them; they must be those that it began with. A finished run is trained for
     `more_epochs`: from the weights of its best epoch, as in its last phase, with a learning rate
-    that warms up and falls to zero once more. `track` names trackers in place of the run's own.
-    Raises UsageError for a finished run without `more_epochs`, and ZooError that lists all that has
-    changed since the run began.
+    that warms up and falls to zero once more. `device` and `track` name another device and other
+    trackers than the run's own. Raises UsageError for a finished run without `more_epochs`, and
+    ZooError that lists all that has changed since the run began.
     """
     with _alone():
         own, followed = catalog or open_catalog(), callback or default_callback()
-        here = None if track is None else {"track": track}
+        here = {name: value for name, value in (("device", device), ("track", track)) if value is not None}
         return runs.resume(
             user_path(run), own, followed, data=data, augment=augment, per_machine=here, more_epochs=more_epochs
         )

@@ -27,7 +27,7 @@ from zoo_core.data.on_device import normalised
 from zoo_core.data.prepared import prepared, prepared_content
 from zoo_core.data.sources import Images, Part
 from zoo_core.data.transforms import Pixels, decoded_side
-from zoo_core.devices.precision import as_usual, full_precision
+from zoo_core.devices.precision import as_usual, exact_float32, full_precision
 from zoo_core.errors import DataError, UsageError, ZooError, brief, printable, shown
 from zoo_core.frozen.inputs import ImageInputs
 from zoo_core.frozen.split import averaged, pooled_by
@@ -192,7 +192,7 @@ class Predictor(ShownRun):
         images; and the distance of each image to those of the training, where the run knows it."""
         familiar = self.objective.fitted.familiar
         distances: list[float | None] = [None] * len(pixels_BCHW)
-        with as_usual(), torch.inference_mode(), naming_plugins():
+        with as_usual(), exact_float32(self.device), torch.inference_mode(), naming_plugins():
             images_BCHW = normalised(pixels_BCHW, self.preprocessing, self.device)
             if familiar is not None and isinstance(self.network, Model):
                 features = self.network.backbone(images_BCHW)

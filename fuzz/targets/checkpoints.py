@@ -34,7 +34,16 @@ def _state() -> TrainerState:
     torch.manual_seed(0)
     model = Model(Chain({"stem": nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))}), nn.Linear(2, 2))
     return TrainerState(
-        model, PLAN, World(), 10, "0 views after stage none", None, 0.01, Ema(model, PLAN, 0.9), ACCURACY
+        model,
+        PLAN,
+        World(),
+        torch.device("cpu"),
+        10,
+        "0 views after stage none",
+        None,
+        0.01,
+        Ema(model, PLAN, 0.9),
+        ACCURACY,
     )
 
 

@@ -147,6 +147,17 @@ def test_calls_that_run_are_interrupted() -> None:
     assert time.monotonic() - start < 30
 
 
+def test_without_sessions_the_console_interrupts_and_nothing_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows. Seen to fail: a signal ended the process before it had saved."""
+    monkeypatch.setattr(processes, "HAS_SESSIONS", False)
+    with LocalProcesses(1) as pool:
+        slept = pool.submit(time.sleep, 0.5)
+        while not pool._busy:
+            time.sleep(0.01)
+        pool.shutdown(cancel_futures=True)
+        assert slept.exception() is None
+
+
 def test_jobs_from_end_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,8 @@ from helpers import make_photos
 from zoo_core.devices.find import find_device
 from zoo_core.devices.world import join_world
 from zoo_core.errors import UsageError
+from zoo_core.explaining import METHODS
+from zoo_core.explaining.explain import explain
 from zoo_core.runs.directory import read_metrics
 
 
@@ -77,6 +79,18 @@ def test_auto_takes_it_and_a_run_answers_and_measures_there(photos: Path, tmp_pa
     there, here = (zoo_core.load(run, device=name).predict(images) for name in ("mps", "cpu"))
     for one, other in zip(there, here, strict=True):
         assert dict(one.answers) == pytest.approx(dict(other.answers), abs=1e-5)
+
+
+@pytest.mark.usefixtures("mps")
+@pytest.mark.parametrize("method", METHODS)
+def test_it_explains_as_the_cpu_does(photos: Path, tmp_path: Path, method: str) -> None:
+    """Seen to fail: the curve of deleted pixels was turned into float64 there, which it has not."""
+    run, photo = trained(photos, tmp_path / "run", device="cpu"), sorted(photos.rglob("*.jpg"))[0]
+    there, here = (explain(run, photo, method=method, device=name)[0] for name in ("mps", "cpu"))
+    assert (there.name, there.at) == (here.name, here.at)
+    assert there.deletion is not None
+    assert here.deletion is not None
+    assert there.deletion.by_map == pytest.approx(here.deletion.by_map, rel=1e-4)
 
 
 @pytest.mark.usefixtures("mps")

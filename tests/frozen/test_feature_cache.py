@@ -673,9 +673,7 @@ def test_the_keys_are_those_of_the_first_process(
     planner.close()
 
 
-def test_products_that_a_program_makes_less_exact_have_features_of_their_own(
-    config: FinetuneConfig, catalog: Catalog
-) -> None:
+def test_products_that_a_program_makes_less_exact_change_no_feature(config: FinetuneConfig, catalog: Catalog) -> None:
     run(config, catalog, strategy="head-only")
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
@@ -683,8 +681,7 @@ def test_products_that_a_program_makes_less_exact_have_features_of_their_own(
         _, less_exact = run(config, catalog, strategy="head-only")
     finally:
         torch.set_float32_matmul_precision(before)
-    assert less_exact.num_computed == 24
-    assert run(config, catalog, strategy="head-only")[1].num_computed == 0
+    assert less_exact.num_computed == 0
 
 
 def test_no_store_stays_open_after_a_training(config: FinetuneConfig, catalog: Catalog) -> None:

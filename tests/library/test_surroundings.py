@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -72,6 +73,7 @@ SETTINGS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "inference": torch.inference_mode,
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "float64": nullcontext,
+    "another device": lambda: torch.device("meta"),
 }
 
 
@@ -79,7 +81,8 @@ SETTINGS: dict[str, Callable[[], AbstractContextManager[object]]] = {
 def test_settings_of_torch_around_it_change_neither_a_training_nor_its_answers(
     name: str, trained: Callable[..., str], tmp_path: Path, photos: Path, catalog: Catalog
 ) -> None:
-    """Seen to fail: another training in autocast, and torch's own error without gradients."""
+    """Seen to fail: another training in autocast, torch's own error without gradients, and a plugin that was blamed for a
+    device that the program had made its default one."""
     photo = photos / "red" / "1.png"
     expected = trained("alone")
     (answer,) = zoo_core.load(tmp_path / "alone", device="cpu", catalog=catalog).predict(photo)
@@ -92,6 +95,13 @@ def test_settings_of_torch_around_it_change_neither_a_training_nor_its_answers(
         finally:
             torch.set_default_dtype(torch.float32)
     assert within.values == answer.values
+
+
+def test_a_programs_default_device_changes_no_features(photos: Path, catalog: Catalog) -> None:
+    expected = zoo_core.features("lenet5", photos, device="cpu", catalog=catalog)[:]
+    with torch.device("meta"):
+        assert np.array_equal(zoo_core.features("lenet5", photos, device="cpu", catalog=catalog)[:], expected)
+        assert torch.get_default_device().type == "meta"
 
 
 def test_a_training_in_bfloat16_is_the_same_within_a_programs_own_context(trained: Callable[..., str]) -> None:

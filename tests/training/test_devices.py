@@ -61,6 +61,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     monkeypatch.setattr(Tensor, "item", lambda tensor: 0.0)
     monkeypatch.setattr(split, "folded", lambda stage, tiles: stage)  # it copies, which fake tensors cannot
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(Cuda, "random_state", lambda self: None)
     # It swaps tensors, which fake ones cannot be.
     monkeypatch.setattr(train_step, "laid_out", lambda module, memory_format: module)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:

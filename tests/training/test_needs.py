@@ -63,6 +63,7 @@ LACKING: dict[Need, dict[str, Any]] = {
     Need.MEASURED: {"val_share": 0.0},
     Need.VIEWS: {"strategy": "head-only"},
     Need.TRAINED_STAGES: {"strategy": "head-only"},
+    Need.KEPT_ACTIVATIONS: {"strategy": "full", "gradient_checkpointing": True},
     Need.TRAINED_WEIGHTS: {"strategy": "head-only"},
     Need.CACHED_FEATURES: {"strategy": "full"},
     Need.CACHE: {"strategy": "full", "epochs": 1},

@@ -15,7 +15,7 @@ import torch
 from survive.test_numbers import LENET, Hearing, small_memory
 from zoo_core.catalog import Catalog
 from zoo_core.errors import TrainingError
-from zoo_core.frozen.split import Tail
+from zoo_core.frozen.split import FrozenPrefix, Tail
 from zoo_core.training import autotune
 from zoo_core.training.callback import NullCallback
 from zoo_core.training.estimate import estimate
@@ -37,16 +37,18 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
 
 
-def fail_above(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> None:
-    """No tail computes more than `most` images at once."""
-    real = Tail.forward
+def fail_above(
+    monkeypatch: pytest.MonkeyPatch, most: int, error: Exception, network: type[torch.nn.Module] = Tail
+) -> None:
+    """No tail, or no other network, computes more than `most` images at once."""
+    real = network.forward
 
-    def forward(self: Tail, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self: torch.nn.Module, inputs: torch.Tensor, *more: object) -> object:
         if len(inputs) > most:
             raise error
-        return real(self, inputs)  # type: ignore[no-any-return]
+        return real(self, inputs, *more)
 
-    monkeypatch.setattr(Tail, "forward", forward)
+    monkeypatch.setattr(network, "forward", forward)
 
 
 @every_full
@@ -104,3 +106,22 @@ def test_no_memory_anywhere_in_a_run_is_one_message(
     job = prepare(replace(LENET, data=str(photos), save_every=0, out=str(tmp_path / "run")), catalog)
     with pytest.raises(TrainingError, match=r"(?s)^out of memory: .*go on with: zoo resume .*run$"):
         run_job(job, NullCallback())
+
+
+@every_full
+@pytest.mark.parametrize("views", [0, 1], ids=["computed", "cached"])
+def test_evaluations_and_features_take_fewer_images_where_memory_is_short(
+    photos: Path, tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, error: Exception, views: int
+) -> None:
+    """Seen to fail: they always computed 64 images at once on a GPU, and 8 on a CPU."""
+    config = replace(LENET, data=str(photos), strategy="last:1", epochs=1, views=views, compile="off", batch_size=2)
+    whole = run_job(prepare(replace(config, out=str(tmp_path / "whole")), catalog), NullCallback())
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "another cache"))
+    fail_above(monkeypatch, 3, error)
+    fail_above(monkeypatch, 3, error, FrozenPrefix)
+    short = run_job(prepare(replace(config, out=str(tmp_path / "short")), catalog), NullCallback())
+    for one, other in zip(whole.trained.epochs, short.trained.epochs, strict=True):
+        assert (one.train_loss, one.val_loss) == pytest.approx((other.train_loss, other.val_loss), rel=1e-4)
+    fail_above(monkeypatch, 0, error, FrozenPrefix)
+    with pytest.raises(TrainingError, match="^out of memory: "):
+        run_job(prepare(replace(config, out=str(tmp_path / "none"), cache_dtype="bfloat16"), catalog), NullCallback())

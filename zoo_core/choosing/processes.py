@@ -27,6 +27,7 @@ from zoo_core.wording import counted, megabytes
 
 T = TypeVar("T")
 
+HAS_SESSIONS = hasattr(os, "setsid")
 CORES = 4  # of one training: a rough mean, since a head alone uses one and a large network all
 FEWEST = 4  # trainings of each process, whose start takes as long as a short one
 MEMORY = 4 * 10**9  # bytes of one training; all of a ResNet-50 in batches of 32 took 3.7 GB
@@ -125,8 +126,11 @@ class _Worker:
             raise ZooError(f"the process was {end}; too little memory may be the reason (--jobs 1)") from None
 
     def interrupt(self) -> None:
+        """Interrupt the call. Without sessions, on Windows, the console has done that itself, and a
+        signal would kill the process before it has saved."""
         with suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGINT)
+            if HAS_SESSIONS:
+                os.kill(self.process.pid, signal.SIGINT)
 
     def close(self) -> None:
         """End it; it waits for a call, and hears that none will come."""
@@ -137,7 +141,7 @@ class _Worker:
 def _serve(connection: Connection, threads: int, cores: int) -> None:
     """Answer the calls that come through a connection, until it is closed, computing with so many
     threads and decoding on so many cores."""
-    if hasattr(os, "setsid"):
+    if HAS_SESSIONS:
         os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     threading.Thread(target=_stop_with_parent, name="zoo-parent", daemon=True).start()

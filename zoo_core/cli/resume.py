@@ -20,7 +20,7 @@ from zoo_core.cli.running import devices_option, resume_run, start_together
     metavar="+N",
     help="Train a finished run for N more epochs, from the weights of its best one.",
 )
-@options_of("track")
+@options_of("device", "track")
 @devices_option
 @json_option
 @click.pass_context

@@ -55,8 +55,8 @@ def start_together(devices: int | None) -> None:
 def resume_run(
     ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool, more_epochs: int | None = None
 ) -> None:
-    """Resume a run, or train a finished one for more epochs. Raises UsageError for a setting other
-    than the trackers that differs from the run's."""
+    """Resume a run, or train a finished one for more epochs. Raises UsageError for a setting that
+    differs from the run's, unless it says where this machine computes, or what follows it."""
     catalog = catalog_of(ctx)
     announce("loading the engine, the weights and the list of images")
     from zoo_core.runs.directory import read_facts
@@ -64,7 +64,7 @@ def resume_run(
 
     directory = user_path(run)
     config = read_facts(directory).config
-    here = {name: given.pop(name) for name in ("track",) if name in given}
+    here: dict[str, Any] = {name: given.pop(name) for name in ("device", "track") if name in given}
     for name, value in given.items():
         own = getattr(config, name)
         if value != own:

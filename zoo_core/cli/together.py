@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryFile
 from types import FrameType
 from typing import IO
@@ -83,7 +83,8 @@ def _run(processes: list[subprocess.Popen[bytes]], outputs: Sequence[IO[bytes] |
     def pass_on(signum: int, frame: FrameType | None) -> None:
         leave_closed_terminal(signum)
         for process in processes:
-            process.send_signal(signum)
+            with suppress(ValueError):  # Windows passes no Ctrl-C on: the console sends it to all of them itself
+                process.send_signal(signum)
 
     for number in stopping_signals():
         signal.signal(number, pass_on)

@@ -14,7 +14,8 @@ DEVICES = "auto, cpu, cuda, cuda:N, xpu or mps"
 
 def find_device(text: str) -> torch.device:
     """The device named "auto", "cpu", "cuda", "cuda:N", "mps" and so on: "auto" is the first
-    accelerator that is here, or else the CPU. Raises UsageError when it is not here."""
+    accelerator that is here, or else the CPU. One of several has its number: which one torch means
+    without it depends on the thread. Raises UsageError when it is not here."""
     if text == "auto":
         text = next((one.name for one in accelerators()), CPU.name)
     try:
@@ -31,4 +32,5 @@ def find_device(text: str) -> torch.device:
             f"the device '{device}' is not here: {count} {kind.name.upper()} devices are visible. "
             "Use --device cpu or auto."
         )
-    return device
+    number = kind.current() if device.index is None else device.index
+    return device if number is None else torch.device(kind.name, number)

@@ -53,6 +53,12 @@ class Kind:
         """The number type of sums over many numbers."""
         return torch.float64 if self.has_float64 else torch.float32
 
+    @property
+    def float32_operations(self) -> tuple[Any, ...]:
+        """torch's settings of the operations that may round float32 to fewer digits on it."""
+        backend: Any = torch.backends.mkldnn
+        return backend.matmul, backend.conv, backend.rnn
+
     def free_memory(self, device: torch.device) -> int:
         """The bytes of its own memory that are free: a CPU has none."""
         return 0
@@ -66,6 +72,10 @@ class Kind:
 
     def release_memory(self) -> None:
         """Give memory back that nothing uses and torch keeps."""
+
+    def current(self) -> int | None:
+        """The number of the one that is meant where none is named; None where there is one alone."""
+        return None
 
     def choose(self, device: torch.device) -> None:
         """Make it the one that is meant where none is named."""
@@ -102,7 +112,12 @@ class Accelerator(Kind):
         return module.device_count() if module is not None and module.is_available() else 0
 
     def free_memory(self, device: torch.device) -> int:
-        free: int = self.module.mem_get_info(device)[0]
+        """The bytes of its own memory that are free, 0 where its driver does not say, as of some GPUs of
+        Intel."""
+        try:
+            free: int = self.module.mem_get_info(device)[0]
+        except RuntimeError:
+            return 0
         return free
 
     def wait(self, device: torch.device) -> None:
@@ -116,6 +131,9 @@ class Accelerator(Kind):
 
     def release_memory(self) -> None:
         self.module.empty_cache()
+
+    def current(self) -> int | None:
+        return int(self.module.current_device()) if self.module.is_initialized() else 0
 
     def choose(self, device: torch.device) -> None:
         self.module.set_device(device.index or 0)
@@ -140,6 +158,11 @@ class Cuda(Accelerator):
     def has_bfloat16(self) -> bool:
         return bool(self.module.is_bf16_supported(including_emulation=False))
 
+    @property
+    def float32_operations(self) -> tuple[Any, ...]:
+        backends: Any = torch.backends
+        return backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn
+
 
 class Mps(Accelerator):
     """The GPU of an Apple processor. It has no float64, and shares the memory of the CPU."""
@@ -156,6 +179,9 @@ class Mps(Accelerator):
 
     def wait(self, device: torch.device) -> None:
         self.module.synchronize()
+
+    def current(self) -> int | None:
+        return None
 
     def choose(self, device: torch.device) -> None:
         """There is one."""

@@ -4,6 +4,9 @@ Weights, their gradients, the optimizer and the loss are float32 either way. So 
 is not a training step: the frozen prefix, whose features other runs read, and every evaluation, so
 that the function that chooses the best epoch is the one that is reported and shipped.
 `--prefix-precision bfloat16` alone lets the prefix compute training images in bfloat16.
+
+torch itself rounds the float32 of a convolution to 10 bits on GPUs that do so fast (TF32), and
+programs may allow it more. Training steps compute as torch does; `exact_float32` is around all else.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ from torch import Tensor
 
 from zoo_core.devices.kinds import CPU, accelerators, kind_of
 from zoo_core.settings import Precision
+
+EXACT = ("none", "ieee")
+"""The values of torch's settings that leave float32 as it is."""
 
 
 def resolve_precision(asked: Precision, device: torch.device) -> Precision:
@@ -40,13 +46,34 @@ def full_precision(outputs: Tensor) -> Tensor:
 
 
 @contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """In this context a device computes float32 without rounding it to fewer digits, whatever the
+    program allows."""
+    operations = kind_of(device).float32_operations
+    rounded = [(one, one.fp32_precision) for one in operations if one.fp32_precision not in EXACT]
+    for operation, _ in rounded:
+        operation.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for operation, before in rounded:
+            operation.fp32_precision = "none"  # as the settings of all operations say
+            if operation.fp32_precision != before:
+                operation.fp32_precision = before
+
+
+@contextmanager
 def as_usual() -> Iterator[None]:
     """In this context torch computes as in a fresh program, whatever the program around it has set:
-    with gradients, without autocast, in float32."""
+    with gradients, without autocast, in float32, and on the CPU where no device is named.
+    Afterwards the device that is the current one of its kind is what it was."""
     before = torch.get_default_dtype()
+    current = {kind: kind.current() for kind in accelerators()}
     with ExitStack() as settings:
         settings.enter_context(torch.inference_mode(False))
         settings.enter_context(torch.enable_grad())
+        if torch.get_default_device() != torch.device(CPU.name):
+            settings.enter_context(torch.device(CPU.name))
         for kind in (CPU, *accelerators()):
             if torch.is_autocast_enabled(kind.name):
                 settings.enter_context(torch.autocast(kind.name, enabled=False))
@@ -55,3 +82,6 @@ def as_usual() -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(before)
+            for kind, number in current.items():
+                if number is not None and kind.current() != number:
+                    kind.choose(torch.device(kind.name, number))

@@ -20,6 +20,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Source
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.find import find_device
+from zoo_core.devices.precision import as_usual
 from zoo_core.devices.proof import placed
 from zoo_core.devices.world import World
 from zoo_core.embedding import POOLED
@@ -108,7 +109,7 @@ class Embedder:
         features.keys = exact.keys = self.keys
         batches = [Batches(part, self.preprocessing, 1, workers, augment) for part in source.parts.values()]
         try:
-            with ONE_AT_A_TIME:  # plugins' networks may draw random numbers
+            with ONE_AT_A_TIME, as_usual():  # plugins' networks may draw random numbers
                 self._build(features, exact, batches, views, watch or (lambda done, total: None))
             entries = np.concatenate([features.cached(self.split, own, views).entries for own in batches])
             # Keys without the network, which a table would else keep in memory.
@@ -215,7 +216,7 @@ def open_embedder(name: str | Path, config: FinetuneConfig, at: str, catalog: Ca
     The caller's stream of random numbers stays where it is. Raises as `load` does, and UsageError
     for an unknown stage and for an image size that the backbone cannot take.
     """
-    with ONE_AT_A_TIME, torch.random.fork_rng(devices=()):
+    with ONE_AT_A_TIME, as_usual(), torch.random.fork_rng(devices=()):
         return _opened(name, config, at, catalog)
 
 

@@ -64,6 +64,6 @@ def _area(image_CSS: Tensor, map_HW: Tensor, value: Callable[[Tensor], Tensor]) 
     ranks[order] = torch.arange(side * side)
     kept = [ranks.view(side, side) >= round(share * side * side / STEPS) for share in range(STEPS + 1)]
     masks_TSS = torch.stack(kept).to(image_CSS.device)
-    values = torch.cat([value(image_CSS * some[:, None]) for some in torch.split(masks_TSS, GROUP)]).double().cpu()
+    values = torch.cat([value(image_CSS * some[:, None]) for some in torch.split(masks_TSS, GROUP)]).cpu().double()
     first = values[0].abs().clamp_min(1e-12)
     return float(torch.trapezoid(values / first) / STEPS)

@@ -20,6 +20,7 @@ from zoo_core.data.batches import Batches
 from zoo_core.data.given import GivenImage, ReadableImages, given_images
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Images, Part
+from zoo_core.devices.precision import exact_float32
 from zoo_core.errors import DataError, UsageError, ZooError, did_you_mean, printable
 from zoo_core.explaining import METHODS
 from zoo_core.explaining.deletion import Deletion, deletion
@@ -80,7 +81,8 @@ class Explainer:
             try:
                 if index in readable.problems:
                     raise DataError(readable.problems[index])
-                explained = self._explain(images.name(index), pixels_1CSS)
+                with exact_float32(self.predictor.device):
+                    explained = self._explain(images.name(index), pixels_1CSS)
             except (DataError, Unexplained) as error:
                 if problems is None:
                     raise

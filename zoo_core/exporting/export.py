@@ -22,7 +22,7 @@ from zoo_core.data.batches import Batches, default_workers
 from zoo_core.data.on_device import normalised
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, PartName
-from zoo_core.devices.precision import full_precision
+from zoo_core.devices.precision import exact_float32, full_precision
 from zoo_core.errors import PluginError, UsageError, ZooError, printable
 from zoo_core.exporting.agreement import DIFFERENCES, MAX_LOSS, Agreement, Tolerance, compared
 from zoo_core.exporting.explained import explained_network
@@ -225,7 +225,7 @@ def _checked(
     expected, found, truth = [], [], []
     predictor.network.eval()
     for images_BCHW, prepared_BCHW, targets in _inputs(predictor, part, with_preprocessing):
-        with torch.inference_mode():
+        with exact_float32(predictor.device), torch.inference_mode():
             outputs_BK = full_precision(predictor.network(images_BCHW))
             expected.append(predictor.objective.values(outputs_BK))
         found.append(_answers(exporter, answers, prepared_BCHW))

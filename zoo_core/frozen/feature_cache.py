@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from zoo_core.data.scan import Watch
 from zoo_core.data.store import Store
 from zoo_core.data.transforms import CENTRE
 from zoo_core.devices.kinds import kind_of
-from zoo_core.devices.precision import autocast, full_precision
+from zoo_core.devices.precision import exact_float32
 from zoo_core.devices.transfer import to_cpu_async, to_device
 from zoo_core.devices.world import World
 from zoo_core.errors import TrainingError
@@ -36,6 +36,7 @@ from zoo_core.frozen.cache_items import CacheItem, CacheItems
 from zoo_core.frozen.computing_alone import computing_alone
 from zoo_core.frozen.inputs import CachedFeatures, IntArray, group_size
 from zoo_core.frozen.keys import FeatureKey
+from zoo_core.frozen.one_shape import OneShape
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
 from zoo_core.frozen.storage_types import ON_DISK, READ_AT_ONCE, as_features, as_rows, from_rows, to_rows
 from zoo_core.frozen.taking_over import has_old, take_exact, take_old
@@ -103,7 +104,8 @@ class FeatureCache:
         """
         ordered, prefix = sorted(splits), cache(make_prefix)
         missing = self._missing(ordered, items)
-        with computing_alone(self.folder(ordered[-1]), len(missing), world, watch, self.message) as has_waited:
+        alone = computing_alone(self.folder(ordered[-1]), len(missing), world, watch, self.message)
+        with exact_float32(self.device), alone as has_waited:
             missing = self._missing(ordered, items) if has_waited else missing
             sharing, taken = world.ranks_sharing(self.root), 0  # a barrier: no process adds before all have looked
             with world.raise_together():
@@ -255,17 +257,13 @@ class FeatureCache:
     def _start_prefix(self, prefix: FrozenPrefix, start: SplitPoint, inputs: GroupInputs) -> Callable[[], Outputs]:
         """Start the prefix on a group. The function returned waits for the features and gives them as arrays."""
         images = torch.cat([self._to_inputs(start, *part) for part in inputs])
-        count = len(images)
-        # Always one shape and one layout: the last bits of a feature must not depend on the images computed with it.
-        shape = group_size(self.device), *images.shape[1:]
-        layout = torch.channels_last if images.ndim == 4 else torch.contiguous_format
-        full = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=layout)
-        full[:count], full[count:] = images, images[-1:]
-        with autocast(self.precision, self.device):
-            found = prefix(full, start)
-        outputs = {split: full_precision(output[:count]) for split, output in found.items() if split != start}
+        outputs = self._one_shape.features(prefix, start, images)
         fetch = to_cpu_async({split: to_rows(output, self.dtype) for split, output in outputs.items()})
         return lambda: {split: self.checked(stored, outputs[split]) for split, stored in fetch().items()}
+
+    @cached_property
+    def _one_shape(self) -> OneShape:
+        return OneShape(self.device, self.precision)
 
     def _to_inputs(self, start: SplitPoint, preprocessing: Preprocessing | None, tensor: Tensor) -> Tensor:
         if preprocessing is not None:

@@ -22,6 +22,7 @@ from zoo_core.data.batches import Batches, ImageView
 from zoo_core.data.on_device import normalised
 from zoo_core.data.sources import Targets
 from zoo_core.data.store import Store
+from zoo_core.devices.fitting import Fitting
 from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.transfer import to_device
 from zoo_core.frozen.split import FrozenPrefix, SplitPoint
@@ -79,10 +80,13 @@ class ComputedFeatures:
         return len(self.images)
 
     def batches(self, groups: Iterable[Sequence[ImageView]]) -> Iterator[tuple[Tensor, Tensor]]:
-        size = group_size(self.images.device)
         for images_BCHW, targets in self.images.batches(groups):
-            parts = [self.prefix(part)[self.split] for part in torch.split(images_BCHW, size)]
+            parts = self._fitting.in_parts(lambda part: self.prefix(part)[self.split], images_BCHW)
             yield torch.cat(parts).clone(), targets  # autograd may not see a tensor of inference mode
+
+    @cached_property
+    def _fitting(self) -> Fitting:
+        return Fitting(group_size(self.images.device))
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,11 @@ def prefix_keys(
 
     It covers the preprocessing, the `identity` (distribution, version and name of the backbone),
     the structure, weights and code (`code_digest`) of every stage up to the split point, the rules
-    by which images are read, the type of device, a matrix product less exact than float32, which a
-    program may allow, and VERSION. A store is a folder of this name and
+    by which images are read, the type of device, and VERSION. A store is a folder of this name and
     the type of its numbers; in it an image has its content's digest, and the view, as its key
     (`FeatureCache.key`).
     """
-    rounding = torch.get_float32_matmul_precision()
-    rounding = "" if rounding == "highest" else f" {rounding}"
-    digest = hashlib.sha256(f"{VERSION} {preprocessing} {identity} {READER} {device.type}{rounding}".encode())
+    digest = hashlib.sha256(f"{VERSION} {preprocessing} {identity} {READER} {device.type}".encode())
     sources: set[str] = set()
     codes: dict[frozenset[str], str] = {}  # most stages come from the same files
     keys: dict[SplitPoint, FeatureKey] = {}

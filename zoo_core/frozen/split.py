@@ -7,6 +7,7 @@ Shapes: B batch, C channels, H height, W width, F features, K outputs.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
 from torch.utils.checkpoint import checkpoint
 
 from zoo_core.attribution import mark_owner, marked_owner
@@ -28,7 +28,11 @@ from zoo_core.model.shapes import StageShapes
 from zoo_core.model.solvers import Solvable
 from zoo_core.tiles.trained import TilesInTraining
 
-VERSION = 6
+with warnings.catch_warnings():  # torch 2.11 warns of a part of itself that it loads there
+    warnings.simplefilter("ignore")
+    from torch.fx.experimental.optimization import fuse
+
+VERSION = 7
 """Grows when this module computes other numbers from the same network, or `keys` other names:
 features cached before are not found again."""
 

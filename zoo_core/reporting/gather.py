@@ -20,7 +20,7 @@ from zoo_core.algebra import svd
 from zoo_core.catalog import Catalog
 from zoo_core.data.scan import Watch
 from zoo_core.data.sources import Part, Source
-from zoo_core.devices.precision import full_precision
+from zoo_core.devices.precision import exact_float32, full_precision
 from zoo_core.embedding import POOLED
 from zoo_core.embedding.embedder import open_embedder
 from zoo_core.errors import UsageError, ZooError, printable, reason_of
@@ -155,7 +155,7 @@ def _answers(
         outputs_NK, truth = predictor.outputs(part, watch, compute)
         return outputs_NK, truth, torch.cat(vectors).numpy()
     tail = Tail(network, SplitPoint(len(network.backbone.stages), pooled=True)).eval()
-    with torch.inference_mode():
+    with exact_float32(predictor.device), torch.inference_mode():
         features = torch.split(torch.from_numpy(vectors_NF).to(predictor.device), AT_ONCE)
         outputs_NK = torch.cat([full_precision(tail(some)).cpu() for some in features])
     return outputs_NK, torch.from_numpy(part.targets), vectors_NF

@@ -263,7 +263,7 @@ class FinetuneConfig(PlainData):
         group=COMPUTING,
         help="Compile the trainable layers (torch.compile).",
         chosen="on where an estimate says that it saves time",
-        needs=(Need.TRAINED_STAGES,),
+        needs=(Need.TRAINED_STAGES, Need.KEPT_ACTIVATIONS),
     )
     micro_batch: int | None = setting(
         None,

@@ -22,6 +22,7 @@ class Need(Enum):
     MEASURED = "has no effect: no image is held out to be measured"
     VIEWS = "has no effect: every epoch sees each image as it is, in one view (--cached-views)"
     TRAINED_STAGES = "has no effect: no stage of the backbone is trained"
+    KEPT_ACTIVATIONS = "has no effect: stages that are computed again (--gradient-checkpointing) are not compiled"
     TRAINED_WEIGHTS = "has no effect: none of the backbone's own weights are trained"
     CACHED_FEATURES = "has no effect: no features are cached"
     CACHE = "has no effect: nothing is cached, for no stage is frozen and no image is read twice"

@@ -111,7 +111,7 @@ def seconds_per_image(job: Job, size: int) -> float | None:
     shape = size, job.preprocessing.channels, job.preprocessing.size, job.preprocessing.size
     put_back = None
     try:
-        put_back = before_forward(model)
+        put_back = before_forward(model, job.device)
         targets = torch.from_numpy(job.source.parts["train"].targets[[0] * size]).to(job.device)
         images_BCHW = torch.zeros(shape, device=job.device).contiguous(memory_format=torch.channels_last)
         for number in range(1 + TIMED_STEPS):
@@ -171,7 +171,7 @@ def _compiling_pays(job: Job) -> bool:
     """
     spec, plan = job.backbone.spec, job.plan
     trains_stages = [plan.frozen_depth(phase) < len(plan.stages) for phase in plan.phases]
-    if spec.gmacs is None:
+    if spec.gmacs is None or job.config.gradient_checkpointing:  # which the compiler cannot take
         return False
     area = (job.preprocessing.size / spec.preprocessing.size) ** 2
     at_most = OPERATIONS * spec.gmacs * area * len(job.source.parts["train"]) / SLOW

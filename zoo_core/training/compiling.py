@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo_core.devices.kinds import kind_of
-from zoo_core.errors import is_out_of_memory
 from zoo_core.freezing.plan import Plan
 from zoo_core.frozen.split import SplitPoint
 
@@ -24,7 +23,7 @@ BACKEND = "inductor"
 
 class Compiled:
     """A network that is compiled when it is first called, for `images()` at once: the few steps that see another number are
-    not worth a second compile, and go through it as it was. So do all where compiling fails, and it says why."""
+    not worth a second compile, and go through it as it was."""
 
     def __init__(
         self, network: nn.Module, images: Callable[[], int], message: Callable[[str], None], *, recorded: bool = False
@@ -34,26 +33,18 @@ class Compiled:
         mode = "reduce-overhead" if recorded else None
         self._compiled: Callable[[Tensor], Tensor] = torch.compile(network, backend=BACKEND, mode=mode, dynamic=False)
         self._say = message
-        self._proven = False
+        self._is_announced = False
 
     def __call__(self, inputs: Tensor) -> Tensor:
         if len(inputs) != self._images():
             outputs_BK: Tensor = self._plain(inputs)
             return outputs_BK
-        if self._proven:
-            return self._compiled(inputs)
-        self._say("compiling the trainable layers (torch.compile); the first steps are slow. --compile off skips this.")
-        try:
-            outputs_BK = self._compiled(inputs)
-        except Exception as error:  # the compiler runs the network's own code and another compiler's
-            if is_out_of_memory(error):
-                raise
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            self._say(f"the trainable layers cannot be compiled here and run without: {reason[:200]}")
-            self._compiled = self._plain
-            outputs_BK = self._plain(inputs)
-        self._proven = True
-        return outputs_BK
+        if not self._is_announced:
+            self._say(
+                "compiling the trainable layers (torch.compile); the first steps are slow. --compile off skips this."
+            )
+            self._is_announced = True
+        return self._compiled(inputs)
 
 
 def recording_pays(device: torch.device, split: SplitPoint, processes: int) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 
 from zoo_core.data.batches import in_groups
 from zoo_core.data.transforms import CENTRE
-from zoo_core.devices.precision import full_precision
+from zoo_core.devices.fitting import Fitting
+from zoo_core.devices.precision import exact_float32, full_precision
 from zoo_core.devices.world import World
 from zoo_core.frozen.inputs import Inputs, group_size
 from zoo_core.frozen.split import Tail
@@ -79,12 +81,13 @@ class Evaluator:
         batches = inputs.batches([[(index, CENTRE) for index in group] for group in groups])
         mine: list[tuple[int, T]] = []
         done, total = 0, sum(map(len, groups))
-        with self._evaluating(network):
+        with self._evaluating(network), exact_float32(self.device):
             for group, (features, targets) in zip(groups, batches, strict=True):
                 if self.stop_request.signal is not None:
                     break
                 with torch.inference_mode():
-                    mine.append((group[0], reduce(full_precision(compute(features)).cpu(), targets.cpu())))
+                    outputs = torch.cat(self._fitting.in_parts(compute, features))
+                    mine.append((group[0], reduce(full_precision(outputs).cpu(), targets.cpu())))
                 done += len(group)
                 if watch is not None:
                     watch(done, total)
@@ -92,6 +95,10 @@ class Evaluator:
         if any(signal is not None for signal, _ in everyone):
             raise EvaluationStopped
         return [part for _, part in sorted((pair for _, pairs in everyone for pair in pairs), key=lambda pair: pair[0])]
+
+    @cached_property
+    def _fitting(self) -> Fitting:
+        return Fitting(HEAD_GROUP)  # the largest of all groups
 
     def _group_size(self, network: nn.Module) -> int:
         head_alone = isinstance(network, Tail) and not len(network.stages)

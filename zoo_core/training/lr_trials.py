@@ -55,7 +55,7 @@ def lr_by_trials(
     for all. Raises EvaluationStopped after a stop request.
     """
     plan, world = step.planner.plan, step.planner.world
-    before, drawn = trained_state(model, plan), random_state()
+    before, drawn = trained_state(model, plan), random_state(step.device)
     chosen = _sample(step, inputs)
     names = None if groups is None else [groups[index] for index in chosen]
     features = _features(step, inputs, chosen, evaluator)
@@ -65,7 +65,7 @@ def lr_by_trials(
         with world.raise_together():
             loss = trial.loss(rate)
         load_trained(model, before)
-        load_random(drawn)
+        load_random(drawn, step.device)
         step.optimizer.state.clear()
         told: list[tuple[int | None, float]] = world.all_gather_object((evaluator.stop_request.signal, loss))
         if any(signal is not None for signal, _ in told):

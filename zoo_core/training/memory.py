@@ -1,10 +1,12 @@
-"""The out-of-memory policy around a training step: less memory for the same gradients, until they
-fit.
+"""The policy around a training step that fails: less memory, or no compiler, for the same gradients.
 
-A step that runs out of memory is computed again from the state before it. First, if batch norm
-takes its statistics from the batch, gradient checkpointing is turned on, because smaller
-micro-batches would change those statistics. Otherwise, or if that is not enough, the micro-batch is
-halved for the rest of the run.
+A step that fails in the compiler, forwards or backwards, is computed again from the state before it
+without the compiler, and so are the steps after it.
+
+A step that runs out of memory is computed again, too. First, if batch norm takes its statistics
+from the batch, gradient checkpointing is turned on, because smaller micro-batches would change
+those statistics; the compiler cannot take it. Otherwise, or if that is not enough, the micro-batch
+is halved for the rest of the run.
 
 Ranks cannot do this in a step, in which they wait for each other. On accelerators they try the
 first steps beforehand, each on its own, and agree on the smallest micro-batch that any of them
@@ -19,13 +21,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from zoo_core.devices.kinds import kind_of
-from zoo_core.errors import TrainingError, is_out_of_memory
+from zoo_core.errors import TrainingError, ZooError, is_out_of_memory
 from zoo_core.training.snapshot import before_forward
 from zoo_core.training.train_step import BATCH_NORM, Batch, TrainStep
 
 TRIALS = 2  # steps: the optimizer takes its memory with the first one
 SINGLE_VALUE = "Expected more than 1 value per channel when training"  # torch's words
-CHECKPOINTING = "turning on gradient checkpointing (--gradient-checkpointing), which takes time and changes no result"
 
 
 class StepError(TrainingError):
@@ -41,37 +42,44 @@ class MemoryPolicy:
     message: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self.undo_forward = before_forward(self.step.tail)
+        self.undo_forward = before_forward(self.step.tail, self.step.device)
         self._trials = TRIALS if self.step.world.size > 1 and kind_of(self.step.device).is_accelerator else 0
 
     def with_fallback(self, batch: Batch, *, alone: bool = False) -> Tensor:
-        """`TrainStep.accumulate_gradients`, again in less memory each time that there is too
-        little.
+        """`TrainStep.accumulate_gradients`, again in less memory each time that there is too little, and
+        without the compiler where it fails.
 
         Afterwards `undo_forward` puts back the statistics and random numbers that the step has
         moved. Raises StepError if there is too little memory for a single image, if ranks run out
         of it together in a step, and if a batch norm cannot be trained on what it sees.
         """
-        self.undo_forward = before_forward(self.step.tail)
+        self.undo_forward = before_forward(self.step.tail, self.step.device)
         if self._trials and not alone:
             self._trials -= 1
             self.agree(batch)
         while True:
             try:
                 return self.step.accumulate_gradients(batch, alone=alone)
-            except ValueError as error:
-                if SINGLE_VALUE not in str(error):
-                    raise
-                raise StepError(self._single_value()) from error
-            except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-                if not is_out_of_memory(error):
-                    raise
-                if self.step.world.size > 1 and not alone:
-                    raise StepError(
-                        "one of the processes ran out of memory in a step. Give a smaller --micro-batch or --batch-size."
-                    ) from error
-            self.reduce_memory(len(batch.features))
+            except Exception as error:  # the compiler runs the network's own code and another compiler's
+                self._change_step(error, len(batch.features), alone=alone)
             self.undo_forward()
+
+    def _change_step(self, error: Exception, images: int, *, alone: bool) -> None:
+        """Let the step do without that which failed; raise the error, or a StepError, where nothing
+        helps."""
+        if is_out_of_memory(error):
+            if self.step.world.size > 1 and not alone:
+                raise StepError(
+                    "one of the processes ran out of memory in a step. Give a smaller --micro-batch or --batch-size."
+                ) from error
+            self.reduce_memory(images)
+        elif isinstance(error, ValueError) and SINGLE_VALUE in str(error):
+            raise StepError(self._single_value()) from error
+        elif alone or isinstance(error, ZooError) or not self.step.leave_compiler():
+            raise error
+        else:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            self.message(f"the trainable layers cannot be compiled here and run without: {reason[:200]}")
 
     def _single_value(self) -> str:
         """Why a batch norm cannot be trained on the images of a step, with the options that help."""
@@ -92,8 +100,7 @@ class MemoryPolicy:
         step = self.step
         before = min(step.together or images, images)
         if step.batch_norm_updates and step.computes_stages and not step.tail.recompute:
-            step.tail.recompute = True
-            self.message(f"out of memory: {CHECKPOINTING}")
+            self._recompute("out of memory")
         elif before > 1:
             step.micro_batch = before // 2
             self.message(
@@ -123,6 +130,15 @@ class MemoryPolicy:
                 f"another process has less memory: going on with {micro_batch} images at once "
                 f"(--micro-batch {micro_batch})"
             )
-        if recompute != step.tail.recompute:
-            self.message(f"another process has less memory: {CHECKPOINTING}")
-        step.micro_batch, step.tail.recompute = micro_batch, recompute
+        if recompute and not step.tail.recompute:
+            self._recompute("another process has less memory")
+        step.micro_batch = micro_batch
+
+    def _recompute(self, why: str) -> None:
+        """Turn on gradient checkpointing, which the compiler cannot take."""
+        self.step.tail.recompute = True
+        compiler = ", and leaving the compiler" if self.step.leave_compiler() else ""
+        self.message(
+            f"{why}: turning on gradient checkpointing (--gradient-checkpointing), which takes time and changes no "
+            f"result{compiler}"
+        )

@@ -106,6 +106,7 @@ class PhaseTrainer:
             model,
             self.planner.plan,
             self.step.optimizer,
+            device=self.step.device,
             batches=lambda: self.batches(self.first),
             gradients=lambda batch: float(sum(gather(self.memory.with_fallback(batch).item()))),
             is_stopped=lambda: any(signal is not None for signal in gather(evaluator.stop_request.signal)),

@@ -32,6 +32,7 @@ def range_test(
     plan: Plan,
     optimizer: torch.optim.Optimizer,
     *,
+    device: torch.device,
     batches: Callable[[], Iterable[Batch]],
     gradients: Callable[[Batch], float],
     is_stopped: Callable[[], bool],
@@ -45,7 +46,7 @@ def range_test(
     batch's gradients and returns its mean loss, the same on all ranks. Raises EvaluationStopped once
     `is_stopped`, which all ranks are told.
     """
-    before, drawn = trained_state(model, plan), random_state()
+    before, drawn = trained_state(model, plan), random_state(device)
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0
@@ -65,7 +66,7 @@ def range_test(
         rates.append(rate)
         losses.append(loss)
     load_trained(model, before)
-    load_random(drawn)
+    load_random(drawn, device)
     optimizer.state.clear()
     if stopped:
         raise EvaluationStopped

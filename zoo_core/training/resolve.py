@@ -115,7 +115,8 @@ def resolve_settings(
     if config.decoding == "auto":  # the rule reads an image
         decided("decoding", default_decoding(source.parts["train"], device, workers))
     decided("precision", default_precision(device))
-    decided("compile", ("off", "it saves no time"))
+    again = config.gradient_checkpointing
+    decided("compile", ("off", "stages that are computed again are not compiled" if again else "it saves no time"))
     batch_size = decided("batch_size", (USUAL_BATCH, "larger batches are no faster on a CPU"))
     decided("micro_batch", (batch_size, "a batch goes through the network in one piece"))
     decided("step_layout", (USUAL_LAYOUT, "only long, uncompiled trainings of stages on a CPU try others"))
@@ -163,6 +164,7 @@ def _lacking(config: FinetuneConfig, source: Source, plan: Plan, head: nn.Module
         Need.MEASURED: "val" in source.parts or "test" in source.parts,
         Need.VIEWS: bool(stepping) and caching.views != 1,
         Need.TRAINED_STAGES: any(depth < len(plan.stages) for depth in depths),
+        Need.KEPT_ACTIVATIONS: not config.gradient_checkpointing,
         Need.TRAINED_WEIGHTS: any(rule.parameters != "added" for rule in rules),
         Need.CACHED_FEATURES: caching.views > 0,
         Need.CACHE: read_again or (any(depths) and config.views != 0),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from zoo_core.devices.kinds import accelerators
+from zoo_core.devices.kinds import kind_of
 from zoo_core.freezing.plan import Plan
 from zoo_core.model.assemble import Model
 
@@ -72,29 +72,31 @@ def named_parameters(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
             yield f"{part}/{name}", parameter
 
 
-def random_state() -> dict[str, Tensor]:
-    """The state of the generators that dropout draws from."""
-    own = {kind.name: state for kind in accelerators() if (state := kind.random_state()) is not None}
-    return {"cpu": torch.get_rng_state(), **own}
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of the generators that dropout on a device draws from. No other device is asked:
+    that would start it."""
+    kind = kind_of(device)
+    own = kind.random_state()
+    return {"cpu": torch.get_rng_state()} | ({} if own is None else {kind.name: own})
 
 
-def load_random(state: Mapping[str, Tensor]) -> None:
-    """Set the generators to a state that `random_state` gave."""
+def load_random(state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Set the generators to a state that `random_state` gave, maybe for a device of another kind."""
     torch.set_rng_state(state["cpu"])
-    for kind in accelerators():
-        if kind.name in state:
-            kind.load_random(state[kind.name])
+    kind = kind_of(device)
+    if kind.is_accelerator and kind.name in state:
+        kind.load_random(state[kind.name])
 
 
-def before_forward(module: nn.Module) -> Callable[[], None]:
-    """A function that undoes a forward pass in training mode: it restores statistics and random
-    states as they are now."""
-    drawn = random_state()
+def before_forward(module: nn.Module, device: torch.device) -> Callable[[], None]:
+    """A function that undoes a forward pass in training mode on a device: it restores statistics and
+    random states as they are now."""
+    drawn = random_state(device)
     buffers = [buffer for part in module.modules() if part.training for buffer in part.buffers(recurse=False)]
     copies = [buffer.clone() for buffer in buffers]
 
     def undo() -> None:
-        load_random(drawn)
+        load_random(drawn, device)
         for buffer, copy in zip(buffers, copies, strict=True):
             buffer.copy_(copy)
 

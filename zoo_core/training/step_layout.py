@@ -174,7 +174,7 @@ def _tried(job: Job, frozen: int, fewer: int) -> LayoutTrial:
     tiles = settings.trains_from_tiles
     tail = Tail(job.model, SplitPoint(frozen), recompute=settings.gradient_checkpointing, tiles=tiles)
     tail.train()
-    undo = before_forward(tail)
+    undo = before_forward(tail, job.device)
     try:
         with _until(started + ENDS, tail):
             step, least = _step_of(job, tail, SplitPoint(frozen), fewer), 2 if trains_batch_norm(tail) else 1

@@ -88,7 +88,7 @@ class TrainStep:
         self.tail.train()
         self.batch_norm_updates = trains_batch_norm(self.tail)
         self.network = DistributedDataParallel(self.tail) if self.world.size > 1 else self.tail
-        compiled = self.config.compile == "on" and self.computes_stages
+        compiled = self.config.compile == "on" and self.computes_stages and not self.tail.recompute
         self.forward: Callable[[Tensor], Tensor] = self._compiled() if compiled else self.network
 
     def accumulate_gradients(self, batch: Batch, *, alone: bool = False) -> Tensor:
@@ -151,6 +151,11 @@ class TrainStep:
         """The number of micro-batches of so many images; a batch norm that is trained needs two images in each."""
         count = -(-images // (self.together or images))
         return max(1, min(count, images // 2)) if self.batch_norm_updates else count
+
+    def leave_compiler(self) -> bool:
+        """Compute the next steps without the compiler. The value says whether it was at work."""
+        was_compiled, self.forward = self.forward is not self.network, self.network
+        return was_compiled
 
     def _no_sync(self) -> AbstractContextManager[object]:
         """DDP averages the gradients once a step, after the last micro-batch."""

@@ -84,6 +84,7 @@ class Trainer:
             self.model,
             self.plan,
             world,
+            self.planner.device,
             steps_per_epoch=self.steps,
             cached=self.planner.caching.signature,
             micro_batch=self.config.micro_batch if self.config.micro_batch < self.config.batch_size else None,
@@ -275,8 +276,7 @@ class Trainer:
     def _on_caching(self, done: int, total: int) -> None:
         """Report cached images, and obey a stop request, for which nothing need be saved."""
         self.callback.on_caching(done, total)
-        signal = self.stop_request.signal
-        if signal is not None:
+        if (signal := self.stop_request.signal) is not None:
             raise Interrupted("stopped while the frozen part was computed; what was computed is kept.", signal)
 
     def _save(self) -> None:

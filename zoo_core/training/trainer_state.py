@@ -41,6 +41,7 @@ class TrainerState:
     model: Model
     plan: Plan
     world: World
+    device: torch.device
     steps_per_epoch: int
     cached: str
     """The views and split points of the cached features (`Caching.signature`)."""
@@ -217,7 +218,7 @@ class TrainerState:
             **prefixed("optimizer", self._known_moments()),  # of each parameter that is trained in this phase
             **prefixed("average", {} if self.ema is None else self.ema.state_dict()),
         }
-        for rank, drawn in enumerate(self.world.all_gather_object(random_state())):
+        for rank, drawn in enumerate(self.world.all_gather_object(random_state(self.device))):
             tensors |= prefixed(f"random{rank}", drawn)
         progress = {
             "position": {name: getattr(self, name) for name in POSITION},
@@ -252,7 +253,7 @@ class TrainerState:
         if self.ema is not None:
             self.ema.load_state_dict(under("average", tensors))
         with refusing():
-            load_random(under(f"random{self.world.rank}", tensors))
+            load_random(under(f"random{self.world.rank}", tensors), self.device)
 
     def _check_tensors(self, tensors: Mapping[str, Tensor], *, has_best: bool) -> None:
         """Raise ValueError unless names, shapes and types are those that this training writes."""
@@ -263,7 +264,7 @@ class TrainerState:
             average={} if self.ema is None else self.ema.state_dict(),
             parameters=dict(named_parameters(self.model)),
             processes=self.world.size,
-            random=random_state(),
+            random=random_state(self.device),
         )
 
     def _check(self, epoch: int, step: int, history: list[EpochReport]) -> None:

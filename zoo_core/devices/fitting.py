@@ -1,0 +1,39 @@
+"""As many images at once as the memory of a device holds, where that changes no result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import Tensor
+
+from zoo_core.devices.kinds import kind_of
+from zoo_core.errors import is_out_of_memory
+
+T = TypeVar("T")
+
+
+class Fitting:
+    """The number of images that pass a network together. It is halved, for good, each time that the
+    memory is too small for them."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def in_parts(self, compute: Callable[[Tensor], T], inputs: Tensor) -> list[T]:
+        """The results of `compute` for the parts of some inputs, in order. Raises the error of a single
+        image that does not fit."""
+        found: list[T] = []
+        done = 0
+        while done < len(inputs):
+            part = inputs if len(inputs) <= self.images else inputs[done : done + self.images]
+            try:
+                found.append(compute(part))
+                done += len(part)
+                continue
+            except (RuntimeError, MemoryError) as error:
+                if len(part) == 1 or not is_out_of_memory(error):
+                    raise
+            self.images = min(self.images, len(part) // 2)
+            kind_of(inputs.device).release_memory()  # after the error, which holds the tensors of its frames
+        return found
