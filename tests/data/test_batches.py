@@ -52,22 +52,21 @@ def test_a_view_depends_on_its_number_and_the_image_only(augment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "size", "least", "sizes"),
+    ("count", "size", "sizes"),
     [
-        (32, 16, 2, [16, 16]),
-        (33, 16, 2, [16, 17]),
-        (34, 16, 2, [16, 16, 2]),
-        (35, 16, 4, [16, 19]),
-        (36, 16, 4, [16, 16, 4]),
-        (3, 1, 2, [1, 1, 1]),
-        (3, 16, 4, [3]),
-        (1, 16, 2, [1]),
+        (32, 16, [16, 16]),
+        (33, 16, [16, 17]),
+        (34, 16, [16, 16, 2]),
+        (3, 2, [3]),
+        (3, 1, [1, 1, 1]),
+        (3, 16, [3]),
+        (1, 16, [1]),
     ],
 )
-def test_no_training_batch_is_left_with_too_few_images(count: int, size: int, least: int, sizes: list[int]) -> None:
-    groups = training_groups(count, size, seed=0, epoch=0, least=least)
+def test_no_training_batch_is_left_with_a_single_image(count: int, size: int, sizes: list[int]) -> None:
+    groups = training_groups(count, size, seed=0, epoch=0)
     assert [len(group) for group in groups] == sizes
-    assert training_steps(count, size, least=least) == len(sizes)
+    assert training_steps(count, size) == len(sizes)
     assert sorted(index for group in groups for index in group) == list(range(count))
 
 

@@ -177,14 +177,13 @@ def training_groups(
     seed: int,
     epoch: int,
     windows: Windows | None = None,
-    least: int = 2,
     chances: npt.NDArray[np.float64] | None = None,
 ) -> list[Sequence[int]]:
     """The images of each step of an epoch: every index once, shuffled by seed and epoch alone.
 
     With `chances` (count), which add up to 1, as many are drawn by them, with replacement. With
-    `windows` the shuffle goes window by window. A last group of fewer than `least` images joins the
-    one before it: batch norm cannot train on a single image.
+    `windows` the shuffle goes window by window. A last single image joins the group before it, unless
+    all are alone: batch norm cannot train on one.
     """
     generator = np.random.default_rng([seed, epoch])
     if chances is not None:
@@ -193,15 +192,15 @@ def training_groups(
     else:
         order = generator.permutation(count) if windows is None else windows.order(generator)
     groups = in_groups([int(index) for index in order], size)
-    if len(groups) > 1 and len(groups[-1]) < min(least, size):
+    if len(groups) > 1 and len(groups[-1]) == 1 < size:
         groups[-2:] = [[*groups[-2], *groups[-1]]]
     return groups
 
 
-def training_steps(count: int, size: int, *, least: int = 2) -> int:
+def training_steps(count: int, size: int) -> int:
     """The number of groups that `training_groups` returns."""
     full, rest = divmod(count, size)
-    return max(1, full + (rest >= min(least, size)))
+    return max(1, full + (rest > 1))
 
 
 def default_workers() -> int:

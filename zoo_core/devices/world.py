@@ -92,6 +92,12 @@ class World:
         if self.size > 1:
             dist.broadcast(tensor, 0)
 
+    def summed(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum of the tensors of all processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
     def is_lost(self, error: RuntimeError) -> bool:
         """Whether an error means that another process has ended: gloo raises a plain RuntimeError."""
         return self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error))

@@ -23,6 +23,7 @@ from zoo_core.training.resolve import USUAL_BATCH
 from zoo_core.training.snapshot import before_forward
 from zoo_core.training.step_layout import tune_step_layout
 from zoo_core.training.threads import computing_with
+from zoo_core.training.train_step import batch_norm_updates
 
 if TYPE_CHECKING:
     from zoo_core.training.job import Job
@@ -60,6 +61,8 @@ def _tuned(job: Job) -> Job:
     job = _with_tiles(job)
     if asked.compile == "auto" and _trains_from_tiles(job):
         job = _decided(job, "compile", "off", "convolutions from tiles save more")
+    elif asked.compile == "auto" and world.size > 1 and batch_norm_updates(job.model, job.plan):
+        job = _decided(job, "compile", "off", "the batch norms of several processes share their statistics")
     elif asked.compile == "auto" and world.broadcast_object(_compiling_pays(job) if world.is_main else None):
         job = _decided(job, "compile", "on", "it saves more time than it takes")
     if asked.step_layout == "auto" and job.settings.compile == "off" and not kind_of(job.device).is_accelerator:

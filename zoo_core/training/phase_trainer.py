@@ -29,8 +29,7 @@ from zoo_core.training.train_step import Batch, TrainStep
 class PhaseTrainer:
     """A phase from the epoch `first` up to `end`.
 
-    `solved` says that it takes no steps, because it trains the head alone and the head has a closed form. `min_batch` is
-    the smallest last batch of an epoch; a smaller one joins the batch before.
+    `solved` says that it takes no steps, because it trains the head alone and the head has a closed form.
     """
 
     number: int
@@ -43,7 +42,6 @@ class PhaseTrainer:
     inputs: PhaseInputs
     step: TrainStep
     memory: MemoryPolicy
-    min_batch: int
     solved: bool
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -51,9 +49,7 @@ class PhaseTrainer:
         part, shard = self.planner.train.part, self.planner.world.shard
         size, seed, windows = self.config.batch_size, self.config.seed, windows_of(part.images)
         chances = image_chances(part, len(self.planner.classes)) if self.config.balance == "sampling" else None
-        groups = training_groups(
-            len(part), size, seed=seed, epoch=epoch, windows=windows, least=self.min_batch, chances=chances
-        )[start:]
+        groups = training_groups(len(part), size, seed=seed, epoch=epoch, windows=windows, chances=chances)[start:]
         local = ([(index, self._view(epoch, index)) for index in shard(group) or group[:1]] for group in groups)
         for group, (features, targets) in zip(groups, self.inputs.train.batches(local), strict=True):
             yield Batch(features, targets, len(group))

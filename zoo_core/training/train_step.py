@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from zoo_core.devices.batch_statistics import StatisticsOfAll
 from zoo_core.devices.kinds import kind_of
 from zoo_core.devices.precision import autocast
 from zoo_core.freezing.plan import Plan
@@ -87,8 +88,12 @@ class TrainStep:
         laid_out(self.tail, self.layout.memory_format)
         self.tail.train()
         self.batch_norm_updates = trains_batch_norm(self.tail)
+        self.shares_statistics = self.batch_norm_updates and self.world.size > 1
         self.network = DistributedDataParallel(self.tail) if self.world.size > 1 else self.tail
         compiled = self.config.compile == "on" and self.computes_stages and not self.tail.recompute
+        if compiled and self.shares_statistics:
+            self.message("the batch norms of several processes share their statistics, and are not compiled")
+            compiled = False
         self.forward: Callable[[Tensor], Tensor] = self._compiled() if compiled else self.network
 
     def accumulate_gradients(self, batch: Batch, *, alone: bool = False) -> Tensor:
@@ -109,10 +114,13 @@ class TrainStep:
         if self.layout.memory_format == torch.contiguous_format:
             features = features.contiguous()
         count = self.num_micro_batches(len(features))
+        if self.shares_statistics and not alone:  # as many in every process, and none of them empty
+            count = min(self.num_micro_batches(-(-n // w)), max(1, n // w))
         micro_batches = zip(features.tensor_split(count), targets.tensor_split(count), strict=True)
         mean_loss = torch.zeros((), device=features.device, dtype=kind_of(self.device).sums_in)
         for number, (features_m, targets_m) in enumerate(micro_batches, start=1):
             weight = len(targets_m) / n if has_images else 0.0
+            self.tail.statistics = self._statistics(n, number - 1, count, counts=has_images, alone=alone)
             with self._no_sync() if number < count else nullcontext():
                 with autocast(self.config.precision, self.device):
                     outputs_mK = self.tail(features_m) if alone else self.forward(features_m)
@@ -122,6 +130,17 @@ class TrainStep:
                 (loss * weight * w).backward()  # type: ignore[no-untyped-call]
             mean_loss += loss.detach().to(mean_loss.dtype) * weight
         return mean_loss
+
+    def _statistics(
+        self, images: int, number: int, count: int, *, counts: bool, alone: bool
+    ) -> AbstractContextManager[object]:
+        """Of which images a batch norm takes the statistics: of those of all processes in a micro-batch,
+        the `number`-th of `count`."""
+        if alone or not self.shares_statistics:
+            return nullcontext()
+        shares = [len(range(rank, images, self.world.size)) for rank in range(self.world.size)]
+        together = sum(share // count + (number < share % count) for share in shares)
+        return StatisticsOfAll(self.world, together, counts=counts)
 
     @property
     def computes_stages(self) -> bool:

@@ -44,7 +44,7 @@ from zoo_core.training.phase_trainer import PhaseTrainer, phase_optimizer
 from zoo_core.training.regularisers import L2SP, Ema
 from zoo_core.training.solve import only_solved
 from zoo_core.training.stopping import Interrupted, StopRequest, stopped_by
-from zoo_core.training.train_step import Batch, TrainStep, batch_norm_updates
+from zoo_core.training.train_step import Batch, TrainStep
 from zoo_core.training.trainer_state import TrainerState
 
 T = TypeVar("T")
@@ -75,8 +75,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         world, train, val = self.planner.world, self.planner.train, self.planner.val
-        self._min_batch = 2 * (world.size if batch_norm_updates(self.model, self.plan) else 1)
-        self.steps = training_steps(len(train.part), self.config.batch_size, least=self._min_batch)
+        self.steps = training_steps(len(train.part), self.config.batch_size)
         # Both remember the model before any training, also if a checkpoint is loaded later.
         self._l2_sp = L2SP(self.model, self.plan, self.config.l2_sp) if self.config.l2_sp else None
         self._ema = Ema(self.model, self.plan, self.config.ema) if self.config.ema else None
@@ -152,7 +151,6 @@ class Trainer:
             inputs=inputs,
             step=step,
             memory=MemoryPolicy(step, self.callback.message),
-            min_batch=self._min_batch,
             solved=solved,
         )
         return self._phase
