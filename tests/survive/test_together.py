@@ -32,6 +32,10 @@ DROPPING = (
     *(*TINY, "--epochs", 12, "--strategy", "lp-ft", "--head", "mlp:hidden=8,dropout=0.5", "--micro-batch", 2),
     *("--save-every", 0),
 )
+BATCH_NORM = (
+    *("--backbone", "resnet18", "--weights", "none", "--image-size", 32, "--strategy", "full"),
+    *("--optimizer", "sgd", "--lr", 1e-7, "--base-lr", 1.0),  # at usual rates last bits grow to digits within an epoch
+)
 LOSSES = 1e-5  # relative: the processes' gradients are summed in another order than those of one
 TWO = ("cache", "cache")
 
@@ -66,6 +70,8 @@ def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--strategy", "full"),
         ("--strategy", "lp-ft", "--cached-views", 2),
         ("--backbone", "resnet18", "--weights", "none", "--image-size", 32, "--strategy", "last:1,statistics=frozen"),
+        BATCH_NORM,
+        (*BATCH_NORM, "--gradient-checkpointing"),
     ],
     ids=lambda chosen: " ".join(map(str, chosen)),
 )
@@ -206,8 +212,8 @@ def test_what_stops_one_process_is_said_once_with_its_exit_code(zoo: Zoo, place:
 
 
 def test_a_step_that_one_process_cannot_compute_ends_both(zoo: Zoo, place: Path) -> None:
-    """Three images a step: the second process has one, from which no batch normalisation learns."""
-    tiny = ("--backbone", "resnet18", "--weights", "none", "--image-size", 32, "--strategy", "full", "--batch-size", 3)
+    """One image a step: no batch normalisation learns from it."""
+    tiny = ("--backbone", "resnet18", "--weights", "none", "--image-size", 32, "--strategy", "full", "--batch-size", 1)
     ended = zoo("finetune", "--data", "photos", *tiny, "--devices", 2, timeout=100)
     assert ended.returncode == 1, ended.stderr
     assert ended.stderr.count("batch norm cannot be trained on a single image") == 1
@@ -228,6 +234,41 @@ except DataError as error:
     print(error)
 world.close()
 """
+
+
+BATCH_NORMS = """
+import copy
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from zoo_core.devices.batch_statistics import StatisticsOfAll
+from zoo_core.devices.world import joined_world
+with joined_world(torch.device("cpu")) as world:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 3, bias=False), nn.BatchNorm2d(5)
+    alone = nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(80, 3)).double()
+    for images in (7, 2, 1):
+        alone.zero_grad()
+        own = copy.deepcopy(alone)
+        batch, classes = torch.randn(images, 3, 8, 8, dtype=torch.float64), torch.randint(3, (images,))
+        nn.functional.cross_entropy(alone(batch), classes).backward()
+        share, counts = world.shard(range(images)) or [0], world.rank < images
+        network = DistributedDataParallel(own)
+        with StatisticsOfAll(world, images, counts=counts):
+            outputs = network(batch[list(share)])
+        loss = nn.functional.cross_entropy(outputs, classes[list(share)]) * len(share) / images * counts
+        (loss * world.size).backward()
+        for one, other in zip([*own.parameters(), *own.buffers()], [*alone.parameters(), *alone.buffers()]):
+            torch.testing.assert_close(one.double(), other.double(), rtol=1e-9, atol=1e-12)
+            if one.requires_grad:
+                torch.testing.assert_close(one.grad, other.grad, rtol=1e-9, atol=1e-12)
+        print(images)
+"""
+
+
+def test_batch_norms_of_two_processes_have_the_gradients_and_statistics_of_one() -> None:
+    """Of images that divide unevenly, too, and of one that the second process borrows."""
+    assert printed_by_two(BATCH_NORMS) == ["7\n2\n1\n"] * 2
 
 
 LOST = """

@@ -62,7 +62,7 @@ class StatisticsOfAll(TorchFunctionMode):
             with torch.no_grad():
                 running_mean.lerp_(mean_C.to(running_mean.dtype), momentum)
                 running_var.lerp_((variance_C * (count / (count - 1))).to(running_var.dtype), momentum)
-        output: Tensor = _Normalised.apply(input, weight, bias, mean_C, variance_C, count, eps, self.world)
+        output: Tensor = _Normalised.apply(input, weight, bias, mean_C, variance_C, eps, count, self)
         return output
 
     @torch.no_grad()
@@ -87,12 +87,12 @@ class _Normalised(torch.autograd.Function):
         bias_C: Tensor | None,
         mean_C: Tensor,
         variance_C: Tensor,
-        count: int,
         eps: float,
-        world: World,
+        count: int,
+        mode: StatisticsOfAll,
     ) -> Tensor:
         context.save_for_backward(input, weight_C, mean_C, (variance_C + eps).rsqrt())
-        context.count, context.world = count, world
+        context.count, context.world, context.counts = count, mode.world, mode.counts
         return functional.batch_norm(input, mean_C, variance_C, weight_C, bias_C, False, 0.0, eps)
 
     @staticmethod
@@ -103,7 +103,8 @@ class _Normalised(torch.autograd.Function):
         of_bias_C = gradient.sum(_others(input), dtype=mean_C.dtype)
         of_weight_C = (gradient * normal).sum(_others(input), dtype=mean_C.dtype)
         sums_C, products_C = context.world.summed(torch.stack([of_bias_C, of_weight_C])) / context.count
-        centred = gradient - _along(sums_C, input) - normal * _along(products_C, input)
+        through_statistics = _along(sums_C, input) + normal * _along(products_C, input)
+        centred = gradient - through_statistics * context.counts  # borrowed images moved no statistics
         factor_C = scale_C if weight_C is None else scale_C * weight_C
         of_input = (centred * _along(factor_C, input)).to(input.dtype)
         is_scaled = weight_C is not None
