@@ -88,9 +88,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     The file under the final name is complete at every moment: its bytes are synced to disk before
     the rename. Raises ZooError when the file cannot be written.
     """
-    import secrets
-
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{target.suffix}")
+    temporary = _temporary_name(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)  # less the umask
@@ -107,6 +105,13 @@ def written_whole(target: Path) -> Iterator[Path]:
         raise _unwritable(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(target: Path) -> Path:
+    """Another one at each call."""
+    import secrets
+
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}{target.suffix}")
 
 
 def sync(path: Path) -> None:
@@ -139,6 +144,7 @@ def check_writable(target: Path, option: str) -> None:
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
+        _temporary_name(target).exists()  # it may be too long
     except OSError as error:
         raise _unwritable(target, error, f"give another place with {option}") from error
 

@@ -16,9 +16,9 @@ def human_count(number: int | None) -> str:
     return str(number)
 
 
-def counted(count: int, noun: str) -> str:
-    """A number with its noun: "1 image", "1,500 images"."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def counted(count: int, noun: str, several: str | None = None) -> str:
+    """A number with its noun: "1 image", "1,500 images", or `several`."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
 def megabytes(count: int) -> str:

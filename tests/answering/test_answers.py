@@ -23,7 +23,7 @@ from PIL import Image
 
 import zoo_core
 from helpers import Zoo, make_photos
-from zoo_core.answering.files import AnswerFormat, answers_file
+from zoo_core.answering.files import AnswerFormat, answers_file, check_target
 from zoo_core.answering.images import NamedImages, named_images
 from zoo_core.catalog import Catalog
 from zoo_core.errors import DataError, HubError, UsageError, ZooError
@@ -162,6 +162,13 @@ def test_answers_before_an_interruption_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["answers.partial.csv"]
     with (tmp_path / "answers.partial.csv").open(newline="") as stream:
         assert [row["image"] for row in csv.DictReader(stream)] == ["x\ry.png"]
+    with pytest.raises(UsageError, match=r"answers\.partial\.csv holds the answers of a call that was interrupted"):
+        check_target(tmp_path / "answers.csv")
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="File name too long.*give another place with --out"):
+        check_target(tmp_path / f"{'a' * 244}.csv")
 
 
 def test_a_bad_image_is_a_row_and_the_others_are_answered(zoo: Zoo, digits: Path, server: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Shapes: K classes, labels or numbers.
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_core.csv_rows import csv_writer
-from zoo_core.errors import UsageError, shown
+from zoo_core.errors import UsageError, printable, shown
 from zoo_core.paths import check_new_file, written_whole
 from zoo_core.predict import Predictor
 from zoo_core.tasks.prediction import Prediction
@@ -96,6 +97,12 @@ def check_target(target: Path) -> None:
     if target.suffix.lower() not in KINDS:
         raise UsageError(f"'{shown(target.name)}' does not end in {' or '.join(KINDS)}. Give another --out.")
     check_new_file(target, "--out")
+    before = partial_of(target)
+    if os.path.lexists(before):
+        raise UsageError(
+            f"{printable(str(before))} holds the answers of a call that was interrupted, and another interruption would "
+            "replace it. Give it another name, remove it, or give another --out."
+        )
 
 
 @contextmanager

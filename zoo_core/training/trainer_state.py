@@ -32,6 +32,7 @@ from zoo_core.training.snapshot import (
     trained_state,
     under,
 )
+from zoo_core.wording import counted
 
 
 @dataclass
@@ -288,8 +289,8 @@ class TrainerState:
         features."""
         if processes != self.world.size:
             raise TrainingError(
-                f"this run was trained in {processes} processes, and these are {self.world.size}. "
-                f"Go on with `zoo resume RUN --devices {processes}`."
+                f"this run was trained in {counted(processes, 'process', 'processes')}, and here is "
+                f"{self.world.size}. Resume it with --devices {processes}."
             )
         if cached != self.cached:
             raise TrainingError(
