@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+MANY_DIGITS = 1e6  # of larger numbers six digits say little
+
 
 def human_count(number: int | None) -> str:
     """61706 -> "61.7 k", 25557032 -> "25.6 M"."""
@@ -13,6 +15,12 @@ def human_count(number: int | None) -> str:
         if number >= limit:
             return f"{number / divisor:.1f}{unit}"
     return str(number)
+
+
+def number_text(value: float) -> str:
+    """An answer that is a number: with six digits, and a large one, such as a time or a price, with up
+    to twelve."""
+    return f"{value:.6g}" if abs(value) < MANY_DIGITS else f"{value:.12g}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -22,13 +22,13 @@ from zoo_core.tasks.honesty import intervals_sentence
 from zoo_core.tasks.metrics import Baseline, FloatArray, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
 from zoo_core.tasks.task import Answers, Task, Threshold, figure_text
+from zoo_core.wording import number_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo_core.tasks.units import Units
 
-MANY_DIGITS = 1e6  # of larger numbers, such as times and prices, six digits say little
 MAX_PANELS = 9  # scatter plots in the picture
 LARGEST = float(np.finfo(np.float32).max)
 R2 = Metric("r2", "R2", "R2", unit="R2", factor=1, decimals=3, at_most=1.0)
@@ -233,7 +233,7 @@ class Regression(Task[NumberEvaluation]):
         return f"R2 {where}: {self.metric.text(evaluation.own_score)} ({images_text(evaluation)}; {beside}{errors})"
 
     def answer_text(self, value: float) -> str:
-        return f"{value:.6g}" if abs(value) < MANY_DIGITS else f"{value:.12g}"
+        return number_text(value)
 
     def target_text(self, target: Any, names: Sequence[str]) -> str:
         return ", ".join(f"{name} {self.answer_text(value)}" for name, value in zip(names, target, strict=True))
