@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 MANY_DIGITS = 1e6  # of larger numbers six digits say little
+FOUR_DIGITS, MOST_DIGITS = 9999.5, 1e12  # between them a figure is written whole
 
 
 def human_count(number: int | None) -> str:
@@ -21,6 +22,19 @@ def number_text(value: float) -> str:
     """An answer that is a number: with six digits, and a large one, such as a time or a price, with up
     to twelve."""
     return f"{value:.6g}" if abs(value) < MANY_DIGITS else f"{value:.12g}"
+
+
+def figure_text(figure: float | None) -> str:
+    """A figure of a result, to four digits, and a large one to whole numbers; "-" where there is
+    none."""
+    if figure is None:
+        return "-"
+    return f"{figure:.0f}" if FOUR_DIGITS <= abs(figure) < MOST_DIGITS else f"{figure:.4g}"
+
+
+def cell_text(cell: object) -> str:
+    """The cell of a table of figures: a name, a count or a figure."""
+    return figure_text(cell) if cell is None or isinstance(cell, float) else str(cell)
 
 
 def counted(count: int, noun: str) -> str:

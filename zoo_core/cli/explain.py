@@ -88,11 +88,13 @@ def explain(
     explainer = open_explainer(model, catalog, at=at, method=method, output=output, weights=weights, device=device)
     explainer = replace(explainer, training=_training_images(explainer, catalog, nearest, device))
     rows: list[dict[str, Any]] = []
+    texts: list[str] = []
     drawn: list[Explanation] = []
     unexplained: list[str] = []
     with progress_of("explaining") as watch:
         for one in explainer.explanations(images, unexplained):
             rows.append(_to_dict(one))
+            texts.append(one.text)
             if len(drawn) < MOST:
                 drawn.append(one)
             watch(len(rows) + len(unexplained), len(images))
@@ -114,7 +116,7 @@ def explain(
             }
         )
     elif drawn:
-        _print_table(rows)
+        _print_table(rows, texts)
         if not problems:
             more = f", with the first {MOST}" if len(rows) > MOST else ""
             click.echo(f"The picture is {shown(out)}{more}.")
@@ -153,16 +155,17 @@ def _to_dict(one: Explanation) -> dict[str, Any]:
     }
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _print_table(rows: list[dict[str, Any]], texts: list[str]) -> None:
+    """The explanations, with their values in words."""
     areas = ("by the map", "by chance", "best by chance")
     made = table("image", "answer", "value", "at", *areas, right=("value", *areas))
-    for row in rows:
+    for row, text in zip(rows, texts, strict=True):
         found = row["deletion"]
         cells = ["-"] * 3 if found is None else [f"{area:.2f}" for area in found.values()]
         made.add_row(
             shown(row["image"]),
             shown(row["answer"]),
-            f"{row['value']:.3g}" if abs(row["value"]) < 1000 else f"{row['value']:.12g}",
+            text,
             row["at"],
             *cells,
         )

@@ -21,8 +21,8 @@ from zoo_core.tasks.chosen import Resampled, Score, images_text, own_interval_te
 from zoo_core.tasks.honesty import intervals_sentence
 from zoo_core.tasks.metrics import Baseline, FloatArray, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
-from zoo_core.tasks.task import Answers, Task, Threshold, figure_text
-from zoo_core.wording import number_text
+from zoo_core.tasks.task import Answers, Task, Threshold
+from zoo_core.wording import figure_text, number_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -228,7 +228,7 @@ class Regression(Task[NumberEvaluation]):
 
     def summary(self, evaluation: NumberEvaluation, where: str) -> str:
         figures = evaluation.figures()
-        errors = f"RMSE {figures['rmse']:.4g}, MAE {figures['mae']:.4g}"
+        errors = f"RMSE {figure_text(figures['rmse'])}, MAE {figure_text(figures['mae'])}"
         beside = own_interval_text(evaluation)
         return f"R2 {where}: {self.metric.text(evaluation.own_score)} ({images_text(evaluation)}; {beside}{errors})"
 
@@ -242,7 +242,7 @@ class Regression(Task[NumberEvaluation]):
         return (
             "## Errors\n\n"
             f"R2 **{result['r2']:.3f}** on {result['images']} images;\n"
-            f"root mean squared error {result['rmse']:.4g}, mean absolute error {result['mae']:.4g}."
+            f"root mean squared error {figure_text(result['rmse'])}, mean absolute error {figure_text(result['mae'])}."
         )
 
     def calibration_sentence(self, figures: Mapping[str, Any]) -> str:
