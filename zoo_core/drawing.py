@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from zoo_core.errors import printable
 from zoo_core.paths import write_text, written_whole
+from zoo_core.wording import isolated
 
 _notebooks_own = os.environ.pop("MPLBACKEND", None)
 try:
@@ -49,6 +50,7 @@ __all__ = [
     "Rectangle",
     "axis_names",
     "colormaps",
+    "picture_text",
     "save_figure",
 ]
 
@@ -83,11 +85,20 @@ class Palette:
 
 
 PALETTE = Palette()
+WRITES_FROM_RIGHT = tuple(map(int, matplotlib_version.split(".")[:2])) >= (3, 11)
+"""Whether matplotlib orders letters; before, it would draw the marks of that."""
 
 
 def axis_names(names: Sequence[str]) -> list[str]:
-    """Names cut to 24 printable characters; a dollar sign would start a formula."""
-    return [printable(name)[:24].replace("$", r"\$") for name in names]
+    """Names cut to 24 printable characters."""
+    return [picture_text(printable(name)[:24]) for name in names]
+
+
+def picture_text(text: str) -> str:
+    """A text as a picture writes it, printable: a dollar sign would start a formula, and a name in
+    Arabic or Hebrew would turn the numbers beside it."""
+    text = printable(text)
+    return (isolated(text) if WRITES_FROM_RIGHT else text).replace("$", r"\$")
 
 
 def save_figure(figure: Figure, target: Path) -> None:

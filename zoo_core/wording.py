@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 MANY_DIGITS = 1e6  # of larger numbers six digits say little
@@ -16,6 +17,19 @@ def human_count(number: int | None) -> str:
         if number >= limit:
             return f"{number / divisor:.1f}{unit}"
     return str(number)
+
+
+RIGHT_TO_LEFT = r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+WORDS_FROM_RIGHT = re.compile(rf"{RIGHT_TO_LEFT}+(?:[ _.'-]+{RIGHT_TO_LEFT}+)*")
+
+
+def isolated(text: str) -> str:
+    """A text in which words in Arabic, Hebrew and other writing from the right turn nothing beside them.
+
+    A number or a slash next to them would else be shown on their other side: 'val/NAME/05.jpg' as
+    'val/05/NAME.jpg'. It is for pages and pictures; the marks are no part of a name that is copied.
+    """
+    return WORDS_FROM_RIGHT.sub("\u2068\\g<0>\u2069", text)
 
 
 def number_text(value: float) -> str:

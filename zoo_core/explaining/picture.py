@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from zoo_core.drawing import Figure, colormaps, save_figure
+from zoo_core.drawing import Figure, colormaps, picture_text, save_figure
 from zoo_core.errors import DataError, printable
 from zoo_core.explaining.explain import Explanation
 from zoo_core.explaining.maps import enlarged
@@ -87,4 +87,4 @@ def overlaid(one: Explanation) -> npt.NDArray[np.uint8]:
 
 def _cut(text: str, letters: int = LETTERS) -> str:
     text = printable(text)
-    return (text if len(text) <= letters else f"{text[: letters - 1]}…").replace("$", r"\$")
+    return picture_text(text if len(text) <= letters else f"{text[: letters - 1]}…")

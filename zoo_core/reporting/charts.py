@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from zoo_core.errors import printable
 from zoo_core.tasks.calibration import Bin
-from zoo_core.wording import number_text
+from zoo_core.wording import isolated, number_text
 
 WIDTH, HEIGHT = 440, 240
 RIGHT, TOP, BOTTOM = 12, 18, 34
@@ -223,7 +223,7 @@ def _svg(drawn: Sequence[str], sentence: str, *, width: float = WIDTH, height: f
 
 
 def _escaped(text: str) -> str:
-    return escape(printable(text), quote=True)
+    return escape(isolated(printable(text)), quote=True)
 
 
 def _cut(text: str) -> str:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from zoo_core.catalog import Catalog
 from zoo_core.errors import printable
 from zoo_core.freezing.plan import Plan
+from zoo_core.html_tables import on_page
 from zoo_core.reporting.charts import (
     Dot,
     confusion_chart,
@@ -84,6 +85,7 @@ def render(
         loader=PackageLoader("zoo_core", "resources"),
         undefined=StrictUndefined,
         autoescape=True,
+        finalize=on_page,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -184,7 +184,7 @@ async function watchCamera(video) {
 element("about").textContent =
   `${facts.backbone} with the head ${facts.head}. ` +
   (facts.task === "regression" ? "It answers with numbers: " : `It knows ${facts.classes.length} ${facts.task === "multilabel" ? "labels" : "classes"}: `) +
-  facts.classes.join(", ") + ".";
+  facts.classes.map((name) => `\u2068${name}\u2069`).join(", ") + "."; // so that names from the right keep their order
 element("caution").hidden = facts.task !== "classification";
 element("files").addEventListener("change", (event) => answerFiles([...event.target.files]));
 element("camera").addEventListener("click", turnCamera);
