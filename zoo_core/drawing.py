@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from zoo_core.errors import printable
 from zoo_core.paths import write_text, written_whole
-from zoo_core.wording import isolated
+from zoo_core.wording import isolated, told_apart
 
 _notebooks_own = os.environ.pop("MPLBACKEND", None)
 try:
@@ -55,6 +55,7 @@ __all__ = [
 ]
 
 MAX_LABELLED = 40  # names that fit along an axis
+NAME = 24  # letters of a name beside an axis
 CHARACTER = 0.085  # inches, the room that one takes beside an axis
 ABOVE: dict[str, Any] = {"y": 1.0}  # of a title; finding its place costs a fifth of the drawing
 DPI = 110
@@ -90,8 +91,8 @@ WRITES_FROM_RIGHT = tuple(map(int, matplotlib_version.split(".")[:2])) >= (3, 11
 
 
 def axis_names(names: Sequence[str]) -> list[str]:
-    """Names cut to 24 printable characters."""
-    return [picture_text(printable(name)[:24]) for name in names]
+    """Names of at most 24 letters, without their middle where they are longer, and told apart."""
+    return [picture_text(name) for name in told_apart([printable(name) for name in names], NAME)]
 
 
 def picture_text(text: str) -> str:

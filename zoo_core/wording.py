@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
+from collections.abc import Sequence
+from unicodedata import east_asian_width
 
 MANY_DIGITS = 1e6  # of larger numbers six digits say little
 FOUR_DIGITS, MOST_DIGITS = 9999.5, 1e12  # between them a figure is written whole
@@ -30,6 +33,26 @@ def isolated(text: str) -> str:
     'val/05/NAME.jpg'. It is for pages and pictures; the marks are no part of a name that is copied.
     """
     return WORDS_FROM_RIGHT.sub("\u2068\\g<0>\u2069", text)
+
+
+def columns(text: str) -> int:
+    """The room of a text, in letters: one of Chinese, Japanese or Korean takes that of two."""
+    return len(text) + sum(east_asian_width(letter) in "WF" for letter in text)
+
+
+def shortened(text: str, letters: int) -> str:
+    """A text of no more room than so many letters: without its middle, as names differ at both ends."""
+    if columns(text) <= letters:
+        return text
+    most = letters * len(text) // columns(text) - 1
+    return f"{text[: most - most // 2]}…{text[len(text) - most // 2 :]}"
+
+
+def told_apart(names: Sequence[str], letters: int) -> list[str]:
+    """Names, shortened; those that would read the same have their number in front."""
+    short = [shortened(name, letters) for name in names]
+    counts = Counter(short)
+    return [one if counts[one] == 1 else f"{place}. {one}" for place, one in enumerate(short, 1)]
 
 
 def number_text(value: float) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from zoo_core.drawing import DPI, GROUND, Figure, save_figure
+from zoo_core.drawing import DPI, GROUND, Figure, axis_names, save_figure
 
 
 def test_a_transparent_figure_lies_on_the_ground(tmp_path: Path) -> None:
@@ -20,3 +20,9 @@ def test_a_transparent_figure_lies_on_the_ground(tmp_path: Path) -> None:
         corner, darkest = image.getpixel((0, 0)), image.convert("L").getextrema()[0]
     assert "#{:02x}{:02x}{:02x}".format(*corner) == GROUND
     assert darkest < 60, "the letter is there"
+
+
+def test_long_names_beside_an_axis_are_marked_as_cut_and_told_apart() -> None:
+    """Seen to fail: "Northern cardinal (bird)" for both sexes."""
+    names = ["Northern cardinal (bird), female", "Northern cardinal (bird), male", "$5"]
+    assert axis_names(names) == ["Northern car…rd), female", "Northern car…bird), male", r"\$5"]

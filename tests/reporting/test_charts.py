@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from zoo_core.reporting.charts import curves, scatter
+from zoo_core.reporting.charts import confusion_chart, curves, scatter
 
 DIGIT = 6  # pixels, at least
 
@@ -51,3 +51,18 @@ def test_the_numbers_of_an_axis_are_round() -> None:
 def test_the_curve_of_large_losses_has_different_numbers() -> None:
     told = numbers(curves({"train": [123_456.0, 123_461.0]}, best=1, unit="loss"))
     assert told == ["123456", "123457", "123458", "123459", "123460", "123461"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 9])
+def test_the_heading_of_a_confusion_matrix_stands_inside_it(count: int) -> None:
+    """Seen to fail: "answers, in" of two classes."""
+    drawn = confusion_chart([[1] * count] * count, [str(number) for number in range(count)])
+    x, _, heading = texts(drawn)[0]
+    assert x + DIGIT * len(heading) <= float(ElementTree.fromstring(drawn).get("viewBox", "").split()[2])
+
+
+def test_long_names_of_classes_are_told_apart() -> None:
+    """Seen to fail: "Northern cardinal…" twice."""
+    names = ["Northern cardinal (bird), female", "Northern cardinal (bird), male"]
+    drawn = confusion_chart([[1, 0], [0, 1]], names)
+    assert [text for _, anchor, text in texts(drawn) if anchor == "end"] == ["Northern …, female", "Northern …d), male"]

@@ -13,6 +13,7 @@ from zoo_core.drawing import Figure, colormaps, picture_text, save_figure
 from zoo_core.errors import DataError, printable
 from zoo_core.explaining.explain import Explanation
 from zoo_core.explaining.maps import enlarged
+from zoo_core.wording import shortened
 
 SIDE, CAPTION, MARGIN = 2.6, 0.75, 0.15  # inches
 NEAREST = 2.2  # inches for the nearest training images
@@ -86,5 +87,4 @@ def overlaid(one: Explanation) -> npt.NDArray[np.uint8]:
 
 
 def _cut(text: str, letters: int = LETTERS) -> str:
-    text = printable(text)
-    return picture_text(text if len(text) <= letters else f"{text[: letters - 1]}…")
+    return picture_text(shortened(printable(text), letters))

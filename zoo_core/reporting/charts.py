@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from zoo_core.errors import printable
 from zoo_core.tasks.calibration import Bin
-from zoo_core.wording import isolated, number_text
+from zoo_core.wording import isolated, number_text, shortened, told_apart
 
 WIDTH, HEIGHT = 440, 240
 RIGHT, TOP, BOTTOM = 12, 18, 34
@@ -24,6 +24,7 @@ SIDE = HEIGHT - TOP - BOTTOM
 MOST_STEPS = 5  # from one tick of an axis to the next
 LETTER = 7  # pixels of a digit, at most
 NAME = 18  # letters of a name beside a row
+HEADING = "answers, in the same order"
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,11 @@ def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Ma
     """The matrix of classes, a row a true class; the darker a cell, the larger its share of the
     row."""
     cell, room = 28, 140
-    drawn = [f'<text x="{room}" y="14">answers, in the same order</text>']
+    shown = told_apart([printable(name) for name in names], NAME)
+    drawn = [f'<text x="{room}" y="14">{HEADING}</text>']
     for row, (name, counts) in enumerate(zip(names, matrix, strict=True)):
         total, y = sum(counts) or 1, 20 + row * cell
-        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{y + 18}">{_cut(name)}</text>')
+        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{y + 18}">{_escaped(shown[row])}</text>')
         for column, count in enumerate(counts):
             kind = "right" if row == column else "wrong"
             title = _escaped(f"{count} of {total} images of {name} are answered with {names[column]}")
@@ -144,7 +146,8 @@ def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Ma
                 strong = ' class="strong"' if share > 0.5 else ""
                 drawn.append(f'<text{strong} text-anchor="middle" x="{x + cell / 2}" y="{y + 18}">{count}</text>')
     size = len(names) * cell
-    return _svg(drawn, "images by class and answer", width=room + size + 4, height=24 + size)
+    width = room + max(size + 4, LETTER * len(HEADING))
+    return _svg(drawn, "images by class and answer", width=width, height=24 + size)
 
 
 def plan_chart(parts: Sequence[str], phases: Sequence[tuple[int, Sequence[float]]]) -> Markup:
@@ -153,8 +156,8 @@ def plan_chart(parts: Sequence[str], phases: Sequence[tuple[int, Sequence[float]
     total = max(1, sum(epochs for epochs, _ in phases))
     room, row, epoch = 140, 20, max(1.0, min(40.0, 300 / total))
     drawn, left = [], float(room)
-    for number, name in enumerate(parts):
-        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{35 + number * row}">{_cut(name)}</text>')
+    for number, name in enumerate(told_apart([printable(part) for part in parts], NAME)):
+        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{35 + number * row}">{_escaped(name)}</text>')
     for epochs, rates in phases:
         highest, width = max(rates) or 1.0, max(epochs * epoch, 3.0)
         if width > 20:
@@ -192,7 +195,7 @@ def scatter(name: str, true: Sequence[float], answered: Sequence[float]) -> Mark
     """The answers of one column by the true numbers; on the dotted diagonal both agree."""
     axis = Axis.over([*true, *answered])
     left, ticks = axis.room, list(zip(axis.ticks, axis.texts, strict=True))
-    drawn = _frame(axis, f"{_cut_text(name)}: answer", width=left + SIDE)
+    drawn = _frame(axis, f"{shortened(printable(name), NAME)}: answer", width=left + SIDE)
     drawn.append(f'<line class="best" x1="{left}" y1="{TOP + SIDE}" x2="{left + SIDE}" y2="{TOP}"/>')
     for one, other in zip(true, answered, strict=True):
         x, y = left + axis.share(one) * SIDE, TOP + (1 - axis.share(other)) * SIDE
@@ -224,11 +227,3 @@ def _svg(drawn: Sequence[str], sentence: str, *, width: float = WIDTH, height: f
 
 def _escaped(text: str) -> str:
     return escape(isolated(printable(text)), quote=True)
-
-
-def _cut(text: str) -> str:
-    return _escaped(_cut_text(text))
-
-
-def _cut_text(text: str) -> str:
-    return text if len(text) <= NAME else f"{text[: NAME - 1]}…"
