@@ -13,7 +13,7 @@ import click
 from zoo_core.cli.common import announce, catalog_of, console, progress_of, shown, table, warn
 from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.left_out import raise_for_images
-from zoo_core.cli.pictures import check_picture_target
+from zoo_core.cli.pictures import check_picture_target, draw_if_possible
 from zoo_core.errors import ZooError
 from zoo_core.explaining import METHODS
 
@@ -83,7 +83,6 @@ def explain(
     announce("loading the model")
     from zoo_core.explaining.explain import open_explainer
     from zoo_core.explaining.picture import MOST, draw_explanations
-    from zoo_core.runs.pictures import optional_picture
 
     explainer = open_explainer(model, catalog, at=at, method=method, output=output, weights=weights, device=device)
     explainer = replace(explainer, training=_training_images(explainer, catalog, nearest, device))
@@ -100,12 +99,10 @@ def explain(
             watch(len(rows) + len(unexplained), len(images))
     if len(images) == 1:  # its error alone is told, without an empty table
         raise_for_images(unexplained, 1, "explanation")
-    problems: list[str] = []
-    if drawn:
-        with optional_picture(out, problems.append):  # first: a reader of the output may leave
-            draw_explanations(out, drawn)
+    # first: a reader of the output may leave
+    is_drawn = bool(drawn) and draw_if_possible(out, lambda picture: draw_explanations(picture, drawn))
     if as_json:
-        picture = str(out) if drawn and not problems else None
+        picture = str(out) if is_drawn else None
         print_json(
             {
                 "model": model,
@@ -117,10 +114,9 @@ def explain(
         )
     elif drawn:
         _print_table(rows, texts)
-        if not problems:
+        if is_drawn:
             more = f", with the first {MOST}" if len(rows) > MOST else ""
             click.echo(f"The picture is {shown(out)}{more}.")
-    warn(problems)
     raise_for_images(unexplained, len(images), "explanation")
 
 
