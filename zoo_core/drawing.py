@@ -46,6 +46,7 @@ __all__ = [
     "LINE",
     "MAX_LABELLED",
     "PALETTE",
+    "ROUND",
     "SOFT",
     "Figure",
     "MaxNLocator",
@@ -58,6 +59,8 @@ __all__ = [
 ]
 
 MAX_LABELLED = 40  # names that fit along an axis
+ROUND = [1, 2, 5, 10]
+"""The distances of ticks, but for powers of ten."""
 MISSING = re.compile(r"Glyph (\d+) .*missing from ")  # a warning of matplotlib
 MOST_LETTERS = 12  # that a warning names
 NAME = 24  # letters of a name beside an axis

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from zoo_core.tasks.units import Units
 
-MAX_PANELS = 9  # scatter plots in the picture
 LARGEST = float(np.finfo(np.float32).max)
 R2 = Metric("r2", "R2", "R2", unit="R2", factor=1, decimals=3, at_most=1.0)
 
@@ -257,20 +256,9 @@ class Regression(Task[NumberEvaluation]):
 
     def draw(self, target: Path, evaluation: NumberEvaluation, names: Sequence[str]) -> None:
         """Predicted against true numbers, a panel for each of the first nine columns."""
-        from zoo_core.drawing import Figure, axis_names, save_figure
+        from zoo_core.tasks.scatter_picture import draw_scatter
 
-        panels = min(len(names), MAX_PANELS)
-        across = min(panels, 3)
-        down = -(-panels // across)
-        figure = Figure(figsize=(3.6 * across, 3.4 * down), layout="constrained")
-        for place, name in enumerate(axis_names(names[:panels])):
-            axes = figure.add_subplot(down, across, place + 1)
-            true_N, predicted_N = evaluation.true[:, place], evaluation.predicted[:, place]
-            ends = [min(true_N.min(), predicted_N.min()), max(true_N.max(), predicted_N.max())]
-            axes.plot(ends, ends, color="grey", linestyle=":")
-            axes.scatter(true_N, predicted_N, s=9, alpha=0.6)
-            axes.set(xlabel="true", ylabel="predicted", title=f"{name}: R2 {evaluation.r2[place]:.3f}")
-        save_figure(figure, target)
+        draw_scatter(target, evaluation, names)
 
     def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
         lists = parsed_lists(line, ("rmses", "maes", "r2s"), num_outputs)
