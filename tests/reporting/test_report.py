@@ -145,6 +145,19 @@ def test_a_training_writes_the_page_where_it_is_asked(tmp_path: Path, monkeypatc
     assert "`zoo report RUN` writes the page of any" in " ".join(refused.output.split())
 
 
+def test_a_training_on_all_images_ends_well_where_a_page_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: exit code 1 for a run that is as it was asked for."""
+    monkeypatch.chdir(tmp_path)
+    make_photos(tmp_path / "photos")
+    asked = ["finetune", "--backbone", "lenet5", "--data", "photos", "--epochs", "1", "--device", "cpu"]
+    done = CliRunner().invoke(zoo, [*asked, "--val-share", "0", "--out", "run", "--report"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "`zoo report run --data DATA` takes others" in " ".join(done.stderr.split())
+    assert not Path("run/report.html").exists()
+
+
 def test_a_report_computes_no_network_where_the_features_are_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
