@@ -59,6 +59,10 @@ class TrainingError(ZooError):
     """The training had to stop."""
 
 
+class LettersWarning(UserWarning):
+    """A picture lacks letters, for which this machine has no font."""
+
+
 LOST = 75
 """The exit code of a process whose partner in a training ended; the partner's own error is the one
 that counts."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from zoo_core.errors import printable
+from zoo_core.wording import isolated
 
 MOST_ROWS = 60
 LINE = "border-bottom:1px solid rgba(128,128,128,.4);padding:.15em .8em .15em 0;text-align:left;background:none"
@@ -31,6 +32,12 @@ def _row(tag: str, cells: Sequence[str]) -> str:
     return f"<tr>{inside}</tr>"
 
 
+def on_page(value: object) -> object:
+    """A value of a page's template, where names in Arabic or Hebrew turn nothing beside them; markup,
+    such as a command to be copied, stays as it is."""
+    return isolated(value) if type(value) is str else value
+
+
 def shown(text: str) -> str:
     """A text from anywhere as HTML that says it and does nothing."""
-    return escape(printable(text), quote=True)
+    return escape(isolated(printable(text)), quote=True)

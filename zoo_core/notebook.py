@@ -10,7 +10,7 @@ from typing import Any
 from zoo_core.html_tables import html_table, shown
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.training.callback import Callback, NullCallback
-from zoo_core.wording import duration
+from zoo_core.wording import duration, figure_text
 
 PAUSE = 0.25  # seconds between two drawings: each is a message to the browser
 LAST = 10  # epochs that are shown
@@ -74,7 +74,7 @@ def epochs_html(epochs: list[EpochReport], notes: list[str]) -> str:
             str(one.epoch),
             f"{one.train_loss:.4f}",
             "-" if one.val_loss is None else f"{one.val_loss:.4f}",
-            "-" if one.val_score is None else f"{one.val_score:.4g}",
+            figure_text(one.val_score),
             duration(one.seconds),
             "* best so far" if one.is_best else "",
         )

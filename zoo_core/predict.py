@@ -167,7 +167,8 @@ class Predictor(ShownRun):
             answers = self.objective.answers(outputs_K, self.classes, top, threshold, bounds)
             values, hint = tuple(values_K.tolist()), HINT if is_negative else None
             intervals = self.objective.intervals(values, bounds)
-            one = Prediction(name, answers, hint, values, intervals, distance)
+            task = self.objective.task.name
+            one = Prediction(name, answers, hint, values, intervals, distance, task=task)
             found.append(as_stranger(one, self.objective.fitted.familiar, reject=reject))
         return found
 

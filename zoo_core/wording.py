@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+from collections import Counter
+from collections.abc import Sequence
+from unicodedata import east_asian_width
+
+RIGHT_TO_LEFT = r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+WORDS_FROM_RIGHT = re.compile(rf"{RIGHT_TO_LEFT}+(?:[ _.'-]+{RIGHT_TO_LEFT}+)*")
+MANY_DIGITS = 1e6  # of larger numbers six digits say little
+FOUR_DIGITS, MOST_DIGITS = 9999.5, 1e12  # between them a figure is written whole
 
 
 def human_count(number: int | None) -> str:
@@ -14,6 +23,54 @@ def human_count(number: int | None) -> str:
         if number >= limit:
             return f"{number / divisor:.1f}{unit}"
     return str(number)
+
+
+def isolated(text: str) -> str:
+    """A text in which words in Arabic, Hebrew and other writing from the right turn nothing beside them.
+
+    A number or a slash next to them would else be shown on their other side: 'val/NAME/05.jpg' as
+    'val/05/NAME.jpg'. It is for pages and pictures; the marks are no part of a name that is copied.
+    """
+    return WORDS_FROM_RIGHT.sub("\u2068\\g<0>\u2069", text)
+
+
+def columns(text: str) -> int:
+    """The room of a text, in letters: one of Chinese, Japanese or Korean takes that of two."""
+    return len(text) + sum(east_asian_width(letter) in "WF" for letter in text)
+
+
+def shortened(text: str, letters: int) -> str:
+    """A text of no more room than so many letters: without its middle, as names differ at both ends."""
+    if columns(text) <= letters:
+        return text
+    most = letters * len(text) // columns(text) - 1
+    return f"{text[: most - most // 2]}…{text[len(text) - most // 2 :]}"
+
+
+def told_apart(names: Sequence[str], letters: int) -> list[str]:
+    """Names, shortened; those that would read the same have their number in front."""
+    short = [shortened(name, letters) for name in names]
+    counts = Counter(short)
+    return [one if counts[one] == 1 else f"{place}. {one}" for place, one in enumerate(short, 1)]
+
+
+def number_text(value: float) -> str:
+    """An answer that is a number: with six digits, and a large one, such as a time or a price, with up
+    to twelve."""
+    return f"{value:.6g}" if abs(value) < MANY_DIGITS else f"{value:.12g}"
+
+
+def figure_text(figure: float | None) -> str:
+    """A figure of a result, to four digits, and a large one to whole numbers; "-" where there is
+    none."""
+    if figure is None:
+        return "-"
+    return f"{figure:.0f}" if FOUR_DIGITS <= abs(figure) < MOST_DIGITS else f"{figure:.4g}"
+
+
+def cell_text(cell: object) -> str:
+    """The cell of a table of figures: a name, a count or a figure."""
+    return figure_text(cell) if cell is None or isinstance(cell, float) else str(cell)
 
 
 def counted(count: int, noun: str, several: str | None = None) -> str:

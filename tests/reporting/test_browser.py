@@ -24,6 +24,7 @@ pytestmark = pytest.mark.whole
 NEEDS = (
     "apt-get install chromium chromium-driver; pip install selenium; npm pack axe-core, and its axe.min.js in ZOO_AXE"
 )
+ARABIC = "\u0641\u0633\u062a\u0627\u0646"
 HOSTILE = '<img src=x onerror="alert(1)">&amp;'
 
 
@@ -33,14 +34,21 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     photos = make_photos(folder / "photos", count=20)
     (photos / "red").rename(photos / HOSTILE)
+    (photos / "blue").rename(photos / ARABIC)
     for path in [*(photos / HOSTILE).iterdir()]:
         path.rename(path.with_stem(f"{path.stem}'><script>alert(2)<"))
     config = FinetuneConfig(backbone="lenet5", data=str(photos), epochs=3, strategy="full", out=str(folder / "run"))
     run = zoo_core.finetune(config).directory
     photo = next((photos / HOSTILE).iterdir())
-    made = {"report": run / "report.html", "view": folder / "view.html", "backbone": folder / "backbone.html"}
+    made = {
+        "report": run / "report.html",
+        "check": folder / "check.html",
+        "view": folder / "view.html",
+        "backbone": folder / "backbone.html",
+    }
     for words in (
         ["report", run],
+        ["check", photos, "--html", made["check"]],
         ["view", run, "--image", photo, "-o", made["view"]],
         ["view", "resnet18", "-o", made["backbone"]],
     ):
@@ -80,3 +88,31 @@ def test_a_page_opens_without_a_fault(
     from reporting.browse import faults_of
 
     assert faults_of(browser, pages[name], width, scheme, axe) == []
+
+
+@pytest.mark.parametrize("name", ["report", "check"])
+def test_a_name_in_arabic_turns_nothing_beside_it(name: str, pages: dict[str, Path], browser: Any) -> None:
+    """Seen to fail: the file 'NAME/5.png' was shown as '5/NAME.png', and 'NAME 78 %' as '78 NAME %'."""
+    browser.get(pages[name].resolve().as_uri())
+    wrong = browser.execute_script(TURNED, ARABIC)
+    assert wrong == []
+
+
+TURNED = """
+const [name, wrong] = [arguments[0], []];
+const texts = document.createTreeWalker(document.querySelector('body'), NodeFilter.SHOW_TEXT);
+const leftOf = (node, place) => {
+  const range = document.createRange();
+  range.setStart(node, place);
+  range.setEnd(node, place + 1);
+  return range.getClientRects()[0];
+};
+for (let node; (node = texts.nextNode());) {
+  const start = node.data.indexOf(name), beside = node.data.slice(start + name.length).search(/\\d/);
+  if (start < 0 || beside < 0 || !node.parentElement.getClientRects().length) continue;
+  const [letter, digit] = [leftOf(node, start), leftOf(node, start + name.length + beside)];
+  if (letter && digit && Math.abs(letter.top - digit.top) < 4 && digit.left < letter.left) wrong.push(node.data.trim());
+}
+return wrong;
+"""
+"""The texts in which a digit behind a name stands left of it."""

@@ -93,6 +93,19 @@ def test_the_page_of_a_run_says_what_evaluation_says_and_leads_nowhere(tmp_path:
     assert "<b>\\u202e" in page.text, "so are the files, without characters that turn the direction of writing"
 
 
+def test_the_page_and_the_card_have_the_same_calibration(tmp_path: Path) -> None:
+    """Seen to fail: 0.126 on the page, of the very images that the temperature was fitted to, and 11.7 % on the card."""
+    run = trained(make_photos(tmp_path / "photos", count=60), tmp_path / "run")
+    result = json.loads((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])["calibration"]
+    report_of(run, "--no-labels")
+    page = Page((run / "report.html").read_text(encoding="utf-8"))
+    card = (run / "README.md").read_text(encoding="utf-8")
+    for share in (result["ece"], *(one[name] for one in result["bins"] for name in ("probability", "right"))):
+        assert f"{100 * share:.1f} %" in page.text
+        assert f"{100 * share:.1f} %" in card
+    assert "for this figure to each half of them for the other" in page.text
+
+
 @pytest.mark.parametrize("columns", [["labels"], ["weight", "height"]])
 def test_labels_and_numbers_have_a_page_too(tmp_path: Path, columns: list[str]) -> None:
     photos = make_photos(tmp_path / "photos")
@@ -143,6 +156,19 @@ def test_a_training_writes_the_page_where_it_is_asked(tmp_path: Path, monkeypatc
     assert "Worst errors" in Page(Path("run/report.html").read_text(encoding="utf-8")).text
     refused = CliRunner().invoke(zoo, ["finetune", "--resume", "run", "--report"])
     assert "`zoo report RUN` writes the page of any" in " ".join(refused.output.split())
+
+
+def test_a_training_on_all_images_ends_well_where_a_page_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: exit code 1 for a run that is as it was asked for."""
+    monkeypatch.chdir(tmp_path)
+    make_photos(tmp_path / "photos")
+    asked = ["finetune", "--backbone", "lenet5", "--data", "photos", "--epochs", "1", "--device", "cpu"]
+    done = CliRunner().invoke(zoo, [*asked, "--val-share", "0", "--out", "run", "--report"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "`zoo report run --data DATA` takes others" in " ".join(done.stderr.split())
+    assert not Path("run/report.html").exists()
 
 
 def test_a_report_computes_no_network_where_the_features_are_cached(

@@ -8,8 +8,7 @@ from typing import Any
 
 from zoo_core.advising.advice import SIMILAR, Advice, Situation
 from zoo_core.choosing.picture import COLOURS, OTHERS
-from zoo_core.drawing import ABOVE, Figure, save_figure
-from zoo_core.errors import printable
+from zoo_core.drawing import ABOVE, Figure, picture_text, save_figure
 
 DOT, GRID, TEXT = "#D55E00", "#8A97A1", "#444444"
 MOST_NETWORKS = len(COLOURS)  # of which curves can be told apart
@@ -72,7 +71,7 @@ def _draw_depths(axes: Any, advice: Advice) -> None:
         low, high = zip(*[probe.interval for probe in one.probes], strict=True)
         axes.fill_between(depth, [100 * end for end in low], [100 * end for end in high], color=colour, alpha=0.1)
         accuracies = [100 * probe.accuracy for probe in one.probes]
-        name = printable(one.network.name).replace("$", r"\$")
+        name = picture_text(one.network.name)
         axes.plot(depth, accuracies, marker="o", markersize=4, color=colour, label=name)
         if one is advice.network:
             axes.plot(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo_core.benching.measured import Bench, Row
-from zoo_core.drawing import ABOVE, PALETTE, Figure, save_figure
-from zoo_core.errors import printable
+from zoo_core.drawing import ABOVE, PALETTE, Figure, picture_text, save_figure
 
 SIZE = (9.0, 5.2)
 COLOURS = (PALETTE.blue, PALETTE.vermilion, PALETTE.orange, PALETTE.grey, PALETTE.ink)
@@ -60,4 +59,4 @@ def _name(row: Row, bench: Bench) -> str:
     formats = {one.format for one in bench.rows}
     words = [row.model] if len(models) > 1 else []
     words += [row.format] if len(formats) > 1 or not words else []
-    return printable(" ".join(words)).replace("$", r"\$")
+    return picture_text(" ".join(words))

@@ -14,6 +14,7 @@ from zoo_core.checking.images import ImageList
 from zoo_core.checking.report import Finding, Report, Suspect
 from zoo_core.data.scan import Watch
 from zoo_core.errors import DataError, printable
+from zoo_core.html_tables import on_page
 
 MOST_SHOWN = 60  # suspects of a kind: with two thumbnails of 5 kB each a kind takes 0.6 MB
 THUMBNAIL = 160  # pixels of the longer side
@@ -32,7 +33,11 @@ def render_page(report: Report, summary: str, watch: Watch | None = None) -> str
         if watch:
             watch(number, len(report.findings))
     page = Environment(
-        loader=PackageLoader("zoo_core", "resources"), undefined=StrictUndefined, autoescape=True, trim_blocks=True
+        loader=PackageLoader("zoo_core", "resources"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=on_page,
+        trim_blocks=True,
     ).get_template("check.html.j2")
     text: str = page.render(
         title=printable(report.source.title), summary=summary, left_out=report.left_out, sections=sections

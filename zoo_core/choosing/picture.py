@@ -11,8 +11,7 @@ import numpy as np
 from zoo_core.choosing.comparison import Comparison, Level
 from zoo_core.choosing.grid import Candidate
 from zoo_core.choosing.results import Results, Row
-from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, MaxNLocator, save_figure
-from zoo_core.errors import printable
+from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, MaxNLocator, picture_text, save_figure
 from zoo_core.tasks.metrics import Metric
 from zoo_core.wording import short_seconds
 
@@ -135,5 +134,5 @@ def _seconds(seconds: float) -> str:
 
 
 def _name(candidate: Candidate, results: Results) -> str:
-    text = printable(candidate.title(results.grid.axes)).replace("$", r"\$")
+    text = picture_text(candidate.title(results.grid.axes))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

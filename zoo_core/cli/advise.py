@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo_core.choosing.grid import split_values
-from zoo_core.cli.cells import draw_if_possible, end_cells, out_option
+from zoo_core.cli.cells import end_cells, out_option
 from zoo_core.cli.common import announce, catalog_of, progress_of
 from zoo_core.cli.compare import axis_option
 from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import Command, Option, given_settings, options_of
+from zoo_core.cli.pictures import draw_if_possible
 from zoo_core.cli.runners import executor_for, runner_options
 from zoo_core.data.places import slug
 from zoo_core.devices.launched import is_distributed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zoo_core.cli.common import console, warn
+from zoo_core.cli.common import console
 from zoo_core.cli.options import Option
 from zoo_core.cli.running import TrainingScreen
 from zoo_core.errors import printable
@@ -111,17 +111,6 @@ class CellBar(TrainingScreen):
 
     def _move(self, name: str, done: int, total: int) -> None:
         self.move(name, done, total)
-
-
-def draw_if_possible(picture: Path, draw: Callable[[Path], None]) -> bool:
-    """Draw the picture of the answers; where that fails a warning says why, and the value is false."""
-    from zoo_core.runs.pictures import optional_picture
-
-    drawn = False
-    with optional_picture(picture, lambda text: warn([text])):
-        draw(picture)
-        drawn = True
-    return drawn
 
 
 def end_cells(ctx: click.Context, stop: int | None, failures: Sequence[Failure], nothing: str | None) -> None:

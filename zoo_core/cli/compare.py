@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zoo_core.choosing.grid import AXES, PLURALS, check_names, make_grid, split_shares, split_values
-from zoo_core.cli.cells import draw_if_possible, end_cells, out_option
+from zoo_core.cli.cells import end_cells, out_option
 from zoo_core.cli.common import announce, catalog_of, progress_of
 from zoo_core.cli.comparing import CellScreen, show_comparison
 from zoo_core.cli.json_answers import json_option, print_json
@@ -21,6 +21,7 @@ from zoo_core.cli.options import (
     config_option,
     setting_options_without,
 )
+from zoo_core.cli.pictures import draw_if_possible
 from zoo_core.cli.runners import executor_for, runner_options
 from zoo_core.data.places import slug
 from zoo_core.devices.launched import is_distributed

@@ -10,6 +10,7 @@ from zoo_core.cli.common import announce, catalog_of, console, progress_of, show
 from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.left_out import bad_images_option
 from zoo_core.errors import printable
+from zoo_core.wording import cell_text, figure_text
 
 if TYPE_CHECKING:
     from zoo_core.evaluation import RunEvaluation
@@ -80,7 +81,7 @@ def evaluate(
     name, *figures = screen_rows[0]
     made = table(name, *figures, right=tuple(figures))
     for row in screen_rows:
-        made.add_row(shown(row[name]), *(_cell(row[figure]) for figure in figures))
+        made.add_row(shown(row[name]), *(cell_text(row[figure]) for figure in figures))
     out.print(made)
     out.print(task.headline(measured.evaluation, f"on {shown(measured.title)} ({measured.part})"))
     for sentence in task.confusions(measured.evaluation, measured.classes):
@@ -92,7 +93,7 @@ def evaluate(
         by = "the network's own probabilities" if fitted == 1 else f"the run's temperature {fitted:.3g}"
         out.print(f"Expected calibration error with {by}: {100 * measured.calibration['ece']:.1f} %.", markup=False)
     for name, figure in measured.metrics.items():
-        out.print(f"{printable(name)}: {figure:.4g}", markup=False)
+        out.print(f"{printable(name)}: {figure_text(figure)}", markup=False)
 
 
 def _overlap_sentences(measured: RunEvaluation) -> list[str]:
@@ -112,12 +113,6 @@ def _overlap_sentences(measured: RunEvaluation) -> list[str]:
     if overlap.others is None:
         return [f"{known}: none is new to it, and the figures below say nothing of new images."]
     return [f"{known}. {task_named(measured.task).headline(overlap.others, f'on the other {overlap.others.images}')}."]
-
-
-def _cell(figure: Any) -> str:
-    if figure is None:
-        return "-"
-    return f"{figure:.4g}" if isinstance(figure, float) else str(figure)
 
 
 def _json(run: str, measured: RunEvaluation, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import click
 from zoo_core.cli.common import announce, catalog_of, console, progress_of, shown, table, warn
 from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.left_out import raise_for_images
-from zoo_core.cli.pictures import check_picture_target
+from zoo_core.cli.pictures import check_picture_target, draw_if_possible
 from zoo_core.errors import ZooError
 from zoo_core.explaining import METHODS
 
@@ -83,27 +83,26 @@ def explain(
     announce("loading the model")
     from zoo_core.explaining.explain import open_explainer
     from zoo_core.explaining.picture import MOST, draw_explanations
-    from zoo_core.runs.pictures import optional_picture
 
     explainer = open_explainer(model, catalog, at=at, method=method, output=output, weights=weights, device=device)
     explainer = replace(explainer, training=_training_images(explainer, catalog, nearest, device))
     rows: list[dict[str, Any]] = []
+    texts: list[str] = []
     drawn: list[Explanation] = []
     unexplained: list[str] = []
     with progress_of("explaining") as watch:
         for one in explainer.explanations(images, unexplained):
             rows.append(_to_dict(one))
+            texts.append(one.text)
             if len(drawn) < MOST:
                 drawn.append(one)
             watch(len(rows) + len(unexplained), len(images))
     if len(images) == 1:  # its error alone is told, without an empty table
         raise_for_images(unexplained, 1, "explanation")
-    problems: list[str] = []
-    if drawn:
-        with optional_picture(out, problems.append):  # first: a reader of the output may leave
-            draw_explanations(out, drawn)
+    # first: a reader of the output may leave
+    is_drawn = bool(drawn) and draw_if_possible(out, lambda picture: draw_explanations(picture, drawn))
     if as_json:
-        picture = str(out) if drawn and not problems else None
+        picture = str(out) if is_drawn else None
         print_json(
             {
                 "model": model,
@@ -114,11 +113,10 @@ def explain(
             }
         )
     elif drawn:
-        _print_table(rows)
-        if not problems:
+        _print_table(rows, texts)
+        if is_drawn:
             more = f", with the first {MOST}" if len(rows) > MOST else ""
             click.echo(f"The picture is {shown(out)}{more}.")
-    warn(problems)
     raise_for_images(unexplained, len(images), "explanation")
 
 
@@ -153,16 +151,17 @@ def _to_dict(one: Explanation) -> dict[str, Any]:
     }
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _print_table(rows: list[dict[str, Any]], texts: list[str]) -> None:
+    """The explanations, with their values in words."""
     areas = ("by the map", "by chance", "best by chance")
     made = table("image", "answer", "value", "at", *areas, right=("value", *areas))
-    for row in rows:
+    for row, text in zip(rows, texts, strict=True):
         found = row["deletion"]
         cells = ["-"] * 3 if found is None else [f"{area:.2f}" for area in found.values()]
         made.add_row(
             shown(row["image"]),
             shown(row["answer"]),
-            f"{row['value']:.3g}" if abs(row["value"]) < 1000 else f"{row['value']:.12g}",
+            text,
             row["at"],
             *cells,
         )

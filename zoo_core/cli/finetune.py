@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from zoo_core.cli.common import announce, catalog_of, progress_of
+from zoo_core.cli.common import announce, catalog_of, progress_of, warn
 from zoo_core.cli.json_answers import json_option
 from zoo_core.cli.options import Command, MoreEpochs, asked_settings, config_option, given_settings, setting_options
 from zoo_core.cli.running import devices_option, report, resume_run, speaks, start_together, watching
 from zoo_core.settings import FinetuneConfig
+from zoo_core.wording import quoted
 
 
 @click.command(cls=Command)
@@ -70,4 +71,10 @@ def finetune(
     if with_report and speaks():
         from zoo_core.cli.report import DEFAULT, write_page
 
+        if result.measured is None:
+            run = quoted(result.directory)
+            warn(
+                [f"no report: the run held no image out to measure it on. `zoo report {run} --data DATA` takes others"]
+            )
+            return
         write_page(result.directory, result.directory / DEFAULT, catalog, device=chosen.device, err=as_json)

@@ -1,13 +1,14 @@
-"""The place where a command may draw its picture."""
+"""The place where a command may draw its picture, and the words where it could not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
+from zoo_core.cli.common import warn
 from zoo_core.errors import UsageError, printable
 from zoo_core.paths import check_writable
 
@@ -45,3 +46,14 @@ def _is_drawn(path: Path) -> bool:
             return str(image.info.get("Software", "")).startswith("Matplotlib")
     except (OSError, Image.DecompressionBombError):
         return False
+
+
+def draw_if_possible(picture: Path, draw: Callable[[Path], None]) -> bool:
+    """Draw the picture of the answers; where that fails a warning says why, and the value is false."""
+    from zoo_core.runs.pictures import optional_picture
+
+    drawn = False
+    with optional_picture(picture, lambda text: warn([text])):
+        draw(picture)
+        drawn = True
+    return drawn

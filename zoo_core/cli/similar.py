@@ -17,6 +17,7 @@ from zoo_core.cli.common import (
     table,
     tell,
     tell_left_out,
+    warn,
 )
 from zoo_core.cli.json_answers import json_option, print_json
 from zoo_core.cli.options import Command, given_settings, options_of
@@ -62,12 +63,14 @@ def similar(
     announce("loading the model and the list of images")
     from zoo_core.embedding.picture import draw_similar
     from zoo_core.embedding.similar import similar as find_similar
+    from zoo_core.runs.pictures import letters_told
 
     with progress_of("looking at the images") as scanning, progress_of("computing features") as watch:
         found = find_similar(model, photo, config, catalog, top=top, scanning=scanning, watch=watch, message=tell)
     tell_left_out(found.source)
     try:  # the picture first: a reader of the output may leave
-        draw_similar(out, found, model)
+        with letters_told(lambda text: warn([text])):
+            draw_similar(out, found, model)
     finally:  # the neighbours are told where it fails, too
         (_print_json if as_json else _print_table)(found, model, photo, out)
     if not as_json:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from zoo_core.data.decode import open_image
-from zoo_core.drawing import DPI, Figure, Rectangle, save_figure
+from zoo_core.drawing import DPI, Figure, Rectangle, picture_text, save_figure
 from zoo_core.embedding.similar import SHOWN, Similar
 from zoo_core.errors import printable
 
@@ -90,10 +90,10 @@ class _Canvas:
 def _cut(text: str, most: int) -> str:
     """The beginning of a text, printable; a dollar sign would start a formula."""
     text = printable(text)
-    return (text if len(text) <= most else f"{text[: most - 1]}…").replace("$", r"\$")
+    return picture_text(text if len(text) <= most else f"{text[: most - 1]}…")
 
 
 def _end(text: str, most: int) -> str:
     """The end of a path, which tells more than its beginning."""
     text = printable(text)
-    return (text if len(text) <= most else f"…{text[1 - most :]}").replace("$", r"\$")
+    return picture_text(text if len(text) <= most else f"…{text[1 - most :]}")

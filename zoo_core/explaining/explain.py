@@ -43,6 +43,8 @@ class Explanation:
     """The class, label or number that is explained."""
     value: float
     """Its probability, or the number."""
+    text: str
+    """The value as `zoo predict` shows it."""
     at: str
     """The stage behind which the map was computed."""
     cells_HW: npt.NDArray[np.float32]
@@ -119,10 +121,11 @@ class Explainer:
             seen=np.repeat(pixels_SSC, 3, 2) if pixels_SSC.shape[2] == 1 else pixels_SSC,
             name=predictor.classes[output],
             value=float(values_K[output]),
+            text=task.answer_text(float(values_K[output])),
             at=place,
             cells_HW=cells_HW.numpy(),
             deletion=None if task.answers_with_all else deletion(image_1CSS[0], cells_HW, probability),
-            nearest=None if self.training is None else self.training.nearest(image_1CSS),
+            nearest=None if self.training is None else self.training.nearest(image_1CSS, predictor.classes[output]),
         )
 
 

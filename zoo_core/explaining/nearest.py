@@ -34,6 +34,8 @@ class Nearest:
     image: str
     answer: str
     """Its class, its labels or its numbers, in words."""
+    caption: str
+    """The answer; of numbers the explained one alone, as a picture has no room for all."""
     similarity: float
     """The cosine of the angle between the pooled features of both, at most 1."""
     source: Source
@@ -54,22 +56,19 @@ class TrainingImages:
     count: int
     """How many nearest images are named."""
 
-    def nearest(self, image_1CSS: Tensor) -> tuple[Nearest, ...]:
-        """The nearest training images of a normalised image, the nearest first."""
+    def nearest(self, image_1CSS: Tensor, name: str) -> tuple[Nearest, ...]:
+        """The nearest training images of a normalised image, the nearest first, for the explanation
+        of one output."""
         vector_F = self.prefix(image_1CSS)[self.embedder.split].flatten().float().cpu().numpy()
         cosines_N = cosines_with(self.table, vector_F)
         source = self.table.source
         task, targets = task_named(source.task), source.parts["train"].targets
-        return tuple(
-            Nearest(
-                self.table.paths[index],
-                task.target_text(targets[index], source.classes),
-                float(cosines_N[index]),
-                source,
-                index,
-            )
-            for index in np.argsort(-cosines_N, kind="stable")[: self.count].tolist()
-        )
+        found, column = [], source.classes.index(name)
+        for index in np.argsort(-cosines_N, kind="stable")[: self.count].tolist():
+            answer = task.target_text(targets[index], source.classes)
+            caption = task.answer_text(float(targets[index][column])) if task.answers_with_all else answer
+            found.append(Nearest(self.table.paths[index], answer, caption, float(cosines_N[index]), source, index))
+        return tuple(found)
 
 
 def open_training_images(

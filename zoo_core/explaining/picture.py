@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from zoo_core.drawing import Figure, colormaps, save_figure
+from zoo_core.drawing import Figure, colormaps, picture_text, save_figure
 from zoo_core.errors import DataError, printable
 from zoo_core.explaining.explain import Explanation
 from zoo_core.explaining.maps import enlarged
+from zoo_core.wording import shortened
 
 SIDE, CAPTION, MARGIN = 2.6, 0.75, 0.15  # inches
 NEAREST = 2.2  # inches for the nearest training images
@@ -40,7 +41,7 @@ def draw_explanations(target: Path, explanations: Sequence[Explanation]) -> None
         figure.text(MARGIN / width, above + 0.42 / height, _cut(Path(one.image).name), size=9, weight="bold")
         figure.text(MARGIN / width, above + 0.1 / height, "as the network sees it", size=8, color="#555555")
         right = (2 * MARGIN + SIDE) / width
-        figure.text(right, above + 0.42 / height, f"{_cut(one.name)}  {one.value:.3g}", size=9, weight="bold")
+        figure.text(right, above + 0.42 / height, f"{_cut(one.name)}  {one.text}", size=9, weight="bold")
         figure.text(right, above + 0.1 / height, _verdict(one), size=8, color="#555555")
         _draw_nearest(figure, one, 3 * MARGIN + 2 * SIDE, bottom)
     save_figure(figure, target)
@@ -63,7 +64,7 @@ def _draw_nearest(figure: Figure, one: Explanation, left: float, bottom: float) 
         except DataError:  # the file has gone since its features were cached
             axes.text(0.5, 0.5, "gone", size=8, ha="center")
         beside = (left + side + 0.1) / width
-        figure.text(beside, (low + 0.6 * side) / height, _cut(near.answer, 16), size=8)
+        figure.text(beside, (low + 0.6 * side) / height, _cut(near.caption, 16), size=8)
         figure.text(beside, (low + 0.3 * side) / height, f"{near.similarity:.2f}", size=8, color="#555555")
 
 
@@ -86,5 +87,4 @@ def overlaid(one: Explanation) -> npt.NDArray[np.uint8]:
 
 
 def _cut(text: str, letters: int = LETTERS) -> str:
-    text = printable(text)
-    return (text if len(text) <= letters else f"{text[: letters - 1]}…").replace("$", r"\$")
+    return picture_text(shortened(printable(text), letters))

@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from math import ceil, floor, log10
 
 from markupsafe import Markup
 
 from zoo_core.errors import printable
 from zoo_core.tasks.calibration import Bin
+from zoo_core.wording import isolated, number_text, shortened, told_apart
 
 WIDTH, HEIGHT = 440, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 18, 34
-TICKS = 5
+RIGHT, TOP, BOTTOM = 12, 18, 34
+SIDE = HEIGHT - TOP - BOTTOM
+MOST_STEPS = 5  # from one tick of an axis to the next
+LETTER = 7  # pixels of a digit, at most
 NAME = 18  # letters of a name beside a row
+HEADING = "answers, in the same order"
 
 
 @dataclass(frozen=True)
@@ -35,19 +40,54 @@ class Dot:
     image: str | None
 
 
+@dataclass(frozen=True)
+class Axis:
+    """The numbers of an axis from `low` to `high`, with the room that their texts need."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def over(cls, values: Sequence[float]) -> Axis:
+        """From the smallest to the largest of some numbers; around them where all are equal."""
+        low, high = min(values), max(values)
+        beside = 0 if high > low else max(0.5, 1e-6 * abs(low))
+        return cls(low - beside, high + beside)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Two to six round numbers on it."""
+        least = (self.high - self.low) / MOST_STEPS
+        unit = 10.0 ** floor(log10(least))
+        step = next(times * unit for times in (1, 2, 5, 10, 20) if times * unit >= least)
+        return [number * step for number in range(ceil(self.low / step), floor(self.high / step) + 1)]
+
+    @property
+    def texts(self) -> list[str]:
+        """The ticks with all their digits: they are round, so that there are few."""
+        return [f"{tick:.15g}" for tick in self.ticks]
+
+    @property
+    def room(self) -> int:
+        """The pixels beside the axis."""
+        return max(52, 12 + LETTER * max(map(len, self.texts)))
+
+    def share(self, value: float) -> float:
+        """The place of a number, from 0 at the low end to 1."""
+        return (value - self.low) / (self.high - self.low)
+
+
 def curves(lines: Mapping[str, Sequence[float]], *, best: int, unit: str, factor: float = 1.0) -> Markup:
     """Values by epoch, a line for each name; a dotted line marks the best epoch."""
-    values = [factor * value for line in lines.values() for value in line]
-    low, high = min(values), max(values)
-    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-    epochs = max(len(line) for line in lines.values())
+    axis = Axis.over([factor * value for line in lines.values() for value in line])
+    left, epochs = axis.room, max(len(line) for line in lines.values())
 
     def place(epoch: float, value: float) -> tuple[float, float]:
         share = (epoch - 1) / max(1, epochs - 1)
-        return LEFT + share * (WIDTH - LEFT - RIGHT), TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return left + share * (WIDTH - left - RIGHT), TOP + (1 - axis.share(value)) * SIDE
 
-    drawn = _frame(low, high, unit)
-    marked, _ = place(best, low)
+    drawn = _frame(axis, unit)
+    marked, _ = place(best, axis.low)
     drawn.append(f'<line class="best" x1="{marked:.1f}" x2="{marked:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
     for number, (name, line) in enumerate(lines.items()):
         points = " ".join(
@@ -57,7 +97,7 @@ def curves(lines: Mapping[str, Sequence[float]], *, best: int, unit: str, factor
         right = WIDTH - RIGHT - 56 * (len(lines) - 1 - number)
         drawn.append(f'<text class="line{number}" text-anchor="end" x="{right}" y="{TOP - 6}">{escape(name)}</text>')
     for epoch in sorted({1, best, epochs}):
-        x, _ = place(epoch, low)
+        x, _ = place(epoch, axis.low)
         drawn.append(f'<text text-anchor="middle" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}">{epoch}</text>')
     drawn.append(f'<text text-anchor="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 3}">epoch</text>')
     return _svg(drawn, f"{' and '.join(lines)} by epoch; the best epoch is {best}")
@@ -68,30 +108,32 @@ def reliability_chart(bins: Sequence[Bin], things: str, are: str) -> Markup:
 
     On the dotted diagonal both agree.
     """
-    side = HEIGHT - TOP - BOTTOM
+    axis = Axis(0.0, 1.0)
+    left = axis.room
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return LEFT + x * side, TOP + (1 - y) * side
+        return left + x * SIDE, TOP + (1 - y) * SIDE
 
-    drawn = _frame(0.0, 1.0, are, width=LEFT + side)
+    drawn = _frame(axis, are, width=left + SIDE)
     (x1, y1), (x2, y2) = place(0, 0), place(1, 1)
     drawn.append(f'<line class="best" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
     for one in bins:
         x, y = place(one.probability, one.right)
         title = f"{one.count} {things} with a probability of {one.probability:.2f}: {100 * one.right:.0f} % are {are}"
         drawn.append(f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{title}</title></circle>')
-    drawn.append(f'<text x="{LEFT}" y="{HEIGHT - 3}">0 … probability … 1</text>')
-    return _svg(drawn, f"the share of {things} that are {are}, by their probability", width=LEFT + side + RIGHT)
+    drawn.append(f'<text x="{left}" y="{HEIGHT - 3}">0 … probability … 1</text>')
+    return _svg(drawn, f"the share of {things} that are {are}, by their probability", width=left + SIDE + RIGHT)
 
 
 def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Markup:
     """The matrix of classes, a row a true class; the darker a cell, the larger its share of the
     row."""
     cell, room = 28, 140
-    drawn = [f'<text x="{room}" y="14">answers, in the same order</text>']
+    shown = told_apart([printable(name) for name in names], NAME)
+    drawn = [f'<text x="{room}" y="14">{HEADING}</text>']
     for row, (name, counts) in enumerate(zip(names, matrix, strict=True)):
         total, y = sum(counts) or 1, 20 + row * cell
-        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{y + 18}">{_cut(name)}</text>')
+        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{y + 18}">{_escaped(shown[row])}</text>')
         for column, count in enumerate(counts):
             kind = "right" if row == column else "wrong"
             title = _escaped(f"{count} of {total} images of {name} are answered with {names[column]}")
@@ -104,7 +146,8 @@ def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Ma
                 strong = ' class="strong"' if share > 0.5 else ""
                 drawn.append(f'<text{strong} text-anchor="middle" x="{x + cell / 2}" y="{y + 18}">{count}</text>')
     size = len(names) * cell
-    return _svg(drawn, "images by class and answer", width=room + size + 4, height=24 + size)
+    width = room + max(size + 4, LETTER * len(HEADING))
+    return _svg(drawn, "images by class and answer", width=width, height=24 + size)
 
 
 def plan_chart(parts: Sequence[str], phases: Sequence[tuple[int, Sequence[float]]]) -> Markup:
@@ -113,8 +156,8 @@ def plan_chart(parts: Sequence[str], phases: Sequence[tuple[int, Sequence[float]
     total = max(1, sum(epochs for epochs, _ in phases))
     room, row, epoch = 140, 20, max(1.0, min(40.0, 300 / total))
     drawn, left = [], float(room)
-    for number, name in enumerate(parts):
-        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{35 + number * row}">{_cut(name)}</text>')
+    for number, name in enumerate(told_apart([printable(part) for part in parts], NAME)):
+        drawn.append(f'<text text-anchor="end" x="{room - 6}" y="{35 + number * row}">{_escaped(name)}</text>')
     for epochs, rates in phases:
         highest, width = max(rates) or 1.0, max(epochs * epoch, 3.0)
         if width > 20:
@@ -150,28 +193,29 @@ def feature_map(dots: Sequence[Dot], side: int) -> Markup:
 
 def scatter(name: str, true: Sequence[float], answered: Sequence[float]) -> Markup:
     """The answers of one column by the true numbers; on the dotted diagonal both agree."""
-    low, high = min(*true, *answered), max(*true, *answered)
-    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-    side = HEIGHT - TOP - BOTTOM
-    drawn = _frame(low, high, f"{_cut_text(name)}: answer", width=LEFT + side)
-    drawn.append(f'<line class="best" x1="{LEFT}" y1="{TOP + side}" x2="{LEFT + side}" y2="{TOP}"/>')
+    axis = Axis.over([*true, *answered])
+    left, ticks = axis.room, list(zip(axis.ticks, axis.texts, strict=True))
+    drawn = _frame(axis, f"{shortened(printable(name), NAME)}: answer", width=left + SIDE)
+    drawn.append(f'<line class="best" x1="{left}" y1="{TOP + SIDE}" x2="{left + SIDE}" y2="{TOP}"/>')
     for one, other in zip(true, answered, strict=True):
-        x, y = LEFT + (one - low) / (high - low) * side, TOP + (high - other) / (high - low) * side
-        drawn.append(
-            f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{one:.4g}: {other:.4g}</title></circle>'
-        )
-    drawn.append(f'<text x="{LEFT}" y="{HEIGHT - 3}">true number, {low:.3g} to {high:.3g}</text>')
-    return _svg(drawn, f"{printable(name)}: answers by the true numbers", width=LEFT + side + RIGHT)
+        x, y = left + axis.share(one) * SIDE, TOP + (1 - axis.share(other)) * SIDE
+        title = f"{number_text(one)}: {number_text(other)}"
+        drawn.append(f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{title}</title></circle>')
+    for tick, text in (ticks[0], ticks[-1]):
+        x = left + axis.share(tick) * SIDE
+        drawn.append(f'<text text-anchor="middle" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}">{text}</text>')
+    drawn.append(f'<text x="{left}" y="{HEIGHT - 3}">true number</text>')
+    beside = LETTER * len(ticks[-1][1]) / 2
+    return _svg(drawn, f"{printable(name)}: answers by the true numbers", width=left + SIDE + max(RIGHT, beside))
 
 
-def _frame(low: float, high: float, unit: str, width: float = WIDTH - RIGHT) -> list[str]:
+def _frame(axis: Axis, unit: str, width: float = WIDTH - RIGHT) -> list[str]:
     """Lines and numbers of the vertical axis."""
     drawn = [f'<text x="4" y="{TOP - 6}">{_escaped(unit)}</text>']
-    for tick in range(TICKS):
-        share = tick / (TICKS - 1)
-        y = TOP + share * (HEIGHT - TOP - BOTTOM)
-        drawn.append(f'<line class="grid" x1="{LEFT}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        drawn.append(f'<text text-anchor="end" x="{LEFT - 5}" y="{y + 4:.1f}">{high - share * (high - low):.3g}</text>')
+    for tick, text in zip(axis.ticks, axis.texts, strict=True):
+        y = TOP + (1 - axis.share(tick)) * SIDE
+        drawn.append(f'<line class="grid" x1="{axis.room}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        drawn.append(f'<text text-anchor="end" x="{axis.room - 5}" y="{y + 4:.1f}">{text}</text>')
     return drawn
 
 
@@ -182,12 +226,4 @@ def _svg(drawn: Sequence[str], sentence: str, *, width: float = WIDTH, height: f
 
 
 def _escaped(text: str) -> str:
-    return escape(printable(text), quote=True)
-
-
-def _cut(text: str) -> str:
-    return _escaped(_cut_text(text))
-
-
-def _cut_text(text: str) -> str:
-    return text if len(text) <= NAME else f"{text[: NAME - 1]}…"
+    return escape(isolated(printable(text)), quote=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from zoo_core.errors import printable
 from zoo_core.reporting.gather import Measured
+from zoo_core.wording import cell_text
 from zoo_core.wording import percent as spaced
 
 
@@ -154,7 +155,4 @@ def evenly(count: int, most: int) -> Sequence[int]:
 
 def plain(row: dict[str, Any]) -> list[str]:
     """The cells of a table's row as texts."""
-    return [
-        "-" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else printable(str(cell))
-        for cell in row.values()
-    ]
+    return [printable(cell_text(cell)) for cell in row.values()]

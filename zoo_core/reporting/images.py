@@ -71,7 +71,7 @@ def _drawn(pixels_CSS: torch.Tensor, cells_HW: torch.Tensor, place: str) -> str:
     pixels_SSC = pixels_CSS.permute(1, 2, 0).numpy()
     seen = np.repeat(pixels_SSC, 3, 2) if pixels_SSC.shape[2] == 1 else pixels_SSC
     image = Image.fromarray(
-        overlaid(Explanation("", seen, name="", value=0.0, at=place, cells_HW=cells_HW.numpy(), deletion=None))
+        overlaid(Explanation("", seen, name="", value=0.0, text="", at=place, cells_HW=cells_HW.numpy(), deletion=None))
     )
     image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
     return encoded(image)

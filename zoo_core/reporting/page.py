@@ -12,13 +12,13 @@ from markupsafe import Markup
 from zoo_core.catalog import Catalog
 from zoo_core.errors import printable
 from zoo_core.freezing.plan import Plan
+from zoo_core.html_tables import on_page
 from zoo_core.reporting.charts import (
     Dot,
     confusion_chart,
     curves,
     feature_map,
     plan_chart,
-    reliability_chart,
     scatter,
 )
 from zoo_core.reporting.examples import (
@@ -35,9 +35,9 @@ from zoo_core.reporting.examples import (
 from zoo_core.reporting.gather import Measured, in_the_plane
 from zoo_core.reporting.images import TINY, HeatMaps, thumbnail
 from zoo_core.reporting.labels import Doubt
+from zoo_core.reporting.probabilities import probabilities
 from zoo_core.runs.card import cached_in_words, decision_lines, plan_in_words
 from zoo_core.runs.schema import flat
-from zoo_core.tasks.calibration import calibration_error, decisions, reliability
 from zoo_core.tasks.chosen import result_figures
 from zoo_core.tasks.task import Task
 from zoo_core.wording import quoted
@@ -71,7 +71,7 @@ def render(
         lambda: {"unsure": _with_maps(measured, least_sure(measured), maps) if with_images else []},
         lambda: _doubts(measured, doubts),
         lambda: _outputs(measured),
-        lambda: _reliability(measured),
+        lambda: probabilities(measured),
         lambda: _map(measured, with_images),
         lambda: _settings(measured),
     ]
@@ -84,6 +84,7 @@ def render(
         loader=PackageLoader("zoo_core", "resources"),
         undefined=StrictUndefined,
         autoescape=True,
+        finalize=on_page,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -226,22 +227,6 @@ def _outputs(measured: Measured) -> dict[str, Any]:
         "rows": [plain(row) for row in rows[:MOST_ROWS]],
         "more_rows": max(0, len(rows) - MOST_ROWS),
         "outputs": measured.task.outputs,
-    }
-
-
-def _reliability(measured: Measured) -> dict[str, Any]:
-    if not measured.task.has_temperature:
-        return {"reliability": None}
-    words = ("answers", "right") if measured.task.single_label else ("labels", "there")
-    bins = reliability(*decisions(measured.values_NK, measured.part.targets))
-    rows = [[str(one.count), f"{one.probability:.3f}", f"{one.right:.3f}"] for one in bins]
-    return {
-        "reliability": reliability_chart(bins, *words),
-        "things": words[0],
-        "are": words[1],
-        "bins": rows,
-        "ece": f"{calibration_error(bins):.3f}",
-        "temperature": f"{measured.predictor.objective.fitted.temperature:.2f}",
     }
 
 

@@ -23,6 +23,7 @@ from zoo_core.errors import ZooError, printable, reason_of
 from zoo_core.paths import write_text
 from zoo_core.runs.directory import ANSWERS, file_of
 from zoo_core.tasks.targets import Targets
+from zoo_core.wording import MANY_DIGITS
 
 T = TypeVar("T")
 Rows = Iterator[list[str]]
@@ -66,9 +67,14 @@ def write_answers(directory: Path, part: Part, names: Sequence[str], answers: Ta
     is_class = answers.ndim == 1
     writer.writerow(COLUMNS if is_class else ["image", *_columns(names), "digest"])
     for index, (target, answer) in enumerate(zip(part.targets, answers, strict=True)):
-        cells = (names[target], names[answer]) if is_class else map(str, (*target, *answer))
+        cells = (names[target], names[answer]) if is_class else map(_digits, (*target, *answer))
         writer.writerow([printable(part.images.name(index)), *cells, part.images.digest(index).hex()])
     write_text(directory / ANSWERS, text.getvalue())
+
+
+def _digits(value: Any) -> str:
+    """The shortest digits of a number; of a large one in float32, where these are hundreds off, all."""
+    return str(value) if abs(value) < MANY_DIGITS else str(float(value))
 
 
 def read_answers(directory: Path) -> list[Answer] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zoo_core.html_tables import html_table
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import result_figures
-from zoo_core.wording import duration
+from zoo_core.wording import cell_text, duration, figure_text
 
 if TYPE_CHECKING:
     from zoo_core.runs.schema import RunFacts
@@ -39,8 +39,9 @@ def result_html(result: Any) -> str:
     task, rows = task_named(result.task), []
     for one in result.trained.epochs:
         losses = f"{one.train_loss:.4f}", "-" if one.val_loss is None else f"{one.val_loss:.4f}"
-        score = "-" if one.val_score is None else f"{one.val_score:.4g}"
-        rows.append((str(one.epoch), *losses, score, "* best" if one.epoch == result.trained.best else ""))
+        rows.append(
+            (str(one.epoch), *losses, figure_text(one.val_score), "* best" if one.epoch == result.trained.best else "")
+        )
     notes = [f"The run is in {result.directory}.", result.ending]
     title = "Trained on all images: no score."
     if result.measured is not None and result.baseline is not None:
@@ -54,10 +55,7 @@ def evaluation_html(measured: Any) -> str:
     """An evaluation: its headline, and a row for each class, label or number."""
     task = task_named(measured.task)
     rows = [task.screen_row(row) for row in measured.evaluation.by_output(measured.classes)]
-    cells = [
-        ["-" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row.values()]
-        for row in rows
-    ]
+    cells = [[cell_text(cell) for cell in row.values()] for row in rows]
     notes = task.baseline_sentences(result_figures(measured.evaluation), measured.baseline)
     title = task.headline(measured.evaluation, f"on {measured.title} ({measured.part})")
     return html_table(title, tuple(rows[0]), cells, notes)

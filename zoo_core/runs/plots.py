@@ -7,13 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo_core.drawing import ABOVE, Figure, MaxNLocator, save_figure
+from zoo_core.drawing import ABOVE, ROUND, Figure, MaxNLocator, save_figure
 from zoo_core.freezing.plan import Plan
 from zoo_core.runs.epochs import EpochReport
 from zoo_core.tasks.metrics import Metric
-
-ROUND = [1, 2, 5, 10]
-"""The distances of ticks, but for powers of ten."""
 
 
 def plot_curves(target: Path, epochs: Sequence[EpochReport], best: int, metric: Metric) -> None:

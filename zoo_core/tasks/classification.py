@@ -19,8 +19,8 @@ from zoo_core.tasks.honesty import calibration_sentence, card_of_probabilities
 from zoo_core.tasks.losses import focal_of_classes
 from zoo_core.tasks.metrics import ACCURACY, Baseline, FloatArray
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
-from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text
-from zoo_core.wording import counted
+from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold
+from zoo_core.wording import counted, figure_text
 
 if TYPE_CHECKING:  # listing runs needs a task's words, and not torch
     from torch import Tensor, nn

@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo_core.drawing import ABOVE, CHARACTER, MAX_LABELLED, Figure, axis_names, save_figure
 from zoo_core.tasks.class_evaluation import MAX_MATRIX, ClassEvaluation
+from zoo_core.wording import columns
 
 MAX_COUNTED = 20  # classes whose counts fit into the cells
 MOST_PAIRS = 20  # of classes, named beside a matrix without names
@@ -54,7 +55,7 @@ def _draw_matrix(axes: Any, evaluation: ClassEvaluation, names: Sequence[str], l
             if count:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
-    return 0.6 + CHARACTER * max(map(len, labels))
+    return 0.6 + CHARACTER * max(map(columns, labels))
 
 
 def _draw_pairs(axes: Any, evaluation: ClassEvaluation, names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo_core.tasks.chosen import metric_named
+from zoo_core.wording import figure_text
 
 ROW = "| {probability} | {right} | {count} |"
 
@@ -44,7 +45,7 @@ def thresholds_sentence(figures: Mapping[str, Any]) -> str:
 
 def intervals_sentence(figures: Mapping[str, Any]) -> str:
     """The widths of the intervals of numbers, and how often they held."""
-    widths = ", ".join(f"{width:.4g}" for width in figures["half_widths"])
+    widths = ", ".join(map(figure_text, figures["half_widths"]))
     held = ", ".join(f"{100 * share:.1f} %" for share in figures["covered"])
     return (
         f"In {100 * figures['coverage']:g} % of new images the true number should lie within {widths} of the answer; it did "

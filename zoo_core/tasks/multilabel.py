@@ -20,7 +20,8 @@ from zoo_core.tasks.losses import focal_of_labels
 from zoo_core.tasks.metrics import Baseline, FloatArray, resampled_precisions
 from zoo_core.tasks.scores import THRESHOLD
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error
-from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold, figure_text
+from zoo_core.tasks.task import Answers, BoolArray, Task, Threshold
+from zoo_core.wording import figure_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from zoo_core.html_tables import html_table
+from zoo_core.specs import TaskName
+from zoo_core.tasks import task_named
 from zoo_core.tasks.familiar import Familiar
 from zoo_core.wording import counted
 
@@ -41,6 +43,8 @@ class Prediction:
     """The reason why there are no answers, as a sentence."""
     is_read: bool = True
     """Whether the image could be read."""
+    task: TaskName = "classification"
+    """The task of the model, by which the answers are probabilities or numbers."""
 
     def _repr_html_(self) -> str:
         return Predictions([self])._repr_html_()
@@ -52,7 +56,8 @@ class Predictions(list[Prediction]):
     def _repr_html_(self) -> str:
         rows = []
         for one in self:
-            answers = ", ".join(f"{name} {value:.3g}" for name, value in one.answers)
+            text = task_named(one.task).answer_text
+            answers = ", ".join(f"{name} {text(value)}" for name, value in one.answers)
             nothing = one.problem or ("none of these" if one.is_stranger else "-")
             rows.append((one.image, answers or nothing, one.hint or ""))
         return html_table(counted(len(self), "prediction"), ("image", "answers", "doubts"), rows)

@@ -21,15 +21,14 @@ from zoo_core.tasks.chosen import Resampled, Score, images_text, own_interval_te
 from zoo_core.tasks.honesty import intervals_sentence
 from zoo_core.tasks.metrics import Baseline, FloatArray, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets, sample_error, stored_numbers
-from zoo_core.tasks.task import Answers, Task, Threshold, figure_text
+from zoo_core.tasks.task import Answers, Task, Threshold
+from zoo_core.wording import figure_text, number_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from zoo_core.tasks.units import Units
 
-MANY_DIGITS = 1e6  # of larger numbers, such as times and prices, six digits say little
-MAX_PANELS = 9  # scatter plots in the picture
 LARGEST = float(np.finfo(np.float32).max)
 R2 = Metric("r2", "R2", "R2", unit="R2", factor=1, decimals=3, at_most=1.0)
 
@@ -228,12 +227,12 @@ class Regression(Task[NumberEvaluation]):
 
     def summary(self, evaluation: NumberEvaluation, where: str) -> str:
         figures = evaluation.figures()
-        errors = f"RMSE {figures['rmse']:.4g}, MAE {figures['mae']:.4g}"
+        errors = f"RMSE {figure_text(figures['rmse'])}, MAE {figure_text(figures['mae'])}"
         beside = own_interval_text(evaluation)
         return f"R2 {where}: {self.metric.text(evaluation.own_score)} ({images_text(evaluation)}; {beside}{errors})"
 
     def answer_text(self, value: float) -> str:
-        return f"{value:.6g}" if abs(value) < MANY_DIGITS else f"{value:.12g}"
+        return number_text(value)
 
     def target_text(self, target: Any, names: Sequence[str]) -> str:
         return ", ".join(f"{name} {self.answer_text(value)}" for name, value in zip(names, target, strict=True))
@@ -242,7 +241,7 @@ class Regression(Task[NumberEvaluation]):
         return (
             "## Errors\n\n"
             f"R2 **{result['r2']:.3f}** on {result['images']} images;\n"
-            f"root mean squared error {result['rmse']:.4g}, mean absolute error {result['mae']:.4g}."
+            f"root mean squared error {figure_text(result['rmse'])}, mean absolute error {figure_text(result['mae'])}."
         )
 
     def calibration_sentence(self, figures: Mapping[str, Any]) -> str:
@@ -257,20 +256,9 @@ class Regression(Task[NumberEvaluation]):
 
     def draw(self, target: Path, evaluation: NumberEvaluation, names: Sequence[str]) -> None:
         """Predicted against true numbers, a panel for each of the first nine columns."""
-        from zoo_core.drawing import Figure, axis_names, save_figure
+        from zoo_core.tasks.scatter_picture import draw_scatter
 
-        panels = min(len(names), MAX_PANELS)
-        across = min(panels, 3)
-        down = -(-panels // across)
-        figure = Figure(figsize=(3.6 * across, 3.4 * down), layout="constrained")
-        for place, name in enumerate(axis_names(names[:panels])):
-            axes = figure.add_subplot(down, across, place + 1)
-            true_N, predicted_N = evaluation.true[:, place], evaluation.predicted[:, place]
-            ends = [min(true_N.min(), predicted_N.min()), max(true_N.max(), predicted_N.max())]
-            axes.plot(ends, ends, color="grey", linestyle=":")
-            axes.scatter(true_N, predicted_N, s=9, alpha=0.6)
-            axes.set(xlabel="true", ylabel="predicted", title=f"{name}: R2 {evaluation.r2[place]:.3f}")
-        save_figure(figure, target)
+        draw_scatter(target, evaluation, names)
 
     def parse_figures(self, line: Mapping[str, Any], num_outputs: int) -> dict[str, Any]:
         lists = parsed_lists(line, ("rmses", "maes", "r2s"), num_outputs)

@@ -18,6 +18,7 @@ from zoo_core.specs import TaskName
 from zoo_core.tasks.chosen import metric_named, score_text
 from zoo_core.tasks.metrics import Baseline, Evaluation, FloatArray, Interval, Metric
 from zoo_core.tasks.targets import PartName, Samples, TargetColumns, Targets
+from zoo_core.wording import figure_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -282,7 +283,7 @@ class Task(ABC, Generic[E]):
 
     def baseline_sentences(self, figures: Mapping[str, Any], baseline: Baseline) -> list[str]:
         """The baseline in words, and a warning where the figures do not beat it."""
-        rmse = "" if baseline.rmse is None else f", RMSE {baseline.rmse:.4g}"
+        rmse = "" if baseline.rmse is None else f", RMSE {figure_text(baseline.rmse)}"
         metric = self.metric_of(figures)
         score = f"{metric.short} {metric.text(baseline.score)}{rmse}"
         sentences = [f"Baseline: {score} ({self.constant_answer} for every image)."]
@@ -293,8 +294,3 @@ class Task(ABC, Generic[E]):
                 "the image."
             )
         return sentences
-
-
-def figure_text(figure: float | None) -> str:
-    """A figure in a table, to four digits; "-" where there is none."""
-    return "-" if figure is None else f"{figure:.4g}"

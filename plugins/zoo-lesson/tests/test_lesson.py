@@ -154,6 +154,51 @@ def test_the_notebook_has_the_shape_of_nbformat_and_the_results(place: Path, tol
         assert f"zoo lesson {one['number']} " in ran[f"{one['name']}-run"]["source"][0]
 
 
+def test_the_cells_of_a_notebook_can_run_again_and_leave_it_as_its_reader_made_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to fail: the first cell went up another folder each time, and a chapter that ran wrote the notebook anew,
+    without what was added to it."""
+    path = place / "lesson" / "lesson.ipynb"
+    before = path.read_text(encoding="utf-8")
+    notebook = json.loads(before)
+    starting = "".join(notebook["cells"][1]["source"])
+    monkeypatch.chdir(place / "lesson")
+    names: dict = {}
+    for _ in range(2):
+        exec(starting, names)
+        assert Path.cwd() == place
+    kept = [cell for cell in notebook["cells"] if not cell["id"].startswith("receptive-field")]
+    own = {"cell_type": "markdown", "id": "mine", "metadata": {}, "source": ["My own notes"]}
+    path.write_text(json.dumps(notebook | {"cells": [*kept, own]}), encoding="utf-8")
+    zoo(place, "lesson", "4", "--data", "photos", "--backbone", "lenet5")
+    after = [cell["id"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    assert after == [*[cell["id"] for cell in notebook["cells"]], "mine"], "the chapter that it lacks has its place"
+    changed = path.stat().st_mtime_ns
+    zoo(place, "lesson", "2", "--data", "photos", "--backbone", "lenet5")
+    assert path.stat().st_mtime_ns == changed, "a notebook that is open somewhere does not change below its reader"
+    path.write_text("no notebook", encoding="utf-8")
+    zoo(place, "lesson", "2", "--data", "photos", "--backbone", "lenet5")
+    assert path.read_text(encoding="utf-8") == "no notebook"
+    path.write_text(before, encoding="utf-8")
+
+
+def test_names_with_braces_and_dollars_reach_the_command_as_they_are(place: Path) -> None:
+    """IPython reads a line behind '!' for both, also within quotes. Seen to fail: 'ph{1}' became 'ph1'."""
+    folder = place / "ph{1} $HOME"
+    (place / "photos").rename(folder)
+    zoo(place, "lesson", "2", "--data", folder.name, "--backbone", "lenet5", "--out", "odd {place}")
+    (folder).rename(place / "photos")
+    notebook = json.loads((place / "odd {place}" / "lesson.ipynb").read_text(encoding="utf-8"))
+    code = next(cell["source"] for cell in notebook["cells"] if cell["id"].endswith("-run"))
+    assert code[1] == "!{command}\n"
+    names: dict = {}
+    exec(code[0], names)
+    words = shlex.split(names["command"])
+    assert words[words.index("--data") + 1] == folder.name
+    assert words[-1] == "odd {place}"
+
+
 def test_a_guess_is_asked_at_a_terminal_and_a_chapter_can_be_taken_again(place: Path) -> None:
     words = ("lesson", "2", "--data", "photos", "--backbone", "lenet5")
     said = zoo(place, *words, typed=Terminal("9\nnone\n3\n"))
@@ -163,6 +208,8 @@ def test_a_guess_is_asked_at_a_terminal_and_a_chapter_can_be_taken_again(place: 
     assert len(again) == 10, "the other chapters stay"
     assert "<i>your guess</i>" in (place / "lesson" / "lesson.html").read_text(encoding="utf-8")
     assert "Your guess, 1" not in zoo(place, *words, "--no-ask", typed=Terminal("1\n"))
+    again = json.loads((place / "lesson" / "lesson.json").read_text(encoding="utf-8"))["chapters"]
+    assert again[1]["guess"] == 2, "nobody was asked, so that the guess stays"
 
 
 def test_without_a_chapter_they_are_listed(tmp_path: Path) -> None:

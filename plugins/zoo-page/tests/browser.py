@@ -75,17 +75,34 @@ class Browser:
         os.close(self.to)
         os.close(self.back)
 
-
-def shown(page, files, folder):
-    """The words and pictures of the page for each file, in order."""
-    browser = Browser(page, folder)
-    try:
-        root = browser.call("DOM.getDocument")["root"]["nodeId"]
-        field = browser.call("DOM.querySelector", nodeId=root, selector="#files")["nodeId"]
-        browser.call("DOM.setFileInputFiles", files=[str(path) for path in files], nodeId=field)
-        while len(found := browser.value(REPORT)) < len(files):
-            assert time.monotonic() < browser.end, f"{len(found)} answers; {browser.value('document.body.innerText')}"
+    def give(self, files):
+        """The words and pictures of the page for each file, in order."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        field = self.call("DOM.querySelector", nodeId=root, selector="#files")["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(path) for path in files], nodeId=field)
+        while len(found := self.value(REPORT)) < len(files):
+            assert time.monotonic() < self.end, f"{len(found)} answers; {self.value('document.body.innerText')}"
             time.sleep(0.1)
         return found
+
+
+def shown(page, files, folder):
+    """What the page shows of each file, in a browser of its own."""
+    browser = Browser(page, folder)
+    try:
+        return browser.give(files)
+    finally:
+        browser.close()
+
+
+def measured(page, files, folder, width, expression):
+    """The value of an expression in a window of so many pixels, when the page has answered the files."""
+    browser = Browser(page, folder)
+    try:
+        browser.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500
+        )
+        browser.give(files)
+        return browser.value(expression)
     finally:
         browser.close()

@@ -49,14 +49,19 @@ def answered():
     """Odd photos that are read by a rule."""
     image = photo()
     exif, clear = Image.Exif(), image.convert("RGBA")
-    exif[0x0112] = 6
     clear.putalpha(128)
+    turned = {}
+    for orientation in range(1, 9):
+        exif[0x0112] = orientation
+        turned[f"turned{orientation}.webp"] = saved(image, "WEBP", exif=exif, lossless=True)
+    exif[0x0112] = 6
     deep = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
     return {
         "print.jpg": saved(image.convert("CMYK"), "JPEG"),
         "palette.png": saved(image.convert("P"), "PNG", transparency=0),
         "animated.gif": saved(image, "GIF", save_all=True, append_images=[image.rotate(90)] * 3),
         "turned.jpg": saved(image, "JPEG", exif=exif),
+        **turned,
         "deep.png": saved(deep, "PNG"),
         "clear.png": saved(clear, "PNG"),
         "long.png": saved(Image.new("RGB", (4000, 1)), "PNG"),

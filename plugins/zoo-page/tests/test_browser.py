@@ -62,7 +62,7 @@ def test_it_answers_doubts_and_explains_as_zoo_does(run, tmp_path):
     command = [sys.executable, "-m", "zoo_core", "explain", run, *photos, "--nearest", "0", "--json"]
     done = subprocess.run([*command, "-o", tmp_path / "maps.png"], capture_output=True, text=True, check=True)
     for one, prediction, explained in zip(found, predicted, json.loads(done.stdout)["explanations"], strict=True):
-        assert one["done"] == "yes"
+        assert one["done"] == "yes", one["text"]
         assert one["answers"] == pytest.approx(dict(prediction.answers), abs=1e-4)
         assert one["distance"] == pytest.approx(prediction.distance, rel=1e-4)
         assert one["text"].lower() == (prediction.hint or "").lower()
@@ -70,6 +70,28 @@ def test_it_answers_doubts_and_explains_as_zoo_does(run, tmp_path):
         assert np.array(one["map"]) / max(one["map"]) == pytest.approx(cells / cells.max(), abs=1e-3)
     assert predicted[-1].is_stranger
     assert not predicted[0].is_stranger
+
+
+@browser.needs_browser
+def test_long_names_many_classes_and_tall_photos_fit_into_a_narrow_window(tmp_path):
+    """Seen to fail: 1830 pixels of a window of 360, five windows of names, and a photo of 33600 pixels."""
+    photos = make_photos(tmp_path / "photos", classes=("x" * 190, "red"), count=10)
+    config = FinetuneConfig(backbone="lenet5", data=str(photos), epochs=1, out=str(tmp_path / "run"))
+    page = export_run(zoo_core.finetune(config).directory, "page").path
+    many = json.dumps([f"class {number}" for number in range(150)])[1:-1]
+    page.write_text(page.read_text().replace('"classes": [', f'"classes": [{many}, '))
+    tall = tmp_path / "tall.png"
+    Image.new("RGBA", (20, 3000), (0, 0, 255, 128)).save(tall)
+    (wide, high, upper, colour) = browser.measured(page, [tall], tmp_path, 360, SHAPE)
+    assert wide == 360
+    assert high <= 400
+    assert upper < 800, "the button is in the first window"
+    assert colour == "rgb(255, 255, 255)", "as the network sees the transparent parts, also in the dark"
+
+
+SHAPE = """[document.documentElement.scrollWidth, document.querySelector("article > img").clientHeight,
+  document.getElementById("camera").getBoundingClientRect().bottom,
+  getComputedStyle(document.querySelector("article > img")).backgroundColor]"""
 
 
 @browser.needs_browser

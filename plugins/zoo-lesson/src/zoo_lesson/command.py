@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BUNDLED = "fashion-small"
 ALL = "all"
-PAGE, NOTEBOOK = "lesson.html", "lesson.ipynb"
+PAGE = "lesson.html"
 
 
 @click.command()
@@ -68,7 +68,6 @@ def lesson(ctx: click.Context, chapter: str | None, data: str, backbone: str | N
             click.echo(f"Chapter {number} could not be measured: {error}\n")
     if told.chapters:
         _write_pages(out, told)
-        click.echo(f"The page is {out / PAGE}, the notebook {out / NOTEBOOK}; chapters in them: {len(told.chapters)}.")
     if failed:
         raise ZooError(f"not measured: chapter {', '.join(map(str, failed))}. The reasons stand above.")
 
@@ -130,7 +129,8 @@ def _take(taught: Lesson, told: Told, number: int, chapter: Chapter, *, asks: bo
     from zoo_lesson.records import Record
 
     click.echo(f"{number}. {chapter.title}\n{chapter.question}")
-    guess = _ask(chapter) if asks else None
+    before = told.chapters.get(number)
+    guess = _ask(chapter) if asks else before.guess if before else None
     started, taught.commands = time.monotonic(), []
     finding = chapter.measure(taught)
     picture = f"{number:02d}-{chapter.name}"
@@ -172,9 +172,10 @@ def _ask(chapter: Chapter) -> int | None:
 
 def _write_pages(out: Path, told: Told) -> None:
     """Write the page and the notebook of all chapters that were taken."""
-    from zoo_lesson.notebook import notebook
+    from zoo_lesson.notebook import NOTEBOOK, write_notebook
     from zoo_lesson.page import render
     from zoo_lesson.records import write_text
 
     write_text(out / PAGE, render(told, out))
-    write_text(out / NOTEBOOK, notebook(told, out))
+    write_notebook(told, out)
+    click.echo(f"The page is {out / PAGE}, the notebook {out / NOTEBOOK}; chapters in them: {len(told.chapters)}.")

@@ -96,6 +96,7 @@ def page(facts: dict[str, Any], model: bytes) -> str:
         "ORT": _resource("ort.min.js"),
         "RESIZE": _resource("resize.js"),
         "JPEG": _resource("jpeg.js"),
+        "WEBP": _resource("webp.js"),
         "EXPLAIN": _resource("explain.js"),
         "PAGE": _resource("page.js"),
     }

@@ -119,14 +119,15 @@ async function answerFile(file) {
   element("photos").prepend(card);
   card.querySelector("h2").textContent = file.name;
   const picture = card.querySelector("img");
-  picture.src = URL.createObjectURL(file);
   picture.alt = `The photo ${file.name}`;
   try {
-    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const photo = await turnedWebp(file, bytes);
+    picture.src = URL.createObjectURL(photo);
+    const bitmap = await createImageBitmap(photo, { imageOrientation: "from-image", colorSpaceConversion: "none" });
     if (bitmap.width * bitmap.height > MAX_PIXELS) {
       throw new Error(`It has ${bitmap.width} x ${bitmap.height} pixels, more than 80 million. Make it smaller.`);
     }
-    const bytes = new Uint8Array(await file.arrayBuffer());
     const image = await asDecoded(pixelsOf(bitmap, bitmap.width, bitmap.height), bytes, how);
     const start = performance.now();
     const answered = await answersTo(image);
@@ -183,7 +184,7 @@ async function watchCamera(video) {
 element("about").textContent =
   `${facts.backbone} with the head ${facts.head}. ` +
   (facts.task === "regression" ? "It answers with numbers: " : `It knows ${facts.classes.length} ${facts.task === "multilabel" ? "labels" : "classes"}: `) +
-  facts.classes.join(", ") + ".";
+  facts.classes.map((name) => `\u2068${name}\u2069`).join(", ") + "."; // so that names from the right keep their order
 element("caution").hidden = facts.task !== "classification";
 element("files").addEventListener("change", (event) => answerFiles([...event.target.files]));
 element("camera").addEventListener("click", turnCamera);
