@@ -33,8 +33,8 @@ def _row(tag: str, cells: Sequence[str]) -> str:
 
 
 def on_page(value: object) -> object:
-    """A value of a page's template, where names in Arabic or Hebrew turn nothing beside them; markup,
-    such as a command to be copied, stays as it is."""
+    """A value of a page's template, where names in Arabic or Hebrew turn nothing beside them;
+    markup, such as a command to be copied, stays as it is."""
     return isolated(value) if type(value) is str else value
 
 

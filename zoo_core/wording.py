@@ -26,7 +26,8 @@ def human_count(number: int | None) -> str:
 
 
 def isolated(text: str) -> str:
-    """A text in which words in Arabic, Hebrew and other writing from the right turn nothing beside them.
+    """A text in which words in Arabic, Hebrew and other writing from the right turn nothing beside
+    them.
 
     A number or a slash next to them would else be shown on their other side: 'val/NAME/05.jpg' as
     'val/05/NAME.jpg'. It is for pages and pictures; the marks are no part of a name that is copied.
@@ -40,7 +41,8 @@ def columns(text: str) -> int:
 
 
 def shortened(text: str, letters: int) -> str:
-    """A text of no more room than so many letters: without its middle, as names differ at both ends."""
+    """A text of no more room than so many letters: without its middle, as names differ at both
+    ends."""
     if columns(text) <= letters:
         return text
     most = letters * len(text) // columns(text) - 1
@@ -55,8 +57,8 @@ def told_apart(names: Sequence[str], letters: int) -> list[str]:
 
 
 def number_text(value: float) -> str:
-    """An answer that is a number: with six digits, and a large one, such as a time or a price, with up
-    to twelve."""
+    """An answer that is a number: with six digits, and a large one, such as a time or a price, with
+    up to twelve."""
     return f"{value:.6g}" if abs(value) < MANY_DIGITS else f"{value:.12g}"
 
 

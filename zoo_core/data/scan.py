@@ -139,8 +139,8 @@ def _results_by_root(parts: Iterable[Part], watch: Watch | None) -> dict[Path, d
 
 
 def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> dict[str, ScanResult]:
-    """Inspect the files below `root` in parallel; unchanged files have their cached result, those too
-    that were inspected before a stop."""
+    """Inspect the files below `root` in parallel; unchanged files have their cached result, those
+    too that were inspected before a stop."""
     cached = read_index(_index_path(root), INSPECTION, _parse) or {}
     inspected: dict[str, tuple[Stamp | None, ScanResult]] = {}
     groups = [files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER)]
@@ -163,7 +163,8 @@ def inspect_files(root: Path, files: list[str], watch: Watch | None = None) -> d
 
 
 def _remember(root: Path, cached: Scanned, inspected: Mapping[str, tuple[Stamp | None, ScanResult]]) -> None:
-    """Write the results whose files have a stamp, beside those of other files that are still there."""
+    """Write the results whose files have a stamp, beside those of other files that are still
+    there."""
     scanned = {file: (stamp, result) for file, (stamp, result) in inspected.items() if stamp}
     others = {file: one for file, one in cached.items() if file not in inspected}
     if {**others, **scanned} != cached:

@@ -1,5 +1,5 @@
-"""Batch norms of several processes that take their statistics from the images of all of them, as one
-process would from the whole batch.
+"""Batch norms of several processes that take their statistics from the images of all of them, as
+one process would from the whole batch.
 
 Shapes: B batch of this process, C channels, N numbers of a channel in all processes.
 """
@@ -67,8 +67,8 @@ class StatisticsOfAll(TorchFunctionMode):
 
     @torch.no_grad()
     def _statistics(self, input: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The mean and the variance (C) of so many numbers of a channel. The variance is that around the
-        mean of all, so that large means cost no digits."""
+        """The mean and the variance (C) of so many numbers of a channel. The variance is that
+        around the mean of all, so that large means cost no digits."""
         values = input.float() if input.dtype.itemsize < 4 else input
         mean_C = self.world.summed(values.sum(_others(input)) * self.counts) / count
         squares_C = (values - _along(mean_C, input)).square().sum(_others(input)) * self.counts

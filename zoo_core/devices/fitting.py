@@ -21,8 +21,8 @@ class Fitting:
         self.images = images
 
     def in_parts(self, compute: Callable[[Tensor], T], inputs: Tensor) -> list[T]:
-        """The results of `compute` for the parts of some inputs, in order. Raises the error of a single
-        image that does not fit."""
+        """The results of `compute` for the parts of some inputs, in order. Raises the error of a
+        single image that does not fit."""
         found: list[T] = []
         done = 0
         while done < len(inputs):

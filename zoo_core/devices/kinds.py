@@ -74,7 +74,8 @@ class Kind:
         """Give memory back that nothing uses and torch keeps."""
 
     def current(self) -> int | None:
-        """The number of the one that is meant where none is named; None where there is one alone."""
+        """The number of the one that is meant where none is named; None where there is one
+        alone."""
         return None
 
     def choose(self, device: torch.device) -> None:
@@ -112,8 +113,8 @@ class Accelerator(Kind):
         return module.device_count() if module is not None and module.is_available() else 0
 
     def free_memory(self, device: torch.device) -> int:
-        """The bytes of its own memory that are free, 0 where its driver does not say, as of some GPUs of
-        Intel."""
+        """The bytes of its own memory that are free, 0 where its driver does not say, as of some
+        GPUs of Intel."""
         try:
             free: int = self.module.mem_get_info(device)[0]
         except RuntimeError:

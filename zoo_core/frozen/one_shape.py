@@ -18,8 +18,8 @@ from zoo_core.settings.words import PrefixPrecision
 
 @dataclass(frozen=True)
 class OneShape:
-    """Computes features on a device in a precision. A smaller group is filled up; where the memory is
-    too small for a group, smaller ones are computed from then on."""
+    """Computes features on a device in a precision. A smaller group is filled up; where the memory
+    is too small for a group, smaller ones are computed from then on."""
 
     device: torch.device
     precision: PrefixPrecision

@@ -73,7 +73,8 @@ def write_answers(directory: Path, part: Part, names: Sequence[str], answers: Ta
 
 
 def _digits(value: Any) -> str:
-    """The shortest digits of a number; of a large one in float32, where these are hundreds off, all."""
+    """The shortest digits of a number; of a large one in float32, where these are hundreds off,
+    all."""
     return str(value) if abs(value) < MANY_DIGITS else str(float(value))
 
 

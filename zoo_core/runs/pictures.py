@@ -12,7 +12,8 @@ from zoo_core.errors import LettersWarning, printable, reason_of
 
 @contextmanager
 def letters_told(message: Callable[[str], None]) -> Iterator[None]:
-    """Draw pictures in a block. `message` is told which letters they lack, in place of a warning."""
+    """Draw pictures in a block. `message` is told which letters they lack, in place of a
+    warning."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", LettersWarning)
         yield
@@ -25,8 +26,8 @@ def letters_told(message: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def optional_picture(picture: Path, message: Callable[[str], None]) -> Iterator[None]:
-    """Draw one picture in a block. Where that fails, `message` is told which and why; else which letters
-    it lacks."""
+    """Draw one picture in a block. Where that fails, `message` is told which and why; else which
+    letters it lacks."""
     try:
         with letters_told(message):
             yield

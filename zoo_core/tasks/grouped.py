@@ -20,7 +20,8 @@ WIDER_OF_FEW = {1: 12.706205, 2: 4.302653}
 
 
 def group_numbers(names: Sequence[str | None]) -> Counts:
-    """A number (N) from 0 for the group of each image; an image without a name is one of its own."""
+    """A number (N) from 0 for the group of each image; an image without a name is one of its
+    own."""
     known: dict[tuple[str, int], int] = {}
     keys = ((name or "", 0 if name else index + 1) for index, name in enumerate(names))
     return np.array([known.setdefault(key, len(known)) for key in keys], dtype=np.int64)

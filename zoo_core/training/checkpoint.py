@@ -1,11 +1,13 @@
-"""Checkpoints of a run: the state that a training goes on from as if it had never stopped, as safetensors and JSON.
+"""Checkpoints of a run: the state that a training goes on from as if it had never stopped, as
+safetensors and JSON.
 
-A checkpoint is a folder `RUN/checkpoints/NUMBER` with `tensors.safetensors` and `state.json`. It is written under another
-name, synced to disk and renamed, and state.json holds the hash of the tensors: a folder with its final name and the right
-hash is complete. The older checkpoint is removed after that. Equal numbers mean equal states, so a folder that exists is
-never written again.
+A checkpoint is a folder `RUN/checkpoints/NUMBER` with `tensors.safetensors` and `state.json`. It is
+written under another name, synced to disk and renamed, and state.json holds the hash of the
+tensors: a folder with its final name and the right hash is complete. The older checkpoint is
+removed after that. Equal numbers mean equal states, so a folder that exists is never written again.
 
-A run may come from a stranger: only regular files of the run itself are read, no links and no pipes.
+A run may come from a stranger: only regular files of the run itself are read, no links and no
+pipes.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Checkpoint:
 
 
 def write_checkpoint(run: Path, number: int, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint whole or not at all, then remove the older ones. Raises TrainingError if that fails."""
+    """Write a checkpoint whole or not at all, then remove the older ones. Raises TrainingError if
+    that fails."""
     root = run / FOLDER
     target = root / f"{number:010d}"
     aside = root / f".new-{number:010d}"
@@ -73,7 +76,8 @@ def write_checkpoint(run: Path, number: int, checkpoint: Checkpoint) -> None:
 
 
 def newest_checkpoint(run: Path, *, clean: bool) -> Checkpoint | None:
-    """The newest complete checkpoint of a run, None when none was ever written; `clean` removes the remains of others.
+    """The newest complete checkpoint of a run, None when none was ever written; `clean` removes the
+    remains of others.
 
     Raises TrainingError when all checkpoints are damaged.
     """

@@ -41,8 +41,8 @@ def raising_callback_errors(writer: RunWriter, job: Job, stop_request: StopReque
 
 @contextmanager
 def explain_how_to_resume(writer: RunWriter, job: Job, *, resumed: bool) -> Iterator[None]:
-    """Turn a stop, a missing image, a full disk, a lost rank and a full memory into errors that tell
-    how the run is resumed."""
+    """Turn a stop, a missing image, a full disk, a lost rank and a full memory into errors that
+    tell how the run is resumed."""
     world, command = job.world, _resuming(writer.directory, job)
     try:
         yield

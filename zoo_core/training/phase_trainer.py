@@ -1,4 +1,5 @@
-"""One phase of a plan at work: its inputs, its train step, and the memory policy around the step."""
+"""One phase of a plan at work: its inputs, its train step, and the memory policy around the
+step."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class PhaseTrainer:
     solved: bool
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the step `start` on, in the order that seed and epoch decide."""
+        """The batches of an epoch from the step `start` on, in the order that seed and epoch
+        decide."""
         part, shard = self.planner.train.part, self.planner.world.shard
         size, seed, windows = self.config.batch_size, self.config.seed, windows_of(part.images)
         chances = image_chances(part, len(self.planner.classes)) if self.config.balance == "sampling" else None

@@ -19,7 +19,8 @@ def trained_parts(plan: Plan) -> list[str]:
 
 
 def trained_state(model: Model, plan: Plan) -> dict[str, Tensor]:
-    """Copies, by `part/name`, of the parameters and statistics of every part that the plan trains."""
+    """Copies, by `part/name`, of the parameters and statistics of every part that the plan
+    trains."""
     return {
         f"{part}/{name}": tensor.detach().clone()
         for part in trained_parts(plan)
@@ -49,7 +50,8 @@ def optimizer_state(model: Model, optimizer: torch.optim.Optimizer) -> dict[str,
 
 
 def load_optimizer(model: Model, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Load the copies that `optimizer_state` made, for the parameters that this optimizer trains."""
+    """Load the copies that `optimizer_state` made, for the parameters that this optimizer
+    trains."""
     trained = {parameter for group in optimizer.param_groups for parameter in group["params"]}
     by_name: dict[str, dict[str, Tensor]] = {}
     for path, tensor in state.items():
@@ -81,7 +83,8 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def load_random(state: Mapping[str, Tensor], device: torch.device) -> None:
-    """Set the generators to a state that `random_state` gave, maybe for a device of another kind."""
+    """Set the generators to a state that `random_state` gave, maybe for a device of another
+    kind."""
     torch.set_rng_state(state["cpu"])
     kind = kind_of(device)
     if kind.is_accelerator and kind.name in state:
@@ -89,8 +92,8 @@ def load_random(state: Mapping[str, Tensor], device: torch.device) -> None:
 
 
 def before_forward(module: nn.Module, device: torch.device) -> Callable[[], None]:
-    """A function that undoes a forward pass in training mode on a device: it restores statistics and
-    random states as they are now."""
+    """A function that undoes a forward pass in training mode on a device: it restores statistics
+    and random states as they are now."""
     drawn = random_state(device)
     buffers = [buffer for part in module.modules() if part.training for buffer in part.buffers(recurse=False)]
     copies = [buffer.clone() for buffer in buffers]

@@ -1,6 +1,7 @@
 """The gradients of one training step, accumulated over micro-batches and averaged over the ranks.
 
-Shapes: B images of this rank, K outputs; features are images, feature maps or pooled features, as the phase has them.
+Shapes: B images of this rank, K outputs; features are images, feature maps or pooled features, as
+the phase has them.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step: those of this rank, at the split point of the phase, and the number of those of all ranks.
+    """The images of one step: those of this rank, at the split point of the phase, and the number
+    of those of all ranks.
 
-    A rank for which none is left holds one of another rank, and computes with it without counting it.
+    A rank for which none is left holds one of another rank, and computes with it without counting
+    it.
     """
 
     features: Tensor
@@ -97,12 +100,13 @@ class TrainStep:
         self.forward: Callable[[Tensor], Tensor] = self._compiled() if compiled else self.network
 
     def accumulate_gradients(self, batch: Batch, *, alone: bool = False) -> Tensor:
-        """Set the gradients to those of the batch's mean loss; return this rank's share of that loss.
+        """Set the gradients to those of the batch's mean loss; return this rank's share of that
+        loss.
 
-        The optimizer must see the gradient of the mean loss over the global batch of n images. A micro-batch of m images
-        has a mean of its own, so it counts m/n. DDP averages gradients over w processes, so each is multiplied by w to
-        make that a sum. A rank without images computes one of another's with weight 0, because DDP needs every rank in
-        every step.
+        The optimizer must see the gradient of the mean loss over the global batch of n images. A
+        micro-batch of m images has a mean of its own, so it counts m/n. DDP averages gradients over
+        w processes, so each is multiplied by w to make that a sum. A rank without images computes
+        one of another's with weight 0, because DDP needs every rank in every step.
 
         `alone` leaves the other ranks and the compiler out, for trials; the whole batch is then of
         this rank.
@@ -134,8 +138,8 @@ class TrainStep:
     def _statistics(
         self, images: int, number: int, count: int, *, counts: bool, alone: bool
     ) -> AbstractContextManager[object]:
-        """Of which images a batch norm takes the statistics: of those of all processes in a micro-batch,
-        the `number`-th of `count`."""
+        """Of which images a batch norm takes the statistics: of those of all processes in a
+        micro-batch, the `number`-th of `count`."""
         if alone or not self.shares_statistics:
             return nullcontext()
         shares = [len(range(rank, images, self.world.size)) for rank in range(self.world.size)]
@@ -149,9 +153,9 @@ class TrainStep:
 
     @property
     def together(self) -> int | None:
-        """The number of images that pass the layers together, None for the whole batch. On a CPU it is
-        that of the layout where that changes nothing: where stages are computed and no batch norm
-        takes its statistics from the batch."""
+        """The number of images that pass the layers together, None for the whole batch. On a CPU it
+        is that of the layout where that changes nothing: where stages are computed and no batch
+        norm takes its statistics from the batch."""
         is_free = not kind_of(self.device).is_accelerator and self.computes_stages and not self.batch_norm_updates
         return self.layout.images if self.micro_batch is None and is_free else self.micro_batch
 
@@ -167,7 +171,8 @@ class TrainStep:
         return -(-self.local_batch_size // self.num_micro_batches(self.local_batch_size))
 
     def num_micro_batches(self, images: int) -> int:
-        """The number of micro-batches of so many images; a batch norm that is trained needs two images in each."""
+        """The number of micro-batches of so many images; a batch norm that is trained needs two
+        images in each."""
         count = -(-images // (self.together or images))
         return max(1, min(count, images // 2)) if self.batch_norm_updates else count
 
@@ -195,7 +200,8 @@ def trains_batch_norm(tail: Tail) -> bool:
 
 
 def batch_norm_updates(model: Model, plan: Plan) -> bool:
-    """Whether a batch norm takes its statistics from the batch in some phase, so that its size changes the result."""
+    """Whether a batch norm takes its statistics from the batch in some phase, so that its size
+    changes the result."""
     updating = {
         part for phase in plan.phases for part, rule in plan.rules(phase).items() if rule.statistics == "update"
     }
