@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace as Namespace
 
 import pytest
 
@@ -15,6 +16,8 @@ from zoo_core import FinetuneConfig
 from zoo_core.evaluation import evaluate_run
 from zoo_core.html_tables import html_table
 from zoo_core.notebook import NotebookCallback, in_notebook
+from zoo_core.runs.epochs import EpochReport
+from zoo_core.runs.notebook_tables import result_html
 from zoo_core.testing import make_photos
 
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -62,6 +65,23 @@ def test_everything_that_a_notebook_shows_is_escaped_and_takes_its_colours(tmp_p
 
 def test_a_table_says_how_many_rows_it_leaves_out() -> None:
     assert "40 more rows are not shown." in html_table("x", ("a",), [["b"]] * 100)
+
+
+@pytest.mark.parametrize(("count", "best"), [(3, 2), (60, 60), (61, 33), (500, 497)])
+def test_the_table_of_a_long_training_has_its_best_and_its_last_epoch(count: int, best: int) -> None:
+    """Seen to fail: the first 60 epochs, without the best one."""
+    epochs = [
+        EpochReport(number, 0, 0.1, train_loss=1.0, val_loss=1.0, val_score=0.5, metric="accuracy", seconds=1.0)
+        for number in range(1, count + 1)
+    ]
+    trained = Namespace(epochs=epochs, best=best)
+    result = Namespace(trained=trained, task="classification", directory="run", ending="", measured=None, baseline=None)
+    shown = result_html(result)
+    assert f">{best}</td>" in shown
+    assert f">{count}</td>" in shown
+    assert shown.count("* best") == 1
+    assert "more rows are not shown" not in shown
+    assert ("and the best and the last" in shown) == (count > 60)
 
 
 def test_a_program_is_no_notebook() -> None:

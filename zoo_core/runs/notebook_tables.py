@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from zoo_core.html_tables import html_table
+from zoo_core.html_tables import MOST_ROWS, html_table
 from zoo_core.tasks import task_named
 from zoo_core.tasks.chosen import result_figures
 from zoo_core.wording import cell_text, duration, figure_text
@@ -35,19 +36,22 @@ class ShownRun:
 
 
 def result_html(result: Any) -> str:
-    """A result: its headline, and a row for each epoch, the best one marked."""
+    """A result: its headline, and a row for each epoch, or of many for some, the best one marked."""
     task, rows = task_named(result.task), []
-    for one in result.trained.epochs:
+    epochs, best = result.trained.epochs, result.trained.best
+    step = 1 if len(epochs) <= MOST_ROWS else ceil(len(epochs) / (MOST_ROWS - 2))
+    chosen = sorted({*range(0, len(epochs), step), best - epochs[0].epoch, len(epochs) - 1})
+    for one in (epochs[place] for place in chosen):
         losses = f"{one.train_loss:.4f}", "-" if one.val_loss is None else f"{one.val_loss:.4f}"
-        rows.append(
-            (str(one.epoch), *losses, figure_text(one.val_score), "* best" if one.epoch == result.trained.best else "")
-        )
+        rows.append((str(one.epoch), *losses, figure_text(one.val_score), "* best" if one.epoch == best else ""))
     notes = [f"The run is in {result.directory}.", result.ending]
     title = "Trained on all images: no score."
     if result.measured is not None and result.baseline is not None:
         title = task.headline(result.measured, f"on the {result.part} images")
         notes = [*task.baseline_sentences(result_figures(result.measured), result.baseline), *notes]
-    notes.append(f"The training took {duration(sum(one.seconds for one in result.trained.epochs))}.")
+    if step > 1:
+        notes.append(f"One epoch in {step} is shown, and the best and the last.")
+    notes.append(f"The training took {duration(sum(one.seconds for one in epochs))}.")
     return html_table(title, ("epoch", "train loss", "val loss", "val score", ""), rows, filter(None, notes))
 
 

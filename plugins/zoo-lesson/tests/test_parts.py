@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from zoo_lesson import intervals
-from zoo_lesson.chapters import CHAPTERS
+from zoo_lesson.chapters import CHAPTERS, amount, cost
 from zoo_lesson.chapters.feature_maps import by_chance
 from zoo_lesson.chapters.receptive_field import EVEN, _side
 from zoo_lesson.chapters.strategies import compared
@@ -85,3 +89,33 @@ def test_every_chapter_asks_a_question_with_choices_and_explains() -> None:
         assert chapter.question.endswith("?")
         assert len(set(chapter.choices)) == len(chapter.choices) == 3
         assert chapter.explanation
+
+
+def test_so_many_errors_go_away_as_the_photos_say(tmp_path: Path) -> None:
+    """Seen to fail: of four errors one was left, "75 % fewer", and a verdict without an interval."""
+    for number, answers in enumerate(("bbaa", "abaa")):
+        run = tmp_path / f"lenet5-seed-{number}-share-0.25"
+        run.mkdir()
+        rows = "".join(f"{place}.jpg,a,{answer},00\n" for place, answer in enumerate(answers))
+        (run / "answers.csv").write_text(f"image,class,answer,digest\n{rows}")
+    assert amount.wrong(tmp_path, 0.25).tolist() == [0.5, 1.0, 0.0, 0.0]
+    few, one = np.zeros(40), np.zeros(40)
+    few[:4], one[0] = 1, 1
+    gone, (low, high) = amount.lost(few, one)
+    assert gone == pytest.approx(0.75, abs=1e-3)
+    assert low < 0.5 < high
+    assert amount.choice_of((low, high)) is None
+    many, half = np.tile([1.0, 1.0, 0.0], 300), np.tile([1.0, 0.0, 0.0], 300)
+    assert amount.lost(many, half)[0] == pytest.approx(0.5, abs=1e-3)
+    assert amount.choice_of((0.3, 0.49)) == 1
+    assert amount.lost(np.zeros(9), np.zeros(9)) == (0.0, (0.0, 0.0))
+
+
+def test_no_heading_of_the_costs_reaches_into_another() -> None:
+    """Seen to fail: "multiply-accumulateshere, milliseconds"."""
+    costs = [cost.Cost("efficientnet_lite0", 10**7, 0.4, (9.0, 11.0)), cost.Cost("vgg16", 10**8, 15.5, (90.0, 99.0))]
+    figure = cost._draw(costs)
+    FigureCanvasAgg(figure).draw()
+    boxes = [axes._left_title.get_window_extent() for axes in figure.axes]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+    assert boxes[-1].x1 <= figure.bbox.x1

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from zoo_core import PALETTE, Figure
 from zoo_lesson import intervals, pictures
 from zoo_lesson.chapter import Chapter, Finding
+from zoo_lesson.intervals import Floats
 from zoo_lesson.lesson import Lesson
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1)
 SEEDS = 3
 TRAINED = 0.8  # of the photos; the others choose the weight decay
+NONE = 1e-6  # of an error: without any before and after, none goes away
 A_QUARTER, A_HALF = 0.25, 0.5  # of the errors that go away: the bounds of the choices
 
 
@@ -39,21 +45,45 @@ def measure(lesson: Lesson) -> Finding:
     rows = answer["results"]
     quarter = min(rows, key=lambda row: abs(row["fraction"] - 0.25))
     first, last = rows[0], rows[-1]
-    gone = 1 - (1 - last["score"]) / max(1 - quarter["score"], 1e-9)
+    errors = [wrong(lesson.run("amount"), row["fraction"]) for row in (quarter, last)]
+    gone, interval = lost(*errors)
     shown = [row for place, row in enumerate((first, quarter, last)) if row not in (first, quarter, last)[:place]]
     told = ", ".join(f"{_told(row)} with {row['train_images']} photos to train on" for row in shown)
-    change = f"{100 * gone:.0f} % fewer" if gone >= 0 else f"{-100 * gone:.0f} % more"
-    sentence = (
-        f"Test photos answered rightly: {told}; from {quarter['train_images']} to {last['train_images']} photos the errors "
-        f"become {change}."
-    )
+    change = f"{intervals.percent(gone, interval)} of the errors go away"
+    if gone < 0:
+        change = f"the errors become {intervals.percent(-gone, (-interval[1], -interval[0]))} more"
+    steps = f"from {quarter['train_images']} to {last['train_images']} photos"
+    sentence = f"Test photos answered rightly: {told}; {steps} {change}."
     return Finding(
         sentence=sentence,
-        choice=0 if gone < A_QUARTER else 1 if gone < A_HALF else 2,
+        choice=choice_of(interval),
         figure=_draw(rows),
         alt="The accuracy with its interval by the number of photos, which grows by doublings.",
         numbers={"results": [{key: row[key] for key in ("train_images", "score", "interval")} for row in rows]},
     )
+
+
+def wrong(folder: Path, fraction: float) -> Floats:
+    """The share of the trainings on so much of the photos that answer each test photo (N) wrongly."""
+    trainings = []
+    for path in sorted(folder.glob(f"*-share-{fraction:g}/answers.csv")):
+        with path.open(encoding="utf-8", newline="") as stream:
+            trainings.append([row["class"] != row["answer"] for row in csv.DictReader(stream)])
+    shares_N: Floats = np.asarray(trainings, np.float64).mean(0)
+    return shares_N
+
+
+def lost(before_N: Floats, after_N: Floats) -> tuple[float, tuple[float, float]]:
+    """The share of the errors that go away, with its interval: the photos are the same for both."""
+    above, below = after_N + NONE, before_N + NONE
+    low, high = intervals.of_ratio(above, below)
+    return 1 - above.mean() / below.mean(), (1 - high, 1 - low)
+
+
+def choice_of(interval: tuple[float, float]) -> int | None:
+    """The choice in whose bounds the whole interval lies; None where it reaches into another."""
+    low, high = (0 if share < A_QUARTER else 1 if share < A_HALF else 2 for share in interval)
+    return low if low == high else None
 
 
 def _told(row: dict[str, Any]) -> str:

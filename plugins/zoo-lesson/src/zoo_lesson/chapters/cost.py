@@ -91,7 +91,7 @@ def _draw(costs: list[Cost]) -> Figure:
     ordered = sorted(costs, key=lambda one: -one.gmacs)
     panels = (
         ("Parameters,\nmillions", [one.params / 1e6 for one in ordered], pictures.FROZEN),
-        ("Work, billions of\nmultiply-accumulates", [one.gmacs for one in ordered], PALETTE.blue),
+        ("Work, billions\nof multiply-\naccumulates", [one.gmacs for one in ordered], PALETTE.blue),
         ("Time of a photo\nhere, milliseconds", [one.mean for one in ordered], PALETTE.orange),
     )
     for number, (axes, (title, values, colour)) in enumerate(zip(figure.subplots(1, 3), panels, strict=True)):
