@@ -53,7 +53,8 @@ def test_images_of_one_name_are_told_apart_and_others_keep_theirs(tmp_path: Path
 def test_large_targets_are_written_as_they_were_learned(tmp_path: Path) -> None:
     """Seen to fail: the shortest text of this float32, 1.7000003e+09, is 44 seconds off it."""
     targets_N1 = np.array([[1700000202.77], [0.1]], np.float32)
-    write_answers(tmp_path, Part(Named("a", "b"), targets_N1), ("time",), targets_N1.astype(np.float64))  # type: ignore[arg-type]
+    part = Part(Named("a", "b"), targets_N1)  # type: ignore[arg-type]
+    write_answers(tmp_path, part, ("time",), targets_N1.astype(np.float64))
     lines = (tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert [line.split(",")[1] for line in lines] == ["1700000256.0", "0.1"]
 

@@ -78,7 +78,7 @@ def test_a_head_whose_gradient_onnx_lacks_has_a_page_without_a_map(tmp_path):
 def test_the_page_has_every_part_and_no_mark_of_its_template_is_left():
     text = page({"classes": ["@MODEL@", "</script>"]}, b"a network")
     assert not re.search(r"@[A-Z]+@", text.replace('"@MODEL@"', ""))
-    assert text.count("</script>") == 8
+    assert text.count("</script>") == 9
 
 
 @pytest.mark.skipif(NODE is None, reason="node is not here to run the page's script")
