@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import sys
 from collections.abc import Callable, Collection, Iterable
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -98,7 +96,7 @@ def discover(*, disabled: Collection[str] = (), with_plugins: bool = True) -> tu
 def _collect(distribution: str, version: str, name: str, load: Callable[[], Any], *, module: str = "") -> PluginRecord:
     api: Any = None
     try:
-        with collecting_faults(), redirect_stdout(sys.stderr):  # lines that it prints are no part of an answer
+        with collecting_faults():
             plugin = load()
             api = getattr(plugin, "HOOK_API", UNSTATED_API)
             if (failure := _refusal(api, distribution, version)) is not None:
@@ -119,7 +117,7 @@ def obstacle_of(plugin: InstalledPlugin) -> str | None:
     """The reason why an installed plugin cannot be imported, with the way to mend it, or was
     written for another zoo; None for one that can be used."""
     try:
-        with collecting_faults(), redirect_stdout(sys.stderr):
+        with collecting_faults():
             api = getattr(plugin.load(), "HOOK_API", UNSTATED_API)
     except KeyboardInterrupt:
         raise

@@ -11,7 +11,7 @@ from unicodedata import east_asian_width
 
 RIGHT_TO_LEFT = r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
 WORDS_FROM_RIGHT = re.compile(rf"{RIGHT_TO_LEFT}+(?:[ _.'-]+{RIGHT_TO_LEFT}+)*")
-MANY_DIGITS = 1e6  # of larger numbers six digits say little
+MANY_DIGITS = 999_999.5  # of larger numbers six digits say little
 FOUR_DIGITS, MOST_DIGITS = 9999.5, 1e12  # between them a figure is written whole
 
 
@@ -45,8 +45,11 @@ def shortened(text: str, letters: int) -> str:
     ends."""
     if columns(text) <= letters:
         return text
-    most = letters * len(text) // columns(text) - 1
-    return f"{text[: most - most // 2]}…{text[len(text) - most // 2 :]}"
+    for kept in range(letters - 1, 0, -1):
+        short = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+        if columns(short) <= letters:
+            return short
+    return "…"
 
 
 def told_apart(names: Sequence[str], letters: int) -> list[str]:

@@ -69,6 +69,18 @@ def test_numbers_far_from_0_lose_no_digits() -> None:
     assert far == pytest.approx(near, abs=1e-5)
 
 
+def test_few_groups_have_neither_an_interval_nor_a_test() -> None:
+    """Seen to fail: of one group all resamples are the same, and any two candidates differed."""
+    grid = make_grid({"backbone": "a"}, {"head": ("x", "y")})
+    made = {"x": answers("regression", 40, 0.5, 1), "y": answers("regression", 40, 0.6, 2)}
+    cells = [result(cell, None, task="regression", metric=R2, outputs=made[cell.candidate.head]) for cell in grid.cells]
+    for count in (9, 20):
+        groups = {f"{number}.jpg": str(number % count) for number in range(40)}
+        found = compare(Results(grid, tuple(cells), groups=groups), Path("runs/x"), "photos")
+        told = any("of fewer than 10 groups" in note for note in found.notes)
+        assert [found.difference is None, found.results.rows[0].interval is None, told] == [count < 10] * 3
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_score_of_folds_and_repeats_is_that_of_the_table(task: TaskName) -> None:
     noise = (0.3, 3.0)

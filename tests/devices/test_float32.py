@@ -7,6 +7,7 @@ had said so by torch's present settings could cache nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,18 @@ def test_a_device_computes_float32_exactly_and_then_as_before(device: str, allow
     assert values(device) == before
     BACKENDS.fp32_precision = "none"
     assert values("cpu") == ["none"] * 3, "they no longer follow the setting of all"
+
+
+def test_whoever_leaves_first_leaves_the_others_exact() -> None:
+    """As requests of a server, which answers in threads. Seen to fail: the first put back what all had."""
+    BACKENDS.fp32_precision = "tf32"
+    first, second = (exact_float32(torch.device("cpu")) for _ in range(2))
+    with ExitStack() as stack:
+        first.__enter__()
+        stack.enter_context(second)
+        first.__exit__(None, None, None)
+        assert values("cpu") == ["ieee"] * 3
+    assert "tf32" in values("cpu")
 
 
 def test_everything_but_a_training_step_is_exact(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

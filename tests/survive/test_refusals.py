@@ -218,7 +218,7 @@ def nested(depth: int) -> Any:
         (lambda state: state.update(micro_batch=0), "micro_batch cannot be 0"),
         (lambda state: state.update(micro_batch="x"), "micro_batch cannot be 'x'"),
         (lambda state: state.update(processes=None), "processes cannot be None"),
-        (lambda state: state.update(processes=3), "was trained in 3 processes, and here is 1"),
+        (lambda state: state.update(processes=3), "was trained in 3 processes, and cannot go on in 1"),
         (lambda state: state.update(kept=3), "kept cannot be 3"),
         (lambda state: state.update(kept="\x1b[2J" * 999), "of the frozen part, and there is room for '0 views"),
         (lambda state: state.update(version=2), "was written by another zoo-core"),

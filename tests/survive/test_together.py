@@ -174,7 +174,7 @@ def test_two_processes_that_are_terminated_go_on_and_end_with_the_same_bytes(
     assert "Traceback" not in words
     alone = forks.zoo("resume", "run", cwd=place)
     assert alone.code == 1
-    assert "was trained in 2 processes, and here is 1. Resume it with --devices 2." in alone.text
+    assert "was trained in 2 processes, and cannot go on in 1. Resume it with --devices 2." in alone.text
     resumed = zoo("resume", "run", "--devices", 2, "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["run"] == "run"
@@ -254,7 +254,7 @@ with joined_world(torch.device("cpu")) as world:
         nn.functional.cross_entropy(alone(batch), classes).backward()
         share, counts = world.shard(range(images)) or [0], world.rank < images
         network = DistributedDataParallel(own)
-        with StatisticsOfAll(world, images, counts=counts):
+        with StatisticsOfAll(world, images, len(share), counts=counts):
             outputs = network(batch[list(share)])
         loss = nn.functional.cross_entropy(outputs, classes[list(share)]) * len(share) / images * counts
         (loss * world.size).backward()

@@ -81,6 +81,10 @@ def test_groups_of_one_image_have_mcnemars_p() -> None:
     assert sign_flips(np.array([1] * 300 + [-1] * 240)) == pytest.approx(mcnemar(300, 240), abs=1e-12)
 
 
+def test_very_sure_groups_have_the_p_of_their_only_toss() -> None:
+    assert sign_flips(np.full(80, 3)) == 2.0**-79 == mcnemar(80, 0)
+
+
 def test_copies_of_an_image_add_nothing_to_a_comparison() -> None:
     generator = np.random.default_rng(2)
     first_N, second_N = generator.random(300) < 0.8, generator.random(300) < 0.7

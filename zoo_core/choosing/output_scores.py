@@ -20,6 +20,7 @@ from zoo_core.choosing.statistics import (
     resampled_by,
 )
 from zoo_core.runs.answers import OutputAnswers
+from zoo_core.tasks.bootstrap import FEWEST as FEWEST_GROUPS
 from zoo_core.tasks.grouped import group_numbers
 from zoo_core.tasks.task import Task
 
@@ -63,6 +64,11 @@ class OutputScores:
             ]
             for candidate in candidates
         ]
+
+    @property
+    def has_few_groups(self) -> bool:
+        """Whether resamples of so few groups would repeat the same few."""
+        return self.groups is not None and self.groups < FEWEST_GROUPS
 
     def observed(self) -> FloatArray:
         """The mean scores (M) over the repeats."""

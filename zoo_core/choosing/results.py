@@ -22,6 +22,7 @@ from zoo_core.runs.answers import OutputAnswers
 from zoo_core.runs.directory import ANSWERS
 from zoo_core.specs import TaskName
 from zoo_core.tasks import task_named
+from zoo_core.tasks.bootstrap import FEWEST
 from zoo_core.tasks.grouped import group_numbers, share_interval
 from zoo_core.tasks.metrics import ACCURACY, Counts, Metric
 
@@ -160,7 +161,7 @@ class Results:
         if self.task is None or not self.is_by_own_metric or not all(map(any, trainings)):
             return None
         scores = OutputScores(task_named(self.task), trainings, self.groups)
-        return scores if scores.images else None
+        return scores if scores.images and not scores.has_few_groups else None
 
     def resampled(self, rows: Sequence[Row]) -> FloatArray | None:
         """The scores (M, B) of M rows in the same resamples of the images and repeats; None where
@@ -213,6 +214,8 @@ def doubts(results: Results) -> list[str]:
             "give the command again."
         )
     found += _notes_of_cells(results)
+    if results.groups and results.is_by_own_metric and not results.is_by_accuracy and not _has_intervals(results):
+        found.append(f"of fewer than {FEWEST} groups, labels and numbers have neither an interval nor a test.")
     if results.metric is not None and not results.is_by_own_metric:
         found.append(f"zoo has no test for a difference of two candidates by {results.metric.title}.")
     if any(one.part == "val" for one in results.cells):
@@ -221,6 +224,10 @@ def doubts(results: Results) -> list[str]:
             "high. --folds 5 measures images that chose nothing."
         )
     return found
+
+
+def _has_intervals(results: Results) -> bool:
+    return any(row.interval is not None for row in results.rows)
 
 
 def _notes_of_cells(results: Results) -> list[str]:

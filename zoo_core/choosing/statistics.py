@@ -132,20 +132,20 @@ def newcombe(both: float, first_only: float, second_only: float, neither: float)
     return p1 - p2 - distance(p1 - l1, u2 - p2), p1 - p2 + distance(u1 - p1, p2 - l2)
 
 
-def resampled_scores(right_GFRN: FloatArray, groups_N: Counts | None = None, seed: int = 0) -> FloatArray:
-    """Mean scores (G, F, B) of G candidates with F shares in B resamples of the images and of the
+def resampled_scores(right_CFRN: FloatArray, groups_N: Counts | None = None, seed: int = 0) -> FloatArray:
+    """Mean scores (C, F, B) of C candidates with F shares in B resamples of the images and of the
     repeats: the bootstrap (Efron, "Bootstrap methods: another look at the jackknife", Annals of
     Statistics 7, 1979). Their 2.5 and 97.5 percentiles are the percentile interval (DiCiccio and
     Efron, "Bootstrap confidence intervals", Statistical Science 11, 1996).
 
-    `right_GFRN` is 1 for a right answer, 0 for a wrong one, NaN for none. A resample draws N images
+    `right_CFRN` is 1 for a right answer, 0 for a wrong one, NaN for none. A resample draws N images
     and R repeats with replacement, and is the same for all candidates and shares, because they
     answered the same images. Images with the same outcomes everywhere are drawn together, because
     only their number in a resample matters: 400,000 images then cost no more than a thousand. With
     groups whole groups are drawn.
     """
-    candidates, shares, repeats, images = right_GFRN.shape
-    right_MN = right_GFRN.reshape(-1, images)
+    candidates, shares, repeats, images = right_CFRN.shape
+    right_MN = right_CFRN.reshape(-1, images)
     known_UM, right_UM, counts_U = _outcomes(right_MN) if groups_N is None else _of_groups(right_MN, groups_N)
     generator, blocks = np.random.default_rng(seed), []
     for weights_BU in _weights(counts_U, generator):
@@ -164,7 +164,8 @@ def resampled_by(
     a repeat is missing. `groups_N` numbers the groups, of one image each where all count for
     themselves. Returns (M, B)."""
     generator = np.random.default_rng(seed)
-    weights = _weights(np.ones(int(groups_N.max()) + 1, dtype=np.int64), generator, resamples)
+    counts_G = np.ones(int(groups_N.max()) + 1, dtype=np.int64)
+    weights = _weights(counts_G, generator, resamples, wide=len(groups_N))
     return np.concatenate(
         [_mean_of_drawn(scores(weights_BG[:, groups_N]), generator) for weights_BG in weights], axis=1
     )
@@ -254,10 +255,13 @@ def _mean_of_drawn(scores_MRB: FloatArray, generator: np.random.Generator) -> Fl
     return mean_of_known(drawn, axis=2).T
 
 
-def _weights(counts_U: Counts, generator: np.random.Generator, resamples: int = RESAMPLES) -> Iterator[FloatArray]:
-    """How often each unit is in each of the resamples, (block, U) at a time."""
+def _weights(
+    counts_U: Counts, generator: np.random.Generator, resamples: int = RESAMPLES, *, wide: int = 0
+) -> Iterator[FloatArray]:
+    """How often each unit is in each of the resamples, (block, U) at a time: as many as may become rows
+    of `wide` numbers."""
     left, drawn = resamples, counts_U.sum()
     while left:
-        block = min(left, max(1, AT_ONCE // len(counts_U)))
+        block = min(left, max(1, AT_ONCE // max(wide, len(counts_U))))
         yield generator.multinomial(drawn, counts_U / drawn, size=block).astype(np.float64)
         left -= block

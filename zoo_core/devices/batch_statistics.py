@@ -20,12 +20,15 @@ from zoo_core.devices.world import World
 
 class StatisticsOfAll(TorchFunctionMode):
     """In this context a batch norm in training takes the mean and the variance of the images of all
-    processes, each of which computes it. Together these are `images`; a process that computes
-    those of another one `counts` none of them."""
+    processes, each of which computes it.
 
-    def __init__(self, world: World, images: int, *, counts: bool) -> None:
+    Together these are `images`, of which `own` pass here. A process that computes those of another
+    one `counts` none of them.
+    """
+
+    def __init__(self, world: World, images: int, own: int, *, counts: bool) -> None:
         super().__init__()
-        self.world, self.images, self.counts = world, images, counts
+        self.world, self.images, self.own, self.counts = world, images, own, counts
 
     def __torch_function__(
         self,
@@ -54,7 +57,8 @@ class StatisticsOfAll(TorchFunctionMode):
         if not training:
             plain: Tensor = func(input, running_mean, running_var, weight, bias, False, momentum, eps)
             return plain
-        count = self.images * (input.numel() // (len(input) * input.shape[1]))
+        numbers = input.numel() // input.shape[1]  # of images whose tokens may have joined their batch
+        count = self.images * numbers // self.own
         if count < 2:  # torch's words
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
         mean_C, variance_C = self._statistics(input, count)

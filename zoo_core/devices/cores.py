@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -51,6 +52,11 @@ def wait_briefly() -> None:
     says how they wait."""
     if not WAITING.keys() & os.environ.keys():
         os.environ.update(WAITING)
+
+
+def named_by_user(variables: Iterable[str]) -> str | None:
+    """The first of these variables that the environment has, and this process has not set itself."""
+    return next((name for name in variables if name in os.environ and _chosen.get(name) != os.environ[name]), None)
 
 
 def environment_of(processes: int) -> dict[str, str]:

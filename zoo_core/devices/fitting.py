@@ -14,11 +14,12 @@ T = TypeVar("T")
 
 
 class Fitting:
-    """The number of images that pass a network together. It is halved, for good, each time that the
+    """The number of images that pass a network together, which `fills` says are always as many, with
+    whatever in the place of those that lack. It is halved, for good, each time that the
     memory is too small for them."""
 
-    def __init__(self, images: int) -> None:
-        self.images = images
+    def __init__(self, images: int, *, fills: bool = False) -> None:
+        self.images, self.fills = images, fills
 
     def in_parts(self, compute: Callable[[Tensor], T], inputs: Tensor) -> list[T]:
         """The results of `compute` for the parts of some inputs, in order. Raises the error of a
@@ -32,8 +33,9 @@ class Fitting:
                 done += len(part)
                 continue
             except (RuntimeError, MemoryError) as error:
-                if len(part) == 1 or not is_out_of_memory(error):
+                together = self.images if self.fills else len(part)
+                if together == 1 or not is_out_of_memory(error):
                     raise
-            self.images = min(self.images, len(part) // 2)
+            self.images = together // 2
             kind_of(inputs.device).release_memory()  # after the error, which holds the tensors of its frames
         return found

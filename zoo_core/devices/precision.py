@@ -11,8 +11,12 @@ programs may allow it more. Training steps compute as torch does; `exact_float32
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,21 +49,41 @@ def full_precision(outputs: Tensor) -> Tensor:
     return outputs if outputs.dtype == torch.float64 else outputs.float()
 
 
+@dataclass
+class _Rounding:
+    """The settings of one kind of device that rounded float32 before the first of `users` asked for exact
+    numbers."""
+
+    users: int = 0
+    before: list[tuple[Any, str]] = field(default_factory=list)
+
+
+_roundings: defaultdict[str, _Rounding] = defaultdict(_Rounding)
+_LOCK = Lock()
+
+
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
     """In this context a device computes float32 without rounding it to fewer digits, whatever the
-    program allows."""
-    operations = kind_of(device).float32_operations
-    rounded = [(one, one.fp32_precision) for one in operations if one.fp32_precision not in EXACT]
-    for operation, _ in rounded:
-        operation.fp32_precision = "ieee"
+    program allows. torch has one setting for all threads: the last one to leave puts it back."""
+    kind = kind_of(device)
+    rounding = _roundings[kind.name]
+    with _LOCK:
+        if not rounding.users:
+            settings = [(one, one.fp32_precision) for one in kind.float32_operations]
+            rounding.before = [(operation, before) for operation, before in settings if before not in EXACT]
+            for operation, _ in rounding.before:
+                operation.fp32_precision = "ieee"
+        rounding.users += 1
     try:
         yield
     finally:
-        for operation, before in rounded:
-            operation.fp32_precision = "none"  # as the settings of all operations say
-            if operation.fp32_precision != before:
-                operation.fp32_precision = before
+        with _LOCK:
+            rounding.users -= 1
+            for operation, before in () if rounding.users else rounding.before:
+                operation.fp32_precision = "none"  # as the settings of all operations say
+                if operation.fp32_precision != before:
+                    operation.fp32_precision = before
 
 
 @contextmanager

@@ -31,11 +31,11 @@ class OneShape:
 
     @cached_property
     def _fitting(self) -> Fitting:
-        return Fitting(group_size(self.device))
+        return Fitting(group_size(self.device), fills=True)
 
     def _computed(self, prefix: FrozenPrefix, start: SplitPoint, images: Tensor) -> dict[SplitPoint, Tensor]:
         count = len(images)
-        shape = max(count, self._fitting.images), *images.shape[1:]
+        shape = self._fitting.images, *images.shape[1:]
         layout = torch.channels_last if images.ndim == 4 else torch.contiguous_format
         full = torch.empty(shape, dtype=images.dtype, device=images.device, memory_format=layout)
         full[:count], full[count:] = images, images[-1:]

@@ -85,8 +85,7 @@ class Tail(nn.Module):
         skipped = len(fixed_beginning(model.head)) if split.pooled else 0
         self.head = nn.Sequential(*list(model.head.children())[skipped:]) if skipped else model.head
         self.head_rule = model.head_rule
-        self.statistics: AbstractContextManager[object] = nullcontext()
-        """Around what is computed: where a batch norm takes its statistics from more than this batch."""
+        self._statistics: AbstractContextManager[object] = nullcontext()
         self.whole_head = (model.head,)  # in a tuple: its modules must not be counted twice
         self.pooled = split.pooled
 
@@ -97,12 +96,22 @@ class Tail(nn.Module):
         for stage in self.stages:
             compute = self._recomputed if self.recompute and torch.is_grad_enabled() else self._computed
             inputs = compute(stage, inputs)
-        with self.statistics:
+        with self._statistics:
             outputs_BK: Tensor = self.head(inputs)
         return full_precision(outputs_BK)  # a training step may compute them in bfloat16
 
+    @contextmanager
+    def taking_statistics(self, mode: AbstractContextManager[object] | None) -> Iterator[None]:
+        """In this context the modules compute within `mode`, in which a batch norm takes its statistics
+        from more than its own batch; those too that are computed again for the gradients."""
+        self._statistics = mode or nullcontext()
+        try:
+            yield
+        finally:
+            self._statistics = nullcontext()
+
     def _computed(self, stage: nn.Module, inputs: Tensor) -> Tensor:
-        with self.statistics, TilesInTraining() if self.tiles and torch.is_grad_enabled() else nullcontext():
+        with self._statistics, TilesInTraining() if self.tiles and torch.is_grad_enabled() else nullcontext():
             outputs: Tensor = stage(inputs)
         return outputs
 

@@ -16,9 +16,9 @@ def probabilities(measured: Measured) -> dict[str, Any]:
         return {"reliability": None}
     words = ("answers", "right") if measured.task.single_label else ("labels", "there")
     told = measured.result.get("calibration") if measured.is_own else None
-    bins = reliability(*decisions(measured.values_NK, measured.part.targets))
-    if told:
-        bins = [Bin(**one) for one in told["bins"]]
+    told = told if told and told.get("bins") else None
+    known = [Bin(**one) for one in told["bins"]] if told else None
+    bins = known or reliability(*decisions(measured.values_NK, measured.part.targets))
     return {
         "reliability": reliability_chart(bins, *words),
         "things": words[0],

@@ -42,8 +42,8 @@ def students_t(freedom: int) -> float:
 
 
 def counting_share(values_N: npt.NDArray[np.float64], groups_N: Counts) -> float:
-    """The share of the images that count where the mean of their values is compared with others: 1
-    where groups tell nothing about a value, and 0 with one group.
+    """The share of the images that count where the mean of their values is compared with others:
+    nearly 1 where groups tell nothing about a value and are many, and 0 with one group.
 
     It is the effective sample size of Korn and Graubard, Confidence intervals for proportions with
     small expected number of positive counts estimated from survey data, Survey Methodology 24,
@@ -85,4 +85,5 @@ def sign_flips(differences_G: npt.NDArray[np.int64]) -> float:
     chances = np.fft.irfft(spectrum, length)  # of the sums 0, 1 and so on, those below 0 from the end
     observed = abs(int(differences_G.sum()))
     within = chances[0] + 2 * chances[1:observed].sum() if observed else 0.0
-    return float(min(1.0, max(0.0, 1 - within)))
+    least = math.ldexp(2.0, -int(counts.sum()))  # the toss that there was, and its mirror image
+    return float(min(1.0, max(least, 1 - within)))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
@@ -61,25 +62,26 @@ class MemoryPolicy:
             try:
                 return self.step.accumulate_gradients(batch, alone=alone)
             except Exception as error:  # the compiler runs the network's own code and another compiler's
-                self._change_step(error, len(batch.features), alone=alone)
+                change_step = self._change_for(error, len(batch.features), alone=alone)
+            change_step()  # after the error, which holds the tensors of its frames
             self.undo_forward()
 
-    def _change_step(self, error: Exception, images: int, *, alone: bool) -> None:
-        """Let the step do without that which failed; raise the error, or a StepError, where nothing
-        helps."""
+    def _change_for(self, error: Exception, images: int, *, alone: bool) -> Callable[[], None]:
+        """The change with which the step does without that which failed; raises the error, or a
+        StepError, where nothing helps."""
         if is_out_of_memory(error):
             if self.step.world.size > 1 and not alone:
                 raise StepError(
                     "one of the processes ran out of memory in a step. Give a smaller --micro-batch or --batch-size."
                 ) from error
-            self.reduce_memory(images)
-        elif isinstance(error, ValueError) and SINGLE_VALUE in str(error):
+            return partial(self.reduce_memory, images)
+        if isinstance(error, ValueError) and SINGLE_VALUE in str(error):
             raise StepError(self._single_value()) from error
-        elif alone or isinstance(error, ZooError) or not self.step.leave_compiler():
+        is_lost = isinstance(error, RuntimeError) and self.step.world.is_lost(error)
+        if alone or is_lost or isinstance(error, ZooError) or not self.step.leave_compiler():
             raise error
-        else:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            self.message(f"the trainable layers cannot be compiled here and run without: {reason[:200]}")
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        return partial(self.message, f"the trainable layers cannot be compiled here and run without: {reason[:200]}")
 
     def _single_value(self) -> str:
         """Why a batch norm cannot be trained on the images of a step, with the options that help."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from zoo_core.devices.cores import THREADS, quota, usable_cores
+from zoo_core.devices.cores import THREADS, named_by_user, quota, usable_cores
 from zoo_core.wording import counted
 
 LOADS = Path("/proc/loadavg")
@@ -55,7 +55,7 @@ def threads_of_run(began_with: int | None, usual: int, message: Callable[[str], 
     hears, and for a run that recorded none."""
     if not began_with or began_with == usual:
         return usual
-    theirs = next((name for name in THEIRS if name in os.environ), None)
+    theirs = named_by_user(THEIRS)
     if theirs is None:
         return began_with
     message(f"the run began with {counted(began_with, 'thread')}, and {theirs} says {usual}: last bits may differ")

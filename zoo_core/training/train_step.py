@@ -124,8 +124,8 @@ class TrainStep:
         mean_loss = torch.zeros((), device=features.device, dtype=kind_of(self.device).sums_in)
         for number, (features_m, targets_m) in enumerate(micro_batches, start=1):
             weight = len(targets_m) / n if has_images else 0.0
-            self.tail.statistics = self._statistics(n, number - 1, count, counts=has_images, alone=alone)
-            with self._no_sync() if number < count else nullcontext():
+            shared = None if alone else self._statistics(n, number - 1, count, len(targets_m), counts=has_images)
+            with self.tail.taking_statistics(shared), self._no_sync() if number < count else nullcontext():
                 with autocast(self.config.precision, self.device):
                     outputs_mK = self.tail(features_m) if alone else self.forward(features_m)
                 loss = self.objective.loss(
@@ -135,16 +135,14 @@ class TrainStep:
             mean_loss += loss.detach().to(mean_loss.dtype) * weight
         return mean_loss
 
-    def _statistics(
-        self, images: int, number: int, count: int, *, counts: bool, alone: bool
-    ) -> AbstractContextManager[object]:
-        """Of which images a batch norm takes the statistics: of those of all processes in a
-        micro-batch, the `number`-th of `count`."""
-        if alone or not self.shares_statistics:
-            return nullcontext()
+    def _statistics(self, images: int, number: int, count: int, own: int, *, counts: bool) -> StatisticsOfAll | None:
+        """The statistics of the images of all processes in a micro-batch, the `number`-th of `count`,
+        of which `own` pass here; None where each process takes its own."""
+        if not self.shares_statistics:
+            return None
         shares = [len(range(rank, images, self.world.size)) for rank in range(self.world.size)]
         together = sum(share // count + (number < share % count) for share in shares)
-        return StatisticsOfAll(self.world, together, counts=counts)
+        return StatisticsOfAll(self.world, together, own, counts=counts)
 
     @property
     def computes_stages(self) -> bool:

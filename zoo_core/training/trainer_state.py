@@ -289,7 +289,7 @@ class TrainerState:
         features."""
         if processes != self.world.size:
             raise TrainingError(
-                f"this run was trained in {counted(processes, 'process', 'processes')}, and here is "
+                f"this run was trained in {counted(processes, 'process', 'processes')}, and cannot go on in "
                 f"{self.world.size}. Resume it with --devices {processes}."
             )
         if cached != self.cached:
