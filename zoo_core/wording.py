@@ -117,4 +117,8 @@ def quoted(path: object) -> str:
 def _written(character: str) -> str:
     if character.isprintable() and character not in "'\\":
         return character
-    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+    try:
+        written = os.fsencode(character)
+    except UnicodeEncodeError:  # half of a character, which no path has
+        written = character.encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in written)

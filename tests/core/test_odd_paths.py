@@ -25,6 +25,10 @@ def test_a_shell_reads_a_quoted_path_as_it_is(name: bytes) -> None:
         assert read.stdout == name
 
 
+def test_half_of_a_character_is_no_traceback() -> None:
+    assert quoted("a\ud800") == "$'a\\xed\\xa0\\x80'"
+
+
 def test_tensors_below_a_path_that_is_no_text_are_read_again(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"i\xe9")
     try:

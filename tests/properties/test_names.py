@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -74,6 +75,9 @@ def test_folders_with_any_names_are_classes_or_an_error_that_can_be_shown(names:
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.filter_too_much])  # each draws a picture
 @given(names=st.lists(NAMES, min_size=2, max_size=4, unique=True))
+@example(names=["0", "\ud800"])  # half of a character
+@example(names=["0", "\u9fa6"])  # a letter without a font, which a warning names
+@pytest.mark.filterwarnings("ignore::zoo_core.errors.LettersWarning")
 @example(names=["$\\frac$", "b"])  # a formula that cannot be drawn, were it taken for one
 def test_classes_that_pass_come_through_facts_card_and_pictures(names: list[str]) -> None:
     try:

@@ -70,7 +70,10 @@ def flaw_of(name: str) -> str | None:
     if name != name.strip():
         return "begins or ends with a space"
     if "Cs" in kinds:
-        meant = os.fsencode(name).decode(DOS_PAGE, "replace")
+        try:
+            meant = os.fsencode(name).decode(DOS_PAGE, "replace")
+        except UnicodeEncodeError:  # half of a character, as JSON can write it, and no byte of a file name
+            return "holds half of a character"
         return f"is not valid UTF-8; if it comes from an archive of Windows, it is '{printable(meant)}'"
     if kinds & {"Cc", "Zl", "Zp"}:
         return "holds a control character or a line break"
