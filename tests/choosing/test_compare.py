@@ -316,6 +316,15 @@ def test_runs_that_are_damaged_or_cannot_go_on_are_named_with_a_next_step(
         call(*command)
 
 
+@pytest.mark.parametrize(("cache_dtype", "told"), [("float32", 1), ("bfloat16", 2)])
+def test_no_note_speaks_of_a_setting_that_the_comparison_chose(cache_dtype: str, told: int) -> None:
+    notes = ("--cache-dtype has no effect: no features are cached.", "--mixup has no effect.")
+    job: Any = SimpleNamespace(
+        notes=notes, config=SimpleNamespace(cache_dtype=cache_dtype), caching=SimpleNamespace(warning=None)
+    )
+    assert one_cell.notes_of(job) == notes[2 - told :]
+
+
 def test_of_two_that_cannot_be_told_apart_the_cheaper_one_is_suggested() -> None:
     """Seen to fail: it said "Take the cheaper one", and printed the command of the other."""
     first, second = (

@@ -31,6 +31,9 @@ PLURALS = {"backbone": "backbones", "strategy": "strategies", "head": "heads", "
 MAX_CELLS = 10_000
 """The most trainings of a grid: at ten seconds each they take more than a day."""
 MAX_NAME = 40  # characters of a setting in the name of a run directory
+CACHE_TYPE = "float32"
+"""With folds and seeds an image is both trained on and measured, and one cached forward serves both.
+Without them it is the same, or more seeds would train the first cells again."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,7 @@ def make_grid(
 
     Raises UsageError for a wrong setting, and for a grid of one cell or of more than MAX_CELLS.
     """
-    # With folds and seeds an image is both trained on and measured, and one cached forward serves both. Without them
-    # it is the same, or more seeds would train the first cells again.
-    asked = {"cache_dtype": "float32", **asked}
+    asked = {"cache_dtype": CACHE_TYPE, **asked}
     base = FinetuneConfig.from_dict({**asked, **{axis: of_axis[0] for axis, of_axis in values.items()}})
     axes = [values.get(axis, (getattr(base, axis),)) for axis in AXES]
     all_shares = tuple(sorted(set(shares or (base.train_share,))))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo_core.attribution import naming_plugins
 from zoo_core.catalog import Catalog
-from zoo_core.choosing.grid import PRETRAINED, Cell
+from zoo_core.choosing.grid import CACHE_TYPE, PRETRAINED, Cell
 from zoo_core.errors import UsageError, ZooError
 from zoo_core.runs.directory import CONFIG, read_facts
 from zoo_core.settings import FinetuneConfig
@@ -43,8 +43,11 @@ def trainable_parameters(job: Job) -> int:
 
 
 def notes_of(job: Job) -> tuple[str, ...]:
-    """Sentences on poor prospects, settings without effect, and a cache that does not hold all."""
-    return (*job.notes, *filter(None, [job.caching.warning]))
+    """Sentences on poor prospects, settings without effect, and a cache that does not hold all; none on
+    the type of cached features, which a comparison chooses itself."""
+    own = "--cache-dtype " if job.config.cache_dtype == CACHE_TYPE else None
+    notes = [note for note in job.notes if own is None or not note.startswith(own)]
+    return (*notes, *filter(None, [job.caching.warning]))
 
 
 def _is_begun(directory: Path) -> bool:
