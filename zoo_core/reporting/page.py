@@ -40,7 +40,7 @@ from zoo_core.runs.card import cached_in_words, decision_lines, plan_in_words
 from zoo_core.runs.schema import flat
 from zoo_core.tasks.chosen import result_figures
 from zoo_core.tasks.task import Task
-from zoo_core.wording import quoted
+from zoo_core.wording import counted, quoted
 
 MOST_IN_MATRIX = 30  # classes whose names and counts stay readable
 MOST_ROWS = 500  # of the table of classes
@@ -108,7 +108,7 @@ def _opening(measured: Measured) -> dict[str, Any]:
     return {
         "title": printable(measured.repository or measured.directory.resolve().name),
         "about": printable(about),
-        "question": f"{_question(task)} {len(outputs)} {task.outputs}: {few}.",
+        "question": f"{_question(task)} {counted(len(outputs), task.output, task.outputs)}: {few}.",
         "result": task.headline(measured.evaluation, where),
         "held_out": held_out,
         "baseline": task.baseline_sentences(result_figures(measured.evaluation), measured.baseline),
