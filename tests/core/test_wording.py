@@ -1,4 +1,4 @@
-"""Texts with names that are written from the right: each name stands apart from what is beside it."""
+"""Texts with names that are written from the right: each name stands apart from the text beside it."""
 
 from __future__ import annotations
 

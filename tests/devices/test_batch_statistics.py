@@ -1,4 +1,4 @@
-"""Batch norms whose statistics are those of all processes: what they compute, and with which gradients.
+"""Batch norms whose statistics are those of all processes: their outputs, their statistics and their gradients.
 
 tests/survive/test_together.py trains with several processes.
 """

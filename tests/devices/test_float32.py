@@ -60,7 +60,7 @@ def test_a_device_computes_float32_exactly_and_then_as_before(device: str, allow
 
 
 def test_whoever_leaves_first_leaves_the_others_exact() -> None:
-    """As requests of a server, which answers in threads. Seen to fail: the first put back what all had."""
+    """As requests of a server, which answers in threads. Seen to fail: the first put back the settings of all."""
     BACKENDS.fp32_precision = "tf32"
     first, second = (exact_float32(torch.device("cpu")) for _ in range(2))
     with ExitStack() as stack:

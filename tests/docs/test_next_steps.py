@@ -10,6 +10,7 @@ import ast
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,9 +199,17 @@ def test_the_next_steps_of_a_refusal_work_for_the_command_that_refused(place: Pa
                 assert said(f"{line} {remedy}")[0] == 0, text
 
 
-def test_the_commands_under_a_result_work(place: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="all names of files are text")
+def test_the_commands_under_a_result_name_a_folder_that_is_no_text(place: Path) -> None:
+    """Seen to fail: its name stood as Python escapes it, which no shell reads."""
+    words = ["finetune", "--backbone", "lenet5", "--epochs", "1", "--data", "photos", "--out", os.fsdecode(b"r\xe9")]
+    assert r"zoo predict $'r\xe9' IMAGE..." in CliRunner().invoke(root, words).output
+
+
+@pytest.mark.parametrize("name", ["another run", "run [bold] 1"])
+def test_the_commands_under_a_result_work(place: Path, name: str) -> None:
     """Seen to fail: the name of a run with a space in it was not quoted."""
-    line = "zoo finetune --backbone lenet5 --epochs 1 --data photos --out 'another run'"
+    line = f"zoo finetune --backbone lenet5 --epochs 1 --data photos --out '{name}'"
     steps = re.findall(r"^  (zoo .*?)  ", CliRunner().invoke(root, shlex.split(line)[1:]).output, re.MULTILINE)
     assert len(steps) == 5
     values = {"IMAGE...": "photos/red/1.png", "DIR": "photos", "OWNER/NAME": "a/b --dry-run"}

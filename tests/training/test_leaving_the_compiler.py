@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from zoo_core.catalog import Catalog
 from zoo_core.runs.directory import read_metrics
 from zoo_core.training import autotune, compiling
 from zoo_core.training.job import prepare
+from zoo_core.training.memory import MemoryPolicy
 from zoo_core.training.train_step import Batch, TrainStep
 
 COMPILED = replace(TINY, compile="on", head="linear:dropout=0.5")
@@ -131,3 +133,14 @@ def test_stages_that_are_computed_again_are_not_compiled(
         assert job.settings.compile == "off"
         assert job.settings.reasons["compile"] == "stages that are computed again are not compiled"
     trained(config, photos, tmp_path / "run", catalog)
+
+
+def test_a_lost_partner_is_no_fault_of_the_compiler() -> None:
+    """Seen to fail: the step was computed again, for a process that has gone."""
+    lost = RuntimeError("[gloo] Connection closed by peer")
+    world = SimpleNamespace(size=2, is_lost=lambda error: error is lost)
+    step: Any = SimpleNamespace(world=world, leave_compiler=lambda: True)
+    policy = MemoryPolicy.__new__(MemoryPolicy)
+    policy.step, policy.message = step, pytest.fail
+    with pytest.raises(RuntimeError, match="Connection closed"):
+        policy._change_for(lost, 8, alone=False)

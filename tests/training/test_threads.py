@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from zoo_core.catalog import Catalog
+from zoo_core.devices import cores
 from zoo_core.errors import UsageError
 from zoo_core.paths import cache_dir
 from zoo_core.runs.card import decision_lines
@@ -160,6 +161,16 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(
     resume(tmp_path / "run", catalog, going_on)
     assert going_on.threads == {2}
     assert torch.get_num_threads() == 4
+
+
+def test_a_number_that_zoo_put_into_the_environment_is_no_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a quota, or with --devices. Seen to fail: the run went on with other threads than its own."""
+    messages: list[str] = []
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert threads.threads_of_run(2, 4, messages.append) == 4
+    monkeypatch.setitem(cores._chosen, "OMP_NUM_THREADS", "4")
+    assert threads.threads_of_run(2, 4, messages.append) == 2
+    assert messages == ["the run began with 2 threads, and OMP_NUM_THREADS says 4: last bits may differ"]
 
 
 def test_no_setting_is_recorded_where_torchs_own_number_is_taken(

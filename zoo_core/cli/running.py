@@ -56,7 +56,7 @@ def resume_run(
     ctx: click.Context, run: str, given: dict[str, Any], *, as_json: bool, more_epochs: int | None = None
 ) -> None:
     """Resume a run, or train a finished one for more epochs. Raises UsageError for a setting that
-    differs from the run's, unless it says where this machine computes, or what follows it."""
+    differs from the run's, unless it names a device of this machine, or trackers."""
     catalog = catalog_of(ctx)
     announce("loading the engine, the weights and the list of images")
     from zoo_core.runs.directory import read_facts
@@ -203,17 +203,18 @@ def _show_result(screen: Console, result: Result) -> None:
         if tracked.place is not None:
             screen.print(f"Tracked by {tracked.name}: {shown(tracked.place)}", markup=False)
     screen.print("Next:")
+    named = quoted(_argument(result.directory))
     others = "" if result.measured is not None else " --data DIR"  # without images of its own that it did not train on
     commands = {
-        f"zoo predict {quoted(run)} IMAGE...": "predict images",
-        f"zoo evaluate {quoted(run)} --data DIR": "evaluate it on other images",
-        f"zoo report {quoted(run)}{others}": "see its errors, heat maps and doubtful labels on one page",
-        f"zoo publish {quoted(run)} OWNER/NAME": "publish it on the Hub",
+        f"zoo predict {named} IMAGE...": "predict images",
+        f"zoo evaluate {named} --data DIR": "evaluate it on other images",
+        f"zoo report {named}{others}": "see its errors, heat maps and doubtful labels on one page",
+        f"zoo publish {named} OWNER/NAME": "publish it on the Hub",
         "zoo list strategies": "see other strategies",
     }
     width = max(map(len, commands))
     for command, purpose in commands.items():
-        screen.print(f"  {command:<{width}}   {purpose}")
+        screen.print(f"  {command:<{width}}   {purpose}", markup=False)
 
 
 def _argument(run: Path) -> str:

@@ -90,7 +90,7 @@ def exact_float32(device: torch.device) -> Iterator[None]:
 def as_usual() -> Iterator[None]:
     """In this context torch computes as in a fresh program, whatever the program around it has set:
     with gradients, without autocast, in float32, and on the CPU where no device is named.
-    Afterwards the device that is the current one of its kind is what it was."""
+    Afterwards each kind has its current device of before."""
     before = torch.get_default_dtype()
     current = {kind: kind.current() for kind in accelerators()}
     with ExitStack() as settings:

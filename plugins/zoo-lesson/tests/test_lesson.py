@@ -158,7 +158,7 @@ def test_the_cells_of_a_notebook_can_run_again_and_leave_it_as_its_reader_made_i
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen to fail: the first cell went up another folder each time, and a chapter that ran wrote the notebook anew,
-    without what was added to it."""
+    without the cells that were added to it."""
     path = place / "lesson" / "lesson.ipynb"
     before = path.read_text(encoding="utf-8")
     notebook = json.loads(before)

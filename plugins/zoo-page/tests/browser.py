@@ -87,7 +87,7 @@ class Browser:
 
 
 def shown(page, files, folder):
-    """What the page shows of each file, in a browser of its own."""
+    """The answers that the page shows of each file, in a browser of its own."""
     browser = Browser(page, folder)
     try:
         return browser.give(files)

@@ -80,7 +80,7 @@ def _cells(one: Record, told: Told, folder: Path) -> list[dict[str, Any]]:
     path = folder / f"{one.picture}.png"
     code = [
         f"command = {shlex.join([*words, '--out', str(folder)])!r}",
-        "!{command}",  # a line behind '!' would be read for braces and dollars; what they stand for is not
+        "!{command}",  # a line behind '!' would be read for braces and dollars, and the value of a name is not
         "from IPython.display import Image",
         f"Image({str(path)!r})",
     ]
